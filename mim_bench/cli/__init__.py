@@ -1,0 +1,1 @@
+"""The command line: parse, call, print. The work stands in the other packages."""

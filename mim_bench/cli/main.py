@@ -1,0 +1,72 @@
+"""The command ``mim-bench``: finds the subcommand, runs it, turns errors into one message.
+
+A subcommand is a module of :mod:`mim_bench.cli` with ``add_arguments(parser)``,
+``run(args) -> int`` and a docstring: its first line is the help, the whole of it
+the description. Modules import heavy libraries inside ``run`` only.
+"""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+
+from mim_bench import cli
+from mim_bench.errors import MimBenchError
+
+
+def command_names() -> list[str]:
+    """Every module of :mod:`mim_bench.cli` but this one is a subcommand."""
+    return sorted(m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != 'main')
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog='mim-bench', description='Benchmark masked image modelling backbones.'
+    )
+    subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name in command_names():
+        module = importlib.import_module(f'mim_bench.cli.{name}')
+        description = module.__doc__ or ''
+        child = subparsers.add_parser(
+            name,
+            help=description.splitlines()[0],
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        child.add_argument('--debug', action='store_true', help='show the traceback of an error')
+        module.add_arguments(child)
+        child.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Words after the program's name; those of the process by default.
+
+    Returns:
+        0 done, 1 failed with a message, 2 used wrongly (argparse exits itself).
+    """
+    args = build_parser().parse_args(argv)
+    try:
+        return args.run(args)
+    except (MimBenchError, OSError) as error:
+        if args.debug:
+            raise
+        print_error(error)
+        return 1
+
+
+def print_error(error: BaseException) -> None:
+    """Print an error as one message on standard error."""
+    Console(stderr=True, soft_wrap=True).print(f'[bold red]error:[/] {escape(str(error))}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

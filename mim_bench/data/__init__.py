@@ -1,0 +1,1 @@
+"""The embedded dataset, the dataset checks, the transforms and the seeding of samples."""

@@ -1,0 +1,1 @@
+"""What runs a config: runner, loops, hooks, probes, metrics, optimiser constructors."""

@@ -1,0 +1,1 @@
+"""Hooks of scope ``mim_bench``; importing this package registers them."""

@@ -1,0 +1,1 @@
+"""Methods, backbones, necks and heads; importing this package registers them."""

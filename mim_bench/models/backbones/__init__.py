@@ -1,0 +1,1 @@
+"""Backbones that mmpretrain, mmseg and mmdet build alike, with the same keys."""

@@ -1,0 +1,1 @@
+"""One self-supervised model a file; methods never import each other."""

@@ -1,0 +1,1 @@
+"""Decoders of the pre-training methods, and pyramids for dense tasks."""

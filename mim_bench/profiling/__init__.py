@@ -1,0 +1,1 @@
+"""The cost of a run: throughput, waiting for data, memory, device hours."""

@@ -1,0 +1,34 @@
+"""The registries of scope ``mim_bench``: children of mmengine's root registries.
+
+Config files name classes as ``mim_bench.X``; mmengine imports the modules in
+``locations`` when such a name is first looked up, from whichever library asks.
+"""
+
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import Registry
+
+
+def _child(parent: Registry, *locations: str) -> Registry:
+    return Registry(
+        parent.name,
+        parent=parent,
+        scope='mim_bench',
+        locations=[f'mim_bench.{x}' for x in locations],
+    )
+
+
+MODELS = _child(MMENGINE_MODELS, 'models')
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
+DATASETS = _child(MMENGINE_DATASETS, 'data.seeding')
+DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
+HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
+LOOPS = _child(MMENGINE_LOOPS, 'engine.loops')
+RUNNERS = _child(MMENGINE_RUNNERS, 'engine.runner')
+METRICS = _child(MMENGINE_METRICS, 'engine.metrics')

@@ -1,0 +1,1 @@
+"""Renders records; imports results and errors only (no torch, no mmengine)."""

@@ -1,0 +1,1 @@
+"""Plans runs (pure) and executes them (subprocesses)."""

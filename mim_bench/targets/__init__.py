@@ -1,0 +1,1 @@
+"""What a method predicts, as pure functions of images."""

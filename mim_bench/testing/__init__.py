@@ -1,0 +1,1 @@
+"""Helpers for tests that users of the package may reuse."""
