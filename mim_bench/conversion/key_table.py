@@ -1,0 +1,86 @@
+"""A table from a source's keys to canonical keys, in which every key must have a rule."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+
+from mim_bench.errors import ConversionError
+
+# A canonical key, a function of the pattern's groups, or None: dropped on purpose.
+Target = str | Callable[..., str] | None
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Weights under canonical names.
+
+    Attributes:
+        backbone: Under ``backbone.``.
+        rest: What only the whole model has: ``neck.``, ``head.``.
+        dropped: Source keys without a place.
+    """
+
+    backbone: dict[str, torch.Tensor] = field(default_factory=dict)
+    rest: dict[str, torch.Tensor] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """Rules in order; the first that matches a whole key decides.
+
+    Attributes:
+        source: Name of the format, for messages.
+        rules: (regular expression, target). A string target may use ``\\1``.
+    """
+
+    source: str
+    rules: tuple[tuple[str, Target], ...]
+
+    def apply(self, state: Mapping[str, torch.Tensor], where: str) -> Converted:
+        """Rename every key.
+
+        Args:
+            state: The source's weights.
+            where: The file, for messages.
+
+        Raises:
+            ConversionError: Keys without a rule, all of them named, or two source keys
+                with one target.
+        """
+        converted, unknown = Converted(), []
+        for key, value in state.items():
+            rule = self._rule(key)
+            if rule is None:
+                unknown.append(key)
+                continue
+            match, target = rule
+            if target is None:
+                converted.dropped.append(key)
+                continue
+            name = match.expand(target) if isinstance(target, str) else target(*match.groups())
+            place = converted.backbone if name.startswith('backbone.') else converted.rest
+            if name in place:
+                raise ConversionError(f'{where}: two keys become {name!r}, one of them {key!r}.')
+            place[name] = value
+        if unknown:
+            raise ConversionError(
+                f'{where}: {len(unknown)} keys have no rule in source {self.source!r}: '
+                f'{_listed(unknown)}. Name the right --source, or add them to its key table '
+                '(None drops them).'
+            )
+        return converted
+
+    def _rule(self, key: str) -> tuple[re.Match, Target] | None:
+        for pattern, target in self.rules:
+            if match := re.fullmatch(pattern, key):
+                return match, target
+        return None
+
+
+def _listed(keys: Iterable[str], most: int = 20) -> str:
+    keys = list(keys)
+    more = f' and {len(keys) - most} more' if len(keys) > most else ''
+    return ', '.join(keys[:most]) + more

@@ -1,0 +1,45 @@
+"""Checkpoints of mmpretrain and of mim_bench: keys under ``backbone.`` already."""
+
+from collections.abc import Mapping
+
+import torch
+
+from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.source import Source
+
+# Only pre-training has these.
+_PRETRAINING_TOKENS = r'backbone\.(vis_mask_token|mask_token)'
+
+
+def detect(state: Mapping[str, torch.Tensor]) -> bool:
+    """Every weight of the backbone stands under ``backbone.``."""
+    return any(key.startswith('backbone.') for key in state)
+
+
+def architecture(state: Mapping[str, torch.Tensor]) -> dict:
+    """Number of weights; the sizes stand in the file's own config."""
+    return {'num_tensors': sum(key.startswith('backbone.') for key in state)}
+
+
+def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
+    """Keep the backbone as it is; mask tokens of pre-training have no place downstream."""
+    table = KeyTable(
+        'mmpretrain',
+        (
+            (_PRETRAINING_TOKENS, None),
+            (r'(backbone\..+)', r'\1'),
+            (r'((?:neck|head|target_generator|data_preprocessor)\..+)', r'\1'),
+        ),
+    )
+    return table.apply(state, where)
+
+
+SOURCE = Source(
+    name='mmpretrain',
+    method=None,
+    backbone_type=None,
+    licence=None,
+    detect=detect,
+    architecture=architecture,
+    convert=convert,
+)

@@ -1,0 +1,67 @@
+"""Pixels as targets: images to patch vectors and back. Pure functions of tensors."""
+
+import torch
+
+VARIANCE_EPS = 1e-6
+
+
+def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """Cut images into patch vectors.
+
+    Args:
+        images: (B, C, H, W); H and W are multiples of ``patch_size``.
+        patch_size: Side of a patch in pixels.
+
+    Returns:
+        (B, rows * cols, patch_size * patch_size * C): patches in raster order,
+        a vector laid out as (row, column, channel).
+    """
+    b, c, h, w = images.shape
+    rows, cols = h // patch_size, w // patch_size
+    patches = images.reshape(b, c, rows, patch_size, cols, patch_size)
+    return patches.permute(0, 2, 4, 3, 5, 1).reshape(b, rows * cols, patch_size**2 * c)
+
+
+def unpatchify(patches: torch.Tensor, grid: tuple[int, int], patch_size: int) -> torch.Tensor:
+    """Put patch vectors back together; the inverse of :func:`patchify`.
+
+    Args:
+        patches: (B, rows * cols, patch_size * patch_size * C).
+        grid: Patches as (rows, cols).
+        patch_size: Side of a patch in pixels.
+
+    Returns:
+        (B, C, rows * patch_size, cols * patch_size).
+    """
+    b, (rows, cols) = patches.shape[0], grid
+    images = patches.reshape(b, rows, cols, patch_size, patch_size, -1)
+    images = images.permute(0, 5, 1, 3, 2, 4)  # (B, C, rows, p, cols, p)
+    return images.reshape(b, -1, rows * patch_size, cols * patch_size)
+
+
+def normalize_patches(patches: torch.Tensor) -> torch.Tensor:
+    """Give every patch vector zero mean and unit variance.
+
+    Args:
+        patches: (..., D).
+
+    Returns:
+        (..., D): (patch - mean) / sqrt(variance + 1e-6), with the unbiased variance.
+
+    Source: MAE, arXiv:2111.06377, section 3 ("normalized pixel values").
+    """
+    mean, std = patch_statistics(patches)
+    return (patches - mean) / std
+
+
+def patch_statistics(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each patch, as :func:`normalize_patches` uses them.
+
+    Args:
+        patches: (..., D).
+
+    Returns:
+        Two tensors (..., 1).
+    """
+    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return mean, (variance + VARIANCE_EPS).sqrt()
