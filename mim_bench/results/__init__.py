@@ -1,1 +1,1 @@
-"""The record of a run: schema, store, collection. No torch."""
+"""The record of a run: schema, store, collection. No torch and no mmengine."""

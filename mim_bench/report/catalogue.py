@@ -1,0 +1,87 @@
+"""Titles, order and number formats of the columns that the leaderboard knows beforehand.
+
+A task or metric that is not listed works too: its title is its name and it comes last.
+"""
+
+from dataclasses import dataclass, field
+
+from mim_bench.results.record import RANDOM_METHOD
+
+
+@dataclass(frozen=True)
+class TaskTitles:
+    """How a task and its headline metrics are called, in the order of the columns.
+
+    ``metrics`` maps a metric's name to a title that stands alone and one that stands
+    below the title of the task.
+    """
+
+    title: str
+    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+TASKS = {
+    'in1k-knn': TaskTitles('k-NN', {'knn_top1': ('k-NN top-1', 'top-1')}),
+    'in1k-linear': TaskTitles('Linear probe', {'linear_top1': ('Linear top-1', 'top-1')}),
+    'in1k-ft': TaskTitles('Fine-tuning', {'top1': ('Fine-tune top-1', 'top-1')}),
+    'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
+    'coco-mask-rcnn': TaskTitles(
+        'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}
+    ),
+}
+
+METHOD_TITLES = {
+    RANDOM_METHOD: 'Random weights',
+    'beit': 'BEiT',
+    'conmim': 'ConMIM',
+    'localmim': 'LocalMIM',
+    'mae': 'MAE',
+    'simmim': 'SimMIM',
+    'symmim': 'SymMIM',
+    'ummae': 'UM-MAE',
+}
+
+TIER_ORDER = ('full', 'proxy', 'smoke')
+
+
+def task_title(task: str) -> str:
+    """The title of a task; unknown ones keep their name."""
+    return TASKS[task].title if task in TASKS else task
+
+
+def method_title(method: str) -> str:
+    """The title of a pre-training method; unknown ones keep their name."""
+    return METHOD_TITLES.get(method, method)
+
+
+def metric_titles(task: str, metric: str) -> tuple[str, str]:
+    """A title that tells the column apart from every other task's, and a short one."""
+    known = TASKS[task].metrics if task in TASKS else {}
+    return known.get(metric, (f'{task_title(task)} {metric}', metric))
+
+
+def is_headline(task: str, metric: str) -> bool:
+    """Whether the metric belongs in the first table whatever the records say."""
+    return task in TASKS and metric in TASKS[task].metrics
+
+
+def task_rank(task: str) -> tuple[int, str]:
+    """Sort key: known tasks in their order, then the others by name."""
+    known = list(TASKS)
+    return (known.index(task) if task in TASKS else len(known), task)
+
+
+def metric_rank(task: str, metric: str) -> tuple[int, str]:
+    """Sort key of a metric inside its task, as :func:`task_rank`."""
+    known = list(TASKS[task].metrics) if task in TASKS else []
+    return (known.index(metric) if metric in known else len(known), metric)
+
+
+def decimals_for(unit: str, values: list[float]) -> int:
+    """How many decimals tell the values of a column apart without pretending precision."""
+    largest = max(map(abs, values), default=0.0)
+    if unit == '%':
+        return 1 if largest >= 1 else 2
+    if all(float(value).is_integer() for value in values) or largest >= 1000:
+        return 0
+    return 1 if largest >= 100 else 2 if largest >= 10 else 3

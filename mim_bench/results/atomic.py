@@ -1,0 +1,73 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mim_bench.errors import MimBenchError
+
+
+def write_atomically(contents: Mapping[Path, bytes]) -> None:
+    """Write several files; all of them are on the disk before the first takes its name.
+
+    A full disk thus leaves every earlier file as it was.
+
+    Args:
+        contents: What to write, by path. Missing parent folders are made.
+
+    Raises:
+        MimBenchError: The disk is full, read-only or otherwise refuses.
+    """
+    staged: dict[Path, Path] = {}
+    current = Path()
+    try:
+        for current, data in contents.items():
+            current.parent.mkdir(parents=True, exist_ok=True)
+            staged[current] = _stage(current, data)
+        for current, temporary in staged.items():
+            temporary.replace(current)
+        for folder in sorted({path.parent for path in staged}):
+            _sync_folder(folder)
+    except OSError as error:
+        raise MimBenchError(
+            f'Cannot write {current}: {error.strerror or error}. '
+            'Free some space or choose another folder, and run again; '
+            'what stood there before is untouched.'
+        ) from error
+    finally:
+        for temporary in staged.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _stage(path: Path, data: bytes) -> Path:
+    """Write beside ``path``, so that the rename stays on one file system."""
+    handle, name = tempfile.mkstemp(prefix=f'.{path.name[:100]}.', suffix='.tmp', dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, 'wb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files that only the owner may read; results are shared.
+        temporary.chmod(0o666 & ~_umask())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _umask() -> int:
+    # The only way to read it is to set it.
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this a power cut may lose the new name although the data are safe."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,215 @@
+"""The record of one run: plain data, its version and its way to and from JSON.
+
+Nothing here touches a disk; see :mod:`mim_bench.results.store` for that.
+"""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from mim_bench.results.validation import check_schema
+
+SCHEMA_VERSION = 1
+
+Status = Literal['done', 'failed']
+Tier = Literal['smoke', 'proxy', 'full']
+PictureKind = Literal['reconstruction', 'segmentation', 'detection']
+
+# The method of a checkpoint that was not pre-trained.
+RANDOM_METHOD = 'random'
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What was measured, and how: only runs with the same ``hash`` and ``tier`` may be ranked."""
+
+    name: str
+    version: str
+    hash: str
+    tier: Tier
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The pre-trained backbone that a run started from, or that it made.
+
+    ``id`` names one row of the leaderboard. ``sha256`` is None for random weights and
+    where the file does not exist yet.
+    """
+
+    id: str
+    method: str
+    backbone: str
+    source: str = ''
+    sha256: str | None = None
+    pretrain_epochs: float | None = None
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """The config of a run; only a failed run may lack the hash of it."""
+
+    path: str
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured number. Accuracies, mIoU and AP stand in percent with unit ``%``."""
+
+    value: float
+    unit: str
+    higher_is_better: bool
+    split: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run took. Build it with :meth:`measured`, which keeps the hours consistent."""
+
+    gpu_hours: float
+    device_hours: float
+    wall_s: float
+    device: str
+    num_devices: int
+    img_per_s: float | None = None
+    data_wait_share: float | None = None
+    peak_mem_bytes: int | None = None
+
+    @classmethod
+    def measured(
+        cls,
+        *,
+        wall_s: float,
+        device: str,
+        is_gpu: bool,
+        num_devices: int = 1,
+        img_per_s: float | None = None,
+        data_wait_share: float | None = None,
+        peak_mem_bytes: int | None = None,
+    ) -> 'Cost':
+        """The cost of a run that took ``wall_s`` seconds on ``num_devices`` devices.
+
+        Args:
+            wall_s: Wall time in seconds.
+            device: Name of the device, for example ``cpu`` or ``NVIDIA H200``.
+            is_gpu: Whether the hours count as GPU hours; on CPU those are 0.
+            num_devices: GPUs, or processes on CPU.
+            img_per_s: Training images a second, all devices together.
+            data_wait_share: Share of the wall time spent waiting for data, 0 to 1.
+            peak_mem_bytes: Highest memory use of one device.
+        """
+        device_hours = wall_s * num_devices / 3600
+        return cls(
+            gpu_hours=device_hours if is_gpu else 0.0,
+            device_hours=device_hours,
+            wall_s=wall_s,
+            device=device,
+            num_devices=num_devices,
+            img_per_s=img_per_s,
+            data_wait_share=data_wait_share,
+            peak_mem_bytes=peak_mem_bytes,
+        )
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """How much of the backbone the checkpoint filled (0 to 1), and the keys that did not fit."""
+
+    share: float | None
+    missing: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a run saved; ``path`` is relative to the record's folder."""
+
+    path: str
+    kind: PictureKind
+    caption: str
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Files of a run beside its record; paths are relative to the record's folder."""
+
+    curves: str | None = None
+    pictures: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that is known about one run, failed runs included."""
+
+    run_id: str
+    status: Status
+    task: str
+    protocol: Protocol
+    checkpoint: Checkpoint
+    config: ConfigFile
+    seed: int
+    metrics: dict[str, Metric]
+    cost: Cost
+    env: dict[str, str]
+    started_at: str
+    primary_metric: str | None = None
+    load: LoadReport | None = None
+    error: str | None = None
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def is_pretraining(self) -> bool:
+        """Whether the run made its checkpoint instead of starting from it."""
+        return self.task.startswith('pretrain')
+
+
+def utc_now() -> str:
+    """The present moment in the form of ``started_at``."""
+    return datetime.now(timezone.utc).isoformat(timespec='seconds')
+
+
+def record_to_dict(record: RunRecord) -> dict[str, Any]:
+    """The record as plain JSON data, validated.
+
+    Raises:
+        RecordError: A value breaks the schema or is not finite.
+    """
+    data = asdict(record)
+    check_record(data, where=f'record of run {record.run_id!r}')
+    return data
+
+
+def record_from_dict(data: Any, where: str) -> RunRecord:
+    """The record that JSON data holds.
+
+    Args:
+        data: What ``json.loads`` gave.
+        where: The file that it came from, for messages.
+
+    Raises:
+        RecordError: The data break the schema or hold numbers that are not finite.
+    """
+    check_record(data, where)
+    load = data['load']
+    pictures = [Picture(**picture) for picture in data['artifacts']['pictures']]
+    nested = {
+        'protocol': Protocol(**data['protocol']),
+        'checkpoint': Checkpoint(**data['checkpoint']),
+        'config': ConfigFile(**data['config']),
+        'metrics': {name: Metric(**metric) for name, metric in data['metrics'].items()},
+        'cost': Cost(**data['cost']),
+        'load': None if load is None else LoadReport(**load),
+        'artifacts': Artifacts(curves=data['artifacts']['curves'], pictures=pictures),
+    }
+    return RunRecord(**{**data, **nested})
+
+
+def check_record(data: Any, where: str) -> None:
+    """Refuse data that are not a record of this version.
+
+    Raises:
+        RecordError: Names ``where`` and the reason.
+    """
+    check_schema(data, 'record', where, version=SCHEMA_VERSION)

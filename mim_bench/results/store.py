@@ -1,0 +1,135 @@
+"""Records on disk: one ``<run_id>/record.json`` a run, written whole and collected by folder."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mim_bench.errors import RecordError
+from mim_bench.results.atomic import write_atomically
+from mim_bench.results.record import RunRecord, record_from_dict, record_to_dict
+from mim_bench.results.validation import parse_json
+
+RECORD_FILE = 'record.json'
+
+
+@dataclass(frozen=True)
+class DamagedFile:
+    """A record that was left out of a collection; ``path`` is relative to its folder."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The records of a folder, ordered by run id; no two share one.
+
+    ``folders`` maps each run id to the folder of its record.
+    """
+
+    records: list[RunRecord] = field(default_factory=list)
+    damaged: list[DamagedFile] = field(default_factory=list)
+    folders: dict[str, Path] = field(default_factory=dict)
+
+    def artifact_path(self, record: RunRecord, relative: str) -> Path:
+        """Where a file of a run lies.
+
+        Raises:
+            RecordError: The path leads out of the record's folder, for example by a link.
+        """
+        folder = self.folders[record.run_id].resolve()
+        path = (folder / relative).resolve()
+        if not path.is_relative_to(folder):
+            raise RecordError(
+                f'run {record.run_id!r}: the artifact {relative!r} leads out of the folder of its '
+                'record. Copy the file into that folder.'
+            )
+        return path
+
+
+def write_record(record: RunRecord, folder: Path) -> Path:
+    """Write ``<folder>/<run_id>/record.json``; it is whole or absent at every moment.
+
+    Raises:
+        RecordError: The record breaks the schema; nothing is written.
+        MimBenchError: The disk refuses; an earlier record is untouched.
+    """
+    data = record_to_dict(record)
+    path = Path(folder) / record.run_id / RECORD_FILE
+    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_atomically({path: (text + '\n').encode()})
+    return path
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read and validate one record.
+
+    Raises:
+        RecordError: Names the file and the reason.
+    """
+    return _read(Path(path), str(path))
+
+
+def _read(path: Path, where: str) -> RunRecord:
+    try:
+        text = path.read_text('utf-8')
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise RecordError(f'{where}: cannot be read ({reason}). Run again.') from error
+    return record_from_dict(parse_json(text, where), where)
+
+
+def collect(folder: Path) -> Collection:
+    """Read every ``record.json`` below a folder.
+
+    Damaged files are listed and left out. Of records that share a run id none is kept,
+    since nothing says which of them is right.
+
+    Raises:
+        RecordError: The folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordError(f'{folder}: no such folder of results. Give the folder of the records.')
+    found: dict[str, list[tuple[str, RunRecord]]] = {}
+    damaged: list[DamagedFile] = []
+    for path in _record_files(folder):
+        where = path.relative_to(folder).as_posix()
+        try:
+            record = _read(path, where)
+        except RecordError as error:
+            damaged.append(DamagedFile(where, str(error).removeprefix(f'{where}: ')))
+        else:
+            found.setdefault(record.run_id, []).append((where, record))
+    collection = Collection(damaged=damaged)
+    for run_id, entries in sorted(found.items()):
+        if len(entries) > 1:
+            damaged.extend(_duplicates(run_id, [where for where, _ in entries]))
+            continue
+        where, record = entries[0]
+        collection.records.append(record)
+        collection.folders[run_id] = (folder / where).parent
+    damaged.sort(key=lambda file: file.path)
+    return collection
+
+
+def _record_files(folder: Path) -> list[Path]:
+    """Hidden folders are not searched: other tools keep their state there."""
+    paths = []
+    for parent, names, _ in os.walk(folder):
+        names[:] = [name for name in names if not name.startswith('.')]
+        if os.path.lexists(os.path.join(parent, RECORD_FILE)):
+            paths.append(Path(parent) / RECORD_FILE)
+    return sorted(paths)
+
+
+def _duplicates(run_id: str, names: list[str]) -> list[DamagedFile]:
+    return [
+        DamagedFile(
+            name,
+            f'run id {run_id!r} also stands in {", ".join(n for n in names if n != name)}. '
+            'Delete or rename all but one.',
+        )
+        for name in names
+    ]

@@ -1,0 +1,13 @@
+"""A disk that is full, for tests of whatever writes files."""
+
+import errno
+import os
+
+
+def full_disk(_handle: int) -> None:
+    """Stand in for ``os.fsync`` and fail as on a full disk.
+
+    Raises:
+        OSError: Always, with ENOSPC.
+    """
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

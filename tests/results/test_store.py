@@ -1,0 +1,140 @@
+import json
+import os
+
+import pytest
+
+from mim_bench.errors import MimBenchError, RecordError
+from mim_bench.results.record import record_to_dict
+from mim_bench.results.store import collect, read_record, write_record
+from mim_bench.testing.disk import full_disk
+from mim_bench.testing.records import make_metric, make_record
+
+
+def _put(folder, name, text):
+    path = folder / name / 'record.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(text, 'utf-8')
+    return path
+
+
+def test_write_record_then_read_gives_the_same(tmp_path):
+    record = make_record()
+    path = write_record(record, tmp_path)
+    assert path == tmp_path / record.run_id / 'record.json'
+    assert read_record(path) == record
+
+
+def test_write_record_leaves_no_temporary_file(tmp_path):
+    path = write_record(make_record(), tmp_path)
+    assert [child.name for child in path.parent.iterdir()] == ['record.json']
+
+
+def test_write_record_not_finite_writes_nothing(tmp_path):
+    record = make_record()
+    record.metrics['knn_top1'] = make_metric(float('nan'))
+    with pytest.raises(RecordError, match='not a finite number'):
+        write_record(record, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_record_full_disk_keeps_the_earlier_record(tmp_path, monkeypatch):
+    path = write_record(make_record(), tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, 'fsync', full_disk)
+    with pytest.raises(MimBenchError, match=r'Cannot write .*record.json: No space left'):
+        write_record(make_record(seed=1), tmp_path)
+    assert path.read_bytes() == before
+    assert [child.name for child in path.parent.iterdir()] == ['record.json']
+
+
+def test_write_record_is_readable_by_the_group(tmp_path):
+    path = write_record(make_record(), tmp_path)
+    plain = tmp_path / 'plain'
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_read_record_missing_file_names_it(tmp_path):
+    with pytest.raises(RecordError, match=r'record.json: cannot be read \(No such file'):
+        read_record(tmp_path / 'record.json')
+
+
+def test_collect_orders_by_run_id_at_any_depth(tmp_path):
+    write_record(make_record(run_id='b'), tmp_path)
+    write_record(make_record(run_id='a'), tmp_path / 'deep' / 'er')
+    collection = collect(tmp_path)
+    assert [record.run_id for record in collection.records] == ['a', 'b']
+    assert collection.folders['a'] == tmp_path / 'deep' / 'er' / 'a'
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [
+        ('{"schema_version": 1, "run_', 'not valid JSON'),
+        ('', 'not valid JSON'),
+        ('[' * 100_000, 'not valid JSON'),
+        ('{"schema_version": 1, "seed": NaN}', 'NaN is not a number'),
+        ('{"schema_version": 1, "seed": 1e999}', 'seed: inf is not a finite number'),
+        ('{"schema_version": 7}', 'schema_version is 7'),
+        ('{"schema_version": 1}', 'required property'),
+        ('[]', "not of type 'object'"),
+    ],
+)
+def test_collect_damaged_file_is_named_and_the_rest_kept(tmp_path, text, reason):
+    write_record(make_record(run_id='good'), tmp_path)
+    _put(tmp_path, 'bad', text)
+    collection = collect(tmp_path)
+    assert [record.run_id for record in collection.records] == ['good']
+    assert [file.path for file in collection.damaged] == ['bad/record.json']
+    assert reason in collection.damaged[0].reason
+
+
+def test_collect_wrong_type_names_the_place(tmp_path):
+    data = record_to_dict(make_record())
+    data['metrics']['knn_top1']['value'] = '50'
+    _put(tmp_path, 'bad', json.dumps(data))
+    assert 'metrics.knn_top1.value' in collect(tmp_path).damaged[0].reason
+
+
+def test_collect_not_text_is_damaged(tmp_path):
+    (tmp_path / 'bad').mkdir()
+    (tmp_path / 'bad' / 'record.json').write_bytes(b'\xff\xfe\x00')
+    assert 'cannot be read' in collect(tmp_path).damaged[0].reason
+
+
+def test_collect_folder_in_place_of_a_record_is_damaged(tmp_path):
+    (tmp_path / 'bad' / 'record.json').mkdir(parents=True)
+    assert 'Is a directory' in collect(tmp_path).damaged[0].reason
+
+
+def test_collect_same_run_id_twice_keeps_neither(tmp_path):
+    write_record(make_record(run_id='twin'), tmp_path / 'one')
+    write_record(make_record(run_id='twin', seed=1), tmp_path / 'two')
+    write_record(make_record(run_id='only'), tmp_path)
+    collection = collect(tmp_path)
+    assert [record.run_id for record in collection.records] == ['only']
+    assert [file.path for file in collection.damaged] == [
+        'one/twin/record.json',
+        'two/twin/record.json',
+    ]
+    assert 'two/twin/record.json' in collection.damaged[0].reason
+
+
+def test_collect_temporary_file_of_a_killed_run_is_no_record(tmp_path):
+    path = write_record(make_record(), tmp_path)
+    (path.parent / '.record.json.abc.tmp').write_text('{"half')
+    assert collect(tmp_path).damaged == []
+
+
+def test_collect_missing_folder_raises(tmp_path):
+    with pytest.raises(RecordError, match='no such folder'):
+        collect(tmp_path / 'nowhere')
+
+
+def test_artifact_path_through_a_link_out_of_the_folder_raises(tmp_path):
+    record = make_record()
+    folder = write_record(record, tmp_path / 'results').parent
+    (tmp_path / 'secret.png').touch()
+    (folder / 'link.png').symlink_to(tmp_path / 'secret.png')
+    with pytest.raises(RecordError, match='leads out of the folder'):
+        collect(tmp_path / 'results').artifact_path(record, 'link.png')
