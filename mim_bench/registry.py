@@ -8,7 +8,6 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
-from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -31,4 +30,3 @@ DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
 HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
 LOOPS = _child(MMENGINE_LOOPS, 'engine.loops')
 RUNNERS = _child(MMENGINE_RUNNERS, 'engine.runner')
-METRICS = _child(MMENGINE_METRICS, 'engine.metrics')

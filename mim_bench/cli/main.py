@@ -20,7 +20,7 @@ from mim_bench.errors import MimBenchError
 
 def command_names() -> list[str]:
     """Every module of :mod:`mim_bench.cli` but this one is a subcommand."""
-    return sorted(m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != 'main')
+    return sorted(m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != 'main' and m.name[0] != '_')
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -29,11 +29,11 @@ class Converted:
 
 @dataclass(frozen=True)
 class KeyTable:
-    """Rules in order; the first that matches a whole key decides.
+    r"""Rules in order; the first that matches a whole key decides.
 
     Attributes:
         source: Name of the format, for messages.
-        rules: (regular expression, target). A string target may use ``\\1``.
+        rules: (regular expression, target). A string target may use ``\1``.
     """
 
     source: str

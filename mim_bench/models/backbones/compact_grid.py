@@ -1,4 +1,4 @@
-"""The compact grid of uniform masking: which patch of every 2x2 cell was kept, and gathers by it."""
+"""The compact grid of uniform masking: the kept patch of every 2x2 cell, and gathers by it."""
 
 from dataclasses import dataclass
 

@@ -76,10 +76,9 @@ class WindowAttention(BaseModule):
         """The additive attention mask: (1 or B, windows * heads or heads, tokens, tokens)."""
         table = self.posmlp(layout.offsets)  # (T, heads)
         bias = table.t()[:, layout.index]  # (heads, [B, windows,] tokens, tokens)
-        if layout.index.dim() == 2:
-            bias = bias[None, None]  # (1, 1, heads, tokens, tokens)
-        else:
-            bias = bias.permute(1, 2, 0, 3, 4)
+        is_shared = layout.index.dim() == 2
+        # (1 or B, 1 or windows, heads, tokens, tokens)
+        bias = bias[None, None] if is_shared else bias.permute(1, 2, 0, 3, 4)
         if layout.mask is not None:
             bias = bias + layout.mask[None, :, None]
         elif bias.shape[1] != layout.plan.num_windows:

@@ -1,0 +1,13 @@
+# The same recipe for the standard Swin-T, window 16 on 256 px (UM-MAE section 2.4).
+_base_ = './finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SwinTransformer',
+        arch='tiny',
+        img_size=256,
+        drop_path_rate=0.1,
+        norm_cfg=None,
+        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+    ),
+)

@@ -1,0 +1,11 @@
+# The same probes for the standard Swin-T, window 16 on 256 px.
+_base_ = './probe_ummae-swin-tiny_8xb64_in1k-256px.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='SwinTransformer',
+        arch='tiny',
+        img_size=256,
+        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+    ),
+)

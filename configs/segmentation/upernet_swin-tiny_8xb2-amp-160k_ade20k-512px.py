@@ -1,0 +1,15 @@
+# The same recipe for the standard Swin-T, window 16.
+_base_ = './upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SwinTransformer',
+        arch='tiny',
+        img_size=512,
+        out_indices=(0, 1, 2, 3),
+        drop_path_rate=0.1,
+        norm_cfg=None,
+        pad_small_map=True,
+        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+    ),
+)

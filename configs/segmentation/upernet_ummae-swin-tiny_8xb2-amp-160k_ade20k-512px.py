@@ -1,0 +1,16 @@
+# UM-MAE section 6.2: UPerNet on Swin-T, 8 GPUs x 2 images, slide test 512 stride 341.
+_base_ = [
+    '../_base_/models/upernet.py',
+    '../_base_/datasets/ade20k_512px.py',
+    '../_base_/schedules/adamw_poly_160k.py',
+    '../_base_/default_runtime.py',
+]
+default_scope = 'mmseg'
+model = dict(
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mim_bench.UMMAESwin', arch='tiny', out_indices=(0, 1, 2, 3), drop_path_rate=0.1
+    ),
+)
+default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
+protocol = dict(task='ade20k-upernet', name='ade20k-upernet-160k', version='1', tier='full')

@@ -1,0 +1,144 @@
+"""Write the embedded dataset, or verify a dataset.
+
+Examples:
+  mim-bench data make-toy data/toy
+  mim-bench data make-toy data/toy-small --size small --workers 2
+  mim-bench data check imagenet data/imagenet --workers 16
+  mim-bench data check coco data/coco --need-stuff
+  mim-bench data check ade20k data/subset --expect train=100,val=20
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from mim_bench.data.checks import Report
+
+_DATASETS = ('imagenet', 'ade20k', 'coco')
+_SIZES = ('tiny', 'small', 'default', 'large')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``make-toy`` and ``check``."""
+    actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
+
+    toy = actions.add_parser(
+        'make-toy',
+        help='write the embedded dataset in three layouts',
+        description='Write digits on photographs as ImageNet, ADE20K and COCO under DIR.',
+        epilog='Example: mim-bench data make-toy data/toy',
+    )
+    toy.add_argument('folder', type=Path, metavar='DIR', help='new or empty folder')
+    toy.add_argument('--seed', type=int, default=0, help='same seed, same bytes (default: 0)')
+    toy.add_argument(
+        '--size', choices=_SIZES, default='default', help='number of images (default: 4,560)'
+    )
+    toy.set_defaults(action_run=_make_toy)
+
+    check = actions.add_parser(
+        'check',
+        help='verify a dataset: counts, label range, files that do not decode',
+        description='Verify a dataset; exit status 1 if it has problems.',
+        epilog='Example: mim-bench data check coco data/coco --need-stuff',
+    )
+    check.add_argument('dataset', choices=_DATASETS)
+    check.add_argument('folder', type=Path, metavar='DIR')
+    check.add_argument(
+        '--expect', metavar='train=N,val=N', help='images to expect, for a part of a dataset'
+    )
+    check.add_argument('--quick', action='store_true', help='open no image')
+    check.add_argument(
+        '--need-stuff', action='store_true', help="COCO's stuff maps must be there (HTC needs them)"
+    )
+    check.add_argument('--json', type=Path, metavar='FILE', help='write the report as JSON too')
+    check.set_defaults(action_run=_check)
+
+    for action in (toy, check):
+        action.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
+        # Without a default of its own, or it would undo --debug before the action.
+        action.add_argument(
+            '--debug',
+            action='store_true',
+            default=argparse.SUPPRESS,
+            help='show the traceback of an error',
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chosen action."""
+    return args.action_run(args)
+
+
+def _make_toy(args: argparse.Namespace) -> int:
+    from mim_bench.data.toy import SIZES, make_toy
+
+    console = Console()
+    with _progress(console, 'drawing') as progress:
+        manifest = make_toy(
+            args.folder,
+            seed=args.seed,
+            size=SIZES[args.size],
+            workers=args.workers,
+            progress=progress,
+        )
+    counts = ', '.join(
+        f'{name} {split["train"]:,}/{split["val"]:,}' for name, split in manifest['size'].items()
+    )
+    console.print(f'{args.folder} holds {counts} images (train/val).', soft_wrap=True)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    from mim_bench.data.checks import CHECKS, CheckOptions
+    from mim_bench.data.checks.options import parse_expect
+
+    console = Console()
+    with _progress(console, 'decoding') as progress:
+        options = CheckOptions(
+            expect=parse_expect(args.expect) if args.expect else None,
+            quick=args.quick,
+            need_stuff=args.need_stuff,
+            workers=args.workers,
+            progress=progress,
+        )
+        report = CHECKS[args.dataset](args.folder, options)
+    if args.json is not None:
+        args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')
+    _print_report(console, report)
+    return 0 if report.is_ok else 1
+
+
+@contextmanager
+def _progress(console: Console, verb: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that appears with the first file, as a call with (done, total) moves it."""
+    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(verb, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+def _print_report(console: Console, report: 'Report') -> None:
+    """Print every problem, then the counts."""
+    for problem in report.problems:
+        line = f'[red]{problem.kind.value}[/]: {escape(problem.path)} {escape(problem.message)}'
+        console.print(line, soft_wrap=True, highlight=False)
+    console.print(escape(f'{report.dataset} in {report.root}'), soft_wrap=True)
+    table = Table()
+    table.add_column('what')
+    table.add_column('number', justify='right')
+    for name, number in report.counts.items():
+        table.add_row(name, f'{number:,}')
+    for kind, number in report.kinds().items():
+        table.add_row(f'[red]{kind.value}[/]', f'[red]{number:,}[/]')
+    console.print(table)
+    verdict = '[green]ok[/]' if report.is_ok else f'[red]{len(report.problems):,} problems[/]'
+    console.print(verdict)

@@ -1,0 +1,25 @@
+"""Test a model, or probe a frozen backbone, with a config.
+
+Example:
+  mim-bench test configs/demo/probe_ummae-swin-toy_1xb64_toy-in1k-64px.py --checkpoint ummae.pth
+"""
+
+import argparse
+
+from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of testing."""
+    add_launch_arguments(parser)
+    parser.add_argument(
+        'model', nargs='?', help='checkpoint of the whole model (a probe takes --checkpoint)'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Test."""
+    from mim_bench.engine.launch import test
+
+    test(launch_from(args, load_from=args.model))
+    return 0

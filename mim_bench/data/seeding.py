@@ -1,0 +1,125 @@
+"""Samples that depend on the seed and their place in the epoch, on nothing else.
+
+A sampler numbers its draws; a dataset seeds the random generators with that
+number before it loads a sample. Augmentations and masks are then the same
+whatever the number of workers or processes, and after a run was killed and resumed.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator, Sized
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_dist_info
+from mmengine.registry import DATA_SAMPLERS as ROOT_SAMPLERS
+from mmengine.registry import DATASETS as ROOT_DATASETS
+from torch.utils.data import Sampler
+
+from mim_bench.registry import DATA_SAMPLERS, DATASETS
+
+
+class SeededIndex(int):
+    """An index into a dataset that knows which draw of which epoch it is."""
+
+    epoch: int
+    draw: int
+
+    def __new__(cls, index: int, epoch: int, draw: int) -> 'SeededIndex':
+        """Make an integer with two attributes."""
+        self = super().__new__(cls, index)
+        self.epoch, self.draw = epoch, draw
+        return self
+
+    def __reduce__(self) -> tuple:
+        return SeededIndex, (int(self), self.epoch, self.draw)
+
+
+@DATA_SAMPLERS.register_module()
+class SeededSampler(Sampler):
+    """Wraps a sampler of mmengine and numbers its draws over all ranks.
+
+    Args:
+        sampler: Config of a sampler that takes every world_size-th index, starting at
+            its rank, as mmengine's do.
+        dataset: Passed on to it.
+        seed: Passed on to it.
+
+    Attributes that this class has not are the wrapped sampler's.
+    """
+
+    def __init__(self, sampler: dict, dataset: Sized, seed: int | None = None) -> None:
+        # The root registry looks names up in the default scope, as for an unwrapped config.
+        self.sampler = ROOT_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
+        self.epoch = 0
+        self.start = 0
+
+    def __iter__(self) -> Iterator[SeededIndex]:
+        rank, world_size = get_dist_info()
+        indices = itertools.islice(iter(self.sampler), self.start, None)
+        for k, index in enumerate(indices, start=self.start):
+            yield SeededIndex(index, self.epoch, k * world_size + rank)
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell which epoch the next draws belong to."""
+        self.epoch = epoch
+        if hasattr(self.sampler, 'set_epoch'):
+            self.sampler.set_epoch(epoch)
+
+    def skip(self, num_samples: int) -> None:
+        """Start at this draw of the rank, without loading what comes before."""
+        self.start = num_samples
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'sampler':  # not set yet while unpickling
+            raise AttributeError(name)
+        return getattr(self.sampler, name)
+
+
+@DATASETS.register_module()
+class SeededDataset:
+    """Wraps a dataset and seeds Python, NumPy and torch before every numbered sample.
+
+    Args:
+        dataset: Config of any dataset of mmengine.
+        seed: Of the run.
+
+    Attributes that this class has not are the wrapped dataset's.
+    """
+
+    def __init__(self, dataset: dict, seed: int) -> None:
+        self.dataset = ROOT_DATASETS.build(dataset)
+        self.seed = seed
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(index, SeededIndex):
+            seed_everything(self.seed, index.epoch, index.draw)
+        return self.dataset[int(index)]
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'dataset':
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+
+def seed_everything(*words: int, cuda: bool = False) -> None:
+    """Seed the global generators of Python, NumPy and torch from several numbers.
+
+    Args:
+        *words: Non-negative; any difference gives other streams.
+        cuda: Seed the GPUs' generators too (not in a worker of a data loader).
+    """
+    state = np.random.SeedSequence(words).generate_state(2)
+    random.seed(int(state[0]))
+    np.random.seed(int(state[0]))  # noqa: NPY002  the transforms of OpenMMLab draw from it
+    # torch.manual_seed would also touch CUDA, which a forked worker must not.
+    torch.default_generator.manual_seed(int(state[1]))
+    if cuda and torch.cuda.is_available():
+        torch.cuda.manual_seed_all(int(state[1]))

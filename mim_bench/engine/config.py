@@ -1,0 +1,153 @@
+"""Loading a config: what the field expects, with typing errors found before the run."""
+
+import difflib
+import re
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+
+from mim_bench.errors import ConfigError, DataError
+
+# What the runner or this package reads. Everything else at the top of a config must be a
+# plain variable that the config itself uses, and those have the field's usual endings.
+RUNNER_KEYS = frozenset(
+    'model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg '
+    'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '
+    'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
+    'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
+    'model_wrapper_cfg sync_bn compile custom_imports '
+    'backbone_checkpoint allow_partial pretraining record protocol tta_model tta_pipeline '
+    'vis_backends backend_args'.split()
+)
+VARIABLE = re.compile(
+    r'(data_root|dataset_type|metainfo|classes|num_classes|max_epochs|max_iters|base_lr|\w+_size'
+    r'|arch|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'
+    r'|\w+_lr|\w+_epochs|\w+_iters)'
+)
+# A key this close to one that is read is a slip, whatever its ending.
+SLIP_SIMILARITY = 0.9
+
+
+def load_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config file.
+
+    Args:
+        path: A Python config of mmengine.
+        options: Overrides by dotted key, as ``--cfg-options`` gives them. A key must exist
+            already, or its parent must be a dictionary with a ``type``.
+
+    Raises:
+        ConfigError: No such file, a syntax error, or a key that nothing reads.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f'{path}: there is no such config file. Check the path.')
+    try:
+        cfg = Config.fromfile(path)
+    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, FileNotFoundError) as e:
+        raise ConfigError(f'{path}: cannot be read as a config: {e}') from e
+    for key, value in (options or {}).items():
+        _check_option(cfg, key, path)
+        cfg.merge_from_dict({key: value})
+    check_top_level(cfg)
+    return cfg
+
+
+def check_top_level(cfg: Config) -> None:
+    """Refuse a top-level key that neither the runner nor the config itself can mean.
+
+    Raises:
+        ConfigError: Names the key and near ones.
+    """
+    for key in cfg:
+        if key in RUNNER_KEYS:
+            continue
+        slip = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=SLIP_SIMILARITY)
+        if slip or not VARIABLE.fullmatch(key):
+            raise ConfigError(
+                f'{cfg.filename}: nothing reads the key {key!r}.{_near(key, RUNNER_KEYS)} '
+                'Correct or remove it.'
+            )
+
+
+def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
+    """Refuse a run whose datasets are not there, before anything is built.
+
+    Args:
+        cfg: The config.
+        loaders: The loaders that the run will build.
+
+    Raises:
+        DataError: Names the missing folder and how to give another.
+    """
+    for name in loaders:
+        for root in _data_roots(cfg.get(name)):
+            if not Path(root).is_dir():
+                raise DataError(
+                    f'{cfg.filename}: {name} reads {root}, which is not a folder. Put the data '
+                    'there, or give another folder with --data-root DIR. '
+                    '(`mim-bench data make-toy DIR` writes a small set.)'
+                )
+
+
+def set_data_root(cfg: Config, data_root: str) -> None:
+    """Replace the config's ``data_root`` wherever a dataset or metric uses it."""
+    old = cfg.get('data_root')
+    if not isinstance(old, str):
+        raise ConfigError(f'{cfg.filename}: has no data_root that --data-root could replace.')
+    _replace_prefix(cfg._cfg_dict, old.rstrip('/'), str(data_root).rstrip('/'))
+
+
+def explain_build_error(cfg: Config, error: TypeError) -> ConfigError | None:
+    """One clear message for an argument that a class does not take; None for other errors."""
+    match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    if match is None:
+        return None
+    owner = re.search(r'class `(\w+)` in ([\w/.]+)', str(error))
+    where = f'class {owner[1]} ({owner[2]})' if owner else 'a class'
+    return ConfigError(
+        f'{cfg.filename}: {where} does not take the key {match[1]!r}. Correct or remove it.'
+    )
+
+
+def _replace_prefix(node: ConfigDict | list, old: str, new: str) -> None:
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for key, value in list(items):
+        if isinstance(value, dict | list):
+            _replace_prefix(value, old, new)
+        elif isinstance(value, str) and (value.rstrip('/') == old or value.startswith(old + '/')):
+            node[key] = new + value[len(old) :]
+
+
+def _data_roots(node: object) -> list[str]:
+    if isinstance(node, dict):
+        own = [node['data_root']] if node.get('data_root') else []
+        return own + [root for value in node.values() for root in _data_roots(value)]
+    if isinstance(node, list | tuple):
+        return [root for value in node for root in _data_roots(value)]
+    return []
+
+
+def _check_option(cfg: Config, key: str, path: Path) -> None:
+    node, done = cfg._cfg_dict, ''
+    for part in key.split('.'):
+        if isinstance(node, list | tuple):
+            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
+        elif part in (node or {}):
+            node = node[part]
+        elif not done and part in RUNNER_KEYS:
+            return  # for example load_from, which a config may leave out
+        elif isinstance(node, dict) and 'type' in node:
+            return  # an argument of a class: building it will tell
+        else:
+            known = node if isinstance(node, dict) else ()
+            raise ConfigError(
+                f'{path}: --cfg-options {key}: there is no {part!r} '
+                f'{"in " + done[:-1] if done else "at the top"}.{_near(part, known)}'
+            )
+        done += f'{part}.'
+
+
+def _near(key: str, known: object) -> str:
+    near = difflib.get_close_matches(key, [str(k) for k in known], n=1)
+    return f' Did you mean {near[0]!r}?' if near else ''

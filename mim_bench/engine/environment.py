@@ -1,0 +1,59 @@
+"""What a run ran on, for its record: versions, devices, the commit of this package."""
+
+import platform
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+import mim_bench
+
+UNKNOWN = 'unknown'
+
+
+def describe_environment(library: str | None) -> dict[str, str]:
+    """Versions by name: git, python, torch, mmengine, mmcv, library and more.
+
+    Args:
+        library: Import name of the library that ran the config, for example ``mmseg``. It
+            is not imported if it is not loaded yet.
+    """
+    loaded = library is not None and library in sys.modules
+    return {
+        'git': git_commit(),
+        'mim_bench': mim_bench.__version__,
+        'python': platform.python_version(),
+        'platform': platform.platform(),
+        'torch': _version('torch'),
+        'torchvision': _version('torchvision'),
+        'mmengine': _version('mmengine'),
+        'mmcv': _version('mmcv'),
+        'library': f'{library} {_version(library)}' if loaded else library or UNKNOWN,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a device, for example ``cpu`` or ``NVIDIA H200``."""
+    return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
+
+
+def git_commit() -> str:
+    """The commit that this package was checked out from, ``-dirty`` if files changed since."""
+    root = Path(mim_bench.__file__).parents[1]
+    # Otherwise git would find whatever repository an installed package happens to lie in.
+    if not (root / '.git').exists():
+        return UNKNOWN
+    command = ['git', '-C', str(root), 'describe', '--always', '--dirty', '--abbrev=40']
+    try:
+        done = subprocess.run(
+            [*command, '--exclude=*'], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
+    return done.stdout.strip() or UNKNOWN
+
+
+def _version(module: str) -> str:
+    return str(getattr(import_module(module), '__version__', UNKNOWN))

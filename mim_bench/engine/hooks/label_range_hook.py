@@ -1,0 +1,79 @@
+"""The hook that stops a run on a label that the model has no class for."""
+
+from typing import Any
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mim_bench.engine.batch import image_names
+from mim_bench.errors import DataError
+from mim_bench.registry import HOOKS
+
+IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes
+
+
+@HOOKS.register_module()
+class LabelRangeHook(Hook):
+    """Check labels on the CPU, before a GPU would die of them with a message about asserts.
+
+    Reads ``gt_label`` (classification), ``gt_sem_seg`` (segmentation, 255 = ignored) and
+    ``gt_instances.labels`` (detection) of every batch in training and validation.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Check a training batch."""
+        self._check(runner, data_batch)
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Check a validation batch; metrics would drop such pixels in silence."""
+        self._check(runner, data_batch)
+
+    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Check a test batch."""
+        self._check(runner, data_batch)
+
+    def _check(self, runner: Runner, data_batch: Any) -> None:
+        num_classes = count_classes(runner.model)
+        samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
+        if num_classes is None or not isinstance(samples, list | tuple):
+            return
+        for position, sample in enumerate(samples):
+            labels = _labels(sample)
+            wrong = labels[(labels < 0) | (labels >= num_classes)]
+            if wrong.numel():
+                raise DataError(
+                    f'{image_names(data_batch)[position]}: its annotation holds the label '
+                    f'{int(wrong[0])}, but the model has {num_classes} classes (0 to '
+                    f'{num_classes - 1}). Check the data with `mim-bench data check`, or '
+                    "correct num_classes, or the dataset's reduce_zero_label."
+                )
+
+
+def count_classes(model: nn.Module) -> int | None:
+    """The classes of a classifier, segmentor or detector; None for other models."""
+    model = model.module if is_model_wrapper(model) else model
+    for path in ('decode_head', 'roi_head.bbox_head', 'bbox_head', 'head'):
+        head = model
+        for name in path.split('.'):
+            head = getattr(head, name, None)
+        # Cascades have one head a stage.
+        head = head[0] if isinstance(head, nn.ModuleList) else head
+        if isinstance(getattr(head, 'num_classes', None), int):
+            return head.num_classes
+    return None
+
+
+def _labels(sample: Any) -> torch.Tensor:
+    if 'gt_sem_seg' in sample:
+        labels = sample.gt_sem_seg.data
+        return labels[labels != IGNORED_LABEL]
+    if 'gt_instances' in sample and 'labels' in sample.gt_instances:
+        return torch.as_tensor(sample.gt_instances.labels)
+    if 'gt_label' in sample:
+        return torch.as_tensor(sample.gt_label)
+    return torch.zeros(0)

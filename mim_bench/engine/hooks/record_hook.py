@@ -1,0 +1,284 @@
+"""The hook that writes the record of a run, also when the run fails."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from mim_bench.engine.environment import describe_environment
+from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
+from mim_bench.engine.metric_names import record_metrics
+from mim_bench.engine.run_record import (
+    PictureSource,
+    config_file,
+    error_text,
+    is_record_hook,
+    make_protocol,
+    run_cost,
+    save_artifacts,
+    training_metrics,
+)
+from mim_bench.errors import ConfigError, RecordError
+from mim_bench.registry import HOOKS
+from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, utc_now
+from mim_bench.results.store import RECORD_FILE, read_record, write_record
+
+_RECONSTRUCTIONS = {
+    'kind': 'reconstruction',
+    'pattern': 'reconstructions/*.png',
+    'caption': 'Input, masked, predicted',
+}
+
+
+@dataclass(frozen=True)
+class RecordTask:
+    """One record of a run; a run that measures several things gives several.
+
+    Attributes:
+        task: Name of the task.
+        metrics: Names of the record's metrics; all that are known if None. Each must have
+            been measured.
+        primary_metric: The first of the metrics if None.
+        protocol: Keys that replace those of the hook's ``protocol``.
+        run_id: ``<task>-<checkpoint id>-s<seed>`` if None.
+    """
+
+    task: str
+    metrics: Sequence[str] | None = None
+    primary_metric: str | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
+    run_id: str | None = None
+
+
+@HOOKS.register_module()
+class RecordHook(Hook):
+    """Write the record of a run to ``<results_dir>/<run_id>/record.json`` at its end.
+
+    Beside it lie ``curves.json`` and the run's pictures. The metrics are those of the last
+    validation or test and, after a training, the loss and k-NN accuracy. A run that was
+    killed in its last validation and resumes after its last iteration validates again.
+
+    Note:
+        - The run needs a ``CostLedgerHook``.
+        - What a load gate found is taken from ``runner.load_report``, a
+          :class:`mim_bench.results.record.LoadReport`.
+        - mmengine calls no hook when a run fails: whoever runs the runner calls
+          :func:`record_failure`.
+        - A failure never replaces the record of a run that was done.
+
+    Args:
+        results_dir: Folder of records.
+        checkpoint: Fields of :class:`mim_bench.results.record.Checkpoint`.
+        protocol: See :func:`mim_bench.engine.run_record.make_protocol`.
+        tasks: Fields of :class:`RecordTask`, one a record.
+        pictures: Fields of :class:`mim_bench.engine.run_record.PictureSource`.
+
+    Raises:
+        ConfigError: A field is missing or unknown.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(
+        self,
+        results_dir: str,
+        *,
+        checkpoint: Mapping[str, Any],
+        protocol: Mapping[str, Any],
+        tasks: Sequence[Mapping[str, Any]],
+        pictures: Sequence[Mapping[str, Any]] = (_RECONSTRUCTIONS,),
+    ) -> None:
+        self.results_dir = Path(results_dir)
+        self.protocol = dict(protocol)
+        self.checkpoint = _build(Checkpoint, checkpoint, 'checkpoint')
+        self.tasks = [_build(RecordTask, task, 'tasks') for task in tasks]
+        self.pictures = [_build(PictureSource, source, 'pictures') for source in pictures]
+        self._measured: dict[str, Any] = {}
+        self._has_validated = False
+        self._started = time.monotonic()
+        self._created_at = time.time()
+        self._started_at = utc_now()
+
+    def before_run(self, runner: Runner) -> None:
+        """Find out now, not after days, that the record could not be written.
+
+        Raises:
+            ConfigError: There is no ledger, or a protocol is incomplete.
+        """
+        if find_ledger_hook(runner) is None:
+            raise ConfigError(
+                "RecordHook needs the run's cost. Add dict(type='mim_bench.CostLedgerHook') to "
+                'custom_hooks.'
+            )
+        for task in self.tasks:
+            make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Keep the metrics of the last validation."""
+        self._has_validated = True
+        self._measured.update(metrics or {})
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Keep the metrics of the test."""
+        self._measured.update(metrics or {})
+
+    def after_train(self, runner: Runner) -> None:
+        """Keep what the training measured; validate if the last validation got lost."""
+        self._measured.update(training_metrics(runner))
+        loop = runner.train_loop
+        is_by_iter = isinstance(loop, IterBasedTrainLoop)
+        is_due = runner.val_loop is not None and (
+            (loop.iter if is_by_iter else loop.epoch) >= loop.val_begin
+        )
+        if is_due and not self._has_validated:
+            runner.val_loop.run()
+
+    def after_run(self, runner: Runner) -> None:
+        """Write the records, on the main process.
+
+        Raises:
+            ConfigError: A metric that a task asks for was not measured.
+            MimBenchError: The disk refuses.
+        """
+        if not is_main_process():
+            return
+        known = record_metrics(self._measured)
+        for task in self.tasks:
+            metrics = _select(known, task, self._measured)
+            primary = task.primary_metric or next(iter(metrics), None)
+            artifacts = save_artifacts(
+                Path(runner.work_dir), self._folder(task, runner.seed), self.pictures
+            )
+            path = self._write(
+                task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
+            )
+            runner.logger.info(f'Record of {task.task}: {path}')
+
+    def write_failure(self, error: BaseException, cfg: Config, runner: Runner | None) -> list[Path]:
+        """Write a record with the error for every task, where none of this run stands yet.
+
+        Any process may call it: the first that failed names the cause, the others fail for
+        want of it.
+
+        Args:
+            error: Why the run failed.
+            cfg: The config of the run.
+            runner: None if it could not be built.
+
+        Returns:
+            The records written.
+        """
+        seed = _seed(cfg, runner)
+        return [
+            self._write(task, cfg, runner, error=error_text(error))
+            for task in self.tasks
+            if not self._is_settled(self._folder(task, seed) / RECORD_FILE)
+        ]
+
+    def _is_settled(self, path: Path) -> bool:
+        """Whether a record is done, or was written since this process began."""
+        try:
+            return read_record(path).status == 'done' or path.stat().st_mtime > self._created_at
+        except (RecordError, OSError):
+            return False
+
+    def _run_id(self, task: RecordTask, seed: int) -> str:
+        return task.run_id or f'{task.task}-{self.checkpoint.id}-s{seed}'
+
+    def _folder(self, task: RecordTask, seed: int) -> Path:
+        return self.results_dir / self._run_id(task, seed)
+
+    def _write(
+        self,
+        task: RecordTask,
+        cfg: Config,
+        runner: Runner | None,
+        *,
+        metrics: Mapping[str, Metric] | None = None,
+        primary: str | None = None,
+        artifacts: Artifacts | None = None,
+        error: str | None = None,
+    ) -> Path:
+        ledger_hook = find_ledger_hook(runner) if runner is not None else None
+        seed = _seed(cfg, runner)
+        record = RunRecord(
+            run_id=self._run_id(task, seed),
+            status='done' if error is None else 'failed',
+            task=task.task,
+            protocol=make_protocol({**self.protocol, **task.protocol}, task.task, cfg),
+            checkpoint=self.checkpoint,
+            config=config_file(cfg),
+            seed=seed,
+            metrics=dict(metrics or {}),
+            primary_metric=primary,
+            cost=run_cost(ledger_hook and ledger_hook.ledger, self._started),
+            env=describe_environment(cfg.get('default_scope')),
+            started_at=ledger_hook.started_at if ledger_hook else self._started_at,
+            load=getattr(runner, 'load_report', None),
+            error=error,
+            artifacts=artifacts or Artifacts(),
+        )
+        return write_record(record, self.results_dir)
+
+
+def record_failure(
+    error: BaseException, *, cfg: Config, runner: Runner | None = None
+) -> list[Path]:
+    """Write the record of a run that failed; for the ``except`` path of a launcher.
+
+    It never raises, so that the error itself is what the user sees; what went wrong with
+    the record is logged.
+
+    Args:
+        error: Why the run failed.
+        cfg: The config of the run.
+        runner: None if it could not be built; the hook is then made from the config.
+
+    Returns:
+        The records written; none if the run has no ``RecordHook``.
+    """
+    try:
+        hooks = [h for h in (runner.hooks if runner else ()) if isinstance(h, RecordHook)]
+        if runner is None:
+            hooks = [HOOKS.build(dict(h)) for h in cfg.get('custom_hooks', []) if is_record_hook(h)]
+        ledger = find_ledger_hook(runner) if runner is not None else None
+        if ledger is not None and ledger.ledger is not None:
+            ledger.flush(runner)
+        return [path for hook in hooks for path in hook.write_failure(error, cfg, runner)]
+    except Exception as problem:  # the run's own error must come through
+        print_log(
+            f'The failure could not be recorded: {problem}', logger='current', level=logging.ERROR
+        )
+        return []
+
+
+def _seed(cfg: Config, runner: Runner | None) -> int:
+    seed = runner.seed if runner is not None else (cfg.get('randomness') or {}).get('seed')
+    return int(seed or 0)
+
+
+def _select(
+    known: Mapping[str, Metric], task: RecordTask, measured: Mapping[str, Any]
+) -> dict[str, Metric]:
+    names = list(known) if task.metrics is None else list(task.metrics)
+    if missing := [name for name in names if name not in known]:
+        raise ConfigError(
+            f'RecordHook: the task {task.task!r} asks for {", ".join(missing)}; the run measured '
+            f'{", ".join(measured) or "nothing"}. Correct metrics in tasks, or the evaluator.'
+        )
+    return {name: known[name] for name in names}
+
+
+def _build(kind: type, fields: Mapping[str, Any], where: str) -> Any:
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ConfigError(f'RecordHook: {where}: {error}. Correct the config.') from None

@@ -1,0 +1,208 @@
+"""Runs a config: what ``tools/train.py``, ``tools/test.py`` and the suite call."""
+
+import os
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from mim_bench.engine.config import (
+    check_data_roots,
+    explain_build_error,
+    load_config,
+    set_data_root,
+)
+from mim_bench.engine.cpu_distributed import is_cpu_run
+from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.runner import BenchRunner
+from mim_bench.errors import ConfigError, MimBenchError
+from mim_bench.registry import RUNNERS
+
+AMP_WRAPPER = 'AmpOptimWrapper'
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run a config.
+
+    Attributes:
+        config: Path of the config.
+        work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
+        checkpoint: Canonical checkpoint that fills the backbone.
+        load_from: Checkpoint of the whole model.
+        allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
+        auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
+        seed: Of the run; the config's if None.
+        data_root: Replaces the config's.
+        launcher: 'none', 'pytorch' or 'slurm'.
+        no_amp: Compute in float32 where the recipe has mixed precision.
+        options: Overrides by dotted key.
+        results_dir: Folder for the run's record; no record if None.
+        record_checkpoint: Fields of the record's checkpoint (id, method, backbone, ...).
+        run_id: Of the record.
+    """
+
+    config: str
+    work_dir: str | None = None
+    checkpoint: str | None = None
+    load_from: str | None = None
+    allow_partial: bool = False
+    auto_resume: bool = False
+    seed: int | None = None
+    data_root: str | None = None
+    launcher: str = 'none'
+    no_amp: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    results_dir: str | None = None
+    record_checkpoint: Mapping[str, Any] | None = None
+    run_id: str | None = None
+
+
+def train(launch: Launch) -> BenchRunner:
+    """Train.
+
+    Raises:
+        MimBenchError: Anything that the user can mend.
+    """
+    cfg = resolve(launch)
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
+        raise ConfigError(
+            f'{launch.config}: the recipe computes in mixed precision, which needs a GPU. '
+            'On a CPU pass --no-amp.'
+        )
+    with _recorded(cfg) as run:
+        run.runner = build_runner(cfg)
+        run.runner.train()
+    return run.runner
+
+
+def test(launch: Launch) -> dict[str, float]:
+    """Test.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        MimBenchError: Anything that the user can mend.
+    """
+    cfg = resolve(launch)
+    check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[key] = None
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    with _recorded(cfg) as run:
+        run.runner = build_runner(cfg)
+        metrics = run.runner.test()
+    return metrics
+
+
+def resolve(launch: Launch) -> Config:
+    """The config with everything that the launch says."""
+    cfg = load_config(launch.config, dict(launch.options))
+    if launch.data_root:
+        set_data_root(cfg, launch.data_root)
+    cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
+    cfg.launcher = launch.launcher
+    cfg.allow_partial = launch.allow_partial
+    if launch.checkpoint:
+        cfg.backbone_checkpoint = launch.checkpoint
+    if launch.load_from:
+        cfg.load_from = launch.load_from
+    if launch.seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
+    if launch.auto_resume and _latest(cfg.work_dir):
+        cfg.resume = True
+        cfg.load_from = None
+    if launch.no_amp:
+        disable_amp(cfg)
+    if launch.results_dir:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch)]
+    # torchrun passes the local rank by the environment; older tools by an argument.
+    os.environ.setdefault('LOCAL_RANK', '0')
+    return cfg
+
+
+def disable_amp(cfg: Config) -> None:
+    """Replace mixed precision by float32."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') == AMP_WRAPPER:
+        wrapper['type'] = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fsdp'):
+            wrapper.pop(key, None)
+
+
+def record_hook(cfg: Config, launch: Launch) -> dict:
+    """The config of the hook that writes the run's record."""
+    protocol = dict(cfg.get('protocol') or {})
+    if not protocol:
+        raise ConfigError(
+            f'{launch.config}: has no `protocol`, so its numbers could not be compared. Add '
+            "protocol=dict(task=..., name=..., version=..., tier='full')."
+        )
+    tasks = protocol.pop('tasks', None) or [dict(task=protocol.pop('task', None))]
+    protocol.pop('task', None)
+    if launch.run_id:
+        for task in tasks:
+            task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
+    pretraining = cfg.get('pretraining', {})
+    checkpoint = dict(launch.record_checkpoint or {})
+    checkpoint.setdefault('id', Path(launch.checkpoint).stem if launch.checkpoint else 'random')
+    checkpoint.setdefault('method', pretraining.get('method', 'unknown'))
+    checkpoint.setdefault('backbone', cfg.model.backbone.type.rpartition('.')[2])
+    return dict(
+        type='mim_bench.RecordHook',
+        results_dir=launch.results_dir,
+        checkpoint=checkpoint,
+        protocol=protocol,
+        tasks=tasks,
+        **({'pictures': cfg.record['pictures']} if cfg.get('record') else {}),
+    )
+
+
+def build_runner(cfg: Config) -> BenchRunner:
+    """Build the runner; an argument that a class does not take is one clear error."""
+    try:
+        return RUNNERS.get('BenchRunner').from_cfg(cfg)
+    except TypeError as error:
+        explained = explain_build_error(cfg, error)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+class _Run:
+    runner: BenchRunner | None = None
+
+
+@contextmanager
+def _recorded(cfg: Config):  # noqa: ANN202
+    """A run that fails leaves a record of it too."""
+    run = _Run()
+    try:
+        yield run
+    except (MimBenchError, OSError) as error:
+        record_failure(error, cfg=cfg, runner=run.runner)
+        raise
+    except TypeError as error:
+        explained = explain_build_error(cfg, error)
+        record_failure(explained or error, cfg=cfg, runner=run.runner)
+        if explained is None:
+            raise
+        raise explained from error
+    except Exception as error:
+        record_failure(error, cfg=cfg, runner=run.runner)
+        raise
+
+
+def _default_work_dir(config: str) -> str:
+    return str(Path('work_dirs') / Path(config).stem)
+
+
+def _latest(work_dir: str) -> str | None:
+    return find_latest_checkpoint(work_dir) if Path(work_dir).is_dir() else None

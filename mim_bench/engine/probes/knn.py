@@ -1,0 +1,121 @@
+"""Weighted k-nearest-neighbour classification of frozen features."""
+
+import torch
+from torch.nn import functional as F
+
+from mim_bench.engine.probes.features import Features
+from mim_bench.engine.probes.scores import topk_accuracies
+from mim_bench.errors import ConfigError
+
+# Similarities held at a time: 16384 * 1024 * 4 bytes = 64 MiB.
+BANK_CHUNK = 16384
+QUERY_CHUNK = 1024
+
+
+def knn_accuracy(
+    bank: Features,
+    query: Features,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    device: torch.device | str = 'cpu',
+) -> dict[str, float]:
+    """Accuracy of k-NN on ``query``, with the labelled features of ``bank`` as neighbours.
+
+    Returns:
+        ``top1`` and, with more than five classes, ``top5``, in percent.
+
+    Raises:
+        ConfigError: As :func:`knn_predict`.
+    """
+    ranked = knn_predict(bank, query.x, k=k, temperature=temperature, device=device)
+    return topk_accuracies(ranked, query.y, num_classes=bank.num_classes)
+
+
+@torch.no_grad()
+def knn_predict(
+    bank: Features,
+    query_x: torch.Tensor,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    device: torch.device | str = 'cpu',
+    bank_chunk: int = BANK_CHUNK,
+    query_chunk: int = QUERY_CHUNK,
+) -> torch.Tensor:
+    """Rank the classes of each query by the votes of its k nearest neighbours.
+
+    Nearness is the cosine similarity; a neighbour of similarity s votes for its class
+    with weight exp(s / temperature). The bank is read once, in chunks, so it may be
+    memory-mapped; on the device lie the queries, one chunk and its similarities.
+
+    Args:
+        bank: Labelled features, (N, D).
+        query_x: Features to classify, (M, D) floating.
+        k: Neighbours that vote. It is part of the protocol, so a bank with fewer rows
+            is an error rather than a smaller k.
+        temperature: The smaller, the more the nearest neighbours decide; above 0.
+        device: Where to compute.
+        bank_chunk: Rows of the bank compared at a time.
+        query_chunk: Rows of the queries compared at a time.
+
+    Returns:
+        (M, min(5, classes)) int64 on the CPU: classes, best first.
+
+    Raises:
+        ConfigError: ``k`` is not in 1..N, the temperature is not positive, or the
+            features differ in width.
+
+    Source: Wu et al., "Unsupervised feature learning via non-parametric instance
+    discrimination", arXiv:1805.01978, section 3.4, with the k = 20 and T = 0.07 that
+    DINO, arXiv:2104.14294, reports.
+    """
+    _check(bank, query_x, k, temperature)
+    queries = F.normalize(query_x.to(device, torch.float32), dim=1)
+    best_s = torch.full((len(queries), k), -torch.inf, device=device)
+    best_y = torch.zeros((len(queries), k), dtype=torch.int64, device=device)
+    for start in range(0, len(bank.x), bank_chunk):
+        rows = slice(start, start + bank_chunk)
+        keys = F.normalize(bank.x[rows].to(device, torch.float32), dim=1)
+        labels = bank.y[rows].to(device)
+        for q in range(0, len(queries), query_chunk):
+            part = slice(q, q + query_chunk)
+            s, nearest = (queries[part] @ keys.T).topk(min(k, len(keys)), dim=1)
+            s = torch.cat([best_s[part], s], dim=1)
+            y = torch.cat([best_y[part], labels[nearest]], dim=1)
+            best_s[part], kept = s.topk(k, dim=1)
+            best_y[part] = y.gather(1, kept)
+    return _vote(best_s, best_y, bank.num_classes, temperature, query_chunk)
+
+
+def _vote(
+    similarities: torch.Tensor,
+    labels: torch.Tensor,
+    num_classes: int,
+    temperature: float,
+    chunk: int,
+) -> torch.Tensor:
+    """(M, k) similarities, best first, and labels -> (M, min(5, C)) classes, best first."""
+    ranked = []
+    for s, y in zip(similarities.split(chunk), labels.split(chunk), strict=True):
+        # Relative to the nearest: the order of the classes is the same, and no small
+        # temperature can overflow.
+        weights = ((s - s[:, :1]) / temperature).exp()
+        votes = torch.zeros(len(s), num_classes, device=s.device).scatter_add_(1, y, weights)
+        ranked.append(votes.topk(min(5, num_classes), dim=1).indices.cpu())
+    return torch.cat(ranked)
+
+
+def _check(bank: Features, query_x: torch.Tensor, k: int, temperature: float) -> None:
+    if not 1 <= k <= len(bank.x):
+        raise ConfigError(
+            f'k-NN: k = {k} with a bank of {len(bank.x)} features. '
+            'Set k between 1 and the size of the bank, or use a larger bank.'
+        )
+    if temperature <= 0:
+        raise ConfigError(f'k-NN: temperature = {temperature} is not positive. Use 0.07.')
+    if query_x.shape[1:] != bank.x.shape[1:]:
+        raise ConfigError(
+            f'k-NN: queries of shape {tuple(query_x.shape)} against a bank of shape '
+            f'{tuple(bank.x.shape)}. Extract both with the same model and pooling.'
+        )

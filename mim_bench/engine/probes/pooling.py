@@ -1,0 +1,66 @@
+"""From what a backbone returns to one vector an image."""
+
+import inspect
+
+import torch
+from torch import nn
+
+from mim_bench.errors import ConfigError
+
+POOLINGS = ('gap', 'cls')
+# What mmpretrain's transformers call an output that is already one vector an image.
+_POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
+
+
+def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """The last output of the backbone.
+
+    Args:
+        model: With ``extract_feat(inputs)``; where that knows stages (mmpretrain's
+            classifiers) the backbone's is taken, not the neck's, which pools.
+        inputs: (B, C, H, W), preprocessed.
+    """
+    staged = 'stage' in inspect.signature(model.extract_feat).parameters
+    outputs = model.extract_feat(inputs, **({'stage': 'backbone'} if staged else {}))
+    return outputs[-1] if isinstance(outputs, tuple | list) else outputs
+
+
+def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Tensor:
+    """One vector an image.
+
+    Args:
+        features: (B, D, H, W) map; (B, L, D) tokens, prefix tokens such as the class
+            token first; or (B, D), pooled by the backbone.
+        pooling: ``'gap'``: the mean over the map or over the patch tokens. ``'cls'``:
+            the first token. Nothing is guessed, since both make sense for a
+            transformer and give different numbers.
+        backbone: Its ``num_extra_tokens`` says how many prefix tokens there are, its
+            ``out_type`` how a (B, D) output was pooled.
+
+    Returns:
+        (B, D).
+
+    Raises:
+        ConfigError: ``pooling`` is unknown or does not fit the features.
+    """
+    if pooling not in POOLINGS:
+        raise ConfigError(f'Unknown pooling {pooling!r}. Known: {", ".join(POOLINGS)}.')
+    if features.ndim == 4 and pooling == 'gap':
+        return features.mean(dim=(2, 3))
+    if features.ndim == 3 and pooling == 'cls' and getattr(backbone, 'num_extra_tokens', 1):
+        return features[:, 0]
+    if features.ndim == 3 and pooling == 'gap' and hasattr(backbone, 'num_extra_tokens'):
+        return features[:, backbone.num_extra_tokens :].mean(dim=1)
+    if features.ndim == 2 and _is_pooled_as(backbone, pooling):
+        return features
+    raise ConfigError(
+        f'pooling={pooling!r} does not fit features of shape {tuple(features.shape)} from '
+        f'{type(backbone).__name__} (out_type={getattr(backbone, "out_type", None)!r}). '
+        "Use 'gap' for feature maps and 'cls' for backbones with a class token, and set the "
+        "backbone's out_type accordingly."
+    )
+
+
+def _is_pooled_as(backbone: nn.Module, pooling: str) -> bool:
+    out_type = getattr(backbone, 'out_type', None)
+    return out_type is None or _POOLED_OUT_TYPES.get(out_type) == pooling

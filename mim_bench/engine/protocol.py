@@ -1,0 +1,65 @@
+"""The settings of a run that decide what its numbers mean, taken from its config."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+# Data, augmentation, batch, schedule, optimiser, evaluation, and the model around the backbone.
+_PARTS = (
+    'model',
+    'train_dataloader',
+    'val_dataloader',
+    'test_dataloader',
+    'train_cfg',
+    'val_cfg',
+    'test_cfg',
+    'val_evaluator',
+    'test_evaluator',
+    'optim_wrapper',
+    'param_scheduler',
+    'tta_model',
+    'tta_pipeline',
+)
+# What is compared (the backbone, and widths that follow from it), where files lie, and how
+# fast they are read. None of them changes what is measured.
+_IGNORED = {
+    'backbone',
+    'in_channels',
+    'in_dims',
+    'init_cfg',
+    'pretrained',
+    'data_root',
+    'backend_args',
+    'file_client_args',
+    'num_workers',
+    'persistent_workers',
+    'pin_memory',
+    'prefetch_factor',
+    'outfile_prefix',
+}
+
+
+def protocol_settings(cfg: Config) -> dict[str, Any]:
+    """Plain data that is equal for two configs that measure the same thing.
+
+    It errs on the side of a difference: a config that says the same in other words gets
+    other settings, and its numbers are not ranked beside the first one's.
+
+    Args:
+        cfg: The resolved config of a run.
+    """
+    return {part: _plain(cfg[part]) for part in _PARTS if cfg.get(part) is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items() if k not in _IGNORED}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        return value if abs(value) < float('inf') else str(value)
+    # Classes and functions by name; their default text holds an address in memory.
+    return getattr(value, '__qualname__', None) or type(value).__qualname__

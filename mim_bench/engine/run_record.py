@@ -1,0 +1,174 @@
+"""The pieces of a run's record that follow from its runner and its config."""
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from mim_bench.engine.environment import device_name
+from mim_bench.engine.protocol import protocol_settings
+from mim_bench.engine.scalars import collect_curves
+from mim_bench.errors import ConfigError, MimBenchError
+from mim_bench.profiling.ledger import CostLedger
+from mim_bench.results.atomic import write_atomically
+from mim_bench.results.curves import CURVES_FILE, write_curves
+from mim_bench.results.hashing import protocol_hash
+from mim_bench.results.record import (
+    Artifacts,
+    ConfigFile,
+    Cost,
+    Picture,
+    Protocol,
+)
+
+ERROR_LENGTH = 4000
+LAST_ITERATIONS = 50
+# They say where and how a run was launched, not what it computes.
+_LAUNCH_KEYS = {
+    'work_dir',
+    'load_from',
+    'resume',
+    'launcher',
+    'experiment_name',
+    'backbone_checkpoint',
+    'allow_partial',
+}
+
+
+@dataclass(frozen=True)
+class PictureSource:
+    """Pictures that a run leaves in its work directory.
+
+    Attributes:
+        kind: ``reconstruction``, ``segmentation`` or ``detection``.
+        pattern: Glob inside the work directory.
+        caption: What they show.
+        limit: The newest so many are kept.
+    """
+
+    kind: str
+    pattern: str
+    caption: str
+    limit: int = 1
+
+
+def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protocol:
+    """The protocol of a task.
+
+    Args:
+        settings: ``name``, ``version``, ``tier``; either ``hash``, or ``settings`` to be
+            hashed with task, name and version. Without both, the settings are those of
+            :func:`mim_bench.engine.protocol.protocol_settings`.
+        task: Name of the task.
+        cfg: The resolved config of the run.
+
+    Raises:
+        ConfigError: A key is missing or unknown.
+    """
+    known = {'name', 'version', 'tier', 'hash', 'settings'}
+    missing = {'name', 'version', 'tier'} - set(settings)
+    if missing or set(settings) - known:
+        raise ConfigError(
+            f'RecordHook: protocol of {task!r} has the keys {sorted(settings)}. It needs name, '
+            'version and tier, and may have hash or settings.'
+        )
+    name, version = settings['name'], str(settings['version'])
+    digest = settings.get('hash') or protocol_hash(
+        {
+            'task': task,
+            'name': name,
+            'version': version,
+            'settings': settings.get('settings', None) or protocol_settings(cfg),
+        }
+    )
+    return Protocol(name, version, digest, settings['tier'])
+
+
+def config_file(cfg: Config) -> ConfigFile:
+    """Path (from ``configs/`` on) and SHA-256 of the resolved config.
+
+    The hash leaves out where and how the run was launched.
+    """
+    parts = PurePath(cfg.filename or '').parts
+    if 'configs' in parts:
+        parts = parts[len(parts) - 1 - parts[::-1].index('configs') :]
+    else:
+        parts = parts[-1:]
+    content = {key: value for key, value in cfg.items() if key not in _LAUNCH_KEYS}
+    hooks = content.get('custom_hooks') or []
+    content['custom_hooks'] = [h for h in hooks if not is_record_hook(h)]
+    text = Config(content).pretty_text
+    return ConfigFile('/'.join(parts), hashlib.sha256(text.encode()).hexdigest())
+
+
+def is_record_hook(config: Any) -> bool:
+    """Whether a hook's config is that of the record hook, which says where results go."""
+    return str(config.get('type', '')).rpartition('.')[2] == 'RecordHook'
+
+
+def run_cost(ledger: CostLedger | None, started: float) -> Cost:
+    """The cost by the run's ledger; without one only the time since ``started``.
+
+    Args:
+        ledger: None if the run failed before there was one.
+        started: ``time.monotonic()`` at the start.
+    """
+    if ledger is not None:
+        return Cost(**ledger.summary())
+    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    return Cost.measured(
+        wall_s=time.monotonic() - started,
+        device=device_name(device),
+        is_gpu=device.type == 'cuda',
+        num_devices=get_world_size(),
+    )
+
+
+def training_metrics(runner: Runner) -> dict[str, float]:
+    """What the message hub knows after a training, by the keys of the metric table.
+
+    ``loss`` is the mean over the last epoch, in iteration-based runs over the last 50
+    iterations; ``knn/...`` the last that was measured. The hub is part of checkpoints, so a
+    run that was resumed at its end has them too.
+    """
+    scalars = runner.message_hub.log_scalars
+    found = {key: scalars[key].current() for key in ('knn/top1', 'knn/top5') if key in scalars}
+    if 'train/loss' in scalars:
+        is_by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+        window = LAST_ITERATIONS if is_by_iter else len(runner.train_dataloader)
+        found['loss'] = scalars['train/loss'].mean(window)
+    return {key: float(value) for key, value in found.items()}
+
+
+def save_artifacts(work_dir: Path, folder: Path, sources: Sequence[PictureSource]) -> Artifacts:
+    """Write the curves of a run and copy its pictures into the folder of its record.
+
+    Raises:
+        MimBenchError: The disk refuses.
+    """
+    curves = collect_curves(work_dir)
+    if curves:
+        write_curves(curves, folder)
+    pictures = []
+    for source in sources:
+        newest = sorted(work_dir.glob(source.pattern), key=lambda p: (p.stat().st_mtime_ns, p.name))
+        for index, path in enumerate(newest[-source.limit :]):
+            relative = f'pictures/{source.kind}-{index}{path.suffix}'
+            write_atomically({folder / relative: path.read_bytes()})
+            pictures.append(Picture(relative, source.kind, source.caption))
+    return Artifacts(CURVES_FILE if curves else None, pictures)
+
+
+def error_text(error: BaseException) -> str:
+    """One message; errors that are not the user's keep their type's name."""
+    text = str(error)
+    if not isinstance(error, MimBenchError) or not text:
+        text = f'{type(error).__name__}: {text}'
+    return text[:ERROR_LENGTH]

@@ -1,0 +1,70 @@
+"""The curves of a run, read back from what mmengine's visualizer wrote during it."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mim_bench.results.curves import Curve
+
+MAX_POINTS = 500
+_SCALAR_FILES = '*/vis_data/scalars.json'
+# Key in the file, key of its step there, series and unit of the curve.
+_SERIES = (
+    ('loss', 'step', 'loss', 'iter'),
+    ('knn/top1', 'step', 'knn_top1', 'epoch'),
+)
+
+
+def collect_curves(work_dir: Path, max_points: int = MAX_POINTS) -> list[Curve]:
+    """Loss by iteration and k-NN accuracy by epoch of the run in a work directory.
+
+    Args:
+        work_dir: Where the runner wrote; each start of the run has a folder there. What a
+            resumed run measured again replaces what was measured before.
+        max_points: Longer curves are thinned: means of neighbouring points.
+
+    Returns:
+        The curves that have points.
+    """
+    files = sorted(Path(work_dir).glob(_SCALAR_FILES))
+    curves = []
+    for key, step_key, series, unit in _SERIES:
+        points: dict[float, float] = {}
+        for path in files:
+            found = dict(_points(path, key, step_key))
+            first = min(found, default=math.inf)
+            points = {step: value for step, value in points.items() if step < first} | found
+        if points:
+            curves.append(Curve(series, unit, _thin(sorted(points.items()), max_points)))
+    return curves
+
+
+def _points(path: Path, key: str, step_key: str) -> Iterator[tuple[float, float]]:
+    for entry in _entries(path):
+        step, value = entry.get(step_key), entry.get(key)
+        # A run that diverges logs NaN just before it is stopped.
+        if (
+            isinstance(step, int | float)
+            and isinstance(value, int | float)
+            and math.isfinite(value)
+        ):
+            yield step, value
+
+
+def _entries(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text('utf-8', errors='replace').splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # a process that was killed leaves half a line
+        if isinstance(entry, dict):
+            yield entry
+
+
+def _thin(points: list[tuple[float, float]], max_points: int) -> list[list[float]]:
+    """At most ``max_points`` [last step, mean value] of groups of equal size."""
+    size = max(1, math.ceil(len(points) / max_points))
+    groups = (points[i : i + size] for i in range(0, len(points), size))
+    return [[group[-1][0], sum(v for _, v in group) / len(group)] for group in groups]

@@ -1,0 +1,115 @@
+"""How much memory a training step needs beyond the idle process with its weights.
+
+Peak minus baseline, both of one process. On CUDA: bytes of tensors
+(``max_memory_allocated``), so optimiser states, gradients, activations and buffers count and
+the weights do not. On CPU: resident size; data loader workers are processes of their own and
+do not count.
+"""
+
+import contextlib
+import ctypes
+import resource
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+_STATUS = Path('/proc/self/status')
+_CLEAR_REFS = Path('/proc/self/clear_refs')
+
+
+class MemoryMeter(Protocol):
+    """What a ledger needs of a meter; ``peak_bytes`` is None before the first sample."""
+
+    peak_bytes: int | None
+
+    def start(self) -> None:
+        """Take what is in use now as the baseline, unless there is one, and forget older peaks."""
+
+    def sample(self) -> None:
+        """Take notice of the peak since :meth:`start`."""
+
+
+def memory_meter(device: torch.device) -> MemoryMeter:
+    """The meter of the memory that training on a device is short of."""
+    return CudaMemory(device) if device.type == 'cuda' else ResidentMemory()
+
+
+class ResidentMemory:
+    """Peak resident size above the size at the first :meth:`start`.
+
+    Linux keeps a high-water mark that a process may reset for itself (writing 5 to
+    ``clear_refs``); the peak is exact then, inside a step too. Where the reset is refused,
+    the mark counts once it has risen above its old value; until then only the sizes at the
+    moments of sampling are known, and the result is a lower bound.
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes: int | None = None
+        self._baseline: int | None = None
+        self._old_mark = 0
+
+    def start(self) -> None:
+        """Set the baseline (the first time) and reset the high-water mark."""
+        _return_freed_memory()
+        _reset_high_water_mark()
+        size, mark = _resident_bytes()
+        if self._baseline is None:
+            self._baseline = size
+        # After a reset the mark equals the size, and any later mark is a peak of ours.
+        self._old_mark = mark if mark > size else 0
+
+    def sample(self) -> None:
+        """Raise the peak to the high-water mark, or to the present size."""
+        size, mark = _resident_bytes()
+        reached = mark if mark > self._old_mark else size
+        self.peak_bytes = max(self.peak_bytes or 0, reached - (self._baseline or 0))
+
+
+class CudaMemory:
+    """Peak of the bytes in tensors above those at the first :meth:`start`."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.peak_bytes: int | None = None
+        self._device = device
+        self._baseline: int | None = None
+
+    def start(self) -> None:
+        """Set the baseline (the first time) and reset the peak."""
+        torch.cuda.reset_peak_memory_stats(self._device)
+        if self._baseline is None:
+            self._baseline = torch.cuda.memory_allocated(self._device)
+
+    def sample(self) -> None:
+        """Raise the peak. Call it in every step: mmengine's logger resets the counter."""
+        reached = torch.cuda.max_memory_allocated(self._device) - (self._baseline or 0)
+        self.peak_bytes = max(self.peak_bytes or 0, reached)
+
+
+def _resident_bytes() -> tuple[int, int]:
+    """Resident size and its high-water mark; where only the mark is known, twice the mark."""
+    try:
+        lines = _STATUS.read_text().splitlines()
+        sizes = {key: value for key, _, value in (line.partition(':') for line in lines)}
+        return _kib(sizes['VmRSS']), _kib(sizes['VmHWM'])
+    except (OSError, KeyError):  # not Linux, or a sandbox without these lines
+        mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        mark *= 1 if sys.platform == 'darwin' else 1024
+        return mark, mark
+
+
+def _kib(text: str) -> int:
+    return int(text.split()[0]) * 1024
+
+
+def _reset_high_water_mark() -> None:
+    # Refused in some containers; the class says what is measured then.
+    with contextlib.suppress(OSError):
+        _CLEAR_REFS.write_text('5\n')
+
+
+def _return_freed_memory() -> None:
+    """What building the model or an evaluation freed must not look as if it were in use."""
+    with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)

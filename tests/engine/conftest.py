@@ -1,0 +1,34 @@
+"""Registers the toys of this folder for each test; mmengine's singletons stay clean."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine_toys import ToyImages, ToyMetric, ToyNet, run_config
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
+from mmengine.visualization import Visualizer
+
+
+@pytest.fixture(autouse=True)
+def _toy_registry() -> Iterator[None]:
+    classes = [(DATASETS, ToyImages), (MODELS, ToyNet), (METRICS, ToyMetric)]
+    for registry, cls in classes:
+        registry.register_module(module=cls, force=True)
+    yield
+    for registry, cls in classes:
+        registry.module_dict.pop(cls.__name__, None)
+    for singleton in (MMLogger, Visualizer, DefaultScope, MessageHub):
+        singleton._instance_dict.clear()
+
+
+@pytest.fixture
+def pretraining(tmp_path: Path) -> Callable[..., Config]:
+    """Factory of configs in a work directory of their own."""
+
+    def make(name: str = 'run', **changes: Any) -> Config:
+        return run_config(tmp_path / name, **changes)
+
+    return make

@@ -1,0 +1,83 @@
+import pytest
+import torch
+from engine_toys import ToyImages, ToyNet, loader
+from mmengine.runner import Runner
+
+from mim_bench.engine.probes.features import Features, extract_features
+from mim_bench.errors import ConfigError, DataError, TrainingError
+
+
+def build(**settings):
+    return Runner.build_dataloader(loader(**settings))
+
+
+def test_extract_features_are_the_pooled_maps_in_order():
+    model, data = ToyNet(), ToyImages(length=10)
+    features = extract_features(model, build(length=10, batch_size=4), pooling='gap')
+    expected = model.backbone(data.images).mean(dim=(2, 3)).detach()
+    torch.testing.assert_close(features.x, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(features.y, data.labels)
+    assert features.x.dtype == torch.float32
+    assert features.num_classes == 3
+
+
+def test_extract_features_leaves_modes_and_random_state():
+    model = ToyNet().train()
+    dataloader = build()
+    state = torch.get_rng_state()
+    extract_features(model, dataloader, pooling='gap')
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.backbone.training
+    assert not model.frozen.training
+
+
+def test_extract_features_reports_progress():
+    seen = []
+    extract_features(
+        ToyNet(), build(length=7), pooling='gap', on_batch=lambda *done: seen.append(done)
+    )
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_extract_features_shuffling_loader_raises():
+    with pytest.raises(ConfigError, match='the sampler shuffles'):
+        extract_features(ToyNet(), build(shuffle=True), pooling='gap')
+
+
+def test_extract_features_dropped_samples_raise():
+    dataloader = torch.utils.data.DataLoader(
+        ToyImages(7), batch_size=3, drop_last=True, collate_fn=build().collate_fn
+    )
+    with pytest.raises(ConfigError, match='read 6 samples and 6 labels of a data set of 7'):
+        extract_features(ToyNet(), dataloader, pooling='gap')
+
+
+def test_extract_features_list_of_images_raises():
+    settings = loader() | {'collate_fn': {'type': 'pseudo_collate'}}
+    with pytest.raises(ConfigError, match='default_collate'):
+        extract_features(ToyNet(), Runner.build_dataloader(settings), pooling='gap')
+
+
+def test_extract_features_not_finite_raises():
+    with pytest.raises(TrainingError, match='1 of 12 samples are not finite, the first at index 5'):
+        extract_features(ToyNet(), build(nan_at=5), pooling='gap')
+
+
+def test_extract_features_without_label_raises(monkeypatch):
+    monkeypatch.setattr(ToyImages, '__getitem__', unlabelled)
+    with pytest.raises(DataError, match=r'images/0.jpg: a probe needs one class label'):
+        extract_features(ToyNet(), build(), pooling='gap')
+
+
+def unlabelled(self, index, original=ToyImages.__getitem__):
+    item = original(self, index)
+    del item['data_samples'].gt_label
+    return item
+
+
+@pytest.mark.parametrize(
+    ('y', 'message'), [(torch.tensor([0]), r'\(2, 3\) with labels'), (torch.tensor([0, -1]), '-1')]
+)
+def test_features_that_do_not_fit_raise(y, message):
+    with pytest.raises(DataError, match=message):
+        Features(torch.zeros(2, 3), y)

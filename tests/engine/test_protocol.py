@@ -1,0 +1,87 @@
+import pytest
+from engine_toys import loader, run_config
+from mmengine.config import Config
+
+from mim_bench.engine.protocol import protocol_settings
+from mim_bench.engine.run_record import config_file, make_protocol
+from mim_bench.errors import ConfigError
+
+BASE = {'name': 'in1k-ft', 'version': 1, 'tier': 'full'}
+
+
+def digest(cfg, task='in1k-ft', **settings):
+    return make_protocol({**BASE, **settings}, task, cfg).hash
+
+
+def with_model(**model):
+    return run_config('w', model={'type': 'ImageClassifier', 'head': {'num_classes': 10}, **model})
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.2}}},
+        {'train_dataloader': loader(shuffle=True, batch_size=4)},
+        {'train_cfg': {'by_epoch': True, 'max_epochs': 3}},
+    ],
+)
+def test_protocol_hash_other_recipe_differs(changes):
+    assert digest(run_config('w')) != digest(run_config('w', **changes))
+
+
+def test_protocol_hash_other_head_task_version_or_settings_differs():
+    cfg = with_model()
+    hashes = {
+        digest(cfg),
+        digest(with_model(head={'num_classes': 11})),
+        digest(cfg, task='in1k-knn'),
+        digest(cfg, version=2),
+        digest(cfg, settings={'px': 224}),
+    }
+    assert len(hashes) == 5
+
+
+def test_protocol_hash_same_recipe_on_another_backbone_and_machine_is_equal():
+    workers = loader(shuffle=True) | {'num_workers': 8}
+    workers['dataset'] = workers['dataset'] | {'data_root': 'elsewhere/'}
+    one = with_model(backbone={'type': 'ViT'})
+    other = with_model(backbone={'type': 'Swin', 'depth': 3})
+    other.train_dataloader = workers
+    other.work_dir = 'another'
+    assert digest(one) == digest(other)
+
+
+def test_protocol_hash_given_is_taken():
+    assert digest(run_config('w'), hash='0123456789ab') == '0123456789ab'
+
+
+def test_protocol_tier_does_not_enter_the_hash():
+    assert digest(run_config('w'), tier='smoke') == digest(run_config('w'))
+
+
+def test_protocol_settings_of_classes_and_infinities_are_plain():
+    cfg = Config({'train_cfg': {'type': dict, 'limit': float('inf'), 'steps': (1, 2)}})
+    assert protocol_settings(cfg) == {
+        'train_cfg': {'type': 'dict', 'limit': 'inf', 'steps': [1, 2]}
+    }
+
+
+@pytest.mark.parametrize('protocol', [{'name': 'x'}, {**BASE, 'hsah': '0'}])
+def test_make_protocol_wrong_keys_raise(protocol):
+    with pytest.raises(ConfigError, match=r"protocol of 'knn' has the keys \["):
+        make_protocol(protocol, 'knn', run_config('w'))
+
+
+def test_config_file_hash_ignores_where_the_run_was_launched():
+    record = {'type': 'mim_bench.RecordHook', 'results_dir': 'somewhere'}
+    one = run_config('here', custom_hooks=[])
+    other = run_config('there', load_from='x.pth', resume=True, custom_hooks=[record])
+    changed = run_config('here', custom_hooks=[], randomness={'seed': 8})
+    assert config_file(one).sha256 == config_file(other).sha256 != config_file(changed).sha256
+
+
+def test_config_file_path_starts_at_configs(tmp_path):
+    folder = tmp_path / 'configs' / 'demo' / 'configs' / 'x'
+    folder.mkdir(parents=True)
+    (folder / 'a.py').write_text('seed = 1')
+    assert config_file(Config.fromfile(folder / 'a.py')).path == 'configs/x/a.py'
