@@ -25,4 +25,12 @@ test_cfg = dict(
 val_dataloader = None
 val_evaluator = None
 test_evaluator = []
-protocol = dict(name='in1k-probe', version='1', tier='full', tasks=['in1k-knn', 'in1k-linear'])
+protocol = dict(
+    name='in1k-probe',
+    version='1',
+    tier='full',
+    tasks=[
+        dict(task='in1k-knn', metrics=['knn_top1', 'knn_top5']),
+        dict(task='in1k-linear', metrics=['linear_top1', 'linear_top5']),
+    ],
+)

@@ -100,6 +100,7 @@ def _make_toy(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from mim_bench.data.checks import CHECKS, CheckOptions
     from mim_bench.data.checks.options import parse_expect
+    from mim_bench.data.toy.files import write_file
 
     console = Console()
     with _progress(console, 'decoding') as progress:
@@ -112,7 +113,7 @@ def _check(args: argparse.Namespace) -> int:
         )
         report = CHECKS[args.dataset](args.folder, options)
     if args.json is not None:
-        args.json.write_text(json.dumps(report.to_dict(), indent=2) + '\n')
+        write_file(args.json, (json.dumps(report.to_dict(), indent=2) + '\n').encode())
     _print_report(console, report)
     return 0 if report.is_ok else 1
 

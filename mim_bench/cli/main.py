@@ -19,8 +19,9 @@ from mim_bench.errors import MimBenchError
 
 
 def command_names() -> list[str]:
-    """Every module of :mod:`mim_bench.cli` but this one is a subcommand."""
-    return sorted(m.name for m in pkgutil.iter_modules(cli.__path__) if m.name != 'main' and m.name[0] != '_')
+    """Every public module of :mod:`mim_bench.cli` but this one is a subcommand."""
+    names = [module.name for module in pkgutil.iter_modules(cli.__path__)]
+    return sorted(name for name in names if name != 'main' and not name.startswith('_'))
 
 
 def build_parser() -> argparse.ArgumentParser:

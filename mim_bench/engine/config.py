@@ -16,7 +16,7 @@ RUNNER_KEYS = frozenset(
     'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile custom_imports '
-    'backbone_checkpoint allow_partial pretraining record protocol tta_model tta_pipeline '
+    'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args'.split()
 )
 VARIABLE = re.compile(

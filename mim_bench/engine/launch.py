@@ -1,7 +1,7 @@
 """Runs a config: what ``tools/train.py``, ``tools/test.py`` and the suite call."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.registry import RUNNERS
+from mim_bench.results.hashing import file_sha256
+from mim_bench.results.record import RANDOM_METHOD
 
 AMP_WRAPPER = 'AmpOptimWrapper'
 
@@ -145,15 +147,21 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
             f'{launch.config}: has no `protocol`, so its numbers could not be compared. Add '
             "protocol=dict(task=..., name=..., version=..., tier='full')."
         )
-    tasks = protocol.pop('tasks', None) or [dict(task=protocol.pop('task', None))]
-    protocol.pop('task', None)
+    tasks = [dict(task) for task in protocol.pop('tasks', [])]
+    tasks = tasks or [dict(task=protocol.pop('task', None))]
     if launch.run_id:
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
     pretraining = cfg.get('pretraining', {})
     checkpoint = dict(launch.record_checkpoint or {})
-    checkpoint.setdefault('id', Path(launch.checkpoint).stem if launch.checkpoint else 'random')
-    checkpoint.setdefault('method', pretraining.get('method', 'unknown'))
+    if launch.checkpoint:
+        checkpoint.setdefault('id', Path(launch.checkpoint).stem)
+        checkpoint.setdefault('method', 'unknown')
+        checkpoint.setdefault('sha256', _sha256(launch.checkpoint))
+    checkpoint.setdefault('method', pretraining.get('method', RANDOM_METHOD))
+    checkpoint.setdefault('id', f'{checkpoint["method"]}_{Path(launch.config).stem}')
+    if pretraining:
+        checkpoint.setdefault('pretrain_epochs', pretraining.get('epochs'))
     checkpoint.setdefault('backbone', cfg.model.backbone.type.rpartition('.')[2])
     return dict(
         type='mim_bench.RecordHook',
@@ -161,7 +169,6 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
         checkpoint=checkpoint,
         protocol=protocol,
         tasks=tasks,
-        **({'pictures': cfg.record['pictures']} if cfg.get('record') else {}),
     )
 
 
@@ -181,7 +188,7 @@ class _Run:
 
 
 @contextmanager
-def _recorded(cfg: Config):  # noqa: ANN202
+def _recorded(cfg: Config) -> Iterator[_Run]:
     """A run that fails leaves a record of it too."""
     run = _Run()
     try:
@@ -198,6 +205,11 @@ def _recorded(cfg: Config):  # noqa: ANN202
     except Exception as error:
         record_failure(error, cfg=cfg, runner=run.runner)
         raise
+
+
+def _sha256(path: str) -> str | None:
+    # A missing file is the load gate's to report.
+    return file_sha256(Path(path)) if Path(path).is_file() else None
 
 
 def _default_work_dir(config: str) -> str:

@@ -98,7 +98,8 @@ class UMMAESwin(BaseBackbone):
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
         self.stage_dims = [dims * 2**i for i in range(len(self.depths))]
         self.patch_embed = PatchEmbed(in_channels, dims, patch_size)
-        rates = torch.linspace(0, drop_path_rate, sum(self.depths)).tolist()
+        last = max(sum(self.depths) - 1, 1)
+        rates = [drop_path_rate * g / last for g in range(sum(self.depths))]
         self.stages = nn.ModuleList()
         for i, (depth, heads) in enumerate(zip(self.depths, sizes['num_heads'], strict=True)):
             width = self.stage_dims[i]

@@ -1,0 +1,175 @@
+"""The demo: the whole main job on the embedded data, as a plan of steps. Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mim_bench
+from mim_bench.errors import ConfigError
+from mim_bench.suite.steps import Step, folder_hash
+
+DATA_ROOTS = {
+    'in1k': 'imagenet',
+    'ade20k': 'ade/ADEChallengeData2016',
+    'coco': 'coco',
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the demo's leaderboard.
+
+    Attributes:
+        method: Pre-training method, or 'random'.
+        backbone: As the config names spell it.
+    """
+
+    method: str
+    backbone: str
+
+    @property
+    def checkpoint_id(self) -> str:
+        """Names the row."""
+        return f'{self.method}_{self.backbone}'
+
+
+ROWS = (
+    Row('ummae', 'ummae-swin-toy'),
+    Row('simmim', 'swin-toy'),
+    Row('random', 'ummae-swin-toy'),
+    Row('random', 'swin-toy'),
+)
+# Command, name of the config up to the backbone, data set, tasks that it records.
+DOWNSTREAM = (
+    ('test', 'probe', 'in1k', ('in1k-knn', 'in1k-linear')),
+    ('train', 'finetune', 'in1k', ('in1k-ft',)),
+    ('train', 'upernet', 'ade20k', ('ade20k-upernet',)),
+    ('train', 'mask-rcnn', 'coco', ('coco-mask-rcnn',)),
+)
+
+
+def configs_folder() -> Path:
+    """The folder ``configs/`` beside the package.
+
+    Raises:
+        ConfigError: It is not there.
+    """
+    folder = Path(mim_bench.__file__).resolve().parents[1] / 'configs'
+    if not folder.is_dir():
+        raise ConfigError(
+            f'{folder}: the configs are not beside the package. Install mim_bench from a clone: '
+            "pip install -e '.[onedl]'"
+        )
+    return folder
+
+
+def plan_demo(out: Path, seed: int) -> list[Step]:
+    """The steps of the demo.
+
+    Args:
+        out: Folder of data, runs, checkpoints and results.
+        seed: Of the data and of every run.
+    """
+    configs = configs_folder()
+    inputs = f'{mim_bench.__version__} {folder_hash(configs)}'
+    data = out / 'data'
+    make_data = Step(
+        name='data',
+        words=('data', 'make-toy', str(data), '--seed', str(seed)),
+        files=(data / 'toy.json',),
+    )
+    pretraining, downstream = [], []
+    for row in ROWS:
+        checkpoint = None
+        if row.method != 'random':
+            pretrain = _pretrain(row, out, configs, seed, inputs)
+            checkpoint = out / 'checkpoints' / f'{row.checkpoint_id}.pth'
+            pretraining += [pretrain, _convert(row, pretrain, checkpoint)]
+        for task in DOWNSTREAM:
+            downstream.append(_downstream(row, task, checkpoint, out, configs, seed, inputs))
+    return [make_data, *pretraining, *downstream]
+
+
+def _pretrain(row: Row, out: Path, configs: Path, seed: int, inputs: str) -> Step:
+    # Pre-training configs are named by their method, not by the backbone's own name.
+    config = find_config(configs, f'{row.method}_swin-toy_')
+    name = f'pretrain-{row.checkpoint_id}'
+    return Step(
+        name=name,
+        words=('train', *_run_words(name, config, 'in1k', row, out, seed), '--auto-resume'),
+        records=_records(out, name, ('pretrain',)),
+        work_dir=out / 'work_dirs' / name,
+        needs=('data',),
+        inputs=inputs,
+    )
+
+
+def _convert(row: Row, pretrain: Step, checkpoint: Path) -> Step:
+    return Step(
+        name=f'convert-{row.checkpoint_id}',
+        words=('convert', str(pretrain.work_dir), str(checkpoint)),
+        files=(checkpoint,),
+        needs=(pretrain.name,),
+        inputs=pretrain.fingerprint,
+    )
+
+
+def _downstream(
+    row: Row,
+    task: tuple[str, str, str, tuple[str, ...]],
+    checkpoint: Path | None,
+    out: Path,
+    configs: Path,
+    seed: int,
+    inputs: str,
+) -> Step:
+    command, head, dataset, records = task
+    config = find_config(configs, f'{head}_{row.backbone}_')
+    name = f'{head}-{row.checkpoint_id}'
+    words = [command, *_run_words(name, config, dataset, row, out, seed)]
+    if command == 'train':
+        words.append('--auto-resume')
+    if checkpoint is not None:
+        words += ['--checkpoint', str(checkpoint)]
+    return Step(
+        name=name,
+        words=tuple(words),
+        records=_records(out, name, records),
+        work_dir=out / 'work_dirs' / name,
+        needs=('data',) if checkpoint is None else (f'convert-{row.checkpoint_id}',),
+        inputs=inputs,
+    )
+
+
+def _run_words(
+    name: str, config: Path, dataset: str, row: Row, out: Path, seed: int
+) -> tuple[str, ...]:
+    return (
+        str(config),
+        *('--work-dir', str(out / 'work_dirs' / name)),
+        *('--data-root', str(out / 'data' / DATA_ROOTS[dataset])),
+        *('--seed', str(seed)),
+        *('--results-dir', str(out / 'results')),
+        *('--run-id', name),
+        '--record-checkpoint',
+        f'id={row.checkpoint_id}',
+        f'method={row.method}',
+        f'backbone={row.backbone}',
+        f'source={"random weights" if row.method == "random" else "mim_bench"}',
+    )
+
+
+def _records(out: Path, name: str, tasks: tuple[str, ...]) -> tuple[Path, ...]:
+    ids = [name] if len(tasks) == 1 else [f'{name}-{task}' for task in tasks]
+    return tuple(out / 'results' / run_id / 'record.json' for run_id in ids)
+
+
+def find_config(configs: Path, prefix: str) -> Path:
+    """The one demo config whose name starts so.
+
+    Raises:
+        ConfigError: None or several do.
+    """
+    found = sorted((configs / 'demo').glob(f'{prefix}*.py'))
+    if len(found) != 1:
+        raise ConfigError(f'{configs}/demo: {len(found)} configs start with {prefix!r}, not one.')
+    return found[0]

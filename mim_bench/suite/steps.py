@@ -1,0 +1,87 @@
+"""A step of a suite: one command, what it needs, and what tells that it is done. Pure data."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Step:
+    """One subprocess.
+
+    Attributes:
+        name: Unique in a plan, a valid file name, and what the terminal shows.
+        words: Arguments of ``mim-bench``.
+        records: Records that must be done for the step to be done.
+        files: Other files that must exist.
+        work_dir: Where the step keeps its checkpoints; removed if its inputs changed.
+        needs: Names of steps that must be done before.
+        inputs: Hash of what the step reads and its command does not name.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    records: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
+    work_dir: Path | None = None
+    needs: tuple[str, ...] = ()
+    inputs: str = ''
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the step must run again."""
+        text = json.dumps([self.words, self.inputs])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class Outcome:
+    """What became of the steps of a plan.
+
+    Attributes:
+        done: Steps that were done before.
+        ran: Steps that this execution ran, with seconds.
+        failed: Steps that failed, with the last lines of their log.
+        skipped: Steps that could not run because another failed.
+    """
+
+    done: list[str] = field(default_factory=list)
+    ran: dict[str, float] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing failed."""
+        return not self.failed and not self.skipped
+
+
+def ready_steps(
+    plan: Sequence[Step], finished: set[str], started: set[str], lost: set[str]
+) -> list[Step]:
+    """The steps that can start now, in the order of the plan.
+
+    Args:
+        plan: All steps.
+        finished: Names of those that are done.
+        started: Names of those that ever started.
+        lost: Names of those that failed or depend on one that did.
+    """
+    taken = finished | started | lost
+    return [s for s in plan if s.name not in taken and set(s.needs) <= finished]
+
+
+def lost_steps(plan: Sequence[Step], lost: set[str]) -> list[Step]:
+    """Steps that need a lost one, and are not among the lost yet."""
+    return [s for s in plan if s.name not in lost and set(s.needs) & lost]
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's Python files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob('*.py')):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
