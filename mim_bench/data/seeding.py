@@ -118,7 +118,7 @@ def seed_everything(*words: int, cuda: bool = False) -> None:
     """
     state = np.random.SeedSequence(words).generate_state(2)
     random.seed(int(state[0]))
-    np.random.seed(int(state[0]))  # noqa: NPY002  the transforms of OpenMMLab draw from it
+    np.random.seed(int(state[0]))
     # torch.manual_seed would also touch CUDA, which a forked worker must not.
     torch.default_generator.manual_seed(int(state[1]))
     if cuda and torch.cuda.is_available():

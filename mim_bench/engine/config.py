@@ -10,15 +10,16 @@ from mim_bench.errors import ConfigError, DataError
 
 # What the runner or this package reads. Everything else at the top of a config must be a
 # plain variable that the config itself uses, and those have the field's usual endings.
-RUNNER_KEYS = frozenset(
+_RUNNER_KEYS = (
     'model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg '
     'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '
     'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
-    'vis_backends backend_args'.split()
+    'vis_backends backend_args'
 )
+RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
     r'(data_root|dataset_type|metainfo|classes|num_classes|max_epochs|max_iters|base_lr|\w+_size'
     r'|arch|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'

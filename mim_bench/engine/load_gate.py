@@ -91,5 +91,3 @@ def backbone_of(model: nn.Module) -> nn.Module:
             f'{type(model).__name__} has no attribute `backbone` that a checkpoint could fill.'
         )
     return model.backbone
-
-

@@ -51,7 +51,7 @@ def reconstruct_simmim(
     The masks stand in ``data_samples[i].mask``, (rows, cols), 1 = hidden.
     """
     # Not at the top: it imports every model of this package, which other tasks do not need.
-    from mim_bench.models.methods.reconstruction import denormalize, hide_patches
+    from mim_bench.models.reconstruction import denormalize, hide_patches
 
     mask = torch.stack([sample.mask for sample in data_samples]).to(inputs.device)
     predicted = model.neck(model.backbone(inputs, mask)[0])

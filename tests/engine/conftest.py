@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine_toys import ToyImages, ToyMetric, ToyNet, run_config
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
 from mmengine.visualization import Visualizer
+
+from mim_bench.testing.toy_runs import ToyImages, ToyMetric, ToyNet, run_config
 
 
 @pytest.fixture(autouse=True)

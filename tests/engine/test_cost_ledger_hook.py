@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_toys import loader, make_runner
 from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook, outside_cost
+from mim_bench.testing.toy_runs import loader, make_runner
 
 TICK_S = 0.5
 

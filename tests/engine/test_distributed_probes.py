@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
-from engine_toys import ToyImages, ToyNet, loader
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch import distributed as dist
@@ -16,6 +15,7 @@ from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.probes.dispatch import run_probe
 from mim_bench.engine.probes.features import extract_features
 from mim_bench.errors import TrainingError
+from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 
 # Odd sizes: the sampler pads the last round, and the padding must not be counted.
 BANK = dict(length=31)

@@ -1,10 +1,10 @@
 import pytest
 import torch
-from engine_toys import ToyImages, ToyNet, loader
 from mmengine.runner import Runner
 
 from mim_bench.engine.probes.features import Features, extract_features
 from mim_bench.errors import ConfigError, DataError, TrainingError
+from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 
 
 def build(**settings):

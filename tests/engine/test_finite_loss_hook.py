@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_toys import loader, make_runner
 
 from mim_bench.engine.batch import image_names
 from mim_bench.errors import ConfigError, TrainingError
+from mim_bench.testing.toy_runs import loader, make_runner
 
 HOOK = dict(type='mim_bench.FiniteLossHook')
 

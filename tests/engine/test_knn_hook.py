@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from engine_toys import loader, make_runner
 
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
 from mim_bench.errors import ConfigError
+from mim_bench.testing.toy_runs import loader, make_runner
 
 
 def knn_hook(**settings):

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from engine_toys import loader, make_runner, test_settings
 
 from mim_bench.errors import ConfigError
+from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 
 def test_probe_test_loop_reports_every_probe_in_percent(pretraining):

@@ -1,10 +1,10 @@
 import pytest
-from engine_toys import loader, run_config
 from mmengine.config import Config
 
 from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.run_record import config_file, make_protocol
 from mim_bench.errors import ConfigError
+from mim_bench.testing.toy_runs import loader, run_config
 
 BASE = {'name': 'in1k-ft', 'version': 1, 'tier': 'full'}
 

@@ -1,7 +1,6 @@
 """The hooks and the loop around mmpretrain's own models and this package's runner."""
 
 import torch
-from engine_toys import loader, make_runner, test_settings
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
@@ -9,6 +8,7 @@ from mim_bench.engine.probes.features import extract_features
 from mim_bench.engine.reconstruction import reconstruct
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.results.store import collect
+from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 # Two stages of 4 x 4 and 2 x 2 tokens, out of images of 8 px.
 SWIN = {

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from engine_toys import ToyNet, loader, make_runner
 from mmengine.model import BaseModel
 from PIL import Image
 from torch import nn
@@ -12,6 +11,7 @@ from torch import nn
 from mim_bench.engine.hooks.reconstruction_hook import picture_grid
 from mim_bench.engine.reconstruction import reconstruct
 from mim_bench.errors import ConfigError
+from mim_bench.testing.toy_runs import ToyNet, loader, make_runner
 
 
 def hook(**settings):

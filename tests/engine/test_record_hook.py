@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-from engine_toys import loader, make_runner, test_settings
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
@@ -11,6 +10,7 @@ from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.results.curves import read_curves
 from mim_bench.results.record import LoadReport
 from mim_bench.results.store import collect, read_record
+from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 VALIDATION = dict(
     val_dataloader=loader(),

@@ -32,9 +32,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(
-        type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'
-    ),
+    dict(type='ResizeEdge', scale=256, edge='short', backend='pillow', interpolation='bicubic'),
     dict(type='CenterCrop', crop_size=256),
     dict(type='PackInputs'),
 ]

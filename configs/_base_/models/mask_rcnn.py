@@ -15,9 +15,7 @@ model = dict(
         pad_size_divisor=32,
     ),
     neck=[
-        dict(
-            type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=768, norm=True
-        ),
+        dict(type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=768, norm=True),
         dict(type='FPN', in_channels=[768, 768, 768, 768], out_channels=256, num_outs=5),
     ],
     rpn_head=dict(

@@ -4,7 +4,7 @@ import torch
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 
-from mim_bench.models.methods.reconstruction import Reconstruction, denormalize, hide_patches
+from mim_bench.models.reconstruction import Reconstruction, denormalize, hide_patches
 from mim_bench.registry import MODELS
 from mim_bench.targets.pixels import patch_statistics, patchify, unpatchify
 

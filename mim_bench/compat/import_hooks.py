@@ -1,0 +1,97 @@
+"""Import hooks: supply ``mmcv._ext`` where none is installed, mend modules as they load.
+
+Hooks cost nothing until the module they are for is imported, so ``import
+mim_bench`` stays free of torch and mmengine. Nothing is written to disk.
+"""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+EXTENSION = 'mmcv._ext'
+
+# Module -> function that mends it, as "module:function" so that nothing heavy
+# is imported before it is needed.
+_MENDS = {
+    'mmengine.runner.checkpoint': 'mim_bench.compat.checkpoints:mend',
+    'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
+}
+
+
+class ExtensionFinder(MetaPathFinder):
+    """Finds ``mmcv._ext`` for the import system; stands last, so a compiled one wins."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Answer for ``mmcv._ext`` only."""
+        if fullname != EXTENSION:
+            return None
+        return ModuleSpec(fullname, _ExtensionLoader(), origin='mim_bench.compat')
+
+
+class _ExtensionLoader(Loader):
+    def exec_module(self, module: ModuleType) -> None:
+        from mim_bench.compat.extension import fill
+
+        fill(module)
+
+
+class MendingFinder(MetaPathFinder):
+    """Lets the other finders find a module and mends it right after it has run.
+
+    Stands first, because the module must be mended before another one copies
+    its functions with ``from module import function``.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find the modules that have a mend, with their loader wrapped."""
+        if fullname not in _MENDS:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(fullname, path, target)
+            if spec is not None and spec.loader is not None:
+                spec.loader = _MendingLoader(spec.loader, _MENDS[fullname])
+                return spec
+        return None
+
+
+class _MendingLoader(Loader):
+    def __init__(self, loader: Loader, mend: str) -> None:
+        self._loader = loader
+        self._mend = mend
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        # The module keeps its own loader, for whoever asks for its source.
+        module.__loader__ = module.__spec__.loader = self._loader
+        self._loader.exec_module(module)
+        _resolve(self._mend)(module)
+
+
+def install() -> None:
+    """Install the hooks; calling it again does nothing.
+
+    Modules that were imported before are mended at once.
+    """
+    installed = {type(finder) for finder in sys.meta_path}
+    if ExtensionFinder not in installed:
+        sys.meta_path.append(ExtensionFinder())
+    if MendingFinder not in installed:
+        sys.meta_path.insert(0, MendingFinder())
+        for name, mend in _MENDS.items():
+            if name in sys.modules:
+                _resolve(mend)(sys.modules[name])
+
+
+def _resolve(reference: str) -> Callable[[ModuleType], None]:
+    module, function = reference.split(':')
+    return getattr(importlib.import_module(module), function)

@@ -1,0 +1,70 @@
+"""Which operators of ``mmcv.ops`` there are and where each one comes from; needs no torch."""
+
+import ast
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+# Operator of mmcv._ext -> the library that does the work in mim_bench.compat.
+PROVIDED = {
+    'roi_align_forward': 'torchvision',
+    'roi_align_backward': 'torchvision',
+    'nms': 'torchvision',
+    'softnms': 'numpy',
+    'deform_conv_forward': 'torchvision',
+    'deform_conv_backward_input': 'torchvision',
+    'deform_conv_backward_parameters': 'torchvision',
+    'modulated_deform_conv_forward': 'torchvision',
+    'modulated_deform_conv_backward': 'torchvision',
+}
+
+# Functions of mmcv._ext that tell how it was built; no operators.
+_QUERIES = {'get_compiler_version', 'get_compiling_cuda_version'}
+
+
+def operator_sources() -> dict[str, str]:
+    """Where each operator that the installed mmcv asks for comes from.
+
+    Returns:
+        Operator name to ``torchvision``, ``numpy``, ``compiled`` (an installed
+        ``mmcv._ext``) or ``missing`` (raises when called), sorted by name.
+        Empty without mmcv.
+    """
+    spec = PathFinder.find_spec('mmcv')
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    names = set().union(*(_requested(Path(d)) for d in spec.submodule_search_locations))
+    is_compiled = find_compiled() is not None
+    return {
+        name: 'compiled' if is_compiled else PROVIDED.get(name, 'missing')
+        for name in sorted(names - _QUERIES)
+    }
+
+
+def find_compiled() -> ModuleSpec | None:
+    """The compiled ``mmcv._ext`` that is installed, without importing mmcv or it."""
+    spec = PathFinder.find_spec('mmcv')
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return PathFinder.find_spec('mmcv._ext', list(spec.submodule_search_locations))
+
+
+def _requested(package: Path) -> Iterator[str]:
+    """Names that mmcv's modules request with ``load_ext('_ext', [names])``."""
+    for path in (package / 'ops').glob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'load_ext':
+                yield from ast.literal_eval(node.args[1])
+
+
+def compile_line() -> str:
+    """The command that compiles the operators for the installed distribution of mmcv.
+
+    It needs a compiler (nvcc for CUDA) and some ten minutes.
+    """
+    tools = 'pip install setuptools wheel ninja'
+    build = 'pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation'
+    if any(metadata.distributions(name='mmcv-lite')):
+        return f'{tools} && pip uninstall -y mmcv-lite && {build} mmcv==2.1.0'
+    return f'{tools} && {build} onedl-mmcv'

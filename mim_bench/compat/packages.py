@@ -1,0 +1,66 @@
+"""Stand-ins for the package queries of mmengine 0.10.7, which need ``pkg_resources``.
+
+setuptools 82 dropped that module; the same questions are answered here by
+``importlib.metadata``.
+"""
+
+import importlib.util
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+
+def mend(package_utils: ModuleType) -> None:
+    """Replace the queries of ``mmengine.utils.package_utils`` if they cannot work.
+
+    Args:
+        package_utils: The module, freshly imported.
+    """
+    source = Path(package_utils.__file__).read_text(encoding='utf-8')
+    if 'pkg_resources' in source and importlib.util.find_spec('pkg_resources') is None:
+        package_utils.is_installed = is_installed
+        package_utils.get_installed_path = get_installed_path
+        package_utils.package2module = package2module
+
+
+def is_installed(package: str) -> bool:
+    """Whether a distribution or a module of that name is installed."""
+    try:
+        metadata.distribution(package)
+    except metadata.PackageNotFoundError:
+        spec = importlib.util.find_spec(package)
+        return spec is not None and spec.origin is not None
+    return True
+
+
+def get_installed_path(package: str) -> str:
+    """The folder of a package, by the name of its distribution or its module.
+
+    Raises:
+        PackageNotFoundError: There is neither.
+    """
+    for name in (package, _module_of(package)):
+        spec = importlib.util.find_spec(name) if name else None
+        if spec is not None and spec.origin is not None:
+            return str(Path(spec.origin).parent)
+    raise metadata.PackageNotFoundError(package)
+
+
+def package2module(package: str) -> str:
+    """The import name of a distribution.
+
+    Raises:
+        PackageNotFoundError: It is not installed or does not say its import name.
+    """
+    module = _module_of(package)
+    if module is None:
+        raise metadata.PackageNotFoundError(package)
+    return module
+
+
+def _module_of(package: str) -> str | None:
+    try:
+        names = metadata.distribution(package).read_text('top_level.txt') or ''
+    except metadata.PackageNotFoundError:
+        return None
+    return names.split()[0] if names.split() else None

@@ -1,0 +1,93 @@
+"""What of the OpenMMLab stack is installed, and from which distribution; needs no torch.
+
+The maintained fork (``onedl-*``) and the original packages install the same
+import names, so pip lets one overwrite the other's files; only the metadata
+still tell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from mim_bench.errors import StackError
+
+# Import name -> names on the package index, by distribution.
+_PACKAGES = {
+    'mmengine': {'onedl': ('onedl-mmengine',), 'openmmlab': ('mmengine', 'mmengine-lite')},
+    'mmcv': {'onedl': ('onedl-mmcv',), 'openmmlab': ('mmcv', 'mmcv-lite', 'mmcv-full')},
+    'mmpretrain': {'onedl': ('onedl-mmpretrain',), 'openmmlab': ('mmpretrain',)},
+    'mmseg': {'onedl': ('onedl-mmsegmentation',), 'openmmlab': ('mmsegmentation',)},
+    'mmdet': {'onedl': ('onedl-mmdetection',), 'openmmlab': ('mmdet',)},
+}
+LIBRARIES = tuple(_PACKAGES)
+
+
+@dataclass(frozen=True)
+class Library:
+    """An installed OpenMMLab library."""
+
+    import_name: str
+    package: str
+    """Its name on the package index."""
+    version: str
+    distribution: str
+    """``onedl`` or ``openmmlab``."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The OpenMMLab libraries that are installed; no import name occurs twice."""
+
+    libraries: tuple[Library, ...]
+
+    @property
+    def distribution(self) -> str:
+        """``onedl``, ``openmmlab``, ``none``, or both joined by ``+``."""
+        return '+'.join(sorted({library.distribution for library in self.libraries})) or 'none'
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Import names that nothing installed provides."""
+        present = {library.import_name for library in self.libraries}
+        return tuple(name for name in LIBRARIES if name not in present)
+
+
+def describe_stack(path: Sequence[str] | None = None) -> Stack:
+    """Read the installed packages' metadata.
+
+    Args:
+        path: Folders to look in; those of ``sys.path`` by default.
+
+    Raises:
+        StackError: Several packages provide the same import name.
+    """
+    found = [library for name in LIBRARIES for library in _providers(name, path)]
+    doubled = sorted({a.import_name for a in found for b in found if _is_rival(a, b)})
+    if doubled:
+        rivals = [library for library in found if library.import_name in doubled]
+        raise StackError(_mixture(doubled, rivals))
+    return Stack(tuple(found))
+
+
+def _providers(import_name: str, path: Sequence[str] | None) -> list[Library]:
+    where = {} if path is None else {'path': list(path)}
+    return [
+        Library(import_name, package, installed[0].version, distribution)
+        for distribution, packages in _PACKAGES[import_name].items()
+        for package in packages
+        if (installed := list(metadata.distributions(name=package, **where)))
+    ]
+
+
+def _is_rival(a: Library, b: Library) -> bool:
+    return a.import_name == b.import_name and a.package != b.package
+
+
+def _mixture(doubled: list[str], rivals: list[Library]) -> str:
+    packages = ' '.join(library.package for library in rivals)
+    listed = ', '.join(f'{library.package} {library.version}' for library in rivals)
+    return (
+        f'{", ".join(doubled)}: installed more than once, by {listed}; the files of one have '
+        f"overwritten those of the other. Run 'pip uninstall -y {packages}', then "
+        "'pip install -e .[onedl]' (or .[openmmlab]) in the checkout of mim-bench."
+    )

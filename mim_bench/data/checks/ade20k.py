@@ -1,0 +1,82 @@
+"""Checking ADE20K: image and annotation pairs, their sizes, modes and labels."""
+
+from functools import partial
+from pathlib import Path
+
+from mim_bench.data.checks.files import (
+    LabelRule,
+    check_count,
+    check_label_map,
+    inspect_all,
+    list_images,
+    read_image,
+)
+from mim_bench.data.checks.options import CheckOptions, expected, locate
+from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.toy.digits import NUM_DIGITS
+
+_FOLDERS = {'train': 'training', 'val': 'validation'}
+_REAL = LabelRule(highest=150)
+_TOY = LabelRule(highest=NUM_DIGITS + 1)
+_ADVICE = (
+    'Expected DIR/{images,annotations}/{training,validation}. Get ADEChallengeData2016.zip from '
+    'http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip and unpack it, '
+    'or try `mim-bench data make-toy DIR`.'
+)
+
+
+def check_ade20k(folder: Path, options: CheckOptions) -> Report:
+    """Verify ADE20K, or the embedded dataset's ``ade``.
+
+    Args:
+        folder: ``ADEChallengeData2016``, or a folder above it.
+        options: How to check.
+
+    Raises:
+        DataError: A folder of images or annotations is missing.
+    """
+    needed = tuple(
+        f'{kind}/{name}' for kind in ('images', 'annotations') for name in _FOLDERS.values()
+    )
+    below = ('ADEChallengeData2016', 'ade/ADEChallengeData2016')
+    root = locate(folder, needed, below, _ADVICE)
+    wanted = expected('ade20k', root, options)
+    rule = _TOY if wanted.is_toy else _REAL
+    report = Report('ade20k', root)
+    pairs: list[tuple[Path, Path]] = []
+    for split, name in _FOLDERS.items():
+        images = {path.stem: path for path in list_images(root / 'images' / name)}
+        maps = {path.stem: path for path in list_images(root / 'annotations' / name)}
+        report.counts[f'{split} images'] = len(images)
+        report.counts[f'{split} annotations'] = len(maps)
+        report.add(check_count(f'images/{name}', len(images), wanted.counts.get(split)))
+        report.add(_unpaired(f'annotations/{name}', '.png', images, maps))
+        report.add(_unpaired(f'images/{name}', '.jpg', maps, images))
+        pairs += [(images[stem], maps[stem]) for stem in sorted(images.keys() & maps.keys())]
+    if not options.quick:
+        report.add(inspect_all(partial(_inspect, root, rule), pairs, options))
+    return report
+
+
+def _unpaired(
+    where: str, ending: str, present: dict[str, Path], others: dict[str, Path]
+) -> list[Problem]:
+    """What ``present`` has and the folder ``where`` lacks."""
+    return [
+        Problem(f'{where}/{stem}{ending}', Kind.MISSING, f'is not there, {present[stem].name} is')
+        for stem in sorted(present.keys() - others.keys())
+    ]
+
+
+def _inspect(root: Path, rule: LabelRule, pair: tuple[Path, Path]) -> list[Problem]:
+    """Problems of one image and its annotation."""
+    names = [path.relative_to(root).as_posix() for path in pair]
+    image, problems = read_image(pair[0], names[0])
+    labels, more = read_image(pair[1], names[1])
+    problems += more
+    if labels is not None:
+        problems += check_label_map(labels, names[1], rule)
+    if image is not None and labels is not None and image.size != labels.size:
+        message = f'is {labels.size} pixels (width, height), its image {image.size}'
+        problems.append(Problem(names[1], Kind.SIZE, message))
+    return problems

@@ -1,0 +1,116 @@
+"""Checking ImageNet: class folders, lists, and images that decode."""
+
+from functools import partial
+from pathlib import Path
+
+from mim_bench.data.checks.files import check_count, inspect_all, list_images, read_image
+from mim_bench.data.checks.options import CheckOptions, expected, locate
+from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.toy.digits import NUM_DIGITS
+from mim_bench.data.toy.spec import SPLITS, Split
+
+NUM_CLASSES = 1000
+_ADVICE = (
+    'Expected DIR/train/<class>/*.JPEG and DIR/val/<class>/*.JPEG (or DIR/val/*.JPEG with '
+    'DIR/meta/val.txt). Get ILSVRC2012 from https://image-net.org/download.php and unpack it so, '
+    'or try `mim-bench data make-toy DIR`.'
+)
+
+
+def check_imagenet(folder: Path, options: CheckOptions) -> Report:
+    """Verify ImageNet, or the embedded dataset's ``imagenet``.
+
+    Args:
+        folder: The dataset, or the embedded dataset that contains it.
+        options: How to check.
+
+    Raises:
+        DataError: ``train`` or ``val`` is missing.
+    """
+    root = locate(folder, SPLITS, ('imagenet',), _ADVICE)
+    wanted = expected('imagenet', root, options)
+    report = Report('imagenet', root)
+    images = {split: list_images(root / split) for split in SPLITS}
+    classes = {split: _class_names(root / split) for split in SPLITS}
+    num_classes = NUM_DIGITS if wanted.is_toy else NUM_CLASSES
+    for split in SPLITS:
+        report.counts[f'{split} images'] = len(images[split])
+        report.counts[f'{split} classes'] = len(classes[split])
+        report.add(check_count(split, len(images[split]), wanted.counts.get(split)))
+        if classes[split] or (root / 'meta' / f'{split}.txt').exists():
+            report.add(_check_list(root, split, images[split], num_classes))
+        elif images[split]:
+            report.add([_unlabelled(split)])
+    report.add(_check_classes(root, classes, images, num_classes))
+    if not options.quick:
+        everything = [path for split in SPLITS for path in images[split]]
+        report.add(inspect_all(partial(_inspect, root), everything, options))
+    return report
+
+
+def _class_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def _check_classes(
+    root: Path, classes: dict[Split, list[str]], images: dict[Split, list[Path]], num_classes: int
+) -> list[Problem]:
+    """Class folders: how many, with an image each, and the same ones in both splits."""
+    problems = []
+    for split, names in classes.items():
+        if split == 'val' and not names:
+            continue  # the flat layout, whose labels stand in meta/val.txt
+        if len(names) != num_classes:
+            message = f'holds {len(names)} class folders, expected {num_classes}'
+            problems.append(Problem(split, Kind.COUNT, message))
+        filled = {path.relative_to(root / split).parts[0] for path in images[split]}
+        problems += [
+            Problem(f'{split}/{name}', Kind.EMPTY, 'holds no image')
+            for name in names
+            if name not in filled
+        ]
+    only_val = sorted(set(classes['val']) - set(classes['train']))
+    only_train = sorted(set(classes['train']) - set(classes['val'])) if classes['val'] else []
+    for split, names in (('val', only_train), ('train', only_val)):
+        problems += [
+            Problem(f'{split}/{name}', Kind.MISSING, 'class folder of the other split is not here')
+            for name in names
+        ]
+    return problems
+
+
+def _unlabelled(split: Split) -> Problem:
+    message = f'is not there, and without class folders in {split}/ nothing gives the labels'
+    return Problem(f'meta/{split}.txt', Kind.MISSING, message)
+
+
+def _check_list(root: Path, split: Split, images: list[Path], num_classes: int) -> list[Problem]:
+    """``meta/{split}.txt``, if there is one, against the files: the loader believes it."""
+    name = f'meta/{split}.txt'
+    if not (root / name).exists():
+        return []
+    on_disk = {image.relative_to(root / split).as_posix() for image in images}
+    listed, problems = set(), []
+    for number, line in enumerate((root / name).read_text().splitlines(), start=1):
+        entry, _, label = line.strip().rpartition(' ')
+        if not entry or not label.isdecimal():
+            message = f'line {number} is {line!r}, expected a path and a label'
+            problems.append(Problem(name, Kind.ANNOTATION, message))
+            continue
+        listed.add(entry)
+        if int(label) >= num_classes:
+            message = f'line {number}: label {label} of {entry}; allowed are 0..{num_classes - 1}'
+            problems.append(Problem(name, Kind.LABEL, message))
+    problems += [
+        Problem(f'{split}/{entry}', Kind.MISSING, f'is listed in {name} but not there')
+        for entry in sorted(listed - on_disk)
+    ]
+    problems += [
+        Problem(f'{split}/{entry}', Kind.UNLISTED, f'is not listed in {name}')
+        for entry in sorted(on_disk - listed)
+    ]
+    return problems
+
+
+def _inspect(root: Path, path: Path) -> list[Problem]:
+    return read_image(path, path.relative_to(root).as_posix())[1]

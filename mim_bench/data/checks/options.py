@@ -1,0 +1,101 @@
+"""What a check is asked to do, and what it expects to find."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mim_bench.data.toy.folder import read_manifest
+from mim_bench.data.toy.spec import SPLITS, Split
+from mim_bench.errors import ConfigError, DataError
+
+# Images, from the publications of the datasets.
+REAL_COUNTS: dict[str, dict[Split, int]] = {
+    'imagenet': {'train': 1_281_167, 'val': 50_000},
+    'ade20k': {'train': 20_210, 'val': 2_000},
+    'coco': {'train': 118_287, 'val': 5_000},
+}
+_TOY_LAYOUT = {'imagenet': 'imagenet', 'ade20k': 'ade', 'coco': 'coco'}
+_LEVELS_UP = 3  # toy/ade/ADEChallengeData2016 and a folder within it
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How to check.
+
+    Attributes:
+        expect: Images by split, where neither the real nor the embedded counts hold.
+        quick: Open no image: names, counts and lists only.
+        need_stuff: COCO's stuff maps must be there; else they are checked if they are.
+        workers: Processes that decode.
+        progress: Called with (files done, files in all).
+    """
+
+    expect: Mapping[Split, int] | None = None
+    quick: bool = False
+    need_stuff: bool = False
+    workers: int = 1
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a folder should hold.
+
+    Attributes:
+        counts: Images by split; a split that is absent may hold any number.
+        is_toy: The folder is part of an embedded dataset, whose labels are its own.
+    """
+
+    counts: Mapping[Split, int]
+    is_toy: bool
+
+
+def expected(dataset: str, root: Path, options: CheckOptions) -> Expected:
+    """Counts as asked for, else those of the embedded dataset around, else the real ones."""
+    manifest = None
+    folders = [root.resolve(), *root.resolve().parents][: _LEVELS_UP + 1]
+    for folder in folders:
+        manifest = read_manifest(folder)
+        if manifest is not None:
+            break
+    if options.expect is not None:
+        return Expected(options.expect, manifest is not None)
+    if manifest is not None:
+        return Expected(manifest['size'][_TOY_LAYOUT[dataset]], True)
+    return Expected(REAL_COUNTS[dataset], False)
+
+
+def parse_expect(text: str) -> dict[Split, int]:
+    """Read ``train=100,val=20``; one of the two may be left out."""
+    counts: dict[Split, int] = {}
+    for part in text.split(','):
+        name, _, number = part.partition('=')
+        split = next((split for split in SPLITS if split == name.strip()), None)
+        if split is None or not number.strip().isdecimal():
+            raise ConfigError(
+                f'--expect {text!r} is not understood at {part!r}. Write --expect train=100,val=20'
+            )
+        counts[split] = int(number)
+    return counts
+
+
+def locate(folder: Path, needed: tuple[str, ...], below: tuple[str, ...], advice: str) -> Path:
+    """The dataset's own folder, given that or one above it.
+
+    Args:
+        folder: As the user named it.
+        needed: Folders that the dataset consists of.
+        below: Where the dataset may lie under ``folder``.
+        advice: What a complete one looks like and how to get it.
+
+    Raises:
+        DataError: A needed folder is missing.
+    """
+    candidates = [folder, *(folder / name for name in below)]
+    missing = {root: [name for name in needed if not (root / name).is_dir()] for root in candidates}
+    nearest = min(candidates, key=lambda root: len(missing[root]))
+    if not missing[nearest]:
+        return nearest
+    if not folder.is_dir():
+        raise DataError(f'{folder} is not a folder. {advice}')
+    raise DataError(f'{nearest} has no folder {", ".join(missing[nearest])}. {advice}')

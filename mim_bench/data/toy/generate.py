@@ -1,0 +1,126 @@
+"""Drawing the embedded dataset, image by image, in one process or several."""
+
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mim_bench.data.toy.digits import NAMES
+from mim_bench.data.toy.files import combined_digest, write_file
+from mim_bench.data.toy.folder import MANIFEST, claim, read_finished
+from mim_bench.data.toy.layouts import LAYOUTS, Drawn
+from mim_bench.data.toy.photos import PHOTOGRAPHS
+from mim_bench.data.toy.spec import SPLITS, Split, ToySize, ToySpec
+from mim_bench.errors import DataError
+
+Progress = Callable[[int, int], None]
+
+
+class _Task(NamedTuple):
+    layout: str
+    split: Split
+    index: int
+
+
+def make_toy(
+    root: Path | str,
+    *,
+    seed: int = 0,
+    size: ToySize | None = None,
+    progress: Progress | None = None,
+    workers: int = 1,
+) -> dict[str, Any]:
+    """Write the embedded dataset as ``imagenet/``, ``ade/`` and ``coco/`` under a folder.
+
+    Args:
+        root: Folder to write; absent, empty, left by an interrupted call, or
+            finished with the same seed and size, which is then left as it is.
+        seed: Same seed and size, same bytes, whatever ``workers`` is.
+        size: Images of each layout; ``ToySize()`` by default.
+        progress: Called with (images done, images in all) as they are written.
+        workers: Processes that draw.
+
+    Returns:
+        The manifest, as it stands in ``toy.json``.
+
+    Raises:
+        DataError: The folder holds something else, or the disk is full.
+    """
+    root = Path(root)
+    spec = ToySpec(seed=seed, size=size or ToySize())
+    finished = read_finished(root, spec)
+    if finished is not None:
+        return finished
+    with claim(root, spec):
+        digests = _write_layouts(root, spec, progress or _silent, workers)
+        manifest = {**spec.to_dict(), **_description(digests)}
+        write_file(root / MANIFEST, (json.dumps(manifest, indent=2) + '\n').encode())
+    return manifest
+
+
+def _write_layouts(
+    root: Path, spec: ToySpec, progress: Progress, workers: int
+) -> dict[str, dict[str, str]]:
+    """Draw every image and close every split; digests by layout and relative path."""
+    tasks = [
+        _Task(name, split, index)
+        for name in LAYOUTS
+        for split in SPLITS
+        for index in range(getattr(getattr(spec.size, name), split))
+    ]
+    drawn: dict[tuple[str, Split], list[Drawn]] = {}
+    for done, (task, result) in enumerate(_draw_all(root, spec, tasks, workers), start=1):
+        drawn.setdefault((task.layout, task.split), []).append(result)
+        progress(done, len(tasks))
+    digests: dict[str, dict[str, str]] = {name: {} for name in LAYOUTS}
+    for name, layout in LAYOUTS.items():
+        for split in SPLITS:
+            results = drawn.get((name, split), [])
+            for result in results:
+                digests[name].update(result.digests)
+            digests[name].update(layout.close(root, split, [result.facts for result in results]))
+    return digests
+
+
+def _draw_all(
+    root: Path, spec: ToySpec, tasks: list[_Task], workers: int
+) -> Iterator[tuple[_Task, Drawn]]:
+    draw = partial(_draw, root, spec.seed)
+    if workers <= 1:
+        yield from zip(tasks, map(draw, tasks), strict=True)
+        return
+    # Spawned, not forked: the caller may have started threads.
+    context = multiprocessing.get_context('spawn')
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield from zip(tasks, pool.map(draw, tasks, chunksize=16), strict=True)
+    except BrokenProcessPool as error:
+        raise DataError(
+            f'A process that drew images into {root} was killed, perhaps for want of memory. '
+            'Run again with fewer workers.'
+        ) from error
+
+
+def _draw(root: Path, seed: int, task: _Task) -> Drawn:
+    return LAYOUTS[task.layout].draw(root, seed, task.split, task.index)
+
+
+def _description(digests: dict[str, dict[str, str]]) -> dict[str, Any]:
+    return {
+        'classes': list(NAMES),
+        'sha256': {name: combined_digest(files) for name, files in digests.items()},
+        'files': {name: len(files) for name, files in digests.items()},
+        'digits': "scikit-learn's load_digits",
+        'photographs': [
+            {'package': photo.package, 'file': photo.file, 'terms': photo.terms}
+            for photo in PHOTOGRAPHS
+        ],
+    }
+
+
+def _silent(done: int, total: int) -> None:
+    """Report nothing."""

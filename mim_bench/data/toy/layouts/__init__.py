@@ -1,0 +1,16 @@
+"""The three layouts that the embedded dataset is written in, each as its library reads it.
+
+A layout draws one image by its number and, when all are there, writes what spans
+them: lists and annotation files.
+"""
+
+from mim_bench.data.toy.layouts.ade import AdeLayout
+from mim_bench.data.toy.layouts.base import Drawn, Layout
+from mim_bench.data.toy.layouts.coco import CocoLayout
+from mim_bench.data.toy.layouts.imagenet import ImageNetLayout
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout for layout in (ImageNetLayout(), AdeLayout(), CocoLayout())
+}
+
+__all__ = ['LAYOUTS', 'Drawn', 'Layout']

@@ -1,0 +1,189 @@
+"""The renderer: digits laid on a photograph, and for every pixel whose it is."""
+
+import colorsys
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.filters import gaussian
+
+from mim_bench.data.toy.digits import NUM_DIGITS, Pose, digit_indices, ink
+from mim_bench.data.toy.photos import background
+from mim_bench.data.toy.spec import Split
+
+UNLABELLED = 255
+PHOTOGRAPH = NUM_DIGITS  # labels 0..9 are the digits, 10 is what lies behind them
+
+MIN_CONTRAST = 0.3  # luminance of ink against what it lies on, in 0..1
+_COLOURS_TRIED = 40
+MAX_ANGLE = 25.0  # degrees; keeps 6 and 9 apart
+_MIN_VISIBLE = 0.7  # share of its ink that every digit keeps when others cover it
+_LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Digit:
+    """One digit of a scene.
+
+    Attributes:
+        label: 0..9.
+        visible: Share of each pixel that this digit's ink is seen in, float32
+            (height, width) of the whole image: what later digits cover is taken off.
+    """
+
+    label: int
+    visible: np.ndarray
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An image and what is in it.
+
+    Attributes:
+        image: RGB, uint8 (height, width, 3).
+        digits: From the bottom of the pile to its top.
+    """
+
+    image: np.ndarray
+    digits: tuple[Digit, ...]
+
+    def label_map(self) -> np.ndarray:
+        """Labels 0..9, ``PHOTOGRAPH``, and ``UNLABELLED`` on the rims, uint8 (height, width).
+
+        A pixel is a digit's where half of it or more shows that digit's ink; it
+        is the photograph's where it holds no ink worth mentioning.
+        """
+        covered = sum(digit.visible for digit in self.digits)
+        labels = np.where(covered > 0.02, UNLABELLED, PHOTOGRAPH).astype(np.uint8)
+        for digit in self.digits:
+            labels[digit.visible >= 0.5] = digit.label
+        return labels
+
+
+def single_digit_scene(
+    rng: np.random.Generator, split: Split, size: tuple[int, int], label: int
+) -> Scene:
+    """A scene of one large digit, for classification."""
+    canvas = background(rng, split, size)
+    height = rng.uniform(0.45, 0.8) * min(size)
+    coverage = _fit(_draw_ink(rng, split, label, height), size, rng)
+    canvas = _paint(rng, canvas, coverage)
+    return Scene(_to_bytes(canvas), (Digit(label, coverage),))
+
+
+def pile_scene(
+    rng: np.random.Generator,
+    split: Split,
+    size: tuple[int, int],
+    count: int,
+    heights: tuple[float, float],
+) -> Scene:
+    """A scene of several digits that may cover one another in part.
+
+    Args:
+        rng: Same state, same scene.
+        split: Whose digit images and photographs.
+        size: (height, width) in pixels.
+        count: Digits.
+        heights: Least and greatest height of the upright ink in pixels.
+    """
+    canvas = background(rng, split, size)
+    labels: list[int] = []
+    inks: list[np.ndarray] = []
+    for _ in range(count):
+        label = int(rng.integers(NUM_DIGITS))
+        coverage = _lay(rng, split, label, size, heights, inks)
+        canvas = _paint(rng, canvas, coverage)
+        labels.append(label)
+        inks.append(coverage)
+    shares = visible_shares(inks)
+    digits = tuple(Digit(label, share) for label, share in zip(labels, shares, strict=True))
+    return Scene(_to_bytes(canvas), digits)
+
+
+def visible_shares(inks: list[np.ndarray]) -> list[np.ndarray]:
+    """What is seen of each layer when the later ones lie on the earlier ones."""
+    free = np.ones_like(inks[0])
+    shares = []
+    for coverage in reversed(inks):
+        shares.append(coverage * free)
+        free = free * (1 - coverage)
+    return shares[::-1]
+
+
+def _lay(
+    rng: np.random.Generator,
+    split: Split,
+    label: int,
+    size: tuple[int, int],
+    heights: tuple[float, float],
+    below: list[np.ndarray],
+) -> np.ndarray:
+    """Find a place for one more digit that leaves those below recognisable."""
+    height = rng.uniform(*heights)
+    while True:
+        coverage = _fit(_draw_ink(rng, split, label, height), size, rng)
+        shares = visible_shares([*below, coverage])
+        if all(
+            share.sum() >= _MIN_VISIBLE * whole.sum()
+            for share, whole in zip(shares, below, strict=False)
+        ):
+            return coverage
+        height *= 0.95  # a crowded scene takes smaller digits, so this always ends
+
+
+def _draw_ink(rng: np.random.Generator, split: Split, label: int, height: float) -> np.ndarray:
+    pose = Pose(
+        height=height,
+        angle=rng.uniform(-MAX_ANGLE, MAX_ANGLE),
+        stretch=rng.uniform(0.85, 1.2),
+        shear=rng.uniform(-0.2, 0.2),
+        level=rng.uniform(0.42, 0.58),
+    )
+    return ink(int(rng.choice(digit_indices(split)[label])), pose)
+
+
+def _fit(coverage: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Put ink at a random place of an empty canvas; what is larger than it is cut off."""
+    canvas = np.zeros(size, dtype=np.float32)
+    height, width = (min(a, b) for a, b in zip(coverage.shape, size, strict=True))
+    top = rng.integers(size[0] - height + 1)
+    left = rng.integers(size[1] - width + 1)
+    canvas[top : top + height, left : left + width] = coverage[:height, :width]
+    return canvas
+
+
+def _paint(rng: np.random.Generator, canvas: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Ink one digit: a soft halo to set it off, then a colour that stands out."""
+    spread = gaussian(coverage, 2.0)
+    around = (canvas @ _LUMINANCE)[spread > 0.1][::4]  # a quarter of the pixels says enough
+    colour = _ink_colour(rng, around)
+    halo = spread[..., None] * rng.uniform(0.2, 0.5)
+    away = 0.0 if colour @ _LUMINANCE > around.mean() else 1.0
+    canvas = canvas * (1 - halo) + away * halo
+    alpha = coverage[..., None]
+    return canvas * (1 - alpha) + colour * alpha
+
+
+def _ink_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray:
+    """A random colour whose luminance differs from that of what it lies on.
+
+    Nine in ten pixels must differ by ``MIN_CONTRAST``; a mean would let black ink
+    vanish on the black half of a black and white ground. Where the ground has every
+    luminance, the colour that comes nearest to it is taken.
+
+    Args:
+        rng: Same state, same colour.
+        around: Luminance in 0..1 of pixels under and beside the ink.
+    """
+    low, high = (0, 0.2, 0.1), (1, 1, 1)  # hue, saturation, value
+    draws = rng.uniform(low, high, size=(_COLOURS_TRIED, 3))
+    colours = np.array([colorsys.hsv_to_rgb(*draw) for draw in draws], dtype=np.float32)
+    differences = np.abs(around[None] - (colours @ _LUMINANCE)[:, None])
+    contrasts = np.quantile(differences, 0.1, axis=1)
+    # argmax gives the first that is good enough, else the best.
+    good_enough = np.minimum(contrasts, MIN_CONTRAST)
+    return colours[good_enough.argmax()]
+
+
+def _to_bytes(canvas: np.ndarray) -> np.ndarray:
+    return np.clip(canvas * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -1,0 +1,1 @@
+import mim_bench  # noqa: F401  installs mmcv._ext before a test module imports mmcv.ops

@@ -1,0 +1,51 @@
+import importlib.util
+from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
+
+import pytest
+
+from mim_bench.compat import packages
+
+
+@pytest.fixture
+def without_pkg_resources(monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        'find_spec',
+        lambda name: None if name == 'pkg_resources' else find_spec(name),
+    )
+
+
+@pytest.mark.parametrize('is_needed', [True, False])
+def test_mend_replaces_only_code_that_needs_pkg_resources(
+    tmp_path, without_pkg_resources, is_needed
+):
+    source = tmp_path / 'package_utils.py'
+    source.write_text('import pkg_resources' if is_needed else 'import importlib.metadata')
+    module = SimpleNamespace(__file__=str(source), is_installed=None)
+    packages.mend(module)
+    assert module.is_installed is (packages.is_installed if is_needed else None)
+
+
+def test_is_installed_knows_distributions_and_modules():
+    assert packages.is_installed('scikit-learn')
+    assert packages.is_installed('sklearn')
+    assert not packages.is_installed('no_such_package')
+
+
+def test_get_installed_path_is_the_folder_of_the_module():
+    import sklearn
+
+    assert packages.get_installed_path('sklearn') == sklearn.__path__[0]
+    with pytest.raises(PackageNotFoundError, match='no_such_package'):
+        packages.get_installed_path('no_such_package')
+
+
+def test_package2module_reads_the_metadata(tmp_path, monkeypatch):
+    info = tmp_path / 'some_package-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: some-package\nVersion: 1.0\n')
+    (info / 'top_level.txt').write_text('some_module\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    assert packages.package2module('some-package') == 'some_module'

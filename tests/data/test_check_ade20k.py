@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from mim_bench.data.checks import CheckOptions, Kind, check_ade20k
+from mim_bench.errors import DataError
+
+OPTIONS = CheckOptions()
+BASE = 'ade/ADEChallengeData2016'
+MAP = 'annotations/validation/ADE_val_00000002.png'
+IMAGE = 'images/validation/ADE_val_00000002.jpg'
+
+
+def _found(report):
+    return {(problem.kind, problem.path) for problem in report.problems}
+
+
+def _change(path, change):
+    with Image.open(path) as image:
+        changed = change(image)
+    changed.save(path)
+
+
+def _with_label(value):
+    def change(image):
+        labels = np.array(image)
+        labels[0, 0] = value
+        return Image.fromarray(labels)
+
+    return change
+
+
+@pytest.mark.parametrize('folder', ['', 'ade', BASE])
+def test_check_ade20k_embedded_dataset_is_ok(toy_root, folder):
+    report = check_ade20k(toy_root / folder, OPTIONS)
+
+    assert report.problems == []
+    assert report.counts == {
+        'train images': 8,
+        'train annotations': 8,
+        'val images': 4,
+        'val annotations': 4,
+    }
+
+
+def test_check_ade20k_label_out_of_range_names_file_and_value(toy_copy):
+    _change(toy_copy / BASE / MAP, _with_label(12))
+
+    report = check_ade20k(toy_copy, OPTIONS)
+
+    assert _found(report) == {(Kind.LABEL, MAP)}
+    assert report.problems[0].message == 'holds the label 12; allowed are 0..11'
+
+
+@pytest.mark.parametrize(('value', 'num_problems'), [(150, 0), (151, 1)])
+def test_check_ade20k_real_dataset_allows_150_classes(toy_copy, value, num_problems):
+    (toy_copy / 'toy.json').unlink()
+    _change(toy_copy / BASE / MAP, _with_label(value))
+
+    report = check_ade20k(toy_copy, CheckOptions(expect={}))
+
+    assert len(report.problems) == num_problems
+
+
+def test_check_ade20k_rgb_annotation_is_named(toy_copy):
+    _change(toy_copy / BASE / MAP, lambda image: image.convert('RGB'))
+
+    assert _found(check_ade20k(toy_copy, OPTIONS)) == {(Kind.MODE, MAP)}
+
+
+def test_check_ade20k_annotation_of_another_size_is_named(toy_copy):
+    _change(toy_copy / BASE / MAP, lambda image: image.crop((0, 0, 50, 60)))
+
+    report = check_ade20k(toy_copy, OPTIONS)
+
+    assert _found(report) == {(Kind.SIZE, MAP)}
+    assert 'is (50, 60) pixels' in report.problems[0].message
+
+
+@pytest.mark.parametrize(('removed', 'counted'), [(MAP, []), (IMAGE, ['images/validation'])])
+def test_check_ade20k_half_a_pair_is_named(toy_copy, removed, counted):
+    (toy_copy / BASE / removed).unlink()
+
+    found = _found(check_ade20k(toy_copy, OPTIONS))
+
+    assert found == {(Kind.MISSING, removed), *((Kind.COUNT, where) for where in counted)}
+
+
+def test_check_ade20k_undecodable_image_and_annotation_are_both_named(toy_copy):
+    for name in (IMAGE, MAP):
+        path = toy_copy / BASE / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    found = _found(check_ade20k(toy_copy, OPTIONS))
+
+    assert found == {(Kind.UNREADABLE, IMAGE), (Kind.UNREADABLE, MAP)}
+    assert check_ade20k(toy_copy, CheckOptions(quick=True)).is_ok
+
+
+def test_check_ade20k_missing_folder_says_how_to_get_it(tmp_path):
+    with pytest.raises(
+        DataError, match=r'has no folder images/training.*ADEChallengeData2016\.zip'
+    ):
+        check_ade20k(tmp_path, OPTIONS)

@@ -1,0 +1,184 @@
+import errno
+import json
+
+import pytest
+
+from mim_bench.data.toy import SplitCount, ToySize, ToySpec, make_toy
+from mim_bench.data.toy.layouts import imagenet
+from mim_bench.errors import ConfigError, DataError
+
+SIZE = ToySize(SplitCount(10, 10), SplitCount(2, 1), SplitCount(2, 1))
+
+
+def _contents(root):
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in root.rglob('*')
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope='module')
+def first(tmp_path_factory):
+    root = tmp_path_factory.mktemp('first') / 'toy'
+    make_toy(root, size=SIZE)
+    return _contents(root)
+
+
+@pytest.fixture
+def fail_at_image(monkeypatch):
+    """Let drawing the n-th image of the ImageNet layout raise."""
+
+    def arm(number, error):
+        draw, calls = imagenet.single_digit_scene, []
+
+        def fail(*args):
+            calls.append(args)
+            if len(calls) == number:
+                raise error
+            return draw(*args)
+
+        monkeypatch.setattr(imagenet, 'single_digit_scene', fail)
+
+    return arm
+
+
+def test_make_toy_same_seed_gives_the_same_bytes(first, tmp_path):
+    make_toy(tmp_path / 'again', size=SIZE)
+
+    assert _contents(tmp_path / 'again') == first
+
+
+def test_make_toy_two_workers_give_the_same_bytes(first, tmp_path):
+    make_toy(tmp_path / 'parallel', size=SIZE, workers=2)
+
+    assert _contents(tmp_path / 'parallel') == first
+
+
+def test_make_toy_other_seed_gives_other_images(first, tmp_path):
+    make_toy(tmp_path / 'other', seed=1, size=SIZE)
+
+    other = _contents(tmp_path / 'other')
+    assert other.keys() == first.keys()
+    images = [name for name in first if name.endswith(('.jpg', '.JPEG'))]
+    assert len(images) == 26
+    assert all(other[name] != first[name] for name in images)
+
+
+def test_make_toy_larger_size_begins_with_the_same_images(first, tmp_path):
+    size = ToySize(SplitCount(12, 10), SplitCount(3, 1), SplitCount(3, 1))
+    make_toy(tmp_path / 'larger', size=size)
+
+    larger = _contents(tmp_path / 'larger')
+    assert all(larger[name] == first[name] for name in first if name.endswith(('.jpg', '.png')))
+
+
+def test_make_toy_layouts_draw_different_scenes(first):
+    ade = first['ade/ADEChallengeData2016/images/training/ADE_train_00000001.jpg']
+
+    assert ade != first['coco/train2017/000000000001.jpg']
+
+
+def test_make_toy_reports_progress_to_the_last_image(tmp_path):
+    calls = []
+    make_toy(tmp_path / 'toy', size=SIZE, progress=lambda *call: calls.append(call))
+
+    assert calls == [(done, 26) for done in range(1, 27)]
+
+
+def test_make_toy_manifest_states_spec_counts_and_sources(tmp_path):
+    manifest = make_toy(tmp_path / 'toy', size=SIZE)
+
+    assert manifest == json.loads((tmp_path / 'toy/toy.json').read_text())
+    assert manifest['seed'] == 0
+    assert manifest['size']['imagenet'] == {'train': 10, 'val': 10}
+    assert manifest['files'] == {'imagenet': 22, 'ade': 6, 'coco': 8}
+    assert {len(digest) for digest in manifest['sha256'].values()} == {64}
+    assert all(photo['terms'] for photo in manifest['photographs'])
+
+
+def test_make_toy_finished_folder_is_left_alone(tmp_path):
+    root = tmp_path / 'toy'
+    before = make_toy(root, size=SIZE)
+    marked = root / 'imagenet/meta/train.txt'
+    marked.write_text('edited')
+
+    assert make_toy(root, size=SIZE) == before
+    assert marked.read_text() == 'edited'
+
+
+def test_make_toy_finished_folder_of_another_seed_is_refused(tmp_path):
+    make_toy(tmp_path / 'toy', size=SIZE)
+    before = _contents(tmp_path / 'toy')
+
+    with pytest.raises(DataError, match='it has seed 0 instead of 1'):
+        make_toy(tmp_path / 'toy', seed=1, size=SIZE)
+    assert _contents(tmp_path / 'toy') == before
+
+
+def test_make_toy_interrupted_folder_is_recognised_and_made_anew(first, tmp_path, fail_at_image):
+    root = tmp_path / 'toy'
+    fail_at_image(7, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        make_toy(root, seed=5, size=SIZE)
+    assert (root / 'toy.partial.json').exists()
+    assert not (root / 'toy.json').exists()
+    stale = root / 'imagenet/train/n00000000/stale.JPEG'
+    stale.write_text('from another time')
+
+    make_toy(root, size=SIZE)
+
+    assert _contents(root) == first
+
+
+def test_make_toy_folder_with_something_else_is_refused_and_untouched(tmp_path):
+    (tmp_path / 'imagenet').mkdir()
+    (tmp_path / 'imagenet/mine.txt').write_text('precious')
+
+    with pytest.raises(DataError, match='is not empty and is not an embedded dataset'):
+        make_toy(tmp_path, size=SIZE)
+    assert _contents(tmp_path) == {'imagenet/mine.txt': b'precious'}
+
+
+def test_make_toy_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / 'toy').write_text('a file')
+
+    with pytest.raises(DataError, match='is a file'):
+        make_toy(tmp_path / 'toy', size=SIZE)
+
+
+def test_make_toy_damaged_manifest_is_named(tmp_path):
+    (tmp_path / 'toy.json').write_text('{"seed": ')
+
+    with pytest.raises(DataError, match=r'toy\.json is not JSON'):
+        make_toy(tmp_path, size=SIZE)
+
+
+def test_make_toy_full_disk_is_one_message_and_leaves_nothing(tmp_path, fail_at_image):
+    make_toy(tmp_path / 'earlier', size=SIZE)
+    before = _contents(tmp_path / 'earlier')
+    fail_at_image(7, OSError(errno.ENOSPC, 'No space left on device'))
+
+    with pytest.raises(DataError, match='The disk is full'):
+        make_toy(tmp_path / 'toy', seed=1, size=SIZE)
+
+    assert list((tmp_path / 'toy').iterdir()) == []
+    assert _contents(tmp_path / 'earlier') == before
+
+
+def test_make_toy_other_file_error_keeps_its_type_and_leaves_nothing(tmp_path, fail_at_image):
+    fail_at_image(3, PermissionError(errno.EACCES, 'Permission denied'))
+
+    with pytest.raises(PermissionError, match='Permission denied'):
+        make_toy(tmp_path / 'toy', size=SIZE)
+    assert list((tmp_path / 'toy').iterdir()) == []
+
+
+def test_toy_size_too_few_for_every_class_raises():
+    with pytest.raises(ConfigError, match='Ask for 10 or more'):
+        ToySize(imagenet=SplitCount(9, 10))
+
+
+def test_toy_spec_negative_seed_raises():
+    with pytest.raises(ConfigError, match='The seed is -1'):
+        ToySpec(seed=-1)
