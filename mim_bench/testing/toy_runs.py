@@ -36,6 +36,7 @@ class ToyImages(Dataset):
 
     @property
     def metainfo(self) -> dict:
+        """Empty, as for a dataset without classes."""
         return self.METAINFO
 
     def __len__(self) -> int:
@@ -57,14 +58,17 @@ class ToyNet(BaseModel):
         self.frozen = nn.BatchNorm2d(4)
 
     def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """One feature map."""
         return (self.backbone(inputs),)
 
     def train(self, mode: bool = True) -> 'ToyNet':
+        """Keep a part in evaluation mode, as frozen stages do."""
         super().train(mode)
         self.frozen.eval()
         return self
 
     def forward(self, inputs: torch.Tensor, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        """Features, predictions or losses by mode."""
         features = self.extract_feat(inputs)[-1]
         if mode != 'loss':
             return [BaseDataElement() for _ in inputs] if mode == 'predict' else features
@@ -75,6 +79,7 @@ class ToyNet(BaseModel):
         }
 
     def reconstruct(self, inputs: torch.Tensor, data_samples: Any) -> dict[str, torch.Tensor]:
+        """Pictures that draw random numbers."""
         image = inputs.clamp(0, 1)
         noise = torch.rand(len(inputs), 1, 1, 1).expand_as(image)
         return {'input': image, 'masked': torch.full_like(image, 0.5), 'predicted': noise}
@@ -88,13 +93,16 @@ class ToyMetric(BaseMetric):
         self.values = values
 
     def process(self, data_batch: Any, data_samples: Any) -> None:
+        """Count the samples."""
         self.results.append(len(data_samples))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
+        """The values it was given."""
         return dict(self.values)
 
 
 def loader(batch_size: int = 3, shuffle: bool = False, **dataset: Any) -> dict:
+    """A loader config on the toy images."""
     return {
         'dataset': {'type': 'ToyImages', **dataset},
         'sampler': {'type': 'DefaultSampler', 'shuffle': shuffle},
@@ -140,6 +148,7 @@ test_settings.__test__ = False
 
 
 def make_runner(cfg: Config, kind: type[Runner] = Runner) -> Runner:
+    """A runner with a name of its own."""
     cfg = Config(cfg.to_dict(), filename=cfg.filename)
     cfg.experiment_name = f'toy-{next(COUNTER)}'
     return kind.from_cfg(cfg)
