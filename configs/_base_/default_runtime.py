@@ -12,6 +12,7 @@ custom_hooks = [
     dict(type='mim_bench.CostLedgerHook'),
     dict(type='mim_bench.FiniteLossHook'),
     dict(type='mim_bench.LabelRangeHook'),
+    dict(type='mim_bench.PredictionHook'),
     dict(type='mim_bench.IterationSeedHook'),
 ]
 env_cfg = dict(

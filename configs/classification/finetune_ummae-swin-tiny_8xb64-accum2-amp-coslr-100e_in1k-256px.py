@@ -1,4 +1,4 @@
-# UM-MAE section 4.2, Swin-T: 8 GPUs x 64 images x 2 accumulated = 1024.
+# Swin-T (implus/UM-MAE@cb7776b, FINETUNE.md): 8 GPUs x 64 images x 2 accumulated = 1024.
 _base_ = [
     '../_base_/datasets/in1k_cls_256px.py',
     '../_base_/schedules/finetune_coslr_100e_1024b.py',

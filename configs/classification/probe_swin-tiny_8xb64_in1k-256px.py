@@ -1,4 +1,4 @@
-# The same probes for the standard Swin-T, window 16 on 256 px.
+# The same probes for the standard Swin-T, windows of 16 (8 in the last stage) on 256 px.
 _base_ = './probe_ummae-swin-tiny_8xb64_in1k-256px.py'
 model = dict(
     backbone=dict(
@@ -6,6 +6,6 @@ model = dict(
         type='SwinTransformer',
         arch='tiny',
         img_size=256,
-        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (16, 16, 16, 8)],
     ),
 )

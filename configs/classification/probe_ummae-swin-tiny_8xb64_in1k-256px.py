@@ -1,5 +1,5 @@
 # k-NN (k 20, temperature 0.07) and a linear probe on frozen features, extracted once.
-# The pages of UM-MAE state no probe; this protocol is mim_bench's own.
+# No source of UM-MAE that was read states a probe; this protocol is mim_bench's own.
 _base_ = ['../_base_/datasets/in1k_cls_256px.py', '../_base_/default_runtime.py']
 default_scope = 'mmpretrain'
 model = dict(

@@ -1,4 +1,4 @@
-# UM-MAE's COCO recipe (section 6.1: data, schedule, projections) with Mask R-CNN in place of its
+# Data, schedule and projections of UM-MAE's mmdet config, with Mask R-CNN in place of its
 # GFL head, so that masks are measured too. The head is our choice, not the paper's.
 _base_ = [
     '../_base_/models/mask_rcnn.py',

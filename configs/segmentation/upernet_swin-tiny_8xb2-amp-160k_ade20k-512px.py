@@ -1,4 +1,5 @@
-# The same recipe for the standard Swin-T, window 16.
+# The same recipe for the standard Swin-T, windows of 16, and 8 in the last stage as in
+# pre-training, so that the bias tables load as they are.
 _base_ = './upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
 model = dict(
     backbone=dict(
@@ -10,6 +11,6 @@ model = dict(
         drop_path_rate=0.1,
         norm_cfg=None,
         pad_small_map=True,
-        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (16, 16, 16, 8)],
     ),
 )

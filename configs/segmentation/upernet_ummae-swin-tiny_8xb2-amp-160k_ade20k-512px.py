@@ -1,4 +1,5 @@
-# UM-MAE section 6.2: UPerNet on Swin-T, 8 GPUs x 2 images, slide test 512 stride 341.
+# UPerNet on Swin-T as in UM-MAE's repository (implus/UM-MAE@cb7776b, its mmseg config):
+# 8 GPUs x 2 images, slide test 512 stride 341.
 _base_ = [
     '../_base_/models/upernet.py',
     '../_base_/datasets/ade20k_512px.py',

@@ -55,8 +55,9 @@ def newest_checkpoint(folder: Path) -> Path:
     Raises:
         CheckpointError: The folder has none.
     """
-    pointer = folder / 'last_checkpoint'
-    if not pointer.is_file():
+    from mim_bench.engine.resume import latest_checkpoint
+
+    latest = latest_checkpoint(folder)
+    if latest is None:
         raise CheckpointError(f'{folder}: no run wrote a checkpoint into this folder.')
-    # A folder may have been moved since; only the name counts.
-    return folder / Path(pointer.read_text().strip()).name
+    return latest

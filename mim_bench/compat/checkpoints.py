@@ -32,6 +32,9 @@ def allowed_globals() -> list[Any]:
     """
     from mmengine.logging.history_buffer import HistoryBuffer
 
+    # Only its first instance registers the methods that _history_method looks up, and a
+    # process that resumes reads its checkpoint before it makes one.
+    HistoryBuffer()
     # numpy 2 renamed the home of these; a file names the home of whoever wrote it.
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     numpy_functions = [

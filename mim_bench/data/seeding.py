@@ -70,14 +70,17 @@ class SeededSampler(Sampler):
         if hasattr(self.sampler, 'set_epoch'):
             self.sampler.set_epoch(epoch)
 
-    def skip(self, num_samples: int) -> None:
+    def _skip(self, num_samples: int) -> None:
         """Start at this draw of the rank, without loading what comes before."""
         self.start = num_samples
 
     def __getattr__(self, name: str) -> Any:
         if name == 'sampler':  # not set yet while unpickling
             raise AttributeError(name)
-        return getattr(self.sampler, name)
+        found = getattr(self.sampler, name)
+        # mmengine asks for `skip` to resume in the middle of an endless stream. Samplers that
+        # end have none: the start would hold for every epoch that follows.
+        return self._skip if name == 'skip' else found
 
 
 @DATASETS.register_module()

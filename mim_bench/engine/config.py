@@ -99,16 +99,22 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     _replace_prefix(cfg._cfg_dict, old.rstrip('/'), str(data_root).rstrip('/'))
 
 
-def explain_build_error(cfg: Config, error: TypeError) -> ConfigError | None:
-    """One clear message for an argument that a class does not take; None for other errors."""
-    match = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-    if match is None:
+def explain_build_error(cfg: Config, error: TypeError | KeyError) -> ConfigError | None:
+    """One clear message for a class that is not there, or that does not take an argument.
+
+    Returns:
+        None for other errors.
+    """
+    text = str(error)
+    if match := re.search(r"unexpected keyword argument '(\w+)'", text):
+        owner = re.search(r'class `(\w+)` in ([\w/.]+)', text)
+        where = f'class {owner[1]} ({owner[2]})' if owner else 'a class'
+        problem = f'{where} does not take the key {match[1]!r}'
+    elif match := re.search(r'([\w.]+) is not in the ([\w:]+(?: [\w:]+)*) registry', text):
+        problem = f'there is no {match[1]!r} in the registry {match[2]}'
+    else:
         return None
-    owner = re.search(r'class `(\w+)` in ([\w/.]+)', str(error))
-    where = f'class {owner[1]} ({owner[2]})' if owner else 'a class'
-    return ConfigError(
-        f'{cfg.filename}: {where} does not take the key {match[1]!r}. Correct or remove it.'
-    )
+    return ConfigError(f'{cfg.filename}: {problem}. Correct or remove it.')
 
 
 def _replace_prefix(node: ConfigDict | list, old: str, new: str) -> None:
@@ -132,9 +138,9 @@ def _data_roots(node: object) -> list[str]:
 def _check_option(cfg: Config, key: str, path: Path) -> None:
     node, done = cfg._cfg_dict, ''
     for part in key.split('.'):
-        if isinstance(node, list | tuple):
-            node = node[int(part)] if part.isdigit() and int(part) < len(node) else None
-        elif part in (node or {}):
+        if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+        elif isinstance(node, dict) and part in node:
             node = node[part]
         elif not done and part in RUNNER_KEYS:
             return  # for example load_from, which a config may leave out

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import find_latest_checkpoint
 
 from mim_bench.engine.config import (
     check_data_roots,
@@ -18,6 +17,7 @@ from mim_bench.engine.config import (
 )
 from mim_bench.engine.cpu_distributed import is_cpu_run
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.registry import RUNNERS
@@ -118,9 +118,10 @@ def resolve(launch: Launch) -> Config:
         cfg.load_from = launch.load_from
     if launch.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
-    if launch.auto_resume and _latest(cfg.work_dir):
+    latest = latest_checkpoint(cfg.work_dir) if launch.auto_resume else None
+    if latest:
         cfg.resume = True
-        cfg.load_from = None
+        cfg.load_from = str(latest)
     if launch.no_amp:
         disable_amp(cfg)
     if launch.results_dir:
@@ -173,10 +174,10 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
 
 
 def build_runner(cfg: Config) -> BenchRunner:
-    """Build the runner; an argument that a class does not take is one clear error."""
+    """Build the runner; an unknown class or argument of one is one clear error."""
     try:
         return RUNNERS.get('BenchRunner').from_cfg(cfg)
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         explained = explain_build_error(cfg, error)
         if explained is None:
             raise
@@ -196,7 +197,7 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     except (MimBenchError, OSError) as error:
         record_failure(error, cfg=cfg, runner=run.runner)
         raise
-    except TypeError as error:
+    except (TypeError, KeyError) as error:
         explained = explain_build_error(cfg, error)
         record_failure(explained or error, cfg=cfg, runner=run.runner)
         if explained is None:
@@ -214,7 +215,3 @@ def _sha256(path: str) -> str | None:
 
 def _default_work_dir(config: str) -> str:
     return str(Path('work_dirs') / Path(config).stem)
-
-
-def _latest(work_dir: str) -> str | None:
-    return find_latest_checkpoint(work_dir) if Path(work_dir).is_dir() else None

@@ -1,6 +1,6 @@
 """The settings of a run that decide what its numbers mean, taken from its config."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -27,6 +27,7 @@ _IGNORED = {
     'backbone',
     'in_channels',
     'in_dims',
+    'num_patches',
     'init_cfg',
     'pretrained',
     'data_root',
@@ -44,22 +45,48 @@ def protocol_settings(cfg: Config) -> dict[str, Any]:
     """Plain data that is equal for two configs that measure the same thing.
 
     It errs on the side of a difference: a config that says the same in other words gets
-    other settings, and its numbers are not ranked beside the first one's.
+    other settings, and its numbers are not ranked beside the first one's. Paths count from
+    the data root, wherever that lies.
 
     Args:
         cfg: The resolved config of a run.
     """
-    return {part: _plain(cfg[part]) for part in _PARTS if cfg.get(part) is not None}
+    roots = {root.rstrip('/') + '/' for root in [cfg.get('data_root'), *_data_roots(cfg)] if root}
+    # The longest first: one root may lie in another.
+    ordered = sorted(roots, key=len, reverse=True)
+    return {part: _plain(cfg[part], ordered) for part in _PARTS if cfg.get(part) is not None}
 
 
-def _plain(value: Any) -> Any:
+def _data_roots(node: Any) -> Iterator[str]:
+    """Of every data set of a config."""
+    values: Iterable[Any] = ()
+    if isinstance(node, Mapping):
+        if isinstance(node.get('data_root'), str):
+            yield node['data_root']
+        values = node.values()
+    elif isinstance(node, list | tuple):
+        values = node
+    for value in values:
+        yield from _data_roots(value)
+
+
+def _plain(value: Any, roots: Sequence[str]) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items() if k not in _IGNORED}
+        return {str(k): _plain(v, roots) for k, v in value.items() if k not in _IGNORED}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if value is None or isinstance(value, bool | int | str):
+        return [_plain(v, roots) for v in value]
+    if isinstance(value, str):
+        return _below(value, roots)
+    if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if abs(value) < float('inf') else str(value)
     # Classes and functions by name; their default text holds an address in memory.
     return getattr(value, '__qualname__', None) or type(value).__qualname__
+
+
+def _below(text: str, roots: Sequence[str]) -> str:
+    for root in roots:
+        if text.startswith(root):
+            return text[len(root) :]
+    return text

@@ -17,7 +17,7 @@ from typing import Protocol, TextIO
 from mim_bench.errors import ConfigError, RecordError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.store import read_record
-from mim_bench.suite.steps import Outcome, Step, lost_steps, ready_steps
+from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
 POLL_SECONDS = 0.1
 LOG_LINES = 15
@@ -39,6 +39,7 @@ class _Running:
     step: Step
     process: subprocess.Popen
     log: TextIO
+    log_start: int  # what stands before is of an earlier execution
     began: float
 
 
@@ -53,15 +54,16 @@ def execute(
     """Run what is not done yet; a failure never stops the rest.
 
     Args:
-        plan: Steps with unique names.
+        plan: Steps with unique names, each after those it needs.
         folder: Keeps ``<step>/log.txt`` and ``<step>/fingerprint``.
         workers: Subprocesses at a time.
         listener: Shows the progress.
         environment: Added to the subprocesses' environment.
 
     Raises:
-        ConfigError: Another execution works in this folder.
+        ConfigError: Another execution works in this folder, or the plan cannot run as a whole.
     """
+    check_plan(plan)
     folder.mkdir(parents=True, exist_ok=True)
     outcome = Outcome()
     with _exclusive(folder) as lock:
@@ -110,6 +112,7 @@ def _start(step: Step, folder: Path, environment: dict[str, str], lock: int) -> 
     home.mkdir(parents=True, exist_ok=True)
     _forget_other_inputs(step, home)
     log = (home / 'log.txt').open('a')
+    log_start = log.tell()
     process = subprocess.Popen(
         [sys.executable, '-m', 'mim_bench.cli.main', *step.words],
         stdout=log,
@@ -119,7 +122,7 @@ def _start(step: Step, folder: Path, environment: dict[str, str], lock: int) -> 
         pass_fds=(lock,),  # the folder stays locked while a step lives
         preexec_fn=_die_with_parent,
     )
-    return _Running(step, process, log, time.monotonic())
+    return _Running(step, process, log, log_start, time.monotonic())
 
 
 def _forget_other_inputs(step: Step, home: Path) -> None:
@@ -150,7 +153,8 @@ def _settle(
         outcome.ran[step.name] = seconds
     else:
         log = folder / step.name / 'log.txt'
-        tail = log.read_text(errors='replace').splitlines()[-LOG_LINES:]
+        text = log.read_bytes()[item.log_start :].decode(errors='replace')
+        tail = text.splitlines()[-LOG_LINES:]
         error = '\n'.join([*tail, f'(exit status {item.process.returncode}; all of it: {log})'])
         outcome.failed[step.name] = error
         lost.add(step.name)
@@ -186,5 +190,13 @@ def _die_with_parent() -> None:
 
 
 def count_workers(wanted: int | None, available: Callable[[], int | None] = os.cpu_count) -> int:
-    """As many subprocesses as asked for, else one for every core, four at most."""
-    return wanted or min(available() or 1, 4)
+    """As many subprocesses as asked for, else one for every core, four at most.
+
+    Raises:
+        ConfigError: Fewer than one was asked for.
+    """
+    if wanted is None:
+        return min(available() or 1, 4)
+    if wanted < 1:
+        raise ConfigError(f'--workers {wanted}: nothing could run. Ask for one or more.')
+    return wanted

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mim_bench.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Step:
@@ -56,6 +58,25 @@ class Outcome:
     def is_complete(self) -> bool:
         """Whether nothing failed."""
         return not self.failed and not self.skipped
+
+
+def check_plan(plan: Sequence[Step]) -> None:
+    """Refuse a plan of which a part could never run.
+
+    Raises:
+        ConfigError: Two steps share a name, or a step needs one that does not stand before it.
+    """
+    names: set[str] = set()
+    for step in plan:
+        if step.name in names:
+            raise ConfigError(f'The plan has two steps {step.name!r}. Give each its own name.')
+        unknown = sorted(set(step.needs) - names)
+        if unknown:
+            raise ConfigError(
+                f'Step {step.name!r} needs {", ".join(unknown)}, but no step before it is that. '
+                'Correct its needs, or the order of the plan.'
+            )
+        names.add(step.name)
 
 
 def ready_steps(

@@ -1,11 +1,16 @@
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
 
+from mim_bench.engine.config import load_config, set_data_root
 from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.run_record import config_file, make_protocol
 from mim_bench.errors import ConfigError
 from mim_bench.testing.toy_runs import loader, run_config
 
+CONFIGS = Path(__file__).parents[2] / 'configs'
+UMMAE_SWINS = sorted(CONFIGS.glob('*/*_ummae-swin-*.py'))
 BASE = {'name': 'in1k-ft', 'version': 1, 'tier': 'full'}
 
 
@@ -49,6 +54,38 @@ def test_protocol_hash_same_recipe_on_another_backbone_and_machine_is_equal():
     other.train_dataloader = workers
     other.work_dir = 'another'
     assert digest(one) == digest(other)
+
+
+@pytest.mark.parametrize('path', UMMAE_SWINS, ids=lambda path: path.stem)
+def test_protocol_settings_of_both_swins_are_equal(path):
+    """Otherwise their rows would not rank beside each other."""
+    other = path.with_name(path.name.replace('_ummae-swin-', '_swin-'))
+    one, two = load_config(path), load_config(other)
+    assert one.model.backbone != two.model.backbone
+    assert protocol_settings(one) == protocol_settings(two)
+
+
+def test_protocol_settings_both_swins_are_in_every_task():
+    names = {path.stem.partition('_')[0] for path in UMMAE_SWINS}
+    assert names >= {'finetune', 'probe', 'upernet', 'mask-rcnn'}
+
+
+@pytest.mark.parametrize('path', UMMAE_SWINS, ids=lambda path: path.stem)
+def test_protocol_settings_do_not_tell_where_the_data_lie(path):
+    here, there = load_config(path), load_config(path)
+    set_data_root(there, 'somewhere/else')
+    assert there.data_root == 'somewhere/else/'
+    assert protocol_settings(here) == protocol_settings(there)
+
+
+def test_protocol_settings_other_file_below_the_data_root_differs():
+    def settings(root, file):
+        evaluator = {'type': 'CocoMetric', 'ann_file': f'{root}{file}'}
+        return protocol_settings(Config({'data_root': root, 'val_evaluator': evaluator}))
+
+    assert settings('a/', 'val.json') == settings('b/c/', 'val.json')
+    assert settings('a/', 'val.json') != settings('a/', 'test.json')
+    assert settings('a/', 'val.json')['val_evaluator']['ann_file'] == 'val.json'
 
 
 def test_protocol_hash_given_is_taken():

@@ -8,7 +8,6 @@ from mmengine.model import BaseModel
 from PIL import Image
 from torch import nn
 
-from mim_bench.engine.hooks.reconstruction_hook import picture_grid
 from mim_bench.engine.reconstruction import reconstruct
 from mim_bench.errors import ConfigError
 from mim_bench.testing.toy_runs import ToyNet, loader, make_runner
@@ -68,17 +67,6 @@ def test_reconstruction_hook_iteration_based_run_names_the_iteration(pretraining
     )
     runner.train()
     assert list(pictures(runner)) == ['iter_3.png']
-
-
-def test_picture_grid_places_images_by_row_and_column():
-    red, blue = torch.zeros(2, 3, 96, 96), torch.zeros(2, 3, 96, 96)
-    red[:, 0] = 1
-    blue[1, 2] = 0.5
-    grid = np.asarray(picture_grid([red, blue]))
-    assert grid[10, 10].tolist() == [255, 0, 0]
-    assert grid[10, 97].tolist() == [255, 255, 255]  # the gap
-    assert grid[10, 110].tolist() == [0, 0, 0]
-    assert grid[110, 110].tolist() == [0, 0, 128]
 
 
 class SimMIM(BaseModel):

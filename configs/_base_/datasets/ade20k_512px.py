@@ -1,4 +1,5 @@
-# UM-MAE section 6.2: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75, flip, photometric.
+# implus/UM-MAE@cb7776b, its mmseg config: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75,
+# flip, photometric.
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
 data_preprocessor = dict(

@@ -1,4 +1,5 @@
-# UM-MAE section 6.1: scale jitter 0.1-2 of 1024, absolute crop 1024, flip; test at (1333, 800).
+# implus/UM-MAE@cb7776b, its mmdet config: scale jitter 0.1-2 of 1024, absolute crop 1024, flip;
+# test at (1333, 800).
 data_root = 'data/coco/'
 image_size = (1024, 1024)
 train_pipeline = [

@@ -1,4 +1,5 @@
-# UM-MAE section 4.2: RandAugment and erasing in training; resize 256, centre crop 256 in testing.
+# implus/UM-MAE@cb7776b, FINETUNE.md: RandAugment and erasing in training; resize 256, centre crop
+# 256 in testing.
 data_root = 'data/imagenet/'
 data_preprocessor = dict(
     num_classes=1000,

@@ -1,4 +1,4 @@
-# UM-MAE section 1.2: crop, flip, normalise; no colour jitter.
+# implus/UM-MAE@cb7776b, pre-training: crop, flip, normalise; no colour jitter.
 data_root = 'data/imagenet/'
 data_preprocessor = dict(
     type='SelfSupDataPreprocessor',

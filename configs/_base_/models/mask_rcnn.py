@@ -1,5 +1,5 @@
-# Mask R-CNN with FPN as in He et al. 2017 and mmdet; the pyramid takes UM-MAE's projections
-# (section 6.1: LayerNorm and a linear layer to 768 for each stage).
+# Mask R-CNN with FPN as in He et al. 2017 and mmdet; the pyramid takes the projections of
+# UM-MAE's mmdet config (implus/UM-MAE@cb7776b: LayerNorm and a linear layer to 768 a stage).
 num_classes = 80
 stage_dims = [96, 192, 384, 768]
 roi_size = 7

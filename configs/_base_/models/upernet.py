@@ -1,4 +1,5 @@
-# UM-MAE section 6.2: projections to 768, UPerHead of 768 channels, FCN auxiliary head.
+# implus/UM-MAE@cb7776b, its mmseg config: projections to 768, UPerHead of 768 channels, FCN
+# auxiliary head.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 stage_dims = [96, 192, 384, 768]
 model = dict(

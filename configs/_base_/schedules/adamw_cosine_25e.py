@@ -1,4 +1,5 @@
-# UM-MAE section 6.1: AdamW 1e-4, weight decay 0.05, warm-up 2,000 iterations, cosine to 1 %, fp16.
+# implus/UM-MAE@cb7776b, its mmdet config: AdamW 1e-4, weight decay 0.05, warm-up 2,000 iterations,
+# cosine to 1 %, fp16.
 max_epochs = 25
 base_lr = 1e-4
 warmup_iters = 2000

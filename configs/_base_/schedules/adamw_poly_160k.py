@@ -1,4 +1,5 @@
-# UM-MAE section 6.2: AdamW 1e-4, weight decay 0.05, warm-up 1,500 iterations, linear to 0.
+# implus/UM-MAE@cb7776b, its mmseg config: AdamW 1e-4, weight decay 0.05, warm-up 1,500 iterations,
+# linear to 0.
 max_iters = 160000
 warmup_iters = 1500
 optim_wrapper = dict(

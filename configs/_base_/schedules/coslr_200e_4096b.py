@@ -1,4 +1,5 @@
-# UM-MAE section 4.1: AdamW, lr = 1.5e-4 * batch / 256, 10 epochs of warm-up, cosine to 0, fp16.
+# implus/UM-MAE@cb7776b, PRETRAIN.md: AdamW, lr = 1.5e-4 * batch / 256, 10 epochs of warm-up,
+# cosine to 0, fp16.
 base_lr = 1.5e-4
 effective_batch_size = 4096
 max_epochs = 200

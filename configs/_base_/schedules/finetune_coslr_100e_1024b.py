@@ -1,4 +1,5 @@
-# UM-MAE section 4.2: lr = 5e-4 * batch / 256, layer decay, 5 epochs of warm-up, cosine to 1e-6.
+# implus/UM-MAE@cb7776b, FINETUNE.md: lr = 5e-4 * batch / 256, layer decay, 5 epochs of warm-up,
+# cosine to 1e-6.
 base_lr = 5e-4
 effective_batch_size = 1024
 max_epochs = 100

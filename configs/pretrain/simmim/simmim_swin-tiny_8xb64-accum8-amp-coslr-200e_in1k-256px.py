@@ -1,4 +1,4 @@
-# The SimMIM baseline of UM-MAE's comparison (its section 2.4): random 16 px patches, 75 % hidden,
+# The SimMIM baseline in implus/UM-MAE@cb7776b: random 16 px patches, 75 % hidden,
 # L1 on hidden pixels, UM-MAE's optimiser; 8 GPUs x 64 images x 8 accumulated = 4096.
 # Inferred: mmpretrain's SimMIM decodes with a pixel shuffle of 32 where that repository predicts
 # four 16 px patches a token, which is the same linear layer in another order.
@@ -12,7 +12,7 @@ model = dict(
         arch='tiny',
         img_size=256,
         drop_path_rate=0.0,
-        stage_cfgs=dict(block_cfgs=dict(window_size=16)),
+        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (16, 16, 16, 8)],
     ),
     neck=dict(type='SimMIMLinearDecoder', in_channels=768, encoder_stride=32),
     head=dict(

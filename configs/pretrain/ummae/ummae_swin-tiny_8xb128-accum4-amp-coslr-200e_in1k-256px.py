@@ -1,4 +1,4 @@
-# UM-MAE, Swin-T, section 4.1: 8 GPUs x 128 images x 4 accumulated = 4096.
+# UM-MAE, Swin-T (implus/UM-MAE@cb7776b, PRETRAIN.md): 8 GPUs x 128 images x 4 accumulated = 4096.
 _base_ = [
     '../../_base_/datasets/in1k_mim_256px.py',
     '../../_base_/schedules/coslr_200e_4096b.py',

@@ -1,6 +1,5 @@
 """The hook that saves pictures of reconstructions during pre-training."""
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,15 @@ from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS
 from mmengine.runner import IterBasedTrainLoop, Runner
-from PIL import Image
 
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.engine.pictures import enlarge, picture_grid, save_png
 from mim_bench.engine.reconstruction import PARTS, reconstruct
 from mim_bench.errors import ConfigError
 from mim_bench.registry import HOOKS
-from mim_bench.results.atomic import write_atomically
 
 FOLDER = 'reconstructions'
-GAP_PX = 2
-MIN_TILE_PX = 96
 
 
 @HOOKS.register_module()
@@ -73,35 +69,19 @@ class ReconstructionHook(Hook):
                 self._batch = _first_images(self._dataloader, self.num_images)
             data = model.data_preprocessor(self._batch, False)
             parts = reconstruct(model, data['inputs'], data['data_samples'])
-            picture = picture_grid([parts[name] for name in PARTS])
+            picture = picture_grid([_tiles(parts[name]) for name in PARTS])
             name = (
                 f'iter_{runner.iter}.png'
                 if isinstance(runner.train_loop, IterBasedTrainLoop)
                 else f'epoch_{runner.epoch + 1}.png'
             )
-            buffer = io.BytesIO()
-            picture.save(buffer, format='PNG')
-            write_atomically({Path(runner.work_dir) / FOLDER / name: buffer.getvalue()})
+            save_png(picture, Path(runner.work_dir) / FOLDER / name)
 
 
-def picture_grid(columns: list[torch.Tensor]) -> Image.Image:
-    """Lay out images in rows, with white gaps; small ones are enlarged by a whole factor.
-
-    Args:
-        columns: One (B, 3, H, W) float tensor in [0, 1] a column; row i shows their i-th images.
-    """
-    images = torch.stack(columns, dim=1).float().cpu()  # (B, columns, 3, H, W)
-    factor = max(1, -(-MIN_TILE_PX // min(images.shape[-2:])))
-    images = images.repeat_interleave(factor, -2).repeat_interleave(factor, -1)
-    tiles = (images * 255).round().clamp(0, 255).byte().permute(0, 1, 3, 4, 2).numpy()
-    rows, cols, height, width, _ = tiles.shape
-    pitch = (height + GAP_PX, width + GAP_PX)
-    canvas = np.full((rows * pitch[0] - GAP_PX, cols * pitch[1] - GAP_PX, 3), 255, np.uint8)
-    for row in range(rows):
-        for col in range(cols):
-            top, left = row * pitch[0], col * pitch[1]
-            canvas[top : top + height, left : left + width] = tiles[row, col]
-    return Image.fromarray(canvas)
+def _tiles(images: torch.Tensor) -> list[np.ndarray]:
+    """(B, 3, H, W) float in [0, 1] to enlarged (height, width, 3) uint8 images."""
+    pixels = (images.float().cpu() * 255).round().clamp(0, 255).byte()
+    return [enlarge(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
 
 
 def _first_images(dataloader: dict, count: int) -> Any:

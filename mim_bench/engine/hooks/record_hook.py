@@ -31,11 +31,15 @@ from mim_bench.registry import HOOKS
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, utc_now
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
-_RECONSTRUCTIONS = {
-    'kind': 'reconstruction',
-    'pattern': 'reconstructions/*.png',
-    'caption': 'Input, masked, predicted',
-}
+# What ReconstructionHook and PredictionHook leave; a run has those of its own kind.
+_PICTURES = tuple(
+    {'kind': kind, 'pattern': pattern, 'caption': caption}
+    for kind, pattern, caption in (
+        ('reconstruction', 'reconstructions/*.png', 'Input, masked, predicted'),
+        ('segmentation', 'predictions/segmentation_*.png', 'Input, truth, predicted'),
+        ('detection', 'predictions/detection_*.png', 'Input, truth, predicted'),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ class RecordHook(Hook):
         checkpoint: Mapping[str, Any],
         protocol: Mapping[str, Any],
         tasks: Sequence[Mapping[str, Any]],
-        pictures: Sequence[Mapping[str, Any]] = (_RECONSTRUCTIONS,),
+        pictures: Sequence[Mapping[str, Any]] = _PICTURES,
     ) -> None:
         self.results_dir = Path(results_dir)
         self.protocol = dict(protocol)

@@ -1,0 +1,99 @@
+import pytest
+import torch
+
+from mim_bench.cli.main import main
+from mim_bench.results.hashing import file_sha256
+
+
+def test_convert_official_file_becomes_canonical(official, tmp_path, capsys):
+    target = tmp_path / 'new' / 'swin.pth'
+    assert main(['convert', str(official), str(target)]) == 0
+    content = torch.load(target, weights_only=True)
+    keys = set(content['state_dict'])
+    assert all(key.startswith('backbone.') for key in keys)
+    assert 'backbone.stages.1.blocks.0.attn.w_msa.posmlp.2.weight' in keys
+    meta = content['meta']
+    assert (meta['method'], meta['epochs'], meta['licence']) == ('ummae', 10, 'CC-BY-NC-4.0')
+    assert meta['arch'] == dict(embed_dims=4, depths=[1, 1], num_heads=[1, 2], posmlp_dims=3)
+    assert meta['source_sha256'] == file_sha256(official)
+    printed = capsys.readouterr().out
+    assert 'recognised as ummae' in printed
+    assert 'epochs: 10' in printed
+    assert str(target) in printed
+
+
+def test_convert_says_what_it_dropped(official, tmp_path, capsys):
+    main(['convert', str(official), str(tmp_path / 'swin.pth')])
+    dropped = next(line for line in capsys.readouterr().out.splitlines() if 'dropped' in line)
+    for key in ('neck.mask_token', 'neck.decoder_pred.weight', 'backbone.vis_mask_token'):
+        assert key in dropped
+    assert 'kept 13 tensors' in dropped
+
+
+def test_convert_keep_decoder_keeps_all(official, tmp_path, capsys):
+    main(['convert', str(official), str(tmp_path / 'swin.pth'), '--keep-decoder'])
+    keys = torch.load(tmp_path / 'swin.pth', weights_only=True)['state_dict']
+    assert {'neck.mask_token', 'backbone.vis_mask_token'} <= set(keys)
+    assert 'dropped nothing' in capsys.readouterr().out
+
+
+def test_convert_work_dir_takes_its_newest_checkpoint(tmp_path, capsys):
+    for epoch in (1, 2):
+        content = {
+            'state_dict': {'backbone.norm.weight': torch.full((4,), float(epoch))},
+            'meta': {'epoch': epoch, 'mim_bench': {'method': 'simmim'}},
+        }
+        torch.save(content, tmp_path / f'epoch_{epoch}.pth')
+    # The folder was moved after the run.
+    (tmp_path / 'last_checkpoint').write_text('elsewhere/epoch_2.pth')
+    assert main(['convert', str(tmp_path), str(tmp_path / 'out.pth')]) == 0
+    content = torch.load(tmp_path / 'out.pth', weights_only=True)
+    assert content['state_dict']['backbone.norm.weight'][0] == 2
+    assert (content['meta']['epochs'], content['meta']['method']) == (2, 'simmim')
+
+
+def test_convert_folder_without_a_run_is_one_message(tmp_path, capsys):
+    assert main(['convert', str(tmp_path), str(tmp_path / 'out.pth')]) == 1
+    assert 'no run wrote a checkpoint into this folder' in capsys.readouterr().err
+
+
+def test_convert_truncated_file_is_one_message(official, tmp_path, capsys):
+    official.write_bytes(official.read_bytes()[:500])
+    target = tmp_path / 'out.pth'
+    target.write_text('earlier')
+    assert main(['convert', str(official), str(target)]) == 1
+    assert str(official) in capsys.readouterr().err
+    assert target.read_text() == 'earlier'
+
+
+class Payload:
+    """Not on the allow-list."""
+
+
+def test_convert_foreign_class_is_refused_by_name_unless_trusted(tmp_path, capsys):
+    source, target = tmp_path / 'foreign.pth', tmp_path / 'out.pth'
+    torch.save({'state_dict': {'backbone.x': torch.ones(1)}, 'extra': Payload()}, source)
+    assert main(['convert', str(source), str(target)]) == 1
+    assert 'Payload' in capsys.readouterr().err
+    assert not target.exists()
+    assert main(['convert', str(source), str(target), '--trust']) == 0
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--source', 'umae'], "Did you mean 'ummae'"),
+        (['--source', 'mmpretrain'], 'no rule'),
+    ],
+)
+def test_convert_wrong_source_is_one_message(official, tmp_path, capsys, words, message):
+    assert main(['convert', str(official), str(tmp_path / 'out.pth'), *words]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_convert_unknown_key_is_named(official, tmp_path, capsys):
+    content = torch.load(official, weights_only=False)
+    content['model']['surprise.weight'] = torch.ones(1)
+    torch.save(content, official)
+    assert main(['convert', str(official), str(tmp_path / 'out.pth')]) == 1
+    assert 'surprise.weight' in capsys.readouterr().err

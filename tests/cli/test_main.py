@@ -1,0 +1,114 @@
+import subprocess
+import sys
+
+import pytest
+
+from mim_bench.cli import doctor, report
+from mim_bench.cli.main import build_parser, command_names, main
+from mim_bench.errors import DataError
+
+WRONG_USE = [
+    [],
+    ['no-such-command'],
+    ['train'],
+    ['convert', 'only-one.pth'],
+    ['data'],
+    ['data', 'check', 'cifar', 'x'],
+    ['report', 'results'],
+    ['train', 'x.py', '--seed', 'one'],
+    ['doctor', '--no-such-option'],
+]
+
+
+def run(*words):
+    command = [sys.executable, '-m', 'mim_bench.cli.main', *words]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize('name', command_names())
+def test_help_of_every_command_has_an_example(name, capsys):
+    with pytest.raises(SystemExit, match='0'):
+        main([name, '--help'])
+    printed = capsys.readouterr().out
+    assert 'Example' in printed
+    assert f'  mim-bench {name} ' in printed or f'  mim-bench {name}\n' in printed
+    assert '--debug' in printed
+
+
+def test_help_lists_every_command_with_one_line(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        main(['--help'])
+    printed = capsys.readouterr().out
+    for name in command_names():
+        assert f'  {name} ' in printed
+
+
+@pytest.mark.parametrize('words', WRONG_USE, ids=' '.join)
+def test_wrong_use_exits_two_and_says_why(words, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main(words)
+    printed = capsys.readouterr()
+    assert 'usage: mim-bench' in printed.err
+    assert printed.out == ''
+
+
+def test_user_error_is_one_message_and_status_one():
+    done = run('report', 'nowhere', '--out', 'never')
+    assert done.returncode == 1
+    assert done.stderr == (
+        'error: nowhere: no such folder of results. Give the folder of the records.\n'
+    )
+    assert done.stdout == ''
+
+
+def test_user_error_debug_shows_the_traceback():
+    done = run('report', 'nowhere', '--out', 'never', '--debug')
+    assert done.returncode == 1
+    assert 'Traceback (most recent call last)' in done.stderr
+    assert 'no such folder of results' in done.stderr
+
+
+def test_status_of_a_command_is_that_of_the_program(monkeypatch):
+    monkeypatch.setattr(doctor, 'run', lambda args: 1)
+    assert main(['doctor']) == 1
+
+
+def test_operating_system_error_is_one_message(monkeypatch, capsys):
+    def fail(args):
+        raise PermissionError(13, 'Permission denied', 'results')
+
+    monkeypatch.setattr(report, 'run', fail)
+    assert main(['report', 'results', '--out', 'x']) == 1
+    assert capsys.readouterr().err == "error: [Errno 13] Permission denied: 'results'\n"
+
+
+def test_message_is_printed_as_it_is(monkeypatch, capsys):
+    def fail(args):
+        raise DataError("write [bold]x[/], then pip install '.[onedl]'")
+
+    monkeypatch.setattr(report, 'run', fail)
+    main(['report', 'results', '--out', 'x'])
+    assert capsys.readouterr().err == "error: write [bold]x[/], then pip install '.[onedl]'\n"
+
+
+def test_programming_error_keeps_its_traceback(monkeypatch):
+    def fail(args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(report, 'run', fail)
+    with pytest.raises(ZeroDivisionError):
+        main(['report', 'results', '--out', 'x'])
+
+
+def test_parser_is_built_without_heavy_libraries():
+    code = (
+        'import sys; from mim_bench.cli.main import build_parser; build_parser(); '
+        "sys.exit(str({'torch', 'mmengine', 'numpy'} & set(sys.modules) or ''))"
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stderr.strip() == ''
+
+
+def test_build_parser_gives_every_command_a_function():
+    args = build_parser().parse_args(['doctor', '--operators'])
+    assert args.run is doctor.run

@@ -1,0 +1,138 @@
+import pytest
+import torch
+
+from mim_bench.cli.convert import newest_checkpoint
+from mim_bench.conversion.convert import convert_checkpoint, find_source
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.sources import SOURCES
+from mim_bench.errors import CheckpointError, ConversionError
+from mim_bench.registry import MODELS
+from mim_bench.results.hashing import file_sha256
+
+ARCH = dict(embed_dims=8, depths=(1, 2), num_heads=(1, 2), posmlp_dims=4)
+BLOCK_PARTS = {
+    'norm1': 'norm1',
+    'norm2': 'norm2',
+    'attn.w_msa.qkv': 'attn.qkv',
+    'attn.w_msa.proj': 'attn.proj',
+    'attn.w_msa.posmlp': 'attn.posmlp',
+    'ffn.layers.0.0': 'mlp.fc1',
+    'ffn.layers.1': 'mlp.fc2',
+}
+
+
+@pytest.fixture
+def backbone():
+    torch.manual_seed(0)
+    return MODELS.build(
+        dict(
+            type='mim_bench.UMMAESwin', arch=ARCH, window_size=4, out_indices=(1,), final_norm=True
+        )
+    )
+
+
+def official(backbone):
+    """Its weights under the names of the official repository, written out for two stages."""
+    blocks = {'stages.0.blocks.0.': 0, 'stages.1.blocks.0.': 1, 'stages.1.blocks.1.': 2}
+    names = {}
+    for key in backbone.state_dict():
+        name = key.replace('patch_embed.projection', 'patch_embed.proj')
+        name = name.replace('stages.1.downsample', 'blocks.1.downsample')
+        for prefix, index in blocks.items():
+            if key.startswith(prefix):
+                rest = key.removeprefix(prefix)
+                part = next(ours for ours in BLOCK_PARTS if rest.startswith(f'{ours}.'))
+                name = f'blocks.{index}.{BLOCK_PARTS[part]}{rest.removeprefix(part)}'
+        names[key] = name
+    return {names[key]: value for key, value in backbone.state_dict().items()}
+
+
+@pytest.fixture
+def official_file(backbone, tmp_path):
+    state = official(backbone) | {
+        'vis_mask_token': torch.ones(1, 1, 8),
+        'mask_token': torch.ones(1, 1, 4),
+        'decoder_pred.bias': torch.ones(3),
+    }
+    torch.save({'model': state, 'epoch': 199}, tmp_path / 'official.pth')
+    return tmp_path / 'official.pth'
+
+
+def test_convert_ummae_fills_the_backbone_exactly(backbone, official_file, tmp_path):
+    conversion = convert_checkpoint(official_file, tmp_path / 'out' / 'a.pth')
+    assert conversion.source == 'ummae'
+    state = read_checkpoint(conversion.path)['state_dict']
+    expected = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.testing.assert_close(state, expected, rtol=0, atol=0)
+    assert sorted(conversion.dropped) == [
+        'backbone.vis_mask_token', 'neck.decoder_pred.bias', 'neck.mask_token',
+    ]  # fmt: skip
+
+
+def test_convert_ummae_meta_says_where_it_comes_from(official_file, tmp_path):
+    meta = convert_checkpoint(official_file, tmp_path / 'a.pth').meta
+    assert meta == read_checkpoint(tmp_path / 'a.pth')['meta']
+    assert meta['source_sha256'] == file_sha256(official_file)
+    assert meta['arch'] == dict(embed_dims=8, depths=[1, 2], num_heads=[1, 2], posmlp_dims=4)
+    assert {key: meta[key] for key in ('source', 'source_file', 'method', 'licence', 'epochs')} == {
+        'source': 'ummae',
+        'source_file': 'official.pth',
+        'method': 'ummae',
+        'licence': 'CC-BY-NC-4.0',
+        'epochs': 200,
+    }
+    assert {'dropped', 'resized', 'reordered', 'backbone_type'} <= set(meta)
+
+
+def test_convert_keep_decoder_keeps_tokens_and_neck(official_file, tmp_path):
+    conversion = convert_checkpoint(official_file, tmp_path / 'a.pth', keep_decoder=True)
+    state = read_checkpoint(conversion.path)['state_dict']
+    assert {'backbone.vis_mask_token', 'neck.mask_token', 'neck.decoder_pred.bias'} <= set(state)
+    assert conversion.dropped == []
+
+
+def test_convert_again_changes_no_weight(official_file, tmp_path):
+    once = convert_checkpoint(official_file, tmp_path / 'a.safetensors')
+    twice = convert_checkpoint(once.path, tmp_path / 'b.pth')
+    assert twice.source == 'mmpretrain'
+    one, two = (read_checkpoint(c.path)['state_dict'] for c in (once, twice))
+    torch.testing.assert_close(one, two, rtol=0, atol=0)
+
+
+def test_convert_own_run_takes_method_and_epochs_from_its_meta(backbone, tmp_path):
+    state = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    state['backbone.mask_token'] = torch.zeros(1)
+    meta = {'epoch': 30, 'mim_bench': {'method': 'simmim', 'epochs': 30}}
+    torch.save({'state_dict': state, 'meta': meta}, tmp_path / 'epoch_30.pth')
+    conversion = convert_checkpoint(tmp_path / 'epoch_30.pth', tmp_path / 'a.pth')
+    assert (conversion.meta['method'], conversion.meta['epochs']) == ('simmim', 30)
+    assert conversion.dropped == ['backbone.mask_token']
+
+
+def test_convert_file_without_backbone_raises(tmp_path):
+    torch.save({'head.weight': torch.zeros(1)}, tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match=r'a\.pth: holds no weights of a backbone'):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source='mmpretrain')
+    assert not (tmp_path / 'b.pth').exists()
+
+
+def test_find_source_unknown_name_shows_near_and_known_ones():
+    with pytest.raises(ConversionError, match=r"'umae'\. Did you mean 'ummae'\? Known: \['mmpre"):
+        find_source({}, 'umae', 'a.pth')
+
+
+def test_find_source_auto_unknown_format_raises_and_shows_keys():
+    with pytest.raises(ConversionError, match=r"not clear \(fits: none; .*--source.*\['odd'\]"):
+        find_source({'odd': torch.zeros(1)}, 'auto', 'a.pth')
+
+
+def test_find_source_auto_ambiguous_raises_and_names_both():
+    state = {'backbone.x': torch.zeros(1), 'blocks.0.attn.posmlp.0.weight': torch.zeros(1)}
+    with pytest.raises(ConversionError, match=r"fits: \['mmpretrain', 'ummae'\]"):
+        find_source(state, 'auto', 'a.pth')
+    assert find_source(state, 'ummae', 'a.pth') is SOURCES['ummae']
+
+
+def test_newest_checkpoint_of_a_folder_without_any_raises(tmp_path):
+    with pytest.raises(CheckpointError, match='no run wrote a checkpoint into this folder'):
+        newest_checkpoint(tmp_path)

@@ -1,0 +1,146 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mim_bench.engine.config import (
+    check_data_roots,
+    check_top_level,
+    explain_build_error,
+    load_config,
+    set_data_root,
+)
+from mim_bench.errors import ConfigError, DataError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+ALL = [p for p in sorted(CONFIGS.rglob('*.py')) if '_base_' not in p.parts]
+TEXT = """
+model = dict(type='Net', backbone=dict(type='Swin', depth=2), plain=dict(width=1))
+hooks_cfg = [dict(type='A', rate=1)]
+data_root = 'data/x/'
+train_dataloader = dict(dataset=dict(type='D', data_root=data_root))
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def make(text=TEXT):
+        (tmp_path / 'net.py').write_text(text)
+        return tmp_path / 'net.py'
+
+    return make
+
+
+@pytest.mark.parametrize('path', ALL, ids=lambda path: path.stem)
+def test_load_config_every_config_of_the_repository_loads(path):
+    assert load_config(path).model
+
+
+def test_load_config_missing_file_raises(tmp_path):
+    with pytest.raises(ConfigError, match=r'absent\.py: there is no such config file'):
+        load_config(tmp_path / 'absent.py')
+
+
+@pytest.mark.parametrize('text', ['model = dict(', 'model = dict(depth=deep)', "_base_ = './a.py'"])
+def test_load_config_broken_file_raises(write, text):
+    with pytest.raises(ConfigError, match=r'net\.py: cannot be read as a config'):
+        load_config(write(text))
+
+
+@pytest.mark.parametrize(
+    ('key', 'near'),
+    [
+        ('optim_wraper', 'optim_wrapper'),
+        ('modle', 'model'),
+        ('train_dataloder', 'train_dataloader'),
+    ],
+)
+def test_load_config_unknown_key_names_file_key_and_near_key(write, key, near):
+    with pytest.raises(
+        ConfigError, match=rf"net\.py: nothing reads the key '{key}'\. Did you mean '{near}'\?"
+    ):
+        load_config(write(f'{TEXT}{key} = dict()'))
+
+
+def test_load_config_unknown_key_near_to_none_raises(write):
+    with pytest.raises(ConfigError, match=r"nothing reads the key 'zzz'\. Correct or remove"):
+        load_config(write(f'{TEXT}zzz = 1'))
+
+
+def test_check_top_level_variables_of_configs_pass():
+    check_top_level(Config({'crop_size': 1, 'train_pipeline': [], 'max_epochs': 3, 'arch': 'tiny'}))
+
+
+def test_load_config_options_replace_values(write):
+    options = {
+        'model.backbone.depth': 5,
+        'model.backbone.new_argument': 1,  # building it will tell
+        'model.clip.max_norm': 2,
+        'hooks_cfg.0.rate': 2,
+        'load_from': 'a.pth',
+    }
+    cfg = load_config(write(), options)
+    assert cfg.model.backbone == dict(type='Swin', depth=5, new_argument=1)
+    assert (cfg.hooks_cfg[0].rate, cfg.load_from) == (2, 'a.pth')
+
+
+@pytest.mark.parametrize(
+    ('key', 'message'),
+    [
+        ('modle.depth', r"--cfg-options modle\.depth: there is no 'modle' at the top\..*'model'"),
+        ('model.plain.widht', r"there is no 'widht' in model\.plain\. Did you mean 'width'"),
+        ('hooks_cfg.7.rate', r"there is no '7' in hooks_cfg"),
+        ('hooks_cfg.first', r"there is no 'first' in hooks_cfg"),
+        ('data_root.x', r"there is no 'x' in data_root"),
+    ],
+)
+def test_load_config_option_without_a_place_raises(write, key, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(), {key: 1})
+
+
+def test_check_data_roots_missing_folder_is_named(write, tmp_path):
+    cfg = load_config(write())
+    with pytest.raises(DataError, match=r'train_dataloader reads data/x/, .*--data-root DIR'):
+        check_data_roots(cfg, ('train_dataloader',))
+    set_data_root(cfg, str(tmp_path))
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+
+
+def test_check_data_roots_looks_into_wrapped_datasets():
+    inner = dict(type='D', data_root='data/absent')
+    cfg = Config({'train_dataloader': {'dataset': {'type': 'Concat', 'datasets': [inner]}}})
+    with pytest.raises(DataError, match='data/absent'):
+        check_data_roots(cfg, ('train_dataloader',))
+
+
+def test_set_data_root_replaces_whole_folders_only(write):
+    cfg = load_config(write(TEXT + "val_evaluator = dict(a=data_root + 'b.json', c='data/xy')"))
+    set_data_root(cfg, 'there')
+    assert cfg.train_dataloader.dataset.data_root == 'there/'
+    assert cfg.val_evaluator == dict(a='there/b.json', c='data/xy')
+
+
+def test_set_data_root_config_without_raises(write):
+    with pytest.raises(ConfigError, match='has no data_root that --data-root could replace'):
+        set_data_root(load_config(write('model = dict()')), 'there')
+
+
+def test_explain_build_error_unknown_argument_names_class_and_key(write):
+    error = TypeError(
+        "class `Swin` in a/swin.py: Swin.__init__() got an unexpected keyword argument 'dpth'"
+    )
+    explained = explain_build_error(load_config(write()), error)
+    assert isinstance(explained, ConfigError)
+    assert "class Swin (a/swin.py) does not take the key 'dpth'" in str(explained)
+
+
+def test_explain_build_error_unknown_type_names_it(write):
+    error = KeyError('Swim is not in the mmengine::model registry. Please check whether')
+    explained = explain_build_error(load_config(write()), error)
+    assert "net.py: there is no 'Swim' in the registry mmengine::model" in str(explained)
+
+
+@pytest.mark.parametrize('error', [TypeError('unsupported operand'), KeyError('depth')])
+def test_explain_build_error_other_errors_stay(write, error):
+    assert explain_build_error(load_config(write()), error) is None

@@ -1,0 +1,79 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from torch import nn
+
+from mim_bench.engine.hooks.label_range_hook import LabelRangeHook, count_classes
+from mim_bench.errors import DataError
+
+
+def model_with(path, num_classes=3):
+    """A model whose attribute of this path is a head."""
+    head = nn.Module()
+    head.num_classes = num_classes
+    for name in reversed(path.split('.')):
+        inner, head = head, nn.Module()
+        setattr(head, name, inner)
+    return head
+
+
+def classified(labels):
+    return BaseDataElement(gt_label=torch.tensor(labels))
+
+
+def segmented(labels):
+    return BaseDataElement(gt_sem_seg=PixelData(data=torch.tensor([labels])))
+
+
+def detected(labels):
+    return BaseDataElement(gt_instances=InstanceData(labels=torch.tensor(labels)))
+
+
+def check(sample, moment='train', model=None):
+    sample.set_metainfo({'img_path': 'a.jpg'})
+    runner = SimpleNamespace(model=model or model_with('head'))
+    getattr(LabelRangeHook(), f'before_{moment}_iter')(runner, 0, {'data_samples': [sample]})
+
+
+@pytest.mark.parametrize(
+    ('sample', 'label'),
+    [
+        (classified([3]), 3),
+        (segmented([[0, 1], [2, 7]]), 7),
+        (detected([0, -1, 2]), -1),
+    ],
+)
+@pytest.mark.parametrize('moment', ['train', 'val', 'test'])
+def test_label_range_hook_label_without_class_names_image_and_label(sample, label, moment):
+    with pytest.raises(DataError, match=rf'a\.jpg: .*label {label}, but the model has 3 classes'):
+        check(sample, moment)
+
+
+@pytest.mark.parametrize(
+    'sample',
+    [classified([2]), segmented([[0, 255], [1, 2]]), detected([0, 2]), detected([])],
+)
+def test_label_range_hook_labels_of_the_classes_and_ignored_ones_pass(sample):
+    check(sample)
+
+
+def test_label_range_hook_batch_without_labels_passes():
+    check(BaseDataElement())
+    LabelRangeHook().before_train_iter(SimpleNamespace(model=model_with('head')), 0, [1, 2])
+
+
+def test_label_range_hook_model_without_classes_passes():
+    check(classified([99]), model=nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize('path', ['decode_head', 'roi_head.bbox_head', 'bbox_head', 'head'])
+def test_count_classes_finds_the_head_of_each_library(path):
+    assert count_classes(model_with(path, 7)) == 7
+
+
+def test_count_classes_cascade_counts_its_first_stage():
+    model = nn.Module()
+    model.decode_head = nn.ModuleList([model_with('head', 5).head])
+    assert count_classes(model) == 5

@@ -1,0 +1,101 @@
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.errors import CheckpointError
+from mim_bench.results.record import LoadReport
+
+
+@pytest.fixture
+def backbone():
+    """1,000 values, 10 of them (1 %) in ``small``."""
+    model = nn.ParameterDict({'large': torch.zeros(989), 'small': torch.zeros(10)})
+    model.register_parameter('tiny', nn.Parameter(torch.zeros(1)))
+    return model
+
+
+@pytest.fixture
+def save(tmp_path):
+    def write(name='swin.pth', **weights):
+        state = {f'backbone.{key}': torch.full((size,), 2.0) for key, size in weights.items()}
+        torch.save({'state_dict': state}, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_load_backbone_whole_file_fills_everything(backbone, save):
+    report = load_backbone(backbone, save(large=989, small=10, tiny=1))
+    assert report == LoadReport(1.0, [], [])
+    assert (backbone['small'] == 2).all()
+
+
+def test_load_backbone_99_percent_is_enough(backbone, save):
+    report = load_backbone(backbone, save(large=989, tiny=1, head=3))
+    assert report == LoadReport(0.99, ['small'], ['head'])
+
+
+def test_load_backbone_under_99_percent_raises_and_names_the_keys(backbone, save):
+    with pytest.raises(
+        CheckpointError, match=r'fills only 98\.9% of .*Missing: small, tiny.*Unexpected: tinny.*'
+    ) as caught:
+        load_backbone(backbone, save(large=989, tinny=1))
+    assert '--allow-partial' in str(caught.value)
+
+
+def test_load_backbone_allow_partial_goes_on(backbone, save):
+    report = load_backbone(backbone, save(small=10), allow_partial=True)
+    assert report.share == 0.01
+    assert (backbone['small'] == 2).all()
+    assert (backbone['large'] == 0).all()
+
+
+def test_load_backbone_other_shape_raises_even_if_partial_is_allowed(backbone, save):
+    with pytest.raises(CheckpointError, match=r'does not fit ParameterDict\. .*large.*\[988\]'):
+        load_backbone(backbone, save(large=988, small=10, tiny=1), allow_partial=True)
+
+
+def test_load_backbone_other_layout_raises_and_tells_to_convert(backbone, tmp_path):
+    torch.save({'model': {'large': torch.zeros(989)}}, tmp_path / 'foreign.pth')
+    with pytest.raises(
+        CheckpointError, match=r"no key starts with 'backbone\.'.*mim-bench convert"
+    ):
+        load_backbone(backbone, tmp_path / 'foreign.pth', allow_partial=True)
+
+
+def test_load_backbone_missing_file_raises(backbone, tmp_path):
+    with pytest.raises(CheckpointError, match=r'absent\.pth: there is no such checkpoint'):
+        load_backbone(backbone, tmp_path / 'absent.pth')
+
+
+@pytest.mark.parametrize('name', ['cut.pth', 'cut.safetensors'])
+def test_load_backbone_truncated_file_raises(backbone, save, name):
+    path = save(name, large=989)
+    path.write_bytes(path.read_bytes()[:-700])
+    with pytest.raises(CheckpointError, match=r'cut\..*(cut short|cannot be read)'):
+        load_backbone(backbone, path)
+
+
+def test_load_backbone_file_with_code_is_refused_and_does_nothing(backbone, tmp_path):
+    class RunsCode:
+        def __reduce__(self):
+            return os.system, (f'touch {tmp_path / "was_here"}',)
+
+    torch.save({'state_dict': {}, 'extra': RunsCode()}, tmp_path / 'evil.pth')
+    with pytest.raises(CheckpointError, match=r'evil\.pth: refused.*(posix|nt)\.system'):
+        load_backbone(backbone, tmp_path / 'evil.pth', allow_partial=True)
+    assert not (tmp_path / 'was_here').exists()
+
+
+def test_backbone_of_wrapped_model_is_found():
+    model = SimpleNamespace(backbone='backbone')
+    assert backbone_of(model) == backbone_of(SimpleNamespace(module=model)) == 'backbone'
+
+
+def test_backbone_of_model_without_raises():
+    with pytest.raises(CheckpointError, match='Linear has no attribute `backbone`'):
+        backbone_of(nn.Linear(1, 1))

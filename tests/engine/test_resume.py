@@ -1,0 +1,144 @@
+"""A run that is killed and started again ends as an undisturbed one, bit for bit."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.results.store import read_record
+
+ROOT = Path(__file__).parents[2]
+
+CLASSIFICATION = """
+train_dataloader = dict(batch_size=8)
+val_dataloader = dict(batch_size=8)
+train_cfg = dict(max_epochs=3, val_interval=3)
+"""
+# Stage: config of the demo, data set, changes, iterations of a run.
+STAGES = {
+    'pretrain-ummae': ('ummae_swin-toy_*', 'imagenet', """
+train_dataloader = dict(batch_size=8)
+train_cfg = dict(max_epochs=3)
+""", 15),
+    'pretrain-simmim': ('simmim_swin-toy_*', 'imagenet', """
+train_dataloader = dict(batch_size=8)
+train_cfg = dict(max_epochs=3)
+""", 15),
+    'classify': ('finetune_ummae-swin-toy_*', 'imagenet', CLASSIFICATION + """
+model = dict(
+    backbone=dict(drop_path_rate=0.2),
+    train_cfg=dict(_delete_=True, augments=[dict(type='Mixup', alpha=0.8)]),
+)
+""", 15),
+    'segment': ('upernet_ummae-swin-toy_*', 'ade/ADEChallengeData2016', """
+train_dataloader = dict(batch_size=3)
+train_cfg = dict(max_iters=6, val_interval=6)
+default_hooks = dict(checkpoint=dict(interval=2))
+""", 6),
+    'detect': ('mask-rcnn_ummae-swin-toy_*', 'coco', """
+train_dataloader = dict(batch_size=2)
+train_cfg = dict(max_epochs=3, val_interval=3)
+""", 12),
+}  # fmt: skip
+SLOW = [
+    pytest.param(name, marks=pytest.mark.slow) for name in ('pretrain-simmim', 'classify', 'detect')
+]
+
+
+class Stage:
+    """Starts one stage's training in processes of its own."""
+
+    def __init__(self, name: str, toy_root: Path, folder: Path):
+        pattern, data, changes, self.num_iters = STAGES[name]
+        (base,) = (ROOT / 'configs' / 'demo').glob(f'{pattern}.py')
+        self.data, self.folder = toy_root / data, folder
+        self.text = f'_base_ = {str(base)!r}\n{changes}'
+
+    def train(self, work_dir: str, kill: str = '') -> int:
+        config = self.folder / f'{work_dir}{"-killed" if kill else ""}.py'
+        hooks = f'[*_base_.custom_hooks, dict(type="KillHook", {kill})]'
+        config.write_text(
+            self.text + f'custom_imports = dict(imports=["kill_hook"])\ncustom_hooks = {hooks}\n'
+        )
+        words = [config, '--auto-resume', '--data-root', self.data, '--run-id', work_dir]
+        words += ['--work-dir', self.folder / work_dir, '--results-dir', self.folder / 'results']
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+        environment['PYTHONPATH'] = str(Path(__file__).parent)
+        done = subprocess.run(
+            [sys.executable, ROOT / 'tools' / 'train.py', *words],
+            env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
+        return done.returncode
+
+    def checkpoint(self, work_dir: str) -> dict:
+        return read_checkpoint(latest_checkpoint(self.folder / work_dir))
+
+    def metrics(self, work_dir: str) -> dict:
+        record = read_record(self.folder / 'results' / work_dir / 'record.json')
+        return {name: metric.value for name, metric in record.metrics.items()}
+
+
+def assert_same_end(stage: Stage, one: str, other: str) -> None:
+    ours, theirs = stage.checkpoint(one), stage.checkpoint(other)
+    assert ours['meta']['iter'] == stage.num_iters
+    assert ours['param_schedulers'] == theirs['param_schedulers']
+    for part in ('state_dict', 'optimizer'):
+        torch.testing.assert_close(ours[part], theirs[part], rtol=0, atol=0)
+    losses = [
+        c['message_hub']['log_scalars']['train/loss'].data[0].tolist() for c in (ours, theirs)
+    ]
+    assert len(losses[0]) == stage.num_iters
+    assert losses[0] == losses[1]
+    assert stage.metrics(one) == stage.metrics(other)
+
+
+@pytest.mark.parametrize('name', ['pretrain-ummae', 'segment', *SLOW])
+def test_killed_run_started_again_ends_as_an_undisturbed_one(name, toy_root, tmp_path):
+    stage = Stage(name, toy_root, tmp_path)
+    assert stage.train('undisturbed') == 0
+    # In the middle of an epoch, and not on the iteration of a checkpoint.
+    middle = stage.num_iters * 2 // 3 + 1
+    assert stage.train('disturbed', kill=f'iteration={middle}') == -signal.SIGKILL
+    first = stage.checkpoint('disturbed')['meta']['iter']
+    assert 0 < first < middle
+    assert stage.train('disturbed') == 0
+    assert_same_end(stage, 'undisturbed', 'disturbed')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['segment', 'detect'])
+def test_run_killed_in_its_last_validation_validates_again(name, toy_root, tmp_path):
+    stage = Stage(name, toy_root, tmp_path)
+    assert stage.train('undisturbed') == 0
+    assert stage.train('disturbed', kill='validation=0') == -signal.SIGKILL
+    assert stage.train('disturbed') == 0
+    assert_same_end(stage, 'undisturbed', 'disturbed')
+
+
+def test_latest_checkpoint_is_the_one_that_is_named(tmp_path):
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        (tmp_path / name).touch()
+    # The folder was moved since the run.
+    (tmp_path / 'last_checkpoint').write_text('/elsewhere/epoch_1.pth')
+    assert latest_checkpoint(tmp_path) == tmp_path / 'epoch_1.pth'
+
+
+@pytest.mark.parametrize('pointer', ['', 'epoch_11.pth', None])
+def test_latest_checkpoint_pointer_lost_takes_the_highest_number(tmp_path, pointer):
+    for name in ('iter_9.pth', 'iter_10.pth', '.iter_11.pth.tmp', 'converted.pth'):
+        (tmp_path / name).touch()
+    if pointer is not None:
+        (tmp_path / 'last_checkpoint').write_text(pointer)
+    assert latest_checkpoint(tmp_path) == tmp_path / 'iter_10.pth'
+
+
+def test_latest_checkpoint_of_an_empty_or_absent_folder_is_none(tmp_path):
+    assert latest_checkpoint(tmp_path) is None
+    assert latest_checkpoint(tmp_path / 'absent') is None

@@ -1,0 +1,130 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mim_bench.engine import launch
+from mim_bench.engine.launch import Launch, disable_amp, resolve, train
+from mim_bench.engine.runner import BenchRunner
+from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.testing.toy_runs import make_runner
+
+
+@pytest.fixture
+def runner(pretraining):
+    runner = make_runner(pretraining(pretraining=dict(method='toy')), BenchRunner)
+    runner.train()
+    return runner
+
+
+def files(runner):
+    return sorted(path.name for path in Path(runner.work_dir).glob('*') if path.is_file())
+
+
+def fill_disk(monkeypatch):
+    """Let torch.save write a part of the file, then fail as on a full disk."""
+
+    def save(content, file, *args, **kwargs):
+        if hasattr(file, 'write'):
+            file.write(b'half')
+        else:
+            Path(file).write_bytes(b'half')
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(torch, 'save', save)
+
+
+def test_save_checkpoint_full_disk_keeps_the_old_file_and_no_other(runner, monkeypatch):
+    path = Path(runner.work_dir) / 'epoch_2.pth'
+    old, names = path.read_bytes(), files(runner)
+    fill_disk(monkeypatch)
+    with pytest.raises(CheckpointError, match=r'epoch_2\.pth: cannot be written .*No space left'):
+        runner.save_checkpoint(runner.work_dir, 'epoch_2.pth')
+    assert path.read_bytes() == old
+    assert files(runner) == names
+
+
+def test_save_checkpoint_disk_full_at_the_rename_leaves_no_temporary(runner, monkeypatch):
+    names = files(runner)
+
+    def refuse(self, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, 'replace', refuse)
+    with pytest.raises(CheckpointError, match=r'epoch_9\.pth: cannot be written'):
+        runner.save_checkpoint(runner.work_dir, 'epoch_9.pth')
+    assert files(runner) == names
+
+
+def test_save_checkpoint_tells_converters_about_the_method(runner):
+    content = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=False)
+    assert content['meta']['mim_bench'] == {'method': 'toy'}
+    assert content['meta']['epoch'] == 2
+
+
+def test_load_checkpoint_of_another_model_names_file_and_keys(runner, tmp_path):
+    torch.save({'state_dict': {'head.weight': torch.zeros(1)}}, tmp_path / 'other.pth')
+    with pytest.raises(CheckpointError, match=r'other\.pth: does not fit .*head\.weight'):
+        runner.load_checkpoint(str(tmp_path / 'other.pth'))
+
+
+def test_load_checkpoint_of_wrapped_model_loads(runner, tmp_path):
+    state = {f'module.{k}': torch.ones_like(v) for k, v in runner.model.state_dict().items()}
+    torch.save({'state_dict': state}, tmp_path / 'wrapped.pth')
+    runner.load_checkpoint(str(tmp_path / 'wrapped.pth'))
+    assert all((p == 1).all() for p in runner.model.parameters())
+
+
+def test_backbone_checkpoint_fills_the_backbone_and_is_reported(pretraining, tmp_path):
+    weights = {'backbone.weight': torch.ones(4, 3, 3, 3), 'backbone.bias': torch.ones(4)}
+    torch.save({'state_dict': weights}, tmp_path / 'a.pth')
+    cfg = pretraining(
+        backbone_checkpoint=str(tmp_path / 'a.pth'), optim_wrapper={'optimizer': NO_STEPS}
+    )
+    runner = make_runner(cfg, BenchRunner)
+    runner.train()
+    assert runner.load_report.share == 1.0
+    assert all((p == 1).all() for p in runner.model.backbone.parameters())
+
+
+NO_STEPS = {'type': 'SGD', 'lr': 0.0}
+
+
+def write_config(tmp_path, **content):
+    path = tmp_path / 'toy.py'
+    path.write_text('\n'.join(f'{key} = {value!r}' for key, value in content.items()))
+    return str(path)
+
+
+AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='SGD', lr=0.1))
+
+
+def test_train_mixed_precision_on_cpu_raises_and_tells_the_switch(tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, 'is_cpu_run', lambda: True)
+    path = write_config(tmp_path, model=dict(type='ToyNet'), optim_wrapper=AMP)
+    with pytest.raises(ConfigError, match=r'toy\.py: .*mixed precision.*On a CPU pass --no-amp'):
+        train(Launch(path, work_dir=str(tmp_path / 'run')))
+
+
+def test_disable_amp_leaves_the_rest_of_the_recipe():
+    cfg = Config({'optim_wrapper': AMP | {'accumulative_counts': 4}})
+    disable_amp(cfg)
+    assert cfg.optim_wrapper == {
+        'type': 'OptimWrapper', 'optimizer': AMP['optimizer'], 'accumulative_counts': 4,
+    }  # fmt: skip
+
+
+def test_resolve_auto_resume_takes_the_newest_checkpoint_of_the_folder(tmp_path):
+    path = write_config(tmp_path, model=dict(type='ToyNet'), optim_wrapper=AMP)
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    settings = dict(work_dir=str(work_dir), load_from='whole.pth')
+    assert resolve(Launch(path, auto_resume=True, **settings)).load_from == 'whole.pth'
+    (work_dir / 'epoch_3.pth').touch()
+    (work_dir / 'last_checkpoint').touch()  # empty: the process was killed as it wrote it
+    cfg = resolve(Launch(path, auto_resume=True, **settings))
+    assert (cfg.resume, cfg.load_from) == (True, str(work_dir / 'epoch_3.pth'))
+    assert not resolve(Launch(path, **settings)).get('resume')

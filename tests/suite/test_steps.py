@@ -1,0 +1,78 @@
+import pytest
+
+from mim_bench.errors import ConfigError
+from mim_bench.suite.steps import (
+    Outcome,
+    Step,
+    check_plan,
+    folder_hash,
+    lost_steps,
+    ready_steps,
+)
+
+PLAN = [
+    Step('data', ('data',)),
+    Step('pretrain', ('train',), needs=('data',)),
+    Step('convert', ('convert',), needs=('pretrain',)),
+    Step('random', ('test',), needs=('data',)),
+]
+
+
+def names(steps):
+    return [step.name for step in steps]
+
+
+def test_ready_steps_nothing_done_gives_those_without_needs():
+    assert names(ready_steps(PLAN, set(), set(), set())) == ['data']
+
+
+def test_ready_steps_come_in_the_order_of_the_plan():
+    assert names(ready_steps(PLAN, {'data'}, set(), set())) == ['pretrain', 'random']
+
+
+def test_ready_steps_started_and_lost_ones_are_not_ready():
+    assert names(ready_steps(PLAN, {'data'}, {'data', 'pretrain'}, {'random'})) == []
+
+
+def test_lost_steps_are_direct_dependents_not_lost_yet():
+    assert names(lost_steps(PLAN, {'pretrain'})) == ['convert']
+    assert names(lost_steps(PLAN, {'pretrain', 'convert'})) == []
+
+
+def test_fingerprint_depends_on_words_and_inputs_only():
+    step = Step('a', ('train', 'x.py'), inputs='1')
+    assert step.fingerprint == Step('b', ('train', 'x.py'), needs=('c',), inputs='1').fingerprint
+    assert step.fingerprint != Step('a', ('train', 'y.py'), inputs='1').fingerprint
+    assert step.fingerprint != Step('a', ('train', 'x.py'), inputs='2').fingerprint
+
+
+def test_outcome_failed_or_skipped_is_not_complete():
+    assert Outcome(done=['a'], ran={'b': 1.0}).is_complete
+    assert not Outcome(failed={'a': 'why'}).is_complete
+    assert not Outcome(skipped=['a']).is_complete
+
+
+def test_check_plan_accepts_needs_that_stand_before():
+    check_plan(PLAN)
+
+
+def test_check_plan_same_name_twice_raises():
+    with pytest.raises(ConfigError, match="two steps 'data'"):
+        check_plan([PLAN[0], PLAN[0]])
+
+
+def test_check_plan_need_that_never_runs_raises():
+    with pytest.raises(ConfigError, match="Step 'pretrain' needs data, but no step before it"):
+        check_plan(PLAN[1:])
+
+
+def test_folder_hash_follows_names_and_contents(tmp_path):
+    (tmp_path / 'a.py').write_text('x = 1')
+    (tmp_path / 'notes.txt').write_text('not code')
+    first = folder_hash(tmp_path)
+    (tmp_path / 'notes.txt').write_text('still not code')
+    assert folder_hash(tmp_path) == first
+    (tmp_path / 'a.py').write_text('x = 2')
+    second = folder_hash(tmp_path)
+    (tmp_path / 'a.py').rename(tmp_path / 'b.py')
+    assert len({first, second, folder_hash(tmp_path)}) == 3

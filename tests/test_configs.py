@@ -1,0 +1,312 @@
+"""Holds every config to its name, to its own variables and to the registries."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mim_bench import registry
+from mim_bench.engine.config import check_top_level
+
+CONFIGS = Path(__file__).parents[1] / 'configs'
+PATHS = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.relative_to(CONFIGS).parts)
+BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
+
+# {head or method}_{backbone}_{gpus}xb{batch}[-accumN][-amp][-recipe]-{length}_{dataset}-{px}px;
+# a probe trains no network, so its name has neither recipe nor length.
+WORD = r'[a-z0-9]+(?:-[a-z0-9]+)*'
+NAME = re.compile(
+    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|toy))_'
+    r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-accum(?P<accum>\d+))?(?P<amp>-amp)?'
+    r'(?:(?:-(?P<recipe>coslr))?-(?P<length>\d+)(?P<unit>[eik]))?'
+    r'_(?P<dataset>in1k|ade20k|coco|toy-in1k|toy-ade20k|toy-coco)-(?P<pixels>\d+)px'
+)
+UNITS = {'e': ('max_epochs', 1), 'i': ('max_iters', 1), 'k': ('max_iters', 1000)}
+# Head -> the type of the model, and of the head if the model's type does not tell.
+MODELS = {
+    'ummae': ('mim_bench.UMMAE', None),
+    'simmim': ('SimMIM', None),
+    'finetune': ('ImageClassifier', 'LinearClsHead'),
+    'probe': ('ImageClassifier', None),
+    'upernet': ('EncoderDecoder', 'UPerHead'),
+    'mask-rcnn': ('MaskRCNN', None),
+}
+METHODS = ('ummae', 'simmim')
+ROOTS = {
+    'in1k': 'data/imagenet/',
+    'ade20k': 'data/ade/ADEChallengeData2016/',
+    'coco': 'data/coco/',
+    'toy-in1k': 'data/toy/imagenet/',
+    'toy-ade20k': 'data/toy/ade/ADEChallengeData2016/',
+    'toy-coco': 'data/toy/coco/',
+}
+# Transforms that cut an image to the size in the name, and the argument that says it.
+CROPS = {'RandomResizedCrop': 'scale', 'CenterCrop': 'crop_size', 'RandomCrop': 'crop_size'}
+MASKS = ('mim_bench.UniformMask', 'SimMIMMaskGenerator')
+
+
+def is_valid(fields):
+    """Whether a name parses, and has a schedule unless it is a probe's."""
+    if fields is None:
+        return False
+    if fields['head'] == 'probe':
+        return not (fields['length'] or fields['amp'] or fields['accum'])
+    return fields['length'] is not None
+
+
+def each(paths):
+    return pytest.mark.parametrize('path', paths, ids=lambda path: path.stem)
+
+
+each_config = each(PATHS)
+# Recipes that state a learning rate for 256 images; the others state the rate itself.
+SCALED = [p for p in PATHS if re.match('(ummae|simmim|finetune)_', p.stem) and 'toy' not in p.stem]
+
+
+@cache
+def load(path):
+    return Config.fromfile(path)
+
+
+@cache
+def parse(path):
+    match = NAME.fullmatch(path.stem)
+    return match and match.groupdict()
+
+
+def has_schedule(path):
+    return parse(path)['head'] != 'probe'
+
+
+def used_loaders(path):
+    """The loaders that a run of this config builds, by name."""
+    cfg = load(path)
+    if not has_schedule(path):
+        return {'test': cfg.test_dataloader, 'bank': cfg.test_cfg.bank_dataloader}
+    names = [name for name in ('train', 'val', 'test') if cfg.get(f'{name}_dataloader')]
+    return {name: cfg[f'{name}_dataloader'] for name in names}
+
+
+def walk(node):
+    """Every dictionary and every text of a resolved config."""
+    if isinstance(node, dict):
+        yield node
+    if isinstance(node, str):
+        yield node
+    children = node.values() if isinstance(node, dict) else node
+    if isinstance(node, dict | list | tuple):
+        for child in children:
+            yield from walk(child)
+
+
+def pixels(value):
+    return set(value) if isinstance(value, list | tuple) else {value}
+
+
+def effective_preprocessor(cfg):
+    """The model's own, else the one at the top; mmengine does not merge the two."""
+    return cfg.model.get('data_preprocessor') or cfg.data_preprocessor
+
+
+def test_there_are_configs_of_every_kind():
+    assert {parse(path)['head'] for path in PATHS} == set(MODELS)
+
+
+@each_config
+def test_name_follows_the_scheme(path):
+    assert is_valid(parse(path)), f'{path.name}: does not follow the scheme'
+
+
+@each_config
+def test_folder_agrees_with_the_name(path):
+    fields = parse(path)
+    is_toy = fields['size'] == 'toy'
+    assert is_toy == fields['dataset'].startswith('toy-')
+    folders = {'upernet': 'segmentation', 'mask-rcnn': 'detection'}
+    folder = folders.get(fields['head'], 'classification')
+    if fields['head'] in METHODS:
+        folder = f'pretrain/{fields["head"]}'
+    wanted = 'demo' if is_toy else folder
+    assert path.parent.relative_to(CONFIGS).as_posix() == wanted
+
+
+@each_config
+def test_model_is_the_one_named(path):
+    cfg, fields = load(path), parse(path)
+    model, head = MODELS[fields['head']]
+    assert cfg.model.type == model
+    heads = [cfg.model.get(key, {}).get('type') for key in ('head', 'decode_head')]
+    assert head is None or head in heads
+    assert (fields['head'] == 'probe') == (cfg.get('test_cfg', {}).get('probes') is not None)
+
+
+@each_config
+def test_method_is_the_one_named(path):
+    cfg, fields = load(path), parse(path)
+    # A downstream config serves every method, so it names none.
+    method = fields['head'] if fields['head'] in METHODS else None
+    assert cfg.get('pretraining', {}).get('method') == method
+    if method:
+        assert cfg.pretraining.epochs == cfg.train_cfg.max_epochs
+        assert method in cfg.protocol.name
+
+
+@each_config
+def test_backbone_is_the_one_named(path):
+    cfg, fields = load(path), parse(path)
+    backbone = cfg.model.backbone
+    is_ummae = 'ummae' in (fields['head'], fields['backbone'].partition('-')[0])
+    assert ('UMMAE' in backbone.type) == is_ummae
+    assert 'Swin' in backbone.type
+    assert (backbone.arch == 'tiny') == (fields['size'] == 'tiny')
+
+
+@each_config
+def test_batch_and_accumulation_are_those_named(path):
+    cfg, fields = load(path), parse(path)
+    loader = cfg.train_dataloader if has_schedule(path) else cfg.test_cfg.bank_dataloader
+    assert loader.batch_size == int(fields['batch'])
+    if has_schedule(path):
+        assert cfg.optim_wrapper.get('accumulative_counts', 1) == int(fields['accum'] or 1)
+
+
+@each_config
+def test_precision_is_the_one_named(path):
+    if not has_schedule(path):
+        assert not load(path).get('optim_wrapper')
+        return
+    wanted = 'AmpOptimWrapper' if parse(path)['amp'] else 'OptimWrapper'
+    assert load(path).optim_wrapper.type == wanted
+
+
+@each_config
+def test_length_and_recipe_are_those_named(path):
+    cfg, fields = load(path), parse(path)
+    if not has_schedule(path):
+        assert not cfg.get('train_cfg')
+        assert not cfg.get('param_scheduler')
+        return
+    key, factor = UNITS[fields['unit']]
+    assert cfg.train_cfg[key] == int(fields['length']) * factor
+    schedulers = [scheduler.type for scheduler in cfg.param_scheduler]
+    assert fields['recipe'] is None or 'CosineAnnealingLR' in schedulers
+    # The last scheduler ends with the run.
+    assert cfg.param_scheduler[-1].end == cfg.train_cfg[key]
+
+
+@each_config
+def test_datasets_are_those_named(path):
+    name = parse(path)['dataset']
+    roots = {loader.dataset.data_root for loader in used_loaders(path).values()}
+    assert roots == {ROOTS[name]}
+    assert load(path).data_root == ROOTS[name]
+    for node in walk(load(path).get('val_evaluator')):
+        assert 'ann_file' not in node or node['ann_file'].startswith(ROOTS[name])
+
+
+@each_config
+def test_pixels_are_those_named(path):
+    wanted, found = {int(parse(path)['pixels'])}, []
+    for loader in used_loaders(path).values():
+        for step in loader.dataset.pipeline:
+            if step.type in CROPS:
+                found.append(pixels(step[CROPS[step.type]]))
+            if step.type in MASKS:
+                found.append({step.input_size})
+    backbone, preprocessor = load(path).model.backbone, effective_preprocessor(load(path))
+    found += [{backbone.img_size}] if 'img_size' in backbone else []
+    found += [pixels(preprocessor.size)] if 'size' in preprocessor else []
+    assert found, 'no transform cuts to a size'
+    assert all(size == wanted for size in found), found
+
+
+@each(SCALED)
+def test_learning_rate_follows_the_batch(path):
+    cfg, fields = load(path), parse(path)
+    batch = int(fields['gpus']) * int(fields['batch']) * int(fields['accum'] or 1)
+    assert cfg.effective_batch_size == batch
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(cfg.base_lr * batch / 256)
+
+
+@each_config
+def test_pipelines_reach_the_loaders(path):
+    cfg, loaders = load(path), used_loaders(path)
+    for name, loader in loaders.items():
+        variable = 'train_pipeline' if name == 'train' else 'test_pipeline'
+        assert loader.dataset.pipeline == cfg[variable], f'{name} reads another pipeline'
+
+
+@each_config
+def test_images_are_normalised_as_imagenet(path):
+    preprocessor = effective_preprocessor(load(path))
+    assert preprocessor.get('mean') == [123.675, 116.28, 103.53]
+    assert preprocessor.get('std') == [58.395, 57.12, 57.375]
+    assert preprocessor.get('to_rgb') or preprocessor.get('bgr_to_rgb')
+
+
+@each_config
+def test_protocol_says_task_and_tier(path):
+    cfg = load(path)
+    protocol = cfg.protocol
+    assert {'name', 'version', 'tier'} <= set(protocol)
+    assert ('task' in protocol) != ('tasks' in protocol)
+    assert protocol.tier == ('smoke' if parse(path)['size'] == 'toy' else 'full')
+
+
+@each_config
+def test_top_level_holds_what_is_read(path):
+    check_top_level(load(path))
+
+
+@each_config
+def test_no_path_is_absolute(path):
+    texts = [node for node in walk(load(path)._cfg_dict) if isinstance(node, str)]
+    assert not [text for text in texts if re.match(r'[/~\\]|\w+://', text)]
+
+
+@each_config
+def test_classes_of_this_package_are_registered(path, registered):
+    types = {node.get('type') for node in walk(load(path)._cfg_dict) if isinstance(node, dict)}
+    names = {t for t in types if isinstance(t, str)} | {load(path).runner_type}
+    ours = {name.removeprefix('mim_bench.') for name in names if name.startswith('mim_bench.')}
+    assert not ours - registered
+
+
+@pytest.fixture(scope='module')
+def registered():
+    names = set()
+    for child in vars(registry).values():
+        if isinstance(child, registry.Registry) and child.scope == 'mim_bench':
+            child.import_from_location()
+            names |= set(child.module_dict)
+    return names
+
+
+@each([*PATHS, *BASES])
+def test_parents_stand_in_this_folder(path):
+    for statement in ast.parse(path.read_text()).body:
+        assert not isinstance(statement, ast.Import | ast.ImportFrom | ast.With)
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == '_base_':
+            parents = ast.literal_eval(statement.value)
+            for parent in [parents] if isinstance(parents, str) else parents:
+                # 'mmdet::...' would inherit from an installed package.
+                assert parent.startswith('.'), parent
+                assert (path.parent / parent).resolve().is_relative_to(CONFIGS)
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'ummae_swin-tiny_8xb128_in1k-256px',  # no length
+        'ummae_swin-tiny_8x128-200e_in1k-256px',
+        'upernet_swin-tiny_8xb2-160k-amp_ade20k-512px',  # wrong order
+        'upernet_swin-tiny_8xb2-amp-160k_ade20k',  # no pixels
+        'probe_swin-tiny_8xb64-90e_in1k-256px',  # a probe has no schedule
+    ],
+)
+def test_scheme_refuses_other_names(name):
+    match = NAME.fullmatch(name)
+    assert not is_valid(match and match.groupdict())
