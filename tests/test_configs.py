@@ -65,6 +65,8 @@ each_config = each(PATHS)
 # Recipes that state a learning rate for 256 images; the others state the rate itself.
 SCALED = [p for p in PATHS if re.match('(ummae|simmim|finetune)_', p.stem) and 'toy' not in p.stem]
 
+STANDARD_SWIN = [p for p in PATHS if '_swin-' in p.stem and not p.stem.startswith('ummae_')]
+
 
 @cache
 def load(path):
@@ -104,6 +106,13 @@ def walk(node):
 
 def pixels(value):
     return set(value) if isinstance(value, list | tuple) else {value}
+
+
+def windows(backbone):
+    """Side of the windows of each stage of mmpretrain's Swin."""
+    settings = backbone.stage_cfgs
+    stages = [settings] * 4 if isinstance(settings, dict) else settings
+    return [stage.block_cfgs.window_size for stage in stages]
 
 
 def effective_preprocessor(cfg):
@@ -221,6 +230,22 @@ def test_pixels_are_those_named(path):
     found += [pixels(preprocessor.size)] if 'size' in preprocessor else []
     assert found, 'no transform cuts to a size'
     assert all(size == wanted for size in found), found
+
+
+@each(STANDARD_SWIN)
+def test_windows_fit_the_maps(path):
+    backbone, side = load(path).model.backbone, int(parse(path)['pixels']) // 4
+    if not backbone.get('pad_small_map'):
+        # mmpretrain's Swin refuses a window that is larger than the map of its stage.
+        assert all(window <= side >> s for s, window in enumerate(windows(backbone)))
+
+
+@each(STANDARD_SWIN)
+def test_windows_are_those_of_pretraining(path):
+    # Bias tables have the size of the window, so another one would not load.
+    size = parse(path)['size']
+    pretraining = next(p for p in STANDARD_SWIN if p.stem.startswith(f'simmim_swin-{size}'))
+    assert windows(load(path).model.backbone) == windows(load(pretraining).model.backbone)
 
 
 @each(SCALED)

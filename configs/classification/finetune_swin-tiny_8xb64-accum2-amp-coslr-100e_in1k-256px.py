@@ -1,5 +1,5 @@
-# The same recipe for the standard Swin-T, windows of 16 (8 in the last stage) on 256 px (the window of the
-# SimMIM baseline in UM-MAE's repository).
+# The same recipe for the standard Swin-T on 256 px, with windows of 16 (the SimMIM baseline's in
+# UM-MAE's repository) and of 8 in the last stage, whose map is no larger.
 _base_ = './finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
 model = dict(
     backbone=dict(

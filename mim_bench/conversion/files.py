@@ -1,5 +1,6 @@
 """Reading and writing checkpoint files: weights only, atomic."""
 
+import io
 import os
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
         raise CheckpointError(f'{path}: there is no such checkpoint file. Check the path.')
     if path.suffix == '.safetensors':
         return {'state_dict': _read_safetensors(path)}
-    with torch.serialization.safe_globals(allowed_globals()):
-        content = explained(torch.load)(path, map_location='cpu', weights_only=not trust)
+    # For good: the context manager would also take away, at its end, what mmengine's loader
+    # was given (see compat), and a run that fills its backbone could not resume.
+    torch.serialization.add_safe_globals(allowed_globals())
+    content = explained(torch.load)(path, map_location='cpu', weights_only=not trust)
     if not isinstance(content, dict):
         raise CheckpointError(
             f'{path}: holds a {type(content).__name__}, not a dictionary of weights.'
@@ -57,9 +60,12 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             meta = {k: str(v) for k, v in content.get('meta', {}).items()}
             safetensors.torch.save_file(content['state_dict'], temporary, metadata=meta)
         else:
-            torch.save(content, temporary)
+            # Given a path, torch would report a full disk as an internal failure of its archive.
+            buffer = io.BytesIO()
+            torch.save(content, buffer)
+            temporary.write_bytes(buffer.getbuffer())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise CheckpointError(
             f'{path}: cannot be written ({str(error).splitlines()[0]}). An earlier file of that '
             'name is untouched. Free some space or choose another folder.'

@@ -22,7 +22,7 @@ _RUNNER_KEYS = (
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
     r'(data_root|dataset_type|metainfo|classes|num_classes|max_epochs|max_iters|base_lr|\w+_size'
-    r'|arch|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'
+    r'|arch|roi|load_and_crop|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'
     r'|\w+_lr|\w+_epochs|\w+_iters)'
 )
 # A key this close to one that is read is a slip, whatever its ending.
@@ -107,8 +107,8 @@ def explain_build_error(cfg: Config, error: TypeError | KeyError) -> ConfigError
     """
     text = str(error)
     if match := re.search(r"unexpected keyword argument '(\w+)'", text):
-        owner = re.search(r'class `(\w+)` in ([\w/.]+)', text)
-        where = f'class {owner[1]} ({owner[2]})' if owner else 'a class'
+        owner = re.search(r'(\w+)\.__init__\(\) got an unexpected', text)
+        where = f'class {owner[1]}' if owner else 'a class'
         problem = f'{where} does not take the key {match[1]!r}'
     elif match := re.search(r'([\w.]+) is not in the ([\w:]+(?: [\w:]+)*) registry', text):
         problem = f'there is no {match[1]!r} in the registry {match[2]}'

@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from mmengine.dist import is_distributed
@@ -35,6 +38,26 @@ def init_gloo(launcher: str) -> None:
             f'Launcher {launcher!r} needs GPUs; on CPU use tools/dist_train.sh or slurm_train.sh.'
         )
     torch_dist.init_process_group(backend='gloo')
+
+
+@contextmanager
+def leaving_process_group(launcher: str) -> Iterator[None]:
+    """Leave the process group that a run has joined, when it ends.
+
+    A process that ends inside a group aborts (gloo), also when it has done its work, and takes
+    the others with it.
+
+    Args:
+        launcher: Of the run; 'none' joins no group.
+    """
+    try:
+        yield
+        if launcher != 'none' and is_distributed():
+            torch_dist.barrier()
+    finally:
+        # After an error NCCL may wait for the others for ever; there torchrun ends them all.
+        if launcher != 'none' and is_distributed() and (is_cpu_run() or not sys.exc_info()[0]):
+            torch_dist.destroy_process_group()
 
 
 def wrap_for_gloo(model: nn.Module, find_unused_parameters: bool) -> nn.Module:

@@ -15,7 +15,7 @@ from mim_bench.engine.config import (
     load_config,
     set_data_root,
 )
-from mim_bench.engine.cpu_distributed import is_cpu_run
+from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
@@ -78,7 +78,7 @@ def train(launch: Launch) -> BenchRunner:
             f'{launch.config}: the recipe computes in mixed precision, which needs a GPU. '
             'On a CPU pass --no-amp.'
         )
-    with _recorded(cfg) as run:
+    with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         run.runner.train()
     return run.runner
@@ -98,7 +98,7 @@ def test(launch: Launch) -> dict[str, float]:
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg[key] = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
-    with _recorded(cfg) as run:
+    with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         metrics = run.runner.test()
     return metrics

@@ -5,13 +5,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
 from mim_bench.engine.load_gate import backbone_of, load_backbone
-from mim_bench.errors import CheckpointError
+from mim_bench.errors import CheckpointError, DataError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import LoadReport
 
@@ -58,6 +58,18 @@ class BenchRunner(Runner):
                 dataloader['dataset'] = seeded
                 dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop; an epoch without a batch is the user's to mend."""
+        loop = super().build_train_loop(loop)
+        if isinstance(loop, EpochBasedTrainLoop) and not len(loop.dataloader):
+            raise DataError(
+                f'{self.cfg.filename}: train_dataloader gives no batch: its data set has '
+                f'{len(loop.dataloader.dataset)} samples for {self.world_size} processes, a batch '
+                f'is {loop.dataloader.batch_size} and incomplete ones are dropped. Use a smaller '
+                'train_dataloader.batch_size or drop_last=False.'
+            )
+        return loop
 
     def load_or_resume(self) -> None:
         """Fill the backbone from ``backbone_checkpoint``, then resume if there is what to."""

@@ -7,7 +7,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import _load_checkpoint
 
-from mim_bench.compat.checkpoints import _history_method
+from mim_bench.compat.checkpoints import _history_method, allowed_globals
 from mim_bench.errors import CheckpointError
 
 pytestmark = pytest.mark.stack
@@ -34,6 +34,15 @@ def test_load_checkpoint_resume_state_is_read(tmp_path):
     assert loaded['message_hub']['lr'] == 0.1
     assert loaded['args'].mask_ratio == 0.75
     np.testing.assert_array_equal(loaded['palette'], state['palette'])
+
+
+def test_load_checkpoint_in_a_new_process_is_read(tmp_path, monkeypatch):
+    """The first history buffer of a process registers the methods; resuming comes before it."""
+    torch.save({'loss': HistoryBuffer([0.5], [1])}, tmp_path / 'epoch_1.pth')
+    monkeypatch.setattr(HistoryBuffer, '_statistics_methods', {})
+    torch.serialization.clear_safe_globals()
+    torch.serialization.add_safe_globals(allowed_globals())
+    assert _load_checkpoint(str(tmp_path / 'epoch_1.pth'), 'cpu')['loss'].current() == 0.5
 
 
 def test_load_checkpoint_file_that_runs_code_is_refused_by_name(tmp_path):

@@ -1,8 +1,11 @@
 import errno
 import os
+from pathlib import Path
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import _load_checkpoint
 
 from mim_bench.conversion.files import read_checkpoint, state_dict_of, write_checkpoint
 from mim_bench.errors import CheckpointError
@@ -28,11 +31,12 @@ def test_write_checkpoint_full_disk_keeps_the_old_file_and_no_other(tmp_path, mo
     path = write_checkpoint({'state_dict': STATE}, tmp_path / 'a.pth')
     old = path.read_bytes()
 
-    def save(content, file):
-        file.write_bytes(b'half')
+    def write(self, data):
+        with self.open('wb') as file:
+            file.write(b'half')
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(torch, 'save', save)
+    monkeypatch.setattr(Path, 'write_bytes', write)
     with pytest.raises(CheckpointError, match=r'a\.pth: cannot be written .*No space left'):
         write_checkpoint({'state_dict': {}}, path)
     assert path.read_bytes() == old
@@ -44,6 +48,14 @@ def test_read_checkpoint_file_with_code_needs_trust(tmp_path):
     with pytest.raises(CheckpointError, match=r'a\.pth: refused.*getpid.*--trust'):
         read_checkpoint(tmp_path / 'a.pth')
     assert read_checkpoint(tmp_path / 'a.pth', trust=True)['extra'] == os.getpid()
+
+
+def test_read_checkpoint_leaves_mmengine_able_to_resume(tmp_path):
+    torch.save({'loss': HistoryBuffer([0.5], [1])}, tmp_path / 'epoch_1.pth')
+    for _ in range(2):
+        read_checkpoint(tmp_path / 'epoch_1.pth')
+        loaded = _load_checkpoint(str(tmp_path / 'epoch_1.pth'), 'cpu')
+        assert loaded['loss'].current() == 0.5
 
 
 def test_read_checkpoint_other_content_raises(tmp_path):

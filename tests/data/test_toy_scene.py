@@ -58,11 +58,11 @@ def test_single_digit_scene_digit_is_whole_and_large():
         rows = np.flatnonzero((picture.digits[0].visible >= 0.5).any(axis=1))
         assert picture.image.shape == (90, 110, 3)
         assert picture.digits[0].label == 4
-        # Rotation by 25 degrees and shear change the height of 45..80 % a little.
-        assert 0.38 * 90 <= len(rows) <= 0.95 * 90
+        # Rotation by 25 degrees and shear change the height of 60..85 % a little.
+        assert 0.5 * 90 <= len(rows) <= 90
 
 
-@pytest.mark.parametrize('ground', [0.0, 0.25, 0.5, 0.75, 1.0])
+@pytest.mark.parametrize('ground', [0.0, 0.1, 0.2, 0.3])
 def test_ink_colour_even_ground_stands_out(ground):
     around = np.full(500, ground, dtype=np.float32)
 
@@ -72,12 +72,14 @@ def test_ink_colour_even_ground_stands_out(ground):
         assert abs(luminance - ground) >= MIN_CONTRAST - 1e-3
 
 
-def test_ink_colour_half_black_half_white_ground_takes_a_tone_between():
-    around = np.repeat([0.0, 1.0], 250).astype(np.float32)
-
-    for seed in range(20):
-        colour = scene._ink_colour(np.random.default_rng(seed), around)
-        assert 0.25 <= colour @ np.array([0.299, 0.587, 0.114]) <= 0.75
+def test_faint_ground_brightness_tells_nothing_and_contrast_is_low():
+    means = []
+    for seed in range(30):
+        ground = scene.faint_ground(np.random.default_rng(seed), 'train', (64, 64))
+        assert ground.std(axis=(0, 1)).max() < 0.2
+        means.append(ground.mean())
+    assert min(means) < 0.2
+    assert max(means) > 0.4
 
 
 def test_scenes_splits_share_no_digit_image_and_no_photograph_region(monkeypatch):

@@ -132,7 +132,7 @@ def test_explain_build_error_unknown_argument_names_class_and_key(write):
     )
     explained = explain_build_error(load_config(write()), error)
     assert isinstance(explained, ConfigError)
-    assert "class Swin (a/swin.py) does not take the key 'dpth'" in str(explained)
+    assert "class Swin does not take the key 'dpth'" in str(explained)
 
 
 def test_explain_build_error_unknown_type_names_it(write):

@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mim_bench.engine import launch
 from mim_bench.engine.launch import Launch, disable_amp, resolve, train
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import CheckpointError, ConfigError
-from mim_bench.testing.toy_runs import make_runner
+from mim_bench.errors import CheckpointError, ConfigError, DataError
+from mim_bench.testing.toy_runs import loader, make_runner
 
 
 @pytest.fixture
@@ -88,6 +88,15 @@ def test_backbone_checkpoint_fills_the_backbone_and_is_reported(pretraining, tmp
     runner.train()
     assert runner.load_report.share == 1.0
     assert all((p == 1).all() for p in runner.model.backbone.parameters())
+
+
+def test_train_loop_without_a_batch_names_the_sizes(pretraining):
+    data = loader(batch_size=13) | {'drop_last': True}
+    runner = make_runner(pretraining(train_dataloader=data), BenchRunner)
+    with pytest.raises(
+        DataError, match=r'gives no batch: its data set has 12 samples .* is 13 and'
+    ):
+        runner.train()
 
 
 NO_STEPS = {'type': 'SGD', 'lr': 0.0}

@@ -15,6 +15,9 @@ PHOTOGRAPH = NUM_DIGITS  # labels 0..9 are the digits, 10 is what lies behind th
 
 MIN_CONTRAST = 0.3  # luminance of ink against what it lies on, in 0..1
 _COLOURS_TRIED = 40
+GROUND_CONTRAST = 0.35  # of the photograph's own
+GROUND_BLUR = 1.0  # standard deviation in pixels
+GROUND_BRIGHTNESS = (0.05, 0.55)  # mean of the ground, in 0..1
 MAX_ANGLE = 25.0  # degrees; keeps 6 and 9 apart
 _MIN_VISIBLE = 0.7  # share of its ink that every digit keeps when others cover it
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
@@ -63,8 +66,8 @@ def single_digit_scene(
     rng: np.random.Generator, split: Split, size: tuple[int, int], label: int
 ) -> Scene:
     """A scene of one large digit, for classification."""
-    canvas = background(rng, split, size)
-    height = rng.uniform(0.45, 0.8) * min(size)
+    canvas = faint_ground(rng, split, size)
+    height = rng.uniform(0.6, 0.85) * min(size)
     coverage = _fit(_draw_ink(rng, split, label, height), size, rng)
     canvas = _paint(rng, canvas, coverage)
     return Scene(_to_bytes(canvas), (Digit(label, coverage),))
@@ -86,7 +89,7 @@ def pile_scene(
         count: Digits.
         heights: Least and greatest height of the upright ink in pixels.
     """
-    canvas = background(rng, split, size)
+    canvas = faint_ground(rng, split, size)
     labels: list[int] = []
     inks: list[np.ndarray] = []
     for _ in range(count):
@@ -98,6 +101,28 @@ def pile_scene(
     shares = visible_shares(inks)
     digits = tuple(Digit(label, share) for label, share in zip(labels, shares, strict=True))
     return Scene(_to_bytes(canvas), digits)
+
+
+def faint_ground(rng: np.random.Generator, split: Split, size: tuple[int, int]) -> np.ndarray:
+    """A photograph made faint, as paper to write on: a little blur, a third of its contrast.
+
+    Small networks that see a few thousand images in some minutes learn the strokes of
+    the digits only if most of the picture is not something else. The mean brightness
+    is drawn anew, so that it tells nothing about the digit.
+
+    Args:
+        rng: Same state, same ground.
+        split: Which part of the photographs.
+        size: (height, width) in pixels.
+
+    Returns:
+        RGB in 0..1, float32 (height, width, 3).
+    """
+    view = gaussian(background(rng, split, size), GROUND_BLUR, channel_axis=-1)
+    mean = view.mean(axis=(0, 1))
+    tint = mean / max(float(mean.mean()), 0.05) * rng.uniform(*GROUND_BRIGHTNESS)
+    paper = (tint + tint.mean()) / 2  # half as colourful as the photograph
+    return np.clip(paper + (view - mean) * GROUND_CONTRAST, 0, 1).astype(np.float32)
 
 
 def visible_shares(inks: list[np.ndarray]) -> list[np.ndarray]:
@@ -165,17 +190,16 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, coverage: np.ndarray) -
 
 
 def _ink_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray:
-    """A random colour whose luminance differs from that of what it lies on.
+    """A random light colour whose luminance differs from that of what it lies on.
 
-    Nine in ten pixels must differ by ``MIN_CONTRAST``; a mean would let black ink
-    vanish on the black half of a black and white ground. Where the ground has every
-    luminance, the colour that comes nearest to it is taken.
+    Nine in ten pixels should differ by ``MIN_CONTRAST``. Where no light colour does, as on
+    another digit, the one that comes nearest to it is taken; the halo sets it off.
 
     Args:
         rng: Same state, same colour.
         around: Luminance in 0..1 of pixels under and beside the ink.
     """
-    low, high = (0, 0.2, 0.1), (1, 1, 1)  # hue, saturation, value
+    low, high = (0, 0.1, 0.85), (1, 0.5, 1)  # hue, saturation, value
     draws = rng.uniform(low, high, size=(_COLOURS_TRIED, 3))
     colours = np.array([colorsys.hsv_to_rgb(*draw) for draw in draws], dtype=np.float32)
     differences = np.abs(around[None] - (colours @ _LUMINANCE)[:, None])

@@ -19,7 +19,7 @@ class ImageNetLayout(Layout):
     name = 'imagenet'
     _stream = 0
     _short_side = (80, 104)
-    _longest_aspect = 1.35
+    _longest_aspect = 1.15
 
     def _render(
         self, rng: np.random.Generator, split: Split, index: int

@@ -1,0 +1,15 @@
+# The same recipe for the standard Swin.
+_base_ = './mask-rcnn_ummae-swin-toy_1xb4-5e_toy-coco-128px.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mmpretrain.SwinTransformer',
+        arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
+        img_size=128,
+        out_indices=(0, 1, 2),
+        drop_path_rate=0.0,
+        norm_cfg=None,
+        pad_small_map=True,
+        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (8, 8, 4)],
+    ),
+)

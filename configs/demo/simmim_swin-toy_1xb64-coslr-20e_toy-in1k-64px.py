@@ -1,0 +1,47 @@
+# SimMIM on the embedded digits, with the same images, mask patches and schedule.
+_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+model = dict(
+    _delete_=True,
+    type='SimMIM',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='SimMIMSwinTransformer',
+        arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
+        img_size=64,
+        out_indices=(2,),
+        drop_path_rate=0.0,
+        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (8, 8, 4)],
+    ),
+    neck=dict(type='SimMIMLinearDecoder', in_channels=128, encoder_stride=16),
+    head=dict(
+        type='SimMIMHead',
+        patch_size=4,
+        loss=dict(type='PixelReconstructionLoss', criterion='L1', channel=3),
+    ),
+)
+train_pipeline = [
+    *_base_.load_and_crop,
+    dict(
+        type='SimMIMMaskGenerator',
+        input_size=64,
+        mask_patch_size=8,
+        model_patch_size=4,
+        mask_ratio=0.75,
+    ),
+    dict(type='PackInputs', algorithm_keys=['mask']),
+]
+train_dataset = dict(pipeline=train_pipeline)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(
+        type='mim_bench.ReconstructionHook',
+        dataloader=dict(
+            dataset=dict(**_base_.dataset, data_prefix='train', pipeline=train_pipeline),
+            collate_fn=dict(type='default_collate'),
+        ),
+        interval=10,
+    ),
+]
+protocol = dict(name='toy-pretrain-simmim')
+pretraining = dict(method='simmim')

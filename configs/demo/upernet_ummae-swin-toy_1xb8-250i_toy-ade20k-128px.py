@@ -1,0 +1,67 @@
+# UPerNet on the embedded scenes: the photograph and ten digits.
+_base_ = '../segmentation/upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
+data_root = 'data/toy/ade/ADEChallengeData2016/'
+crop_size = (128, 128)
+max_iters = 250
+warmup_iters = 25
+num_classes = 11
+metainfo = dict(
+    classes=[
+        'photograph', 'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'
+    ],
+    palette=[
+        [40, 40, 40], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48],
+        [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
+    ],
+)  # fmt: skip
+arch = dict(_delete_=True, embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4), posmlp_dims=16)
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    backbone=dict(arch=arch, window_size=8, out_indices=(0, 1, 2), drop_path_rate=0.0),
+    neck=dict(in_channels=[32, 64, 128], out_channels=48),
+    decode_head=dict(
+        in_channels=[48] * 3, in_index=[0, 1, 2], channels=48, num_classes=num_classes
+    ),
+    auxiliary_head=dict(in_channels=48, channels=32, num_classes=num_classes),
+    test_cfg=dict(_delete_=True, mode='whole'),
+)
+data_preprocessor = dict(size=crop_size)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='RandomResize', scale=(160, 128), ratio_range=(0.8, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.95),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(160, 128), keep_ratio=True),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='PackSegInputs'),
+]
+loader = dict(num_workers=0, persistent_workers=False)
+# The layout is ADE20K's, the classes are not.
+dataset = dict(
+    type='BaseSegDataset',
+    data_root=data_root,
+    metainfo=metainfo,
+    reduce_zero_label=True,
+    img_suffix='.jpg',
+    seg_map_suffix='.png',
+)
+train_dataloader = dict(batch_size=8, **loader, dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=warmup_iters),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=50))
+protocol = dict(name='toy-upernet', tier='smoke')

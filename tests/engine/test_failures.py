@@ -1,0 +1,162 @@
+"""What a user sees when something is wrong: one message, exit status 1, nothing else harmed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mim_bench.results.store import read_record, write_record
+from mim_bench.testing.records import make_record
+
+ROOT = Path(__file__).parents[2]
+DEMO = ROOT / 'configs' / 'demo'
+SHORT = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=20']
+
+
+def config(pattern):
+    (path,) = DEMO.glob(f'{pattern}.py')
+    return path
+
+
+def run(*words, script='train.py'):
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
+    command = [sys.executable, ROOT / 'tools' / script, *words]
+    if script == 'convert':
+        command = [sys.executable, '-m', 'mim_bench.cli.main', script, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def the_message(done):
+    """The one message of a run that failed as it should."""
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert 'Traceback' not in done.stdout + done.stderr
+    messages = [line for line in done.stderr.splitlines() if line.startswith('error: ')]
+    assert len(messages) == 1
+    assert done.stderr.rstrip().endswith(messages[0])
+    return messages[0]
+
+
+@pytest.fixture
+def cut_checkpoint(tmp_path):
+    state = {'backbone.patch_embed.norm.weight': torch.zeros(10000)}
+    torch.save({'state_dict': state}, tmp_path / 'cut.pth')
+    whole = (tmp_path / 'cut.pth').read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[: len(whole) // 2])
+    return tmp_path / 'cut.pth'
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MiB with an earlier result on it."""
+    folder = tmp_path / 'disk'
+    folder.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
+    if not shutil.which('mount') or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip('mounting a small disk is not permitted here')
+    (folder / 'earlier.pth').write_bytes(b'earlier result')
+    yield folder
+    subprocess.run(['umount', str(folder)], check=True)
+
+
+def test_train_truncated_checkpoint_is_one_message_and_keeps_the_record(
+    toy_root, tmp_path, cut_checkpoint
+):
+    earlier = write_record(make_record(run_id='mine'), tmp_path / 'results')
+    content = earlier.read_bytes()
+    words = [config('finetune_ummae-swin-toy_*'), '--checkpoint', cut_checkpoint]
+    words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
+    words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine']
+    done = run(*words, '--cfg-options', *SHORT)
+    assert 'cut.pth: this checkpoint is damaged or cut short' in the_message(done)
+    assert earlier.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_test_truncated_model_is_one_message(toy_root, tmp_path, cut_checkpoint):
+    words = [config('finetune_ummae-swin-toy_*'), cut_checkpoint]
+    words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
+    message = the_message(run(*words, script='test.py'))
+    assert 'cut.pth: this checkpoint is damaged or cut short' in message
+
+
+def test_convert_truncated_checkpoint_is_one_message_and_keeps_the_target(tmp_path, cut_checkpoint):
+    (tmp_path / 'target.pth').write_bytes(b'earlier result')
+    message = the_message(run(cut_checkpoint, tmp_path / 'target.pth', script='convert'))
+    assert 'cut.pth: this checkpoint is damaged or cut short' in message
+    assert (tmp_path / 'target.pth').read_bytes() == b'earlier result'
+
+
+def test_train_missing_dataset_is_one_message(tmp_path):
+    words = ['--data-root', tmp_path / 'absent', '--work-dir', tmp_path / 'run']
+    message = the_message(run(config('upernet_ummae-swin-toy_*'), *words))
+    assert f'train_dataloader reads {tmp_path / "absent"}' in message
+    assert 'mim-bench data make-toy' in message
+
+
+def test_train_label_out_of_range_names_image_and_label_and_leaves_a_record(toy_root, tmp_path):
+    root = shutil.copytree(toy_root / 'ade' / 'ADEChallengeData2016', tmp_path / 'ade')
+    for path in (root / 'annotations' / 'training').iterdir():
+        labels = np.asarray(Image.open(path)).copy()
+        labels[:] = 201  # 200 after label zero is taken out; the toy has 11 classes
+        Image.fromarray(labels).save(path)
+    words = ['--data-root', root, '--work-dir', tmp_path / 'run', '--run-id', 'mine']
+    words += ['--results-dir', tmp_path / 'results']
+    message = the_message(run(config('upernet_ummae-swin-toy_*'), *words))
+    assert 'holds the label 200, but the model has 11 classes' in message
+    assert str(root / 'images' / 'training') in message
+    record = read_record(tmp_path / 'results' / 'mine' / 'record.json')
+    assert record.status == 'failed'
+    assert 'holds the label 200' in record.error
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ('optim_wraper = dict()', "nothing reads the key 'optim_wraper'. Did you mean 'optim_wr"),
+        pytest.param(
+            'model = dict(backbone=dict(dephts=1))',
+            "class UMMAESwin does not take the key 'dephts'",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "model = dict(neck=dict(type='mim_bench.PooledNrom'))",
+            "there is no 'mim_bench.PooledNrom' in the registry",
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=['top', 'argument', 'type'],
+)
+def test_train_unknown_key_is_one_message(toy_root, tmp_path, change, message):
+    path = tmp_path / 'mine.py'
+    path.write_text(f"_base_ = '{config('finetune_ummae-swin-toy_*')}'\n{change}\n")
+    words = ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
+    shown = the_message(run(path, *words))
+    assert message in shown
+    assert str(path) in shown
+
+
+def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_path, small_disk):
+    words = ['--data-root', toy_root / 'imagenet', '--work-dir', small_disk]
+    words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine', '--cfg-options', *SHORT]
+    message = the_message(run(config('ummae_swin-toy_*'), *words))
+    assert 'epoch_1.pth: cannot be written' in message
+    assert 'No space left on device' in message
+    assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'
+    assert [path.name for path in small_disk.rglob('*.tmp')] == []
+    assert json.loads((tmp_path / 'results/mine/record.json').read_text())['status'] == 'failed'
+
+
+def test_convert_full_disk_is_one_message_and_keeps_earlier_files(tmp_path, small_disk):
+    torch.save({'backbone.weight': torch.zeros(1000, 1000)}, tmp_path / 'large.pth')
+    message = the_message(run(tmp_path / 'large.pth', small_disk / 'earlier.pth', script='convert'))
+    assert 'earlier.pth: cannot be written' in message
+    assert 'No space left on device' in message
+    assert [path.name for path in small_disk.iterdir()] == ['earlier.pth']
+    assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'

@@ -1,0 +1,179 @@
+"""Holds the documentation to the program: commands parse, files and links exist, lists agree."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mim_bench.cli.main import build_parser, command_names
+from mim_bench.compat.operators import PROVIDED
+from mim_bench.conversion.sources import SOURCES
+from mim_bench.data.toy.photos import PHOTOGRAPHS
+from mim_bench.data.toy.spec import SIZES
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')),
+    ROOT / 'checkpoints' / 'README.md',
+    *sorted((ROOT / 'docs').glob('*.md')),
+]
+BLOCK = re.compile(r'^```bash\n(.*?)^```', re.DOTALL | re.MULTILINE)
+LINK = re.compile(r'\]\(([^)\s]+)\)')
+CODE = re.compile(r'`([^`\n]+)`')
+# A path of this repository in inline code, without a placeholder.
+PATH = re.compile(r'(?:mim_bench|configs|tools|tests|docs|requirements)/[\w./-]*')
+ASSIGNMENT = re.compile(r'[A-Z_]+=.*')
+OTHER_PROGRAMS = {'pip', 'source', 'git', 'cd'}
+# Launcher -> the command that its further words go to, and how many words come before them.
+LAUNCHERS = {
+    'tools/dist_train.sh': ('train', 2),
+    'tools/dist_test.sh': ('test', 3),
+    'tools/slurm_train.sh': ('train', 4),
+}
+
+
+def name_of(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def prose(page):
+    """The text of a page without its fenced blocks."""
+    return re.sub(r'^```.*?^```', '', page.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)
+
+
+def command_lines():
+    for page in PAGES:
+        for block in BLOCK.findall(page.read_text('utf-8')):
+            for line in block.splitlines():
+                if line.strip():
+                    yield pytest.param(line, id=f'{name_of(page)}: {line}')
+
+
+def links():
+    for page in PAGES:
+        for target in LINK.findall(prose(page)):
+            if not re.match(r'\w+:|#', target):
+                yield pytest.param(page, target.partition('#')[0], id=f'{name_of(page)}: {target}')
+
+
+def without_assignments(line):
+    words = shlex.split(line)
+    while ASSIGNMENT.fullmatch(words[0]):
+        words.pop(0)
+    return words
+
+
+def command_of(script, words):
+    """The words of ``mim-bench`` that a script of tools/ ends in; None if in none."""
+    if script == 'tools/demo.sh':
+        return ['demo', *words]
+    if script == 'tools/torchrun.sh':
+        assert words[0].isdecimal()
+        return [Path(words[1]).stem, *words[2:]]
+    if script not in LAUNCHERS:
+        return None
+    command, count = LAUNCHERS[script]
+    assert len(words) >= count, f'{script} needs {count} words'
+    config = next(word for word in words if word.startswith('configs/'))
+    return [command, config, *words[count:]]
+
+
+@pytest.mark.parametrize('line', list(command_lines()))
+def test_command_parses_and_names_what_exists(line, capsys):
+    program, *words = without_assignments(line)
+    for word in words:
+        if word.startswith(('configs/', 'tools/', 'requirements/', 'tests/')):
+            assert (ROOT / word).exists(), word
+    if program == 'bash':
+        words = command_of(words[0], words[1:])
+        program = 'bash' if words is None else 'mim-bench'
+    if program == 'mim-bench':
+        try:
+            build_parser().parse_args(words)
+        except SystemExit:
+            pytest.fail(capsys.readouterr().err)
+    else:
+        assert program in OTHER_PROGRAMS | {'bash'}, f'{program}: teach this test about it'
+
+
+@pytest.mark.parametrize(('page', 'target'), list(links()))
+def test_link_leads_to_a_file(page, target):
+    assert (page.parent / target).exists()
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_paths_in_the_text_exist(page):
+    named = [code for code in CODE.findall(prose(page)) if PATH.fullmatch(code)]
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_commands_in_the_text_exist(page):
+    named = {code.split()[1] for code in CODE.findall(prose(page)) if code[:10] == 'mim-bench '}
+    assert named <= set(command_names())
+
+
+@pytest.mark.parametrize('page', PAGES, ids=name_of)
+def test_classes_in_the_text_exist(page):
+    named = set(re.findall(r'`mim_bench\.([A-Z]\w+)`', prose(page)))
+    source = '\n'.join(path.read_text('utf-8') for path in (ROOT / 'mim_bench').rglob('*.py'))
+    assert not [name for name in named if f'\nclass {name}' not in source]
+
+
+def test_readme_lists_the_commands_there_are():
+    row = next(line for line in prose(ROOT / 'README.md').splitlines() if '| commands |' in line)
+    there, missing = (CODE.findall(cell) for cell in row.split('|')[2:4])
+    assert set(there[0].split()) == set(command_names())
+    assert not set(missing) & set(command_names())
+
+
+def test_recipes_list_every_config():
+    listed = {Path(code).name for code in CODE.findall(prose(ROOT / 'docs/recipes.md'))}
+    folders = ('pretrain', 'classification', 'segmentation', 'detection')
+    configs = {p.name for folder in folders for p in (ROOT / 'configs' / folder).rglob('*.py')}
+    assert {name for name in listed if '_' in name and name.endswith('.py')} == configs
+
+
+def test_data_page_lists_the_photographs_and_sizes():
+    text = (ROOT / 'docs/data.md').read_text('utf-8')
+    rows = re.findall(r'^\| `([\w.]+\.(?:png|jpg))` \| ([\w-]+) \| (.+) \|$', text, re.MULTILINE)
+    package = {'skimage.data': 'scikit-image', 'sklearn.datasets.images': 'scikit-learn'}
+    assert rows == [(p.file, package[p.package], p.terms) for p in PHOTOGRAPHS]
+    for name, size in SIZES.items():
+        counts = (f'{c.train:,}/{c.val:,}' for c in (size.imagenet, size.ade, size.coco))
+        assert f'| `{name}` | {" | ".join(counts)} |' in text
+
+
+def test_operators_page_lists_what_is_provided():
+    rows = re.findall(r'^\| (`.+) \| (\w+) \|$', prose(ROOT / 'docs/operators.md'), re.MULTILINE)
+    listed = {name: source for names, source in rows for name in CODE.findall(names)}
+    assert listed == PROVIDED
+
+
+def test_checkpoints_page_lists_the_sources():
+    rows = re.findall(r'^\| `(\w+)` \|', prose(ROOT / 'docs/checkpoints.md'), re.MULTILINE)
+    assert set(rows) == set(SOURCES)
+
+
+def test_versions_in_the_text_are_the_tested_ones():
+    constraints = (ROOT / 'requirements/constraints.txt').read_text()
+    tested = dict(re.findall(r'^([\w-]+)==(\S+)$', constraints, re.MULTILINE))
+    text = prose(ROOT / 'docs/operators.md')
+    named = re.findall(r'((?:onedl-)?mm[\w-]+|torch|torchvision) (\d+\.\d+\.\d+)', text)
+    assert len(named) == 12
+    assert not [(name, version) for name, version in named if tested[name] != version]
+
+
+def test_manifest_entries_are_complete():
+    entries = yaml.safe_load((ROOT / 'checkpoints/manifest.yml').read_text())
+    keys = {'id', 'method', 'backbone', 'config', 'source', 'pretrain_epochs', 'file', 'place'}
+    keys |= {'content', 'url', 'sha256', 'licence'}
+    assert len({entry['id'] for entry in entries}) == len(entries)
+    for entry in entries:
+        assert set(entry) == keys
+        assert entry['source'] in SOURCES
+        assert (ROOT / entry['config']).is_file()
+        assert entry['sha256'] is None or re.fullmatch('[0-9a-f]{64}', entry['sha256'])
+        assert entry['licence'] == SOURCES[entry['source']].licence
