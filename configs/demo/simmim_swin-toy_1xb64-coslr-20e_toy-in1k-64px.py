@@ -28,7 +28,7 @@ train_pipeline = [
         model_patch_size=4,
         mask_ratio=0.75,
     ),
-    dict(type='PackInputs', algorithm_keys=['mask']),
+    dict(type='PackInputs'),
 ]
 train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

@@ -62,9 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print_error(error)
         return 1
+    except KeyboardInterrupt:
+        print_error('interrupted. Start again to go on (with --auto-resume where you train).')
+        return 1
 
 
-def print_error(error: BaseException) -> None:
+def print_error(error: BaseException | str) -> None:
     """Print an error as one message on standard error."""
     Console(stderr=True, soft_wrap=True).print(f'[bold red]error:[/] {escape(str(error))}')
 

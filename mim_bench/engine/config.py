@@ -22,9 +22,10 @@ _RUNNER_KEYS = (
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
     r'(data_root|dataset_type|metainfo|classes|num_classes|max_epochs|max_iters|base_lr|\w+_size'
-    r'|arch|roi|load_and_crop|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'
+    r'|arch|roi|class_weight|load_and_crop|\w+_pipeline|\w+_cfg|\w*dataset|\w*loader|\w+_root|\w+_dims|\w+_loss'
     r'|\w+_lr|\w+_epochs|\w+_iters)'
 )
+RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
 # A key this close to one that is read is a slip, whatever its ending.
 SLIP_SIMILARITY = 0.9
 
@@ -144,8 +145,8 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
             node = node[part]
         elif not done and part in RUNNER_KEYS:
             return  # for example load_from, which a config may leave out
-        elif isinstance(node, dict) and 'type' in node:
-            return  # an argument of a class: building it will tell
+        elif (isinstance(node, dict) and 'type' in node) or f'{done}{part}' in RANDOMNESS_KEYS:
+            return  # an argument of a class or of the runner: building it will tell
         else:
             known = node if isinstance(node, dict) else ()
             raise ConfigError(

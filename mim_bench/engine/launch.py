@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.config import (
     check_data_roots,
     explain_build_error,
@@ -71,6 +72,7 @@ def train(launch: Launch) -> BenchRunner:
         MimBenchError: Anything that the user can mend.
     """
     cfg = resolve(launch)
+    _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
@@ -94,6 +96,7 @@ def test(launch: Launch) -> dict[str, float]:
         MimBenchError: Anything that the user can mend.
     """
     cfg = resolve(launch)
+    _check_parts(cfg, ('test_dataloader', 'test_cfg'), 'test', 'train')
     check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg[key] = None
@@ -157,8 +160,7 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
     checkpoint = dict(launch.record_checkpoint or {})
     if launch.checkpoint:
         checkpoint.setdefault('id', Path(launch.checkpoint).stem)
-        checkpoint.setdefault('method', 'unknown')
-        checkpoint.setdefault('sha256', _sha256(launch.checkpoint))
+        checkpoint = {**_checkpoint_facts(launch.checkpoint), **checkpoint}
     checkpoint.setdefault('method', pretraining.get('method', RANDOM_METHOD))
     checkpoint.setdefault('id', f'{checkpoint["method"]}_{Path(launch.config).stem}')
     if pretraining:
@@ -208,9 +210,25 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
         raise
 
 
-def _sha256(path: str) -> str | None:
-    # A missing file is the load gate's to report.
-    return file_sha256(Path(path)) if Path(path).is_file() else None
+def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:
+    if missing := [part for part in parts if cfg.get(part) is None]:
+        raise ConfigError(
+            f'{cfg.filename}: has no {", ".join(missing)}, so there is nothing to {command}. '
+            f'Use `mim-bench {other}`, or another config.'
+        )
+
+
+def _checkpoint_facts(path: str) -> dict[str, Any]:
+    """What a record says about a canonical checkpoint; a missing file is the gate's to report."""
+    if not Path(path).is_file():
+        return {'method': 'unknown'}
+    meta = read_checkpoint(path).get('meta') or {}
+    return {
+        'method': meta.get('method') or 'unknown',
+        'source': meta.get('source') or '',
+        'pretrain_epochs': meta.get('epochs'),
+        'sha256': file_sha256(Path(path)),
+    }
 
 
 def _default_work_dir(config: str) -> str:

@@ -129,8 +129,11 @@ def _forget_other_inputs(step: Step, home: Path) -> None:
     """A step resumes from its checkpoints only if it reads what it read when it made them."""
     started = home / 'started'
     same = started.exists() and started.read_text() == step.fingerprint
-    if not same and step.work_dir is not None and step.work_dir.exists():
-        shutil.rmtree(step.work_dir)
+    if not same:
+        # Nor may the board show what it measured on other inputs.
+        outdated = [record.parent for record in step.records]
+        for path in [*outdated, *([step.work_dir] if step.work_dir else [])]:
+            shutil.rmtree(path, ignore_errors=True)
     write_atomically({started: step.fingerprint.encode()})
 
 

@@ -113,7 +113,13 @@ AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='SG
 
 def test_train_mixed_precision_on_cpu_raises_and_tells_the_switch(tmp_path, monkeypatch):
     monkeypatch.setattr(launch, 'is_cpu_run', lambda: True)
-    path = write_config(tmp_path, model=dict(type='ToyNet'), optim_wrapper=AMP)
+    path = write_config(
+        tmp_path,
+        model=dict(type='ToyNet'),
+        optim_wrapper=AMP,
+        train_dataloader=loader(),
+        train_cfg=dict(by_epoch=True, max_epochs=1),
+    )
     with pytest.raises(ConfigError, match=r'toy\.py: .*mixed precision.*On a CPU pass --no-amp'):
         train(Launch(path, work_dir=str(tmp_path / 'run')))
 

@@ -30,7 +30,7 @@ train_pipeline = [
         model_patch_size=4,
         mask_ratio=0.75,
     ),
-    dict(type='PackInputs', algorithm_keys=['mask']),
+    dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(accumulative_counts=8)

@@ -1,4 +1,4 @@
-"""Backgrounds: softened crops of the photographs that ship inside two wheels, split in regions."""
+"""Backgrounds: crops of the photographs that ship inside two wheels, split in regions."""
 
 import importlib.resources
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import numpy as np
 from PIL import Image
-from skimage.filters import gaussian
 
 from mim_bench.data.toy.spec import Split
 from mim_bench.errors import DataError
@@ -48,9 +47,6 @@ PHOTOGRAPHS = (
 _TRAIN_UNTIL = 0.68
 _VAL_FROM = 0.71
 _CROP_PIXELS = (90, 240)  # side of the source crop: near views and wide ones
-# Photographs of full contrast take more pre-training to see past than a demonstration has.
-_CONTRAST = 0.25  # share of each pixel's distance from the mean colour that is kept
-_SOFTNESS = 0.02  # deviation of the blur, as a share of the view's shorter side
 
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))
@@ -99,7 +95,7 @@ def draw_crop(
 
 
 def background(rng: np.random.Generator, split: Split, size: tuple[int, int]) -> np.ndarray:
-    """A varied view of a photograph, softened: a slight blur and a quarter of its contrast.
+    """A varied view of a photograph.
 
     Args:
         rng: Same state, same view.
@@ -116,8 +112,5 @@ def background(rng: np.random.Generator, split: Split, size: tuple[int, int]) ->
     pixels = np.asarray(view, dtype=np.float32) / 255
     if rng.random() < 0.5:
         pixels = pixels[:, ::-1]
-    pixels = gaussian(pixels, _SOFTNESS * min(size), channel_axis=-1)
-    mean = pixels.mean(axis=(0, 1))
-    pixels = mean + _CONTRAST * (pixels - mean)
     gains = rng.uniform(0.8, 1.15) * rng.uniform(0.88, 1.12, size=3)
     return np.clip(pixels * gains, 0, 1).astype(np.float32)

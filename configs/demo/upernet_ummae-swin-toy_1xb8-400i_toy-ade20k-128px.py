@@ -2,8 +2,8 @@
 _base_ = '../segmentation/upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
-max_iters = 250
-warmup_iters = 25
+max_iters = 400
+warmup_iters = 40
 num_classes = 11
 metainfo = dict(
     classes=[
@@ -14,15 +14,26 @@ metainfo = dict(
         [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
     ],
 )  # fmt: skip
+# Nine pixels in ten are photograph; without weights a short training finds nothing else.
+class_weight = [0.1] + [1.0] * 10
 arch = dict(_delete_=True, embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4), posmlp_dims=16)
 model = dict(
     data_preprocessor=dict(size=crop_size),
     backbone=dict(arch=arch, window_size=8, out_indices=(0, 1, 2), drop_path_rate=0.0),
     neck=dict(in_channels=[32, 64, 128], out_channels=48),
     decode_head=dict(
-        in_channels=[48] * 3, in_index=[0, 1, 2], channels=48, num_classes=num_classes
+        in_channels=[48] * 3,
+        in_index=[0, 1, 2],
+        channels=48,
+        num_classes=num_classes,
+        loss_decode=dict(class_weight=class_weight),
     ),
-    auxiliary_head=dict(in_channels=48, channels=32, num_classes=num_classes),
+    auxiliary_head=dict(
+        in_channels=48,
+        channels=32,
+        num_classes=num_classes,
+        loss_decode=dict(class_weight=class_weight),
+    ),
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 data_preprocessor = dict(size=crop_size)
@@ -55,7 +66,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 param_scheduler = [
