@@ -38,12 +38,33 @@ ROWS = (
     Row('random', 'ummae-swin-toy'),
     Row('random', 'swin-toy'),
 )
-# Command, name of the config up to the backbone, data set, tasks that it records.
-DOWNSTREAM = (
-    ('test', 'probe', 'in1k', ('in1k-knn', 'in1k-linear')),
-    ('train', 'finetune', 'in1k', ('in1k-ft',)),
-    ('train', 'upernet', 'ade20k', ('ade20k-upernet',)),
-    ('train', 'mask-rcnn', 'coco', ('coco-mask-rcnn',)),
+
+
+@dataclass(frozen=True)
+class Task:
+    """A downstream task.
+
+    Attributes:
+        command: 'train' or 'test'.
+        head: Name of the config up to the backbone.
+        dataset: Key of ``DATA_ROOTS``.
+        records: Tasks that it records.
+        from_finetuned: Starts from the fine-tuned backbone, as UM-MAE's published
+            segmentation and detection do, instead of the pre-trained one.
+    """
+
+    command: str
+    head: str
+    dataset: str
+    records: tuple[str, ...]
+    from_finetuned: bool = False
+
+
+PROBE = Task('test', 'probe', 'in1k', ('in1k-knn', 'in1k-linear'))
+FINETUNE = Task('train', 'finetune', 'in1k', ('in1k-ft',))
+DENSE = (
+    Task('train', 'upernet', 'ade20k', ('ade20k-upernet',), from_finetuned=True),
+    Task('train', 'mask-rcnn', 'coco', ('coco-mask-rcnn',), from_finetuned=True),
 )
 
 
@@ -77,16 +98,23 @@ def plan_demo(out: Path, seed: int) -> list[Step]:
         words=('data', 'make-toy', str(data), '--seed', str(seed)),
         files=(data / 'toy.json',),
     )
-    pretraining, downstream = [], []
+    steps = [make_data]
     for row in ROWS:
-        checkpoint = None
+        start, needs = None, 'data'
         if row.method != 'random':
             pretrain = _pretrain(row, out, configs, seed, inputs)
-            checkpoint = out / 'checkpoints' / f'{row.checkpoint_id}.pth'
-            pretraining += [pretrain, _convert(row, pretrain, checkpoint)]
-        for task in DOWNSTREAM:
-            downstream.append(_downstream(row, task, checkpoint, out, configs, seed, inputs))
-    return [make_data, *pretraining, *downstream]
+            start = out / 'checkpoints' / f'{row.checkpoint_id}.pth'
+            convert = _convert(f'convert-{row.checkpoint_id}', pretrain, start)
+            steps += [pretrain, convert]
+            needs = convert.name
+        settings = (row, out, configs, seed, inputs)
+        finetune = _downstream(FINETUNE, start, needs, *settings)
+        finetuned = out / 'checkpoints' / f'{row.checkpoint_id}.finetuned.pth'
+        keep = _convert(f'keep-finetuned-{row.checkpoint_id}', finetune, finetuned)
+        steps += [_downstream(PROBE, start, needs, *settings), finetune, keep]
+        steps += [_downstream(task, finetuned, keep.name, *settings) for task in DENSE]
+    # The long chains first, so that no worker waits for them at the end.
+    return sorted(steps, key=lambda step: '-random_' in step.name)
 
 
 def _pretrain(row: Row, out: Path, configs: Path, seed: int, inputs: str) -> Step:
@@ -103,39 +131,42 @@ def _pretrain(row: Row, out: Path, configs: Path, seed: int, inputs: str) -> Ste
     )
 
 
-def _convert(row: Row, pretrain: Step, checkpoint: Path) -> Step:
+def _convert(name: str, training: Step, checkpoint: Path) -> Step:
     return Step(
-        name=f'convert-{row.checkpoint_id}',
-        words=('convert', str(pretrain.work_dir), str(checkpoint)),
+        name=name,
+        words=('convert', str(training.work_dir), str(checkpoint)),
         files=(checkpoint,),
-        needs=(pretrain.name,),
-        inputs=pretrain.fingerprint,
+        needs=(training.name,),
+        inputs=training.fingerprint,
     )
 
 
 def _downstream(
+    task: Task,
+    start: Path | None,
+    needs: str,
     row: Row,
-    task: tuple[str, str, str, tuple[str, ...]],
-    checkpoint: Path | None,
     out: Path,
     configs: Path,
     seed: int,
     inputs: str,
 ) -> Step:
-    command, head, dataset, records = task
-    config = find_config(configs, f'{head}_{row.backbone}_')
-    name = f'{head}-{row.checkpoint_id}'
-    words = [command, *_run_words(name, config, dataset, row, out, seed)]
-    if command == 'train':
+    config = find_config(configs, f'{task.head}_{row.backbone}_')
+    name = f'{task.head}-{row.checkpoint_id}'
+    words = [task.command, *_run_words(name, config, task.dataset, row, out, seed)]
+    if task.from_finetuned:
+        # The row is the pre-trained checkpoint, whatever file its tasks start from.
+        words.append('sha256=None')
+    if task.command == 'train':
         words.append('--auto-resume')
-    if checkpoint is not None:
-        words += ['--checkpoint', str(checkpoint)]
+    if start is not None:
+        words += ['--checkpoint', str(start)]
     return Step(
         name=name,
         words=tuple(words),
-        records=_records(out, name, records),
+        records=_records(out, name, task.records),
         work_dir=out / 'work_dirs' / name,
-        needs=('data',) if checkpoint is None else (f'convert-{row.checkpoint_id}',),
+        needs=(needs,),
         inputs=inputs,
     )
 

@@ -2,7 +2,7 @@
 # mixing of images, which needs more epochs than a demo has.
 _base_ = '../classification/finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
 data_root = 'data/toy/imagenet/'
-max_epochs = 8
+max_epochs = 12
 warmup_epochs = 1
 base_lr = 6e-3
 effective_batch_size = 64
