@@ -1,7 +1,7 @@
 """Train a config of mmpretrain, mmseg or mmdet.
 
 Example:
-  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-20e_toy-in1k-64px.py \
+  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-10e_toy-in1k-64px.py \
       --checkpoint ummae.pth --auto-resume
 """
 

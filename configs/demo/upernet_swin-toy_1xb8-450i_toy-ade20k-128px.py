@@ -1,5 +1,5 @@
 # The same recipe for the standard Swin.
-_base_ = './upernet_ummae-swin-toy_1xb8-400i_toy-ade20k-128px.py'
+_base_ = './upernet_ummae-swin-toy_1xb8-450i_toy-ade20k-128px.py'
 model = dict(
     backbone=dict(
         _delete_=True,

@@ -1,5 +1,5 @@
 # The same recipe for the standard Swin.
-_base_ = './mask-rcnn_ummae-swin-toy_1xb4-5e_toy-coco-128px.py'
+_base_ = './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py'
 model = dict(
     backbone=dict(
         _delete_=True,

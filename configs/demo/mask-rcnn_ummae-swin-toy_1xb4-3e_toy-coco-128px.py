@@ -2,7 +2,7 @@
 _base_ = '../detection/mask-rcnn_ummae-swin-tiny_8xb2-amp-25e_coco-1024px.py'
 data_root = 'data/toy/coco/'
 image_size = (128, 128)
-max_epochs = 5
+max_epochs = 3
 base_lr = 1e-3
 warmup_iters = 50
 num_classes = 10

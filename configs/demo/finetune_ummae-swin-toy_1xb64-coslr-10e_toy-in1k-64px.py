@@ -2,7 +2,7 @@
 # mixing of images, which needs more epochs than a demo has.
 _base_ = '../classification/finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
 data_root = 'data/toy/imagenet/'
-max_epochs = 12
+max_epochs = 10
 warmup_epochs = 1
 base_lr = 6e-3
 effective_batch_size = 64
@@ -68,5 +68,5 @@ param_scheduler = [
         convert_to_iter_based=True,
     ),
 ]
-train_cfg = dict(max_epochs=max_epochs, val_interval=4)
+train_cfg = dict(max_epochs=max_epochs, val_interval=5)
 protocol = dict(name='toy-ft', tier='smoke')
