@@ -28,9 +28,9 @@ METRICS: dict[str, MetricSpec] = {
     # mmpretrain's Accuracy, in percent
     'accuracy/top1': MetricSpec('top1'),
     'accuracy/top5': MetricSpec('top5'),
-    # mmseg's IoUMetric, in percent
-    'aAcc': MetricSpec('aAcc'),
+    # mmseg's IoUMetric, in percent; the first of a record is its primary metric
     'mIoU': MetricSpec('mIoU'),
+    'aAcc': MetricSpec('aAcc'),
     'mAcc': MetricSpec('mAcc'),
     # mmdet's CocoMetric, from 0 to 1
     **{
