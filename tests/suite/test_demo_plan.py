@@ -35,6 +35,7 @@ def test_plan_has_every_row_and_task():
     wanted = {f'{task}-{row.checkpoint_id}' for row in ROWS for task in TASKS}
     pretrained = [row.checkpoint_id for row in ROWS if row.method != 'random']
     wanted |= {f'{verb}-{row}' for row in pretrained for verb in ('pretrain', 'convert')}
+    wanted |= {f'keep-finetuned-{row.checkpoint_id}' for row in ROWS}
     assert names == wanted | {'data'}
 
 
@@ -43,19 +44,32 @@ def test_plan_compares_each_method_with_its_own_random_backbone():
     assert {row.backbone for row in ROWS if row.method == 'random'} == backbones
 
 
-def test_plan_downstream_of_a_method_starts_from_its_checkpoint():
-    words = step('upernet-ummae_ummae-swin-toy').words
-    checkpoint = words[words.index('--checkpoint') + 1]
-    assert checkpoint in step('convert-ummae_ummae-swin-toy').words
-    assert step('upernet-ummae_ummae-swin-toy').needs == ('convert-ummae_ummae-swin-toy',)
+def start_of(name):
+    words = step(name).words
+    return words[words.index('--checkpoint') + 1] if '--checkpoint' in words else None
 
 
-def test_plan_downstream_of_random_weights_has_no_checkpoint():
+@pytest.mark.parametrize('task', ['probe', 'finetune'])
+def test_plan_classification_of_a_method_starts_from_its_checkpoint(task):
+    name = f'{task}-ummae_ummae-swin-toy'
+    assert start_of(name) == step('convert-ummae_ummae-swin-toy').words[-1]
+    assert step(name).needs == ('convert-ummae_ummae-swin-toy',)
+
+
+@pytest.mark.parametrize('task', ['probe', 'finetune'])
+def test_plan_classification_of_random_weights_has_no_checkpoint(task):
     for row in (row for row in ROWS if row.method == 'random'):
-        for task in TASKS:
-            random = step(f'{task}-{row.checkpoint_id}')
-            assert '--checkpoint' not in random.words
-            assert random.needs == ('data',)
+        assert start_of(f'{task}-{row.checkpoint_id}') is None
+        assert step(f'{task}-{row.checkpoint_id}').needs == ('data',)
+
+
+@pytest.mark.parametrize('task', ['upernet', 'mask-rcnn'])
+def test_plan_dense_tasks_start_from_the_fine_tuned_backbone_of_their_row(task):
+    for row in ROWS:
+        keep = step(f'keep-finetuned-{row.checkpoint_id}')
+        assert keep.needs == (f'finetune-{row.checkpoint_id}',)
+        assert start_of(f'{task}-{row.checkpoint_id}') == keep.words[-1]
+        assert step(f'{task}-{row.checkpoint_id}').needs == (keep.name,)
 
 
 def test_plan_rows_differ_by_checkpoint_only():
