@@ -78,10 +78,10 @@ def mend(checkpoint: ModuleType) -> None:
     torch.serialization.add_safe_globals(allowed_globals())
     if hasattr(checkpoint, '_safe_torch_load'):  # onedl-mmengine
         checkpoint._safe_torch_load = functools.partial(torch.load, weights_only=True)
-    checkpoint._load_checkpoint = _explained(checkpoint._load_checkpoint)
+    checkpoint._load_checkpoint = explained(checkpoint._load_checkpoint)
 
 
-def _explained(load: Callable[..., Any]) -> Callable[..., Any]:
+def explained(load: Callable[..., Any]) -> Callable[..., Any]:
     """Turn the errors of a damaged or refused file into one message."""
 
     @functools.wraps(load)

@@ -65,9 +65,7 @@ def convert_checkpoint(
     dropped = list(converted.dropped)
     kept = dict(converted.backbone)
     if keep_decoder:
-        # The tokens are dropped by a source's table only where no model loads them again.
-        kept |= converted.rest | {k: state[k] for k in PRETRAINING_TOKENS if k in state}
-        dropped = [key for key in dropped if key not in kept]
+        kept |= converted.rest
     else:
         dropped += sorted(converted.rest)
         dropped += [k for k in PRETRAINING_TOKENS if kept.pop(k, None) is not None]

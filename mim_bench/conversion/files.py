@@ -7,8 +7,7 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from mim_bench.compat.checkpoints import _explained as explained
-from mim_bench.compat.checkpoints import allowed_globals
+from mim_bench.compat.checkpoints import allowed_globals, explained
 from mim_bench.errors import CheckpointError
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.

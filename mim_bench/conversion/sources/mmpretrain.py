@@ -7,9 +7,6 @@ import torch
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Source
 
-# Only pre-training has these.
-_PRETRAINING_TOKENS = r'backbone\.(vis_mask_token|mask_token)'
-
 
 def detect(state: Mapping[str, torch.Tensor]) -> bool:
     """Every weight of the backbone stands under ``backbone.``."""
@@ -22,11 +19,10 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
 
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
-    """Keep the backbone as it is; mask tokens of pre-training have no place downstream."""
+    """Keep every key as it is."""
     table = KeyTable(
         'mmpretrain',
         (
-            (_PRETRAINING_TOKENS, None),
             (r'(backbone\..+)', r'\1'),
             (r'((?:neck|head|target_generator|data_preprocessor)\..+)', r'\1'),
         ),
