@@ -21,7 +21,7 @@ LAYERS = [
     {'results'},
     {'data'},
     {'masking', 'targets'},
-    {'registry', 'compat', 'errors'},
+    {'registry', 'discovery', 'compat', 'errors'},
 ]
 ROW = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 # Parts that import less of the package than their row allows.

@@ -19,7 +19,7 @@ BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 # a probe trains no network, so its name has neither recipe nor length.
 WORD = r'[a-z0-9]+(?:-[a-z0-9]+)*'
 NAME = re.compile(
-    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|toy))_'
+    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|small|base|large|toy))_'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-accum(?P<accum>\d+))?(?P<amp>-amp)?'
     r'(?:(?:-(?P<recipe>coslr))?-(?P<length>\d+)(?P<unit>[eik]))?'
     r'_(?P<dataset>in1k|ade20k|coco|toy-in1k|toy-ade20k|toy-coco)-(?P<pixels>\d+)px'
@@ -28,13 +28,21 @@ UNITS = {'e': ('max_epochs', 1), 'i': ('max_iters', 1), 'k': ('max_iters', 1000)
 # Head -> the type of the model, and of the head if the model's type does not tell.
 MODELS = {
     'ummae': ('mim_bench.UMMAE', None),
+    'localmim': ('mim_bench.LocalMIM', None),
+    'conmim': ('mim_bench.ConMIM', None),
+    'symmim': ('mim_bench.SymMIM', None),
+    'mae': ('MAE', None),
     'simmim': ('SimMIM', None),
+    'beit': ('BEiT', None),
+    'maskfeat': ('MaskFeat', None),
     'finetune': ('ImageClassifier', 'LinearClsHead'),
     'probe': ('ImageClassifier', None),
     'upernet': ('EncoderDecoder', 'UPerHead'),
     'mask-rcnn': ('MaskRCNN', None),
 }
-METHODS = ('ummae', 'simmim')
+METHODS = ('ummae', 'localmim', 'conmim', 'symmim', 'mae', 'simmim', 'beit', 'maskfeat')
+# What the class of a backbone's family may be called.
+FAMILIES = {'vit': ('ViT', 'VisionTransformer'), 'swin': ('Swin',), 'pvt': ('Pvt',)}
 ROOTS = {
     'in1k': 'data/imagenet/',
     'ade20k': 'data/ade/ADEChallengeData2016/',
@@ -45,7 +53,6 @@ ROOTS = {
 }
 # Transforms that cut an image to the size in the name, and the argument that says it.
 CROPS = {'RandomResizedCrop': 'scale', 'CenterCrop': 'crop_size', 'RandomCrop': 'crop_size'}
-MASKS = ('mim_bench.UniformMask', 'SimMIMMaskGenerator')
 
 
 def is_valid(fields):
@@ -62,10 +69,14 @@ def each(paths):
 
 
 each_config = each(PATHS)
-# Recipes that state a learning rate for 256 images; the others state the rate itself.
-SCALED = [p for p in PATHS if re.match('(ummae|simmim|finetune)_', p.stem) and 'toy' not in p.stem]
-
-STANDARD_SWIN = [p for p in PATHS if '_swin-' in p.stem and not p.stem.startswith('ummae_')]
+# Recipes that state a learning rate for some number of images; the others state the rate itself.
+SCALED = [
+    p for p in PATHS if re.match('|'.join((*METHODS, 'finetune')), p.stem) and 'toy' not in p.stem
+]
+# mmpretrain's Swin at the sizes that have downstream configs with it.
+STANDARD_SWIN = [
+    p for p in PATHS if re.match('(?!ummae|localmim|symmim).*_swin-(tiny|toy)_', p.stem)
+]
 
 
 @cache
@@ -111,7 +122,8 @@ def pixels(value):
 def windows(backbone):
     """Side of the windows of each stage of mmpretrain's Swin."""
     settings = backbone.stage_cfgs
-    stages = [settings] * 4 if isinstance(settings, dict) else settings
+    num_stages = len(backbone.arch['depths']) if isinstance(backbone.arch, dict) else 4
+    stages = [settings] * num_stages if isinstance(settings, dict) else settings
     return [stage.block_cfgs.window_size for stage in stages]
 
 
@@ -122,6 +134,7 @@ def effective_preprocessor(cfg):
 
 def test_there_are_configs_of_every_kind():
     assert {parse(path)['head'] for path in PATHS} == set(MODELS)
+    assert set(METHODS) < set(MODELS)
 
 
 @each_config
@@ -167,10 +180,19 @@ def test_method_is_the_one_named(path):
 def test_backbone_is_the_one_named(path):
     cfg, fields = load(path), parse(path)
     backbone = cfg.model.backbone
-    is_ummae = 'ummae' in (fields['head'], fields['backbone'].partition('-')[0])
-    assert ('UMMAE' in backbone.type) == is_ummae
-    assert 'Swin' in backbone.type
-    assert (backbone.arch == 'tiny') == (fields['size'] == 'tiny')
+    words = fields['backbone'].split('-')
+    assert ('UMMAE' in backbone.type) == ('ummae' in (fields['head'], words[0]))
+    assert any(name in backbone.type for name in FAMILIES[words[-2]])
+    if fields['size'] == 'toy':
+        assert isinstance(backbone.arch, dict)
+    else:
+        # What mmpretrain calls small is another network than the field's ViT-S.
+        assert backbone.arch in (fields['size'], f'deit-{fields["size"]}', fields['size'][0])
+        assert not (
+            words[-2:] == ['vit', 'small']
+            and backbone.arch in ('small', 's')
+            and not backbone.type.startswith('mim_bench.')
+        )
 
 
 @each_config
@@ -200,10 +222,16 @@ def test_length_and_recipe_are_those_named(path):
         return
     key, factor = UNITS[fields['unit']]
     assert cfg.train_cfg[key] == int(fields['length']) * factor
-    schedulers = [scheduler.type for scheduler in cfg.param_scheduler]
-    assert fields['recipe'] is None or 'CosineAnnealingLR' in schedulers
+    schedulers = cfg.param_scheduler
+    if isinstance(schedulers, dict):
+        # It ends with the training where it does not say its own end.
+        assert schedulers.type == 'mim_bench.WarmupCosineLR'
+        assert schedulers.get('end', cfg.train_cfg[key]) == cfg.train_cfg[key]
+        return
+    is_cosine = any('CosineAnnealing' in scheduler.type for scheduler in schedulers)
+    assert fields['recipe'] is None or is_cosine
     # The last scheduler ends with the run.
-    assert cfg.param_scheduler[-1].end == cfg.train_cfg[key]
+    assert schedulers[-1].end == cfg.train_cfg[key]
 
 
 @each_config
@@ -223,7 +251,8 @@ def test_pixels_are_those_named(path):
         for step in loader.dataset.pipeline:
             if step.type in CROPS:
                 found.append(pixels(step[CROPS[step.type]]))
-            if step.type in MASKS:
+            # Masks say the side of the image; BEiT's says the grid of tokens.
+            if isinstance(step.get('input_size'), int):
                 found.append({step.input_size})
     backbone, preprocessor = load(path).model.backbone, effective_preprocessor(load(path))
     found += [{backbone.img_size}] if 'img_size' in backbone else []
@@ -253,7 +282,9 @@ def test_learning_rate_follows_the_batch(path):
     cfg, fields = load(path), parse(path)
     batch = int(fields['gpus']) * int(fields['batch']) * int(fields['accum'] or 1)
     assert cfg.effective_batch_size == batch
-    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(cfg.base_lr * batch / 256)
+    # base_lr is for base_batch_size images; a rate that is not scaled is for the whole batch.
+    rate = cfg.base_lr * batch / cfg.base_batch_size
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(rate)
 
 
 @each_config

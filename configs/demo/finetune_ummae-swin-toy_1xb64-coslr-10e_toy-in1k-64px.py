@@ -2,9 +2,7 @@
 # mixing of images, which needs more epochs than a demo has.
 _base_ = '../classification/finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
 data_root = 'data/toy/imagenet/'
-max_epochs = 10
-warmup_epochs = 1
-base_lr = 6e-3
+base_lr = 4e-3
 effective_batch_size = 64
 num_classes = 10
 arch = dict(_delete_=True, embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4), posmlp_dims=16)
@@ -45,28 +43,13 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(
-        type='AdamW',
-        lr=base_lr * effective_batch_size / 256,
-        betas=(0.9, 0.999),
-        weight_decay=0.05,
-    ),
-    constructor='LearningRateDecayOptimWrapperConstructor',
-    paramwise_cfg=dict(
-        layer_decay_rate=0.85, norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0
-    ),
+    optimizer={
+        **_base_.optim_wrapper.optimizer,
+        'lr': base_lr * effective_batch_size / 256,
+    },
+    constructor=_base_.optim_wrapper.constructor,
+    paramwise_cfg=_base_.optim_wrapper.paramwise_cfg,
 )
-param_scheduler = [
-    dict(
-        type='LinearLR', start_factor=1e-9, begin=0, end=warmup_epochs, convert_to_iter_based=True
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=1e-6,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs, val_interval=5)
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=10, val_interval=5)
 protocol = dict(name='toy-ft', tier='smoke')

@@ -10,6 +10,6 @@ model = dict(
         drop_path_rate=0.0,
         norm_cfg=None,
         pad_small_map=True,
-        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (8, 8, 4)],
+        stage_cfgs=dict(block_cfgs=dict(window_size=4)),
     ),
 )

@@ -7,6 +7,6 @@ model = dict(
         arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
         img_size=64,
         out_indices=(2,),
-        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (8, 8, 4)],
+        stage_cfgs=dict(block_cfgs=dict(window_size=4)),
     ),
 )

@@ -2,8 +2,6 @@
 # the last stage stands for 2x2 visible patches, as in the real thing.
 _base_ = '../pretrain/ummae/ummae_swin-tiny_8xb128-accum4-amp-coslr-200e_in1k-256px.py'
 data_root = 'data/toy/imagenet/'
-max_epochs = 20
-warmup_epochs = 2
 base_lr = 8e-3
 effective_batch_size = 64
 arch = dict(_delete_=True, embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4), posmlp_dims=16)
@@ -70,26 +68,13 @@ custom_hooks = [
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(
-        type='AdamW',
-        lr=base_lr * effective_batch_size / 256,
-        betas=(0.9, 0.95),
-        weight_decay=0.05,
-    ),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+    optimizer={
+        **_base_.optim_wrapper.optimizer,
+        'lr': base_lr * effective_batch_size / 256,
+    },
+    paramwise_cfg=_base_.optim_wrapper.paramwise_cfg,
 )
-param_scheduler = [
-    dict(
-        type='LinearLR', start_factor=1e-9, begin=0, end=warmup_epochs, convert_to_iter_based=True
-    ),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=0.0,
-        begin=warmup_epochs,
-        end=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs)
+param_scheduler = dict(warmup_epochs=2)
+train_cfg = dict(max_epochs=20)
 protocol = dict(name='toy-pretrain-ummae', tier='smoke')
-pretraining = dict(epochs=max_epochs)
+pretraining = dict(epochs=20)

@@ -6,7 +6,7 @@ data_preprocessor = dict(
     std=[58.395, 57.12, 57.375],
     to_rgb=True,
 )
-train_pipeline = [
+load_and_crop = [
     dict(type='LoadImageFromFile'),
     dict(
         type='RandomResizedCrop',
@@ -16,6 +16,9 @@ train_pipeline = [
         interpolation='bicubic',
     ),
     dict(type='RandomFlip', prob=0.5),
+]
+train_pipeline = [
+    *load_and_crop,
     dict(type='mim_bench.UniformMask', input_size=256, mask_patch_size=16, secondary_ratio=0.25),
     dict(type='PackInputs', algorithm_keys=['mask', 'hidden']),
 ]

@@ -22,7 +22,7 @@ model = dict(
     ),
 )
 train_pipeline = [
-    *_base_.train_pipeline[:3],
+    *_base_.load_and_crop,
     dict(
         type='SimMIMMaskGenerator',
         input_size=256,

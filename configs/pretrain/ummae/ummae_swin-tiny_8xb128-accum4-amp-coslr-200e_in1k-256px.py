@@ -1,7 +1,7 @@
 # UM-MAE, Swin-T (implus/UM-MAE@cb7776b, PRETRAIN.md): 8 GPUs x 128 images x 4 accumulated = 4096.
 _base_ = [
     '../../_base_/datasets/in1k_mim_256px.py',
-    '../../_base_/schedules/coslr_200e_4096b.py',
+    '../../_base_/schedules/adamw_coslr_mim.py',
     '../../_base_/default_runtime.py',
 ]
 default_scope = 'mmpretrain'

@@ -1,5 +1,5 @@
 """Registered transforms: one for each mask; thin over :mod:`mim_bench.masking`."""
 
-from mim_bench.data.transforms.uniform_mask import UniformMask
+from mim_bench.discovery import import_modules
 
-__all__ = ['UniformMask']
+import_modules(__name__, __path__)
