@@ -76,13 +76,13 @@ def convert_checkpoint(
         'source_file': src.name,
         'source_sha256': file_sha256(src),
         'arch': chosen.architecture(state),
-        'backbone_type': chosen.backbone_type,
+        'backbone_type': chosen.backbone_type_of(state),
         'method': chosen.method,
         'licence': chosen.licence,
         'epochs': _epochs(content),
         'dropped': dropped,
         'resized': [],
-        'reordered': [],
+        'reordered': list(converted.reordered),
     }
     meta |= {k: v for k, v in _own_meta(content).items() if meta.get(k) is None}
     write_checkpoint({'state_dict': kept, 'meta': meta}, dst)

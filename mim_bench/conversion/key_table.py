@@ -20,11 +20,13 @@ class Converted:
         backbone: Under ``backbone.``.
         rest: What only the whole model has: ``neck.``, ``head.``.
         dropped: Source keys without a place.
+        reordered: Canonical keys whose numbers a source brought into another order.
     """
 
     backbone: dict[str, torch.Tensor] = field(default_factory=dict)
     rest: dict[str, torch.Tensor] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    reordered: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
         (
             (r'(backbone\..+)', r'\1'),
             (r'((?:neck|head|target_generator|data_preprocessor)\..+)', r'\1'),
+            (r'((?:contrast_head|decoder|momentum_network)\..+)', r'\1'),
         ),
     )
     return table.apply(state, where)

@@ -1,90 +1,152 @@
-"""UM-MAE's official checkpoints: Swin, pre-trained or fine-tuned."""
+"""UM-MAE's official checkpoints: Swin and PVT, pre-trained or fine-tuned, and pre-trained ViT."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 
-from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.key_table import Converted, KeyTable, Target
 from mim_bench.conversion.source import Source
 from mim_bench.errors import ConversionError
 
-_BLOCK_PARTS = {
-    'norm1': 'norm1',
-    'norm2': 'norm2',
-    'attn.qkv': 'attn.w_msa.qkv',
-    'attn.proj': 'attn.w_msa.proj',
-    'attn.posmlp.0': 'attn.w_msa.posmlp.0',
-    'attn.posmlp.2': 'attn.w_msa.posmlp.2',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
-}
-_DECODER_PARTS = {
+_HEAD_DIMS = 64
+_ENDING = r'\.(weight|bias)'
+_MLP_PARTS = {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
+_VIT_PARTS = {
     'norm1': 'ln1',
     'norm2': 'ln2',
     'attn.qkv': 'attn.qkv',
     'attn.proj': 'attn.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
+    **_MLP_PARTS,
 }
+_PYRAMID_PARTS = {
+    'swin': {
+        **{part: f'attn.w_msa.{part[5:]}' for part in ('attn.qkv', 'attn.proj')},
+        **{f'attn.posmlp.{i}': f'attn.w_msa.posmlp.{i}' for i in (0, 2)},
+    },
+    'pvt': {f'attn.{part}': f'attn.{part}' for part in ('q', 'kv', 'proj', 'sr', 'norm')},
+}
+_BACKBONES = {
+    'swin': 'mim_bench.UMMAESwin',
+    'pvt': 'mim_bench.UMMAEPvt',
+    'vit': 'mmpretrain.VisionTransformer',
+}
+# What every file has outside its blocks: embeddings, norms, heads, decoder.
+_COMMON_RULES: tuple[tuple[str, Target], ...] = (
+    (rf'patch_embed\.proj{_ENDING}', r'backbone.patch_embed.projection.\1'),
+    (rf'patch_embed\.norm{_ENDING}', r'backbone.patch_embed.norm.\1'),
+    (r'(vis_mask_token|pos_embed|cls_token)', r'backbone.\1'),
+    (rf'fc_norm{_ENDING}', r'neck.norm.\1'),
+    (rf'head{_ENDING}', r'head.fc.\1'),
+    (r'(mask_token|decoder_pos_embed)', r'neck.\1'),
+    (rf'(decoder_embed|decoder_pred){_ENDING}', r'neck.\1.\2'),
+    (rf'decoder_norm{_ENDING}', r'neck.ln1.\1'),
+)
+
+
+def kind_of(state: Mapping[str, torch.Tensor]) -> str | None:
+    """'swin', 'pvt' or 'vit'; None for another format.
+
+    A ViT of that repository without the secondary mask token has the layout of MAE's files.
+    """
+    if 'blocks.0.attn.posmlp.0.weight' in state:
+        return 'swin'
+    if 'blocks.0.attn.sr.weight' in state:
+        return 'pvt'
+    return 'vit' if {'vis_mask_token', 'blocks.0.attn.qkv.weight'} <= set(state) else None
 
 
 def detect(state: Mapping[str, torch.Tensor]) -> bool:
-    """The position MLP is this format's alone."""
-    return 'blocks.0.attn.posmlp.0.weight' in state
+    """Position MLP, pooled attention in flat blocks, secondary mask token: this format's alone."""
+    return kind_of(state) is not None
 
 
 def architecture(state: Mapping[str, torch.Tensor]) -> dict:
-    """Sizes of the Swin in a file, as ``UMMAESwin(arch=...)`` takes them."""
+    """Sizes of the encoder in a file, as the ``arch`` of its class takes them."""
+    kind, last_block = kind_of(state), _num_blocks(state)
+    if kind == 'vit':
+        hidden, dims = state['blocks.0.mlp.fc1.weight'].shape
+        return {
+            'embed_dims': dims,
+            'num_layers': last_block,
+            'num_heads': _num_heads(dims),
+            'feedforward_channels': hidden,
+        }
     starts = _stage_starts(state)
-    ends = [*starts[1:], _num_blocks(state)]
+    ends = [*starts[1:], last_block]
+    depths = [end - start for start, end in zip(starts, ends, strict=True)]
+    if kind == 'swin':
+        return {
+            'embed_dims': state['patch_embed.proj.weight'].shape[0],
+            'depths': depths,
+            'num_heads': [state[f'blocks.{g}.attn.posmlp.2.weight'].shape[0] for g in starts],
+            'posmlp_dims': state['blocks.0.attn.posmlp.0.weight'].shape[0],
+        }
+    shapes = [state[f'blocks.{g}.mlp.fc1.weight'].shape for g in starts]
     return {
-        'embed_dims': state['patch_embed.proj.weight'].shape[0],
-        'depths': [end - start for start, end in zip(starts, ends, strict=True)],
-        'num_heads': [state[f'blocks.{g}.attn.posmlp.2.weight'].shape[0] for g in starts],
-        'posmlp_dims': state['blocks.0.attn.posmlp.0.weight'].shape[0],
+        'embed_dims': [dims for _, dims in shapes],
+        'depths': depths,
+        'num_heads': [_num_heads(dims) for _, dims in shapes],
+        'mlp_ratios': [hidden // dims for hidden, dims in shapes],
     }
 
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
     """Rename the keys; the stages are found by the downsampling that opens each."""
+    kind = kind_of(state)
+    if kind is None:
+        raise ConversionError(
+            f'{where}: is no file of UM-MAE (no position MLP, pooled attention or secondary mask '
+            'token). Name the right --source.'
+        )
+    decoder = _block_rule('decoder_blocks', _VIT_PARTS, lambda k: f'neck.decoder_blocks.{k}')
+    rules = _vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])
+    return KeyTable('ummae', (*_COMMON_RULES, decoder, *rules)).apply(state, where)
+
+
+def _vit_rules() -> tuple[tuple[str, Target], ...]:
+    return (
+        _block_rule('blocks', _VIT_PARTS, lambda k: f'backbone.layers.{k}'),
+        (rf'norm{_ENDING}', r'backbone.ln1.\1'),
+    )
+
+
+def _pyramid_rules(
+    state: Mapping[str, torch.Tensor], attention: dict[str, str]
+) -> tuple[tuple[str, Target], ...]:
     starts = _stage_starts(state)
 
-    def place(block: str) -> tuple[int, int]:
-        index = int(block)
-        stage = max(s for s, start in enumerate(starts) if start <= index)
-        return stage, index - starts[stage]
+    def stage_of(block: str) -> int:
+        return max(s for s, start in enumerate(starts) if start <= int(block))
 
-    def block_key(block: str, part: str, leaf: str) -> str:
-        stage, inner = place(block)
-        return f'backbone.stages.{stage}.blocks.{inner}.{_BLOCK_PARTS[part]}.{leaf}'
+    def place(block: str) -> str:
+        stage = stage_of(block)
+        return f'backbone.stages.{stage}.blocks.{int(block) - starts[stage]}'
 
-    def downsample_key(block: str, part: str) -> str:
-        return f'backbone.stages.{place(block)[0]}.downsample.{part}'
-
-    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
-    decoder_parts = '|'.join(re.escape(part) for part in _DECODER_PARTS)
-    table = KeyTable(
-        'ummae',
+    parts = {'norm1': 'norm1', 'norm2': 'norm2', **attention, **_MLP_PARTS}
+    return (
+        _block_rule('blocks', parts, place),
         (
-            (r'patch_embed\.proj\.(weight|bias)', r'backbone.patch_embed.projection.\1'),
-            (r'patch_embed\.norm\.(weight|bias)', r'backbone.patch_embed.norm.\1'),
-            (rf'blocks\.(\d+)\.({parts})\.(weight|bias)', block_key),
-            (r'blocks\.(\d+)\.downsample\.(.+)', downsample_key),
-            (r'norm\.(weight|bias)', r'backbone.norm.\1'),
-            (r'vis_mask_token', 'backbone.vis_mask_token'),
-            (r'fc_norm\.(weight|bias)', r'neck.norm.\1'),
-            (r'head\.(weight|bias)', r'head.fc.\1'),
-            (r'(mask_token|decoder_pos_embed)', r'neck.\1'),
-            (r'(decoder_embed|decoder_pred)\.(weight|bias)', r'neck.\1.\2'),
-            (r'decoder_norm\.(weight|bias)', r'neck.ln1.\1'),
-            (
-                rf'decoder_blocks\.(\d+)\.({decoder_parts})\.(weight|bias)',
-                lambda k, part, leaf: f'neck.decoder_blocks.{k}.{_DECODER_PARTS[part]}.{leaf}',
-            ),
+            r'blocks\.(\d+)\.downsample\.(.+)',
+            lambda block, part: f'backbone.stages.{stage_of(block)}.downsample.{part}',
         ),
+        (rf'norm{_ENDING}', r'backbone.norm.\1'),
     )
-    return table.apply(state, where)
+
+
+def _block_rule(
+    blocks: str, parts: dict[str, str], place: Callable[[str], str]
+) -> tuple[str, Target]:
+    names = '|'.join(re.escape(part) for part in parts)
+    return (
+        rf'{blocks}\.(\d+)\.({names}){_ENDING}',
+        lambda k, part, leaf: f'{place(k)}.{parts[part]}.{leaf}',
+    )
+
+
+def _num_heads(dims: int) -> int:
+    """Not in the weights: a head of these encoders is 64 wide (inferred for other sizes)."""
+    return max(dims // _HEAD_DIMS, 1)
 
 
 def _num_blocks(state: Mapping[str, torch.Tensor]) -> int:
@@ -102,7 +164,7 @@ def _stage_starts(state: Mapping[str, torch.Tensor]) -> list[int]:
 SOURCE = Source(
     name='ummae',
     method='ummae',
-    backbone_type='mim_bench.UMMAESwin',
+    backbone_type=lambda state: _BACKBONES[kind_of(state)],
     licence='CC-BY-NC-4.0',
     detect=detect,
     architecture=architecture,

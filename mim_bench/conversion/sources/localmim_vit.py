@@ -1,0 +1,95 @@
+"""LocalMIM's official pre-training checkpoints of the ViT."""
+
+import re
+from collections.abc import Mapping
+
+import torch
+
+from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.source import Source
+
+_BLOCK_PARTS = {
+    'norm1': 'ln1',
+    'norm2': 'ln2',
+    'attn.qkv': 'attn.qkv',
+    'attn.proj': 'attn.proj',
+    'mlp.fc1': 'ffn.layers.0.0',
+    'mlp.fc2': 'ffn.layers.1',
+}
+
+
+def detect(state: Mapping[str, torch.Tensor]) -> bool:
+    """A norm and a decoder for each task, beside the blocks of a plain ViT."""
+    return {'norm.0.weight', 'decoder.0.mask_token', 'blocks.0.attn.qkv.weight'} <= set(state)
+
+
+def architecture(state: Mapping[str, torch.Tensor]) -> dict:
+    """Sizes of the ViT in a file; the number of heads leaves no trace in the weights."""
+    blocks = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.', key))}
+    return {
+        'embed_dims': state['cls_token'].shape[-1],
+        'num_layers': max(blocks) + 1,
+        'feedforward_channels': state['blocks.0.mlp.fc1.weight'].shape[0],
+        'patch_size': state['patch_embed.proj.weight'].shape[-1],
+    }
+
+
+def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
+    """Rename the keys; the layers of a prediction head are told apart by their shapes."""
+    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
+    decoder = r'decoder\.(\d+)\.'
+    table = KeyTable(
+        'localmim-vit',
+        (
+            (r'(cls_token|pos_embed)', r'backbone.\1'),
+            (r'patch_embed\.proj\.(weight|bias)', r'backbone.patch_embed.projection.\1'),
+            (
+                rf'blocks\.(\d+)\.({parts})\.(weight|bias)',
+                lambda i, part, leaf: f'backbone.layers.{i}.{_BLOCK_PARTS[part]}.{leaf}',
+            ),
+            (r'norm\.(\d+)\.(weight|bias)', r'neck.decoders.\1.norm_in.\2'),
+            (rf'{decoder}(mask_token|pos_embed)', r'neck.decoders.\1.\2'),
+            (rf'{decoder}(embed|norm)\.(weight|bias)', r'neck.decoders.\1.\2.\3'),
+            (
+                rf'{decoder}blocks\.(\d+)\.({parts})\.(weight|bias)',
+                lambda k, i, part, leaf: (
+                    f'neck.decoders.{k}.blocks.{i}.{_BLOCK_PARTS[part]}.{leaf}'
+                ),
+            ),
+            (
+                rf'{decoder}pred\.(\d+)\.(weight|bias)',
+                lambda k, i, leaf: f'neck.preds.{k}.{_prediction_layer(state, k, int(i))}.{leaf}',
+            ),
+            (r'hog_enc\.(\d+)\.conv\.bias', r'head.hog_bias\1'),
+            (r'hog_enc\.\d+\.conv\.weight', None),  # the constant filters
+        ),
+    )
+    return table.apply(state, where)
+
+
+def _prediction_layer(state: Mapping[str, torch.Tensor], task: str, index: int) -> str:
+    """The name in ``ScaledPrediction`` of a layer of ``decoder.<task>.pred``."""
+
+    def kind(i: int) -> str | None:
+        weight = state.get(f'decoder.{task}.pred.{i}.weight')
+        if weight is None:  # GELU or pooling
+            return None
+        if weight.dim() == 1:
+            return 'norms'
+        return 'proj' if weight.shape[-1] == 1 else 'ups'
+
+    name = kind(index)
+    if name == 'proj':
+        return name
+    return f'{name}.{sum(kind(i) == name for i in range(index))}'
+
+
+SOURCE = Source(
+    name='localmim-vit',
+    method='localmim',
+    backbone_type='VisionTransformer',
+    licence='CC-BY-NC',  # the header of the official model file, without a version
+    detect=detect,
+    architecture=architecture,
+    convert=convert,
+)
