@@ -1,12 +1,13 @@
 """Names and channel orders of Microsoft's Swin, which several official repositories share."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.key_table import Converted, Target
+from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
 
 # The order of the 2x2 neighbours behind each other in the weights of a merging.
 ROW_FIRST = (0, 1, 2, 3)
@@ -17,34 +18,28 @@ _BLOCK_PARTS = {
     'norm2': 'norm2',
     'attn.qkv': 'attn.w_msa.qkv',
     'attn.proj': 'attn.w_msa.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
+    **MLP_PARTS,
 }
 _MERGING = re.compile(r'backbone\.stages\.\d+\.downsample\.(norm|reduction)\..+')
-_LEAF = '(weight|bias)'
 
 
-def swin_rules(prefix: str = '') -> tuple[tuple[str, str | Callable[..., str] | None], ...]:
+def swin_rules(prefix: str = '') -> tuple[tuple[str, Target], ...]:
     """Rules for the encoder's keys, without its last norms, to mmpretrain's names.
 
     Args:
         prefix: Before every key, for example ``'encoder.'``.
     """
     prefix = re.escape(prefix)
-    block = rf'{prefix}layers\.(\d+)\.blocks\.(\d+)\.'
-    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
+    block = rf'{prefix}layers\.(\d+)\.blocks\.(\d+)'
     return (
-        (rf'{prefix}patch_embed\.proj\.{_LEAF}', r'backbone.patch_embed.projection.\1'),
-        (rf'{prefix}patch_embed\.norm\.{_LEAF}', r'backbone.patch_embed.norm.\1'),
+        (rf'{prefix}patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
+        (rf'{prefix}patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
+        block_rule(block, 'backbone.stages.{}.blocks.{}', _BLOCK_PARTS),
         (
-            rf'{block}({parts})\.{_LEAF}',
-            lambda s, b, part, leaf: f'backbone.stages.{s}.blocks.{b}.{_BLOCK_PARTS[part]}.{leaf}',
-        ),
-        (
-            rf'{block}attn\.(relative_position_(?:bias_table|index))',
+            rf'{block}\.attn\.(relative_position_(?:bias_table|index))',
             r'backbone.stages.\1.blocks.\2.attn.w_msa.\3',
         ),
-        (rf'{block}attn_mask', None),  # computed from the size of the image
+        (rf'{block}\.attn_mask', None),  # computed from the size of the image
         (
             rf'{prefix}layers\.(\d+)\.downsample\.(norm\.(?:weight|bias)|reduction\.weight)',
             r'backbone.stages.\1.downsample.\2',

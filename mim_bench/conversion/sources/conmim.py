@@ -1,23 +1,13 @@
 """ConMIM's official checkpoints: student or teacher as pre-trained, or fine-tuned."""
 
-import re
 from collections.abc import Mapping
 
 import torch
 
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Source
+from mim_bench.conversion.vit_keys import ENDING, block_rule, num_blocks, num_heads
 
-_HEAD_DIMS = 64
-_ENDING = r'\.(weight|bias)'
-_BLOCK_PARTS = {
-    'norm1': 'ln1',
-    'norm2': 'ln2',
-    'attn.qkv': 'attn.qkv',
-    'attn.proj': 'attn.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
-}
 # Layers of the official projector, a Sequential, as mmpretrain's NonLinearNeck names them.
 _PROJECTOR = {'0': 'fc0', '1': 'bn0', '3': 'fc1', '4': 'bn1', '6': 'fc2', '7': 'bn2'}
 _BIAS_TABLE = 'relative_position_bias_table'
@@ -33,13 +23,11 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
     dims = state['cls_token'].shape[-1]
     shared = f'rel_pos_bias.{_BIAS_TABLE}'
     tables = [value for key, value in state.items() if key.endswith(_BIAS_TABLE)]
-    # Without a table the number is not in the weights: a head is 64 wide (inferred).
-    num_heads = tables[0].shape[1] if tables else max(dims // _HEAD_DIMS, 1)
-    blocks = {int(match[1]) for key in state if (match := re.match(r'blocks\.(\d+)\.', key))}
+    heads = tables[0].shape[1] if tables else num_heads(dims)
     return {
         'embed_dims': dims,
-        'num_layers': max(blocks) + 1,
-        'num_heads': num_heads,
+        'num_layers': num_blocks(state),
+        'num_heads': heads,
         'feedforward_channels': state['blocks.0.mlp.fc1.weight'].shape[0],
         'use_abs_pos_emb': 'pos_embed' in state,
         'use_shared_rel_pos_bias': shared in state,
@@ -49,31 +37,27 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
     """Rename the keys of either network; the other one is in another file."""
-    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
     layers = '|'.join(_PROJECTOR)
     table = KeyTable(
         'conmim',
         (
             (r'(cls_token|mask_token|pos_embed)', r'backbone.\1'),
-            (rf'patch_embed\.proj{_ENDING}', r'backbone.patch_embed.projection.\1'),
+            (rf'patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
             (r'(rel_pos_bias\..+)', r'backbone.\1'),
-            (
-                rf'blocks\.(\d+)\.({parts}){_ENDING}',
-                lambda i, part, leaf: f'backbone.layers.{i}.{_BLOCK_PARTS[part]}.{leaf}',
-            ),
+            block_rule(r'blocks\.(\d+)', 'backbone.layers.{}'),
             (
                 r'blocks\.(\d+)\.(attn\.(?:q_bias|v_bias|relative_position_.+)|gamma_[12])',
                 r'backbone.layers.\1.\2',
             ),
-            (rf'norm{_ENDING}', r'backbone.ln1.\1'),
+            (rf'norm{ENDING}', r'backbone.ln1.\1'),
             (
                 rf'projectors\.({layers})\.(.+)',
                 lambda layer, leaf: f'neck.{_PROJECTOR[layer]}.{leaf}',
             ),
-            (rf'fc_norm{_ENDING}', r'backbone.ln2.\1'),
-            (rf'head{_ENDING}', r'head.fc.\1'),
+            (rf'fc_norm{ENDING}', r'backbone.ln2.\1'),
+            (rf'head{ENDING}', r'head.fc.\1'),
             # Always in the file, never in the loss.
-            (rf'lm_head{_ENDING}', None),
+            (rf'lm_head{ENDING}', None),
         ),
     )
     return table.apply(state, where)

@@ -1,35 +1,20 @@
 """LocalMIM's official Swin checkpoints, pre-trained."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Source
+from mim_bench.conversion.swin_keys import (
+    ROW_FIRST,
+    reorder_mergings,
+    swin_architecture,
+    swin_rules,
+)
+from mim_bench.conversion.vit_keys import ENDING, block_rule
 
-_BLOCK_PARTS = {
-    'norm1': 'norm1',
-    'norm2': 'norm2',
-    'attn.qkv': 'attn.w_msa.qkv',
-    'attn.proj': 'attn.w_msa.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
-}
-_DECODER_PARTS = {
-    'norm1': 'ln1',
-    'norm2': 'ln2',
-    'attn.qkv': 'attn.qkv',
-    'attn.proj': 'attn.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
-}
-_BLOCK = r'encoder\.layers\.(\d+)\.blocks\.(\d+)\.'
-_MERGING = re.compile(r'backbone\.stages\.\d+\.downsample\.(norm|reduction)\..+')
-# The order of the 2x2 neighbours behind each other in the weights of a merging.
-ROW_FIRST = (0, 1, 2, 3)
-COLUMN_FIRST = (0, 2, 1, 3)
+PREFIX = 'encoder.'
 
 
 def detect(state: Mapping[str, torch.Tensor]) -> bool:
@@ -40,17 +25,7 @@ def detect(state: Mapping[str, torch.Tensor]) -> bool:
 
 def architecture(state: Mapping[str, torch.Tensor]) -> dict:
     """Sizes of the Swin in a file, as mmpretrain's ``SwinTransformer(arch=...)`` takes them."""
-    depths: dict[int, int] = {}
-    for key in state:
-        if match := re.match(_BLOCK, key):
-            stage, block = map(int, match.groups())
-            depths[stage] = max(depths.get(stage, 0), block + 1)
-    table = 'encoder.layers.{}.blocks.0.attn.relative_position_bias_table'
-    return {
-        'embed_dims': state['encoder.patch_embed.proj.weight'].shape[0],
-        'depths': [depths[stage] for stage in sorted(depths)],
-        'num_heads': [state[table.format(stage)].shape[1] for stage in sorted(depths)],
-    }
+    return swin_architecture(state, PREFIX)
 
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
@@ -73,52 +48,20 @@ def convert_in_order(
         neighbours: For each place of a 2x2 square in raster order, where the weights of a
             merging have it.
     """
-    converted = _table().apply(state, where)
-    moved = {key for key in converted.backbone if _MERGING.fullmatch(key)}
-    backbone = {
-        key: _unfold_order(value, neighbours) if key in moved else value
-        for key, value in converted.backbone.items()
-    }
-    return replace(converted, backbone=backbone, reordered=sorted(moved))
-
-
-def _unfold_order(weight: torch.Tensor, neighbours: tuple[int, ...]) -> torch.Tensor:
-    """The last dimension from (neighbour, channel) to (channel, neighbour)."""
-    parts = weight.unflatten(-1, (len(neighbours), -1))[..., list(neighbours), :]
-    return parts.transpose(-1, -2).flatten(-2).contiguous()
+    return reorder_mergings(_table().apply(state, where), neighbours)
 
 
 def _table() -> KeyTable:
-    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
-    decoder_parts = '|'.join(re.escape(part) for part in _DECODER_PARTS)
-    leaf = '(weight|bias)'
-
-    def block_key(stage: str, block: str, part: str, leaf: str) -> str:
-        return f'backbone.stages.{stage}.blocks.{block}.{_BLOCK_PARTS[part]}.{leaf}'
-
-    def decoder_key(task: str, block: str, part: str, leaf: str) -> str:
-        return f'neck.decoders.{task}.blocks.{block}.{_DECODER_PARTS[part]}.{leaf}'
-
     return KeyTable(
         'localmim-swin',
         (
-            (rf'encoder\.patch_embed\.proj\.{leaf}', r'backbone.patch_embed.projection.\1'),
-            (rf'encoder\.patch_embed\.norm\.{leaf}', r'backbone.patch_embed.norm.\1'),
-            (rf'{_BLOCK}({parts})\.{leaf}', block_key),
-            (
-                rf'{_BLOCK}attn\.(relative_position_(?:bias_table|index))',
-                r'backbone.stages.\1.blocks.\2.attn.w_msa.\3',
-            ),
-            (
-                r'encoder\.layers\.(\d+)\.downsample\.(norm\.(?:weight|bias)|reduction\.weight)',
-                r'backbone.stages.\1.downsample.\2',
-            ),
+            *swin_rules(PREFIX),
             # The norms of the tasks stand behind the mergings: no norm of a plain Swin fits.
-            (rf'encoder\.norm\.(\d+)\.{leaf}', r'neck.decoders.\1.norm_in.\2'),
+            (rf'encoder\.norm\.(\d+){ENDING}', r'neck.decoders.\1.norm_in.\2'),
             (r'decoder\.(\d+)\.(mask_token|pos_embed)', r'neck.decoders.\1.\2'),
-            (rf'decoder\.(\d+)\.(embed|norm)\.{leaf}', r'neck.decoders.\1.\2.\3'),
-            (rf'decoder\.(\d+)\.blocks\.(\d+)\.({decoder_parts})\.{leaf}', decoder_key),
-            (rf'decoder\.(\d+)\.pred\.{leaf}', r'neck.preds.\1.\2'),
+            (rf'decoder\.(\d+)\.(embed|norm){ENDING}', r'neck.decoders.\1.\2.\3'),
+            block_rule(r'decoder\.(\d+)\.blocks\.(\d+)', 'neck.decoders.{}.blocks.{}'),
+            (rf'decoder\.(\d+)\.pred{ENDING}', r'neck.preds.\1.\2'),
             (r'hog_enc\.\d+\.conv\.weight', None),  # the fixed gradient filters
             (r'hog_enc\.(\d+)\.conv\.bias', r'head.hog_bias\1'),
         ),

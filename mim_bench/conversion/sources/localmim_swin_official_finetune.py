@@ -7,6 +7,7 @@ import torch
 
 from mim_bench.conversion.key_table import Converted
 from mim_bench.conversion.sources import localmim_swin
+from mim_bench.conversion.swin_keys import COLUMN_FIRST
 
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
@@ -15,7 +16,7 @@ def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
     The weights were trained row by row, so two neighbours change places: official
     pre-training and fine-tuning disagree, and the published numbers come from that.
     """
-    return localmim_swin.convert_in_order(state, where, localmim_swin.COLUMN_FIRST)
+    return localmim_swin.convert_in_order(state, where, COLUMN_FIRST)
 
 
 SOURCE = replace(

@@ -1,21 +1,12 @@
 """LocalMIM's official pre-training checkpoints of the ViT."""
 
-import re
 from collections.abc import Mapping
 
 import torch
 
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Source
-
-_BLOCK_PARTS = {
-    'norm1': 'ln1',
-    'norm2': 'ln2',
-    'attn.qkv': 'attn.qkv',
-    'attn.proj': 'attn.proj',
-    'mlp.fc1': 'ffn.layers.0.0',
-    'mlp.fc2': 'ffn.layers.1',
-}
+from mim_bench.conversion.vit_keys import block_rule, num_blocks
 
 
 def detect(state: Mapping[str, torch.Tensor]) -> bool:
@@ -25,10 +16,9 @@ def detect(state: Mapping[str, torch.Tensor]) -> bool:
 
 def architecture(state: Mapping[str, torch.Tensor]) -> dict:
     """Sizes of the ViT in a file; the number of heads leaves no trace in the weights."""
-    blocks = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.', key))}
     return {
         'embed_dims': state['cls_token'].shape[-1],
-        'num_layers': max(blocks) + 1,
+        'num_layers': num_blocks(state),
         'feedforward_channels': state['blocks.0.mlp.fc1.weight'].shape[0],
         'patch_size': state['patch_embed.proj.weight'].shape[-1],
     }
@@ -36,26 +26,17 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
     """Rename the keys; the layers of a prediction head are told apart by their shapes."""
-    parts = '|'.join(re.escape(part) for part in _BLOCK_PARTS)
     decoder = r'decoder\.(\d+)\.'
     table = KeyTable(
         'localmim-vit',
         (
             (r'(cls_token|pos_embed)', r'backbone.\1'),
             (r'patch_embed\.proj\.(weight|bias)', r'backbone.patch_embed.projection.\1'),
-            (
-                rf'blocks\.(\d+)\.({parts})\.(weight|bias)',
-                lambda i, part, leaf: f'backbone.layers.{i}.{_BLOCK_PARTS[part]}.{leaf}',
-            ),
+            block_rule(r'blocks\.(\d+)', 'backbone.layers.{}'),
             (r'norm\.(\d+)\.(weight|bias)', r'neck.decoders.\1.norm_in.\2'),
             (rf'{decoder}(mask_token|pos_embed)', r'neck.decoders.\1.\2'),
             (rf'{decoder}(embed|norm)\.(weight|bias)', r'neck.decoders.\1.\2.\3'),
-            (
-                rf'{decoder}blocks\.(\d+)\.({parts})\.(weight|bias)',
-                lambda k, i, part, leaf: (
-                    f'neck.decoders.{k}.blocks.{i}.{_BLOCK_PARTS[part]}.{leaf}'
-                ),
-            ),
+            block_rule(rf'{decoder}blocks\.(\d+)', 'neck.decoders.{}.blocks.{}'),
             (
                 rf'{decoder}pred\.(\d+)\.(weight|bias)',
                 lambda k, i, leaf: f'neck.preds.{k}.{_prediction_layer(state, k, int(i))}.{leaf}',

@@ -1,24 +1,15 @@
 """UM-MAE's official checkpoints: Swin and PVT, pre-trained or fine-tuned, and pre-trained ViT."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 
 from mim_bench.conversion.key_table import Converted, KeyTable, Target
 from mim_bench.conversion.source import Source
+from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule, num_blocks, num_heads
 from mim_bench.errors import ConversionError
 
-_HEAD_DIMS = 64
-_ENDING = r'\.(weight|bias)'
-_MLP_PARTS = {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
-_VIT_PARTS = {
-    'norm1': 'ln1',
-    'norm2': 'ln2',
-    'attn.qkv': 'attn.qkv',
-    'attn.proj': 'attn.proj',
-    **_MLP_PARTS,
-}
 _PYRAMID_PARTS = {
     'swin': {
         **{part: f'attn.w_msa.{part[5:]}' for part in ('attn.qkv', 'attn.proj')},
@@ -33,14 +24,14 @@ _BACKBONES = {
 }
 # What every file has outside its blocks: embeddings, norms, heads, decoder.
 _COMMON_RULES: tuple[tuple[str, Target], ...] = (
-    (rf'patch_embed\.proj{_ENDING}', r'backbone.patch_embed.projection.\1'),
-    (rf'patch_embed\.norm{_ENDING}', r'backbone.patch_embed.norm.\1'),
+    (rf'patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
+    (rf'patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
     (r'(vis_mask_token|pos_embed|cls_token)', r'backbone.\1'),
-    (rf'fc_norm{_ENDING}', r'neck.norm.\1'),
-    (rf'head{_ENDING}', r'head.fc.\1'),
+    (rf'fc_norm{ENDING}', r'neck.norm.\1'),
+    (rf'head{ENDING}', r'head.fc.\1'),
     (r'(mask_token|decoder_pos_embed)', r'neck.\1'),
-    (rf'(decoder_embed|decoder_pred){_ENDING}', r'neck.\1.\2'),
-    (rf'decoder_norm{_ENDING}', r'neck.ln1.\1'),
+    (rf'(decoder_embed|decoder_pred){ENDING}', r'neck.\1.\2'),
+    (rf'decoder_norm{ENDING}', r'neck.ln1.\1'),
 )
 
 
@@ -63,13 +54,13 @@ def detect(state: Mapping[str, torch.Tensor]) -> bool:
 
 def architecture(state: Mapping[str, torch.Tensor]) -> dict:
     """Sizes of the encoder in a file, as the ``arch`` of its class takes them."""
-    kind, last_block = kind_of(state), _num_blocks(state)
+    kind, last_block = kind_of(state), num_blocks(state)
     if kind == 'vit':
         hidden, dims = state['blocks.0.mlp.fc1.weight'].shape
         return {
             'embed_dims': dims,
             'num_layers': last_block,
-            'num_heads': _num_heads(dims),
+            'num_heads': num_heads(dims),
             'feedforward_channels': hidden,
         }
     starts = _stage_starts(state)
@@ -86,7 +77,7 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
     return {
         'embed_dims': [dims for _, dims in shapes],
         'depths': depths,
-        'num_heads': [_num_heads(dims) for _, dims in shapes],
+        'num_heads': [num_heads(dims) for _, dims in shapes],
         'mlp_ratios': [hidden // dims for hidden, dims in shapes],
     }
 
@@ -99,15 +90,15 @@ def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
             f'{where}: is no file of UM-MAE (no position MLP, pooled attention or secondary mask '
             'token). Name the right --source.'
         )
-    decoder = _block_rule('decoder_blocks', _VIT_PARTS, lambda k: f'neck.decoder_blocks.{k}')
+    decoder = block_rule(r'decoder_blocks\.(\d+)', 'neck.decoder_blocks.{}')
     rules = _vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])
     return KeyTable('ummae', (*_COMMON_RULES, decoder, *rules)).apply(state, where)
 
 
 def _vit_rules() -> tuple[tuple[str, Target], ...]:
     return (
-        _block_rule('blocks', _VIT_PARTS, lambda k: f'backbone.layers.{k}'),
-        (rf'norm{_ENDING}', r'backbone.ln1.\1'),
+        block_rule(r'blocks\.(\d+)', 'backbone.layers.{}'),
+        (rf'norm{ENDING}', r'backbone.ln1.\1'),
     )
 
 
@@ -123,35 +114,15 @@ def _pyramid_rules(
         stage = stage_of(block)
         return f'backbone.stages.{stage}.blocks.{int(block) - starts[stage]}'
 
-    parts = {'norm1': 'norm1', 'norm2': 'norm2', **attention, **_MLP_PARTS}
+    parts = {'norm1': 'norm1', 'norm2': 'norm2', **attention, **MLP_PARTS}
     return (
-        _block_rule('blocks', parts, place),
+        block_rule(r'blocks\.(\d+)', place, parts),
         (
             r'blocks\.(\d+)\.downsample\.(.+)',
             lambda block, part: f'backbone.stages.{stage_of(block)}.downsample.{part}',
         ),
-        (rf'norm{_ENDING}', r'backbone.norm.\1'),
+        (rf'norm{ENDING}', r'backbone.norm.\1'),
     )
-
-
-def _block_rule(
-    blocks: str, parts: dict[str, str], place: Callable[[str], str]
-) -> tuple[str, Target]:
-    names = '|'.join(re.escape(part) for part in parts)
-    return (
-        rf'{blocks}\.(\d+)\.({names}){_ENDING}',
-        lambda k, part, leaf: f'{place(k)}.{parts[part]}.{leaf}',
-    )
-
-
-def _num_heads(dims: int) -> int:
-    """Not in the weights: a head of these encoders is 64 wide (inferred for other sizes)."""
-    return max(dims // _HEAD_DIMS, 1)
-
-
-def _num_blocks(state: Mapping[str, torch.Tensor]) -> int:
-    blocks = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.', key))}
-    return max(blocks) + 1
 
 
 def _stage_starts(state: Mapping[str, torch.Tensor]) -> list[int]:
