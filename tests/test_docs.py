@@ -153,7 +153,7 @@ def test_operators_page_lists_what_is_provided():
 
 
 def test_checkpoints_page_lists_the_sources():
-    rows = re.findall(r'^\| `(\w+)` \|', prose(ROOT / 'docs/checkpoints.md'), re.MULTILINE)
+    rows = re.findall(r'^\| `([\w-]+)` \|', prose(ROOT / 'docs/checkpoints.md'), re.MULTILINE)
     assert set(rows) == set(SOURCES)
 
 

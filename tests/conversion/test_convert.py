@@ -117,7 +117,8 @@ def test_convert_file_without_backbone_raises(tmp_path):
 
 
 def test_find_source_unknown_name_shows_near_and_known_ones():
-    with pytest.raises(ConversionError, match=r"'umae'\. Did you mean 'ummae'\? Known: .*'mmpretrain'"):
+    message = r"'umae'\. Did you mean 'ummae'\? Known: .*'mmpretrain'"
+    with pytest.raises(ConversionError, match=message):
         find_source({}, 'umae', 'a.pth')
 
 

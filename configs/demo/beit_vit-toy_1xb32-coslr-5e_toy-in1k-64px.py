@@ -1,0 +1,40 @@
+# BEiT on the embedded digits: 64 patches of 8 px, up to 25 of them hidden in blocks. The tokenizer
+# is small and untrained on purpose: its tokens are a hash of the image, enough to see it all run.
+_base_ = './mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py'
+data_preprocessor = {**_base_.data_preprocessor, 'type': 'mim_bench.TokenizerDataPreprocessor'}
+model = dict(
+    _delete_=True,
+    type='BEiT',
+    data_preprocessor=data_preprocessor,
+    backbone=dict(
+        type='BEiTPretrainViT',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        img_size=64,
+        patch_size=8,
+        final_norm=True,
+        out_type='raw',
+        layer_scale_init_value=0.1,
+    ),
+    head=dict(type='BEiTV1Head', embed_dims=64, num_embed=64, loss=dict(type='CrossEntropyLoss')),
+    target_generator=dict(
+        type='mim_bench.DalleTokenizer', n_hid=16, n_blk_per_group=1, vocab_size=64
+    ),
+)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='RandomResizedCropAndInterpolationWithTwoPic',
+        size=64,
+        # A token of the tokenizer stands for 8 px.
+        second_size=64,
+        interpolation='bicubic',
+        second_interpolation='lanczos',
+        scale=(0.6, 1.0),
+    ),
+    dict(type='BEiTMaskGenerator', input_size=(8, 8), num_masking_patches=25, min_num_patches=4),
+    dict(type='PackInputs'),
+]
+train_dataset = dict(pipeline=train_pipeline)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+protocol = dict(name='toy-pretrain-beit')
+pretraining = dict(method='beit')

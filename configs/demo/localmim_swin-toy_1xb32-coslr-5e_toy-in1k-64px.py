@@ -1,0 +1,46 @@
+# LocalMIM on the embedded digits with a Swin of three stages, so units of 16 px: 13 of 16 hidden.
+_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+base_lr = 8e-3
+effective_batch_size = 32
+model = dict(
+    _delete_=True,
+    type='mim_bench.LocalMIM',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mim_bench.LocalMIMSwin',
+        arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
+        img_size=64,
+        window_size=8,
+    ),
+    neck=dict(
+        type='mim_bench.LocalMIMSwinDecoder',
+        in_dims=[64, 128, 128],
+        out_dims=27,
+        grid=[4, 4],
+        tokens_per_unit=[2, 1, 1],
+        embed_dims=[32, 64, 64],
+    ),
+    head=dict(type='mim_bench.LocalMIMHead', patch_size=16, scales=[2, 1, 1]),
+    shared_mask=True,
+)
+train_pipeline = [
+    *_base_.load_and_crop,
+    dict(type='mim_bench.UnitMask', input_size=64, unit_size=16, mask_ratio=0.75),
+    dict(type='PackInputs', algorithm_keys=['mask']),
+]
+train_dataset = dict(pipeline=train_pipeline)
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(type='mim_bench.ReconstructionHook', interval=5),
+]
+optim_wrapper = dict(
+    optimizer=dict(lr=base_lr * effective_batch_size / 256),
+    paramwise_cfg=dict(
+        custom_keys=dict(position_bias=dict(decay_mult=0.0), token=dict(decay_mult=0.0))
+    ),
+)
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=5)
+protocol = dict(name='toy-pretrain-localmim')
+pretraining = dict(method='localmim', epochs=5)

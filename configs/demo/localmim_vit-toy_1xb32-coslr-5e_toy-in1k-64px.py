@@ -1,0 +1,41 @@
+# LocalMIM on the embedded digits: 64 patches of 8 px, so cells of 2, 4, 8 and 16 px.
+_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+base_lr = 4e-3
+effective_batch_size = 32
+model = dict(
+    _delete_=True,
+    type='mim_bench.LocalMIM',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mim_bench.LocalMIMViT',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        guided_blocks=[0, 1, 2, 3],
+        img_size=64,
+        patch_size=8,
+    ),
+    neck=dict(
+        type='mim_bench.LocalMIMDecoder',
+        in_dims=64,
+        out_dims=27,
+        grid=[8, 8],
+        embed_dims=32,
+        num_heads=4,
+    ),
+    head=dict(type='mim_bench.LocalMIMHead', patch_size=8),
+)
+train_pipeline = [
+    *_base_.load_and_crop,
+    dict(type='mim_bench.RandomPatchMask', input_size=64, patch_size=8, mask_ratio=0.75),
+    dict(type='PackInputs', algorithm_keys=['mask']),
+]
+train_dataset = dict(pipeline=train_pipeline)
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(type='mim_bench.ReconstructionHook', interval=5),
+]
+optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=5)
+protocol = dict(name='toy-pretrain-localmim')
+pretraining = dict(method='localmim', epochs=5)

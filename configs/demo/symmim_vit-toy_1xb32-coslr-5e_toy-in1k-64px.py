@@ -1,0 +1,61 @@
+# SymMIM on the embedded digits: patches of 8 px, so boards of 8x8 and 4x4 cells, both even.
+_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+base_lr = 4e-3
+effective_batch_size = 32
+projector_cfg = dict(
+    type='NonLinearNeck',
+    in_channels=64,
+    hid_channels=128,
+    out_channels=32,
+    num_layers=3,
+    with_last_bn_affine=False,
+    with_avg_pool=False,
+)
+model = dict(
+    _delete_=True,
+    type='mim_bench.SymMIM',
+    data_preprocessor=_base_.data_preprocessor,
+    backbone=dict(
+        type='mim_bench.MaskTokenViT',
+        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        img_size=64,
+        patch_size=8,
+    ),
+    neck=projector_cfg,
+    head=dict(type='mim_bench.HiddenPixelHead', in_dims=64, patch_size=8),
+    contrast_head=dict(
+        type='mim_bench.MomentumContrastHead',
+        predictor={**projector_cfg, 'in_channels': 32, 'num_layers': 2},
+    ),
+    momentum=dict(base_momentum=0.99),
+)
+train_pipeline = [
+    *_base_.load_and_crop,
+    dict(
+        type='mim_bench.CheckerboardMasks',
+        input_size=64,
+        patch_size=8,
+        small_cell=8,
+        large_cell=16,
+    ),
+    dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
+]
+train_dataset = dict(pipeline=train_pipeline)
+train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(type='mim_bench.MomentumHook'),
+    dict(
+        type='mim_bench.ReconstructionHook',
+        dataloader=dict(
+            dataset=dict(**_base_.dataset, data_prefix='train', pipeline=train_pipeline),
+            collate_fn=dict(type='default_collate'),
+        ),
+        interval=5,
+    ),
+]
+optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
+param_scheduler = dict(warmup_epochs=1)
+train_cfg = dict(max_epochs=5)
+protocol = dict(name='toy-pretrain-symmim')
+pretraining = dict(method='symmim', epochs=5)
