@@ -6,7 +6,7 @@ import torch
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.uniform import uniform_mask
-from mim_bench.models.backbones.compact_grid import CompactGrid, compact_images
+from mim_bench.models.backbones.compact_grid import CompactGrid
 
 
 def make_masks(batch: int = 3, side: int = 4) -> torch.Tensor:
@@ -14,28 +14,35 @@ def make_masks(batch: int = 3, side: int = 4) -> torch.Tensor:
     return torch.from_numpy(np.stack([uniform_mask((side, side), rng) for _ in range(batch)]))
 
 
-def test_compact_images_equal_the_kept_patches_in_cell_order():
-    masks, images = make_masks(), torch.randn(3, 3, 16, 16)
-    compact = compact_images(images, CompactGrid.from_mask(masks), patch_size=4)
-    assert compact.shape == (3, 3, 8, 8)
+def test_gather_keeps_the_visible_patch_of_every_cell():
+    masks, patches = make_masks(), torch.randn(3, 4, 4, 5)
+    kept = CompactGrid.from_mask(masks).gather(patches)
+    assert kept.shape == (3, 2, 2, 5)
     for b in range(3):
         for row in range(2):
             for col in range(2):
                 cell = masks[b, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2]
                 ((i, j),) = (~cell).nonzero().tolist()
-                top, left = 4 * (2 * row + i), 4 * (2 * col + j)
-                expected = images[b, :, top : top + 4, left : left + 4]
-                found = compact[b, :, 4 * row : 4 * row + 4, 4 * col : 4 * col + 4]
-                assert torch.equal(found, expected)
+                assert torch.equal(kept[b, row, col], patches[b, 2 * row + i, 2 * col + j])
 
 
-def test_token_places_point_to_the_token_that_was_kept():
+def test_token_places_point_to_the_tokens_of_the_kept_patches():
+    cells = CompactGrid.from_mask(make_masks())
+    patches, places = cells.patch_places(), cells.token_places(2)
+    assert places.shape == (3, 4, 4, 2)
+    for row in range(4):
+        for col in range(4):
+            inner = torch.tensor([row % 2, col % 2])
+            expected = 2 * patches[:, row // 2, col // 2] + inner
+            assert torch.equal(places[:, row, col], expected)
+
+
+def test_patch_places_are_those_of_the_mask():
     masks = make_masks()
-    cells = CompactGrid.from_mask(masks)
-    tokens = torch.arange(8 * 8).reshape(1, 1, 8, 8).expand(3, 1, 8, 8)
-    kept = compact_images(tokens, cells, patch_size=2)[:, 0]  # token numbers, 2 a patch side
-    places = cells.token_places(2)
-    assert torch.equal(places[..., 0] * 8 + places[..., 1], kept)
+    places = CompactGrid.from_mask(masks).patch_places()
+    assert not masks[torch.arange(3)[:, None, None], places[..., 0], places[..., 1]].any()
+    cells = torch.stack(torch.meshgrid(torch.arange(2), torch.arange(2), indexing='ij'), dim=-1)
+    assert torch.equal(places // 2, cells.expand(3, 2, 2, 2))
 
 
 def test_visible_positions_in_cell_order_are_the_patches_own():

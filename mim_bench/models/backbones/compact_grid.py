@@ -49,6 +49,11 @@ class CompactGrid:
         col = 2 * torch.arange(cols, device=device)[None, :] + self.corner % 2
         return torch.stack((row, col), dim=-1)
 
+    def patch_index(self) -> torch.Tensor:
+        """The kept patches by their place in raster order: (B, rows * cols / 4) int64."""
+        places = self.patch_places().flatten(1, 2)
+        return places[..., 0] * (2 * self.corner.shape[2]) + places[..., 1]
+
     def token_places(self, tokens_per_patch: int) -> torch.Tensor:
         """Row and column of every compact token in the full token grid.
 
@@ -70,26 +75,6 @@ class CompactGrid:
             dim=-1,
         )
         return places + inner
-
-
-def compact_images(images: torch.Tensor, cells: CompactGrid, patch_size: int) -> torch.Tensor:
-    """Gather the kept patches of images into images of half the side.
-
-    Args:
-        images: (B, C, H, W).
-        cells: The kept patches.
-        patch_size: Side of a mask patch in pixels.
-
-    Returns:
-        (B, C, H / 2, W / 2), the kept patches in the order of their cells.
-    """
-    b, c, h, w = images.shape
-    p = patch_size
-    patches = images.reshape(b, c, h // p, p, w // p, p).permute(0, 2, 4, 1, 3, 5)
-    kept = cells.gather(patches.flatten(3))
-    rows, cols = kept.shape[1:3]
-    kept = kept.reshape(b, rows, cols, c, p, p).permute(0, 3, 1, 4, 2, 5)
-    return kept.reshape(b, c, h // 2, w // 2)
 
 
 def _cells(patches: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,8 @@
 """UM-MAE's Swin on the compact grid: only the sampled patches are embedded and attended."""
 
 import torch
-from torch import nn
 
-from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.compact_grid import CompactGrid, compact_images
+from mim_bench.models.backbones.ummae_compact import CompactPretraining
 from mim_bench.models.backbones.ummae_swin import UMMAESwin
 from mim_bench.models.backbones.ummae_swin_blocks import WindowLayout
 from mim_bench.models.backbones.windows import (
@@ -17,105 +15,45 @@ from mim_bench.registry import MODELS
 
 
 @MODELS.register_module()
-class UMMAEPretrainSwin(UMMAESwin):
-    """Encodes the visible quarter of an image as one dense map.
-
-    With masks, the sampled patches are gathered from the image into a compact image
-    of half the side before the patch embedding, and every token keeps the place it
-    had in the full image. Without masks it is :class:`UMMAESwin`.
+class UMMAEPretrainSwin(CompactPretraining, UMMAESwin):
+    """:class:`UMMAESwin` that encodes the visible quarter of an image as one dense map.
 
     Args:
-        mask_patch_size: Side of a mask patch in pixels.
-        **kwargs: Of :class:`UMMAESwin`; ``final_norm`` is on by default.
+        arch: Of :class:`UMMAESwin`.
+        **kwargs: Of :class:`CompactPretraining` and :class:`UMMAESwin`.
 
-    Source: UM-MAE, arXiv:2205.10063, official ``mae_swin``. Differs: gathers the kept
-    patches where the official code embeds all of them and sums them up with a dilated
-    depth-wise convolution; the result is the same.
+    Source: UM-MAE, arXiv:2205.10063, official ``mae_swin``.
     """
 
-    def __init__(
-        self, arch: str | dict = 'tiny', *, mask_patch_size: int = 16, **kwargs: object
-    ) -> None:
-        kwargs.setdefault('final_norm', True)
+    def __init__(self, arch: str | dict = 'tiny', **kwargs: object) -> None:
         super().__init__(arch, **kwargs)
-        if mask_patch_size % self.patch_size:
-            raise ConfigError(
-                f'UMMAEPretrainSwin: mask_patch_size {mask_patch_size} is not a multiple of '
-                f'patch_size {self.patch_size}.'
-            )
-        self.mask_patch_size = mask_patch_size
-        self.vis_mask_token = nn.Parameter(torch.zeros(1, 1, self.stage_dims[0]))
 
-    def init_weights(self) -> None:
-        """As the base class; the secondary mask token is normal with deviation 0.02."""
-        super().init_weights()
-        nn.init.normal_(self.vis_mask_token, std=0.02)
-
-    def forward(
-        self,
-        x: torch.Tensor,
-        mask: torch.Tensor | None = None,
-        hidden: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, ...]:
-        """Encode.
-
-        Args:
-            x: Images (B, C, H, W).
-            mask: (B, rows, cols) bool over the mask patches, True = not sampled, one False
-                in every 2x2 cell; None encodes the full image.
-            hidden: Like ``mask``: True = not seen as image content; a superset of ``mask``.
-
-        Returns:
-            With masks one map (B, C, rows / 4, cols / 4), after the last norm; else the
-            maps of :class:`UMMAESwin`.
-        """
-        if mask is None:
-            return super().forward(x)
-        return (self.encode_compact(x, mask, mask if hidden is None else hidden),)
-
-    def encode_compact(
-        self, images: torch.Tensor, mask: torch.Tensor, hidden: torch.Tensor
-    ) -> torch.Tensor:
-        """The masked forward pass; see :meth:`forward`."""
-        cells = CompactGrid.from_mask(mask)
-        x = self.patch_embed(compact_images(images, cells, self.mask_patch_size))
-        tokens_per_patch = self.mask_patch_size // self.patch_size
-        replaced = cells.gather(hidden[..., None]).squeeze(-1)  # (B, cell rows, cell cols)
-        replaced = replaced.repeat_interleave(tokens_per_patch, 1)
-        replaced = replaced.repeat_interleave(tokens_per_patch, 2)
-        token = self.patch_embed.norm(self.vis_mask_token)[:, None]
-        x = torch.where(replaced[..., None], token.to(x.dtype), x)
-        places = cells.token_places(tokens_per_patch)
-        for i, stage in enumerate(self.stages):
-            if stage.downsample is not None:
-                x = stage.downsample(x)
-            layouts = self.compact_layouts(places[:, :: 2**i, :: 2**i], tokens_per_patch, i)
-            for block in stage.blocks:
-                x = block(x, layouts[block.shifted])
-        if self.norm is not None:
-            x = self.norm(x)
-        return x.permute(0, 3, 1, 2)
-
-    def compact_layouts(
-        self, places: torch.Tensor, tokens_per_patch: int, stage: int
+    def stage_context(
+        self, stage: int, x: torch.Tensor, places: torch.Tensor | None
     ) -> list[WindowLayout]:
+        """The windows, not shifted and shifted; see :meth:`compact_layouts`."""
+        if places is None:
+            return super().stage_context(stage, x, places)
+        # The place of the token that opens a 2x2 square stands for the square.
+        return self.compact_layouts(places[:, :: 2**stage, :: 2**stage], stage)
+
+    def compact_layouts(self, places: torch.Tensor, stage: int) -> list[WindowLayout]:
         """The windows of a compact map, not shifted and shifted.
 
         Args:
             places: (B, H, W, 2) int64, the places of the tokens that opened this stage's,
                 in units of the first stage.
-            tokens_per_patch: Tokens along a mask patch in the first stage.
             stage: Number of halvings so far.
         """
         grid = tuple(places.shape[1:3])
         # Offsets are multiples of the step: within a patch neighbours are 2**stage first-stage
         # tokens apart, and where a token covers several patches they are whole patches apart.
-        step = min(2**stage, tokens_per_patch)
+        step = min(2**stage, self.tokens_per_patch)
         unit = step / 2**stage
         layouts = []
         for shifted in (False, True):
             plan = plan_windows(grid, max(self.window_size // 2, 1), shifted)
-            radius = _offset_radius(plan.window, plan.shift, tokens_per_patch, stage) // step
+            radius = _offset_radius(plan.window, plan.shift, self.tokens_per_patch, stage) // step
             index = irregular_index(places.div(step, rounding_mode='floor'), plan, radius)
             offsets = offset_square(radius, unit, places.device)
             mask = cached_region_mask(plan, places.device) if plan.needs_mask else None

@@ -1,19 +1,17 @@
 """UM-MAE's Swin: position MLP instead of a bias table, convolution as patch merging."""
 
-import math
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
-from torch import nn
 
-from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.ummae_swin_blocks import (
+from mim_bench.models.backbones.ummae_pyramid import UMMAEPyramid, read_architecture
+from mim_bench.models.backbones.ummae_pyramid_layers import (
+    PatchEmbed,
+    PyramidStage,
     UMMAEDownsample,
-    UMMAESwinBlock,
-    WindowLayout,
+    drop_path_rates,
 )
+from mim_bench.models.backbones.ummae_swin_blocks import UMMAESwinBlock, WindowLayout
 from mim_bench.models.backbones.windows import (
     cached_region_mask,
     plan_windows,
@@ -29,30 +27,8 @@ ARCHITECTURES = {
 }
 
 
-class PatchEmbed(BaseModule):
-    """Non-overlapping patches through one convolution, then LayerNorm."""
-
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: int) -> None:
-        super().__init__()
-        self.projection = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
-        self.norm = nn.LayerNorm(embed_dims, eps=1e-6)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, H / patch, W / patch, D)."""
-        return self.norm(self.projection(images).permute(0, 2, 3, 1))
-
-
-class UMMAESwinStage(BaseModule):
-    """A stage: the downsampling that opens it (none in the first), then its blocks."""
-
-    def __init__(self, downsample: nn.Module | None, blocks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.ModuleList(blocks)
-
-
 @MODELS.register_module()
-class UMMAESwin(BaseBackbone):
+class UMMAESwin(UMMAEPyramid):
     """UM-MAE's Swin for full images, of any size.
 
     Maps that the windows do not divide are padded, and the padding is masked.
@@ -91,138 +67,58 @@ class UMMAESwin(BaseBackbone):
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        sizes = _architecture(arch)
-        dims, self.depths = sizes['embed_dims'], tuple(sizes['depths'])
-        self.window_size, self.patch_size = window_size, patch_size
-        self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
-        self.stage_dims = [dims * 2**i for i in range(len(self.depths))]
-        self.patch_embed = PatchEmbed(in_channels, dims, patch_size)
-        last = max(sum(self.depths) - 1, 1)
-        rates = [drop_path_rate * g / last for g in range(sum(self.depths))]
-        self.stages = nn.ModuleList()
-        for i, (depth, heads) in enumerate(zip(self.depths, sizes['num_heads'], strict=True)):
-            width = self.stage_dims[i]
-            blocks = [
-                UMMAESwinBlock(
-                    width,
-                    heads,
-                    sizes['posmlp_dims'],
-                    shifted=bool(b % 2),
-                    drop_path=rates.pop(0),
-                    with_cp=with_cp,
-                )
-                for b in range(depth)
-            ]
-            downsample = UMMAEDownsample(width // 2, width) if i else None
-            self.stages.append(UMMAESwinStage(downsample, blocks))
-        self.norm = nn.LayerNorm(self.stage_dims[-1], eps=1e-6) if final_norm else None
+        sizes = read_architecture(arch, ARCHITECTURES, tuple(ARCHITECTURES['tiny']), 'UMMAESwin')
+        dims = [sizes['embed_dims'] * 2**i for i in range(len(sizes['depths']))]
+        super().__init__(
+            PatchEmbed(in_channels, dims[0], patch_size),
+            make_stages(sizes, dims, drop_path_rate=drop_path_rate, with_cp=with_cp),
+            patch_size=patch_size,
+            stage_dims=dims,
+            out_indices=out_indices,
+            final_norm=final_norm,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+        )
+        self.window_size = window_size
         self._freeze()
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features of full images.
-
-        Args:
-            x: Images (B, C, H, W); H and W are multiples of the patch size.
-
-        Returns:
-            A map (B, C_i, H_i, W_i) for each stage of ``out_indices``.
-        """
-        x = self.patch_embed(x)
-        outs = []
-        for i, stage in enumerate(self.stages):
-            if stage.downsample is not None:
-                x = stage.downsample(x)
-            layouts = [self.layout(tuple(x.shape[1:3]), shifted, x.device) for shifted in (0, 1)]
-            for block in stage.blocks:
-                x = block(x, layouts[block.shifted])
-            if i in self.out_indices:
-                is_last = i == len(self.stages) - 1
-                out = self.norm(x) if self.norm is not None and is_last else x
-                outs.append(out.permute(0, 3, 1, 2).contiguous())
-        return tuple(outs)
-
-    def layout(self, grid: tuple[int, int], shifted: bool, device: torch.device) -> WindowLayout:
-        """The windows of a regular map; all images share the offsets between tokens."""
-        plan = plan_windows(grid, self.window_size, bool(shifted))
-        offsets, index = regular_offsets(plan.window, device)
-        mask = cached_region_mask(plan, device) if plan.needs_mask else None
-        return WindowLayout(plan, offsets, index, mask)
-
-    def init_weights(self) -> None:
-        """Xavier for linear layers and the patch embedding, fan-out normal for convolutions."""
-        super().init_weights()
-        if (self.init_cfg or {}).get('type') == 'Pretrained':
-            return
-        self.apply(init_ummae_weights)
-        nn.init.xavier_uniform_(self.patch_embed.projection.weight.flatten(1))
-
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """The layer of a parameter for layer-wise learning-rate decay.
-
-        Args:
-            param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
-
-        Returns:
-            (layer, layers): 0 for the patch embedding, g + 1 for block g of all and the
-            downsampling that opens it, blocks + 1 for the rest; layers = blocks + 2.
-
-        Source: UM-MAE's fine-tuning code. Differs from mmpretrain's Swin, which counts a
-        downsampling to the stage before it.
-        """
-        num_layers = sum(self.depths) + 2
-        if not param_name.startswith(prefix):
-            return num_layers - 1, num_layers
-        parts = param_name[len(prefix) :].split('.')
-        if parts[0] == 'patch_embed':
-            return 0, num_layers
-        if parts[0] != 'stages':
-            return num_layers - 1, num_layers
-        block = int(parts[3]) if parts[2] == 'blocks' else 0
-        return sum(self.depths[: int(parts[1])]) + block + 1, num_layers
-
-    def train(self, mode: bool = True) -> 'UMMAESwin':
-        """Frozen stages stay in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        frozen = [self.patch_embed, *self.stages[: self.frozen_stages]]
-        if self.frozen_stages >= len(self.stages) and self.norm is not None:
-            frozen.append(self.norm)
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+    def stage_context(
+        self, stage: int, x: torch.Tensor, places: torch.Tensor | None
+    ) -> list[WindowLayout]:
+        """The windows, not shifted and shifted; all images share the offsets of tokens."""
+        layouts = []
+        for shifted in (False, True):
+            plan = plan_windows(tuple(x.shape[1:3]), self.window_size, shifted)
+            offsets, index = regular_offsets(plan.window, x.device)
+            mask = cached_region_mask(plan, x.device) if plan.needs_mask else None
+            layouts.append(WindowLayout(plan, offsets, index, mask))
+        return layouts
 
 
-def init_ummae_weights(module: nn.Module) -> None:
-    """UM-MAE's initialisation of one module.
+def make_stages(
+    sizes: dict, dims: Sequence[int], *, drop_path_rate: float, with_cp: bool
+) -> list[PyramidStage]:
+    """The stages of a Swin.
 
-    Linear: Xavier-uniform, bias 0. LayerNorm: 1 and 0. Conv2d: normal with standard
-    deviation sqrt(2 / fan_out), bias 0.
+    Args:
+        sizes: depths, num_heads, posmlp_dims.
+        dims: Width of each stage.
+        drop_path_rate: Of the last block.
+        with_cp: Recompute activations in the backward pass.
     """
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.LayerNorm):
-        nn.init.ones_(module.weight)
-        nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.Conv2d):
-        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels
-        nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
-        nn.init.zeros_(module.bias)
-
-
-def _architecture(arch: str | dict) -> dict:
-    if isinstance(arch, dict):
-        missing = {'embed_dims', 'depths', 'num_heads', 'posmlp_dims'} - set(arch)
-        if missing:
-            raise ConfigError(f'UMMAESwin: arch lacks {sorted(missing)}; it has {sorted(arch)}.')
-        return arch
-    if arch not in ARCHITECTURES:
-        raise ConfigError(f'UMMAESwin: unknown arch {arch!r}. Known: {sorted(ARCHITECTURES)}.')
-    return ARCHITECTURES[arch]
+    stages = []
+    for i, rates in enumerate(drop_path_rates(sizes['depths'], drop_path_rate)):
+        blocks = [
+            UMMAESwinBlock(
+                dims[i],
+                sizes['num_heads'][i],
+                sizes['posmlp_dims'],
+                shifted=bool(b % 2),
+                drop_path=rate,
+                with_cp=with_cp,
+            )
+            for b, rate in enumerate(rates)
+        ]
+        downsample = UMMAEDownsample(dims[i - 1], dims[i]) if i else None
+        stages.append(PyramidStage(downsample, blocks))
+    return stages

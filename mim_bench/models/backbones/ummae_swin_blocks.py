@@ -1,14 +1,13 @@
-"""The blocks of UM-MAE's Swin: position MLP, window attention, downsampling."""
+"""The blocks of UM-MAE's Swin: position MLP and window attention."""
 
 from dataclasses import dataclass
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
+from mim_bench.models.backbones.ummae_pyramid_layers import PyramidBlock
 from mim_bench.models.backbones.windows import WindowPlan, from_windows, to_windows
 
 
@@ -73,28 +72,52 @@ class WindowAttention(BaseModule):
         self.posmlp = PositionMLP(posmlp_dims, num_heads)
 
     def bias(self, layout: WindowLayout) -> torch.Tensor:
-        """The additive attention mask: (1 or B, windows * heads or heads, tokens, tokens)."""
-        table = self.posmlp(layout.offsets)  # (T, heads)
-        bias = table.t()[:, layout.index]  # (heads, [B, windows,] tokens, tokens)
-        is_shared = layout.index.dim() == 2
-        # (1 or B, 1 or windows, heads, tokens, tokens)
-        bias = bias[None, None] if is_shared else bias.permute(1, 2, 0, 3, 4)
-        if layout.mask is not None:
-            bias = bias + layout.mask[None, :, None]
-        elif bias.shape[1] != layout.plan.num_windows:
-            bias = bias.expand(-1, layout.plan.num_windows, -1, -1, -1)
-        return bias.flatten(1, 2)
+        """The additive attention mask: (1 or B, 1 or windows, heads, tokens, tokens)."""
+        index = layout.index if layout.index.dim() == 4 else layout.index[None, None]
+        table = self.posmlp(layout.offsets).t()  # (heads, T)
+        # The gradient of this gather is several times as fast as that of table[:, index].
+        bias = table.gather(1, index.reshape(1, -1).expand(self.num_heads, -1))
+        bias = bias.reshape(self.num_heads, *index.shape).permute(1, 2, 0, 3, 4)
+        return bias if layout.mask is None else bias + layout.mask[None, :, None]
 
     def forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
         """(B, windows, tokens, C) -> the same shape."""
         b, windows, tokens, c = x.shape
         qkv = self.qkv(x).reshape(b, windows, tokens, 3, self.num_heads, -1)
-        # (3, B, windows, heads, tokens, d) -> (B, windows * heads, tokens, d)
-        q, k, v = (part.flatten(1, 2) for part in qkv.permute(3, 0, 1, 4, 2, 5))
-        bias = self.bias(layout).to(q.dtype)
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.expand(b, -1, -1, -1))
-        x = x.reshape(b, windows, self.num_heads, tokens, -1).transpose(2, 3)
+        bias = self.bias(layout).to(qkv.dtype)
+        if bias.shape[1] == 1 or len(bias) == b:
+            # Windows join the batch: queries, keys and values stay where they are.
+            qkv = qkv.flatten(0, 1).permute(2, 0, 3, 1, 4)
+            x = attend(*qkv, bias.flatten(0, 1)).transpose(1, 2)
+        else:
+            # Windows join the heads, so that a bias that images share is never copied.
+            qkv = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
+            x = attend(*qkv, bias.flatten(1, 2).expand(b, -1, -1, -1))
+            x = x.unflatten(1, (windows, self.num_heads)).transpose(2, 3)
         return self.proj(x.reshape(b, windows, tokens, c))
+
+
+def attend(
+    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
+) -> torch.Tensor:
+    """Scaled dot-product attention with an additive bias that may need a gradient.
+
+    Args:
+        queries: (N, heads, tokens, d); keys and values alike.
+        keys: See ``queries``.
+        values: See ``queries``.
+        bias: Broadcasts to (N, heads, tokens, tokens).
+
+    Returns:
+        (N, heads, tokens, d).
+    """
+    if queries.is_cuda or not bias.requires_grad:
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+    # On a CPU torch has no fused kernel for such a bias, and its fallback searches every row
+    # for one that is wholly masked, which no bias of ours has.
+    scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-2, -1)
+    scores += bias
+    return scores.softmax(-1) @ values
 
 
 class ShiftWindowAttention(BaseModule):
@@ -109,16 +132,15 @@ class ShiftWindowAttention(BaseModule):
         return from_windows(self.w_msa(to_windows(x, layout.plan), layout), layout.plan)
 
 
-class UMMAESwinBlock(BaseModule):
-    """Pre-norm block: x + attention, then x + MLP.
+class UMMAESwinBlock(PyramidBlock):
+    """A block with window attention.
 
     Args:
         embed_dims: Width of a token.
         num_heads: Heads.
         posmlp_dims: Hidden width of the position MLP.
         shifted: Whether the block shifts its windows.
-        drop_path: Rate of stochastic depth.
-        with_cp: Recompute the block's activations in the backward pass.
+        **kwargs: Of :class:`PyramidBlock`.
     """
 
     def __init__(
@@ -128,48 +150,12 @@ class UMMAESwinBlock(BaseModule):
         posmlp_dims: int,
         *,
         shifted: bool,
-        drop_path: float = 0.0,
-        with_cp: bool = False,
+        **kwargs: object,
     ) -> None:
-        super().__init__()
+        attn = ShiftWindowAttention(embed_dims, num_heads, posmlp_dims)
+        super().__init__(embed_dims, attn, **kwargs)
         self.shifted = shifted
-        self.with_cp = with_cp
-        # The official blocks keep torch's eps of 1e-5; every other norm has 1e-6.
-        self.norm1 = nn.LayerNorm(embed_dims, eps=1e-5)
-        self.attn = ShiftWindowAttention(embed_dims, num_heads, posmlp_dims)
-        self.norm2 = nn.LayerNorm(embed_dims, eps=1e-5)
-        dropout_layer = dict(type='DropPath', drop_prob=drop_path)
-        self.ffn = FFN(
-            embed_dims, 4 * embed_dims, act_cfg=dict(type='GELU'), dropout_layer=dropout_layer
-        )
-        self.drop_path = self.ffn.dropout_layer
 
-    def forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
-        """(B, H, W, C) -> the same shape."""
-        if self.with_cp and x.requires_grad:
-            return checkpoint(self._forward, x, layout, use_reentrant=False)
-        return self._forward(x, layout)
-
-    def _forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x), layout))
-        return self.ffn(self.norm2(x), identity=x)
-
-
-class UMMAEDownsample(BaseModule):
-    """Halve a map at the entry of a stage: LayerNorm, then a 2x2 convolution with bias.
-
-    A side of odd length is filled up with zeros (UM-MAE never meets one).
-    """
-
-    def __init__(self, in_dims: int, out_dims: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(in_dims, eps=1e-6)
-        self.proj = nn.Conv2d(in_dims, out_dims, 2, stride=2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, H, W, C) -> (B, ceil(H / 2), ceil(W / 2), 2C)."""
-        x = self.norm(x)
-        rows, cols = x.shape[1:3]
-        if rows % 2 or cols % 2:
-            x = F.pad(x, (0, 0, 0, cols % 2, 0, rows % 2))
-        return self.proj(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    def forward(self, x: torch.Tensor, context: list[WindowLayout]) -> torch.Tensor:
+        """(B, H, W, C), windows not shifted and shifted -> the same shape."""
+        return super().forward(x, context[self.shifted])

@@ -4,8 +4,9 @@ import torch
 from mmengine.model import BaseModule
 from torch.nn import functional as F
 
+from mim_bench.masking.token_order import split_by_mask
 from mim_bench.registry import MODELS
-from mim_bench.targets.pixels import normalize_patches, patchify
+from mim_bench.targets.hidden_pixels import hidden_pixels
 
 
 @MODELS.register_module()
@@ -37,7 +38,7 @@ class UMMAEHead(BaseModule):
         Returns:
             A scalar.
         """
-        target = patchify(images, self.patch_size)[mask.flatten(1)].reshape(pred.shape)
-        if self.norm_pix:
-            target = normalize_patches(target)
-        return F.mse_loss(pred.float(), target.float())
+        num_hidden = pred.shape[1]
+        _, hidden = split_by_mask(mask, num_visible=mask[0].numel() - num_hidden)
+        target = hidden_pixels(images, hidden, self.patch_size, norm_pix=self.norm_pix)
+        return F.mse_loss(pred.float(), target)

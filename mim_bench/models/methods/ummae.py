@@ -4,9 +4,14 @@ import torch
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 
-from mim_bench.models.reconstruction import Reconstruction, denormalize, hide_patches
+from mim_bench.models.panels import (
+    Panel,
+    denormalize,
+    fill_hidden,
+    hide_patches,
+    show_normalized,
+)
 from mim_bench.registry import MODELS
-from mim_bench.targets.pixels import patch_statistics, patchify, unpatchify
 
 
 @MODELS.register_module()
@@ -39,33 +44,34 @@ class UMMAE(BaseSelfSupervisor):
         return self.neck(latent, mask)
 
     @torch.no_grad()
-    def reconstruct(self, inputs: torch.Tensor, data_samples: list[DataSample]) -> Reconstruction:
-        """Pictures of what the network saw and filled in.
+    def panels(
+        self, inputs: torch.Tensor, data_samples: list[DataSample], *, predict: bool
+    ) -> list[Panel]:
+        """Pictures of both masks, the target and, with ``predict``, the reconstruction.
+
+        The reconstruction keeps the sampled patches. A normalised target is un-normalised by
+        the true patch's mean and deviation, as the official visualisation does.
 
         Args:
             inputs: (B, 3, H, W), normalised.
             data_samples: With ``mask`` and ``hidden``.
-
-        Returns:
-            ``input``, ``masked`` and ``predicted``, (B, 3, H, W) in [0, 1]; predicted keeps
-            the sampled patches and, for a normalised target, un-normalises by the true
-            patch's mean and deviation, as the official visualisation does.
+            predict: Run the network.
         """
         mask, hidden = _masks(data_samples, inputs.device)
-        pred = self.predict_hidden(inputs, mask, hidden).float()
-        patches = patchify(inputs, self.head.patch_size)
-        flat = mask.flatten(1)
-        if self.head.norm_pix:
-            mean, std = patch_statistics(patches[flat].reshape(pred.shape))
-            pred = pred * std + mean
-        filled = patches.clone()
-        filled[flat] = pred.flatten(0, 1)
-        images = unpatchify(filled, tuple(mask.shape[1:]), self.head.patch_size)
-        return Reconstruction(
-            input=denormalize(inputs, self.data_preprocessor),
-            masked=hide_patches(denormalize(inputs, self.data_preprocessor), hidden),
-            predicted=denormalize(images, self.data_preprocessor),
-        )
+        patch_size, norm_pix = self.head.patch_size, self.head.norm_pix
+        image = denormalize(inputs, self.data_preprocessor)
+        panels = [
+            Panel('input', image),
+            Panel('uniform sampling', hide_patches(image, mask)),
+            Panel('with secondary mask', hide_patches(image, hidden)),
+        ]
+        if norm_pix:
+            panels.append(Panel('target (normalised)', show_normalized(inputs, patch_size)))
+        if predict:
+            pred = self.predict_hidden(inputs, mask, hidden)
+            filled = fill_hidden(inputs, pred, mask, patch_size, norm_pix=norm_pix)
+            panels.append(Panel('reconstruction', denormalize(filled, self.data_preprocessor)))
+        return panels
 
 
 def _masks(

@@ -1,0 +1,198 @@
+"""UM-MAE's PVT: attention over average-pooled keys and values, positions at the first stage."""
+
+from collections.abc import Sequence
+
+import torch
+from mmengine.model import BaseModule
+from mmpretrain.models.utils import resize_pos_embed
+from torch import nn
+from torch.nn import functional as F
+
+from mim_bench.models.backbones.ummae_pyramid import UMMAEPyramid, read_architecture
+from mim_bench.models.backbones.ummae_pyramid_layers import (
+    PatchEmbed,
+    PyramidBlock,
+    PyramidStage,
+    UMMAEDownsample,
+    drop_path_rates,
+)
+from mim_bench.models.necks.sincos import sincos_position_embedding
+from mim_bench.registry import MODELS
+
+ARCHITECTURES = {
+    'small': dict(
+        embed_dims=(64, 128, 320, 512),
+        depths=(3, 4, 6, 3),
+        num_heads=(1, 2, 5, 8),
+        mlp_ratios=(8, 8, 4, 4),
+    ),
+}
+
+
+class PooledAttention(BaseModule):
+    """Multi-head self-attention whose keys and values come from an average-pooled map.
+
+    The pooling has no weights, so its ratio may change between pre-training and fine-tuning.
+
+    Args:
+        embed_dims: Width of a token.
+        num_heads: Heads.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q = nn.Linear(embed_dims, embed_dims)
+        self.sr = nn.Conv2d(embed_dims, embed_dims, 1)
+        self.norm = nn.LayerNorm(embed_dims, eps=1e-5)
+        self.kv = nn.Linear(embed_dims, 2 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, x: torch.Tensor, ratio: int) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            x: (B, H, W, C).
+            ratio: Side in tokens of the squares that give one key and value.
+
+        Returns:
+            (B, H, W, C).
+        """
+        b, rows, cols, c = x.shape
+        keys, values = self._keys_and_values(x, ratio)
+        queries = self.q(x).reshape(b, rows * cols, self.num_heads, -1).transpose(1, 2)
+        x = F.scaled_dot_product_attention(queries, keys, values)
+        return self.proj(x.transpose(1, 2).reshape(b, rows, cols, c))
+
+    def _keys_and_values(self, x: torch.Tensor, ratio: int) -> torch.Tensor:
+        """(B, H, W, C) -> (2, B, heads, pooled tokens, C / heads)."""
+        if ratio > 1:
+            # A side that the ratio does not divide ends in squares of fewer tokens.
+            x = F.avg_pool2d(x.permute(0, 3, 1, 2), ratio, ceil_mode=True).permute(0, 2, 3, 1)
+        x = self.norm(F.linear(x, self.sr.weight.flatten(1), self.sr.bias))
+        kv = self.kv(x).reshape(len(x), x.shape[1] * x.shape[2], 2, self.num_heads, -1)
+        return kv.permute(2, 0, 3, 1, 4)
+
+
+@MODELS.register_module()
+class UMMAEPvt(UMMAEPyramid):
+    """UM-MAE's PVT for full images, of any size.
+
+    Args:
+        arch: 'small', or a dict with embed_dims, depths, num_heads, mlp_ratios, each with an
+            entry a stage.
+        sr_ratios: Ratio of the pooling of each stage on the full map.
+        img_size: Side in pixels of the images that the table of positions is made for; it is
+            resized for others, and when weights of another size are loaded.
+        learnable_positions: Train the table (in pre-training it stays fixed).
+        patch_size: Side of a patch in pixels.
+        in_channels: Channels of the input.
+        out_indices: Stages to return.
+        final_norm: LayerNorm on the last stage.
+        drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
+        frozen_stages: Freeze patch and position embedding (>= 0) and the first n stages; the
+            number of stages freezes everything.
+        with_cp: Recompute activations in the backward pass.
+        init_cfg: Initialisation of mmengine.
+
+    Source: UM-MAE, arXiv:2205.10063, official PVT for classification and segmentation.
+    Differs: any image size; the table starts as sines and cosines when it is learnable, too
+    (inferred: fine-tuning starts from the pre-trained table, which is that one).
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'small',
+        *,
+        sr_ratios: Sequence[int] = (8, 4, 2, 1),
+        img_size: int = 256,
+        learnable_positions: bool = True,
+        patch_size: int = 4,
+        in_channels: int = 3,
+        out_indices: Sequence[int] = (3,),
+        final_norm: bool = False,
+        drop_path_rate: float = 0.0,
+        frozen_stages: int = -1,
+        with_cp: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        sizes = read_architecture(arch, ARCHITECTURES, tuple(ARCHITECTURES['small']), 'UMMAEPvt')
+        dims = sizes['embed_dims']
+        super().__init__(
+            PatchEmbed(in_channels, dims[0], patch_size, norm=False),
+            make_stages(sizes, drop_path_rate=drop_path_rate, with_cp=with_cp),
+            patch_size=patch_size,
+            stage_dims=dims,
+            out_indices=out_indices,
+            final_norm=final_norm,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+        )
+        self.sr_ratios = tuple(sr_ratios)
+        self.position_grid = (img_size // patch_size,) * 2
+        table = sincos_position_embedding(self.position_grid, dims[0])
+        self.pos_embed = nn.Parameter(table[None], requires_grad=learnable_positions)
+        self.register_load_state_dict_pre_hook(_resize_loaded_positions)
+        self._freeze()
+
+    def add_positions(self, x: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
+        """Add the table of positions to a map (B, H, W, C); see :meth:`run_stages`."""
+        if places is None:
+            return x + self.positions(tuple(x.shape[1:3]))
+        # A compact map has half the rows and columns of the full one.
+        table = self.positions((2 * x.shape[1], 2 * x.shape[2]))
+        index = places[..., 0] * table.shape[2] + places[..., 1]
+        return x + F.embedding(index, table[0].flatten(0, 1))
+
+    def positions(self, grid: tuple[int, int]) -> torch.Tensor:
+        """The table for a map: (1, rows, cols, C)."""
+        table = resize_pos_embed(self.pos_embed, self.position_grid, grid, num_extra_tokens=0)
+        return table.reshape(1, *grid, -1)
+
+    def stage_context(self, stage: int, x: torch.Tensor, places: torch.Tensor | None) -> int:
+        """The ratio of the pooling."""
+        return self.sr_ratios[stage]
+
+    def _freeze(self) -> None:
+        super()._freeze()
+        if self.frozen_stages >= 0:
+            self.pos_embed.requires_grad = False
+
+
+def make_stages(sizes: dict, *, drop_path_rate: float, with_cp: bool) -> list[PyramidStage]:
+    """The stages of a PVT.
+
+    Args:
+        sizes: embed_dims, depths, num_heads, mlp_ratios.
+        drop_path_rate: Of the last block.
+        with_cp: Recompute activations in the backward pass.
+    """
+    dims = sizes['embed_dims']
+    rates = drop_path_rates(sizes['depths'], drop_path_rate)
+    stages = []
+    for i, width in enumerate(dims):
+        blocks = [
+            PyramidBlock(
+                width,
+                PooledAttention(width, sizes['num_heads'][i]),
+                mlp_ratio=sizes['mlp_ratios'][i],
+                drop_path=rate,
+                with_cp=with_cp,
+            )
+            for rate in rates[i]
+        ]
+        downsample = UMMAEDownsample(dims[i - 1], width, norm=False) if i else None
+        stages.append(PyramidStage(downsample, blocks))
+    return stages
+
+
+def _resize_loaded_positions(
+    backbone: UMMAEPvt, state: dict[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Fit the table of a checkpoint to the network's; a table is of a square map."""
+    table = state.get(f'{prefix}pos_embed')
+    if table is None or table.shape[1] == backbone.pos_embed.shape[1]:
+        return
+    side = round(table.shape[1] ** 0.5)
+    grid = backbone.position_grid
+    state[f'{prefix}pos_embed'] = resize_pos_embed(table, (side, side), grid, num_extra_tokens=0)

@@ -1,0 +1,165 @@
+"""LocalMIM's Swin: equal to the dense network where nothing is hidden, and blind to the rest."""
+
+import numpy as np
+import pytest
+import torch
+
+from mim_bench.errors import ConfigError
+from mim_bench.masking.units import unit_mask
+from mim_bench.models.backbones.localmim_swin import LocalMIMSwin, visible_places
+from mim_bench.models.backbones.sparse_swin_blocks import sparse_block
+from mim_bench.registry import MODELS
+
+ARCH = dict(embed_dims=8, depths=(2, 2, 1, 2), num_heads=(1, 2, 2, 4))
+TINY = dict(embed_dims=8, depths=(2, 1), num_heads=(1, 2))
+
+
+def build(arch=ARCH, *, random: bool = True, **kwargs) -> LocalMIMSwin:
+    torch.manual_seed(0)
+    model = MODELS.build(dict(type='mim_bench.LocalMIMSwin', arch=arch, **kwargs))
+    if random:
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)  # nothing accidentally zero
+    return model
+
+
+def draw_mask(rows: int, cols: int, ratio: float = 0.6) -> torch.Tensor:
+    return torch.from_numpy(unit_mask((rows, cols), ratio, np.random.default_rng(0)))[None]
+
+
+def dense_features(model: LocalMIMSwin, images: torch.Tensor) -> list[torch.Tensor]:
+    """Every stage after its merging, (B, tokens, C) in raster order, by mmpretrain's forward."""
+    features = []
+    for stage, x in zip(model.stages, model(images), strict=True):
+        tokens = x.flatten(2).transpose(1, 2)
+        if stage.downsample is not None:
+            tokens, _ = stage.downsample(tokens, x.shape[2:])
+        features.append(tokens)
+    return features
+
+
+# At 224 px, window 14 shifts one stage, window 7 three; the last stage is one window.
+@pytest.mark.parametrize(('size', 'window'), [(224, 7), (224, 14), (128, 8), (192, 3)])
+@torch.no_grad()
+def test_localmim_swin_nothing_hidden_equals_the_dense_network(size, window):
+    model = build(img_size=size, window_size=window, out_indices=range(4))
+    images = torch.randn(2, 3, size, size)
+    mask = torch.zeros(1, size // 32, size // 32, dtype=torch.bool)
+    expected = dense_features(model, images)
+    for i, ours in enumerate(model(images, mask)):
+        places = visible_places(mask[0], max(4 // 2**i, 1))
+        torch.testing.assert_close(ours, expected[i][:, places], rtol=1e-4, atol=1e-4)
+
+
+def plain_block(block, x, places, window, shift):
+    """A Swin block on tokens at some places: every pair in one matrix."""
+    msa = block.attn.w_msa
+    span = 2 * msa.window_size[0] - 1
+    b, n, c = x.shape
+    q, k, v = msa.qkv(block.norm1(x)).reshape(b, n, 3, msa.num_heads, -1).permute(2, 0, 3, 1, 4)
+    cell = (places - shift).div(window, rounding_mode='floor')
+    together = (cell[:, None] == cell[None]).all(-1)
+    delta = places[:, None] - places[None] + msa.window_size[0] - 1
+    index = (delta[..., 0] * span + delta[..., 1]).where(together, 0)
+    bias = msa.relative_position_bias_table[index].permute(2, 0, 1)
+    scores = q @ k.transpose(-1, -2) * msa.scale + bias
+    weights = scores.masked_fill(~together, float('-inf')).softmax(-1)
+    x = x + msa.proj((weights @ v).transpose(1, 2).reshape(b, n, c))
+    return x + block.ffn.layers(block.norm2(x))
+
+
+@pytest.mark.parametrize('odd', [0, 1])
+def test_sparse_block_equals_attention_over_every_pair(odd):
+    model = build(TINY, img_size=112, window_size=7, patch_size=4).double()
+    mask = draw_mask(14, 14, 0.5)[0]  # 97 units of 2x2 tokens: several groups
+    groups = model.window_groups(mask, 0, torch.device('cpu'))[odd]
+    assert groups.tokens is not None
+    raster = visible_places(mask, 2)
+    places = torch.stack((raster // 28, raster % 28), -1)
+    block = model.stages[0].blocks[odd]
+    inputs = torch.randn(2, len(places), 8, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(2, len(places), 8, dtype=torch.float64)
+    ours = sparse_block(block, inputs, groups)
+    expected = plain_block(block, inputs, places, window=7, shift=3 * odd)
+    torch.testing.assert_close(ours, expected)
+    variables = [inputs, *block.parameters()]
+    grads, expected_grads = (
+        torch.autograd.grad((out * weights).sum(), variables) for out in (ours, expected)
+    )
+    torch.testing.assert_close(grads, expected_grads)
+
+
+@torch.no_grad()
+def test_localmim_swin_does_not_see_hidden_units():
+    model = build(img_size=128, window_size=4)
+    images, mask = torch.randn(2, 3, 128, 128), draw_mask(4, 4)
+    pixels = mask.repeat_interleave(32, 1).repeat_interleave(32, 2)[:, None]
+    changed = torch.where(pixels, torch.randn_like(images), images)
+    for before, after in zip(model(images, mask), model(changed, mask), strict=True):
+        torch.testing.assert_close(after, before, rtol=0, atol=0)
+    seen = torch.where(pixels, images, images + 1)
+    assert not torch.allclose(model(seen, mask)[-1], model(images, mask)[-1])
+
+
+@torch.no_grad()
+def test_localmim_swin_first_mask_serves_the_batch():
+    model, images = build(img_size=128, window_size=4), torch.randn(2, 3, 128, 128)
+    masks = torch.cat((draw_mask(4, 4), draw_mask(4, 4).flip(1, 2)))
+    assert not torch.equal(masks[0], masks[1])
+    for both, shared in zip(model(images, masks), model(images, masks[:1]), strict=True):
+        torch.testing.assert_close(both, shared, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize('size', [(64, 96), (160, 160)])
+def test_localmim_swin_trains_at_sizes_that_windows_do_not_divide(size):
+    model = build(img_size=160, window_size=7)
+    features = model(torch.randn(1, 3, *size), draw_mask(size[0] // 32, size[1] // 32, 0.3))
+    assert [x.shape[-1] for x in features] == [16, 32, 64, 64]
+    assert features[0].shape[1] == 16 * features[-1].shape[1]
+    sum(x.square().sum() for x in features).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_localmim_swin_with_checkpointing_gives_the_same_gradients():
+    grads = []
+    for with_cp in (False, True):
+        model = build(img_size=128, window_size=4, with_cp=with_cp)
+        images = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+        model(images, draw_mask(4, 4))[-1].square().sum().backward()
+        grads.append(model.stages[0].blocks[0].attn.w_msa.qkv.weight.grad)
+    torch.testing.assert_close(*grads)
+
+
+@pytest.mark.parametrize(('size', 'grid'), [(224, (6, 7)), (100, (3, 3)), (128, (14, 14))])
+def test_localmim_swin_mask_that_does_not_fit_raises(size, grid):
+    model = build(img_size=224)
+    with pytest.raises(ConfigError, match='whole units of 32 px'):
+        model(torch.randn(1, 3, size, size), torch.zeros(1, *grid, dtype=torch.bool))
+
+
+def test_localmim_swin_window_is_no_larger_than_a_stage():
+    assert build(img_size=224, window_size=14).window_sizes == [14, 14, 14, 7]
+    assert build(img_size=224, window_size=7).window_sizes == [7, 7, 7, 7]
+
+
+def test_localmim_swin_has_the_keys_of_mmpretrain():
+    ours = build(img_size=224, out_indices=(3,)).state_dict()
+    plain = MODELS.build(dict(type='mmpretrain.SwinTransformer', arch=ARCH, norm_cfg=None))
+    assert {k: v.shape for k, v in ours.items()} == {
+        k: v.shape for k, v in plain.state_dict().items()
+    }
+
+
+def test_localmim_swin_init_is_xavier_with_normal_tables():
+    arch = dict(embed_dims=96, depths=(1, 1, 1), num_heads=(3, 6, 12))
+    model = build(arch, random=False)
+    model.init_weights()
+    weight = model.stages[1].downsample.reduction.weight
+    bound = (6 / sum(weight.shape)) ** 0.5
+    assert weight.abs().max() <= bound
+    assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.02)
+    patches = model.patch_embed.projection.weight
+    assert patches.abs().max() <= (6 / (96 + 48)) ** 0.5
+    assert model.stages[0].blocks[0].attn.w_msa.qkv.bias.abs().max() == 0
+    table = model.stages[2].blocks[0].attn.w_msa.relative_position_bias_table
+    assert table.std().item() == pytest.approx(0.02, rel=0.1)
