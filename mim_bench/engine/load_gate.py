@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mim_bench.conversion.convert import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport
@@ -37,13 +39,7 @@ def load_backbone(
             f'{path}: no key starts with {PREFIX!r}, so nothing would be loaded. Convert it '
             f'first: mim-bench convert {path} converted.pth'
         )
-    try:
-        missing, unexpected = backbone.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f'{path}: does not fit {type(backbone).__name__}. {_shapes(error)} Use the config '
-            "of the checkpoint's architecture (mim-bench inspect shows it)."
-        ) from error
+    missing, unexpected = _fill(backbone, weights, path)
     report = LoadReport(_share(backbone, set(missing)), sorted(missing), sorted(unexpected))
     _log(path, backbone, report)
     if report.share < MINIMUM_SHARE and not allow_partial:
@@ -55,8 +51,60 @@ def load_backbone(
     return report
 
 
-def _share(backbone: nn.Module, missing: set[str]) -> float:
-    sizes = {name: parameter.numel() for name, parameter in backbone.named_parameters()}
+def load_model(model: nn.Module, path: str | Path) -> LoadReport:
+    """Fill a whole pre-training network, decoder included.
+
+    Args:
+        model: Not wrapped.
+        path: A checkpoint of a mim_bench run, a canonical one with its decoder, or a foreign
+            one that a source of :mod:`mim_bench.conversion.sources` recognises.
+
+    Returns:
+        The share of the trainable parameters that the file filled: teachers and tokenizers
+        are files of their own in most methods.
+
+    Raises:
+        CheckpointError: The file cannot be read or recognised, a shape differs, or it fills
+            too little.
+    """
+    state = state_dict_of(read_checkpoint(path))
+    if not any(key.startswith(PREFIX) for key in state):
+        name = Path(path).name
+        converted = find_source(state, 'auto', name).convert(state, name)
+        state = {**converted.backbone, **converted.rest}
+    missing, unexpected = _fill(model, state, path)
+    trained = _share(model, set(missing), trainable_only=True)
+    report = LoadReport(trained, sorted(missing), sorted(unexpected))
+    if report.share < MINIMUM_SHARE:
+        raise CheckpointError(
+            f'{path}: fills only {report.share:.1%} of {type(model).__name__}. '
+            f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. Use '
+            'the config of its method and architecture, and a checkpoint that still has its '
+            'decoder (mim-bench convert --keep-decoder).'
+        )
+    return report
+
+
+def _fill(
+    module: nn.Module, weights: dict[str, torch.Tensor], path: str | Path
+) -> tuple[list[str], list[str]]:
+    """Load what fits by name; the missing and the unexpected keys."""
+    try:
+        missing, unexpected = module.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f'{path}: does not fit {type(module).__name__}. {_shapes(error)} Use the config '
+            "of the checkpoint's architecture (mim-bench inspect shows it)."
+        ) from error
+    return missing, unexpected
+
+
+def _share(module: nn.Module, missing: set[str], *, trainable_only: bool = False) -> float:
+    sizes = {
+        name: parameter.numel()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad or not trainable_only
+    }
     filled = sum(size for name, size in sizes.items() if name not in missing)
     return filled / max(sum(sizes.values()), 1)
 

@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from mim_bench.results.atomic import write_atomically
 
 GAP_PX = 2
 MIN_TILE_PX = 96
 WHITE = 255
+TITLE_PX = 12
+TITLE_GREY = 40
+LINE_HEIGHT = 1.25  # times the size of the letters
 
 
 def enlarge(image: np.ndarray, min_tile_px: int = MIN_TILE_PX) -> np.ndarray:
@@ -25,13 +28,16 @@ def enlarge(image: np.ndarray, min_tile_px: int = MIN_TILE_PX) -> np.ndarray:
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def picture_grid(columns: Sequence[Sequence[np.ndarray]]) -> Image.Image:
+def picture_grid(
+    columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str] | None = None
+) -> Image.Image:
     """Lay out images in rows, with white gaps.
 
     Args:
         columns: One list of (height, width, 3) uint8 images a column; row i shows their i-th
             images. A row is as high as its highest image, a column as wide as the widest of all;
             smaller images stand in the middle.
+        titles: A text above each column; long ones take several lines.
     """
     rows = list(zip(*columns, strict=True))
     width = max(image.shape[1] for row in rows for image in row)
@@ -45,6 +51,8 @@ def picture_grid(columns: Sequence[Sequence[np.ndarray]]) -> Image.Image:
             left = j * (width + GAP_PX) + (width - image.shape[1]) // 2
             canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
         row_top += row_height + GAP_PX
+    if titles is not None:
+        canvas = np.concatenate([_title_band(titles, width), canvas])
     return Image.fromarray(canvas)
 
 
@@ -57,3 +65,31 @@ def save_png(picture: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     picture.save(buffer, format='PNG')
     write_atomically({path: buffer.getvalue()})
+
+
+def _title_band(titles: Sequence[str], width: int) -> np.ndarray:
+    """A white band with a text in the middle above each column of a width; all end below."""
+    font = ImageFont.load_default(TITLE_PX)
+    wrapped = [_wrap(title, width, font) for title in titles]
+    line_px = round(TITLE_PX * LINE_HEIGHT)
+    num_lines = max(len(lines) for lines in wrapped)
+    size = ((width + GAP_PX) * len(titles) - GAP_PX, num_lines * line_px + 2 * GAP_PX)
+    band = Image.new('RGB', size, (WHITE,) * 3)
+    draw = ImageDraw.Draw(band)
+    for j, lines in enumerate(wrapped):
+        middle = j * (width + GAP_PX) + width / 2
+        for i, line in enumerate(lines, num_lines - len(lines)):
+            place = (middle, GAP_PX + i * line_px)
+            draw.text(place, line, fill=(TITLE_GREY,) * 3, font=font, anchor='ma')
+    return np.asarray(band)
+
+
+def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
+    """The text in lines of at most a width in pixels, but for single words that are longer."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and font.getlength(f'{lines[-1]} {word}') <= width:
+            lines[-1] += f' {word}'
+        else:
+            lines.append(word)
+    return lines

@@ -78,11 +78,16 @@ class ToyNet(BaseModel):
             'acc_pixel': features.sum() / 0,
         }
 
-    def reconstruct(self, inputs: torch.Tensor, data_samples: Any) -> dict[str, torch.Tensor]:
-        """Pictures that draw random numbers."""
-        image = inputs.clamp(0, 1)
-        noise = torch.rand(len(inputs), 1, 1, 1).expand_as(image)
-        return {'input': image, 'masked': torch.full_like(image, 0.5), 'predicted': noise}
+    def panels(self, inputs: torch.Tensor, data_samples: Any, *, predict: bool) -> list:
+        """The images and, as a prediction, noise of the global generator."""
+        # Not at the top: it imports every model of this package, which most tests do not need.
+        from mim_bench.models.panels import Panel
+
+        panels = [Panel('input', inputs.clamp(0, 1))]
+        if predict:
+            noise = torch.rand(len(inputs), 1, 1, 1).expand_as(inputs)
+            panels.append(Panel('prediction', noise))
+        return panels
 
 
 class ToyMetric(BaseMetric):

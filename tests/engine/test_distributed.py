@@ -1,63 +1,39 @@
 """Training in two processes on the CPU, with one config of each library."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import torch
 
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
+from mim_bench.testing.processes import train_by_script
 
-ROOT = Path(__file__).parents[2]
-# By task: the config of the demo, where its data lie, and what makes it short.
+# By task: the config of the demo, and what makes it short.
 CASES = {
-    'pretrain': ('ummae_swin-toy_*', 'imagenet', ['train_cfg.max_epochs=1']),
+    'pretrain': ('ummae_swin-toy_', ['train_cfg.max_epochs=1', 'param_scheduler.warmup_epochs=0']),
     'segment': (
-        'upernet_ummae-swin-toy_*',
-        'ade/ADEChallengeData2016',
+        'upernet_ummae-swin-toy_',
         ['train_cfg.max_iters=2', 'train_cfg.val_interval=2'],
     ),
     'detect': (
-        'mask-rcnn_ummae-swin-toy_*',
-        'coco',
+        'mask-rcnn_ummae-swin-toy_',
         ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
     ),
 }
 
-pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason='on GPUs it would use nccl')
-
 
 def train(task, num_processes, batch_size, toy_root, work_dir):
     """Train, and give the losses of each process by iteration."""
-    pattern, data, options = CASES[task]
-    (base,) = (ROOT / 'configs' / 'demo').glob(f'{pattern}.py')
-    config = work_dir.with_suffix('.py')
-    config.write_text(
-        f"_base_ = {str(base)!r}\ncustom_imports = dict(imports=['loss_hook'])\n"
-        "custom_hooks = [*_base_.custom_hooks, dict(type='LossHook')]\n"
-    )
-    words = [config, '--data-root', toy_root / data, '--work-dir', work_dir, '--cfg-options']
+    prefix, options = CASES[task]
+    base = find_config(configs_folder(), prefix)
+    config = write_child(work_dir.with_suffix('.py'), base, hook="dict(type='LossHook')")
+    words = ['--data-root', data_root(base, toy_root), '--work-dir', work_dir, '--cfg-options']
     words += [f'train_dataloader.batch_size={batch_size}', *options]
-    command = [sys.executable, ROOT / 'tools' / 'train.py', *words]
-    if num_processes > 1:
-        launcher = ROOT / 'tools' / 'dist_train.sh'
-        command = ['bash', launcher, words[0], str(num_processes), *words[1:]]
-    environment = {
-        **os.environ,
-        # The launcher finds torchrun on the path, as in an active environment.
-        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
-        'VIRTUAL_ENV': sys.prefix,
-        'PYTHONPATH': str(Path(__file__).parent),
-        'OMP_NUM_THREADS': '1',
-    }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = train_by_script(config, words, num_processes)
     assert done.returncode == 0, done.stderr[-3000:]
-    files = [work_dir / f'losses-{rank}.json' for rank in range(num_processes)]
-    return [json.loads(path.read_text()) for path in files]
+    return read_rank_losses(work_dir, num_processes)
 
 
 def test_two_processes_pretrain_as_one_with_the_same_total_batch(toy_root, tmp_path):

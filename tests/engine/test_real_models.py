@@ -4,8 +4,8 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
+from mim_bench.engine.panels import panels_of
 from mim_bench.engine.probes.features import extract_features
-from mim_bench.engine.reconstruction import reconstruct
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.results.store import collect
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
@@ -69,15 +69,15 @@ def test_extract_features_of_a_transformer_pool_as_told():
         torch.testing.assert_close(features_of(raw, pooling), features_of(other, pooling))
 
 
-def test_reconstruct_of_simmim_keeps_what_is_visible():
+def test_panels_of_simmim_keep_what_is_visible():
     model = MODELS.build(SIMMIM)
     data = next(iter(Runner.build_dataloader(loader(batch_size=2))))
     data = model.data_preprocessor(data)
-    parts = reconstruct(model, data['inputs'], data['data_samples'])
+    panels = panels_of(model, data['inputs'], data['data_samples'], predict=True)
+    image, masked, filled = (panel.images for panel in panels)
     hidden = torch.eye(4).repeat_interleave(2, 0).repeat_interleave(2, 1).bool()
-    same = parts['predicted'] == parts['input']
-    assert same[..., ~hidden].all()
-    assert (parts['masked'][..., hidden] == 0.5).all()
+    assert (filled == image)[..., ~hidden].all()
+    assert (masked[..., hidden] == 0.5).all()
 
 
 def test_all_hooks_together_on_the_runner_of_this_package(pretraining, tmp_path):

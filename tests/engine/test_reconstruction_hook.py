@@ -1,25 +1,16 @@
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
-from mmengine.model import BaseModel
+from mmengine.registry import DATASETS
 from PIL import Image
-from torch import nn
 
-from mim_bench.engine.reconstruction import reconstruct
-from mim_bench.errors import ConfigError
-from mim_bench.testing.toy_runs import ToyNet, loader, make_runner
+from mim_bench.engine.runner import BenchRunner
+from mim_bench.testing.toy_runs import ToyImages, loader, make_runner
 
 
 def hook(**settings):
-    return dict(
-        type='mim_bench.ReconstructionHook',
-        dataloader=loader(batch_size=64, shuffle=True),
-        num_images=2,
-        **settings,
-    )
+    return dict(type='mim_bench.ReconstructionHook', num_images=2, **settings)
 
 
 def pictures(runner):
@@ -35,8 +26,8 @@ def test_reconstruction_hook_saves_each_interval_and_the_end(pretraining):
     runner.train()
     saved = pictures(runner)
     assert list(saved) == ['epoch_2.png', 'epoch_3.png']
-    # 8 px are enlarged 12 times; 2 rows and 3 columns with gaps of 2 px
-    assert saved['epoch_2.png'].shape == (2 * 96 + 2, 3 * 96 + 4, 3)
+    # 8 px are enlarged 12 times; 2 rows and 2 columns with gaps of 2 px, a line of titles
+    assert saved['epoch_2.png'].shape == (15 + 4 + 2 * 96 + 2, 2 * 96 + 2, 3)
 
 
 def test_reconstruction_hook_shows_the_same_images_and_draws_each_time(pretraining):
@@ -69,56 +60,33 @@ def test_reconstruction_hook_iteration_based_run_names_the_iteration(pretraining
     assert list(pictures(runner)) == ['iter_3.png']
 
 
-class SimMIM(BaseModel):
-    """Has the name and the parts of mmpretrain's model."""
-
-    def __init__(self):
-        super().__init__()
-        self.data_preprocessor = nn.Module()
-        self.data_preprocessor.mean = torch.full((3, 1, 1), 100.0)
-        self.data_preprocessor.std = torch.full((3, 1, 1), 50.0)
-
-    def backbone(self, inputs, mask):
-        return (torch.ones_like(inputs) * mask.shape[-1],)
-
-    def neck(self, latent):
-        return latent
-
-    def forward(self, *_):
-        pass
+def test_reconstruction_hook_without_a_dataloader_shows_the_training_data(pretraining):
+    images = []
+    for settings in ({}, {'dataloader': loader()}):
+        cfg = pretraining(f'run{len(images)}', custom_hooks=[hook(**settings)])
+        runner = make_runner(cfg, BenchRunner)
+        runner.train()
+        images.append(pictures(runner)['epoch_1.png'])
+    assert np.array_equal(*images)
 
 
-def test_reconstruct_simmim_shows_predictions_where_hidden():
-    inputs = torch.zeros(1, 3, 4, 4)  # 100 / 255 in the picture
-    mask = torch.tensor([[0, 1], [0, 0]])  # cells of 2 x 2 pixels
-    parts = reconstruct(SimMIM(), inputs, [SimpleNamespace(mask=mask)])
-    visible, predicted = 100 / 255, 200 / 255  # the neck gives 2
-    hidden = torch.zeros(4, 4, dtype=torch.bool)
-    hidden[:2, 2:] = True
-    for name, expected in (('input', visible), ('masked', 0.5), ('predicted', predicted)):
-        image = parts[name][0]
-        torch.testing.assert_close(image[:, hidden], torch.full((3, 4), expected))
-        torch.testing.assert_close(image[:, ~hidden], torch.full((3, 12), visible))
+class NoisyImages(ToyImages):
+    """Draws for each sample, as augmentations and masks do."""
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        return {**sample, 'inputs': sample['inputs'] + np.random.rand()}
 
 
-def test_reconstruct_model_without_adapter_raises():
-    with pytest.raises(ConfigError, match='Linear cannot show reconstructions'):
-        reconstruct(nn.Linear(1, 1), torch.zeros(1, 3, 4, 4), [None])
-
-
-def test_reconstruct_method_of_other_meaning_is_not_taken():
-    class MAE(nn.Module):
-        def reconstruct(self, features, data_samples):
-            raise AssertionError
-
-    with pytest.raises(ConfigError, match='MAE cannot show'):
-        reconstruct(MAE(), torch.zeros(1, 3, 4, 4), [None])
-
-
-def test_reconstruct_wrong_shape_raises():
-    class Halved(ToyNet):
-        def reconstruct(self, inputs, data_samples):
-            return super().reconstruct(inputs[:, :, ::2], data_samples)
-
-    with pytest.raises(ConfigError, match=r'Halved.reconstruct gave .*\(2, 3, 4, 8\)'):
-        reconstruct(Halved(), torch.zeros(2, 3, 8, 8), [None, None])
+def test_reconstruction_hook_of_another_run_draws_the_same_images(pretraining, monkeypatch):
+    monkeypatch.setitem(DATASETS.module_dict, 'NoisyImages', NoisyImages)
+    shown = []
+    for seed in (1, 2):
+        changes = {'train_dataloader': loader(type='NoisyImages'), 'randomness': {'seed': seed}}
+        cfg = pretraining(f'run{seed}', custom_hooks=[hook()], **changes)
+        runner = make_runner(cfg, BenchRunner)
+        runner.train()
+        shown.append(pictures(runner)['epoch_1.png'])
+    assert np.array_equal(*shown)
+    top, bottom = shown[0][60, :96], shown[0][-60, :96]
+    assert not np.array_equal(top, bottom)

@@ -1,9 +1,6 @@
 """A run that is killed and started again ends as an undisturbed one, bit for bit."""
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,36 +9,37 @@ import torch
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.results.store import read_record
+from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.testing.demo_runs import data_root, write_child
+from mim_bench.testing.processes import train_by_script
 
-ROOT = Path(__file__).parents[2]
-
+PRETRAINING = """
+train_dataloader = dict(batch_size=8)
+train_cfg = dict(max_epochs=3)
+param_scheduler = dict(warmup_epochs=1)
+"""
 CLASSIFICATION = """
 train_dataloader = dict(batch_size=8)
 val_dataloader = dict(batch_size=8)
 train_cfg = dict(max_epochs=3, val_interval=3)
+param_scheduler = dict(warmup_epochs=1)
 """
-# Stage: config of the demo, data set, changes, iterations of a run.
+# Stage: config of the demo, changes, iterations of a run.
 STAGES = {
-    'pretrain-ummae': ('ummae_swin-toy_*', 'imagenet', """
-train_dataloader = dict(batch_size=8)
-train_cfg = dict(max_epochs=3)
-""", 15),
-    'pretrain-simmim': ('simmim_swin-toy_*', 'imagenet', """
-train_dataloader = dict(batch_size=8)
-train_cfg = dict(max_epochs=3)
-""", 15),
-    'classify': ('finetune_ummae-swin-toy_*', 'imagenet', CLASSIFICATION + """
+    'pretrain-ummae': ('ummae_swin-toy_', PRETRAINING, 15),
+    'pretrain-simmim': ('simmim_swin-toy_', PRETRAINING, 15),
+    'classify': ('finetune_ummae-swin-toy_', CLASSIFICATION + """
 model = dict(
     backbone=dict(drop_path_rate=0.2),
     train_cfg=dict(_delete_=True, augments=[dict(type='Mixup', alpha=0.8)]),
 )
 """, 15),
-    'segment': ('upernet_ummae-swin-toy_*', 'ade/ADEChallengeData2016', """
+    'segment': ('upernet_ummae-swin-toy_', """
 train_dataloader = dict(batch_size=3)
 train_cfg = dict(max_iters=6, val_interval=6)
 default_hooks = dict(checkpoint=dict(interval=2))
 """, 6),
-    'detect': ('mask-rcnn_ummae-swin-toy_*', 'coco', """
+    'detect': ('mask-rcnn_ummae-swin-toy_', """
 train_dataloader = dict(batch_size=2)
 train_cfg = dict(max_epochs=3, val_interval=3)
 """, 12),
@@ -55,25 +53,17 @@ class Stage:
     """Starts one stage's training in processes of its own."""
 
     def __init__(self, name: str, toy_root: Path, folder: Path):
-        pattern, data, changes, self.num_iters = STAGES[name]
-        (base,) = (ROOT / 'configs' / 'demo').glob(f'{pattern}.py')
-        self.data, self.folder = toy_root / data, folder
-        self.text = f'_base_ = {str(base)!r}\n{changes}'
+        prefix, self.text, self.num_iters = STAGES[name]
+        self.base = find_config(configs_folder(), prefix)
+        self.data, self.folder = data_root(self.base, toy_root), folder
 
     def train(self, work_dir: str, kill: str = '') -> int:
         config = self.folder / f'{work_dir}{"-killed" if kill else ""}.py'
-        hooks = f'[*_base_.custom_hooks, dict(type="KillHook", {kill})]'
-        config.write_text(
-            self.text + f'custom_imports = dict(imports=["kill_hook"])\ncustom_hooks = {hooks}\n'
-        )
-        words = [config, '--auto-resume', '--data-root', self.data, '--run-id', work_dir]
+        hook = f'dict(type="KillHook", {kill})'
+        write_child(config, self.base, self.text, hook)
+        words = ['--auto-resume', '--data-root', self.data, '--run-id', work_dir]
         words += ['--work-dir', self.folder / work_dir, '--results-dir', self.folder / 'results']
-        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
-        environment['PYTHONPATH'] = str(Path(__file__).parent)
-        done = subprocess.run(
-            [sys.executable, ROOT / 'tools' / 'train.py', *words],
-            env=environment, capture_output=True, text=True,
-        )  # fmt: skip
+        done = train_by_script(config, words)
         assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
         return done.returncode
 

@@ -1,20 +1,21 @@
 """The hook that saves pictures of reconstructions during pre-training."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mim_bench.data.seeding import seed_everything
+from mim_bench.engine.drawing import draw_panels
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.isolation import evaluating, preserved_rng
-from mim_bench.engine.pictures import enlarge, picture_grid, save_png
-from mim_bench.engine.reconstruction import PARTS, reconstruct
+from mim_bench.engine.panels import panels_of
+from mim_bench.engine.pictures import save_png
 from mim_bench.errors import ConfigError
 from mim_bench.registry import HOOKS
 
@@ -26,13 +27,14 @@ class ReconstructionHook(Hook):
     """Save what the model makes of a few masked images, every n epochs and at the end.
 
     Writes ``reconstructions/epoch_N.png`` (``iter_N.png`` in iteration-based runs) in the work
-    directory: one row an image; columns input, masked, predicted. Images and masks are drawn
-    once, with a fixed seed, so they are the same in every picture of every run. The training
-    goes on as it would without the hook, and its cost ledger does not count the time.
+    directory: one row an image, one column a panel of the method (input, masks, targets,
+    predictions). Images and masks are drawn once, with a fixed seed, so they are the same in
+    every picture of every run. The training goes on as it would without the hook, and its
+    cost ledger does not count the time.
 
     Args:
-        dataloader: Config of a loader, for example the training loader's. Only ``dataset``
-            and ``collate_fn`` are used: the images are the first of the data set, whatever
+        dataloader: Config of a loader; the training loader of the run if None. Only its data
+            set and ``collate_fn`` are used: the images are the first of the data set, whatever
             the sampler, and the main process alone reads them.
         num_images: Rows.
         interval: Epochs between pictures.
@@ -42,7 +44,12 @@ class ReconstructionHook(Hook):
     priority = 'LOW'
 
     def __init__(
-        self, dataloader: dict, *, num_images: int = 4, interval: int = 1, seed: int = 0
+        self,
+        dataloader: dict | None = None,
+        *,
+        num_images: int = 4,
+        interval: int = 1,
+        seed: int = 0,
     ) -> None:
         if interval < 1 or num_images < 1:
             raise ConfigError(
@@ -66,30 +73,37 @@ class ReconstructionHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         with outside_cost(runner), preserved_rng(self.seed), evaluating(model):
             if self._batch is None:
-                self._batch = _first_images(self._dataloader, self.num_images)
+                self._batch = self._first_images(runner)
+            # Methods that draw masks themselves draw the same in every picture.
+            seed_everything(self.seed, cuda=True)
             data = model.data_preprocessor(self._batch, False)
-            parts = reconstruct(model, data['inputs'], data['data_samples'])
-            picture = picture_grid([_tiles(parts[name]) for name in PARTS])
+            panels = panels_of(model, data['inputs'], data['data_samples'], predict=True)
             name = (
                 f'iter_{runner.iter}.png'
                 if isinstance(runner.train_loop, IterBasedTrainLoop)
                 else f'epoch_{runner.epoch + 1}.png'
             )
-            save_png(picture, Path(runner.work_dir) / FOLDER / name)
+            save_png(draw_panels(panels), Path(runner.work_dir) / FOLDER / name)
 
+    def _first_images(self, runner: Runner) -> Any:
+        """The first samples of the data set, collated; fewer if it has fewer."""
+        dataset, collate = self._source(runner)
+        samples = []
+        for index in range(min(self.num_images, len(dataset))):
+            # Each image by itself, so that its masks do not depend on how many there are.
+            seed_everything(self.seed, index)
+            samples.append(dataset[index])
+        return collate(samples)
 
-def _tiles(images: torch.Tensor) -> list[np.ndarray]:
-    """(B, 3, H, W) float in [0, 1] to enlarged (height, width, 3) uint8 images."""
-    pixels = (images.float().cpu() * 255).round().clamp(0, 255).byte()
-    return [enlarge(image) for image in pixels.permute(0, 2, 3, 1).numpy()]
-
-
-def _first_images(dataloader: dict, count: int) -> Any:
-    """The first samples of the loader's data set, collated; fewer if it has fewer."""
-    dataset = dataloader['dataset']
-    dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-    if hasattr(dataset, 'full_init'):
-        dataset.full_init()
-    config = dict(dataloader.get('collate_fn') or {'type': 'pseudo_collate'})
-    collate = FUNCTIONS.get(config.pop('type'))
-    return collate([dataset[i] for i in range(min(count, len(dataset)))], **config)
+    def _source(self, runner: Runner) -> tuple[Any, Callable[[list], Any]]:
+        """The data set, and what makes a batch of its samples."""
+        if self._dataloader is None:
+            # A plain index: the runner's data set then leaves the seeding to us.
+            return runner.train_dataloader.dataset, runner.train_dataloader.collate_fn
+        dataset = self._dataloader['dataset']
+        dataset = DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        if hasattr(dataset, 'full_init'):
+            dataset.full_init()
+        config = dict(self._dataloader.get('collate_fn') or {'type': 'pseudo_collate'})
+        collate = FUNCTIONS.get(config.pop('type'))
+        return dataset, lambda samples: collate(samples, **config)

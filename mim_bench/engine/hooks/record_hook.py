@@ -35,7 +35,7 @@ from mim_bench.results.store import RECORD_FILE, read_record, write_record
 _PICTURES = tuple(
     {'kind': kind, 'pattern': pattern, 'caption': caption}
     for kind, pattern, caption in (
-        ('reconstruction', 'reconstructions/*.png', 'Input, masked, predicted'),
+        ('reconstruction', 'reconstructions/*.png', 'Input, masks, targets, predictions'),
         ('segmentation', 'predictions/segmentation_*.png', 'Input, truth, predicted'),
         ('detection', 'predictions/detection_*.png', 'Input, truth, predicted'),
     )

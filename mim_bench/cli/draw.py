@@ -1,0 +1,49 @@
+"""Draw the masks, targets and reconstructions of a pre-training config on images.
+
+A row an image, a column what a network sees, is to predict or, with a checkpoint, predicts.
+
+Example:
+  mim-bench draw configs/pretrain/mae/mae_vit-base_8xb512-amp-coslr-300e_in1k-224px.py \
+      cat.jpg dog.jpg --out masks.png
+  mim-bench draw configs/demo/ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py digit.png \
+      --checkpoint work_dirs/ummae/epoch_20.pth --out reconstruction.png
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('config', help='config of a pre-training')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE')
+    parser.add_argument(
+        '--checkpoint', type=Path, help='of the whole network, decoder included; mim_bench or not'
+    )
+    parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='a .png file')
+    parser.add_argument('--seed', type=int, default=0, help='of crops and masks (default: 0)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Draw and save."""
+    from mim_bench.cli._launch_arguments import parse_options
+    from mim_bench.engine.config import load_config
+    from mim_bench.engine.drawing import draw_images
+    from mim_bench.engine.pictures import save_png
+    from mim_bench.errors import ConfigError
+
+    if args.out.suffix.lower() != '.png':
+        raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')
+    cfg = load_config(args.config, parse_options(args.cfg_options))
+    drawing = draw_images(cfg, args.images, checkpoint=args.checkpoint, seed=args.seed)
+    save_png(drawing.picture, args.out)
+    console = Console(soft_wrap=True, highlight=False)
+    for note in drawing.notes:
+        console.print(note, markup=False)
+    console.print(str(args.out), markup=False)
+    return 0

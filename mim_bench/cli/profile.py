@@ -1,0 +1,144 @@
+"""Measure the training step of configs side by side: speed, memory, parameters, FLOPs.
+
+Works for every pre-training, classification, segmentation and detection config, on synthetic
+input. Each config has a process of its own; they take turns, so that what disturbs the machine
+disturbs all alike. The first config (or --baseline) is what the others are compared with.
+
+Example:
+  mim-bench profile configs/pretrain/mae/mae_vit-base_8xb512-amp-coslr-300e_in1k-224px.py \
+      configs/pretrain/simmim/simmim_swin-base_8xb256-amp-coslr-100e_in1k-192px.py \
+      --batch-size 8 --threads 2 --no-optimizer --json profile.json
+  mim-bench profile configs/pretrain/simmim/CONFIG.py \
+      --variant configs/pretrain/simmim/CONFIG.py model.backbone.img_size=256
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from mim_bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mim_bench.profiling.comparison import Comparison, Entry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument('configs', nargs='*', metavar='CONFIG')
+    parser.add_argument(
+        '--variant',
+        nargs='+',
+        action='append',
+        default=[],
+        metavar=('CONFIG', 'KEY=VALUE'),
+        help='one more entry: a config with changes of its own; may be repeated',
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='change every config'
+    )
+    parser.add_argument('--baseline', metavar='CONFIG', help='compare with it (default: the first)')
+    parser.add_argument('--device', help='of torch (default: the GPU if there is one)')
+    parser.add_argument('--batch-size', type=_positive, default=8, metavar='N', help='default: 8')
+    parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], default='fp32')
+    parser.add_argument('--no-optimizer', action='store_true', help='forward and backward only')
+    parser.add_argument('--compile', action='store_true', help='compile the model with torch')
+    parser.add_argument('--threads', type=_positive, metavar='N', help='CPU threads of torch')
+    parser.add_argument(
+        '--repeats', type=_positive, default=10, metavar='N', help='timed turns (default: 10)'
+    )
+    parser.add_argument(
+        '--warmup', type=_positive, default=3, metavar='N', help='steps before (default: 3)'
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of weights and input (default: 0)')
+    parser.add_argument(
+        '--find-batch', action='store_true', help='look for the largest batch that fits the GPU'
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='write everything as JSON too')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table, write the JSON."""
+    import torch
+
+    from mim_bench.cli._profile_table import profile_table
+    from mim_bench.profiling.comparison import Plan, compare
+    from mim_bench.profiling.training_step import StepSettings
+
+    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    if args.find_batch and torch.device(device).type != 'cuda':
+        raise ConfigError('--find-batch fills the memory of a GPU. Leave it away on a CPU.')
+    plan = Plan(
+        entries=_entries(args),
+        settings=StepSettings(device, args.precision, not args.no_optimizer, args.compile),
+        batch_size=args.batch_size,
+        threads=args.threads,
+        repeats=args.repeats,
+        warmup=args.warmup,
+        finds_batch=args.find_batch,
+        seed=args.seed,
+    )
+    # A log file has no width; 160 columns keep the table in one piece.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    with console.status('starting') as status:
+        comparison = compare(plan, lambda text: status.update(escape(text)))
+    console.print(profile_table(comparison))
+    if args.json is not None:
+        _write(comparison, args.json)
+        console.print(str(args.json), markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _entries(args: argparse.Namespace) -> list['Entry']:
+    """The baseline first, then the configs, then the variants; all of them can be read."""
+    chosen = [(path, []) for path in args.configs] + [(v[0], v[1:]) for v in args.variant]
+    if args.baseline:
+        chosen = [c for c in chosen if c != (args.baseline, [])]
+        chosen.insert(0, (args.baseline, []))
+    if not chosen:
+        raise ConfigError('There is nothing to profile. Name one config or more.')
+    entries = [_entry(path, [*args.cfg_options, *words], words) for path, words in chosen]
+    names = [entry.name for entry in entries]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f'{", ".join(twice)}: named twice. Name each config once.')
+    return entries
+
+
+def _entry(path: str, options: Sequence[str], own: Sequence[str]) -> 'Entry':
+    from mim_bench.cli._launch_arguments import parse_options
+    from mim_bench.engine.config import load_config
+    from mim_bench.profiling.comparison import Entry
+
+    entry = Entry(' '.join([Path(path).stem, *own]), path, parse_options(list(options)))
+    load_config(path, dict(entry.options))  # an error now, not after minutes
+    return entry
+
+
+def _write(comparison: 'Comparison', path: Path) -> None:
+    import torch
+
+    from mim_bench.engine.environment import describe_environment, device_name
+    from mim_bench.results.atomic import write_atomically
+    from mim_bench.results.record import utc_now
+
+    environment = describe_environment(None)
+    environment.pop('library')  # the entries may be of several
+    content = {
+        'created_at': utc_now(),
+        'environment': environment,
+        'device_name': device_name(torch.device(comparison.plan.settings.device)),
+        **comparison.to_dict(),
+    }
+    write_atomically({path: (json.dumps(content, indent=2) + '\n').encode()})
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f'{text} is not at least 1')
+    return number

@@ -1,0 +1,120 @@
+"""Building a config's model and pipelines without a runner."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dataset import Compose
+from mmengine.logging import MMLogger
+from mmengine.registry import FUNCTIONS, MODELS, DefaultScope
+from torch import nn
+
+from mim_bench.engine.config import explain_build_error
+from mim_bench.errors import ConfigError
+
+
+def library_scope(cfg: Config) -> AbstractContextManager[None]:
+    """Names without a scope mean the classes of the config's library inside this context."""
+    return DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
+
+
+def build_model(cfg: Config) -> nn.Module:
+    """The model of a config, with its data preprocessor; weights are not initialised.
+
+    Raises:
+        ConfigError: There is no model, or a class or an argument of it does not exist.
+    """
+    settings = _part(cfg, 'model')
+    if cfg.get('data_preprocessor') is not None:
+        settings.setdefault('data_preprocessor', cfg.data_preprocessor)
+    with library_scope(cfg), explained(cfg):
+        return MODELS.build(settings)
+
+
+def init_weights(model: nn.Module) -> None:
+    """Initialise a model's weights without the line that mmengine logs for each of them."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel('WARNING')
+    try:
+        model.init_weights()
+    finally:
+        logger.setLevel(level)
+
+
+def without_pretrained(cfg: Config, *, missing_only: bool = False) -> tuple[Config, list[str]]:
+    """A copy whose model starts from random weights where its config names a file.
+
+    Args:
+        cfg: The config.
+        missing_only: Leave the files alone that are named; drop the entries only that wait
+            for a file (``init_cfg=dict(type='Pretrained', checkpoint=None)``).
+
+    Returns:
+        The copy, and the dotted names of the parts that were to be pre-trained.
+    """
+    copy = deepcopy(cfg)
+    parts = []
+    for name, part in _named_parts('model', copy.get('model') or {}):
+        init = part.get('init_cfg')
+        is_pretrained = isinstance(init, dict) and init.get('type') == 'Pretrained'
+        if is_pretrained and not (missing_only and init.get('checkpoint')):
+            part['init_cfg'] = None
+            parts.append(name)
+    return copy, parts
+
+
+def train_pipeline(cfg: Config) -> list[dict]:
+    """The transforms that make a training sample out of a file, as the config states them.
+
+    Raises:
+        ConfigError: The config trains nothing, or on several pipelines.
+    """
+    dataset = _part(cfg, 'train_dataloader').get('dataset') or {}
+    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    if not dataset.get('pipeline'):
+        raise ConfigError(f'{cfg.filename}: train_dataloader.dataset has no pipeline.')
+    return list(dataset['pipeline'])
+
+
+def build_pipeline(cfg: Config, transforms: list[dict]) -> Compose:
+    """The transforms, built."""
+    with library_scope(cfg), explained(cfg):
+        return Compose(transforms)
+
+
+def train_collate(cfg: Config) -> Callable[[list], Any]:
+    """What makes a training batch out of samples."""
+    settings = dict(_part(cfg, 'train_dataloader').get('collate_fn') or {'type': 'pseudo_collate'})
+    collate = FUNCTIONS.get(settings.pop('type'))
+    return lambda samples: collate(samples, **settings)
+
+
+@contextmanager
+def explained(cfg: Config) -> Iterator[None]:
+    """A class or an argument that does not exist is one clear error."""
+    try:
+        yield
+    except (TypeError, KeyError) as error:
+        clear = explain_build_error(cfg, error)
+        if clear is None:
+            raise
+        raise clear from error
+
+
+def _named_parts(name: str, node: dict) -> Iterator[tuple[str, dict]]:
+    """A dictionary and all dictionaries below it, with their dotted names."""
+    yield name, node
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _named_parts(f'{name}.{key}', value)
+
+
+def _part(cfg: Config, key: str) -> ConfigDict:
+    """A copy of a part of the config."""
+    if not cfg.get(key):
+        raise ConfigError(f'{cfg.filename}: has no {key}. Use the config of a training.')
+    return ConfigDict(cfg[key].to_dict())

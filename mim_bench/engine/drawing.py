@@ -1,0 +1,141 @@
+"""Panels as one picture, and what given images look like to a pre-training config."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from PIL import Image, UnidentifiedImageError
+from torch import nn
+
+from mim_bench.data.seeding import seed_everything
+from mim_bench.engine.building import (
+    build_model,
+    build_pipeline,
+    init_weights,
+    train_collate,
+    train_pipeline,
+    without_pretrained,
+)
+from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.engine.load_gate import load_model
+from mim_bench.engine.panels import panels_of, require_panels
+from mim_bench.engine.pictures import MIN_TILE_PX, enlarge, picture_grid
+from mim_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from mim_bench.models.panels import Panel
+
+# Least side of an image that a person looks at: 64 px are enlarged three times, 192 px stay.
+SHOWN_TILE_PX = 160
+
+
+@dataclass
+class Drawing:
+    """A picture, and what its reader must know about it."""
+
+    picture: Image.Image
+    notes: list[str] = field(default_factory=list)
+
+
+def draw_panels(panels: Sequence['Panel'], min_tile_px: int = MIN_TILE_PX) -> Image.Image:
+    """A row an image, a column a panel, with its title above.
+
+    Args:
+        panels: Of one batch; smaller images are enlarged to the size of the largest, pixel by
+            pixel, so that a map of patches lines up with the image beside it.
+        min_tile_px: Least side of an image in the picture.
+    """
+    columns = [_pixels(panel.images) for panel in panels]
+    largest = max((column[0].shape[:2] for column in columns), key=min)
+    height, width = enlarge(np.zeros((*largest, 3), np.uint8), min_tile_px).shape[:2]
+    tiles = [[_resize(image, (height, width)) for image in column] for column in columns]
+    return picture_grid(tiles, [panel.title for panel in panels])
+
+
+def draw_images(
+    cfg: Config, images: Sequence[Path], *, checkpoint: Path | None = None, seed: int = 0
+) -> Drawing:
+    """Masks and targets of a pre-training config on images; reconstructions with a checkpoint.
+
+    Args:
+        cfg: Of a pre-training; its training pipeline augments and masks the images.
+        images: Files.
+        checkpoint: Of the whole network; see :func:`mim_bench.engine.load_gate.load_model`.
+        seed: Of augmentation, masks and weights. An image's masks depend on it and on the
+            image's place in the list.
+
+    Raises:
+        ConfigError: The config is of no pre-training.
+        DataError: A file is no image.
+        CheckpointError: The checkpoint does not fit.
+    """
+    for path in images:
+        _check_image(path)
+    with preserved_rng(seed):
+        settings, untrained = without_pretrained(cfg, missing_only=True)
+        model = build_model(settings)
+        require_panels(model)
+        init_weights(model)
+        notes = _fill(model, checkpoint, untrained)
+        batch = _batch(cfg, images, seed)
+        with evaluating(model):
+            seed_everything(seed, len(images), cuda=True)
+            data = model.data_preprocessor(batch, False)
+            predict = checkpoint is not None
+            panels = panels_of(model, data['inputs'], data['data_samples'], predict=predict)
+    return Drawing(draw_panels(panels, SHOWN_TILE_PX), notes)
+
+
+def _batch(cfg: Config, images: Sequence[Path], seed: int) -> Any:
+    pipeline = build_pipeline(cfg, train_pipeline(cfg))
+    samples = []
+    for index, path in enumerate(images):
+        seed_everything(seed, index)
+        samples.append(pipeline({'img_path': str(path), 'sample_idx': index}))
+    return train_collate(cfg)(samples)
+
+
+def _check_image(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f'{path}: there is no such image. Check the path.')
+    try:
+        with Image.open(path) as image:
+            image.load()
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise DataError(f'{path}: cannot be read as an image ({error}). Give another.') from error
+
+
+def _fill(model: nn.Module, checkpoint: Path | None, untrained: list[str]) -> list[str]:
+    """Load the weights; what a reader must know about those that are not there."""
+    notes, missing = [], None
+    if checkpoint is not None:
+        report = load_model(model, checkpoint)
+        notes.append(f'{checkpoint}: filled {report.share:.1%} of the trainable parameters.')
+        missing = report.missing
+    notes += [
+        f'{part} has no weights: it is untrained, and so are its targets. Give a file with '
+        f'--cfg-options {part}.init_cfg.checkpoint=FILE'
+        for part in untrained
+        if missing is None or any(f'model.{key}'.startswith(f'{part}.') for key in missing)
+    ]
+    momentum_network = getattr(model, 'momentum_network', None)
+    if momentum_network is not None and any('momentum_network' in key for key in missing or ()):
+        momentum_network.synchronize(model)
+        notes.append('The checkpoint has no momentum network: the network takes its place.')
+    return notes
+
+
+def _pixels(images: torch.Tensor) -> list[np.ndarray]:
+    """(B, 3, H, W) float in [0, 1] to (height, width, 3) uint8 images."""
+    pixels = (images.detach().float().cpu() * 255).round().clamp(0, 255).byte()
+    return list(pixels.permute(0, 2, 3, 1).numpy())
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if image.shape[:2] == size:
+        return image
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.NEAREST))

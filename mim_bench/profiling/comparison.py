@@ -1,0 +1,235 @@
+"""Profiles several configs side by side: processes of their own, turns of all alike."""
+
+import contextlib
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mim_bench.profiling.process import Worker
+from mim_bench.profiling.training_step import StepSettings
+
+REFERENCE = 'matrix product'
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A config to be profiled.
+
+    Attributes:
+        name: For the table.
+        config: Path.
+        options: Overrides by dotted key.
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the entries are profiled; the first entry is what the others are compared with.
+
+    Attributes:
+        entries: At least one.
+        settings: Of every step.
+        batch_size: Images of a step.
+        threads: Of torch on the CPU; torch decides if None.
+        repeats: Timed turns of each entry.
+        warmup: Steps before the first turn.
+        finds_batch: Look for the largest batch first, which needs a GPU.
+        seed: Of weights and batches.
+    """
+
+    entries: Sequence[Entry]
+    settings: StepSettings
+    batch_size: int = 8
+    threads: int | None = None
+    repeats: int = 10
+    warmup: int = 3
+    finds_batch: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of repeats."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> 'Spread':
+        """Of one value or more."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, median, high = statistics.quantiles(values, n=4, method='inclusive')
+        return cls(median, low, high)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What was measured of an entry.
+
+    Attributes:
+        name: Of the entry.
+        config: Of the entry.
+        options: Of the entry.
+        step_s: Seconds of a step, by repeat.
+        img_per_s: Images a second.
+        ratio: Speed over the first entry's in the same turn.
+        peak_mem_bytes: What a step needs beyond the idle process with its weights.
+        num_parameters: All, frozen ones too.
+        num_trainable: Those with gradients.
+        flops_forward: Of an image.
+        flops_step: Of an image, forward and backward.
+        flop_per_s: What the step achieves.
+        share_of_reference: Of what the matrix product achieves.
+        num_steps: Steps that were timed together in each repeat.
+        largest_batch: None if it was not looked for.
+    """
+
+    name: str
+    config: str
+    options: Mapping[str, Any]
+    step_s: list[float]
+    img_per_s: Spread
+    ratio: Spread
+    peak_mem_bytes: int
+    num_parameters: int
+    num_trainable: int
+    flops_forward: float
+    flops_step: float
+    flop_per_s: float
+    share_of_reference: float
+    num_steps: int
+    largest_batch: int | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The profiles of a run, in the order of the plan, and the yardstick."""
+
+    plan: Plan
+    reference_flop_per_s: Spread
+    profiles: list[Profile]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        plan = asdict(self.plan)
+        plan.pop('entries')
+        return {
+            'schema_version': SCHEMA_VERSION,
+            **plan.pop('settings'),
+            **plan,
+            'reference_flop_per_s': asdict(self.reference_flop_per_s),
+            'profiles': [asdict(profile) for profile in self.profiles],
+        }
+
+
+def compare(plan: Plan, listen: Callable[[str], None] = lambda _: None) -> Comparison:
+    """Profile the entries of a plan.
+
+    Every entry has a process of its own. The processes take turns, a repeat each, while all
+    others wait, so that what disturbs the machine disturbs all entries alike; the order is
+    turned round in every second round, and a matrix product takes its turn as the others do.
+
+    Args:
+        plan: What to profile.
+        listen: Is told what is going on, in a few words.
+
+    Raises:
+        TrainingError: An entry cannot be profiled.
+    """
+    largest = {}
+    if plan.finds_batch:
+        for entry in plan.entries:
+            listen(f'{entry.name}: looking for the largest batch')
+            largest[entry.name] = _find_batch(plan, entry)
+    with contextlib.ExitStack() as stack:
+        jobs = [(REFERENCE, _job(plan)), *((e.name, _job(plan, e)) for e in plan.entries)]
+        listen('starting')
+        workers = [stack.enter_context(Worker(name, job)) for name, job in jobs]
+        for worker in workers:
+            worker.wait_until_ready()
+        facts = [_prepare(worker, listen) for worker in workers]
+        turns = _take_turns(workers, plan.repeats, listen)
+        for worker, known in zip(workers[1:], facts[1:], strict=True):
+            listen(f'{worker.name}: counting operations')
+            known |= worker.ask('count_flops')
+    products = [turn['flop_per_s'] for turn in turns[0]]
+    times = [[turn['step_s'] for turn in own] for own in turns[1:]]
+    yardstick = Spread.of(products)
+    profiles = [
+        _profile(plan, entry, own, times[0], yardstick, {**known, **_found(largest, entry)})
+        for entry, own, known in zip(plan.entries, times, facts[1:], strict=True)
+    ]
+    return Comparison(plan, yardstick, profiles)
+
+
+def _job(plan: Plan, entry: Entry | None = None) -> dict[str, Any]:
+    job = {'settings': asdict(plan.settings), 'threads': plan.threads}
+    if entry is None:
+        return job
+    return job | {
+        'config': entry.config,
+        'options': repr(dict(entry.options)),
+        'batch_size': plan.batch_size,
+        'warmup': plan.warmup,
+        'seed': plan.seed,
+    }
+
+
+def _find_batch(plan: Plan, entry: Entry) -> int:
+    with Worker(entry.name, _job(plan, entry)) as worker:
+        worker.wait_until_ready()
+        return worker.ask('find_batch')['largest_batch']
+
+
+def _found(largest: Mapping[str, int], entry: Entry) -> dict[str, int | None]:
+    return {'largest_batch': largest.get(entry.name)}
+
+
+def _prepare(worker: Worker, listen: Callable[[str], None]) -> dict[str, Any]:
+    listen(f'{worker.name}: warming up')
+    facts = {} if worker.name == REFERENCE else worker.ask('describe')
+    return facts | worker.ask('warm_up')
+
+
+def _take_turns(
+    workers: Sequence[Worker], repeats: int, listen: Callable[[str], None]
+) -> list[list[dict[str, Any]]]:
+    """The results of every worker's repeats, by worker."""
+    results: list[list[dict[str, Any]]] = [[] for _ in workers]
+    for repeat in range(repeats):
+        order = list(range(len(workers)))
+        for index in order if repeat % 2 == 0 else reversed(order):
+            listen(f'repeat {repeat + 1} of {repeats}: {workers[index].name}')
+            results[index].append(workers[index].ask('repeat'))
+    return results
+
+
+def _profile(
+    plan: Plan,
+    entry: Entry,
+    times: list[float],
+    first_times: list[float],
+    yardstick: Spread,
+    facts: Mapping[str, Any],
+) -> Profile:
+    img_per_s = Spread.of([plan.batch_size / seconds for seconds in times])
+    flop_per_s = facts['flops_step'] * img_per_s.median
+    return Profile(
+        name=entry.name,
+        config=entry.config,
+        options=dict(entry.options),
+        step_s=times,
+        img_per_s=img_per_s,
+        ratio=Spread.of([first / own for first, own in zip(first_times, times, strict=True)]),
+        flop_per_s=flop_per_s,
+        share_of_reference=flop_per_s / yardstick.median,
+        **facts,
+    )

@@ -1,0 +1,126 @@
+"""Synthetic training batches of the shapes that a config trains on; no data set is read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from mim_bench.data.seeding import seed_everything
+from mim_bench.engine.building import build_pipeline, train_collate, train_pipeline
+from mim_bench.errors import ConfigError
+from mim_bench.profiling.synthetic_objects import detection_sample, segmentation_sample
+
+# (height, width) of the image that a pipeline starts from; about ImageNet's mean.
+SOURCE_SIZE = (375, 500)
+# Different samples; larger batches repeat them.
+NUM_SAMPLES = 16
+
+
+class SyntheticData:
+    """Batches for the training step of a config of any of the three libraries.
+
+    Pre-training and classification go through the config's own training pipeline, from a
+    random image on, so that masks, views and labels are what the method expects. Samples of
+    segmentation and detection are made at the size that the pipeline crops to, since their
+    pipelines start from annotation files.
+
+    Args:
+        cfg: With a ``train_dataloader``.
+        seed: Same seed, same batches.
+
+    Raises:
+        ConfigError: The pipeline ends in no packing transform that is known.
+    """
+
+    def __init__(self, cfg: Config, seed: int = 0) -> None:
+        self.cfg = cfg
+        self.collate = train_collate(cfg)
+        make = self._make()
+        self.samples = []
+        for index in range(NUM_SAMPLES):
+            seed_everything(seed, index)
+            self.samples.append(make(index))
+
+    def batch(self, size: int, first: int = 0) -> dict[str, Any]:
+        """A batch as the loader gives it, on the CPU.
+
+        Args:
+            size: Images.
+            first: Where to start in the samples, so that batches differ.
+        """
+        chosen = [self.samples[(first + i) % NUM_SAMPLES] for i in range(size)]
+        return self.collate(deepcopy(chosen))
+
+    def _make(self) -> Callable[[int], dict[str, Any]]:
+        """What makes a sample, from its number and numpy's global generator."""
+        transforms = train_pipeline(self.cfg)
+        packing = next((name for name in map(_name, transforms) if name.startswith('Pack')), '')
+        if packing == 'PackInputs':
+            kept = [step for step in transforms if not _name(step).startswith('Load')]
+            pipeline = build_pipeline(self.cfg, kept)
+            return lambda index: self._through(pipeline, index)
+        if packing == 'PackSegInputs':
+            return lambda _: segmentation_sample(self.cfg, _crop_size(transforms))
+        if packing == 'PackDetInputs':
+            return lambda _: detection_sample(self.cfg, _crop_size(transforms))
+        raise ConfigError(
+            f'{self.cfg.filename}: the training pipeline ends in no PackInputs, PackSegInputs '
+            'or PackDetInputs, so it is not known what a batch of it looks like.'
+        )
+
+    def _through(self, pipeline: Callable, index: int) -> dict[str, Any]:
+        image = np.random.randint(0, 256, (*SOURCE_SIZE, 3), np.uint8)
+        results = dict(img=image, img_shape=SOURCE_SIZE, ori_shape=SOURCE_SIZE, sample_idx=index)
+        num_classes = _num_classes(self.cfg)
+        if num_classes:
+            results['gt_label'] = np.random.randint(num_classes)
+        packed = pipeline(results)
+        if not isinstance(packed, dict):
+            raise ConfigError(f'{self.cfg.filename}: the training pipeline refuses any image.')
+        return packed
+
+
+def _name(step: dict) -> str:
+    """The class of a transform without its scope."""
+    kind = step['type']
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _num_classes(cfg: Config) -> int | None:
+    """Classes of a classifier; None for a pre-training."""
+    head = cfg.model.get('head') or {}
+    return head.get('num_classes') if isinstance(head, dict) else None
+
+
+def _crop_size(transforms: Sequence[dict]) -> tuple[int, int]:
+    """(height, width) of what a pipeline of annotated images gives, in most cases.
+
+    That is the last crop's size or, without a crop, the last resize's: the middle one where
+    it draws from several.
+    """
+    for step in reversed(list(_flat(transforms))):
+        # A crop in shares of the image says no size.
+        if _name(step) == 'RandomCrop' and 'relative' not in step.get('crop_type', 'absolute'):
+            return _height_and_width(step['crop_size'])
+        scales = step.get('scales', step.get('scale'))
+        if _name(step) in ('Resize', 'RandomResize', 'RandomChoiceResize') and scales:
+            several = scales if isinstance(scales[0], list | tuple) else [scales]
+            middle = sorted(several, key=np.prod)[len(several) // 2]
+            return tuple(reversed(_height_and_width(middle)))  # scales are (width, height)
+    raise ConfigError('The training pipeline has neither a RandomCrop nor a Resize with a size.')
+
+
+def _flat(transforms: Sequence[Any]) -> Iterator[dict]:
+    """All transforms, those inside of choices too."""
+    for step in transforms:
+        if isinstance(step, list | tuple):
+            yield from _flat(step)
+        else:
+            yield from _flat(step.get('transforms') or ())
+            yield step
+
+
+def _height_and_width(size: int | Sequence[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

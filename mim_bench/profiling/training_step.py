@@ -1,0 +1,128 @@
+"""The training step of any config, without a runner: forward, backward, optimiser."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mim_bench.engine.building import (
+    build_model,
+    init_weights,
+    library_scope,
+    without_pretrained,
+)
+from mim_bench.errors import ConfigError
+
+PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a step is computed.
+
+    Attributes:
+        device: Of torch, for example 'cpu' or 'cuda'.
+        precision: A key of :data:`PRECISIONS`; the forward pass of bf16 and fp16 is autocast.
+        has_optimizer: Step the optimiser (and average the momentum network) after backward.
+        is_compiled: Compile the forward pass with torch.compile.
+    """
+
+    device: str = 'cpu'
+    precision: str = 'fp32'
+    has_optimizer: bool = True
+    is_compiled: bool = False
+
+
+class TrainingStep:
+    """A model with random weights and the step of its recipe, accumulation apart.
+
+    Args:
+        cfg: Of a training; nothing that it names as pre-trained is loaded.
+        settings: See there.
+        seed: Of the weights.
+
+    Raises:
+        ConfigError: The config has no training, or the device cannot compute so.
+    """
+
+    def __init__(self, cfg: Config, settings: StepSettings, seed: int = 0) -> None:
+        _check(cfg, settings)
+        torch.manual_seed(seed)
+        cfg, _ = without_pretrained(cfg)
+        model = build_model(cfg)
+        init_weights(model)
+        # One process: synchronised statistics are its own, and need a GPU.
+        self.model = revert_sync_batchnorm(model).to(settings.device).train()
+        self.settings = settings
+        self.optimizer, self.clip_grad = None, None
+        if settings.has_optimizer:
+            self.optimizer, self.clip_grad = _build_optimizer(self.model, cfg)
+        self._call = torch.compile(self.model) if settings.is_compiled else self.model
+        self._scaler = torch.amp.GradScaler('cuda', enabled=settings.precision == 'fp16')
+
+    def __call__(self, batch: dict[str, Any]) -> None:
+        """One step on a batch as the loader gives it."""
+        loss = self._scaler.scale(self.forward(batch))
+        loss.backward()
+        if self.optimizer is not None:
+            self._step_optimizer()
+        self.model.zero_grad(set_to_none=True)
+
+    def forward(self, batch: dict[str, Any], *, compiled: bool = True) -> torch.Tensor:
+        """The loss of a batch, normalisation of the images included."""
+        data = self.model.data_preprocessor(batch, True)
+        call = self._call if compiled else self.model
+        dtype = PRECISIONS[self.settings.precision]
+        device_type = torch.device(self.settings.device).type
+        with torch.autocast(device_type, dtype, enabled=dtype is not torch.float32):
+            losses = call(**data, mode='loss')
+        return self.model.parse_losses(losses)[0]
+
+    def count_parameters(self) -> tuple[int, int]:
+        """All parameters, and those that are trained."""
+        sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
+        return sum(n for n, _ in sizes), sum(n for n, is_trained in sizes if is_trained)
+
+    def _step_optimizer(self) -> None:
+        if self.clip_grad is not None:
+            self._scaler.unscale_(self.optimizer)
+            with_gradient = [p for p in self.model.parameters() if p.grad is not None]
+            nn.utils.clip_grad_norm_(with_gradient, **self.clip_grad)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
+        momentum_network = getattr(self.model, 'momentum_network', None)
+        if hasattr(momentum_network, 'update_parameters'):
+            momentum_network.update_parameters(self.model, 0.5)
+
+
+def _check(cfg: Config, settings: StepSettings) -> None:
+    device = torch.device(settings.device)
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('--device cuda: torch sees no GPU here. Leave the option away.')
+    if device.type == 'cpu' and settings.precision == 'fp16':
+        raise ConfigError('--precision fp16 scales the loss, which needs a GPU. Use bf16 on a CPU.')
+    if settings.has_optimizer and not cfg.get('optim_wrapper'):
+        raise ConfigError(
+            f'{cfg.filename}: has no optim_wrapper, so there is no optimiser to step. Use the '
+            'config of a training, or --no-optimizer.'
+        )
+
+
+def _build_optimizer(
+    model: nn.Module, cfg: Config
+) -> tuple[torch.optim.Optimizer, dict[str, Any] | None]:
+    """The recipe's optimiser with its groups, and what it clips gradients with."""
+    settings = cfg.optim_wrapper.to_dict()
+    # Mixed precision is ours to choose, and mmengine's wrapper for it refuses a CPU.
+    for key in ('type', 'loss_scale', 'dtype', 'use_fsdp', 'accumulative_counts'):
+        settings.pop(key, None)
+    with library_scope(cfg):
+        wrapper = build_optim_wrapper(model, {'type': 'OptimWrapper', **settings})
+    clip_grad = settings.get('clip_grad')
+    if clip_grad is not None and clip_grad.pop('type', 'norm') != 'norm':
+        raise ConfigError(f'{cfg.filename}: clip_grad by value is not profiled; use the norm.')
+    return wrapper.optimizer, clip_grad

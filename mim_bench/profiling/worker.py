@@ -1,0 +1,210 @@
+"""The process that one config is profiled in; it works only while it is told to.
+
+It reads one JSON object a line from standard input, first a job, then commands, and answers
+each with one line: ``{"result": ...}`` or ``{"error": message}``. It ends when its input does.
+"""
+
+import ast
+import json
+import os
+import sys
+import time
+import traceback
+from typing import Any
+
+import torch
+
+from mim_bench.errors import MimBenchError
+from mim_bench.profiling.matrix_product import MatrixProduct
+from mim_bench.profiling.memory import memory_meter
+from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
+
+# Steps that are repeated together last at least this long, so that a clock's tick or a
+# device's wake-up is nothing beside them.
+MIN_REPEAT_S = 0.5
+# A GPU that waited has slowed its clock down.
+WAKE_UP_S = 0.2
+NUM_BATCHES = 4
+# Batch normalisation over a whole image needs two.
+FLOPS_BATCH_SIZE = 2
+
+
+class StepTask:
+    """Profiles the training step of a config.
+
+    Args:
+        job: ``config`` (path), ``options`` (Python literal of a dictionary), ``batch_size``,
+            ``seed``, ``warmup`` and the fields of :class:`StepSettings`.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        from mim_bench.engine.config import load_config
+        from mim_bench.profiling.synthetic import SyntheticData
+
+        self.cfg = load_config(job['config'], ast.literal_eval(job['options']))
+        self.settings = StepSettings(**job['settings'])
+        self.device = torch.device(self.settings.device)
+        self.batch_size, self.warmup = job['batch_size'], job['warmup']
+        self.data = SyntheticData(self.cfg, job['seed'])
+        self.step = TrainingStep(self.cfg, self.settings, job['seed'])
+        self.batches: list[dict[str, Any]] = []
+        self.position = 0
+        self.num_steps = 1
+
+    def describe(self) -> dict[str, Any]:
+        """How many parameters there are."""
+        num_parameters, num_trainable = self.step.count_parameters()
+        return {'num_parameters': num_parameters, 'num_trainable': num_trainable}
+
+    def warm_up(self) -> dict[str, Any]:
+        """The first steps of the process: their peak memory, and how long the last took."""
+        batch = self.data.batch(self.batch_size)
+        meter = memory_meter(self.device)
+        meter.start()
+        batch = self._on_device(batch)
+        if self.settings.is_compiled:
+            self.step(batch)  # compiles; what that needs is not the step's
+            meter.start()
+        for _ in range(max(self.warmup, 2)):  # the second one has the optimiser's state too
+            start = time.perf_counter()
+            self.step(batch)
+            _synchronize(self.device)
+            step_s = time.perf_counter() - start
+            meter.sample()
+        rest = (
+            self.data.batch(self.batch_size, self.batch_size * i) for i in range(1, NUM_BATCHES)
+        )
+        self.batches = [batch, *map(self._on_device, rest)]
+        self.num_steps = max(1, round(MIN_REPEAT_S / step_s))
+        return {'peak_mem_bytes': meter.peak_bytes, 'num_steps': self.num_steps}
+
+    def repeat(self) -> dict[str, Any]:
+        """Seconds of a step, over the steps of one repeat."""
+        if self.device.type == 'cuda':
+            self._run_for(WAKE_UP_S)
+        start = time.perf_counter()
+        for _ in range(self.num_steps):
+            self._next()
+        _synchronize(self.device)
+        return {'step_s': (time.perf_counter() - start) / self.num_steps}
+
+    def count_flops(self) -> dict[str, Any]:
+        """Operations of an image."""
+        from mim_bench.profiling.flops import count_flops
+
+        forward, total = count_flops(self.step, self._on_device(self.data.batch(FLOPS_BATCH_SIZE)))
+        return {
+            'flops_forward': forward / FLOPS_BATCH_SIZE,
+            'flops_step': total / FLOPS_BATCH_SIZE,
+        }
+
+    def find_batch(self) -> dict[str, Any]:
+        """The largest batch that this GPU holds."""
+        from mim_bench.profiling.batch_search import largest_fitting
+
+        return {'largest_batch': largest_fitting(self._fits, self.batch_size)}
+
+    def _fits(self, size: int) -> bool:
+        try:
+            batch = self._on_device(self.data.batch(size))
+            for _ in range(2):
+                self.step(batch)
+            _synchronize(self.device)
+        except torch.cuda.OutOfMemoryError:
+            return False
+        finally:
+            self.step.model.zero_grad(set_to_none=True)
+            batch = None
+            torch.cuda.empty_cache()
+        return True
+
+    def _on_device(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return self.step.model.data_preprocessor.cast_data(batch)
+
+    def _run_for(self, seconds: float) -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            self._next()
+            _synchronize(self.device)
+
+    def _next(self) -> None:
+        self.step(self.batches[self.position % len(self.batches)])
+        self.position += 1
+
+
+class ProductTask:
+    """Times a large matrix product beside the steps.
+
+    Args:
+        job: ``settings`` with ``device`` and ``precision``.
+    """
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.device = torch.device(job['settings']['device'])
+        self.product = MatrixProduct(self.device, PRECISIONS[job['settings']['precision']])
+        self.num_products = 1
+
+    def warm_up(self) -> dict[str, Any]:
+        """Find out how many products a repeat takes."""
+        self.product()
+        _synchronize(self.device)
+        start = time.perf_counter()
+        self.product()
+        _synchronize(self.device)
+        self.num_products = max(1, round(MIN_REPEAT_S / (time.perf_counter() - start)))
+        return {}
+
+    def repeat(self) -> dict[str, Any]:
+        """Operations a second."""
+        if self.device.type == 'cuda':
+            self.product()
+        _synchronize(self.device)
+        start = time.perf_counter()
+        for _ in range(self.num_products):
+            self.product()
+        _synchronize(self.device)
+        seconds = time.perf_counter() - start
+        return {'flop_per_s': self.product.flops * self.num_products / seconds}
+
+
+COMMANDS = {'describe', 'warm_up', 'repeat', 'count_flops', 'find_batch'}
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)
+
+
+def main() -> None:
+    """Serve the process that started this one."""
+    # Whatever the libraries print must not stand between the answers.
+    answers = os.fdopen(os.dup(1), 'w', buffering=1)
+    os.dup2(2, 1)
+    task = None
+    for line in sys.stdin:
+        message = json.loads(line)
+        try:
+            if 'job' in message:
+                task = _start(message['job'])
+                result: dict[str, Any] = {}
+            elif message['command'] in COMMANDS:
+                result = getattr(task, message['command'])()
+            answer = {'result': result}
+        except MimBenchError as error:
+            answer = {'error': str(error)}
+        except torch.cuda.OutOfMemoryError:
+            answer = {'error': 'The batch does not fit the GPU. Use a smaller --batch-size.'}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {'error': f'{type(error).__name__}: {error}'}
+        print(json.dumps(answer), file=answers)
+
+
+def _start(job: dict[str, Any]) -> StepTask | ProductTask:
+    if job['threads']:
+        torch.set_num_threads(job['threads'])
+    return StepTask(job) if 'config' in job else ProductTask(job)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,57 @@
+"""Hooks for tests that train for real: one ends a run, one writes down its losses."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class KillHook(Hook):
+    """Kill this process by SIGKILL at a place in the run, as if the machine had lost its power.
+
+    Args:
+        iteration: Before the training iteration of this number, counted from 0.
+        validation: In the middle of the validation of this number, counted from 0.
+    """
+
+    def __init__(self, iteration: int | None = None, validation: int | None = None) -> None:
+        self.iteration = iteration
+        self.validation = validation
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Kill before the iteration."""
+        if runner.iter == self.iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Kill after the first batch of the validation."""
+        if self.validation == 0 and batch_idx == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.validation and batch_idx == 0:
+            self.validation -= 1
+
+
+@HOOKS.register_module()
+class LossHook(Hook):
+    """Write ``losses-<rank>.json`` at the end: the loss of each iteration, in full precision."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Keep this process's own loss."""
+        self.losses.append(outputs['loss'].item())
+
+    def after_train(self, runner: Runner) -> None:
+        """Write them down."""
+        path = Path(runner.work_dir) / f'losses-{get_rank()}.json'
+        path.write_text(json.dumps(self.losses))

@@ -1,0 +1,106 @@
+"""Trainings in processes of their own, always on the CPU."""
+
+import gc
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from torch import multiprocessing
+
+from mim_bench.engine.launch import Launch, train
+from mim_bench.suite.demo import configs_folder
+from mim_bench.testing.demo_runs import plain_config_text
+
+TOOLS = configs_folder().parent / 'tools'
+# What every training imports, so that it is imported once and not in every process.
+PRELOADED = [
+    __name__,
+    'mim_bench.data.transforms',
+    'mim_bench.engine.hooks',
+    'mim_bench.models',
+    'mmpretrain.datasets',
+    'mmpretrain.engine',
+    'mmpretrain.evaluation',
+    'mmpretrain.models',
+    'mmpretrain.visualization',
+]
+
+
+def train_by_script(
+    config: Path, words: Sequence[object] = (), num_processes: int = 1
+) -> subprocess.CompletedProcess:
+    """Train by ``tools/train.py``, or ``tools/dist_train.sh`` for several processes.
+
+    Args:
+        config: Path of a config.
+        words: Further arguments of ``tools/train.py``.
+        num_processes: Over gloo.
+
+    Returns:
+        With ``returncode`` (negative: the signal that ended it), ``stdout`` and ``stderr``.
+    """
+    command = [sys.executable, TOOLS / 'train.py', config]
+    if num_processes > 1:
+        command = ['bash', TOOLS / 'dist_train.sh', config, num_processes]
+    environment = {
+        **os.environ,
+        # The launcher finds torchrun on the path, as in an active environment.
+        'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',
+        'VIRTUAL_ENV': sys.prefix,
+        'OMP_NUM_THREADS': '1',
+        'CUDA_VISIBLE_DEVICES': '',
+    }
+    return subprocess.run(
+        [str(word) for word in (*command, *words)], env=environment, capture_output=True, text=True
+    )
+
+
+def train_forked(launch: Launch, num_processes: int = 1) -> None:
+    """Train in new processes that need not import anything again.
+
+    They are forked from a server that only has the imports: much cheaper than
+    :func:`train_by_script`, and as little is shared with earlier trainings.
+
+    Args:
+        launch: What to train; its launcher is set here.
+        num_processes: Over gloo.
+
+    Raises:
+        multiprocessing.ProcessRaisedException: With the traceback of the process.
+        multiprocessing.ProcessExitedException: It was killed.
+    """
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    launch = replace(launch, launcher='pytorch' if num_processes > 1 else 'none')
+    with patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
+        multiprocessing.start_processes(
+            _train,
+            (launch, num_processes, _free_port()),
+            nprocs=num_processes,
+            start_method='forkserver',
+        )
+
+
+def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:
+    torch.set_num_threads(1)
+    gc.freeze()  # every data set collects garbage, through all that was preloaded
+    os.environ.update(
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port),
+        WORLD_SIZE=str(num_processes),
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+    )
+    with plain_config_text():
+        train(launch)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        return probe.getsockname()[1]

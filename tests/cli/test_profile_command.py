@@ -1,0 +1,107 @@
+"""What ``mim-bench profile`` makes of its words; the measuring is tested in tests/profiling."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mim_bench.cli.main import main
+from mim_bench.profiling import comparison
+from mim_bench.profiling.comparison import Comparison, Profile, Spread
+
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
+MAE, MASKFEAT = (str(next(DEMO.glob(f'{name}_vit-toy*'))) for name in ('mae', 'maskfeat'))
+
+
+def fake_compare(plan, listen):
+    listen('[red] is no markup')
+    spread = Spread(12.5, 12.0, 13.0)
+    profiles = [
+        Profile(
+            *(entry.name, entry.config, dict(entry.options)),
+            step_s=[0.5],
+            img_per_s=spread,
+            ratio=Spread(1.25, 1, 2),
+            peak_mem_bytes=3 * 2**20,
+            num_parameters=4_200_000,
+            num_trainable=4_000_000,
+            flops_forward=2e9,
+            flops_step=6e9,
+            flop_per_s=75e9,
+            share_of_reference=0.75,
+            num_steps=1,
+            largest_batch=48 if plan.finds_batch else None,
+        )
+        for entry in plan.entries
+    ]
+    fake_compare.plan = plan
+    return Comparison(plan, Spread(100e9, 90e9, 110e9), profiles)
+
+
+@pytest.fixture(autouse=True)
+def _fake(monkeypatch):
+    monkeypatch.setenv('COLUMNS', '200')
+    monkeypatch.setattr(comparison, 'compare', fake_compare)
+
+
+def names():
+    return [entry.name for entry in fake_compare.plan.entries]
+
+
+def test_profile_prints_a_row_a_config(capsys):
+    assert main(['profile', MAE, MASKFEAT, '--device', 'cpu', '--threads', '2']) == 0
+    printed = capsys.readouterr().out
+    (row,) = (line for line in printed.splitlines() if 'maskfeat_vit-toy' in line)
+    for text in ('12.50 (12.00-13.00)', '1.25 x', ' 3 ', '4.2', ' 6 ', '75', '75%'):
+        assert text in row
+    assert 'batch 8, forward + backward + optimiser, 2 threads' in printed
+    assert 'reaches 100 GFLOP/s' in printed
+
+
+def test_profile_writes_json(tmp_path, capsys):
+    out = tmp_path / 'profile.json'
+    assert main(['profile', MAE, '--device', 'cpu', '--json', str(out)]) == 0
+    content = json.loads(out.read_text())
+    assert content['device_name'] == 'cpu'
+    assert content['profiles'][0]['config'] == MAE
+    assert 'torch' in content['environment']
+
+
+def test_profile_baseline_goes_first_wherever_it_is_named():
+    main(['profile', MAE, MASKFEAT, '--baseline', MASKFEAT, '--device', 'cpu'])
+    assert names() == [Path(MASKFEAT).stem, Path(MAE).stem]
+    main(['profile', MAE, '--baseline', MASKFEAT, '--device', 'cpu'])
+    assert names() == [Path(MASKFEAT).stem, Path(MAE).stem]
+
+
+def test_profile_variant_has_options_of_its_own_beside_those_of_all():
+    scale = 'train_dataloader.dataset.pipeline.1.scale=56'
+    common = 'model.backbone.drop_path_rate=0.3'
+    words = ['--variant', MASKFEAT, scale, '--cfg-options', common, '--device', 'cpu']
+    assert main(['profile', MASKFEAT, *words]) == 0
+    plain, variant = fake_compare.plan.entries
+    assert dict(plain.options) == {'model.backbone.drop_path_rate': 0.3}
+    assert dict(variant.options) == {**plain.options, scale.partition('=')[0]: 56}
+    assert variant.name == f'{plain.name} {scale}'
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        ([], 'nothing to profile'),
+        (['absent.py'], 'absent.py: there is no such config file'),
+        ([MAE, MAE], 'named twice'),
+        ([MAE, '--cfg-options', 'modl.neck.depth=2'], "Did you mean 'model'"),
+        ([MAE, '--find-batch'], '--find-batch fills the memory of a GPU'),
+    ],
+)
+def test_profile_slip_is_one_clear_error(words, message, capsys):
+    assert main(['profile', *words, '--device', 'cpu']) == 1
+    assert message in ' '.join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize('words', [['--repeats', '0'], ['--batch-size', 'x']])
+def test_profile_wrong_number_exits_with_2(words):
+    with pytest.raises(SystemExit) as caught:
+        main(['profile', MAE, *words])
+    assert caught.value.code == 2
