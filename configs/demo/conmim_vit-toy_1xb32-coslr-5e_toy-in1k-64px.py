@@ -32,7 +32,11 @@ train_pipeline = [
 ]
 train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-custom_hooks = [*_base_.custom_hooks[:-1], dict(type='mim_bench.MomentumHook')]
+custom_hooks = [
+    *_base_.custom_hooks[:-1],
+    dict(type='mim_bench.MomentumHook'),
+    dict(type='mim_bench.ReconstructionHook', interval=5),
+]
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

@@ -9,7 +9,7 @@ model = dict(
         img_size=64,
         out_indices=(2,),
         drop_path_rate=0.0,
-        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (4, 4, 4)],
+        stage_cfgs=dict(block_cfgs=dict(window_size=4)),
     ),
     neck=dict(in_channels=128),
     head=dict(in_dims=128, patch_size=16),
@@ -28,13 +28,3 @@ train_pipeline = [
 ]
 train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-custom_hooks = [
-    *_base_.custom_hooks[:-1],
-    {
-        **_base_.custom_hooks[-1],
-        'dataloader': dict(
-            dataset=dict(**_base_.dataset, data_prefix='train', pipeline=train_pipeline),
-            collate_fn=dict(type='default_collate'),
-        ),
-    },
-]

@@ -45,14 +45,7 @@ train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
 custom_hooks = [
     *_base_.custom_hooks[:-1],
     dict(type='mim_bench.MomentumHook'),
-    dict(
-        type='mim_bench.ReconstructionHook',
-        dataloader=dict(
-            dataset=dict(**_base_.dataset, data_prefix='train', pipeline=train_pipeline),
-            collate_fn=dict(type='default_collate'),
-        ),
-        interval=5,
-    ),
+    dict(type='mim_bench.ReconstructionHook', interval=5),
 ]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)

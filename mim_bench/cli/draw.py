@@ -2,11 +2,9 @@
 
 A row an image, a column what a network sees, is to predict or, with a checkpoint, predicts.
 
-Example:
-  mim-bench draw configs/pretrain/mae/mae_vit-base_8xb512-amp-coslr-300e_in1k-224px.py \
-      cat.jpg dog.jpg --out masks.png
-  mim-bench draw configs/demo/ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py digit.png \
-      --checkpoint work_dirs/ummae/epoch_20.pth --out reconstruction.png
+Examples:
+  mim-bench draw configs/pretrain/mae/CONFIG.py cat.jpg dog.jpg --out masks.png
+  mim-bench draw CONFIG.py cat.jpg --checkpoint work_dirs/mae/epoch_300.pth --out filled.png
 """
 
 import argparse

@@ -4,12 +4,10 @@ Works for every pre-training, classification, segmentation and detection config,
 input. Each config has a process of its own; they take turns, so that what disturbs the machine
 disturbs all alike. The first config (or --baseline) is what the others are compared with.
 
-Example:
-  mim-bench profile configs/pretrain/mae/mae_vit-base_8xb512-amp-coslr-300e_in1k-224px.py \
-      configs/pretrain/simmim/simmim_swin-base_8xb256-amp-coslr-100e_in1k-192px.py \
-      --batch-size 8 --threads 2 --no-optimizer --json profile.json
-  mim-bench profile configs/pretrain/simmim/CONFIG.py \
-      --variant configs/pretrain/simmim/CONFIG.py model.backbone.img_size=256
+Examples:
+  mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
+  mim-bench profile A.py B.py --batch-size 8 --threads 2 --no-optimizer
+  mim-bench profile A.py --variant A.py model.backbone.mask_ratio=0.5
 """
 
 import argparse
@@ -86,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     # A log file has no width; 160 columns keep the table in one piece.
     console = Console(width=None if sys.stdout.isatty() else 160)
     with console.status('starting') as status:
-        comparison = compare(plan, lambda text: status.update(escape(text)))
+        # A log has no line that changes: it gets one for each thing that is going on.
+        show = status.update if console.is_terminal else console.print
+        comparison = compare(plan, lambda text: show(escape(text)))
     console.print(profile_table(comparison))
     if args.json is not None:
         _write(comparison, args.json)

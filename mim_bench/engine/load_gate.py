@@ -13,6 +13,7 @@ from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
 PREFIX = 'backbone.'
+TEACHER_PREFIX = 'teacher.module.backbone.'
 
 
 def load_backbone(
@@ -33,6 +34,11 @@ def load_backbone(
         CheckpointError: The file cannot be read, a shape differs, or too little fits.
     """
     state = state_dict_of(read_checkpoint(path))
+    if any(key.startswith(TEACHER_PREFIX) for key in state):
+        raise CheckpointError(
+            f'{path}: holds a student and its teacher, and the teacher is the result. Convert it '
+            f'first, which takes the teacher: mim-bench convert {path} converted.pth'
+        )
     weights = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
     if not weights:
         raise CheckpointError(

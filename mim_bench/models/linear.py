@@ -43,6 +43,7 @@ def _suits_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
         and min(weight.shape) >= SMALLEST_SIDE
         and x.numel() >= SMALLEST_SIDE * weight.shape[1]
         and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
         and not torch.is_autocast_enabled('cpu')
     )
 

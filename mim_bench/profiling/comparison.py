@@ -205,9 +205,9 @@ def _take_turns(
     """The results of every worker's repeats, by worker."""
     results: list[list[dict[str, Any]]] = [[] for _ in workers]
     for repeat in range(repeats):
+        listen(f'repeat {repeat + 1} of {repeats}')
         order = list(range(len(workers)))
         for index in order if repeat % 2 == 0 else reversed(order):
-            listen(f'repeat {repeat + 1} of {repeats}: {workers[index].name}')
             results[index].append(workers[index].ask('repeat'))
     return results
 

@@ -1,7 +1,11 @@
 """Floating-point operations of a training step, counted by torch."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -21,12 +25,20 @@ def count_flops(step: TrainingStep, batch: dict[str, Any]) -> tuple[int, int]:
     Returns:
         Operations of the forward pass, and of forward and backward, for the whole batch.
     """
-    # torch's counter does not know the CPU's fused attention; spelled out, it is the same
-    # everywhere. The backward pass is counted without what fused kernels compute anew.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    # torch's counter knows neither the CPU's fused attention nor oneDNN's products; spelled out,
+    # they are the same everywhere. What fused kernels compute anew is not counted.
+    with _without_onednn(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss = step.forward(batch, compiled=False)
         forward = counter.get_total_flops()
         loss.backward()
         total = counter.get_total_flops()
     step.model.zero_grad(set_to_none=True)
     return forward, total
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # torch warns of a flag for Intel's GPUs
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield

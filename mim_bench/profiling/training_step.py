@@ -62,7 +62,9 @@ class TrainingStep:
         if settings.has_optimizer:
             self.optimizer, self.clip_grad = _build_optimizer(self.model, cfg)
         self._call = torch.compile(self.model) if settings.is_compiled else self.model
-        self._scaler = torch.amp.GradScaler('cuda', enabled=settings.precision == 'fp16')
+        # So low that no gradient overflows: a step that is skipped makes no optimiser state.
+        is_scaled = settings.precision == 'fp16'
+        self._scaler = torch.amp.GradScaler('cuda', init_scale=128.0, enabled=is_scaled)
 
     def __call__(self, batch: dict[str, Any]) -> None:
         """One step on a batch as the loader gives it."""

@@ -105,17 +105,17 @@ class StepTask:
         return {'largest_batch': largest_fitting(self._fits, self.batch_size)}
 
     def _fits(self, size: int) -> bool:
+        self.step.model.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
         try:
             batch = self._on_device(self.data.batch(size))
             for _ in range(2):
                 self.step(batch)
             _synchronize(self.device)
-        except torch.cuda.OutOfMemoryError:
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
             return False
-        finally:
-            self.step.model.zero_grad(set_to_none=True)
-            batch = None
-            torch.cuda.empty_cache()
         return True
 
     def _on_device(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -192,12 +192,22 @@ def main() -> None:
             answer = {'result': result}
         except MimBenchError as error:
             answer = {'error': str(error)}
-        except torch.cuda.OutOfMemoryError:
-            answer = {'error': 'The batch does not fit the GPU. Use a smaller --batch-size.'}
         except Exception as error:
             traceback.print_exc()
-            answer = {'error': f'{type(error).__name__}: {error}'}
+            answer = {'error': _explain(error)}
         print(json.dumps(answer), file=answers)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The libraries of products find no room for their workspace before torch runs out itself.
+    is_blas = isinstance(error, RuntimeError) and 'ALLOC_FAILED' in str(error)
+    return is_blas or isinstance(error, torch.cuda.OutOfMemoryError)
+
+
+def _explain(error: Exception) -> str:
+    if _is_out_of_memory(error):
+        return 'the batch does not fit the GPU. Use a smaller --batch-size.'
+    return f'{type(error).__name__}: {error}'
 
 
 def _start(job: dict[str, Any]) -> StepTask | ProductTask:

@@ -63,5 +63,7 @@ def patch_statistics(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
     Returns:
         Two tensors (..., 1).
     """
-    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-    return mean, (variance + VARIANCE_EPS).sqrt()
+    mean = patches.mean(dim=-1, keepdim=True)
+    # On a CPU several times as fast as torch.var_mean.
+    squares = (patches - mean).square().sum(dim=-1, keepdim=True)
+    return mean, (squares / (patches.shape[-1] - 1) + VARIANCE_EPS).sqrt()

@@ -27,6 +27,19 @@ def test_picture_grid_smaller_image_stands_in_the_middle_of_its_tile():
     assert np.flatnonzero((grid[:, 12:] == 0).all(axis=(1, 2))).tolist() == [3, 4, 5, 6]
 
 
+def test_picture_grid_titles_stand_above_their_columns():
+    black = plain(40, 60, 0)
+    untitled = np.asarray(picture_grid([[black], [black]]))
+    titled = np.asarray(picture_grid([[black], [black]], ['', 'a title of some length']))
+    band = titled[: -len(untitled)]
+    assert np.array_equal(titled[-len(untitled) :], untitled)
+    assert (band[:, :62] == 255).all()
+    assert (band[:, 62:] < 128).any()
+    # The text is wider than the column, so it takes lines, and stays within the column.
+    assert len(band) > 2 * 15
+    assert (band[:, [62, -1]] == 255).all()
+
+
 def test_enlarge_repeats_pixels_by_a_whole_factor():
     image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     large = enlarge(image, min_tile_px=10)  # 10 / 4 rounds up to 3

@@ -32,7 +32,7 @@ param_scheduler = dict(warmup_epochs=0.25)
 log_level = 'ERROR'
 """
 BFLOAT16 = "optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(lr=1e-3))\n"
-# Without learning the last quarter's loss is within 4 % of the first's; the methods lose 17 % or more.
+# The last quarter's loss by the first's: 0.99 or more without learning, 0.83 or less with it.
 LEARNT = 0.95
 LOSS_HOOK = 'dict(type="LossHook")'
 # In pairs each process has half of a batch.

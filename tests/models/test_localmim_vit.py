@@ -193,3 +193,11 @@ def test_localmim_features_of_full_images_need_no_mask():
     model, (images, _) = build_model(), make_batch()
     (tokens,) = model.extract_feat(images)
     assert tokens.shape == (2, 33, 16)
+
+
+def test_localmim_init_weights_reaches_every_decoder():
+    model = build_model()
+    for decoder, pred in zip(model.neck.decoders, model.neck.preds, strict=True):
+        assert decoder.mask_token.std().item() == pytest.approx(0.02, rel=0.6)
+        assert (decoder.embed.bias == 0).all()
+        assert (pred.proj.bias != 0).any()  # convolutions keep PyTorch's default

@@ -6,7 +6,7 @@ from mmpretrain.models.selfsup.maskfeat import MaskFeatViT
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.checkerboard import checkerboard_mask
-from mim_bench.models.backbones.block_queries import forward_queries
+from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.backbones.mask_token_vit import MaskTokenViT
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
@@ -110,10 +110,19 @@ def test_mask_token_vit_wrong_input_raises(size, num_hidden, wanted, message):
 
 
 @pytest.mark.parametrize('settings', [{}, dict(layer_scale_init_value=0.1), dict(qkv_bias=False)])
-def test_forward_queries_gives_the_rows_of_the_whole_block(settings):
+def test_forward_block_and_queries_give_the_numbers_of_the_block(settings):
     torch.manual_seed(0)
-    layer = build(**settings).layers[0].eval()
-    tokens = torch.randn(2, 7, 16)
-    expected = layer(tokens)[:, 2:5]
-    found = forward_queries(layer, tokens, tokens[:, 2:5])
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    layer = build(**settings).layers[0].double()
+    tokens = torch.randn(2, 7, 16, dtype=torch.float64)
+    results = []
+    for function in (layer, lambda x: forward_block(layer, x)):
+        layer.zero_grad()
+        output = function(tokens)
+        output[:, 2:5].square().sum().backward()
+        results.append((output, [p.grad.clone() for p in layer.parameters()]))
+    torch.testing.assert_close(*results)
+    layer.zero_grad()
+    queried = forward_queries(layer, tokens, tokens[:, 2:5])
+    queried.square().sum().backward()
+    torch.testing.assert_close(queried, results[0][0][:, 2:5])
+    torch.testing.assert_close([p.grad for p in layer.parameters()], results[0][1])

@@ -7,6 +7,12 @@ import torch
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Source
 
+# A method whose momentum network is its result, as ConMIM's is, calls it teacher.
+_TEACHER_RULES = (
+    (r'teacher\.module\.((?:backbone|neck)\..+)', r'\1'),
+    (r'(?:backbone|neck)\..+|teacher\.steps', None),
+)
+
 
 def detect(state: Mapping[str, torch.Tensor]) -> bool:
     """Every weight of the backbone stands under ``backbone.``."""
@@ -19,10 +25,12 @@ def architecture(state: Mapping[str, torch.Tensor]) -> dict:
 
 
 def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
-    """Keep every key as it is."""
+    """Keep every key as it is; of a student and its teacher, the teacher under their names."""
+    has_teacher = any(key.startswith('teacher.module.backbone.') for key in state)
     table = KeyTable(
         'mmpretrain',
         (
+            *(_TEACHER_RULES if has_teacher else ()),
             (r'(backbone\..+)', r'\1'),
             (r'((?:neck|head|target_generator|data_preprocessor)\..+)', r'\1'),
             (r'((?:contrast_head|decoder|momentum_network)\..+)', r'\1'),

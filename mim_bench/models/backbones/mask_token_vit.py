@@ -5,7 +5,7 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_queries
+from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.registry import MODELS
 
@@ -72,9 +72,9 @@ class MaskTokenViT(VisibleViT):
             tokens = self._embed_raster(x, mask)
         *layers, last = self.layers
         for layer in layers:
-            tokens = layer(tokens)
+            tokens = forward_block(layer, tokens)
         if wanted == 'all':
-            tokens = last(tokens)
+            tokens = forward_block(last, tokens)
         else:
             queries = tokens[:, :1]
             if wanted == 'hidden':

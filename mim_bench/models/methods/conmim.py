@@ -3,6 +3,7 @@
 import torch
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
+from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask, take_tokens
@@ -113,13 +114,25 @@ class ConMIM(BaseSelfSupervisor):
         if predict:
             _, index = split_by_mask(mask)
             queries = take_tokens(self.queries(plain, mask), index)
-            keys = torch.nn.functional.normalize(self.keys(distorted), dim=-1)
+            keys = F.normalize(self.keys(distorted), dim=-1)
             nearest = (queries @ keys.transpose(1, 2)).argmax(dim=-1)  # (B, hidden)
             patch_size = plain.shape[2] // mask.shape[1]
             found = take_tokens(patchify(plain, patch_size), nearest)
             filled = fill_hidden(plain, found, mask, patch_size, norm_pix=False)
             panels.append(Panel('nearest patches', denormalize(filled, self.data_preprocessor)))
         return panels
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
+        """A file of one network, as the official ones are, fills both."""
+        teacher = f'{prefix}teacher.'
+        if not any(key.startswith(teacher) for key in state_dict):
+            parts = tuple(f'{prefix}{name}.' for name in self.teacher.module)
+            found = [key for key in state_dict if key.startswith(parts)]
+            for key in found:
+                state_dict[f'{teacher}module.{key.removeprefix(prefix)}'] = state_dict[key]
+            if found:
+                state_dict[f'{teacher}steps'] = torch.zeros_like(self.teacher.steps)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _views(inputs: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -6,7 +6,7 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import nn
 
 from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_queries
+from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.mae_init import init_mae_weights
 from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
@@ -75,5 +75,5 @@ class HiddenPatchDecoder(BaseModule):
         x = torch.cat((x[:, :1].to(seen.dtype), seen, queries), dim=1)
         *layers, last = self.layers
         for layer in layers:
-            x = layer(x)
+            x = forward_block(layer, x)
         return self.ln1(forward_queries(last, x, x[:, first_hidden:]))
