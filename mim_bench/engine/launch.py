@@ -16,6 +16,7 @@ from mim_bench.engine.config import (
     load_config,
     set_data_root,
 )
+from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
@@ -177,6 +178,7 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
 
 def build_runner(cfg: Config) -> BenchRunner:
     """Build the runner; an unknown class or argument of one is one clear error."""
+    import_layout()
     try:
         return RUNNERS.get('BenchRunner').from_cfg(cfg)
     except (TypeError, KeyError) as error:

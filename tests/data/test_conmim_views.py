@@ -48,16 +48,11 @@ def test_conmim_pipeline_gives_two_views_and_a_mask(pipeline):
     assert mask.sum() == 148
 
 
-def test_conmim_views_show_one_crop(pipeline, config):
-    config.strong_pipeline  # noqa: B018  what the second view adds; none of it moves a pixel
-    plain, distorted, _ = draw(pipeline, 3)
-    # Brightness, contrast and hue keep what varies with the place: structure correlates.
-    correlations = [
-        abs(np.corrcoef(plain.mean(-1).ravel(), draw(pipeline, seed)[1].mean(-1).ravel())[0, 1])
-        for seed in (3,)
-    ]
-    assert distorted.shape == plain.shape
-    assert min(correlations) > 0.8
+def test_conmim_views_show_one_crop(pipeline):
+    pairs = [draw(pipeline, seed)[:2] for seed in range(15)]
+    alike = [abs(np.corrcoef(a.mean(-1).ravel(), b.mean(-1).ravel())[0, 1]) for a, b in pairs]
+    # Two crops of their own correlate to 0.5 or so; a solarised view less than that.
+    assert np.median(alike) > 0.97
 
 
 def test_conmim_student_view_is_the_crop_itself(config):
