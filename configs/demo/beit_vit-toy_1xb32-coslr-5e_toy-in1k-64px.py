@@ -34,7 +34,6 @@ train_pipeline = [
     dict(type='BEiTMaskGenerator', input_size=(8, 8), num_masking_patches=25, min_num_patches=4),
     dict(type='PackInputs'),
 ]
-train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 protocol = dict(name='toy-pretrain-beit')
 pretraining = dict(method='beit')

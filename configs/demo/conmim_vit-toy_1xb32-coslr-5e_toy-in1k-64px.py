@@ -1,5 +1,5 @@
 # ConMIM on the embedded digits: 8x8 patches of 8 px, hidden in cells of 16 px.
-_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
 model = dict(
     _delete_=True,
     type='mim_bench.ConMIM',
@@ -30,13 +30,8 @@ train_pipeline = [
     dict(type='MultiView', num_views=[1, 1], transforms=[[], strong_pipeline]),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-custom_hooks = [
-    *_base_.custom_hooks[:-1],
-    dict(type='mim_bench.MomentumHook'),
-    dict(type='mim_bench.ReconstructionHook', interval=5),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

@@ -1,5 +1,5 @@
 # MAE on the embedded digits: 64 patches of 8 px, a quarter of them visible.
-_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
 base_lr = 4e-3
 effective_batch_size = 32
 model = dict(
@@ -30,12 +30,7 @@ model = dict(
     ),
 )
 train_pipeline = [*_base_.load_and_crop, dict(type='PackInputs')]
-train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-custom_hooks = [
-    *_base_.custom_hooks[:-1],
-    dict(type='mim_bench.ReconstructionHook', interval=5),
-]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

@@ -26,5 +26,4 @@ train_pipeline = [
     ),
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
-train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

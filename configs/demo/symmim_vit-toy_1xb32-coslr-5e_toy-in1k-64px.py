@@ -1,5 +1,5 @@
 # SymMIM on the embedded digits: patches of 8 px, so boards of 8x8 and 4x4 cells, both even.
-_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
 base_lr = 4e-3
 effective_batch_size = 32
 projector_cfg = dict(
@@ -40,13 +40,8 @@ train_pipeline = [
     ),
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
-train_dataset = dict(pipeline=train_pipeline)
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-custom_hooks = [
-    *_base_.custom_hooks[:-1],
-    dict(type='mim_bench.MomentumHook'),
-    dict(type='mim_bench.ReconstructionHook', interval=5),
-]
+custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

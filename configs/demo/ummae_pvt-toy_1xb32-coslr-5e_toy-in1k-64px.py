@@ -1,5 +1,5 @@
 # UM-MAE's PVT on the embedded digits, with three stages as the Swin beside it.
-_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
 model = dict(
     backbone=dict(
         _delete_=True,

@@ -1,5 +1,5 @@
 # UM-MAE's ViT on the embedded digits: 8x8 patches of 8 px.
-_base_ = './ummae_swin-toy_1xb64-coslr-20e_toy-in1k-64px.py'
+_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
 model = dict(
     backbone=dict(
         _delete_=True,

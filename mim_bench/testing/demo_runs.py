@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.suite.demo import DATA_ROOTS, configs_folder
 
@@ -75,6 +76,7 @@ def read_rank_losses(work_dir: Path, num_processes: int) -> list[list[float]]:
 
 def plain_config_text() -> AbstractContextManager:
     """Do not lay out configs: doing so six times a run takes as long as a short training."""
+    import_layout()
     return patch('yapf.yapflib.yapf_api.FormatTree', lambda tree, *_, **__: str(tree))
 
 

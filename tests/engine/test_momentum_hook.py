@@ -39,12 +39,12 @@ def train(runner: SimpleNamespace, stop: int) -> list[int]:
     hook, moved = MomentumHook(), []
     hook.before_train(runner)
     network = runner.model.momentum_network
-    for runner.iter in range(runner.iter, stop):
+    while runner.iter < stop:
         before = int(network.steps)
         runner.optim_wrapper.update_params(runner.model.backbone(torch.ones(1, 2)).sum())
         hook.after_train_iter(runner, runner.iter)
         moved += [runner.iter] * (int(network.steps) - before)
-    runner.iter += 1
+        runner.iter += 1
     return moved
 
 

@@ -55,14 +55,9 @@ def test_momentum_update_leaves_the_model_and_all_buffers_alone():
     model.momentum_network.update_parameters(model, progress=0.0)
     after = model.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {
-        'momentum_network.steps',
-        *(
-            f'momentum_network.module.{part}.{p}'
-            for part in ('backbone', 'neck')
-            for p in ('weight', 'bias')
-        ),
-    }
+    parts = [f'momentum_network.module.{part}' for part in ('backbone', 'neck')]
+    parameters = {f'{part}.{name}' for part in parts for name in ('weight', 'bias')}
+    assert changed == parameters | {'momentum_network.steps'}
 
 
 def test_momentum_network_gets_no_gradient_and_gives_none():

@@ -76,6 +76,9 @@ VARIANTS = {
     'mean of patches': lambda: build(pooling='gap'),
     'patch level': lambda: build(**PATCH_LEVEL),
     'symmetrised': lambda: build(symmetrised=True),
+    'shared relative positions': lambda: build(
+        backbone=dict(type='mim_bench.ConMIMViT', arch=ARCH, img_size=64, patch_size=16)
+    ),
     'pyramid': swin,
     'pyramid of mmpretrain': lambda: swin('mmpretrain.SimMIMSwinTransformer'),
     'patches of a pyramid': lambda: swin(**PATCH_LEVEL),

@@ -7,6 +7,7 @@ import torch
 from mim_bench.errors import ConfigError
 from mim_bench.masking.uniform import uniform_mask
 from mim_bench.models.backbones.compact_grid import CompactGrid
+from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
 from mim_bench.registry import MODELS, TRANSFORMS
 
 ARCH = dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), posmlp_dims=4)
@@ -152,3 +153,9 @@ def test_ummae_swin_with_checkpointing_gives_the_same_gradients():
 def test_ummae_swin_unknown_arch_raises():
     with pytest.raises(ConfigError, match='unknown arch'):
         MODELS.build(dict(type='mim_bench.UMMAESwin', arch='huge'))
+
+
+def test_patch_embedding_leaves_out_what_fills_no_patch_as_a_convolution_does():
+    embed = PatchEmbed(3, 8, 4, norm=False)
+    images = torch.randn(2, 3, 18, 23)
+    torch.testing.assert_close(embed(images), embed.projection(images).permute(0, 2, 3, 1))

@@ -1,9 +1,12 @@
 """The blocks of a plain transformer, evaluated faster, and at some of their tokens only."""
 
 import torch
+from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import MultiheadAttention
 from torch.nn import functional as F
+
+from mim_bench.models.linear import linear
 
 
 def forward_block(layer: TransformerEncoderLayer, tokens: torch.Tensor) -> torch.Tensor:
@@ -14,13 +17,14 @@ def forward_block(layer: TransformerEncoderLayer, tokens: torch.Tensor) -> torch
     zeros and adds.
 
     Args:
-        layer: A block of mmpretrain's ``VisionTransformer``.
+        layer: A block of mmpretrain's ``VisionTransformer``, with its two-layer MLP.
         tokens: (B, L, C).
 
     Returns:
         (B, L, C).
     """
-    q, k, v = layer.attn.qkv(layer.ln1(tokens)).chunk(3, dim=-1)
+    qkv = layer.attn.qkv
+    q, k, v = linear(layer.ln1(tokens), qkv.weight, qkv.bias).chunk(3, dim=-1)
     return _rest_of_block(layer, tokens, (q, k, v))
 
 
@@ -33,7 +37,7 @@ def forward_queries(
     projection and their MLP are left out. The numbers are those of ``layer(tokens)``.
 
     Args:
-        layer: A block of mmpretrain's ``VisionTransformer``.
+        layer: A block of mmpretrain's ``VisionTransformer``, with its two-layer MLP.
         tokens: (B, L, C), the input of the block.
         queries: (B, Q, C), those of ``tokens`` at which the output is wanted.
 
@@ -44,8 +48,8 @@ def forward_queries(
     sizes = (attn.embed_dims, 2 * attn.embed_dims)
     biases = (None, None) if attn.qkv.bias is None else attn.qkv.bias.split(sizes)
     weights = attn.qkv.weight.split(sizes)
-    q = F.linear(layer.ln1(queries), weights[0], biases[0])
-    k, v = F.linear(layer.ln1(tokens), weights[1], biases[1]).chunk(2, dim=-1)
+    q = linear(layer.ln1(queries), weights[0], biases[0])
+    k, v = linear(layer.ln1(tokens), weights[1], biases[1]).chunk(2, dim=-1)
     return _rest_of_block(layer, queries, (q, k, v))
 
 
@@ -58,5 +62,13 @@ def _rest_of_block(
     dropout = attn.attn_drop if attn.training else 0.0
     mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
     mixed = mixed.transpose(1, 2).flatten(2)  # (B, heads, Q, d) -> (B, Q, C)
-    x = x + attn.out_drop(attn.gamma1(attn.proj_drop(attn.proj(mixed))))
-    return layer.ffn(layer.ln2(x), identity=x)
+    mixed = linear(mixed, attn.proj.weight, attn.proj.bias)
+    x = x + attn.out_drop(attn.gamma1(attn.proj_drop(mixed)))
+    return x + _mlp(layer.ffn, layer.ln2(x))
+
+
+def _mlp(ffn: FFN, x: torch.Tensor) -> torch.Tensor:
+    """What mmcv's two-layer network adds to its input."""
+    (fc1, activation, drop1), fc2, drop2 = ffn.layers
+    hidden = drop1(activation(linear(x, fc1.weight, fc1.bias)))
+    return ffn.dropout_layer(ffn.gamma2(drop2(linear(hidden, fc2.weight, fc2.bias))))

@@ -40,9 +40,10 @@ class PatchEmbed(BaseModule):
         self.norm = _norm(embed_dims, norm)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, H / patch, W / patch, D)."""
+        """(B, C, H, W) -> (B, H // patch, W // patch, D); a rest at the border is left out."""
         b, c, h, w = images.shape
         p, q = self.projection.kernel_size
+        images = images[..., : h - h % p, : w - w % q]
         patches = images.reshape(b, c, h // p, p, w // q, q).permute(0, 2, 4, 1, 3, 5)
         return self.embed(patches.flatten(3))
 

@@ -45,9 +45,10 @@ class SymMIM(BaseSelfSupervisor):
     online, the second for the momentum network. ``MomentumHook`` must run.
 
     Args:
-        backbone: Config of an encoder with mask tokens: :class:`MaskTokenViT`, or a pyramid
-            such as :class:`MaskTokenSwin`. With a ``decoder``, one that leaves
-            the hidden patches out: :class:`VisibleViT`.
+        backbone: Config of an encoder with mask tokens: :class:`MaskTokenViT` (fixed absolute
+            positions), :class:`ConMIMViT` (shared relative ones), or a pyramid such as
+            :class:`MaskTokenSwin`. With a ``decoder``, one that leaves the hidden patches out:
+            :class:`VisibleViT`.
         neck: Config of the projector; the momentum network has a copy.
         head: Config of :class:`HiddenPixelHead`.
         contrast_head: Config of :class:`MomentumContrastHead` (images of the batch) or

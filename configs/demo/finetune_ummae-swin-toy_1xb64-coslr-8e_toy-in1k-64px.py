@@ -51,5 +51,5 @@ optim_wrapper = dict(
     paramwise_cfg=_base_.optim_wrapper.paramwise_cfg,
 )
 param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=10, val_interval=5)
+train_cfg = dict(max_epochs=8, val_interval=4)
 protocol = dict(name='toy-ft', tier='smoke')

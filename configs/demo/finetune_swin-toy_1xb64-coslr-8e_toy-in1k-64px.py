@@ -1,5 +1,5 @@
 # The same recipe for the standard Swin.
-_base_ = './finetune_ummae-swin-toy_1xb64-coslr-10e_toy-in1k-64px.py'
+_base_ = './finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py'
 model = dict(
     backbone=dict(
         _delete_=True,

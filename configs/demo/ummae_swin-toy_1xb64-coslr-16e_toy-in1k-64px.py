@@ -33,12 +33,13 @@ test_pipeline = [
     dict(type='PackInputs'),
 ]
 dataset = dict(type='CustomDataset', data_root=data_root)
-train_dataset = dict(**dataset, data_prefix='train', pipeline=train_pipeline)
 train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(_delete_=True, **train_dataset),
+    dataset=dict(
+        _delete_=True, **dataset, data_prefix='train', pipeline=train_pipeline
+    ),
 )
 probe_loader = dict(
     batch_size=64,
@@ -57,13 +58,9 @@ custom_hooks = [
             **probe_loader, dataset=dict(**dataset, data_prefix='val', pipeline=test_pipeline)
         ),
         pooling='gap',
-        interval=10,
+        interval=8,
     ),
-    dict(
-        type='mim_bench.ReconstructionHook',
-        dataloader=dict(dataset=train_dataset, collate_fn=dict(type='default_collate')),
-        interval=10,
-    ),
+    dict(type='mim_bench.ReconstructionHook', interval=8),
 ]
 optim_wrapper = dict(
     _delete_=True,
@@ -75,6 +72,6 @@ optim_wrapper = dict(
     paramwise_cfg=_base_.optim_wrapper.paramwise_cfg,
 )
 param_scheduler = dict(warmup_epochs=2)
-train_cfg = dict(max_epochs=20)
+train_cfg = dict(max_epochs=16)
 protocol = dict(name='toy-pretrain-ummae', tier='smoke')
-pretraining = dict(epochs=20)
+pretraining = dict(epochs=16)

@@ -1,0 +1,77 @@
+"""UM-MAE's ViT: secondary masking in the sequence of the sampled patches."""
+
+import numpy as np
+import pytest
+import torch
+
+from mim_bench.masking.uniform import secondary_mask, uniform_mask
+from mim_bench.registry import MODELS
+
+ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
+
+
+def build() -> torch.nn.Module:
+    backbone = MODELS.build(
+        dict(type='mim_bench.UMMAEPretrainViT', arch=ARCH, img_size=64, patch_size=16)
+    )
+    backbone.init_weights()
+    backbone.eval()
+    return backbone
+
+
+def make_masks(ratio: float) -> tuple[torch.Tensor, torch.Tensor]:
+    rng = np.random.default_rng(0)
+    masks = [uniform_mask((4, 4), rng) for _ in range(3)]
+    hidden = [secondary_mask(mask, ratio, rng) for mask in masks]
+    return torch.from_numpy(np.stack(masks)), torch.from_numpy(np.stack(hidden))
+
+
+def test_ummae_vit_has_the_published_parameters():
+    with torch.device('meta'):
+        parts = [
+            MODELS.build(dict(type='mim_bench.UMMAEPretrainViT', arch='base')),
+            MODELS.build(dict(type='mim_bench.UMMAEViTDecoder', in_dims=768, num_patches=196)),
+        ]
+    count = sum(p.numel() for part in parts for p in part.parameters())
+    assert count / 1e6 == pytest.approx(92.994, abs=1e-3)
+
+
+def test_ummae_vit_hidden_patch_is_the_token_at_its_own_position():
+    backbone, (mask, hidden) = build(), make_masks(0.5)
+    tokens = backbone.embed_visible(torch.randn(3, 3, 64, 64), mask)
+    found = backbone.hide(tokens, mask, hidden)
+    assert torch.equal(found[:, 0], tokens[:, 0])
+    for b in range(3):
+        sampled = (~mask[b]).flatten().nonzero().flatten().tolist()
+        assert len(sampled) == 4
+        for i, patch in enumerate(sampled, start=1):
+            expected = tokens[b, i]
+            if hidden[b].flatten()[patch]:
+                expected = backbone.vis_mask_token[0, 0] + backbone.pos_embed[0, 1 + patch]
+            torch.testing.assert_close(found[b, i], expected)
+
+
+def test_ummae_vit_latent_does_not_see_hidden_patches():
+    backbone, (mask, hidden) = build(), make_masks(0.25)
+    images = torch.randn(3, 3, 64, 64)
+    pixels = hidden.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None]
+    changed = torch.where(pixels, torch.randn_like(images), images)
+    (before,), (after,) = (backbone(x, mask, hidden) for x in (images, changed))
+    assert before.shape == (3, 5, 16)
+    torch.testing.assert_close(before, after)
+    assert not torch.allclose(backbone(images + 1, mask, hidden)[0], before)
+
+
+def test_ummae_vit_without_a_secondary_mask_is_maes_encoder():
+    backbone, (mask, hidden) = build(), make_masks(0.0)
+    images = torch.randn(3, 3, 64, 64)
+    (with_both,), (with_one,) = backbone(images, mask, hidden), backbone(images, mask)
+    torch.testing.assert_close(with_both, with_one)
+
+
+def test_ummae_vit_token_learns_from_hidden_patches_only():
+    backbone = build()
+    for ratio, learns in ((0.0, False), (0.5, True)):
+        backbone.zero_grad()
+        backbone(torch.randn(3, 3, 64, 64), *make_masks(ratio))[0].square().sum().backward()
+        assert bool(backbone.vis_mask_token.grad.abs().sum() > 0) == learns
