@@ -7,9 +7,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DefaultScope
-from mmengine.visualization import Visualizer
 
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.config_layout import import_layout
@@ -78,9 +75,3 @@ def plain_config_text() -> AbstractContextManager:
     """Do not lay out configs: doing so six times a run takes as long as a short training."""
     import_layout()
     return patch('yapf.yapflib.yapf_api.FormatTree', lambda tree, *_, **__: str(tree))
-
-
-def forget_runs() -> None:
-    """Drop what mmengine keeps of the runs of this process, for the next test's sake."""
-    for singleton in (MMLogger, Visualizer, DefaultScope, MessageHub):
-        singleton._instance_dict.clear()

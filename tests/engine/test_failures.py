@@ -17,7 +17,11 @@ from mim_bench.testing.records import make_record
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / 'configs' / 'demo'
-SHORT = ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=20']
+SHORT = [
+    'param_scheduler.warmup_epochs=0',
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=20',
+]
 
 
 def config(pattern):

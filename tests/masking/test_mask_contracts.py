@@ -10,6 +10,7 @@ import torch
 from mim_bench import masking
 from mim_bench.data.seeding import seed_everything
 from mim_bench.discovery import import_modules
+from mim_bench.masking.block_cells import block_cell_mask
 from mim_bench.masking.checkerboard import checkerboard_mask
 from mim_bench.masking.random_patches import random_patch_mask
 from mim_bench.masking.uniform import secondary_mask, uniform_mask
@@ -46,6 +47,7 @@ CONTRACTS = {
         Contract(dict(input_size=224), (14, 14), {'mask': {147}}),
         Contract(dict(input_size=(96, 64), patch_size=8, mask_ratio=0.6), (12, 8), {'mask': {58}}),
     ],
+    'BlockCellMask': [Contract(dict(input_size=224), (14, 14), {'mask': {148}})],
     'UnitMask': [Contract(dict(input_size=224), (7, 7), {'mask': {37}})],
     'CheckerboardMasks': [
         Contract(dict(input_size=224), (14, 14), {'mask': {98}, 'momentum_mask': {96}}, False),
@@ -76,6 +78,7 @@ FUNCTIONS = {
     'uniform_mask': (uniform_mask, 36),
     'secondary_mask': (lambda grid, rng: secondary_mask(np.zeros(grid, bool), 0.25, rng), 12),
     'random_patch_mask': (lambda grid, rng: random_patch_mask(grid, 0.75, rng), 36),
+    'block_cell_mask': (lambda grid, rng: block_cell_mask(grid, 2, 0.75, rng), 36),
     'unit_mask': (lambda grid, rng: unit_mask(grid, 0.75, rng), 37),
     'checkerboard_mask': (lambda grid, _rng: checkerboard_mask(grid, 2), 24),
 }
