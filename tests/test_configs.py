@@ -73,7 +73,7 @@ each_config = each(PATHS)
 SCALED = [
     p for p in PATHS if re.match('|'.join((*METHODS, 'finetune')), p.stem) and 'toy' not in p.stem
 ]
-# mmpretrain's Swin at the sizes that have downstream configs with it.
+# The standard Swin at the sizes that have downstream configs with it.
 STANDARD_SWIN = [
     p for p in PATHS if re.match('(?!ummae|localmim|symmim).*_swin-(tiny|toy)_', p.stem)
 ]
@@ -120,9 +120,12 @@ def pixels(value):
 
 
 def windows(backbone):
-    """Side of the windows of each stage of mmpretrain's Swin."""
-    settings = backbone.stage_cfgs
+    """Side of the windows of each stage of a standard Swin."""
     num_stages = len(backbone.arch['depths']) if isinstance(backbone.arch, dict) else 4
+    if backbone.type == 'mim_bench.Swin':
+        size = backbone.window_size
+        return [size] * num_stages if isinstance(size, int) else list(size)
+    settings = backbone.stage_cfgs
     stages = [settings] * num_stages if isinstance(settings, dict) else settings
     return [stage.block_cfgs.window_size for stage in stages]
 

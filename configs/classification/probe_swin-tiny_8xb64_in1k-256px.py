@@ -3,9 +3,9 @@ _base_ = './probe_ummae-swin-tiny_8xb64_in1k-256px.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='SwinTransformer',
+        type='mim_bench.Swin',
         arch='tiny',
-        img_size=256,
-        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (16, 16, 16, 8)],
+        window_size=(16, 16, 16, 8),
+        out_norms=True,
     ),
 )

@@ -3,13 +3,10 @@ _base_ = './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mmpretrain.SwinTransformer',
+        type='mim_bench.Swin',
         arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
-        img_size=128,
+        window_size=4,
         out_indices=(0, 1, 2),
-        drop_path_rate=0.0,
-        norm_cfg=None,
         pad_small_map=True,
-        stage_cfgs=dict(block_cfgs=dict(window_size=4)),
     ),
 )

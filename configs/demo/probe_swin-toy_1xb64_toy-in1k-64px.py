@@ -3,10 +3,9 @@ _base_ = './probe_ummae-swin-toy_1xb64_toy-in1k-64px.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='SwinTransformer',
+        type='mim_bench.Swin',
         arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
-        img_size=64,
-        out_indices=(2,),
-        stage_cfgs=dict(block_cfgs=dict(window_size=4)),
+        window_size=4,
+        out_norms=True,
     ),
 )

@@ -37,9 +37,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        _delete_=True, **dataset, data_prefix='train', pipeline=train_pipeline
-    ),
+    dataset=dict(_delete_=True, **dataset, data_prefix='train', pipeline=train_pipeline),
 )
 probe_loader = dict(
     batch_size=64,

@@ -4,13 +4,11 @@ _base_ = './upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mmpretrain.SwinTransformer',
+        type='mim_bench.Swin',
         arch='tiny',
-        img_size=512,
+        window_size=(16, 16, 16, 8),
         out_indices=(0, 1, 2, 3),
         drop_path_rate=0.1,
-        norm_cfg=None,
         pad_small_map=True,
-        stage_cfgs=[dict(block_cfgs=dict(window_size=size)) for size in (16, 16, 16, 8)],
     ),
 )

@@ -11,6 +11,11 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a parser."""
     parser.add_argument('config', help='path of a config')
     parser.add_argument('--checkpoint', help='canonical checkpoint that fills the backbone')
+    parser.add_argument(
+        '--fit-backbone',
+        action='store_true',
+        help="give the config's backbone the architecture of --checkpoint",
+    )
     parser.add_argument('--work-dir', help='folder of logs and checkpoints')
     parser.add_argument('--data-root', help="replaces the config's data_root")
     parser.add_argument('--seed', type=int, help="replaces the config's seed")
@@ -41,6 +46,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
     return Launch(
         config=args.config,
         checkpoint=args.checkpoint,
+        fit_backbone=args.fit_backbone,
         work_dir=args.work_dir,
         data_root=args.data_root,
         seed=args.seed,

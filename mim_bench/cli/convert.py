@@ -2,9 +2,11 @@
 
 SRC may be the work directory of a run: its newest checkpoint is taken.
 
-Example:
+Examples:
   mim-bench convert work_dirs/ummae checkpoints/swin-tiny.ummae.pth
-  mim-bench convert official.pth swin-tiny.pth --source ummae
+  mim-bench convert official.pth vit-base.pth --source conmim
+  mim-bench convert official.pth vit.pth --arch num_heads=6
+  mim-bench convert vit-base.pth model.safetensors --to huggingface
 """
 
 import argparse
@@ -14,6 +16,17 @@ from rich.console import Console
 
 from mim_bench.errors import CheckpointError
 
+_SHOWN = (
+    'method',
+    'epochs',
+    'finetune_epochs',
+    'backbone_type',
+    'arch',
+    'merge_order',
+    'licence',
+    'source_sha256',
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -21,7 +34,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('dst', type=Path, metavar='DST', help='.pth or .safetensors')
     parser.add_argument('--source', default='auto', help='name of the format (default: auto)')
     parser.add_argument(
+        '--to',
+        default='canonical',
+        help='layout of DST: canonical (default), timm or huggingface',
+    )
+    parser.add_argument(
+        '--arch',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='what the weights do not tell, such as num_heads=6, or a name (tiny to huge)',
+    )
+    parser.add_argument(
+        '--merge-order',
+        metavar='ORDER',
+        help="how a Swin's mergings order their neighbours (localmim: pretrain, the default, or "
+        'official-finetune)',
+    )
+    parser.add_argument(
         '--keep-decoder', action='store_true', help='keep neck, head and mask tokens too'
+    )
+    parser.add_argument(
+        '--use-ema', action='store_true', help='take the average of the weights in SRC'
     )
     parser.add_argument(
         '--trust',
@@ -32,19 +66,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert, and say what was recognised, loaded, dropped."""
+    from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
 
     src = newest_checkpoint(args.src) if args.src.is_dir() else args.src
     conversion = convert_checkpoint(
-        src, args.dst, source=args.source, keep_decoder=args.keep_decoder, trust=args.trust
+        src,
+        args.dst,
+        source=args.source,
+        to=args.to,
+        arch=parse_arch(args.arch),
+        merge_order=args.merge_order,
+        keep_decoder=args.keep_decoder,
+        use_ema=args.use_ema,
+        trust=args.trust,
     )
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f'{src}: recognised as {conversion.source}', markup=False)
-    for key in ('method', 'epochs', 'backbone_type', 'arch', 'licence', 'source_sha256'):
-        if conversion.meta.get(key) is not None:
-            console.print(f'  {key}: {conversion.meta[key]}', markup=False)
+    meta = conversion.meta
+    where = f', weights under {meta["container"]!r}' if meta.get('container') else ''
+    console.print(f'{src}: recognised as {conversion.source}{where}', markup=False)
+    for key in _SHOWN:
+        if meta.get(key) is not None:
+            console.print(f'  {key}: {meta[key]}', markup=False)
+    for dtype, count in meta['cast'].items():
+        console.print(f'  {count} tensors from {dtype} to float32', markup=False)
+    for key in ('reordered', 'expanded'):
+        if meta[key]:
+            console.print(f'  {key}: {len(meta[key])} tensors', markup=False)
     dropped = ', '.join(conversion.dropped) or 'nothing'
     console.print(f'  kept {conversion.num_tensors} tensors; dropped {dropped}', markup=False)
+    for note in conversion.notes:
+        console.print(f'  note: {note}', markup=False)
     console.print(str(conversion.path), markup=False)
     return 0
 

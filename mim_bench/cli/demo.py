@@ -2,8 +2,9 @@
 
 Run again, it goes on where it stopped, and does nothing that is done.
 
-Example:
+Examples:
   mim-bench demo --out demo
+  mim-bench demo --out demo --checkpoint official.pth
 """
 
 import argparse
@@ -18,6 +19,14 @@ from mim_bench.suite.steps import Step
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('--out', type=Path, default=Path('demo'), metavar='DIR')
+    parser.add_argument(
+        '--checkpoint',
+        type=Path,
+        nargs='+',
+        default=[],
+        metavar='CKPT',
+        help='further rows: checkpoints in any layout that `mim-bench convert` recognises',
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--workers', type=int, help='runs at a time (default: one for each core)')
 
@@ -28,10 +37,11 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.report.write import write_report
     from mim_bench.suite.demo import plan_demo
     from mim_bench.suite.execute import count_workers, execute
+    from mim_bench.suite.given import rows_of
 
     console = Console(width=None if Console().is_terminal else 160)
     out = args.out.resolve()
-    plan = plan_demo(out, args.seed)
+    plan = plan_demo(out, args.seed, rows_of(args.checkpoint, out / 'checkpoints'))
     workers = count_workers(args.workers)
     threads = max((os.cpu_count() or 1) // workers, 1)
     outcome = execute(

@@ -1,44 +1,92 @@
 """Show what a checkpoint holds, without running code from it.
 
-Example:
+Examples:
   mim-bench inspect checkpoints/swin-tiny.ummae.pth
+  mim-bench inspect official.pth --config
 """
 
 import argparse
 from pathlib import Path
+from pprint import pformat
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from mim_bench.conversion.inspection import Inspection
+
+_MAX_TEXT = 200
+# Of what a canonical file would say: what is worth a row.
+_FOUND = (
+    'container',
+    'method',
+    'backbone_type',
+    'arch',
+    'assumed',
+    'epochs',
+    'finetune_epochs',
+    'licence',
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument('checkpoint', type=Path)
     parser.add_argument('--tensors', action='store_true', help='list every tensor')
+    parser.add_argument(
+        '--config', action='store_true', help='print the config of its backbone, and only that'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print format, architecture, epochs, sizes."""
-    from mim_bench.conversion.files import read_checkpoint, state_dict_of
-    from mim_bench.conversion.sources import SOURCES
+    """Print format, architecture, epochs, method, sizes; or the config of the backbone."""
+    from mim_bench.conversion.files import read_checkpoint
+    from mim_bench.conversion.inspection import inspect_content
 
     content = read_checkpoint(args.checkpoint)
-    state = state_dict_of(content)
-    formats = [source for source in SOURCES.values() if source.detect(state)]
-    table = Table('', '', show_header=False, title=str(args.checkpoint))
-    table.add_row('format', ', '.join(source.name for source in formats) or 'unknown')
-    for source in formats:
-        table.add_row(f'sizes ({source.name})', str(source.architecture(state)))
-    meta = content.get('meta')
-    for key, value in (meta if isinstance(meta, dict) else {}).items():
-        text = str(value)
-        table.add_row(key, text if len(text) <= 200 else f'{text[:200]} ...')
-    table.add_row('epoch', str(content.get('epoch', 'not stored')))
-    table.add_row('tensors', str(len(state)))
-    table.add_row('parameters', f'{sum(tensor.numel() for tensor in state.values()):,}')
-    console = Console()
-    console.print(table, markup=False)
+    found = inspect_content(content, args.checkpoint.name)
+    console = Console(soft_wrap=args.config)
+    if args.config:
+        console.print(f'backbone = {_config(found, args.checkpoint)}', markup=False)
+        return 0
+    console.print(_table(content, found, args.checkpoint), markup=False)
     if args.tensors:
-        for key, tensor in state.items():
+        for key, tensor in found.weights.state.items():
             console.print(f'{key} {tuple(tensor.shape)} {tensor.dtype}', markup=False)
     return 0
+
+
+def _config(found: 'Inspection', path: Path) -> str:
+    from mim_bench.conversion.backbone_config import backbone_config
+    from mim_bench.errors import ConversionError
+
+    if found.problem:
+        raise ConversionError(found.problem)
+    return pformat(
+        backbone_config({**found.meta, 'source_file': path.name}), sort_dicts=False, width=100
+    )
+
+
+def _table(content: dict, found: 'Inspection', path: Path) -> Table:
+    table = Table('', '', show_header=False, title=str(path))
+    table.add_row('format', ', '.join(found.formats) or 'unknown')
+    if len(found.formats) > 1:
+        table.add_row('', 'these share their keys: say --source when you convert it')
+    if found.problem:
+        table.add_row('problem', found.problem)
+    meta = content.get('meta')
+    stored = meta if isinstance(meta, dict) else {}
+    rows = {key: found.meta[key] for key in _FOUND if found.meta.get(key)} | stored
+    for key, value in rows.items():
+        text = str(value)
+        is_whole = key in _FOUND or len(text) <= _MAX_TEXT
+        table.add_row(key, text if is_whole else f'{text[:_MAX_TEXT]} ...')
+    if found.weights.others:
+        table.add_row('further weights', ', '.join(found.weights.others))
+    table.add_row('epoch', str(content.get('epoch', 'not stored')))
+    table.add_row('tensors', str(len(found.weights.state)))
+    table.add_row('types', ', '.join(f'{n} {dtype}' for dtype, n in found.dtypes.items()))
+    table.add_row('parameters', f'{found.num_parameters:,}')
+    table.add_row('file', f'{path.stat().st_size:,} bytes')
+    return table

@@ -1,13 +1,18 @@
 """Train a config of mmpretrain, mmseg or mmdet.
 
 Example:
-  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-10e_toy-in1k-64px.py \
+  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py \
       --checkpoint ummae.pth --auto-resume
+  mim-bench train configs/demo/finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py --print-groups
 """
 
 import argparse
+from typing import TYPE_CHECKING
 
 from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from
+
+if TYPE_CHECKING:
+    from mim_bench.engine.launch import Launch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,15 +23,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--auto-resume', action='store_true', help='go on from the newest checkpoint, if any'
     )
     parser.add_argument('--no-amp', action='store_true', help='float32 instead of mixed precision')
+    parser.add_argument(
+        '--print-groups',
+        action='store_true',
+        help='show learning rate and weight decay of each layer, and train nothing',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train."""
+    """Train, or show the optimiser's groups."""
+    launch = launch_from(
+        args, load_from=args.load_from, auto_resume=args.auto_resume, no_amp=args.no_amp
+    )
+    if args.print_groups:
+        _print_groups(launch)
+        return 0
     from mim_bench.engine.launch import train
 
-    train(
-        launch_from(
-            args, load_from=args.load_from, auto_resume=args.auto_resume, no_amp=args.no_amp
-        )
-    )
+    train(launch)
     return 0
+
+
+def _print_groups(launch: 'Launch') -> None:
+    from rich.console import Console
+
+    from mim_bench.cli._groups_table import groups_table
+    from mim_bench.engine.optimizer_groups import groups_of
+
+    Console().print(groups_table(groups_of(launch)))

@@ -8,6 +8,7 @@ refused by name.
 """
 
 import argparse
+import collections
 import functools
 import os
 import pickle
@@ -50,6 +51,8 @@ def allowed_globals() -> list[Any]:
         *numpy_dtypes,
         *numpy_functions,
         HistoryBuffer,
+        # The settings that Swin's and SimMIM's trainers save: a dictionary with attributes.
+        (collections.OrderedDict, 'yacs.config.CfgNode'),
         (_history_method, 'builtins.getattr'),
     ]
 

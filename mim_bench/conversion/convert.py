@@ -1,19 +1,47 @@
-"""A foreign checkpoint to the canonical one."""
+"""A foreign checkpoint to the canonical one, or to another library's layout."""
 
-import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from mim_bench.conversion.files import read_checkpoint, state_dict_of, write_checkpoint
+from mim_bench.conversion.arch_options import apply_arch
+from mim_bench.conversion.architecture import Architecture, architecture_of
+from mim_bench.conversion.canonical import backbone_alone, plain_tensors
+from mim_bench.conversion.containers import Weights, open_container
+from mim_bench.conversion.detection import AUTO, find_source
+from mim_bench.conversion.exports import CANONICAL, export
+from mim_bench.conversion.files import read_checkpoint, write_checkpoint
+from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.provenance import build_meta, earlier_arch
 from mim_bench.conversion.source import Source
-from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 from mim_bench.results.hashing import file_sha256
 
-# Tokens that pre-training alone uses; a backbone that is not pre-trained has no place for them.
-PRETRAINING_TOKENS = ('backbone.vis_mask_token', 'backbone.mask_token')
+
+@dataclass(frozen=True)
+class Options:
+    """How to convert.
+
+    Attributes:
+        source: A name of :data:`~mim_bench.conversion.sources.SOURCES`, or 'auto'.
+        keep_decoder: Keep neck, head and mask tokens too, so that the pre-training model
+            (or the classifier) loads the result; a shared table of positions stays shared.
+        trust: Allow pickled code in the file.
+        use_ema: Take the average of the weights that a file holds beside them.
+        merge_order: How the weights of a Swin's mergings order their neighbours; None takes
+            the source's usual one.
+        arch: What the user says about the architecture; what the weights show must agree.
+        to: 'canonical', or a name of :data:`~mim_bench.conversion.exports.EXPORTS`.
+    """
+
+    source: str = AUTO
+    keep_decoder: bool = False
+    trust: bool = False
+    use_ema: bool = False
+    merge_order: str | None = None
+    arch: Mapping = field(default_factory=dict)
+    to: str = CANONICAL
 
 
 @dataclass(frozen=True)
@@ -21,11 +49,13 @@ class Conversion:
     """What a conversion did.
 
     Attributes:
-        path: The canonical file.
+        path: The file written.
         source: Name of the format.
         meta: The ``meta`` of the canonical file.
         num_tensors: Weights kept.
-        dropped: Source keys that were dropped on purpose.
+        dropped: Source keys that were dropped on purpose, canonical ones of what a backbone
+            alone does not have.
+        notes: What a user should know: assumptions, and weights that were not taken.
     """
 
     path: Path
@@ -33,94 +63,76 @@ class Conversion:
     meta: dict
     num_tensors: int
     dropped: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
-def convert_checkpoint(
-    src: str | Path,
-    dst: str | Path,
-    *,
-    source: str = 'auto',
-    keep_decoder: bool = False,
-    trust: bool = False,
-) -> Conversion:
+def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> Conversion:
     """Convert a checkpoint file.
 
     Args:
         src: The foreign file.
         dst: The canonical file: ``state_dict`` with keys under ``backbone.``, and ``meta``.
-        source: A name of :data:`~mim_bench.conversion.sources.SOURCES`, or 'auto'.
-        keep_decoder: Keep neck, head and mask tokens too, so that the pre-training model
-            (or the classifier) loads the result.
-        trust: Allow pickled code in ``src``.
+        **options: Of :class:`Options`.
 
     Raises:
         CheckpointError: ``src`` cannot be read, or ``dst`` not be written.
         ConversionError: The format is unknown, ambiguous, or has keys without a rule.
     """
-    src, dst = Path(src), Path(dst)
-    content = read_checkpoint(src, trust=trust)
-    state = state_dict_of(content)
-    chosen = find_source(state, source, src.name)
-    converted = chosen.convert(state, src.name)
-    dropped = list(converted.dropped)
-    kept = dict(converted.backbone)
-    if keep_decoder:
-        kept |= converted.rest
-    else:
-        dropped += sorted(converted.rest)
-        dropped += [k for k in PRETRAINING_TOKENS if kept.pop(k, None) is not None]
-    if not converted.backbone:
-        raise ConversionError(f'{src.name}: holds no weights of a backbone.')
-    meta = {
-        'source': chosen.name,
-        'source_file': src.name,
-        'source_sha256': file_sha256(src),
-        'arch': chosen.architecture(state),
-        'backbone_type': chosen.backbone_type_of(state),
-        'method': chosen.method,
-        'licence': chosen.licence,
-        'epochs': _epochs(content),
-        'dropped': dropped,
-        'resized': [],
-        'reordered': list(converted.reordered),
-    }
-    meta |= {k: v for k, v in _own_meta(content).items() if meta.get(k) is None}
-    write_checkpoint({'state_dict': kept, 'meta': meta}, dst)
-    return Conversion(dst, chosen.name, meta, len(kept), dropped)
+    src, dst, how = Path(src), Path(dst), Options(**options)
+    content = read_checkpoint(src, trust=how.trust)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Reading the file once for its hash takes as long as all the rest.
+        digest = pool.submit(file_sha256, src)
+        weights = open_container(content, src.name, use_ema=how.use_ema)
+        source = find_source(weights.state, how.source, src.name, content)
+        converted = convert_weights(weights, source, src.name, how)
+        architecture = _architecture(converted, source, content, src.name, how)
+        state, cast = plain_tensors({**converted.backbone, **converted.rest})
+        meta = build_meta(source, weights, converted, architecture, content)
+        meta |= {'source_file': src.name, 'source_sha256': digest.result(), 'cast': cast}
+        if converted.reordered:
+            meta['merge_order'] = how.merge_order or next(iter(source.merge_orders))
+    exported = export(how.to, state, meta, src.name)
+    write_checkpoint(exported.content(dst), dst)
+    dropped = [*converted.dropped, *exported.dropped]
+    notes = _notes(weights, architecture)
+    return Conversion(dst, source.name, meta, len(exported.state), dropped, notes)
 
 
-def find_source(state: dict[str, torch.Tensor], name: str, where: str) -> Source:
-    """The source by name, or the one whose detector fits.
+def convert_weights(weights: Weights, source: Source, where: str, how: Options) -> Converted:
+    """Weights under canonical names: the whole model, or the backbone alone.
 
     Raises:
-        ConversionError: Unknown name (with near ones), or none or several formats fit.
+        ConversionError: Keys have no rule, or no weight belongs to a backbone.
     """
-    if name != 'auto':
-        if name not in SOURCES:
-            near = difflib.get_close_matches(name, SOURCES, n=1)
-            hint = f' Did you mean {near[0]!r}?' if near else ''
-            raise ConversionError(f'Unknown source {name!r}.{hint} Known: {sorted(SOURCES)}.')
-        return SOURCES[name]
-    fitting = [source for source in SOURCES.values() if source.detect(state)]
-    if len(fitting) == 1:
-        return fitting[0]
-    found = [source.name for source in fitting] or 'none'
-    raise ConversionError(
-        f'{where}: the format is not clear (fits: {found}; known: {sorted(SOURCES)}). '
-        f'Name it with --source. First keys: {list(state)[:5]}.'
-    )
+    converted = source.convert(weights.state, where, merge_order=how.merge_order)
+    if how.merge_order is not None and not converted.reordered:
+        raise ConversionError(
+            f'{where}: has no mergings, so no order of theirs. Leave --merge-order out.'
+        )
+    if not converted.backbone:
+        raise ConversionError(f'{where}: holds no weights of a backbone.')
+    return converted if how.keep_decoder else backbone_alone(converted, source.backbone_names)
 
 
-def _epochs(content: dict) -> int | None:
-    """Official files count from zero; mmengine's meta holds the finished epochs."""
-    if isinstance(content.get('epoch'), int):
-        return content['epoch'] + 1
-    epoch = (content.get('meta') or {}).get('epoch')
-    return epoch if isinstance(epoch, int) else None
+def _architecture(
+    converted: Converted, source: Source, content: Mapping, where: str, how: Options
+) -> Architecture:
+    found = architecture_of(converted.backbone)
+    facts = source.unseen_settings.get(found.backbone_type, {})
+    earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
+    return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 
 
-def _own_meta(content: dict) -> dict:
-    """What mim_bench's runner wrote about the method into ``meta``."""
-    meta = content.get('meta')
-    own = meta.get('mim_bench') if isinstance(meta, dict) else None
-    return own if isinstance(own, dict) else {}
+def _notes(weights: Weights, architecture: Architecture) -> list[str]:
+    notes = [
+        f'{key}={architecture.arch[key]} is assumed (a head is 64 wide): the weights do not show '
+        f'it. Say --arch {key}=... if it is another.'
+        for key in architecture.assumed
+    ]
+    if weights.others:
+        notes.append(
+            f'weights taken from {weights.container!r}; {", ".join(weights.others)} not taken '
+            '(--use-ema takes the average)'
+        )
+    return notes

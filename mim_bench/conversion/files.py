@@ -1,28 +1,35 @@
-"""Reading and writing checkpoint files: weights only, atomic."""
+"""Reading and writing checkpoint files: weights only, in bounded memory, atomic."""
 
-import io
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import safetensors.torch
 import torch
 
 from mim_bench.compat.checkpoints import allowed_globals, explained
+from mim_bench.conversion.file_format import FileFormat, file_format, safetensors_metadata
 from mim_bench.errors import CheckpointError
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
+META = 'meta'  # of the dictionary, and the text of safetensors that holds it as JSON
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
     """Read a checkpoint without running code from it.
 
+    Tensors stay in the file until they are used, so a file larger than the memory can be
+    looked at, and an optimiser's state that nobody wants is never read.
+
     Args:
-        path: A ``.pth`` file of torch, or ``.safetensors``.
+        path: A file of torch or of safetensors, whatever its ending.
         trust: Allow any pickled class, which can run code from the file.
 
     Returns:
-        The file's dictionary, on the CPU; a safetensors file gives ``{'state_dict': ...}``.
+        The file's dictionary, on the CPU; of a safetensors file ``state_dict`` and ``meta``.
 
     Raises:
         CheckpointError: The file is missing, truncated, of another format, or holds a
@@ -31,12 +38,20 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f'{path}: there is no such checkpoint file. Check the path.')
-    if path.suffix == '.safetensors':
-        return {'state_dict': _read_safetensors(path)}
+    kind = file_format(path)
+    if kind is FileFormat.SAFETENSORS:
+        return _read_safetensors(path)
     # For good: the context manager would also take away, at its end, what mmengine's loader
     # was given (see compat), and a run that fills its backbone could not resume.
     torch.serialization.add_safe_globals(allowed_globals())
-    content = explained(torch.load)(path, map_location='cpu', weights_only=not trust)
+    try:
+        content = explained(_torch_load)(path, kind, trust)
+    except RuntimeError as error:
+        # On the CPU nothing but the file can be the cause, though its archive is whole.
+        raise CheckpointError(
+            f'{path}: this checkpoint is damaged ({str(error).splitlines()[0][:200]}). Delete it '
+            'and go on from an earlier one, or fetch it again.'
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
             f'{path}: holds a {type(content).__name__}, not a dictionary of weights.'
@@ -52,26 +67,59 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             of that name is untouched.
     """
     path = Path(path)
+
+    def write(file: BinaryIO, name: Path) -> None:
+        if path.suffix == '.safetensors':
+            texts = {'format': 'pt', META: json.dumps(content.get(META, {}), default=str)}
+            state = {key: value.contiguous() for key, value in content['state_dict'].items()}
+            safetensors.torch.save_file(state, name, metadata=texts)
+        else:
+            torch.save(content, file)
+
+    write_atomically(path, write)
+    return path
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO, Path], Any]) -> None:
+    """Let a function write a file that appears whole or not at all.
+
+    Args:
+        path: The file.
+        write: Gets the open temporary file and its name.
+
+    Raises:
+        CheckpointError: It could not; an earlier file is untouched.
+    """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+    cause: list[OSError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == '.safetensors':
-            meta = {k: str(v) for k, v in content.get('meta', {}).items()}
-            safetensors.torch.save_file(content['state_dict'], temporary, metadata=meta)
-        else:
-            # Given a path, torch would report a full disk as an internal failure of its archive.
-            buffer = io.BytesIO()
-            torch.save(content, buffer)
-            temporary.write_bytes(buffer.getbuffer())
+        with temporary.open('wb') as file:
+            write(_Witness(file, cause), temporary)
         temporary.replace(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(cause[0] if cause else error).splitlines()[0]
         raise CheckpointError(
-            f'{path}: cannot be written ({str(error).splitlines()[0]}). An earlier file of that '
-            'name is untouched. Free some space or choose another folder.'
+            f'{path}: cannot be written ({reason}). An earlier file of that name is untouched. '
+            'Free some space or choose another folder.'
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-    return path
+
+
+class _Witness:
+    """A file that remembers why it could not be written: torch calls a full disk a position."""
+
+    def __init__(self, file: BinaryIO, cause: list[OSError]) -> None:
+        self._file, self._cause = file, cause
+        self.flush = file.flush
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self._cause.append(error)
+            raise
 
 
 def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
@@ -87,10 +135,22 @@ def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
     }
 
 
-def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+def _torch_load(path: Path, kind: FileFormat, trust: bool) -> Any:
+    # Only an archive can be mapped; a file from before torch 1.6 is read whole.
+    mapped = kind is FileFormat.TORCH_ARCHIVE
+    return torch.load(path, map_location='cpu', weights_only=not trust, mmap=mapped)
+
+
+def _read_safetensors(path: Path) -> dict:
+    texts = safetensors_metadata(path)
     try:
-        return safetensors.torch.load_file(path)
+        state = safetensors.torch.load_file(path)
     except (safetensors.SafetensorError, OSError) as error:
         raise CheckpointError(
             f'{path}: cannot be read as safetensors ({str(error).splitlines()[0]}). Copy it again.'
         ) from error
+    try:
+        meta = json.loads(texts.get(META, '{}'))
+    except ValueError:
+        meta = dict(texts)  # of another tool
+    return {'state_dict': state, META: meta}

@@ -1,5 +1,6 @@
 """A table from a source's keys to canonical keys, in which every key must have a rule."""
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from mim_bench.errors import ConversionError
 
 # A canonical key, a function of the pattern's groups, or None: dropped on purpose.
 Target = str | Callable[..., str] | None
+Rules = tuple[tuple[str, Target], ...]
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,15 @@ class Converted:
         rest: What only the whole model has: ``neck.``, ``head.``.
         dropped: Source keys without a place.
         reordered: Canonical keys whose numbers a source brought into another order.
+        expanded: Canonical keys that one weight of the source became several of, or that a
+            source filled up.
     """
 
     backbone: dict[str, torch.Tensor] = field(default_factory=dict)
     rest: dict[str, torch.Tensor] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
+    expanded: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class KeyTable:
     """
 
     source: str
-    rules: tuple[tuple[str, Target], ...]
+    rules: Rules
 
     def apply(self, state: Mapping[str, torch.Tensor], where: str) -> Converted:
         """Rename every key.
@@ -70,19 +75,25 @@ class KeyTable:
         if unknown:
             raise ConversionError(
                 f'{where}: {len(unknown)} keys have no rule in source {self.source!r}: '
-                f'{_listed(unknown)}. Name the right --source, or add them to its key table '
+                f'{listed(unknown)}. Name the right --source, or add them to its key table '
                 '(None drops them).'
             )
         return converted
 
     def _rule(self, key: str) -> tuple[re.Match, Target] | None:
         for pattern, target in self.rules:
-            if match := re.fullmatch(pattern, key):
+            if match := _compiled(pattern).fullmatch(key):
                 return match, target
         return None
 
 
-def _listed(keys: Iterable[str], most: int = 20) -> str:
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern:
+    return re.compile(pattern)
+
+
+def listed(keys: Iterable[str], most: int = 20) -> str:
+    """Keys for a message, the first of many."""
     keys = list(keys)
     more = f' and {len(keys) - most} more' if len(keys) > most else ''
     return ', '.join(keys[:most]) + more

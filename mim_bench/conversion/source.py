@@ -1,13 +1,24 @@
 """What a source format must offer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import IntEnum
 
 import torch
 
 from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.swin_keys import reorder_mergings
+from mim_bench.errors import ConversionError
 
 StateDict = Mapping[str, torch.Tensor]
+
+
+class Fit(IntEnum):
+    """How well a file fits a format; the best fit wins, two equal ones are a question."""
+
+    NO = 0
+    LAYOUT = 1  # its keys are those of the format, which shares them with others
+    MARK = 2  # a key, or what the file says of itself, is this format's alone
 
 
 @dataclass(frozen=True)
@@ -16,24 +27,55 @@ class Source:
 
     Attributes:
         name: What ``--source`` takes.
-        method: Pre-training method that the format implies; None where the file tells.
-        backbone_type: The class that loads the result; a function of the weights where one
-            format has several; None where the file's own config tells.
+        detect: The fit of weights and of the file's dictionary around them.
+        rename: Weights and the file's name to canonical names, of the whole model.
+        method: Pre-training method that the format implies; a function of the weights where
+            they tell; None where nothing does.
         licence: Of the official weights, as their repository states it; None if unknown.
-        detect: Whether weights look like this format.
-        architecture: Sizes read off the weights.
-        convert: Weights and the file's name to canonical names.
+        merge_orders: For Swin: how the weights of a merging order the 2x2 neighbours, by the
+            names that ``--merge-order`` takes, the usual one first.
+        backbone_names: Names of a whole model's parts that a backbone alone has, and their
+            names there.
+        unseen_settings: Arguments of a backbone's class that leave no trace in the weights and
+            that the official code fixes, by the name of the class.
     """
 
     name: str
-    method: str | None
-    backbone_type: str | Callable[[StateDict], str] | None
-    licence: str | None
-    detect: Callable[[StateDict], bool]
-    architecture: Callable[[StateDict], dict]
-    convert: Callable[[StateDict, str], Converted]
+    detect: Callable[[StateDict, Mapping], Fit]
+    rename: Callable[[StateDict, str], Converted]
+    method: str | Callable[[StateDict], str | None] | None = None
+    licence: str | None = None
+    merge_orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    backbone_names: Mapping[str, str] = field(default_factory=dict)
+    unseen_settings: Mapping[str, Mapping] = field(default_factory=dict)
 
-    def backbone_type_of(self, state: StateDict) -> str | None:
-        """The class that loads these weights, or None where the file's own config tells."""
-        kind = self.backbone_type
-        return kind(state) if callable(kind) else kind
+    def convert(self, state: StateDict, where: str, *, merge_order: str | None = None) -> Converted:
+        """The whole model under canonical names.
+
+        Args:
+            state: The source's weights.
+            where: The file, for messages.
+            merge_order: A name of ``merge_orders``; None takes the usual one.
+
+        Raises:
+            ConversionError: Keys without a rule, or an order that the format does not know.
+        """
+        converted = self.rename(state, where)
+        if merge_order is not None and merge_order not in self.merge_orders:
+            raise ConversionError(
+                f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '
+                f'{sorted(self.merge_orders) or "none"}). Leave --merge-order out.'
+            )
+        if not self.merge_orders:
+            return converted
+        order = merge_order or next(iter(self.merge_orders))
+        return reorder_mergings(converted, self.merge_orders[order])
+
+    def method_of(self, state: StateDict) -> str | None:
+        """The pre-training method of these weights, as far as the format tells."""
+        return self.method(state) if callable(self.method) else self.method
+
+
+def is_under_model(content: Mapping) -> bool:
+    """The weights stand under ``model``, as MAE's repository and its followers store them."""
+    return isinstance(content.get('model'), Mapping)

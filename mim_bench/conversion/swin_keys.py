@@ -6,60 +6,72 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted, Target
+from mim_bench.conversion.key_table import Converted, Rules
 from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
 
 # The order of the 2x2 neighbours behind each other in the weights of a merging.
 ROW_FIRST = (0, 1, 2, 3)
-COLUMN_FIRST = (0, 2, 1, 3)  # Microsoft's own, also SimMIM's
+COLUMN_FIRST = (0, 2, 1, 3)  # Microsoft's own, also SimMIM's and timm's
+OFFICIAL_ORDER = {'column-first': COLUMN_FIRST}
 
-_BLOCK_PARTS = {
+BLOCK_PARTS = {
     'norm1': 'norm1',
     'norm2': 'norm2',
     'attn.qkv': 'attn.w_msa.qkv',
     'attn.proj': 'attn.w_msa.proj',
     **MLP_PARTS,
 }
-_MERGING = re.compile(r'backbone\.stages\.\d+\.downsample\.(norm|reduction)\..+')
+MERGING_PART = r'(norm\.(?:weight|bias)|reduction\.weight)'
+_MERGING = re.compile(rf'backbone\.stages\.\d+\.downsample\.{MERGING_PART}')
 
 
-def swin_rules(prefix: str = '') -> tuple[tuple[str, Target], ...]:
+def swin_rules(prefix: str = '') -> Rules:
     """Rules for the encoder's keys, without its last norms, to mmpretrain's names.
 
     Args:
         prefix: Before every key, for example ``'encoder.'``.
     """
     prefix = re.escape(prefix)
-    block = rf'{prefix}layers\.(\d+)\.blocks\.(\d+)'
     return (
-        (rf'{prefix}patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
-        (rf'{prefix}patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
-        block_rule(block, 'backbone.stages.{}.blocks.{}', _BLOCK_PARTS),
+        *swin_stage_rules(prefix),
         (
-            rf'{block}\.attn\.(relative_position_(?:bias_table|index))',
-            r'backbone.stages.\1.blocks.\2.attn.w_msa.\3',
-        ),
-        (rf'{block}\.attn_mask', None),  # computed from the size of the image
-        (
-            rf'{prefix}layers\.(\d+)\.downsample\.(norm\.(?:weight|bias)|reduction\.weight)',
+            rf'{prefix}layers\.(\d+)\.downsample\.{MERGING_PART}',
             r'backbone.stages.\1.downsample.\2',
         ),
     )
 
 
-def swin_architecture(state: Mapping[str, torch.Tensor], prefix: str = '') -> dict:
-    """Sizes of the Swin in a file, as mmpretrain's ``SwinTransformer(arch=...)`` takes them."""
-    depths: dict[int, int] = {}
-    for key in state:
-        if match := re.match(rf'{re.escape(prefix)}layers\.(\d+)\.blocks\.(\d+)\.', key):
-            stage, block = map(int, match.groups())
-            depths[stage] = max(depths.get(stage, 0), block + 1)
-    table = prefix + 'layers.{}.blocks.0.attn.relative_position_bias_table'
-    return {
-        'embed_dims': state[f'{prefix}patch_embed.proj.weight'].shape[0],
-        'depths': [depths[stage] for stage in sorted(depths)],
-        'num_heads': [state[table.format(stage)].shape[1] for stage in sorted(depths)],
-    }
+def swin_stage_rules(prefix: str = '') -> Rules:
+    """Rules for patch embedding and blocks; ``prefix`` is part of a pattern."""
+    block = rf'{prefix}layers\.(\d+)\.blocks\.(\d+)'
+    return (
+        (rf'{prefix}patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
+        (rf'{prefix}patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
+        block_rule(block, 'backbone.stages.{}.blocks.{}', BLOCK_PARTS),
+        (
+            rf'{block}\.attn\.(relative_position_(?:bias_table|index))',
+            r'backbone.stages.\1.blocks.\2.attn.w_msa.\3',
+        ),
+        (rf'{block}\.attn_mask', None),  # computed from the size of the image
+    )
+
+
+def last_norm_rule(state: Mapping[str, torch.Tensor], prefix: str = '') -> Rules:
+    """The norm behind the last stage, which mmpretrain names after the stage."""
+    pattern = re.compile(rf'{re.escape(prefix)}layers\.(\d+)\.')
+    last = max((int(match[1]) for key in state if (match := pattern.match(key))), default=0)
+    return ((rf'{re.escape(prefix)}norm{ENDING}', rf'backbone.norm{last}.\1'),)
+
+
+def is_swin(state: Mapping[str, torch.Tensor], prefix: str = '') -> bool:
+    """Windows with tables of biases, in layers of blocks."""
+    return f'{prefix}layers.0.blocks.0.attn.relative_position_bias_table' in state
+
+
+def merges_at_the_start(state: Mapping[str, torch.Tensor]) -> bool:
+    """A merging counts to the stage that it opens, as in timm, not to the one that it ends."""
+    merging = 'layers.{}.downsample.norm.weight'
+    return merging.format(1) in state and merging.format(0) not in state
 
 
 def reorder_mergings(converted: Converted, neighbours: tuple[int, ...]) -> Converted:
@@ -82,3 +94,10 @@ def _unfold_order(weight: torch.Tensor, neighbours: tuple[int, ...]) -> torch.Te
     """The last dimension from (neighbour, channel) to (channel, neighbour)."""
     parts = weight.unflatten(-1, (len(neighbours), -1))[..., list(neighbours), :]
     return parts.transpose(-1, -2).flatten(-2).contiguous()
+
+
+def source_order(weight: torch.Tensor, neighbours: tuple[int, ...]) -> torch.Tensor:
+    """Undo the order of ``nn.Unfold``: the last dimension to (neighbour, channel)."""
+    parts = weight.unflatten(-1, (-1, len(neighbours))).transpose(-1, -2)
+    places = [neighbours.index(place) for place in range(len(neighbours))]
+    return parts[..., places, :].flatten(-2).contiguous()

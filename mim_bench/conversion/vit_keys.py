@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from mim_bench.conversion.key_table import Target
+from mim_bench.conversion.key_table import Rules, Target
 
 ENDING = r'\.(weight|bias)'
 MLP_PARTS = {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
@@ -17,7 +17,11 @@ VIT_PARTS = {
     'attn.proj': 'attn.proj',
     **MLP_PARTS,
 }
-_HEAD_DIMS = 64
+# Of a fine-tuned ViT: the norm over the averaged patches, and the linear layer.
+CLASSIFIER_RULES: Rules = (
+    (rf'fc_norm{ENDING}', r'backbone.ln2.\1'),
+    (rf'head{ENDING}', r'head.fc.\1'),
+)
 
 
 def block_rule(
@@ -40,12 +44,38 @@ def block_rule(
     )
 
 
-def num_blocks(state: Mapping[str, torch.Tensor]) -> int:
-    """How many blocks ``blocks.0`` to ``blocks.n`` a file has."""
-    blocks = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.', key))}
-    return max(blocks) + 1
+def vit_rules(prefix: str = '') -> Rules:
+    """Rules for a plain ViT, its last norm included.
+
+    Args:
+        prefix: Before every key, for example ``'encoder.'``.
+    """
+    prefix = re.escape(prefix)
+    return (
+        (rf'{prefix}(cls_token|pos_embed)', r'backbone.\1'),
+        (rf'{prefix}patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
+        block_rule(rf'{prefix}blocks\.(\d+)', 'backbone.layers.{}'),
+        (rf'{prefix}norm{ENDING}', r'backbone.ln1.\1'),
+    )
 
 
-def num_heads(dims: int) -> int:
-    """Not in the weights of a plain ViT: a head is 64 wide (inferred for other sizes)."""
-    return max(dims // _HEAD_DIMS, 1)
+def mae_decoder_rules() -> Rules:
+    """Rules for MAE's decoder, which UM-MAE shares, to mmpretrain's ``MAEPretrainDecoder``."""
+    return (
+        (r'(mask_token|decoder_pos_embed)', r'neck.\1'),
+        (rf'(decoder_embed|decoder_pred){ENDING}', r'neck.\1.\2'),
+        (rf'decoder_norm{ENDING}', r'neck.ln1.\1'),
+        block_rule(r'decoder_blocks\.(\d+)', 'neck.decoder_blocks.{}'),
+    )
+
+
+def is_plain_vit(state: Mapping[str, torch.Tensor]) -> bool:
+    """Blocks of a ViT with a full bias and absolute positions, as MAE and its followers have."""
+    wanted = {'pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.qkv.bias'}
+    others = {'blocks.0.attn.posmlp.0.weight', 'blocks.0.attn.relative_position_bias_table'}
+    return wanted <= set(state) and not others & set(state)
+
+
+def is_mean_pooled(state: Mapping[str, torch.Tensor]) -> bool:
+    """A plain ViT that was fine-tuned on the average of its patches."""
+    return is_plain_vit(state) and 'fc_norm.weight' in state

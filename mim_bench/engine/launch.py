@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.backbone_fit import fit_backbone
 from mim_bench.engine.config import (
     check_data_roots,
     explain_build_error,
@@ -38,6 +39,7 @@ class Launch:
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
         load_from: Checkpoint of the whole model.
+        fit_backbone: Give the config's backbone the sizes of the checkpoint.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
         seed: Of the run; the config's if None.
@@ -54,6 +56,7 @@ class Launch:
     work_dir: str | None = None
     checkpoint: str | None = None
     load_from: str | None = None
+    fit_backbone: bool = False
     allow_partial: bool = False
     auto_resume: bool = False
     seed: int | None = None
@@ -118,6 +121,10 @@ def resolve(launch: Launch) -> Config:
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
+    if launch.fit_backbone:
+        if not launch.checkpoint:
+            raise ConfigError('--fit-backbone takes the sizes of --checkpoint. Give both.')
+        fit_backbone(cfg, launch.checkpoint)
     if launch.load_from:
         cfg.load_from = launch.load_from
     if launch.seed is not None:

@@ -1,5 +1,11 @@
-"""Loading is never silent: how much of a backbone a checkpoint filled, and a stop below 99 %."""
+"""Loading is never silent: how much of a model a checkpoint filled, and a stop below 99 %.
 
+Every path by which weights enter a run ends here: ``--checkpoint`` (:func:`load_backbone`),
+``init_cfg=dict(type='Pretrained')`` (:mod:`mim_bench.engine.pretrained_init`), ``load_from`` and
+resuming (:func:`load_state`, from the runner), and drawing (:func:`load_model`).
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -26,35 +32,38 @@ def load_backbone(
         path: A file with keys under ``backbone.``.
         allow_partial: Go on under 99 %.
 
-    Returns:
-        The share of the parameters (by number of values) that the file filled, and the
-        keys that did not fit.
-
     Raises:
         CheckpointError: The file cannot be read, a shape differs, or too little fits.
     """
-    state = state_dict_of(read_checkpoint(path))
+    return load_state(
+        backbone,
+        backbone_state(state_dict_of(read_checkpoint(path)), path),
+        path,
+        allow_partial=allow_partial,
+        advice='Use the config of its architecture, or pass --allow-partial.',
+    )
+
+
+def backbone_state(
+    state: Mapping[str, torch.Tensor], path: str | Path, prefix: str = PREFIX
+) -> dict[str, torch.Tensor]:
+    """The weights of the backbone in a canonical checkpoint, without their prefix.
+
+    Raises:
+        CheckpointError: The file has none, or holds a student and its teacher.
+    """
     if any(key.startswith(TEACHER_PREFIX) for key in state):
         raise CheckpointError(
             f'{path}: holds a student and its teacher, and the teacher is the result. Convert it '
             f'first, which takes the teacher: mim-bench convert {path} converted.pth'
         )
-    weights = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     if not weights:
         raise CheckpointError(
-            f'{path}: no key starts with {PREFIX!r}, so nothing would be loaded. Convert it '
+            f'{path}: no key starts with {prefix!r}, so nothing would be loaded. Convert it '
             f'first: mim-bench convert {path} converted.pth'
         )
-    missing, unexpected = _fill(backbone, weights, path)
-    report = LoadReport(_share(backbone, set(missing)), sorted(missing), sorted(unexpected))
-    _log(path, backbone, report)
-    if report.share < MINIMUM_SHARE and not allow_partial:
-        raise CheckpointError(
-            f'{path}: fills only {report.share:.1%} of {type(backbone).__name__}. '
-            f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. '
-            'Use the config of its architecture, or pass --allow-partial.'
-        )
-    return report
+    return weights
 
 
 def load_model(model: nn.Module, path: str | Path) -> LoadReport:
@@ -78,59 +87,68 @@ def load_model(model: nn.Module, path: str | Path) -> LoadReport:
         name = Path(path).name
         converted = find_source(state, 'auto', name).convert(state, name)
         state = {**converted.backbone, **converted.rest}
-    missing, unexpected = _fill(model, state, path)
-    trained = _share(model, set(missing), trainable_only=True)
-    report = LoadReport(trained, sorted(missing), sorted(unexpected))
-    if report.share < MINIMUM_SHARE:
+    return load_state(
+        model,
+        state,
+        path,
+        trainable_only=True,
+        advice='Use the config of its method and architecture, and a checkpoint that still has '
+        'its decoder (mim-bench convert --keep-decoder).',
+    )
+
+
+def load_state(
+    module: nn.Module,
+    state: Mapping[str, torch.Tensor],
+    path: str | Path,
+    *,
+    allow_partial: bool = False,
+    minimum_share: float = MINIMUM_SHARE,
+    trainable_only: bool = False,
+    advice: str,
+) -> LoadReport:
+    """Fill a module, log what was filled, and stop if it was too little.
+
+    Args:
+        module: Not wrapped.
+        state: Weights by the module's own names.
+        path: Of the file, for messages.
+        allow_partial: Go on with less than ``minimum_share``.
+        minimum_share: Of the parameters, by number of values.
+        trainable_only: Count parameters only that are trained.
+        advice: What to do where it does not fit.
+
+    Raises:
+        CheckpointError: A shape differs, or too little fits.
+    """
+    shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
+    resized = [k for k, v in state.items() if k in shapes and v.shape != shapes[k]]
+    missing, unexpected = _fill(module, state, path)
+    report = LoadReport(
+        _share(module, set(missing), trainable_only),
+        sorted(missing),
+        sorted(unexpected),
+        sorted(resized),
+        _shares_of_parts(module, set(missing), trainable_only),
+    )
+    owner = type(module).__name__
+    print_log(f'{path}: filled {owner}: {describe(report)}', logger='current')
+    if report.share < minimum_share and not allow_partial:
         raise CheckpointError(
-            f'{path}: fills only {report.share:.1%} of {type(model).__name__}. '
-            f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. Use '
-            'the config of its method and architecture, and a checkpoint that still has its '
-            'decoder (mim-bench convert --keep-decoder).'
+            f'{path}: fills only {report.share:.1%} of {owner}. '
+            f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. {advice}'
         )
     return report
 
 
-def _fill(
-    module: nn.Module, weights: dict[str, torch.Tensor], path: str | Path
-) -> tuple[list[str], list[str]]:
-    """Load what fits by name; the missing and the unexpected keys."""
-    try:
-        missing, unexpected = module.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f'{path}: does not fit {type(module).__name__}. {_shapes(error)} Use the config '
-            "of the checkpoint's architecture (mim-bench inspect shows it)."
-        ) from error
-    return missing, unexpected
-
-
-def _share(module: nn.Module, missing: set[str], *, trainable_only: bool = False) -> float:
-    sizes = {
-        name: parameter.numel()
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad or not trainable_only
-    }
-    filled = sum(size for name, size in sizes.items() if name not in missing)
-    return filled / max(sum(sizes.values()), 1)
-
-
-def _log(path: str | Path, backbone: nn.Module, report: LoadReport) -> None:
-    print_log(
-        f'{path}: filled {report.share:.2%} of the parameters of {type(backbone).__name__}. '
-        f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}.',
-        logger='current',
+def describe(report: LoadReport) -> str:
+    """One line: the share, parts that are not whole, and the keys that did not fit."""
+    torn = [f'{part} {share:.1%}' for part, share in report.parts.items() if share < 1]
+    return (
+        f'{report.share:.2%} of the parameters{" (" + ", ".join(torn) + ")" if torn else ""}. '
+        f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. '
+        f'Resized: {_some(report.resized)}.'
     )
-
-
-def _some(keys: list[str], most: int = 8) -> str:
-    more = f' and {len(keys) - most} more' if len(keys) > most else ''
-    return (', '.join(keys[:most]) or 'nothing') + more
-
-
-def _shapes(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines()[1:]]
-    return ' '.join(lines[:3]) + (f' ({len(lines) - 3} more.)' if len(lines) > 3 else '')
 
 
 def backbone_of(model: nn.Module) -> nn.Module:
@@ -145,3 +163,49 @@ def backbone_of(model: nn.Module) -> nn.Module:
             f'{type(model).__name__} has no attribute `backbone` that a checkpoint could fill.'
         )
     return model.backbone
+
+
+def _fill(
+    module: nn.Module, weights: Mapping[str, torch.Tensor], path: str | Path
+) -> tuple[list[str], list[str]]:
+    """Load what fits by name; the missing and the unexpected keys."""
+    try:
+        missing, unexpected = module.load_state_dict(dict(weights), strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f'{path}: does not fit {type(module).__name__}. {_shapes(error)} Use the config '
+            "of the checkpoint's architecture (mim-bench inspect shows it)."
+        ) from error
+    return missing, unexpected
+
+
+def _share(module: nn.Module, missing: set[str], trainable_only: bool, part: str = '') -> float:
+    sizes = {
+        name: parameter.numel()
+        for name, parameter in module.named_parameters()
+        if (parameter.requires_grad or not trainable_only) and name.startswith(part)
+    }
+    filled = sum(size for name, size in sizes.items() if name not in missing)
+    return filled / max(sum(sizes.values()), 1)
+
+
+def _shares_of_parts(
+    module: nn.Module, missing: set[str], trainable_only: bool
+) -> dict[str, float]:
+    """The share of each part directly below the module that has parameters of its own."""
+    parts = dict.fromkeys(name.partition('.')[0] for name, _ in module.named_parameters())
+    named = {name.partition('.')[0]: name for name, _ in module.named_parameters()}
+    return {
+        part: _share(module, missing, trainable_only, part if named[part] == part else f'{part}.')
+        for part in parts
+    }
+
+
+def _some(keys: list[str], most: int = 8) -> str:
+    more = f' and {len(keys) - most} more' if len(keys) > most else ''
+    return (', '.join(keys[:most]) or 'nothing') + more
+
+
+def _shapes(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    return ' '.join(lines[:3]) + (f' ({len(lines) - 3} more.)' if len(lines) > 3 else '')

@@ -1,16 +1,20 @@
 """mmengine's Runner, made to resume exactly, load openly, save whole files and run on gloo."""
 
 import contextlib
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mim_bench.conversion.files import state_dict_of
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
-from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
+from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import LoadReport
@@ -71,12 +75,20 @@ class BenchRunner(Runner):
             )
         return loop
 
+    def _init_model_weights(self) -> None:
+        """Initialise; a file that an ``init_cfg`` names goes through the gate too."""
+        with gated_initialisation(allow_partial=self._allow_partial) as initialisation:
+            super()._init_model_weights()
+        if initialisation.reports:
+            # Of several files the one that fits least says what the run starts from.
+            self.load_report = min(initialisation.reports, key=lambda report: report.share)
+
     def load_or_resume(self) -> None:
         """Fill the backbone from ``backbone_checkpoint``, then resume if there is what to."""
         path = self.cfg.get('backbone_checkpoint')
         if path and not self._has_loaded:
             self.load_report = load_backbone(
-                backbone_of(self.model), path, allow_partial=self.cfg.get('allow_partial', False)
+                backbone_of(self.model), path, allow_partial=self._allow_partial
             )
         super().load_or_resume()
 
@@ -87,15 +99,37 @@ class BenchRunner(Runner):
         strict: bool = True,
         revise_keys: list | None = None,
     ) -> dict:
-        """Load a whole model; a key that does not fit stops the run."""
-        revise_keys = revise_keys or [(r'^module.', '')]
-        try:
-            return super().load_checkpoint(filename, map_location, strict, revise_keys)
-        except RuntimeError as error:
+        """Load a whole model; a key that does not fit stops the run.
+
+        ``--allow-partial`` goes on with keys that do not fit, except where a run resumes.
+
+        Args:
+            filename: A path, or a URL as mmengine reads it.
+            map_location: Of the tensors.
+            strict: False goes on with keys that do not fit.
+            revise_keys: (pattern, replacement) for the names in the file.
+        """
+        checkpoint = _load_checkpoint(str(filename), map_location=map_location)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        state = state_dict_of(checkpoint)
+        for pattern, replacement in revise_keys or ():
+            state = {re.sub(pattern, replacement, key): value for key, value in state.items()}
+        is_partial = not strict or (self._allow_partial and not self._resume)
+        model = getattr(self.model, 'module', self.model)
+        advice = 'Use the config that wrote it.'
+        report = load_state(model, state, filename, allow_partial=is_partial, advice=advice)
+        if not is_partial and (report.missing or report.unexpected):
             raise CheckpointError(
-                f'{filename}: does not fit the model of {self.cfg.filename}. '
-                f'{" ".join(str(error).split())[:600]} Use the config that wrote it.'
-            ) from error
+                f'{filename}: does not fit the model of {self.cfg.filename}: {describe(report)} '
+                f'{advice}'
+            )
+        # A run that resumes keeps what its backbone was first filled with.
+        self.load_report = self.load_report if self._resume and self.load_report else report
+        return checkpoint
+
+    @property
+    def _allow_partial(self) -> bool:
+        return self.cfg.get('allow_partial', False)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save under a temporary name, then rename, so that a file is whole or absent."""

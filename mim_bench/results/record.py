@@ -114,11 +114,21 @@ class Cost:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How much of the backbone the checkpoint filled (0 to 1), and the keys that did not fit."""
+    """How much of the backbone (or of the whole model) a checkpoint filled.
+
+    Attributes:
+        share: Of the parameters by number of values, 0 to 1.
+        missing: Names that the file does not have.
+        unexpected: Names that the module does not have.
+        resized: Names whose tables the module brought to its own size.
+        parts: ``share`` of each part directly below the module.
+    """
 
     share: float | None
     missing: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

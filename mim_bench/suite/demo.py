@@ -1,5 +1,6 @@
 """The demo: the whole main job on the embedded data, as a plan of steps. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,15 +22,19 @@ class Row:
     Attributes:
         method: Pre-training method, or 'random'.
         backbone: As the config names spell it.
+        given: Canonical checkpoint of the user, in place of a pre-training.
+        sha256: Of that file.
     """
 
     method: str
     backbone: str
+    given: Path | None = None
+    sha256: str = ''
 
     @property
     def checkpoint_id(self) -> str:
         """Names the row."""
-        return f'{self.method}_{self.backbone}'
+        return self.given.stem if self.given else f'{self.method}_{self.backbone}'
 
 
 ROWS = (
@@ -83,12 +88,13 @@ def configs_folder() -> Path:
     return folder
 
 
-def plan_demo(out: Path, seed: int) -> list[Step]:
+def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
     """The steps of the demo.
 
     Args:
         out: Folder of data, runs, checkpoints and results.
         seed: Of the data and of every run.
+        given: Rows of the user's own checkpoints.
     """
     configs = configs_folder()
     inputs = f'{mim_bench.__version__} {folder_hash(configs)}'
@@ -99,15 +105,15 @@ def plan_demo(out: Path, seed: int) -> list[Step]:
         files=(data / 'toy.json',),
     )
     steps = [make_data]
-    for row in ROWS:
-        start, needs = None, 'data'
-        if row.method != 'random':
+    for row in (*ROWS, *given):
+        start, needs = row.given, 'data'
+        if not row.given and row.method != 'random':
             pretrain = _pretrain(row, out, configs, seed, inputs)
             start = out / 'checkpoints' / f'{row.checkpoint_id}.pth'
             convert = _convert(f'convert-{row.checkpoint_id}', pretrain, start)
             steps += [pretrain, convert]
             needs = convert.name
-        settings = (row, out, configs, seed, inputs)
+        settings = (row, out, configs, seed, inputs + row.sha256)
         finetune = _downstream(FINETUNE, start, needs, *settings)
         finetuned = out / 'checkpoints' / f'{row.checkpoint_id}.finetuned.pth'
         keep = _convert(f'keep-finetuned-{row.checkpoint_id}', finetune, finetuned)
@@ -161,6 +167,8 @@ def _downstream(
         words.append('--auto-resume')
     if start is not None:
         words += ['--checkpoint', str(start)]
+    if row.given:
+        words.append('--fit-backbone')
     return Step(
         name=name,
         words=tuple(words),
@@ -185,7 +193,11 @@ def _run_words(
         f'id={row.checkpoint_id}',
         f'method={row.method}',
         f'backbone={row.backbone}',
-        f'source={"random weights" if row.method == "random" else "mim_bench"}',
+        *(
+            []
+            if row.given
+            else [f'source={"random weights" if row.method == "random" else "mim_bench"}']
+        ),
     )
 
 

@@ -56,16 +56,25 @@ def fixtures(source: str, backbone: str, kind: str) -> list:
     Returns:
         The fixtures, or one parameter that skips with the reason.
     """
+    return _found(source=source, backbone=backbone, kind=kind)
+
+
+def all_fixtures(kind: str) -> list:
+    """The fixtures of a kind of every source, as :func:`fixtures` gives them."""
+    return _found(kind=kind)
+
+
+def _found(**wanted: str) -> list:
     root = os.environ.get(ENVIRONMENT_VARIABLE)
     if not root:
         return _skipped(f'{ENVIRONMENT_VARIABLE} is not set: no fixtures from the official code')
     found = []
     for path in sorted(Path(root).glob('*/spec.json')):
         spec = json.loads(path.read_text())
-        if (spec['source'], spec['backbone'], spec['kind']) == (source, backbone, kind):
+        if all(spec[key] == value for key, value in wanted.items()):
             found.append(Fixture(path.parent, spec))
-    wanted = f'{source} {backbone} {kind}'
-    return found or _skipped(f'{ENVIRONMENT_VARIABLE}={root} holds no fixture of {wanted}')
+    named = ' '.join(wanted.values())
+    return found or _skipped(f'{ENVIRONMENT_VARIABLE}={root} holds no fixture of {named}')
 
 
 def _skipped(reason: str) -> list:

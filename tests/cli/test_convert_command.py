@@ -14,7 +14,8 @@ def test_convert_official_file_becomes_canonical(official, tmp_path, capsys):
     assert 'backbone.stages.1.blocks.0.attn.w_msa.posmlp.2.weight' in keys
     meta = content['meta']
     assert (meta['method'], meta['epochs'], meta['licence']) == ('ummae', 10, 'CC-BY-NC-4.0')
-    assert meta['arch'] == dict(embed_dims=4, depths=[1, 1], num_heads=[1, 2], posmlp_dims=3)
+    sizes = dict(embed_dims=4, depths=[1, 1], num_heads=[1, 2], posmlp_dims=3)
+    assert meta['arch'] == {**sizes, 'patch_size': 4, 'norms': ['norm']}
     assert meta['source_sha256'] == file_sha256(official)
     printed = capsys.readouterr().out
     assert 'recognised as ummae' in printed
@@ -97,3 +98,51 @@ def test_convert_unknown_key_is_named(official, tmp_path, capsys):
     torch.save(content, official)
     assert main(['convert', str(official), str(tmp_path / 'out.pth')]) == 1
     assert 'surprise.weight' in capsys.readouterr().err
+
+
+@pytest.fixture
+def vit_file(tmp_path):
+    """A toy MAE encoder of width 32, two heads, under the official names."""
+    shapes = {'cls_token': (1, 1, 32), 'pos_embed': (1, 5, 32), 'norm.weight': (32,)}
+    shapes |= {'patch_embed.proj.weight': (32, 3, 16, 16), 'blocks.0.mlp.fc1.weight': (64, 32)}
+    shapes |= {'blocks.0.attn.qkv.weight': (96, 32), 'blocks.0.attn.qkv.bias': (96,)}
+    state = {key: torch.randn(shape) for key, shape in shapes.items()}
+    torch.save({'model': state}, tmp_path / 'vit.pth')
+    return tmp_path / 'vit.pth'
+
+
+def test_convert_says_what_it_assumed(vit_file, tmp_path, capsys):
+    assert main(['convert', str(vit_file), str(tmp_path / 'a.pth')]) == 0
+    printed = capsys.readouterr().out
+    assert "recognised as mae, weights under 'model'" in printed
+    assert 'note: num_heads=1 is assumed (a head is 64 wide)' in printed
+
+
+def test_convert_arch_fills_in_what_the_weights_do_not_tell(vit_file, tmp_path, capsys):
+    words = ['convert', str(vit_file), str(tmp_path / 'a.pth'), '--arch', 'num_heads=2']
+    assert main([*words, 'embed_dims=32']) == 0
+    assert 'note:' not in capsys.readouterr().out
+    meta = torch.load(tmp_path / 'a.pth', weights_only=True)['meta']
+    assert (meta['arch']['num_heads'], meta['assumed']) == (2, [])
+
+
+def test_convert_other_architecture_is_one_message(vit_file, tmp_path, capsys):
+    assert main(['convert', str(vit_file), str(tmp_path / 'a.pth'), '--arch', 'base']) == 1
+    assert 'is of another architecture: --arch says embed_dims=768' in capsys.readouterr().err
+
+
+def test_convert_ambiguous_file_asks_for_the_source(vit_file, tmp_path, capsys):
+    state = torch.load(vit_file, weights_only=True)['model']
+    torch.save(state, vit_file)
+    assert main(['convert', str(vit_file), str(tmp_path / 'a.pth')]) == 1
+    error = capsys.readouterr().err
+    assert "fits: ['mae', 'timm']" in error
+    assert '--source' in error
+
+
+def test_convert_to_timm_and_huggingface(vit_file, tmp_path):
+    for to, key in (('timm', 'blocks.0.mlp.fc1.weight'), ('huggingface', 'layernorm.weight')):
+        path = tmp_path / f'{to}.pth'
+        assert main(['convert', str(vit_file), str(path), '--to', to]) == 0
+        content = torch.load(path, weights_only=True)
+        assert key in content.get('state_dict', content)

@@ -1,7 +1,10 @@
+import ast
+
 import pytest
 import torch
 
 from mim_bench.cli.main import main
+from mim_bench.registry import MODELS
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +58,50 @@ def test_inspect_runs_no_code_from_the_file(tmp_path, capsys):
 def test_inspect_missing_file_is_one_message(tmp_path, capsys):
     assert main(['inspect', str(tmp_path / 'missing.pth')]) == 1
     assert 'there is no such checkpoint file' in capsys.readouterr().err
+
+
+def test_inspect_shows_method_container_types_and_size(official, capsys):
+    main(['inspect', str(official)])
+    printed = capsys.readouterr().out
+    size = f'{official.stat().st_size:,} bytes'
+    for text in ('mim_bench.UMMAESwin', 'CC-BY-NC-4.0', '16 float32', size):
+        assert text in printed
+
+
+def test_inspect_shows_the_whole_architecture_of_a_converted_file(official, tmp_path, capsys):
+    main(['convert', str(official), str(tmp_path / 'swin.pth')])
+    capsys.readouterr()
+    main(['inspect', str(tmp_path / 'swin.pth')])
+    printed = ''.join(capsys.readouterr().out.split())
+    assert "'patch_size':4,'norms':['norm']}" in printed.replace('│', '')
+
+
+def test_inspect_says_what_shares_the_keys(tmp_path, capsys):
+    keys = ('pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.qkv.bias', 'fc_norm.weight')
+    torch.save({'model': dict.fromkeys(keys, torch.ones(1))}, tmp_path / 'a.pth')
+    assert main(['inspect', str(tmp_path / 'a.pth')]) == 0
+    printed = capsys.readouterr().out
+    assert 'localmim, mae, ummae' in printed
+    assert 'say --source' in printed
+
+
+def test_inspect_unknown_key_is_a_problem_not_a_failure(official, capsys):
+    content = torch.load(official, weights_only=False)
+    content['model']['surprise.weight'] = torch.ones(1)
+    torch.save(content, official)
+    assert main(['inspect', str(official)]) == 0
+    assert 'surprise.weight' in capsys.readouterr().out
+
+
+def test_inspect_config_builds_the_backbone(official, capsys):
+    assert main(['inspect', str(official), '--config']) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith('backbone = {')
+    config = ast.literal_eval(printed.removeprefix('backbone = '))
+    assert type(MODELS.build(config)).__name__ == 'UMMAESwin'
+
+
+def test_inspect_config_of_an_unknown_backbone_is_one_message(tmp_path, capsys):
+    torch.save({'state_dict': {'backbone.conv1.weight': torch.ones(1)}}, tmp_path / 'a.pth')
+    assert main(['inspect', str(tmp_path / 'a.pth'), '--config']) == 1
+    assert 'No backbone is known' in capsys.readouterr().err

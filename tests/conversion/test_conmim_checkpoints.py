@@ -4,6 +4,8 @@ import pytest
 import torch
 from mmpretrain.models import BEiTViT
 
+from mim_bench.conversion.architecture import architecture_of
+from mim_bench.conversion.detection import fitting_sources
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.conversion.sources.conmim import SOURCE
 from mim_bench.errors import ConversionError
@@ -51,7 +53,12 @@ def finetuned() -> dict[str, torch.Tensor]:
 
 
 def test_conmim_pretrained_file_is_recognised_alone():
-    assert [s.name for s in SOURCES.values() if s.detect(pretrained())] == ['conmim']
+    assert [source.name for source in fitting_sources(pretrained(), {})] == ['conmim']
+
+
+def test_conmim_finetuned_file_shares_its_keys_with_beit():
+    found = [source.name for source in fitting_sources(finetuned(), {})]
+    assert found == ['beit', 'beitv2', 'conmim', 'simmim']
 
 
 def test_conmim_pretrained_file_drops_the_unused_layer_only():
@@ -63,14 +70,20 @@ def test_conmim_pretrained_file_drops_the_unused_layer_only():
 
 
 def test_conmim_architecture_reads_the_sizes_off_the_weights():
-    assert SOURCE.architecture(pretrained()) == {
+    found = architecture_of(SOURCE.convert(pretrained(), 'x.pth').backbone)
+    assert found.assumed == []
+    assert found.arch == {
         'embed_dims': 8,
         'num_layers': 2,
         'num_heads': 2,
         'feedforward_channels': 32,
-        'use_abs_pos_emb': False,
-        'use_shared_rel_pos_bias': True,
-        'use_rel_pos_bias': False,
+        'patch_size': 16,
+        'img_size': 32,
+        'abs_pos': 'none',
+        'rel_pos_bias': 'shared',
+        'qv_bias': True,
+        'layer_scale': True,
+        'norms': ['ln1'],
     }
 
 

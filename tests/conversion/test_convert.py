@@ -73,7 +73,8 @@ def test_convert_ummae_meta_says_where_it_comes_from(official_file, tmp_path):
     meta = convert_checkpoint(official_file, tmp_path / 'a.pth').meta
     assert meta == read_checkpoint(tmp_path / 'a.pth')['meta']
     assert meta['source_sha256'] == file_sha256(official_file)
-    assert meta['arch'] == dict(embed_dims=8, depths=[1, 2], num_heads=[1, 2], posmlp_dims=4)
+    sizes = dict(embed_dims=8, depths=[1, 2], num_heads=[1, 2], posmlp_dims=4)
+    assert meta['arch'] == {**sizes, 'patch_size': 4, 'norms': ['norm']}
     assert {key: meta[key] for key in ('source', 'source_file', 'method', 'licence', 'epochs')} == {
         'source': 'ummae',
         'source_file': 'official.pth',
@@ -128,8 +129,9 @@ def test_find_source_auto_unknown_format_raises_and_shows_keys():
 
 
 def test_find_source_auto_ambiguous_raises_and_names_both():
-    state = {'backbone.x': torch.zeros(1), 'blocks.0.attn.posmlp.0.weight': torch.zeros(1)}
-    with pytest.raises(ConversionError, match=r"fits: \['mmpretrain', 'ummae'\]"):
+    keys = ('encoder.layer.0.attention.attention.query.weight', 'blocks.0.attn.posmlp.0.weight')
+    state = dict.fromkeys(keys, torch.zeros(1))
+    with pytest.raises(ConversionError, match=r"fits: \['huggingface', 'ummae'\], which share"):
         find_source(state, 'auto', 'a.pth')
     assert find_source(state, 'ummae', 'a.pth') is SOURCES['ummae']
 
@@ -137,3 +139,83 @@ def test_find_source_auto_ambiguous_raises_and_names_both():
 def test_newest_checkpoint_of_a_folder_without_any_raises(tmp_path):
     with pytest.raises(CheckpointError, match='no run wrote a checkpoint into this folder'):
         newest_checkpoint(tmp_path)
+
+
+def test_convert_half_precision_becomes_float32_and_says_so(backbone, tmp_path):
+    state = {key: value.half() for key, value in official(backbone).items()}
+    torch.save({'module': state, 'epoch': 4}, tmp_path / 'mp_rank_00_model_states.pt')
+    file = convert_checkpoint(tmp_path / 'mp_rank_00_model_states.pt', tmp_path / 'a.pth')
+    assert file.meta['cast'] == {'float16': len(state)}
+    assert (file.meta['container'], file.meta['epochs']) == ('module', 5)
+    weights = read_checkpoint(file.path)['state_dict']
+    assert {value.dtype for value in weights.values()} == {torch.float32}
+    norm = state['blocks.0.norm1.weight']
+    assert torch.equal(weights['backbone.stages.0.blocks.0.norm1.weight'], norm.float())
+
+
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.'])
+def test_convert_wrapped_network_is_unwrapped(backbone, prefix, tmp_path):
+    state = {prefix + key: value for key, value in official(backbone).items()}
+    torch.save({'model': state}, tmp_path / 'wrapped.pth')
+    file = convert_checkpoint(tmp_path / 'wrapped.pth', tmp_path / 'a.pth')
+    weights = read_checkpoint(file.path)['state_dict']
+    expected = {f'backbone.{key}': value for key, value in backbone.state_dict().items()}
+    torch.testing.assert_close(weights, expected, rtol=0, atol=0)
+
+
+def test_convert_average_of_the_weights_is_taken_if_asked(backbone, tmp_path):
+    state = official(backbone)
+    average = {key: value + 1 for key, value in state.items()}
+    torch.save({'model': state, 'model_ema': average}, tmp_path / 'both.pth')
+    plain, ema = (
+        convert_checkpoint(tmp_path / 'both.pth', tmp_path / f'{use}.pth', use_ema=use)
+        for use in (False, True)
+    )
+    assert any('model_ema' in note for note in plain.notes)
+    one, two = (read_checkpoint(file.path)['state_dict'] for file in (plain, ema))
+    torch.testing.assert_close(two, {key: value + 1 for key, value in one.items()})
+
+
+def test_convert_view_of_a_large_memory_is_written_alone(backbone, tmp_path):
+    state = official(backbone)
+    large = torch.zeros(1_000_000)
+    state['norm.weight'] = large[: len(state['norm.weight'])]
+    torch.save({'model': state}, tmp_path / 'views.pth')
+    file = convert_checkpoint(tmp_path / 'views.pth', tmp_path / 'a.pth')
+    assert (tmp_path / 'views.pth').stat().st_size > 4_000_000
+    assert file.path.stat().st_size < 400_000
+
+
+def test_convert_again_keeps_what_the_first_conversion_knew(tmp_path):
+    dims = 32
+    shapes = {'cls_token': (1, 1, dims), 'pos_embed': (1, 5, dims)}
+    shapes |= {'patch_embed.proj.weight': (dims, 3, 16, 16), 'decoder_embed.weight': (8, dims)}
+    shapes |= {'blocks.0.attn.qkv.weight': (96, dims), 'blocks.0.attn.qkv.bias': (96,)}
+    shapes['blocks.0.mlp.fc1.weight'] = (64, dims)
+    state = {key: torch.zeros(shape) for key, shape in shapes.items()}
+    torch.save({'model': state, 'epoch': 799}, tmp_path / 'mae.pth')
+    arch = {'num_heads': 4}
+    once = convert_checkpoint(tmp_path / 'mae.pth', tmp_path / 'a.safetensors', arch=arch)
+    twice = convert_checkpoint(once.path, tmp_path / 'b.pth')
+    assert twice.source == 'mmpretrain'
+    for key in ('method', 'licence', 'epochs', 'arch', 'backbone_type', 'assumed'):
+        assert twice.meta[key] == once.meta[key]
+    assert twice.meta['origin'] == {
+        'source': 'mae',
+        'source_file': 'mae.pth',
+        'source_sha256': once.meta['source_sha256'],
+    }
+    assert twice.meta['source_sha256'] == file_sha256(once.path)
+
+
+def test_convert_other_architecture_than_asked_for_raises(official_file, tmp_path):
+    with pytest.raises(ConversionError, match=r'official\.pth: is of another architecture: .*64'):
+        convert_checkpoint(official_file, tmp_path / 'a.pth', arch={'embed_dims': 64})
+    assert not (tmp_path / 'a.pth').exists()
+
+
+def test_convert_merge_order_without_mergings_raises(tmp_path):
+    keys = ('norm.0.weight', 'decoder.0.mask_token', 'blocks.0.attn.qkv.weight')
+    torch.save({'model': dict.fromkeys(keys, torch.zeros(1))}, tmp_path / 'vit.pth')
+    with pytest.raises(ConversionError, match=r'vit\.pth: has no mergings.*--merge-order'):
+        convert_checkpoint(tmp_path / 'vit.pth', tmp_path / 'a.pth', merge_order='pretrain')

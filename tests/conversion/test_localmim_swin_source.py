@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.convert import find_source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
@@ -27,11 +28,11 @@ def official_state() -> dict[str, torch.Tensor]:
 
 
 def test_localmim_swin_source_is_found_and_alone():
-    assert find_source(official_state(), 'auto', 'x.pth').name == 'localmim-swin'
+    assert find_source(official_state(), 'auto', 'x.pth').name == 'localmim'
 
 
 def test_localmim_swin_source_names_every_key():
-    converted = SOURCES['localmim-swin'].convert(official_state(), 'x.pth')
+    converted = SOURCES['localmim'].convert(official_state(), 'x.pth')
     assert sorted(converted.backbone) == [
         'backbone.patch_embed.projection.weight',
         'backbone.stages.0.blocks.0.attn.w_msa.relative_position_bias_table',
@@ -49,14 +50,15 @@ def test_localmim_swin_source_names_every_key():
 
 
 @pytest.mark.parametrize(
-    ('source', 'norm'),
+    ('order', 'norm'),
     [
-        ('localmim-swin', [0, 10, 20, 30, 1, 11, 21, 31]),
-        ('localmim-swin-official-finetune', [0, 20, 10, 30, 1, 21, 11, 31]),
+        (None, [0, 10, 20, 30, 1, 11, 21, 31]),
+        ('pretrain', [0, 10, 20, 30, 1, 11, 21, 31]),
+        ('official-finetune', [0, 20, 10, 30, 1, 21, 11, 31]),
     ],
 )
-def test_localmim_swin_source_puts_the_channel_before_the_neighbour(source, norm):
-    converted = SOURCES[source].convert(official_state(), 'x.pth')
+def test_localmim_swin_source_puts_the_channel_before_the_neighbour(order, norm):
+    converted = SOURCES['localmim'].convert(official_state(), 'x.pth', merge_order=order)
     assert converted.backbone[f'{MERGING}norm.weight'].tolist() == norm
     order = [[0, 1, 10, 11, 20, 21, 30, 31].index(n) for n in norm]
     assert converted.backbone[f'{MERGING}reduction.weight'][0].tolist() == order
@@ -65,13 +67,23 @@ def test_localmim_swin_source_puts_the_channel_before_the_neighbour(source, norm
 def test_localmim_swin_source_unknown_key_raises():
     state = official_state() | {'encoder.layers.0.blocks.0.attn.q_bias': torch.zeros(1)}
     with pytest.raises(ConversionError, match='q_bias'):
-        SOURCES['localmim-swin'].convert(state, 'x.pth')
+        SOURCES['localmim'].convert(state, 'x.pth')
 
 
 def test_localmim_swin_source_reads_the_architecture():
-    state = official_state()
-    assert SOURCES['localmim-swin'].architecture(state) == {
+    found = architecture_of(SOURCES['localmim'].convert(official_state(), 'x.pth').backbone)
+    assert found.backbone_type == 'mim_bench.Swin'
+    assert found.arch == {
         'embed_dims': 1,
         'depths': [2],
         'num_heads': [1],
+        'patch_size': 4,
+        'window_size': 7,
+        'norms': [],
     }
+    assert found.assumed == []
+
+
+def test_localmim_swin_unknown_merge_order_raises():
+    with pytest.raises(ConversionError, match=r"no merge order 'swapped' \(known: \['official-fin"):
+        SOURCES['localmim'].convert(official_state(), 'x.pth', merge_order='swapped')

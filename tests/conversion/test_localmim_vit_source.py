@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from mim_bench.conversion.sources.localmim_vit import SOURCE
+from mim_bench.conversion.architecture import architecture_of
+from mim_bench.conversion.source import Fit
+from mim_bench.conversion.sources.localmim import SOURCE
 from mim_bench.errors import ConversionError
 from mim_bench.registry import MODELS
 
@@ -67,7 +69,7 @@ def test_convert_localmim_vit_gives_the_keys_of_the_pretraining_model(hog_bias):
 
 def test_convert_localmim_vit_backbone_is_a_plain_vit():
     converted = SOURCE.convert(official_state(), 'file')
-    assert SOURCE.backbone_type_of({}) == 'VisionTransformer'
+    assert architecture_of(converted.backbone).backbone_type == 'mim_bench.ViT'
     # The norms of the tasks belong to their decoders.
     assert not [key for key in converted.backbone if '.norm' in key]
 
@@ -80,17 +82,19 @@ def test_convert_localmim_vit_tells_prediction_layers_by_shape():
 
 
 def test_localmim_vit_architecture_is_read_off_the_weights():
-    sizes = SOURCE.architecture(official_state())
-    assert (sizes['embed_dims'], sizes['num_layers'], sizes['patch_size']) == (16, 4, 16)
+    found = architecture_of(SOURCE.convert(official_state(), 'file').backbone)
+    assert (found.arch['num_layers'], found.arch['patch_size']) == (4, 16)
+    assert found.assumed == ['num_heads']
 
 
 def test_localmim_vit_detector_wants_plain_blocks_and_task_decoders():
     state = official_state()
-    assert SOURCE.detect(state)
-    assert not SOURCE.detect({f'encoder.{key}': value for key, value in state.items()})
-    assert not SOURCE.detect({k: v for k, v in state.items() if not k.startswith('decoder.')})
+    assert SOURCE.detect(state, {}) is Fit.MARK
+    assert not SOURCE.detect({f'encoder.{key}': value for key, value in state.items()}, {})
+    without = {k: v for k, v in state.items() if not k.startswith('decoder.')}
+    assert not SOURCE.detect(without, {})
 
 
 def test_convert_localmim_vit_unknown_key_raises():
-    with pytest.raises(ConversionError, match=r'fc_norm\.weight'):
-        SOURCE.convert(official_state() | {'fc_norm.weight': torch.zeros(1)}, 'file')
+    with pytest.raises(ConversionError, match=r'fc_norms\.weight'):
+        SOURCE.convert(official_state() | {'fc_norms.weight': torch.zeros(1)}, 'file')

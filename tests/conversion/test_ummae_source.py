@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.convert import find_source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
@@ -31,42 +32,81 @@ def pvt() -> dict[str, torch.Tensor]:
 
 def vit() -> dict[str, torch.Tensor]:
     state = block(0, 128, 512, 'qkv', 'proj') | block(1, 128, 512, 'qkv', 'proj')
+    state |= weights(
+        **{'blocks.0.attn.qkv.bias': (384,), 'patch_embed.proj.weight': (128, 3, 16, 16)}
+    )
     state |= weights(cls_token=(1, 1, 128), pos_embed=(1, 17, 128), vis_mask_token=(1, 1, 128))
     state |= weights(**{'norm.weight': (128,), 'decoder_norm.weight': (32,)})
     return state | weights(**{'decoder_blocks.0.norm2.weight': (32,)})
 
 
+def sizes_of(state):
+    return architecture_of(SOURCE.convert(state, 'x.pth').backbone)
+
+
 @pytest.mark.parametrize(
-    ('state', 'backbone'), [(pvt(), 'mim_bench.UMMAEPvt'), (vit(), 'mmpretrain.VisionTransformer')]
+    ('state', 'backbone'), [(pvt(), 'mim_bench.UMMAEPvt'), (vit(), 'mim_bench.ViT')]
 )
 def test_ummae_source_alone_takes_its_files(state, backbone):
     assert find_source(state, 'auto', 'official.pth') is SOURCE
-    assert SOURCE.backbone_type_of(state) == backbone
+    assert sizes_of(state).backbone_type == backbone
 
 
 def test_ummae_source_leaves_a_vit_without_the_secondary_token_to_mae():
     state = {key: value for key, value in vit().items() if key != 'vis_mask_token'}
-    assert not SOURCE.detect(state)
-    with pytest.raises(ConversionError, match=r'mae\.pth: is no file of UM-MAE'):
-        SOURCE.convert(state, 'mae.pth')
+    assert (
+        find_source(state | weights(**{'decoder_embed.weight': (8, 8)}), 'auto', 'x').name == 'mae'
+    )
+
+
+def test_ummae_source_other_network_raises():
+    with pytest.raises(ConversionError, match=r'swin\.pth: is no file of UM-MAE'):
+        SOURCE.convert(weights(**{'layers.0.blocks.0.attn.qkv.weight': (3, 1)}), 'swin.pth')
+
+
+def test_ummae_source_tells_its_simmim_baseline_by_the_missing_decoder():
+    state = {k: v for k, v in pvt().items() if k != 'vis_mask_token'}
+    assert SOURCE.method_of(pvt()) == 'ummae'
+    assert SOURCE.method_of(state) == 'simmim'
+    assert 'backbone.mask_token' in SOURCE.convert(state, 'simmim.pth').backbone
+
+
+def test_ummae_source_takes_a_finetuned_vit_by_name_only():
+    state = {k: v for k, v in vit().items() if 'decoder' not in k and k != 'vis_mask_token'}
+    state |= weights(**{'fc_norm.weight': (128,), 'head.weight': (5, 128)})
+    with pytest.raises(ConversionError, match=r"fits: \['localmim', 'mae', 'timm', 'ummae'\]"):
+        find_source(state, 'auto', 'x.pth')
+    assert 'backbone.ln2.weight' in SOURCE.convert(state, 'x.pth').backbone
 
 
 def test_ummae_source_reads_the_sizes_of_a_pvt():
-    assert SOURCE.architecture(pvt()) == {
+    assert sizes_of(pvt()).arch == {
         'embed_dims': [64, 128],
         'depths': [1, 2],
         'num_heads': [1, 2],
         'mlp_ratios': [8, 4],
+        'patch_size': 4,
+        'img_size': 16,
+        'norms': ['norm'],
     }
 
 
 def test_ummae_source_reads_the_sizes_of_a_vit():
-    assert SOURCE.architecture(vit()) == {
+    found = sizes_of(vit())
+    assert found.arch == {
         'embed_dims': 128,
         'num_layers': 2,
         'num_heads': 2,
         'feedforward_channels': 512,
+        'patch_size': 16,
+        'img_size': 64,
+        'abs_pos': 'learned',
+        'rel_pos_bias': 'none',
+        'qv_bias': False,
+        'layer_scale': False,
+        'norms': ['ln1'],
     }
+    assert found.assumed == ['num_heads']
 
 
 def test_ummae_source_renames_a_pvt_by_stages():

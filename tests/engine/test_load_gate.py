@@ -30,13 +30,14 @@ def save(tmp_path):
 
 def test_load_backbone_whole_file_fills_everything(backbone, save):
     report = load_backbone(backbone, save(large=989, small=10, tiny=1))
-    assert report == LoadReport(1.0, [], [])
+    assert report == LoadReport(1.0, parts={'large': 1.0, 'small': 1.0, 'tiny': 1.0})
     assert (backbone['small'] == 2).all()
 
 
 def test_load_backbone_99_percent_is_enough(backbone, save):
     report = load_backbone(backbone, save(large=989, tiny=1, head=3))
-    assert report == LoadReport(0.99, ['small'], ['head'])
+    parts = {'large': 1.0, 'small': 0.0, 'tiny': 1.0}
+    assert report == LoadReport(0.99, ['small'], ['head'], parts=parts)
 
 
 def test_load_backbone_under_99_percent_raises_and_names_the_keys(backbone, save):

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from mmcv.cnn.bricks.transformer import FFN
+from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.models import linear as linear_module
 from mim_bench.models.backbones.biased_attention import biased_attention
-from mim_bench.models.linear import linear
+from mim_bench.models.feed_forward import feed_forward
+from mim_bench.models.linear import Linear, linear, use_fast_linear
 
 
 @pytest.mark.parametrize('with_scale', [True, False])
@@ -25,6 +28,54 @@ def test_linear_gives_the_numbers_and_gradients_of_torch(width, with_bias, with_
     pairs = [torch.autograd.grad(y, tensors, out) for y in (ours, theirs)]
     for found, expected in zip(*pairs, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize('width', [256, 24])
+def test_linear_of_gelu_gives_the_numbers_and_gradients_of_torch(width):
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 150, width), torch.randn(260, width) / 16, torch.randn(260)
+    tensors = [t.requires_grad_() for t in (x, weight, bias)]
+    ours = linear(x, weight, bias, of_gelu=True)
+    theirs = F.linear(F.gelu(x), weight, bias)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+    out = torch.randn_like(ours)
+    pairs = [torch.autograd.grad(y, tensors, out) for y in (ours, theirs)]
+    for found, expected in zip(*pairs, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_linear_of_gelu_does_not_keep_the_activation():
+    kept = []
+    x, weight = torch.randn(300, 256, requires_grad=True), torch.randn(256, 256)
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        linear(x, weight, of_gelu=True)
+    assert {id(t) for t in kept} == {id(x), id(weight)}
+
+
+def test_use_fast_linear_keeps_parameters_and_keys():
+    network = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Linear(3, 2, bias=False)))
+    parameters, keys = list(network.parameters()), list(network.state_dict())
+    x = torch.randn(5, 4)
+    expected = network(x)
+    use_fast_linear(network)
+    assert isinstance(network[0], Linear)
+    assert isinstance(network[1][0], Linear)
+    assert all(a is b for a, b in zip(network.parameters(), parameters, strict=True))
+    assert list(network.state_dict()) == keys
+    torch.testing.assert_close(network(x), expected)
+
+
+@pytest.mark.parametrize(
+    ('activation', 'dropout'), [('GELU', 0.0), ('ReLU', 0.0), ('GELU', 0.5)], ids=str
+)
+@pytest.mark.parametrize('width', [256, 8])
+def test_feed_forward_equals_the_layers_of_mmcv(width, activation, dropout):
+    ffn = FFN(width, 2 * width, act_cfg=dict(type=activation), ffn_drop=dropout)
+    x = torch.randn(300, width)
+    torch.manual_seed(1)
+    expected = ffn(x, identity=torch.zeros(()))
+    torch.manual_seed(1)
+    torch.testing.assert_close(feed_forward(ffn, x), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(('width', 'is_used'), [(256, True), (255, False)])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
-from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from mim_bench.models.backbones.windows import (
+    bias_table_index,
     from_windows,
     irregular_index,
     offset_square,
+    plan_swin_windows,
     plan_windows,
     region_mask,
     regular_offsets,
@@ -42,6 +44,36 @@ def test_region_mask_keeps_padding_apart():
     # Three tokens in windows of two: the last window is token 2 and one of padding.
     plan = plan_windows((1, 3), 2, shifted=False)
     assert region_mask(plan)[1].tolist() == [[0, -100], [-100, 0]]
+
+
+def test_region_mask_of_the_whole_map_lets_padding_take_part():
+    plan = plan_windows((1, 3), 2, shifted=False)
+    assert plan.needs_mask
+    assert not plan.whole.needs_mask
+    assert not region_mask(plan.whole).any()
+
+
+@pytest.mark.parametrize(
+    ('grid', 'pad_small_map', 'window', 'shift'),
+    [
+        ((8, 8), False, (4, 4), (2, 2)),
+        ((4, 8), False, (4, 4), (0, 0)),  # covered along one side: nothing shifts
+        ((3, 8), False, (3, 4), (0, 0)),
+        ((3, 8), True, (4, 4), (2, 2)),
+    ],
+)
+def test_plan_swin_windows_of_a_shifted_block(grid, pad_small_map, window, shift):
+    plan = plan_swin_windows(grid, 4, shifted=True, pad_small_map=pad_small_map)
+    assert (plan.window, plan.shift) == (window, shift)
+
+
+def test_bias_table_index_counts_query_minus_key_from_the_middle_of_the_table():
+    index = bias_table_index((2, 2), (2, 2), CPU)
+    # From token (0, 1) to token (1, 0): one row up, one column right, so row 0 and column 2.
+    assert index[1, 2] == 2
+    assert index[0, 0] == 4
+    # The same offset in a table of 5 x 5, whose middle is (2, 2).
+    assert bias_table_index((2, 2), (3, 3), CPU)[1, 2] == 1 * 5 + 3
 
 
 def test_regular_offsets_are_key_minus_query():

@@ -98,10 +98,10 @@ def test_localmim_swin_training_path_gives_the_official_loss(fixture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('source', 'suffix'), [('auto', ''), ('localmim-swin-official-finetune', '_official_finetune')]
+    ('order', 'suffix'), [(None, ''), ('official-finetune', '_official_finetune')]
 )
 @pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'features'), ids=str)
-def test_localmim_swin_features_reproduce_official_numbers(fixture, source, suffix, tmp_path):
+def test_localmim_swin_features_reproduce_official_numbers(fixture, order, suffix, tmp_path):
     arch, norm = fixture.spec['arch'], dict(norm_cfg=dict(type='LN', eps=1e-6))
     sides = [arch['img_size'] // (arch['patch_size'] * 2**i) for i in range(len(arch['depths']))]
     expected = {i: fixture.io.get(f'stage{i}{suffix}') for i in range(len(sides))}
@@ -119,7 +119,7 @@ def test_localmim_swin_features_reproduce_official_numbers(fixture, source, suff
             for side in sides
         ],
     )
-    file = convert_checkpoint(fixture.checkpoint, tmp_path / 'backbone.pth', source=source)
+    file = convert_checkpoint(fixture.checkpoint, tmp_path / 'backbone.pth', merge_order=order)
     assert len(file.meta['reordered']) == 3 * (len(sides) - 1)
     state = read_checkpoint(file.path)['state_dict']
     backbone.load_state_dict({k.removeprefix('backbone.'): v for k, v in state.items()})

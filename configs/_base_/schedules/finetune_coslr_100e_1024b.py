@@ -13,7 +13,7 @@ optim_wrapper = dict(
         betas=(0.9, 0.999),
         weight_decay=0.05,
     ),
-    constructor='LearningRateDecayOptimWrapperConstructor',
+    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(
         layer_decay_rate=0.85, norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0
     ),

@@ -1,50 +1,20 @@
-"""Checkpoints of mmpretrain and of mim_bench: keys under ``backbone.`` already."""
+"""Checkpoints of mmpretrain, of mim_bench, and canonical ones: keys under ``backbone.``."""
 
 from collections.abc import Mapping
 
-import torch
-
-from mim_bench.conversion.key_table import Converted, KeyTable
-from mim_bench.conversion.source import Source
-
-# A method whose momentum network is its result, as ConMIM's is, calls it teacher.
-_TEACHER_RULES = (
-    (r'teacher\.module\.((?:backbone|neck)\..+)', r'\1'),
-    (r'(?:backbone|neck)\..+|teacher\.steps', None),
-)
+from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.openmmlab_keys import has_backbone, openmmlab_table
+from mim_bench.conversion.source import Fit, Source, StateDict
 
 
-def detect(state: Mapping[str, torch.Tensor]) -> bool:
+def detect(state: StateDict, content: Mapping) -> Fit:
     """Every weight of the backbone stands under ``backbone.``."""
-    return any(key.startswith('backbone.') for key in state)
+    return Fit.LAYOUT if has_backbone(state) else Fit.NO
 
 
-def architecture(state: Mapping[str, torch.Tensor]) -> dict:
-    """Number of weights; the sizes stand in the file's own config."""
-    return {'num_tensors': sum(key.startswith('backbone.') for key in state)}
-
-
-def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
+def rename(state: StateDict, where: str) -> Converted:
     """Keep every key as it is; of a student and its teacher, the teacher under their names."""
-    has_teacher = any(key.startswith('teacher.module.backbone.') for key in state)
-    table = KeyTable(
-        'mmpretrain',
-        (
-            *(_TEACHER_RULES if has_teacher else ()),
-            (r'(backbone\..+)', r'\1'),
-            (r'((?:neck|head|target_generator|data_preprocessor)\..+)', r'\1'),
-            (r'((?:contrast_head|decoder|momentum_network)\..+)', r'\1'),
-        ),
-    )
-    return table.apply(state, where)
+    return openmmlab_table('mmpretrain', state).apply(state, where)
 
 
-SOURCE = Source(
-    name='mmpretrain',
-    method=None,
-    backbone_type=None,
-    licence=None,
-    detect=detect,
-    architecture=architecture,
-    convert=convert,
-)
+SOURCE = Source(name='mmpretrain', detect=detect, rename=rename)

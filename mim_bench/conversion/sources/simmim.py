@@ -1,53 +1,52 @@
-"""SimMIM's official Swin checkpoints, pre-trained."""
+"""SimMIM's official checkpoints: Swin and ViT, pre-trained or fine-tuned."""
 
 from collections.abc import Mapping
 
-import torch
-
+from mim_bench.conversion.beit_keys import beit_rules, is_beit, is_official_beit
 from mim_bench.conversion.key_table import Converted, KeyTable
-from mim_bench.conversion.source import Source
-from mim_bench.conversion.swin_keys import (
-    COLUMN_FIRST,
-    reorder_mergings,
-    swin_architecture,
-    swin_rules,
-)
+from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.swin_keys import OFFICIAL_ORDER, is_swin, last_norm_rule, swin_rules
+from mim_bench.conversion.vit_keys import CLASSIFIER_RULES, ENDING
 
 PREFIX = 'encoder.'
 
 
-def detect(state: Mapping[str, torch.Tensor]) -> bool:
-    """A Swin with a mask token under ``encoder.`` is this format's alone."""
-    table = f'{PREFIX}layers.0.blocks.0.attn.relative_position_bias_table'
-    return table in state and f'{PREFIX}mask_token' in state
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """A mask token in an encoder is this format's alone.
+
+    A fine-tuned ViT is BEiT's to the last key, a fine-tuned Swin is Microsoft's: that one is
+    left to ``swin``.
+    """
+    if f'{PREFIX}mask_token' in state and (is_swin(state, PREFIX) or is_beit(state, PREFIX)):
+        return Fit.MARK
+    is_finetuned = is_official_beit(state) and 'fc_norm.weight' in state
+    return Fit.LAYOUT if is_finetuned else Fit.NO
 
 
-def architecture(state: Mapping[str, torch.Tensor]) -> dict:
-    """Sizes of the Swin in a file."""
-    return swin_architecture(state, PREFIX)
-
-
-def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
-    """Rename the keys to those of mmpretrain's ``SimMIM``, the decoder's too."""
-    last = len(architecture(state)['depths']) - 1
+def rename(state: StateDict, where: str) -> Converted:
+    """To the names of mmpretrain's ``SimMIM``, the decoder's too, or of a classifier."""
+    prefix = PREFIX if f'{PREFIX}patch_embed.proj.weight' in state else ''
+    if is_swin(state, prefix):
+        rules = (*swin_rules(prefix), *last_norm_rule(state, prefix))
+    else:
+        rules = beit_rules(prefix)
     table = KeyTable(
         'simmim',
         (
-            *swin_rules(PREFIX),
+            *rules,
             (r'encoder\.mask_token', 'backbone.mask_token'),
-            (r'encoder\.norm\.(weight|bias)', rf'backbone.norm{last}.\1'),
-            (r'decoder\.0\.(weight|bias)', r'neck.decoder.0.\1'),
+            (rf'decoder\.0{ENDING}', r'neck.decoder.0.\1'),
+            *CLASSIFIER_RULES,
         ),
     )
-    return reorder_mergings(table.apply(state, where), COLUMN_FIRST)
+    return table.apply(state, where)
 
 
 SOURCE = Source(
     name='simmim',
-    method='simmim',
-    backbone_type='mmpretrain.SwinTransformer',
-    licence='MIT',
     detect=detect,
-    architecture=architecture,
-    convert=convert,
+    rename=rename,
+    method='simmim',
+    licence='MIT',
+    merge_orders=OFFICIAL_ORDER,
 )

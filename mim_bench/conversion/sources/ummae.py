@@ -1,13 +1,20 @@
-"""UM-MAE's official checkpoints: Swin and PVT, pre-trained or fine-tuned, and pre-trained ViT."""
+"""UM-MAE's official checkpoints: Swin, PVT and ViT, pre-trained or fine-tuned."""
 
 import re
 from collections.abc import Mapping
 
-import torch
-
-from mim_bench.conversion.key_table import Converted, KeyTable, Target
-from mim_bench.conversion.source import Source
-from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule, num_blocks, num_heads
+from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.vit_keys import (
+    CLASSIFIER_RULES,
+    ENDING,
+    MLP_PARTS,
+    block_rule,
+    is_mean_pooled,
+    is_plain_vit,
+    mae_decoder_rules,
+    vit_rules,
+)
 from mim_bench.errors import ConversionError
 
 _PYRAMID_PARTS = {
@@ -17,94 +24,61 @@ _PYRAMID_PARTS = {
     },
     'pvt': {f'attn.{part}': f'attn.{part}' for part in ('q', 'kv', 'proj', 'sr', 'norm')},
 }
-_BACKBONES = {
-    'swin': 'mim_bench.UMMAESwin',
-    'pvt': 'mim_bench.UMMAEPvt',
-    'vit': 'mmpretrain.VisionTransformer',
-}
-# What every file has outside its blocks: embeddings, norms, heads, decoder.
-_COMMON_RULES: tuple[tuple[str, Target], ...] = (
-    (rf'patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
-    (rf'patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
-    (r'(vis_mask_token|pos_embed|cls_token)', r'backbone.\1'),
-    (rf'fc_norm{ENDING}', r'neck.norm.\1'),
-    (rf'head{ENDING}', r'head.fc.\1'),
-    (r'(mask_token|decoder_pos_embed)', r'neck.\1'),
-    (rf'(decoder_embed|decoder_pred){ENDING}', r'neck.\1.\2'),
-    (rf'decoder_norm{ENDING}', r'neck.ln1.\1'),
-)
+# The repository's own SimMIM puts its mask token into the image, MAE's into the decoder.
+_SIMMIM_TOKEN: Rules = ((r'mask_token', 'backbone.mask_token'),)
 
 
-def kind_of(state: Mapping[str, torch.Tensor]) -> str | None:
-    """'swin', 'pvt' or 'vit'; None for another format.
-
-    A ViT of that repository without the secondary mask token has the layout of MAE's files.
-    """
+def kind_of(state: StateDict) -> str | None:
+    """'swin', 'pvt' or 'vit'; None for another format."""
     if 'blocks.0.attn.posmlp.0.weight' in state:
         return 'swin'
     if 'blocks.0.attn.sr.weight' in state:
         return 'pvt'
-    return 'vit' if {'vis_mask_token', 'blocks.0.attn.qkv.weight'} <= set(state) else None
+    if {'vis_mask_token', 'blocks.0.attn.qkv.weight'} <= set(state) or is_plain_vit(state):
+        return 'vit'
+    return None
 
 
-def detect(state: Mapping[str, torch.Tensor]) -> bool:
-    """Position MLP, pooled attention in flat blocks, secondary mask token: this format's alone."""
-    return kind_of(state) is not None
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """Position MLP, pooled attention in flat blocks, secondary mask token: this format's alone.
+
+    A ViT pre-trained without the secondary mask token has the layout of MAE's files and is
+    left to them; a fine-tuned one is MAE's to the last key.
+    """
+    kind = kind_of(state)
+    if kind in _PYRAMID_PARTS or (kind == 'vit' and 'vis_mask_token' in state):
+        return Fit.MARK
+    return Fit.LAYOUT if is_mean_pooled(state) else Fit.NO
 
 
-def architecture(state: Mapping[str, torch.Tensor]) -> dict:
-    """Sizes of the encoder in a file, as the ``arch`` of its class takes them."""
-    kind, last_block = kind_of(state), num_blocks(state)
-    if kind == 'vit':
-        hidden, dims = state['blocks.0.mlp.fc1.weight'].shape
-        return {
-            'embed_dims': dims,
-            'num_layers': last_block,
-            'num_heads': num_heads(dims),
-            'feedforward_channels': hidden,
-        }
-    starts = _stage_starts(state)
-    ends = [*starts[1:], last_block]
-    depths = [end - start for start, end in zip(starts, ends, strict=True)]
-    if kind == 'swin':
-        return {
-            'embed_dims': state['patch_embed.proj.weight'].shape[0],
-            'depths': depths,
-            'num_heads': [state[f'blocks.{g}.attn.posmlp.2.weight'].shape[0] for g in starts],
-            'posmlp_dims': state['blocks.0.attn.posmlp.0.weight'].shape[0],
-        }
-    shapes = [state[f'blocks.{g}.mlp.fc1.weight'].shape for g in starts]
-    return {
-        'embed_dims': [dims for _, dims in shapes],
-        'depths': depths,
-        'num_heads': [num_heads(dims) for _, dims in shapes],
-        'mlp_ratios': [hidden // dims for hidden, dims in shapes],
-    }
+def is_simmim(state: StateDict) -> bool:
+    """The repository's SimMIM baseline: a mask token, but neither a second one nor a decoder."""
+    tokens = {'vis_mask_token', 'decoder_embed.weight'}
+    return 'mask_token' in state and not tokens & set(state)
 
 
-def convert(state: Mapping[str, torch.Tensor], where: str) -> Converted:
+def rename(state: StateDict, where: str) -> Converted:
     """Rename the keys; the stages are found by the downsampling that opens each."""
     kind = kind_of(state)
     if kind is None:
         raise ConversionError(
-            f'{where}: is no file of UM-MAE (no position MLP, pooled attention or secondary mask '
-            'token). Name the right --source.'
+            f'{where}: is no file of UM-MAE (no position MLP, pooled attention or ViT). Name '
+            'the right --source.'
         )
-    decoder = block_rule(r'decoder_blocks\.(\d+)', 'neck.decoder_blocks.{}')
-    rules = _vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])
-    return KeyTable('ummae', (*_COMMON_RULES, decoder, *rules)).apply(state, where)
-
-
-def _vit_rules() -> tuple[tuple[str, Target], ...]:
-    return (
-        block_rule(r'blocks\.(\d+)', 'backbone.layers.{}'),
-        (rf'norm{ENDING}', r'backbone.ln1.\1'),
+    rules = (
+        *(_SIMMIM_TOKEN if is_simmim(state) else ()),
+        (r'vis_mask_token', 'backbone.vis_mask_token'),
+        *(_vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
+        *mae_decoder_rules(),
     )
+    return KeyTable('ummae', rules).apply(state, where)
 
 
-def _pyramid_rules(
-    state: Mapping[str, torch.Tensor], attention: dict[str, str]
-) -> tuple[tuple[str, Target], ...]:
+def _vit_rules() -> Rules:
+    return (*vit_rules(), *CLASSIFIER_RULES)
+
+
+def _pyramid_rules(state: StateDict, attention: dict[str, str]) -> Rules:
     starts = _stage_starts(state)
 
     def stage_of(block: str) -> int:
@@ -116,16 +90,21 @@ def _pyramid_rules(
 
     parts = {'norm1': 'norm1', 'norm2': 'norm2', **attention, **MLP_PARTS}
     return (
+        (rf'patch_embed\.proj{ENDING}', r'backbone.patch_embed.projection.\1'),
+        (rf'patch_embed\.norm{ENDING}', r'backbone.patch_embed.norm.\1'),
+        (r'pos_embed', 'backbone.pos_embed'),
         block_rule(r'blocks\.(\d+)', place, parts),
         (
             r'blocks\.(\d+)\.downsample\.(.+)',
             lambda block, part: f'backbone.stages.{stage_of(block)}.downsample.{part}',
         ),
         (rf'norm{ENDING}', r'backbone.norm.\1'),
+        (rf'fc_norm{ENDING}', r'neck.norm.\1'),
+        (rf'head{ENDING}', r'head.fc.\1'),
     )
 
 
-def _stage_starts(state: Mapping[str, torch.Tensor]) -> list[int]:
+def _stage_starts(state: StateDict) -> list[int]:
     starts = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.downsample\.', key))}
     if not starts:
         raise ConversionError('ummae: no block has a downsampling, so the stages are unknown.')
@@ -134,10 +113,8 @@ def _stage_starts(state: Mapping[str, torch.Tensor]) -> list[int]:
 
 SOURCE = Source(
     name='ummae',
-    method='ummae',
-    backbone_type=lambda state: _BACKBONES[kind_of(state)],
-    licence='CC-BY-NC-4.0',
     detect=detect,
-    architecture=architecture,
-    convert=convert,
+    rename=rename,
+    method=lambda state: 'simmim' if is_simmim(state) else 'ummae',
+    licence='CC-BY-NC-4.0',
 )

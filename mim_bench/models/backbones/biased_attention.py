@@ -1,4 +1,4 @@
-"""Attention with a learned bias, without a second copy of all attention weights in memory."""
+"""Attention with a learned bias: of all tokens of an image, and inside windows."""
 
 import torch
 from torch.nn import functional as F
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 def biased_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """``softmax(scale * q k^T + bias) v``.
+    """``softmax(scale * q k^T + bias) v``, without a second copy of all weights in memory.
 
     Args:
         q: (B, heads, L, d).
@@ -24,6 +24,34 @@ def biased_attention(
     if bias is not None and bias.requires_grad and q.device.type == 'cpu' and q.dtype == bias.dtype:
         return _LearnedBiasAttention.apply(q, k, v, bias, scale)
     return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+
+
+def attend_to_few(
+    q: torch.Tensor,
+    k: torch.Tensor,
+    v: torch.Tensor,
+    bias: torch.Tensor,
+    scale: float | None = None,
+) -> torch.Tensor:
+    """``softmax(scale * q k^T + bias) v`` of few tokens, whose attention weights may be kept.
+
+    Args:
+        q: (N, heads, tokens, d).
+        k: Like ``q``.
+        v: Like ``q``.
+        bias: Broadcasts to (N, heads, tokens, tokens); no row of it is -inf throughout.
+        scale: Of the products; None is d ** -0.5.
+
+    Returns:
+        (N, heads, tokens, d).
+    """
+    if q.is_cuda or not bias.requires_grad:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    # On a CPU torch has no fused kernel for such a bias, and its fallback searches every row
+    # for one that is wholly masked. Keeping the weights is faster than computing them twice.
+    scores = q * (q.shape[-1] ** -0.5 if scale is None else scale) @ k.transpose(-2, -1)
+    scores += bias
+    return scores.softmax(-1) @ v
 
 
 class _LearnedBiasAttention(torch.autograd.Function):

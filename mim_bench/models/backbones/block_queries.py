@@ -1,11 +1,11 @@
 """The blocks of a plain transformer, evaluated faster, and at some of their tokens only."""
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.utils import MultiheadAttention
 from torch.nn import functional as F
 
+from mim_bench.models.feed_forward import feed_forward
 from mim_bench.models.linear import linear
 
 
@@ -64,11 +64,4 @@ def _rest_of_block(
     mixed = mixed.transpose(1, 2).flatten(2)  # (B, heads, Q, d) -> (B, Q, C)
     mixed = linear(mixed, attn.proj.weight, attn.proj.bias)
     x = x + attn.out_drop(attn.gamma1(attn.proj_drop(mixed)))
-    return x + _mlp(layer.ffn, layer.ln2(x))
-
-
-def _mlp(ffn: FFN, x: torch.Tensor) -> torch.Tensor:
-    """What mmcv's two-layer network adds to its input."""
-    (fc1, activation, drop1), fc2, drop2 = ffn.layers
-    hidden = drop1(activation(linear(x, fc1.weight, fc1.bias)))
-    return ffn.dropout_layer(ffn.gamma2(drop2(linear(hidden, fc2.weight, fc2.bias))))
+    return x + feed_forward(layer.ffn, layer.ln2(x))

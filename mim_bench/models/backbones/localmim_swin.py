@@ -16,6 +16,7 @@ from mim_bench.models.backbones.sparse_swin_blocks import (
 )
 from mim_bench.models.backbones.unit_order import token_places
 from mim_bench.models.backbones.window_groups import plan_groups
+from mim_bench.models.linear import use_fast_linear
 from mim_bench.models.mae_init import init_mae_weights
 from mim_bench.registry import MODELS
 
@@ -82,6 +83,7 @@ class LocalMIMSwin(SwinTransformer):
             init_cfg=init_cfg,
         )
         self.patch_size = patch_size
+        use_fast_linear(self)
 
     @property
     def unit_size(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.block_queries import forward_block
 from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.registry import MODELS
 
@@ -61,7 +62,7 @@ class LocalMIMViT(VisibleViT):
         tokens = self.embed_visible(x, mask)
         features = []
         for i, layer in enumerate(self.layers[: self.guided_blocks[-1] + 1]):
-            tokens = layer(tokens)
+            tokens = forward_block(layer, tokens)
             if i in self.guided_blocks:
                 features.append(tokens)
         return features

@@ -12,8 +12,8 @@ class MaskTokenSwin(SimMIMSwinTransformer):
     """Mmpretrain's ``SimMIMSwinTransformer`` with fused attention; masks are bool.
 
     Arguments and state-dict keys are mmpretrain's; the last stage is among ``out_indices``,
-    and masked images give its map only. Maps that the windows do not divide, and
-    full images, are left to its own code.
+    and masked images give its map only. Maps that the windows do not divide,
+    full images, and dropout inside the attention are left to its own code.
 
     Source: SimMIM, arXiv:2111.09886.
     """
@@ -32,7 +32,7 @@ class MaskTokenSwin(SimMIMSwinTransformer):
             With a mask the map (B, C, h, w) of the last stage. Without: a map for each stage of
             ``out_indices``.
         """
-        if mask is None or not self._windows_divide(tuple(mask.shape[1:])):
+        if mask is None or self._has_dropout() or not self._windows_divide(tuple(mask.shape[1:])):
             return super().forward(x, mask)
         x, grid = self.patch_embed(x)
         x = torch.where(mask.flatten(1)[..., None], self.mask_token.to(x.dtype), x)
@@ -46,6 +46,10 @@ class MaskTokenSwin(SimMIMSwinTransformer):
                 x = merge_map(stage.downsample, x)
         norm = getattr(self, f'norm{len(self.stages) - 1}')
         return (norm(x).permute(0, 3, 1, 2).contiguous(),)
+
+    def _has_dropout(self) -> bool:
+        parts = (block.attn.w_msa for stage in self.stages for block in stage.blocks)
+        return any(msa.attn_drop.p or msa.proj_drop.p for msa in parts)
 
     def _windows_divide(self, grid: tuple[int, int]) -> bool:
         """Whether the maps of all stages are whole windows, and all mergings 2x2."""

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mim_bench.models.backbones.window_groups import HIDDEN_PAIR, NUM_EXTRA, GroupPlan
+from mim_bench.models.feed_forward import feed_forward
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def sparse_block(block: nn.Module, x: torch.Tensor, groups: WindowGroups) -> tor
 
 def _run_block(block: nn.Module, x: torch.Tensor, groups: WindowGroups) -> torch.Tensor:
     x = x + block.attn.drop(grouped_attention(block.attn.w_msa, block.norm1(x), groups))
-    return block.ffn(block.norm2(x), identity=x)
+    return x + feed_forward(block.ffn, block.norm2(x))
 
 
 def grouped_attention(msa: nn.Module, x: torch.Tensor, groups: WindowGroups) -> torch.Tensor:

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.masking.token_order import split_by_mask, take_tokens
+from mim_bench.models.backbones.block_queries import forward_block
 from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.registry import MODELS
 
@@ -56,7 +57,7 @@ class UMMAEPretrainViT(VisibleViT):
             return super().forward(x, mask)
         tokens = self.hide(self.embed_visible(x, mask), mask, hidden)
         for layer in self.layers:
-            tokens = layer(tokens)
+            tokens = forward_block(layer, tokens)
         return (self.ln1(tokens) if self.final_norm else tokens,)
 
     def hide(self, tokens: torch.Tensor, mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:

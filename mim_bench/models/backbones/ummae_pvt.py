@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import resize_pos_embed
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
+from mim_bench.models.backbones.derived_table import DerivedTable
 from mim_bench.models.backbones.ummae_pyramid import UMMAEPyramid, read_architecture
 from mim_bench.models.backbones.ummae_pyramid_layers import (
     PatchEmbed,
@@ -16,7 +18,6 @@ from mim_bench.models.backbones.ummae_pyramid_layers import (
     UMMAEDownsample,
     drop_path_rates,
 )
-from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
 
 ARCHITECTURES = {
@@ -83,7 +84,8 @@ class UMMAEPvt(UMMAEPyramid):
             entry a stage.
         sr_ratios: Ratio of the pooling of each stage on the full map.
         img_size: Side in pixels of the images that the table of positions is made for; it is
-            resized for others, and when weights of another size are loaded.
+            resized for others, and when weights of another size are loaded (``resized_keys`` then
+            names it).
         learnable_positions: Train the table (in pre-training it stays fixed).
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.
@@ -132,6 +134,8 @@ class UMMAEPvt(UMMAEPyramid):
         self.position_grid = (img_size // patch_size,) * 2
         table = sincos_position_embedding(self.position_grid, dims[0])
         self.pos_embed = nn.Parameter(table[None], requires_grad=learnable_positions)
+        self.resized_positions = DerivedTable()
+        self.resized_keys: list[str] = []
         self.register_load_state_dict_pre_hook(_resize_loaded_positions)
         self._freeze()
 
@@ -146,8 +150,13 @@ class UMMAEPvt(UMMAEPyramid):
 
     def positions(self, grid: tuple[int, int]) -> torch.Tensor:
         """The table for a map: (1, rows, cols, C)."""
-        table = resize_pos_embed(self.pos_embed, self.position_grid, grid, num_extra_tokens=0)
+        table = self.resized_positions((self.pos_embed,), grid, lambda: self._resize(grid))
         return table.reshape(1, *grid, -1)
+
+    def _resize(self, grid: tuple[int, int]) -> torch.Tensor:
+        return resize_position_embedding(
+            self.pos_embed, grid, source_grid=self.position_grid, recompute_sincos=False
+        )
 
     def stage_context(self, stage: int, x: torch.Tensor, places: torch.Tensor | None) -> int:
         """The ratio of the pooling."""
@@ -190,9 +199,10 @@ def _resize_loaded_positions(
     backbone: UMMAEPvt, state: dict[str, torch.Tensor], prefix: str, *_: object
 ) -> None:
     """Fit the table of a checkpoint to the network's; a table is of a square map."""
-    table = state.get(f'{prefix}pos_embed')
-    if table is None or table.shape[1] == backbone.pos_embed.shape[1]:
+    backbone.resized_keys = []
+    table, own = state.get(f'{prefix}pos_embed'), backbone.pos_embed
+    # Another width is left to torch, which reports it.
+    if table is None or table.shape == own.shape or table.shape[2:] != own.shape[2:]:
         return
-    side = round(table.shape[1] ** 0.5)
-    grid = backbone.position_grid
-    state[f'{prefix}pos_embed'] = resize_pos_embed(table, (side, side), grid, num_extra_tokens=0)
+    state[f'{prefix}pos_embed'] = resize_position_embedding(table, backbone.position_grid)
+    backbone.resized_keys.append('pos_embed')

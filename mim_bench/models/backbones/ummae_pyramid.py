@@ -12,6 +12,7 @@ from mim_bench.models.backbones.ummae_pyramid_layers import (
     PyramidStage,
     init_ummae_weights,
 )
+from mim_bench.models.linear import use_fast_linear
 
 
 class UMMAEPyramid(BaseBackbone):
@@ -51,6 +52,7 @@ class UMMAEPyramid(BaseBackbone):
         self.stages = nn.ModuleList(stages)
         self.depths = tuple(len(stage.blocks) for stage in stages)
         self.norm = nn.LayerNorm(self.stage_dims[-1], eps=1e-6) if final_norm else None
+        use_fast_linear(self)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of full images.

@@ -1,4 +1,4 @@
-"""The layers that UM-MAE's pyramid encoders share: patches, halving, blocks."""
+"""The layers that pyramids over maps share: patches, UM-MAE's halving, blocks."""
 
 import math
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mim_bench.models.feed_forward import feed_forward
 from mim_bench.models.mae_init import init_mae_weights
 
 
@@ -33,11 +34,17 @@ class PatchEmbed(BaseModule):
     """
 
     def __init__(
-        self, in_channels: int, embed_dims: int, patch_size: int, *, norm: bool = True
+        self,
+        in_channels: int,
+        embed_dims: int,
+        patch_size: int,
+        *,
+        norm: bool = True,
+        norm_eps: float = 1e-6,
     ) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
-        self.norm = _norm(embed_dims, norm)
+        self.norm = _norm(embed_dims, norm, norm_eps)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) -> (B, H // patch, W // patch, D); a rest at the border is left out."""
@@ -82,6 +89,8 @@ class PyramidBlock(BaseModule):
         mlp_ratio: Width of the MLP's hidden layer, in widths of a token.
         drop_path: Rate of stochastic depth.
         with_cp: Recompute the block's activations in the backward pass.
+        norm_eps: Of both norms; the official blocks keep torch's, where UM-MAE's other norms
+            have 1e-6.
     """
 
     def __init__(
@@ -92,13 +101,13 @@ class PyramidBlock(BaseModule):
         mlp_ratio: int = 4,
         drop_path: float = 0.0,
         with_cp: bool = False,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        # The official blocks keep torch's eps of 1e-5; every other norm has 1e-6.
-        self.norm1 = nn.LayerNorm(embed_dims, eps=1e-5)
+        self.norm1 = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.attn = attn
-        self.norm2 = nn.LayerNorm(embed_dims, eps=1e-5)
+        self.norm2 = nn.LayerNorm(embed_dims, eps=norm_eps)
         self.ffn = FFN(
             embed_dims,
             mlp_ratio * embed_dims,
@@ -115,7 +124,7 @@ class PyramidBlock(BaseModule):
 
     def _forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), context))
-        return self.ffn(self.norm2(x), identity=x)
+        return x + feed_forward(self.ffn, self.norm2(x))
 
 
 class PyramidStage(BaseModule):
@@ -140,5 +149,5 @@ def drop_path_rates(depths: Sequence[int], last_rate: float) -> list[list[float]
     return rates
 
 
-def _norm(dims: int, wanted: bool) -> nn.Module:
-    return nn.LayerNorm(dims, eps=1e-6) if wanted else nn.Identity()
+def _norm(dims: int, wanted: bool, eps: float = 1e-6) -> nn.Module:
+    return nn.LayerNorm(dims, eps=eps) if wanted else nn.Identity()

@@ -7,6 +7,8 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.models.backbones.biased_attention import attend_to_few
+from mim_bench.models.backbones.derived_table import DerivedTable
 from mim_bench.models.backbones.ummae_pyramid_layers import PyramidBlock
 from mim_bench.models.backbones.windows import WindowPlan, from_windows, to_windows
 
@@ -70,15 +72,23 @@ class WindowAttention(BaseModule):
         self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
         self.proj = nn.Linear(embed_dims, embed_dims)
         self.posmlp = PositionMLP(posmlp_dims, num_heads)
+        self.expanded_bias = DerivedTable()
 
     def bias(self, layout: WindowLayout) -> torch.Tensor:
         """The additive attention mask: (1 or B, 1 or windows, heads, tokens, tokens)."""
+        if layout.index.dim() == 4:  # every image has its own places
+            bias = self._expand(layout)
+        else:
+            parameters = tuple(self.posmlp.parameters())
+            bias = self.expanded_bias(parameters, layout.plan.window, lambda: self._expand(layout))
+        return bias if layout.mask is None else bias + layout.mask[None, :, None]
+
+    def _expand(self, layout: WindowLayout) -> torch.Tensor:
         index = layout.index if layout.index.dim() == 4 else layout.index[None, None]
         table = self.posmlp(layout.offsets).t()  # (heads, T)
         # The gradient of this gather is several times as fast as that of table[:, index].
         bias = table.gather(1, index.reshape(1, -1).expand(self.num_heads, -1))
-        bias = bias.reshape(self.num_heads, *index.shape).permute(1, 2, 0, 3, 4)
-        return bias if layout.mask is None else bias + layout.mask[None, :, None]
+        return bias.reshape(self.num_heads, *index.shape).permute(1, 2, 0, 3, 4)
 
     def forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
         """(B, windows, tokens, C) -> the same shape."""
@@ -88,36 +98,13 @@ class WindowAttention(BaseModule):
         if bias.shape[1] == 1 or len(bias) == b:
             # Windows join the batch: queries, keys and values stay where they are.
             qkv = qkv.flatten(0, 1).permute(2, 0, 3, 1, 4)
-            x = attend(*qkv, bias.flatten(0, 1)).transpose(1, 2)
+            x = attend_to_few(*qkv, bias.flatten(0, 1)).transpose(1, 2)
         else:
             # Windows join the heads, so that a bias that images share is never copied.
             qkv = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)
-            x = attend(*qkv, bias.flatten(1, 2).expand(b, -1, -1, -1))
+            x = attend_to_few(*qkv, bias.flatten(1, 2).expand(b, -1, -1, -1))
             x = x.unflatten(1, (windows, self.num_heads)).transpose(2, 3)
         return self.proj(x.reshape(b, windows, tokens, c))
-
-
-def attend(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, bias: torch.Tensor
-) -> torch.Tensor:
-    """Scaled dot-product attention with an additive bias that may need a gradient.
-
-    Args:
-        queries: (N, heads, tokens, d); keys and values alike.
-        keys: See ``queries``.
-        values: See ``queries``.
-        bias: Broadcasts to (N, heads, tokens, tokens).
-
-    Returns:
-        (N, heads, tokens, d).
-    """
-    if queries.is_cuda or not bias.requires_grad:
-        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-    # On a CPU torch has no fused kernel for such a bias, and its fallback searches every row
-    # for one that is wholly masked, which no bias of ours has.
-    scores = queries * queries.shape[-1] ** -0.5 @ keys.transpose(-2, -1)
-    scores += bias
-    return scores.softmax(-1) @ values
 
 
 class ShiftWindowAttention(BaseModule):
@@ -158,4 +145,4 @@ class UMMAESwinBlock(PyramidBlock):
 
     def forward(self, x: torch.Tensor, context: list[WindowLayout]) -> torch.Tensor:
         """(B, H, W, C), windows not shifted and shifted -> the same shape."""
-        return super().forward(x, context[self.shifted])
+        return super().forward(x, context[int(self.shifted)])

@@ -5,10 +5,11 @@ from mmpretrain.models.backbones import VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask, take_tokens
+from mim_bench.models.backbones.block_queries import forward_block
 from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
 
 # mmpretrain's own 'small' is another network: 8 layers of width 768.
@@ -79,7 +80,7 @@ class VisibleViT(VisionTransformer):
             return super().forward(x)
         tokens = self.embed_visible(x, mask)
         for layer in self.layers:
-            tokens = layer(tokens)
+            tokens = forward_block(layer, tokens)
         return (self.ln1(tokens) if self.final_norm else tokens,)
 
     def embed_visible(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -5,10 +5,10 @@ from mmengine.model import BaseModule
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import nn
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.masking.token_order import split_by_mask, take_tokens
 from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
 
 

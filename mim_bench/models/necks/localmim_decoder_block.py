@@ -6,9 +6,11 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.masking.token_order import take_tokens
+from mim_bench.models.backbones.block_queries import forward_block, forward_queries
+from mim_bench.models.linear import Linear
 from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.sincos import sincos_position_embedding
 
 
 class LocalMIMDecoderBlock(BaseModule):
@@ -48,7 +50,7 @@ class LocalMIMDecoderBlock(BaseModule):
         self.num_prefix = int(class_token)
         norm_cfg = dict(type='LN', eps=1e-6)
         self.norm_in = nn.LayerNorm(in_dims, eps=1e-6)
-        self.embed = nn.Linear(in_dims, embed_dims)
+        self.embed = Linear(in_dims, embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         table = sincos_position_embedding(tuple(grid), embed_dims)
         prefix = torch.zeros(self.num_prefix, embed_dims)  # the class token has no place
@@ -103,30 +105,6 @@ class LocalMIMDecoderBlock(BaseModule):
         guesses = guesses.to(known.dtype).expand(len(known), -1, -1)
         tokens = torch.cat((known, guesses), dim=1)
         for block in self.blocks[:-1]:
-            tokens = block(tokens)
-        return self.norm(last_tokens(self.blocks[-1], tokens, num_out))
-
-
-def last_tokens(block: TransformerEncoderLayer, tokens: torch.Tensor, num_out: int) -> torch.Tensor:
-    """The last tokens of a block's output, without computing the others.
-
-    Args:
-        block: Without dropout, drop path and layer scale.
-        tokens: (B, L, D).
-        num_out: How many, n.
-
-    Returns:
-        (B, n, D), equal to ``block(tokens)[:, -n:]``.
-    """
-    attention = block.attn
-    b, length, dims = tokens.shape
-    normed = block.ln1(tokens)
-    weight, bias = attention.qkv.weight, attention.qkv.bias
-    queries = F.linear(normed[:, length - num_out :], weight[:dims], bias[:dims])
-    queries = queries.reshape(b, num_out, attention.num_heads, -1).transpose(1, 2)
-    pairs = F.linear(normed, weight[dims:], bias[dims:])
-    keys, values = pairs.reshape(b, length, 2, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
-    mixed = F.scaled_dot_product_attention(queries, keys, values)
-    mixed = attention.proj(mixed.transpose(1, 2).reshape(b, num_out, dims))
-    kept = tokens[:, length - num_out :] + mixed
-    return block.ffn(block.ln2(kept), identity=kept)
+            tokens = forward_block(block, tokens)
+        wanted = tokens[:, tokens.shape[1] - num_out :]
+        return self.norm(forward_queries(self.blocks[-1], tokens, wanted))

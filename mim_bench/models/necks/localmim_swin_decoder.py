@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule, ModuleList
-from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask
 from mim_bench.models.backbones.unit_order import token_places
+from mim_bench.models.linear import Linear
 from mim_bench.models.mae_init import init_mae_weights
 from mim_bench.models.necks.localmim_decoder_block import LocalMIMDecoderBlock
 from mim_bench.registry import MODELS
@@ -63,7 +63,7 @@ class LocalMIMSwinDecoder(BaseModule):
             for width, dims, t in zip(in_dims, embed_dims, tokens_per_unit, strict=True)
         )
         self.preds = ModuleList(
-            nn.Linear(dims, length) for dims, length in zip(embed_dims, lengths, strict=True)
+            Linear(dims, length) for dims, length in zip(embed_dims, lengths, strict=True)
         )
 
     def init_weights(self) -> None:

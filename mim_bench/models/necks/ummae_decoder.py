@@ -6,12 +6,14 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_queries
+from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.backbones.compact_grid import CompactGrid
+from mim_bench.models.feed_forward import feed_forward
+from mim_bench.models.linear import use_fast_linear
 from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.sincos import sincos_position_embedding
 from mim_bench.registry import MODELS
 
 POSITION_ORDERS = ('cell', 'raster')
@@ -67,6 +69,7 @@ class UMMAEDecoder(BaseModule):
         )
         self.ln1 = nn.LayerNorm(embed_dims, eps=1e-6)
         self.decoder_pred = nn.Linear(embed_dims, patch_size**2 * in_channels)
+        use_fast_linear(self)
 
     def init_weights(self) -> None:
         """Xavier for linear layers; the mask token is normal with deviation 0.02."""
@@ -90,7 +93,7 @@ class UMMAEDecoder(BaseModule):
         x = torch.cat((seen, F.embedding(places, mask_tokens).to(seen.dtype)), dim=1)
         *blocks, last = self.decoder_blocks
         for i, block in enumerate(blocks):
-            x = block(x) if i else _first_block(block, x, seen, mask_tokens, places)
+            x = forward_block(block, x) if i else _first_block(block, x, seen, mask_tokens, places)
         return self.decoder_pred(self.ln1(forward_queries(last, x, x[:, seen.shape[1] :])))
 
     def split(self, mask: torch.Tensor, num_visible: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -228,4 +231,4 @@ def _first_block(
     qkv = qkv.reshape(*x.shape[:2], 3, attn.num_heads, attn.head_dims).permute(2, 0, 3, 1, 4)
     attended = F.scaled_dot_product_attention(*qkv).transpose(1, 2).flatten(2)
     x = x + attn.proj(attended)
-    return block.ffn(block.ln2(x), identity=x)
+    return x + feed_forward(block.ffn, block.ln2(x))

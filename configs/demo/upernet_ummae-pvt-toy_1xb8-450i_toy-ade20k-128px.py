@@ -1,0 +1,14 @@
+# The same recipe for UM-MAE's PVT.
+_base_ = './upernet_ummae-swin-toy_1xb8-450i_toy-ade20k-128px.py'
+model = dict(
+    backbone=dict(
+        _delete_=True,
+        type='mim_bench.UMMAEPvt',
+        arch=dict(
+            embed_dims=(32, 64, 128), depths=(1, 1, 2), num_heads=(1, 2, 4), mlp_ratios=(4, 4, 4)
+        ),
+        img_size=128,
+        sr_ratios=(8, 4, 2),
+        out_indices=(0, 1, 2),
+    ),
+)

@@ -1,0 +1,39 @@
+"""The table of ``mim-bench train --print-groups``. No subcommand."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mim_bench.engine.optimizer_groups import LayerGroup
+
+NUM_NAMES = 2
+
+
+def groups_table(groups: 'list[LayerGroup]') -> Table:
+    """A row for what is alike in a layer: its rate, weight decay, size and first names."""
+    total = sum(group.num_parameters for group in groups)
+    table = Table(
+        title=f'{total:,} parameters',
+        caption='Learning rates are those before the schedule.',
+        caption_justify='left',
+    )
+    for name in ('layer', 'lr', 'of full lr', 'weight decay', 'parameters'):
+        table.add_column(name, justify='right', no_wrap=True)
+    table.add_column('names', overflow='fold', ratio=1)
+    for group in groups:
+        table.add_row(
+            '-' if group.layer is None else str(group.layer),
+            f'{group.lr:.3g}',
+            f'{group.lr_scale:.4f}',
+            f'{group.weight_decay:g}',
+            f'{group.num_parameters:,}',
+            Text(_names(group.names)),
+        )
+    return table
+
+
+def _names(names: tuple[str, ...]) -> str:
+    more = len(names) - NUM_NAMES
+    return ', '.join(names[:NUM_NAMES]) + (f' and {more} more' if more > 0 else '')

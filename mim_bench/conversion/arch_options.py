@@ -1,0 +1,105 @@
+"""``--arch``: what a user says about an architecture, held against what the weights say."""
+
+import ast
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT, Architecture
+from mim_bench.errors import ConversionError
+
+_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+# As MAE and BEiT mean the names; mmpretrain's 'small' is another network.
+_VITS = {
+    'tiny': (192, 12, 3, 768),
+    'small': (384, 12, 6, 1536),
+    'base': (768, 12, 12, 3072),
+    'large': (1024, 24, 16, 4096),
+    'huge': (1280, 32, 16, 5120),
+}
+# Settings of a class that leave no trace in the weights.
+_UNSEEN = {
+    VIT: ('img_size',),
+    SWIN: ('norm_eps',),
+    UMMAE_SWIN: ('window_size',),
+    UMMAE_PVT: ('sr_ratios', 'img_size'),
+}
+
+
+def parse_arch(words: Sequence[str]) -> dict:
+    """``KEY=VALUE`` words, or the name of a ViT, as a dictionary.
+
+    Raises:
+        ConversionError: A word is neither.
+    """
+    wanted: dict = {}
+    for word in words:
+        key, equals, text = word.partition('=')
+        if not equals:
+            wanted |= _named(word)
+            continue
+        try:
+            wanted[key] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            wanted[key] = text
+    return wanted
+
+
+def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture:
+    """Fill in what the weights do not tell, and hold the rest against them.
+
+    Args:
+        found: What the weights tell.
+        wanted: What the user says.
+        where: The file, for messages.
+
+    Raises:
+        ConversionError: A key is unknown, heads do not divide a width, or the weights say
+            otherwise.
+    """
+    known = {*found.arch, *_UNSEEN.get(found.backbone_type, ())}
+    for key, value in wanted.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f' Did you mean {near[0]!r}?' if near else ''
+            raise ConversionError(
+                f'{where}: {found.backbone_type} has no {key!r} in its architecture.{hint} '
+                f'Known: {", ".join(sorted(known)) or "none"}.'
+            )
+        is_read = key in found.arch and key not in found.assumed
+        if is_read and _plain(found.arch[key]) != _plain(value):
+            raise ConversionError(
+                f'{where}: is of another architecture: --arch says {key}={value}, the weights '
+                f'say {found.arch[key]}. Give the right file, or leave {key} out.'
+            )
+    arch = {**found.arch, **{key: _plain(value) for key, value in wanted.items()}}
+    if 'num_heads' in wanted and 'num_heads' in found.assumed:
+        _check_heads(arch, where)
+    return replace(found, arch=arch, assumed=[key for key in found.assumed if key not in wanted])
+
+
+def _named(name: str) -> dict:
+    if name not in _VITS:
+        near = difflib.get_close_matches(name, _VITS, n=1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ConversionError(
+            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(_VITS)}).{hint}'
+        )
+    return dict(zip(_KEYS, _VITS[name], strict=True))
+
+
+def _check_heads(arch: Mapping, where: str) -> None:
+    dims, heads = arch['embed_dims'], arch['num_heads']
+    widths, counts = (x if isinstance(x, list) else [x] for x in (dims, heads))
+    is_alike = isinstance(dims, list) == isinstance(heads, list) and len(widths) == len(counts)
+    divides = all(isinstance(h, int) and h > 0 for h in counts) and not any(
+        width % count for width, count in zip(widths, counts, strict=False)
+    )
+    if not is_alike or not divides:
+        raise ConversionError(
+            f'{where}: num_heads={heads} does not divide the width {dims}. Give numbers that do.'
+        )
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

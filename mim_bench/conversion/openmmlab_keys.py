@@ -1,0 +1,39 @@
+"""Names in the checkpoints of OpenMMLab's libraries, which are canonical already."""
+
+from collections.abc import Mapping
+
+import torch
+
+from mim_bench.conversion.key_table import KeyTable, Rules
+
+BACKBONE = 'backbone.'
+TEACHER = 'teacher.module.'
+# A method whose momentum network is its result, as ConMIM's is, calls it teacher.
+_TEACHER_RULES: Rules = (
+    (r'teacher\.module\.((?:backbone|neck)\..+)', r'\1'),
+    (r'(?:backbone|neck)\..+|teacher\.steps', None),
+)
+_RULES: Rules = (
+    (r'(backbone\..+)', r'\1'),
+    # Heads of dense tasks are called decode_head, rpn_head, roi_head and so on.
+    (r'((?:\w+_)?(?:neck|head)\..+)', r'\1'),
+    (r'((?:decoder|target_generator|data_preprocessor)\..+)', r'\1'),
+    (r'((?:teacher|momentum_\w+|target_net\w*)\..+)', r'\1'),
+)
+
+
+def has_backbone(state: Mapping[str, torch.Tensor]) -> bool:
+    """Weights stand under ``backbone.``."""
+    return any(key.startswith(BACKBONE) for key in state)
+
+
+def openmmlab_table(source: str, state: Mapping[str, torch.Tensor], rules: Rules = ()) -> KeyTable:
+    """The rules for a file.
+
+    Args:
+        source: Name of the format, for messages.
+        state: Its weights: of a student and its teacher, the teacher is the result.
+        rules: What comes first.
+    """
+    has_teacher = any(key.startswith(f'{TEACHER}{BACKBONE}') for key in state)
+    return KeyTable(source, (*rules, *(_TEACHER_RULES if has_teacher else ()), *_RULES))

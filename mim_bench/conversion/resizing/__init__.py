@@ -1,0 +1,1 @@
+"""Tables of positions for other grids: pure functions of tensors."""

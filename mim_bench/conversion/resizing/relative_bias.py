@@ -1,0 +1,175 @@
+"""Tables of relative position biases for other grids and windows.
+
+A table has a row for every offset (query - key) between two tokens of a grid, in raster order
+of the offsets, and a column a head. With a class token three rows follow: class to patches,
+patches to class, class to class.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch.nn import functional as F
+
+from mim_bench.conversion.resizing.axis_weights import axis_weights, check_interpolation
+from mim_bench.errors import ConversionError
+
+CLASS_ROWS = 3
+SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
+BLOCK_TABLE = 'layers.{}.attn.relative_position_bias_table'
+
+
+def num_table_rows(grid: tuple[int, int], *, class_rows: bool) -> int:
+    """Rows of the table of a grid (rows, cols)."""
+    return (2 * grid[0] - 1) * (2 * grid[1] - 1) + CLASS_ROWS * class_rows
+
+
+def table_grid(num_rows: int) -> tuple[tuple[int, int], bool]:
+    """The square grid of a table, and whether it has the rows of a class token.
+
+    Raises:
+        ConversionError: No square grid has so many rows.
+    """
+    for rows, class_rows in ((num_rows, False), (num_rows - CLASS_ROWS, True)):
+        side = math.isqrt(max(rows, 0))
+        # The odd squares only: an offset has 2 * side - 1 values along an axis.
+        if side % 2 and side * side == rows:
+            return ((side + 1) // 2,) * 2, class_rows
+    raise ConversionError(
+        f'A table of {num_rows} relative positions is not one of a square grid, with or without '
+        f'{CLASS_ROWS} rows of a class token. Name the grid that it was made for.'
+    )
+
+
+def resize_relative_bias(
+    table: torch.Tensor,
+    grid: tuple[int, int],
+    *,
+    source_grid: tuple[int, int] | None = None,
+    interpolation: str = 'geometric',
+    class_rows: bool | None = None,
+) -> torch.Tensor:
+    """A table of relative position biases for another grid or window.
+
+    Args:
+        table: (rows, heads), any float type.
+        grid: Wanted (rows, cols).
+        source_grid: Of the table; None: the square grid that its length tells.
+        interpolation: 'geometric': BEiT's, which keeps near offsets where they are and
+            spreads far ones; every axis has its own ratio, and an axis that shrinks falls back
+            to bicubic, since geometric spacing can only spread. 'bicubic': plain, as Swin's
+            loader does between windows and Benchmarking-ViT for detection.
+        class_rows: Whether the result has the rows of a class token; None: as the table.
+            They are taken as they are; a table without any gets zeros.
+
+    Returns:
+        (rows, heads) of the same type; the same tensor if nothing changes.
+
+    Raises:
+        ConversionError: The length of the table is not that of its grid.
+        ConfigError: ``interpolation`` is unknown.
+
+    Source: BEiT, arXiv:2106.08254, ``run_class_finetuning.py``; Swin, arXiv:2103.14030,
+    ``utils.py``; Benchmarking-ViT, arXiv:2111.11429. Differs: a spline in one step for both
+    axes in place of scipy's ``interp2d``, which is gone; grids need not be square.
+    """
+    check_interpolation(interpolation)
+    source_grid, has_class_rows = _grid_of(table, source_grid)
+    class_rows = has_class_rows if class_rows is None else class_rows
+    if tuple(source_grid) == tuple(grid) and class_rows == has_class_rows:
+        return table
+    offsets = num_table_rows(source_grid, class_rows=False)
+    resized = _resample(table[:offsets].float(), source_grid, grid, interpolation)
+    parts = [resized.to(table)]
+    if class_rows:
+        last = table[offsets:] if has_class_rows else table.new_zeros(CLASS_ROWS, table.shape[1])
+        parts.append(last)
+    return torch.cat(parts)
+
+
+def fit_relative_bias(
+    table: torch.Tensor,
+    source_grid: tuple[int, int],
+    grid: tuple[int, int],
+    interpolation: str,
+) -> torch.Tensor:
+    """A table for the grid of an input, as part of a network: gradients reach the table.
+
+    Along an axis that is not longer than the table's, every offset keeps its bias and the
+    farthest are left out; along a longer one the biases are interpolated.
+
+    Args:
+        table: (rows, heads) of ``source_grid``, with or without class rows, which are kept.
+        source_grid: (rows, cols).
+        grid: (rows, cols) of the input.
+        interpolation: Of :func:`resize_relative_bias`.
+
+    Returns:
+        (rows, heads).
+    """
+    if tuple(source_grid) == tuple(grid):
+        return table
+    offsets = num_table_rows(source_grid, class_rows=False)
+    near = tuple(min(g, s) for g, s in zip(grid, source_grid, strict=True))
+    # An axis that grows is not cut, one that does not is not interpolated.
+    maps = table[:offsets].unflatten(0, [2 * s - 1 for s in source_grid])
+    for axis, (kept, source) in enumerate(zip(near, source_grid, strict=True)):
+        maps = maps.narrow(axis, source - kept, 2 * kept - 1)
+    fitted = maps.flatten(0, 1)
+    if near != tuple(grid):
+        fitted = _resample(fitted.float(), near, grid, interpolation).to(table.dtype)
+    return torch.cat((fitted, table[offsets:]))
+
+
+def expand_shared_table(
+    state: Mapping[str, torch.Tensor], num_layers: int, prefix: str = ''
+) -> dict[str, torch.Tensor]:
+    """The table that all blocks share as a table a block.
+
+    Args:
+        state: Weights under canonical names, perhaps with a shared table.
+        num_layers: Blocks.
+        prefix: Before the canonical names, for example ``'backbone.'``.
+
+    Returns:
+        The weights, the tables being copies; the shared table and its index are left out.
+    """
+    shared = state.get(prefix + SHARED_TABLE)
+    if shared is None:
+        return dict(state)
+    module = prefix + SHARED_TABLE.partition('.')[0] + '.'
+    expanded = {key: value for key, value in state.items() if not key.startswith(module)}
+    for i in range(num_layers):
+        expanded[prefix + BLOCK_TABLE.format(i)] = shared.clone()
+    return expanded
+
+
+def _grid_of(
+    table: torch.Tensor, source_grid: tuple[int, int] | None
+) -> tuple[tuple[int, int], bool]:
+    if source_grid is None:
+        return table_grid(len(table))
+    extra = len(table) - num_table_rows(source_grid, class_rows=False)
+    if extra not in (0, CLASS_ROWS):
+        raise ConversionError(
+            f'A table of {len(table)} relative positions is not one of a grid of '
+            f'{tuple(source_grid)}, which has {len(table) - extra}, or {CLASS_ROWS} more with a '
+            'class token. Name the grid that it was made for.'
+        )
+    return tuple(source_grid), extra == CLASS_ROWS
+
+
+def _resample(
+    offsets: torch.Tensor, source_grid: tuple[int, int], grid: tuple[int, int], interpolation: str
+) -> torch.Tensor:
+    """(source offsets, heads) -> (offsets, heads), float32."""
+    source, target = ([2 * g - 1 for g in side] for side in (source_grid, grid))
+    maps = offsets.t().unflatten(1, source)
+    if interpolation == 'bicubic':
+        maps = F.interpolate(maps[None], size=target, mode='bicubic', align_corners=False)[0]
+    else:
+        rows, cols = (
+            axis_weights(s, t, interpolation).to(maps) for s, t in zip(source, target, strict=True)
+        )
+        maps = rows @ maps @ cols.t()
+    return maps.flatten(1).t()

@@ -1,0 +1,37 @@
+"""MAE's official checkpoints: pre-trained with or without the decoder, or fine-tuned."""
+
+from collections.abc import Mapping
+
+from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
+from mim_bench.conversion.vit_keys import (
+    CLASSIFIER_RULES,
+    is_plain_vit,
+    mae_decoder_rules,
+    vit_rules,
+)
+
+_TABLE = KeyTable('mae', (*vit_rules(), *mae_decoder_rules(), *CLASSIFIER_RULES))
+
+
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """The decoder is this format's alone; an encoder is timm's ViT to the last key.
+
+    A classifier with a norm before its pooling is MAE's only where the file looks like one of
+    its repository: plain ViTs of other origin are stored so.
+    """
+    if not is_plain_vit(state) or 'vis_mask_token' in state or 'norm.0.weight' in state:
+        return Fit.NO
+    if 'decoder_embed.weight' in state:
+        return Fit.MARK
+    if 'head.weight' in state and 'fc_norm.weight' not in state and not is_under_model(content):
+        return Fit.NO
+    return Fit.LAYOUT
+
+
+def rename(state: StateDict, where: str) -> Converted:
+    """To the names of mmpretrain's ``MAE``, or of its classifier."""
+    return _TABLE.apply(state, where)
+
+
+SOURCE = Source(name='mae', detect=detect, rename=rename, method='mae', licence='CC-BY-NC-4.0')

@@ -1,0 +1,88 @@
+"""timm's own models: the ViT, BEiT and Swin families."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from mim_bench.conversion.beit_keys import beit_rules, is_beit
+from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.relative_index import INDEX
+from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
+from mim_bench.conversion.swin_keys import (
+    MERGING_PART,
+    OFFICIAL_ORDER,
+    is_swin,
+    last_norm_rule,
+    merges_at_the_start,
+    swin_stage_rules,
+)
+from mim_bench.conversion.vit_keys import CLASSIFIER_RULES, ENDING, is_plain_vit
+
+_VIT_RULES: Rules = (
+    *beit_rules(),
+    (r'blocks\.(\d+)\.ls([12])\.gamma', r'backbone.layers.\1.gamma_\2'),
+    *CLASSIFIER_RULES,
+)
+_SWIN_RULES: Rules = (
+    *swin_stage_rules(),
+    (
+        rf'layers\.(\d+)\.downsample\.{MERGING_PART}',
+        lambda stage, part: f'backbone.stages.{int(stage) - 1}.downsample.{part}',
+    ),
+    (rf'head\.fc{ENDING}', r'head.fc.\1'),
+)
+
+
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """What ``--to timm`` wrote, a Swin that merges at a stage's start, or a ``ls1``.
+
+    A plain ViT is MAE's to the last key, and a BEiT is the official one but for an index that
+    timm does not store. timm's files hold the weights bare or under ``state_dict``; under
+    ``model`` stand those of other repositories.
+    """
+    if _says_timm(content):
+        return Fit.MARK
+    if is_swin(state):
+        is_timm = merges_at_the_start(state) or 'head.fc.weight' in state
+        return Fit.MARK if is_timm else Fit.NO
+    if 'blocks.0.ls1.gamma' in state:
+        return Fit.MARK
+    if is_beit(state):
+        is_bare = not is_under_model(content) and not any(key.endswith(INDEX) for key in state)
+        is_pretraining = {'mask_token', 'lm_head.weight'} & set(state)
+        return Fit.LAYOUT if is_bare and not is_pretraining else Fit.NO
+    tokens = {'vis_mask_token', 'decoder_embed.weight', 'norm.0.weight'}
+    if not is_plain_vit(state) or tokens & set(state):
+        return Fit.NO
+    is_class_token_classifier = 'head.weight' in state and 'fc_norm.weight' not in state
+    return Fit.LAYOUT if is_class_token_classifier or not is_under_model(content) else Fit.NO
+
+
+def _says_timm(content: Mapping) -> bool:
+    meta = content.get('meta')
+    return isinstance(meta, Mapping) and meta.get('layout') == 'timm'
+
+
+def rename(state: StateDict, where: str) -> Converted:
+    """To mmpretrain's names; a class token without a position gets one of zeros."""
+    rules = (*_SWIN_RULES, *last_norm_rule(state)) if is_swin(state) else _VIT_RULES
+    return _with_class_position(KeyTable('timm', rules).apply(state, where))
+
+
+def _with_class_position(converted: Converted) -> Converted:
+    """DeiT III adds positions to the patches before the class token joins them: (1, h * w, C)."""
+    positions = converted.backbone.get('backbone.pos_embed')
+    if positions is None or 'backbone.cls_token' not in converted.backbone:
+        return converted
+    if (positions.shape[1] ** 0.5) % 1:
+        return converted  # not a square of patches, so the class token has its position
+    full = torch.cat((torch.zeros_like(positions[:, :1]), positions), dim=1)
+    return replace(
+        converted,
+        backbone={**converted.backbone, 'backbone.pos_embed': full},
+        expanded=['backbone.pos_embed'],
+    )
+
+
+SOURCE = Source(name='timm', detect=detect, rename=rename, merge_orders=OFFICIAL_ORDER)

@@ -1,0 +1,81 @@
+"""What a recipe's optimiser does with each layer: rates, weight decay, parameters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mim_bench.engine.building import build_model, explained, library_scope
+from mim_bench.engine.launch import Launch, disable_amp, resolve
+from mim_bench.engine.layer_decay import layer_numbering
+from mim_bench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LayerGroup:
+    """Parameters of one layer that the optimiser treats alike.
+
+    Attributes:
+        layer: Its number from 0; None where the backbone does not number its layers.
+        lr: The learning rate before the schedule.
+        lr_scale: The same as a share of the optimiser's.
+        weight_decay: Of these parameters.
+        num_parameters: Values, not tensors.
+        names: Of the tensors, in the order of the model.
+    """
+
+    layer: int | None
+    lr: float
+    lr_scale: float
+    weight_decay: float
+    num_parameters: int
+    names: tuple[str, ...]
+
+
+def groups_of(launch: Launch) -> list[LayerGroup]:
+    """What the optimiser of a launch would do with each layer; nothing is trained.
+
+    Raises:
+        ConfigError: The config has no optimiser, or one that cannot be built.
+    """
+    cfg = resolve(launch)
+    if cfg.get('optim_wrapper') is None:
+        raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
+    disable_amp(cfg)  # it needs a GPU, and groups do not depend on it
+    model = build_model(cfg)
+    with library_scope(cfg), explained(cfg):
+        return layer_groups(model, cfg.optim_wrapper)
+
+
+def layer_groups(model: nn.Module, optim_wrapper: dict) -> list[LayerGroup]:
+    """What a config's optimiser does with each layer of a model, first layers first.
+
+    Args:
+        model: Not wrapped.
+        optim_wrapper: The ``optim_wrapper`` of a config, with any constructor.
+    """
+    optimizer = build_optim_wrapper(model, optim_wrapper).optimizer
+    full_rate, layer_of = optimizer.defaults['lr'], layer_numbering(model)
+    members: dict[tuple, list[str]] = {}
+    for name, group in _by_name(model, optimizer.param_groups):
+        layer = layer_of(name)[0] if layer_of else None
+        key = (layer, group['lr'], group.get('weight_decay', 0.0))
+        members.setdefault(key, []).append(name)
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    rows = [
+        LayerGroup(
+            layer, lr, lr / full_rate, weight_decay, sum(map(sizes.get, names)), tuple(names)
+        )
+        for (layer, lr, weight_decay), names in members.items()
+    ]
+    return sorted(rows, key=lambda row: (row.layer or 0, row.lr, -row.weight_decay))
+
+
+def _by_name(model: nn.Module, groups: list[dict]) -> Iterator[tuple[str, dict]]:
+    """The name and group of everything that is trained, in the order of the model."""
+    group_of = {parameter: group for group in groups for parameter in group['params']}
+    for name, parameter in model.named_parameters():
+        # mmengine's own constructors without settings hand over frozen parameters, too.
+        if parameter in group_of and parameter.requires_grad:
+            yield name, group_of[parameter]

@@ -1,0 +1,78 @@
+"""mmpretrain's, mmselfsup's and this project's own files."""
+
+import pytest
+import torch
+
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.detection import find_source
+from mim_bench.conversion.sources import SOURCES
+from mim_bench.errors import ConversionError
+
+ONE = torch.ones(1)
+BACKBONE = {'backbone.ln1.weight': ONE}
+
+
+@pytest.mark.parametrize(
+    ('content', 'name'),
+    [
+        ({'meta': {'mmselfsup_version': '0.11.0'}}, 'mmselfsup'),
+        ({'meta': {'cfg': "default_scope = 'mmselfsup'"}}, 'mmselfsup'),
+        ({'meta': {'config': 'from mmselfsup import x'}}, 'mmselfsup'),
+        ({'meta': {'cfg': "default_scope = 'mmpretrain'"}}, 'mmpretrain'),
+        ({}, 'mmpretrain'),
+        ({'meta': {'mim_bench': {'method': 'symmim'}}}, 'symmim'),
+        ({'meta': {'mim_bench': {'method': 'mae'}}}, 'mmpretrain'),
+    ],
+)
+def test_openmmlab_file_is_told_by_what_it_says(content, name):
+    assert find_source(BACKBONE, 'auto', 'a.pth', content).name == name
+
+
+@pytest.mark.parametrize(
+    ('keys', 'name'),
+    [
+        (('backbone.fc_norm.weight',), 'mmselfsup'),
+        (('head.layers.head.weight',), 'mmselfsup'),
+        (('contrast_head.predictor.fc0.weight', 'momentum_network.steps'), 'symmim'),
+        (('neck.fc0.weight',), 'mmpretrain'),
+    ],
+)
+def test_openmmlab_file_is_told_by_its_own_keys(keys, name):
+    assert find_source(BACKBONE | dict.fromkeys(keys, ONE), 'auto', 'a.pth').name == name
+
+
+def test_mmselfsup_old_names_become_mmpretrains():
+    state = {'backbone.fc_norm.weight': ONE, 'head.layers.head.bias': ONE, 'neck.x': ONE}
+    converted = SOURCES['mmselfsup'].convert(state, 'a.pth')
+    assert set(converted.backbone) == {'backbone.ln2.weight'}
+    assert set(converted.rest) == {'head.fc.bias', 'neck.x'}
+
+
+@pytest.mark.parametrize(
+    'key',
+    [
+        'data_preprocessor.mean',
+        'target_generator.x',
+        'momentum_encoder.module.0.x',
+        'decode_head.conv_seg.weight',
+        'rpn_head.rpn_conv.weight',
+        'roi_head.bbox_head.fc_cls.weight',
+        'auxiliary_head.x',
+        'teacher.cls_token',
+    ],
+)
+def test_mmpretrain_parts_beside_the_backbone_are_kept_apart(key):
+    assert set(SOURCES['mmpretrain'].convert(BACKBONE | {key: ONE}, 'a.pth').rest) == {key}
+
+
+def test_mmpretrain_unknown_part_raises():
+    with pytest.raises(ConversionError, match=r"no rule in source 'mmpretrain': surprise\.x"):
+        SOURCES['mmpretrain'].convert(BACKBONE | {'surprise.x': ONE}, 'a.pth')
+
+
+def test_symmim_file_keeps_the_online_network(tmp_path):
+    state = BACKBONE | {'momentum_network.module.backbone.ln1.weight': 2 * ONE}
+    torch.save({'state_dict': state | {'contrast_head.x': ONE}, 'meta': {}}, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert (file.source, file.meta['method'], file.num_tensors) == ('symmim', 'symmim', 1)
+    assert torch.equal(torch.load(file.path)['state_dict']['backbone.ln1.weight'], ONE)

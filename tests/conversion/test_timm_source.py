@@ -1,0 +1,143 @@
+"""timm's own models: converted, they give timm's features."""
+
+import pytest
+import timm
+import torch
+from mmpretrain.models import BEiTViT, SwinTransformer, VisionTransformer
+
+from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.detection import find_source
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.errors import ConversionError
+from mim_bench.registry import MODELS
+
+SIZES = dict(embed_dim=16, depth=2, num_heads=2, img_size=32, num_classes=3)
+VIT = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=64)
+SWIN = dict(embed_dim=8, depths=(2, 2), num_heads=(1, 2), img_size=64, window_size=4)
+TOLERANCE = dict(rtol=1e-5, atol=1e-5)
+
+
+def converted(model, folder, **options):
+    """Its file, canonical, and the weights of the backbone."""
+    torch.save(model.state_dict(), folder / 'timm.pth')
+    file = convert_checkpoint(folder / 'timm.pth', folder / 'b.pth', source='timm', **options)
+    state = read_checkpoint(file.path)['state_dict']
+    return file, {k.removeprefix('backbone.'): v for k, v in state.items() if 'backbone.' in k}
+
+
+def filled(network, weights):
+    network.load_state_dict(weights, strict=True)
+    network.eval()
+    return network
+
+
+def ours(file, weights, **overrides):
+    return filled(MODELS.build(backbone_config(file.meta, **overrides)), weights)
+
+
+def vit(**settings):
+    return timm.create_model('vit_tiny_patch16_224', **{**SIZES, **settings})
+
+
+def beit():
+    return timm.create_model('beit_base_patch16_224', **SIZES, init_values=0.1)
+
+
+def test_timm_vit_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
+    model = redrawn(vit())
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
+    images = torch.randn(2, 3, 32, 32)
+    expected = model.forward_features(images)
+    stock = filled(VisionTransformer(VIT, img_size=32, out_type='raw'), weights)
+    torch.testing.assert_close(stock(images)[-1], expected, **TOLERANCE)
+    own = ours(file, weights, out_type='raw')
+    torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
+
+
+def test_timm_vit_with_layer_scale_gives_its_features_here(redrawn, tmp_path):
+    model = redrawn(vit(init_values=0.1))
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
+    assert file.meta['arch']['layer_scale']
+    images = torch.randn(2, 3, 32, 32)
+    own = ours(file, weights, out_type='raw')
+    torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
+
+
+def test_timm_vit_without_class_position_gets_zeros(redrawn, tmp_path):
+    model = redrawn(vit(no_embed_class=True))
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
+    assert file.meta['expanded'] == ['backbone.pos_embed']
+    images = torch.randn(2, 3, 32, 32)
+    stock = filled(VisionTransformer(VIT, img_size=32, out_type='raw'), weights)
+    torch.testing.assert_close(stock(images)[-1], model.forward_features(images), **TOLERANCE)
+
+
+def test_timm_beit_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
+    model = redrawn(beit())
+    file, weights = converted(model, tmp_path)
+    images = torch.randn(2, 3, 32, 32)
+    expected = model.fc_norm(model.forward_features(images)[:, 1:].mean(dim=1))
+    stock = filled(BEiTViT(VIT, img_size=32), weights)
+    torch.testing.assert_close(stock(images)[-1], expected, **TOLERANCE)
+    torch.testing.assert_close(ours(file, weights)(images)[-1], expected, **TOLERANCE)
+
+
+def test_timm_swin_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
+    model = redrawn(timm.create_model('swin_tiny_patch4_window7_224', **SWIN, num_classes=3))
+    file, weights = converted(model, tmp_path)
+    images = torch.randn(2, 3, 64, 64)
+    expected = model.forward_features(images).permute(0, 3, 1, 2)
+    arch = {key: file.meta['arch'][key] for key in ('embed_dims', 'depths', 'num_heads')}
+    windows = dict(block_cfgs=dict(window_size=4))
+    stock = SwinTransformer(arch, img_size=64, out_indices=(1,), stage_cfgs=windows)
+    torch.testing.assert_close(filled(stock, weights)(images)[-1], expected, **TOLERANCE)
+    own = MODELS.build(backbone_config(file.meta))
+    own.load_state_dict(weights, strict=False)
+    own.eval()
+    torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'stock'),
+    [
+        ('vit_base_patch16_224', lambda: VisionTransformer('base', out_type='raw')),
+        ('swin_tiny_patch4_window7_224', lambda: SwinTransformer('tiny')),
+    ],
+)
+def test_timm_full_size_model_gives_its_features(name, stock, tmp_path):
+    torch.manual_seed(0)
+    model = timm.create_model(name).eval()
+    file, weights = converted(model, tmp_path)
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = model.forward_features(images)
+        expected = expected if expected.dim() == 3 else expected.permute(0, 3, 1, 2)
+        torch.testing.assert_close(filled(stock(), weights)(images)[-1], expected, **TOLERANCE)
+        overrides = dict(out_type='raw') if name.startswith('vit') else {}
+        own = MODELS.build(backbone_config(file.meta, **overrides))
+        own.load_state_dict(weights, strict=False)
+        own.eval()
+        torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    'model',
+    [
+        vit(),
+        vit(init_values=0.1),
+        beit(),
+        timm.create_model('swin_tiny_patch4_window7_224', **SWIN, num_classes=0),
+    ],
+    ids=['vit', 'vit with layer scale', 'beit', 'swin'],
+)
+def test_timm_bare_weights_are_recognised(model):
+    state = model.state_dict()
+    assert find_source(state, 'auto', 'timm.pth', state).name == 'timm'
+
+
+def test_timm_register_tokens_are_unknown(tmp_path):
+    torch.save(vit(reg_tokens=2).state_dict(), tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match=r"no rule in source 'timm': reg_token"):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source='timm')

@@ -1,0 +1,117 @@
+"""Swin, UM-MAE's Swin and PVT at the sizes of segmentation and detection."""
+
+import pytest
+import torch
+
+from mim_bench.models.backbones import ummae_pvt, windows
+from mim_bench.registry import MODELS
+
+ALL = (0, 1, 2, 3)
+SWIN = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
+PVT = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
+BACKBONES = {
+    'swin': dict(type='mim_bench.Swin', arch=SWIN, pad_small_map=True),
+    'ummae-swin': dict(type='mim_bench.UMMAESwin', arch=dict(SWIN, posmlp_dims=4), window_size=8),
+    'ummae-pvt': dict(type='mim_bench.UMMAEPvt', arch=dict(PVT, mlp_ratios=(2, 2, 2, 2))),
+}
+
+
+def build(name: str, **kwargs) -> torch.nn.Module:
+    torch.manual_seed(0)
+    return MODELS.build({**BACKBONES[name], 'out_indices': ALL, **kwargs})
+
+
+@pytest.mark.parametrize('size', [(512, 512), (800, 1333)])
+@pytest.mark.parametrize('name', BACKBONES)
+def test_dense_backbone_gives_four_maps_and_gradients_at_the_sizes_of_its_tasks(name, size):
+    backbone = build(name)
+    maps = backbone(torch.randn(1, 3, *size))
+    for stage, out in enumerate(maps):
+        # A library pads its images to 32 px; a rest of a patch counts as one, or is left out.
+        wanted = [side / 4 / 2**stage for side in size]
+        assert all(abs(s - w) < 1.01 for s, w in zip(out.shape[-2:], wanted, strict=True))
+    sum(out.mean() for out in maps).backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+    assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
+
+
+@pytest.mark.parametrize('name', ['ummae-swin', 'ummae-pvt'])
+def test_dense_backbone_with_checkpointing_computes_each_block_twice(name):
+    grads, calls = [], []
+    for with_cp in (False, True):
+        backbone = build(name, with_cp=with_cp)
+        if with_cp:
+            for stage in backbone.stages:
+                for block in stage.blocks:
+                    block.norm1.register_forward_hook(lambda *_: calls.append(1))
+        x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+        sum(out.square().mean() for out in backbone(x)).backward()
+        grads.append({name: p.grad for name, p in backbone.named_parameters()})
+    torch.testing.assert_close(*grads)
+    assert len(calls) == 2 * sum(backbone.depths)
+
+
+@pytest.mark.parametrize('name', ['ummae-swin', 'ummae-pvt'])
+def test_dense_backbone_drop_path_drops_each_branch_once(name):
+    backbone = build(name, drop_path_rate=0.5)
+    block = backbone.stages[3].blocks[-1].train()
+    x = torch.zeros(64, 4, 4, 64 if name == 'ummae-swin' else 16)
+    with torch.no_grad():
+        for parameter in block.parameters():
+            parameter.zero_()
+        attn = block.attn.w_msa if name == 'ummae-swin' else block.attn
+        attn.proj.bias.fill_(1)  # the first branch adds 1, the second 10
+        block.ffn.layers[1].bias.fill_(10)
+        found = set(block(x, backbone.stage_context(3, x, None)).unique().tolist())
+    # Kept branches are scaled by 1 / (1 - 0.5); dropped twice, they would be by 4.
+    assert found == {0, 2, 20, 22}
+
+
+@pytest.mark.parametrize('name', ['swin', 'ummae-swin'])
+def test_dense_backbone_makes_its_masks_once_for_a_resolution(name, monkeypatch):
+    made, region_mask = [], windows.region_mask
+    monkeypatch.setattr(
+        windows, 'region_mask', lambda *args: made.append(args) or region_mask(*args)
+    )
+    windows.cached_region_mask.cache_clear()
+    backbone, x = build(name).eval(), torch.randn(1, 3, 72, 104)
+    with torch.no_grad():
+        backbone(x)
+        first = len(made)
+        backbone(x)
+    assert 0 < first == len(made)
+
+
+def test_ummae_pvt_positions_of_a_resolution_are_resized_once(monkeypatch):
+    calls, resize = [], ummae_pvt.resize_position_embedding
+    monkeypatch.setattr(
+        ummae_pvt,
+        'resize_position_embedding',
+        lambda *args, **kwargs: calls.append(1) or resize(*args, **kwargs),
+    )
+    backbone, x = build('ummae-pvt', img_size=64).eval(), torch.randn(1, 3, 96, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(x), backbone(x), rtol=0, atol=0)
+    assert len(calls) == 1
+
+
+def test_ummae_pvt_names_the_table_that_it_resizes_as_it_loads():
+    small, large = build('ummae-pvt', img_size=64), build('ummae-pvt', img_size=128)
+    large.load_state_dict(small.state_dict())
+    assert large.resized_keys == ['pos_embed']
+    # It was sines and cosines, so it is computed for the new grid.
+    fresh = build('ummae-pvt', img_size=128).pos_embed
+    torch.testing.assert_close(large.pos_embed, fresh)
+    large.load_state_dict(large.state_dict())
+    assert large.resized_keys == []
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_dense_backbone_compiles_as_one_graph(name):
+    torch._dynamo.reset()
+    sizes = BACKBONES[name]['arch'].items()
+    arch = {key: value if isinstance(value, int) else value[:2] for key, value in sizes}
+    arch['depths'] = (2, 1)  # a shifted block and a merging
+    backbone, x = build(name, arch=arch, out_indices=(0, 1)), torch.randn(1, 3, 72, 104)
+    compiled = torch.compile(backbone, backend='eager', fullgraph=True)
+    torch.testing.assert_close(compiled(x), backbone(x), rtol=1e-4, atol=1e-5)

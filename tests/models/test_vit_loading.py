@@ -1,0 +1,148 @@
+import pytest
+import torch
+from mmengine.runner.checkpoint import load_state_dict
+from torch import nn
+
+from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
+from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
+from mim_bench.errors import CheckpointError, ConversionError
+from mim_bench.models.backbones.vit import ViT
+
+ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
+RELATIVE = dict(abs_pos='none', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=0.1)
+SHARED = RELATIVE | dict(rel_pos_bias='shared')
+TABLES = [f'layers.{i}.attn.relative_position_bias_table' for i in range(2)]
+SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
+
+
+def make_vit(img_size=64, **settings):
+    vit = ViT(ARCH, img_size=img_size, **settings)
+    for parameter in vit.parameters():
+        parameter.data.normal_()
+    return vit
+
+
+def test_vit_loading_another_size_resizes_positions():
+    source, target = make_vit(64), make_vit((96, 48))
+    target.load_state_dict(source.state_dict())
+    assert target.resized_keys == ['pos_embed']
+    expected = resize_position_embedding(source.pos_embed.data, (6, 3))
+    assert torch.equal(target.pos_embed, expected)
+    assert target(torch.randn(1, 3, 96, 48))[0].shape == (1, 16, 6, 3)
+
+
+def test_vit_loading_another_size_resizes_tables_geometrically():
+    source, target = make_vit(64, **RELATIVE), make_vit(96, **RELATIVE)
+    target.load_state_dict(source.state_dict())
+    assert target.resized_keys == TABLES
+    table = source.layers[1].attn.relative_position_bias_table.data
+    expected = resize_relative_bias(table, (6, 6))
+    assert torch.equal(target.layers[1].attn.relative_position_bias_table, expected)
+
+
+def test_vit_loading_same_size_changes_no_bit():
+    source, target = make_vit(64, **RELATIVE), make_vit(64, **RELATIVE)
+    target.load_state_dict(source.state_dict())
+    assert target.resized_keys == []
+    for name, value in source.state_dict().items():
+        assert torch.equal(target.state_dict()[name], value)
+
+
+def test_vit_loading_shared_table_fills_every_block():
+    source, target = make_vit(**SHARED), make_vit(**RELATIVE)
+    target.load_state_dict(source.state_dict())
+    for layer in target.layers:
+        table = layer.attn.relative_position_bias_table
+        assert torch.equal(table, source.rel_pos_bias.relative_position_bias_table)
+
+
+def test_vit_loading_shared_table_into_windows_and_grid_is_bicubic():
+    source = make_vit(64, **SHARED)
+    target = make_vit(96, **SHARED, window_size=3, global_blocks=(1,))
+    target.load_state_dict(source.state_dict())
+    table = source.rel_pos_bias.relative_position_bias_table.data
+    for module, grid in ((target.window_rel_pos_bias, (3, 3)), (target.rel_pos_bias, (6, 6))):
+        expected = resize_relative_bias(table, grid, interpolation='bicubic', class_rows=False)
+        assert torch.equal(module.relative_position_bias_table, expected)
+    assert set(target.resized_keys) == {SHARED_TABLE, f'window_{SHARED_TABLE}'}
+
+
+def test_vit_loading_without_class_token_leaves_it_and_its_rows_out():
+    settings = dict(abs_pos='learned', rel_pos_bias='per_block')
+    source, target = make_vit(**settings), make_vit(**settings, window_size=2, global_blocks=(1,))
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(target.pos_embed, source.pos_embed[:, 1:])
+    own = target.layers[1].attn.relative_position_bias_table
+    table = source.layers[1].attn.relative_position_bias_table
+    torch.testing.assert_close(own, table[:-3], rtol=0, atol=1e-5)
+    assert target.layers[0].attn.relative_position_bias_table.shape == (9, 2)
+
+
+def test_vit_loading_positions_without_class_row_gets_a_row_of_zeros():
+    source = make_vit(with_cls_token=False)
+    target = make_vit()
+    missing = target.load_state_dict(source.state_dict(), strict=False).missing_keys
+    assert missing == ['cls_token']
+    assert not target.pos_embed[:, 0].any()
+    assert torch.equal(target.pos_embed[:, 1:], source.pos_embed)
+
+
+@pytest.mark.parametrize('settings', [{}, RELATIVE])
+def test_vit_loading_grid_that_is_not_square_needs_its_name(settings):
+    state = make_vit((64, 176), **settings).state_dict()
+    with pytest.raises(ConversionError, match='not one of a square grid'):
+        make_vit(64, **settings).load_state_dict(state)
+    target = make_vit(64, **settings, checkpoint_grid=(4, 11))
+    target.load_state_dict(state)
+    assert target.resized_keys == (TABLES if settings else ['pos_embed'])
+
+
+def test_vit_loading_same_grid_that_is_not_square_without_class_token():
+    source = make_vit((64, 176), rel_pos_bias='per_block')
+    target = make_vit((64, 176), rel_pos_bias='per_block', with_cls_token=False)
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(target.pos_embed, source.pos_embed[:, 1:])
+
+
+@pytest.mark.parametrize('load', [nn.Module.load_state_dict, load_state_dict])
+def test_vit_loading_as_part_of_a_model_resizes_and_leaves_the_state_alone(load):
+    source, target = nn.Module(), nn.Module()
+    source.backbone, target.backbone = make_vit(64), make_vit(32)
+    state = source.state_dict()
+    before = state['backbone.pos_embed']
+    load(target, state, strict=True)
+    assert target.backbone.resized_keys == ['pos_embed']
+    assert target.backbone.pos_embed.shape == (1, 5, 16)
+    assert state['backbone.pos_embed'] is before
+
+
+def test_vit_loading_half_precision_file_resizes_too():
+    state = {name: value.half() for name, value in make_vit(64, **RELATIVE).state_dict().items()}
+    target = make_vit(96, **RELATIVE)
+    target.load_state_dict(state)
+    assert target.layers[0].attn.relative_position_bias_table.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ('source', 'target', 'message'),
+    [
+        (dict(), dict(qkv_bias='qv'), "qkv_bias='full'"),
+        (dict(qkv_bias='qv'), dict(), "qkv_bias='qv'"),
+        (dict(rel_pos_bias='per_block'), dict(), "rel_pos_bias='per_block'"),
+        (dict(rel_pos_bias='shared'), dict(), "rel_pos_bias='shared'"),
+        (dict(rel_pos_bias='per_block'), dict(rel_pos_bias='shared'), "rel_pos_bias='per_block'"),
+        (dict(), dict(abs_pos='none'), "abs_pos='learned'"),
+        (dict(layer_scale=1), dict(), 'layer_scale'),
+    ],
+)
+def test_vit_loading_what_the_network_lacks_raises(source, target, message):
+    state = make_vit(**source).state_dict()
+    with pytest.raises(CheckpointError, match=message):
+        make_vit(**target).load_state_dict(state, strict=False)
+
+
+def test_vit_loading_tables_that_the_file_lacks_are_missing():
+    target = make_vit(rel_pos_bias='per_block', layer_scale=1.0)
+    keys = target.load_state_dict(make_vit().state_dict(), strict=False)
+    gammas = {f'layers.{i}.gamma_{n}' for i in range(2) for n in (1, 2)}
+    assert set(keys.missing_keys) == {*TABLES, *gammas}

@@ -1,0 +1,134 @@
+import pytest
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+from torch.nn import functional as F
+
+from mim_bench.errors import ConfigError
+from mim_bench.models.necks.vit_pyramid import ViTPyramid
+from mim_bench.models.necks.vit_simple_pyramid import SimpleFeaturePyramid
+
+GROUP_NORM = dict(type='GN', num_groups=4)
+BACKBONE = dict(
+    type='mim_bench.ViT',
+    arch=dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32),
+    img_size=64,
+    out_indices=(0, 1, 2, 3),
+    final_norm=False,
+    abs_pos='none',
+    rel_pos_bias='per_block',
+    qkv_bias='qv',
+    layer_scale=0.1,
+    window_size=2,
+    global_blocks=(3,),
+)
+PYRAMID = dict(type='mim_bench.ViTPyramid', embed_dims=16, norm_cfg=GROUP_NORM)
+SIMPLE = dict(type='mim_bench.SimpleFeaturePyramid', in_channels=16, out_channels=8)
+
+
+def build(scope, config):
+    library = pytest.importorskip(f'{scope}.utils')
+    library.register_all_modules(init_default_scope=False)
+    with DefaultScope.overwrite_default_scope(scope):
+        return MODELS.build(config)
+
+
+def test_vit_pyramid_maps_have_the_sizes_of_their_factors():
+    pyramid = ViTPyramid(16, norm_cfg=GROUP_NORM, rescales=(4, 2, 1, 0.5, 0.25))
+    outs = pyramid([torch.randn(2, 16, 8, 12)] * 5)
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [out.shape for out in outs] == [(2, 16, *size) for size in sizes]
+
+
+def test_vit_pyramid_layers_are_those_of_beits_code():
+    finest, finer, same, coarser = ViTPyramid(16).levels
+    kinds = [nn.ConvTranspose2d, nn.SyncBatchNorm, nn.GELU, nn.ConvTranspose2d]
+    assert all(isinstance(layer, kind) for layer, kind in zip(finest, kinds, strict=True))
+    assert isinstance(finer, nn.ConvTranspose2d)
+    assert isinstance(same, nn.Identity)
+    assert isinstance(coarser, nn.MaxPool2d)
+
+
+def test_vit_pyramid_average_pooling_is_localmims():
+    x = torch.randn(1, 16, 4, 4)
+    out = ViTPyramid(16, rescales=(0.5,), pooling='avg')([x])[0]
+    assert torch.equal(out, F.avg_pool2d(x, 2))
+
+
+def test_vit_pyramid_other_number_of_taps_raises():
+    with pytest.raises(ConfigError, match='3 maps for 4 rescales'):
+        ViTPyramid(16)([torch.zeros(1, 16, 2, 2)] * 3)
+
+
+@pytest.mark.parametrize('settings', [dict(rescales=(3,)), dict(pooling='sum')])
+def test_vit_pyramid_unknown_argument_raises(settings):
+    with pytest.raises(ConfigError, match='Known'):
+        ViTPyramid(16, **settings)
+
+
+def test_simple_feature_pyramid_levels_come_from_the_last_map():
+    pyramid = SimpleFeaturePyramid(16, 8)
+    last = torch.randn(2, 16, 8, 12)
+    outs = pyramid([torch.zeros(1), last])
+    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+    assert [out.shape for out in outs] == [(2, 8, *size) for size in sizes]
+    assert torch.equal(outs[4], outs[3][..., ::2, ::2])
+    sum(out.square().mean() for out in outs).backward()
+    assert all(p.grad is not None for p in pyramid.parameters())
+
+
+def test_simple_feature_pyramid_widths_are_vitdets():
+    pyramid = SimpleFeaturePyramid(16, 8, with_pooled_level=False)
+    convs = [
+        m for m in pyramid.levels[0].modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    assert [(conv.in_channels, conv.out_channels) for conv in convs] == [
+        (16, 8), (8, 4), (4, 8), (8, 8)
+    ]  # fmt: skip
+    assert [conv.bias is None for conv in convs] == [False, False, True, True]
+    assert {m.eps for m in pyramid.modules() if isinstance(m, nn.LayerNorm)} == {1e-6}
+    assert len(pyramid([torch.randn(1, 16, 4, 4)])) == 4
+
+
+def test_vit_pyramid_works_in_mmseg():
+    head = dict(
+        type='UPerHead',
+        in_channels=[16] * 4,
+        in_index=[0, 1, 2, 3],
+        channels=8,
+        pool_scales=(1, 2),
+        num_classes=3,
+        norm_cfg=GROUP_NORM,
+        align_corners=False,
+    )
+    model = build(
+        'mmseg',
+        dict(
+            type='EncoderDecoder',
+            backbone=BACKBONE,
+            neck=PYRAMID,
+            decode_head=head,
+            test_cfg=dict(mode='whole'),
+        ),
+    )
+    logits = model.encode_decode(torch.randn(1, 3, 64, 80), [dict(img_shape=(64, 80))])
+    assert logits.shape == (1, 3, 64, 80)
+
+
+@pytest.mark.parametrize('neck', [PYRAMID, SIMPLE])
+def test_vit_pyramid_works_in_mmdet(neck):
+    channels = 16 if neck is PYRAMID else 8
+    fpn = dict(type='FPN', in_channels=[channels] * 4, out_channels=8, num_outs=5)
+    model = build(
+        'mmdet',
+        dict(
+            type='SingleStageDetector',
+            backbone=BACKBONE,
+            neck=[neck, fpn] if neck is PYRAMID else neck,
+            bbox_head=dict(
+                type='RetinaHead', num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1
+            ),
+        ),
+    )
+    outs = model.extract_feat(torch.randn(1, 3, 64, 96))
+    assert [tuple(out.shape[2:]) for out in outs] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]

@@ -1,0 +1,140 @@
+import pytest
+import torch
+
+from mim_bench.models.backbones.beit_blocks import attend_to_all
+from mim_bench.models.backbones.dense_swin_blocks import expand_bias
+from mim_bench.models.backbones.vit import ViT
+from mim_bench.models.backbones.vit_bias import pair_bias
+from mim_bench.models.backbones.vit_windows import attend_in_windows, window_shapes
+from mim_bench.models.backbones.windows import bias_table_index
+
+ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
+MODES = [
+    dict(),
+    dict(abs_pos='fixed', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=1e-5),
+    dict(abs_pos='none', rel_pos_bias='shared', qkv_bias='none'),
+]
+
+
+class Attention:
+    num_heads, scale = 2, 0.5
+
+
+def make_vit(**settings):
+    vit = ViT(ARCH, **{'img_size': 64, 'out_indices': (0, 1, 2), **settings})
+    generator = torch.Generator().manual_seed(0)
+    for parameter in vit.parameters():
+        parameter.data.normal_(std=0.2, generator=generator)
+    return vit.eval()
+
+
+@pytest.mark.parametrize('settings', MODES)
+@pytest.mark.parametrize('with_cls_token', [False, True])
+def test_vit_every_block_global_equals_the_plain_backbone(settings, with_cls_token):
+    plain = make_vit(**settings, with_cls_token=with_cls_token)
+    dense = make_vit(
+        **settings, with_cls_token=with_cls_token, window_size=2, global_blocks=range(3)
+    )
+    dense.load_state_dict(plain.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(dense(images), plain(images), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize('settings', MODES)
+@pytest.mark.parametrize('window_size', [0, 16])
+@pytest.mark.parametrize('size', [(512, 512), (800, 1333)])
+def test_vit_dense_sizes_run_forward_and_backward(settings, window_size, size):
+    arch = ARCH | dict(num_layers=2, num_heads=1)
+    vit = ViT(
+        arch,
+        img_size=(256, 256),
+        **settings,
+        window_size=window_size,
+        global_blocks=(1,),
+        out_indices=(0, 1),
+        final_norm=False,
+    )
+    outs = vit(torch.randn(1, 3, *size))
+    assert [out.shape for out in outs] == [(1, 16, -(-size[0] // 16), -(-size[1] // 16))] * 2
+    sum(out.square().sum() for out in outs).backward()
+    unused = [name for name, p in vit.named_parameters() if p.requires_grad and p.grad is None]
+    assert unused == []
+
+
+def test_attend_in_windows_equals_attention_with_a_mask():
+    grid, size = (5, 7), 3
+    qkv = torch.randn(2, 35, 12)
+    rows, cols = torch.arange(5).repeat_interleave(7) // size, torch.arange(7).repeat(5) // size
+    apart = (rows[:, None] != rows) | (cols[:, None] != cols)
+    mask = torch.zeros(1, 1, 35, 35).masked_fill(apart, float('-inf'))
+    windows = attend_in_windows(qkv, Attention, [None] * 4, grid=grid, window_size=size)
+    torch.testing.assert_close(windows, attend_to_all(qkv, Attention, mask), rtol=0, atol=1e-6)
+
+
+def test_attend_in_windows_bias_is_that_of_the_offset():
+    grid, size, table = (5, 7), 3, torch.randn(25, 2)
+    qkv = torch.randn(1, 35, 12)
+    maps = table.reshape(5, 5, 2)
+    shapes = window_shapes(grid, size)
+    assert shapes == ((3, 3), (3, 1), (2, 3), (2, 1))
+    biases = [
+        pair_bias(maps[3 - r : 2 + r, 3 - c : 2 + c].reshape(-1, 2), (r, c), class_rows=False)[None]
+        for r, c in shapes
+    ]
+    windows = attend_in_windows(qkv, Attention, biases, grid=grid, window_size=size)
+    rows, cols = torch.arange(5).repeat_interleave(7), torch.arange(7).repeat(5)
+    down, right = rows[:, None] - rows, cols[:, None] - cols
+    near = (rows[:, None] // size == rows // size) & (cols[:, None] // size == cols // size)
+    index = ((down + 2) * 5 + right + 2).clamp(0, 24)
+    bias = table[index].permute(2, 0, 1).masked_fill(~near, float('-inf'))
+    expected = attend_to_all(qkv, Attention, bias[None])
+    torch.testing.assert_close(windows, expected, rtol=0, atol=1e-6)
+
+
+def test_vit_class_token_passes_through_windows_unchanged():
+    vit = make_vit(window_size=2, global_blocks=(1,), with_cls_token=True, out_type='raw')
+    with torch.no_grad():
+        first, second, third = vit(torch.randn(1, 3, 64, 64))
+    assert torch.equal(first[:, 0], (vit.cls_token + vit.pos_embed[:, :1])[:, 0])
+    assert not torch.equal(first[:, 0], second[:, 0])
+    assert torch.equal(third[:, 0], vit.ln1(second[:, 0]))
+
+
+def test_vit_windows_do_not_see_each_other():
+    vit = make_vit(window_size=2, rel_pos_bias='per_block')
+    images = torch.randn(1, 3, 64, 80)
+    changed = images.clone()
+    changed[..., :32, :32] += 1
+    with torch.no_grad():
+        is_same = (vit(images)[-1] == vit(changed)[-1]).all(1)[0]
+    assert not is_same[:2, :2].any()
+    assert is_same[2:].all()
+    assert is_same[:, 2:].all()
+
+
+@pytest.mark.parametrize('grid', [(4, 4), (3, 5), (1, 2)])
+def test_pair_bias_is_the_entry_of_the_offset_and_so_are_its_gradients(grid):
+    num_offsets = (2 * grid[0] - 1) * (2 * grid[1] - 1)
+    table = torch.randn(num_offsets, 2, dtype=torch.float64, requires_grad=True)
+    bias = pair_bias(table, grid, class_rows=False)
+    expected = expand_bias(table, bias_table_index(grid, grid, table.device))
+    assert torch.equal(bias, expected)
+    weight = torch.randn_like(bias)
+    gradients = [torch.autograd.grad(out, table, weight)[0] for out in (bias, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_pair_bias_half_precision_sums_gradients_in_single():
+    table = torch.zeros(31 * 31, 1, requires_grad=True)
+    pair_bias(table, (16, 16), class_rows=False, dtype=torch.bfloat16).sum().backward()
+    # The offset 0 occurs once for each of the 256 tokens.
+    assert table.grad[31 * 31 // 2].item() == 256
+
+
+def test_pair_bias_class_rows_are_those_of_beit():
+    table = torch.arange(12.0)[:, None]  # nine offsets of a 2x2 grid, then three rows
+    bias = pair_bias(table, (2, 2), class_rows=True)[0]
+    assert bias[0].tolist() == [11, 9, 9, 9, 9]
+    assert bias[:, 0].tolist() == [11, 10, 10, 10, 10]
+    assert bias[1, 1:].tolist() == [4, 3, 1, 0]

@@ -1,0 +1,71 @@
+"""The list of released weights: complete, unique, and refused where it is damaged."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mim_bench.conversion.manifest import DEFAULT_MANIFEST, read_manifest
+from mim_bench.conversion.sources import SOURCES
+from mim_bench.errors import CheckpointError
+
+ROOT = Path(__file__).parents[1]
+RELEASES = read_manifest()
+
+
+def by_id(release):
+    return release.id
+
+
+def test_default_manifest_is_that_of_the_repository():
+    assert ROOT / 'checkpoints' / 'manifest.yml' == DEFAULT_MANIFEST
+
+
+@pytest.mark.parametrize('release', RELEASES, ids=by_id)
+def test_release_fits_what_the_project_has(release):
+    assert release.source in SOURCES
+    assert release.config is None or (ROOT / release.config).is_file()
+    assert release.licence == SOURCES[release.source].licence
+
+
+@pytest.mark.parametrize('release', RELEASES, ids=by_id)
+def test_release_name_tells_its_method_and_epochs(release):
+    assert release.id.startswith(release.backbone.split('-w')[0])
+    assert release.method in release.id
+    assert f'-{release.pretrain_epochs}e-' in release.id
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        ({'sha256': 'abc'}, "entry 1: sha256 'abc' is not 64"),
+        ({'extra': 1}, r"entry 1: lacks \[\], has \['extra'\] too many"),
+        ({'published_place': None}, 'a published number and its place come together'),
+    ],
+)
+def test_read_manifest_wrong_entry_raises(change, message, tmp_path):
+    entry = yaml.safe_load(DEFAULT_MANIFEST.read_text())[2] | change
+    (tmp_path / 'm.yml').write_text(yaml.safe_dump([entry]))
+    with pytest.raises(CheckpointError, match=message):
+        read_manifest(tmp_path / 'm.yml')
+
+
+def test_read_manifest_two_of_a_name_raise(tmp_path):
+    entry = yaml.safe_load(DEFAULT_MANIFEST.read_text())[0]
+    (tmp_path / 'm.yml').write_text(yaml.safe_dump([entry, entry]))
+    with pytest.raises(
+        CheckpointError, match=r"\['swin-tiny\.ummae-800e-in1k'\] stand there twice"
+    ):
+        read_manifest(tmp_path / 'm.yml')
+
+
+@pytest.mark.parametrize('text', ['a: 1', '[a', ''])
+def test_read_manifest_no_list_raises(text, tmp_path):
+    (tmp_path / 'm.yml').write_text(text)
+    with pytest.raises(CheckpointError, match=r'm\.yml: (holds a|cannot be read)'):
+        read_manifest(tmp_path / 'm.yml')
+
+
+def test_read_manifest_missing_file_says_what_to_do(tmp_path):
+    with pytest.raises(CheckpointError, match='--manifest'):
+        read_manifest(tmp_path / 'm.yml')
