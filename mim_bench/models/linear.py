@@ -29,14 +29,16 @@ def linear(
         bias: (out,).
         scale: (out,), a layer scale. It multiplies the weights, which are fewer than the
             outputs of a batch, and nothing is kept of the outputs.
-        of_gelu: Multiply ``F.gelu(x)`` in place of ``x``. Through oneDNN only ``x`` is kept,
-            and the activation computed again: of a block's memory about a quarter is saved.
+        of_gelu: Multiply ``F.gelu(x)`` in place of ``x``. On a CPU only ``x`` is kept, and the
+            activation computed again: of a block's memory about a quarter is saved.
 
     Returns:
         (..., out).
     """
     if _suits_onednn(x, weight):
         return _OneDnnLinear.apply(x, weight, bias, scale, of_gelu)
+    if of_gelu and scale is None and is_plain_cpu(x, weight):
+        return _LinearOfGelu.apply(x, weight, bias)
     return F.linear(F.gelu(x) if of_gelu else x, *_scaled(weight, bias, scale))
 
 
@@ -65,12 +67,19 @@ def use_fast_linear(module: nn.Module) -> None:
 
 def _suits_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
     return (
-        x.device.type == 'cpu'
-        and x.dtype == weight.dtype == torch.float32
+        is_plain_cpu(x, weight)
         and min(weight.shape) >= SMALLEST_SIDE
         and x.numel() >= SMALLEST_SIDE * weight.shape[1]
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
+    )
+
+
+def is_plain_cpu(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Float32 on a CPU, run as it is written."""
+    return (
+        x.device.type == 'cpu'
+        and x.dtype == weight.dtype == torch.float32
         and not torch.is_autocast_enabled('cpu')
         and not torch.compiler.is_compiling()  # its own kernels are as fast
     )
@@ -116,3 +125,20 @@ class _OneDnnLinear(torch.autograd.Function):
             grad_scale += bias * grad_bias
             grad_bias = scale * grad_bias
         return grad_x, grad_weight.mul_(scale[:, None]), grad_bias, grad_scale, None
+
+
+class _LinearOfGelu(torch.autograd.Function):
+    """Keeps the input of the activation and the parameters only."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight, bias)
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        grad_x = torch.ops.aten.gelu_backward(grad @ weight, x)
+        grad = grad.flatten(0, -2)
+        grad_weight = grad.t() @ F.gelu(x).flatten(0, -2)
+        return grad_x, grad_weight, grad.sum(0) if ctx.needs_input_grad[2] else None

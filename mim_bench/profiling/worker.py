@@ -16,7 +16,7 @@ import torch
 
 from mim_bench.errors import MimBenchError
 from mim_bench.profiling.matrix_product import MatrixProduct
-from mim_bench.profiling.memory import memory_meter
+from mim_bench.profiling.memory import exact_allocation, memory_meter
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 
 # Steps that are repeated together last at least this long, so that a clock's tick or a
@@ -65,12 +65,15 @@ class StepTask:
         if self.settings.is_compiled:
             self.step(batch)  # compiles; what that needs is not the step's
             meter.start()
-        for _ in range(max(self.warmup, 2)):  # the second one has the optimiser's state too
+        with exact_allocation():
+            for _ in range(2):  # the second one has the optimiser's state too
+                self.step(batch)
+                meter.sample()
+        for _ in range(max(self.warmup - 2, 1)):
             start = time.perf_counter()
             self.step(batch)
             _synchronize(self.device)
             step_s = time.perf_counter() - start
-            meter.sample()
         rest = (
             self.data.batch(self.batch_size, self.batch_size * i) for i in range(1, NUM_BATCHES)
         )

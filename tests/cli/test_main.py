@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_one_line(capsys):
         main(['--help'])
     printed = capsys.readouterr().out
     for name in command_names():
-        assert f'  {name} ' in printed
+        assert f'  {name} ' in printed or f'  {name}\n' in printed  # a long one stands alone
 
 
 @pytest.mark.parametrize('words', WRONG_USE, ids=' '.join)

@@ -44,9 +44,10 @@ def test_linear_of_gelu_gives_the_numbers_and_gradients_of_torch(width):
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_linear_of_gelu_does_not_keep_the_activation():
+@pytest.mark.parametrize('width', [256, 24])
+def test_linear_of_gelu_does_not_keep_the_activation(width):
     kept = []
-    x, weight = torch.randn(300, 256, requires_grad=True), torch.randn(256, 256)
+    x, weight = torch.randn(300, width, requires_grad=True), torch.randn(256, width)
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         linear(x, weight, of_gelu=True)
     assert {id(t) for t in kept} == {id(x), id(weight)}
@@ -68,14 +69,19 @@ def test_use_fast_linear_keeps_parameters_and_keys():
 @pytest.mark.parametrize(
     ('activation', 'dropout'), [('GELU', 0.0), ('ReLU', 0.0), ('GELU', 0.5)], ids=str
 )
-@pytest.mark.parametrize('width', [256, 8])
+@pytest.mark.parametrize('width', [256, 96, 8])  # oneDNN, neither, narrow
 def test_feed_forward_equals_the_layers_of_mmcv(width, activation, dropout):
     ffn = FFN(width, 2 * width, act_cfg=dict(type=activation), ffn_drop=dropout)
-    x = torch.randn(300, width)
+    x = torch.randn(2, 150, width, requires_grad=True)
     torch.manual_seed(1)
     expected = ffn(x, identity=torch.zeros(()))
     torch.manual_seed(1)
-    torch.testing.assert_close(feed_forward(ffn, x), expected, rtol=1e-4, atol=1e-4)
+    ours = feed_forward(ffn, x)
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
+    tensors, out = [x, *ffn.parameters()], torch.randn_like(ours)
+    pairs = [torch.autograd.grad(y, tensors, out) for y in (ours, expected)]
+    for found, wanted in zip(*pairs, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize(('width', 'is_used'), [(256, True), (255, False)])
