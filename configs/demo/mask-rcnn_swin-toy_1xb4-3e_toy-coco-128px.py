@@ -1,11 +1,12 @@
 # The same recipe for the standard Swin.
-_base_ = './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py'
+_base_ = [
+    './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py',
+    '../_base_/backbones/swin_toy.py',
+]
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mim_bench.Swin',
-        arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
-        window_size=4,
+        **_base_.backbone_cfg,
         out_indices=(0, 1, 2),
         pad_small_map=True,
     ),

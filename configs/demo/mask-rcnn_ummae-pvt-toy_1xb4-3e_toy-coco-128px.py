@@ -1,14 +1,13 @@
 # The same recipe for UM-MAE's PVT.
-_base_ = './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py'
+_base_ = [
+    './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py',
+    '../_base_/backbones/ummae_pvt_toy.py',
+]
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mim_bench.UMMAEPvt',
-        arch=dict(
-            embed_dims=(32, 64, 128), depths=(1, 1, 2), num_heads=(1, 2, 4), mlp_ratios=(4, 4, 4)
-        ),
+        **_base_.backbone_cfg,
         img_size=128,
-        sr_ratios=(8, 4, 2),
         out_indices=(0, 1, 2),
     ),
 )

@@ -16,7 +16,7 @@ from mim_bench.errors import ConfigError
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 LIBRARIES = {
     'mmpretrain': 'finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'mmseg': 'upernet_swin-toy_1xb8-450i_toy-ade20k-128px.py',
+    'mmseg': 'upernet_swin-toy_1xb8-400i_toy-ade20k-128px.py',
     'mmdet': 'mask-rcnn_swin-toy_1xb4-3e_toy-coco-128px.py',
 }
 RATE = 0.5

@@ -1,12 +1,13 @@
 # The same recipe for a plain vision transformer: its patches of 8 px give maps at 4, 8 and 16 px.
-_base_ = './upernet_ummae-swin-toy_1xb8-450i_toy-ade20k-128px.py'
+_base_ = [
+    './upernet_ummae-swin-toy_1xb8-400i_toy-ade20k-128px.py',
+    '../_base_/backbones/vit_toy.py',
+]
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='mim_bench.ViT',
-        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        **_base_.backbone_cfg,
         img_size=128,
-        patch_size=8,
         final_norm=False,
         out_indices=(1, 2, 3),
     ),

@@ -2,7 +2,7 @@
 _base_ = '../segmentation/upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
-max_iters = 450
+max_iters = 400
 warmup_iters = 40
 num_classes = 11
 metainfo = dict(
@@ -74,5 +74,5 @@ param_scheduler = [
     dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-default_hooks = dict(checkpoint=dict(interval=150))
+default_hooks = dict(checkpoint=dict(interval=200))
 protocol = dict(name='toy-upernet', tier='smoke')

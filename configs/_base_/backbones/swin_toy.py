@@ -1,0 +1,6 @@
+# The standard Swin for the embedded data, with three stages.
+backbone_cfg = dict(
+    type='mim_bench.Swin',
+    arch=dict(embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4)),
+    window_size=4,
+)
