@@ -101,7 +101,7 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
     data = out / 'data'
     make_data = Step(
         name='data',
-        words=('data', 'make-toy', str(data), '--seed', str(seed)),
+        words=('data', 'make-toy', str(data), '--seed', str(seed), '--workers', '2'),
         files=(data / 'toy.json',),
     )
     steps = [make_data]

@@ -69,3 +69,11 @@ def test_derived_table_that_is_a_parameter_adds_no_key(network):
     with torch.no_grad():
         network.table((network.weight,), 'itself', lambda: network.weight)
     assert list(network.state_dict()) == ['weight']
+
+
+def test_derived_table_of_a_network_made_for_inference_is_made_at_every_call():
+    with torch.inference_mode():
+        network = Doubled().eval()
+        network()
+        torch.testing.assert_close(network(), torch.full((2,), 2.0))
+    assert network.count == 2
