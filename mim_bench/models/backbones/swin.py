@@ -1,13 +1,13 @@
 """The standard Swin for classification, segmentation and detection, on images of any size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.models.backbones.dense_swin_blocks import SwinLayout, merge_map, swin_layout
+from mim_bench.models.backbones.frozen_stages import FreezableBackbone
 from mim_bench.models.backbones.swin_attention import init_bias_table, init_swin_weights
 from mim_bench.models.backbones.swin_loading import fit_loaded_state
 from mim_bench.models.backbones.swin_stages import (
@@ -24,7 +24,7 @@ from mim_bench.registry import MODELS
 
 
 @MODELS.register_module()
-class Swin(BaseBackbone):
+class Swin(FreezableBackbone):
     """The standard Swin with the keys and, up to rounding, the numbers of mmpretrain and mmdet.
 
     Images are filled up with zeros to whole patches and maps to whole windows, so any size
@@ -99,7 +99,7 @@ class Swin(BaseBackbone):
         use_fast_linear(self)
         self.resized_keys: list[str] = []
         self.register_load_state_dict_pre_hook(fit_loaded_state)
-        self._freeze()
+        self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of images.
@@ -175,17 +175,8 @@ class Swin(BaseBackbone):
         block = int(parts[3]) if parts[2] == 'blocks' else self.depths[stage] - 1
         return sum(self.depths[:stage]) + block + 1, num_layers
 
-    def train(self, mode: bool = True) -> 'Swin':
-        """Frozen stages stay in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        norms = [getattr(self, f'norm{i}', None) for i in range(self.frozen_stages)]
-        frozen = [self.patch_embed, *self.stages[: self.frozen_stages], *norms]
-        for module in filter(None, frozen):
-            module.eval()
-            module.requires_grad_(False)
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """The patch embedding, the first stages and the norms of their maps."""
+        yield self.patch_embed
+        yield from self.stages[: self.frozen_stages]
+        yield from (getattr(self, f'norm{i}', None) for i in range(self.frozen_stages))

@@ -1,6 +1,6 @@
 """UM-MAE's PVT: attention over average-pooled keys and values, positions at the first stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from mmengine.model import BaseModule
@@ -137,7 +137,7 @@ class UMMAEPvt(UMMAEPyramid):
         self.resized_positions = DerivedTable()
         self.resized_keys: list[str] = []
         self.register_load_state_dict_pre_hook(_resize_loaded_positions)
-        self._freeze()
+        self.freeze()
 
     def add_positions(self, x: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
         """Add the table of positions to a map (B, H, W, C); see :meth:`run_stages`."""
@@ -162,10 +162,10 @@ class UMMAEPvt(UMMAEPyramid):
         """The ratio of the pooling."""
         return self.sr_ratios[stage]
 
-    def _freeze(self) -> None:
-        super()._freeze()
-        if self.frozen_stages >= 0:
-            self.pos_embed.requires_grad = False
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """Those of every pyramid, and the positions."""
+        yield self.pos_embed
+        yield from super().frozen_parts()
 
 
 def make_stages(sizes: dict, *, drop_path_rate: float, with_cp: bool) -> list[PyramidStage]:

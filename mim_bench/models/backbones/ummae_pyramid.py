@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.frozen_stages import FreezableBackbone
 from mim_bench.models.backbones.ummae_pyramid_layers import (
     PatchEmbed,
     PyramidStage,
@@ -15,7 +15,7 @@ from mim_bench.models.backbones.ummae_pyramid_layers import (
 from mim_bench.models.linear import use_fast_linear
 
 
-class UMMAEPyramid(BaseBackbone):
+class UMMAEPyramid(FreezableBackbone):
     """A pyramid of stages over maps (B, H, W, C).
 
     Args:
@@ -135,21 +135,12 @@ class UMMAEPyramid(BaseBackbone):
         block = int(parts[3]) if parts[2] == 'blocks' else 0
         return sum(self.depths[: int(parts[1])]) + block + 1, num_layers
 
-    def train(self, mode: bool = True) -> 'UMMAEPyramid':
-        """Frozen stages stay in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        frozen = [self.patch_embed, *self.stages[: self.frozen_stages]]
-        if self.frozen_stages >= len(self.stages) and self.norm is not None:
-            frozen.append(self.norm)
-        for module in frozen:
-            module.eval()
-            module.requires_grad_(False)
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """The patch embedding and the first stages; with all stages, the norm too."""
+        yield self.patch_embed
+        yield from self.stages[: self.frozen_stages]
+        if self.frozen_stages >= len(self.stages):
+            yield self.norm
 
 
 def read_architecture(

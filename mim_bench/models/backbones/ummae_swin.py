@@ -80,7 +80,7 @@ class UMMAESwin(UMMAEPyramid):
             init_cfg=init_cfg,
         )
         self.window_size = window_size
-        self._freeze()
+        self.freeze()
 
     def stage_context(
         self, stage: int, x: torch.Tensor, places: torch.Tensor | None

@@ -1,17 +1,16 @@
 """One vision transformer for classification and for dense tasks, in all three libraries."""
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.axis_weights import check_interpolation
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.models.backbones.derived_table import DerivedTable
+from mim_bench.models.backbones.frozen_stages import FreezableBackbone
 from mim_bench.models.backbones.ummae_pyramid import read_architecture
 from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
 from mim_bench.models.backbones.vit_bias import BiasExpansion, RelativePositionBias
@@ -29,7 +28,7 @@ from mim_bench.registry import MODELS
 
 
 @MODELS.register_module()
-class ViT(BaseBackbone):
+class ViT(FreezableBackbone):
     """The plain transformer of MAE (absolute positions) and of BEiT (relative positions).
 
     State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``BEiTViT``, without
@@ -128,7 +127,7 @@ class ViT(BaseBackbone):
         self.ln2 = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if has_mean else None
         self.register_load_state_dict_pre_hook(fit_loaded_weights)
         init_positions(self)
-        self._freeze()
+        self.freeze()
 
     def _add_embeddings(self, with_cls_token: bool) -> None:
         dims, num_patches = self.embed_dims, self.grid[0] * self.grid[1]
@@ -275,21 +274,9 @@ class ViT(BaseBackbone):
             return 0, num_layers
         return (int(parts[1]) + 1 if parts[0] == 'layers' else num_layers - 1), num_layers
 
-    def train(self, mode: bool = True) -> 'ViT':
-        """Frozen stages stay in evaluation mode."""
-        super().train(mode)
-        self._freeze()
-        return self
-
-    def _freeze(self) -> None:
-        if self.frozen_stages < 0:
-            return
-        frozen = [self.patch_embed, *self.layers[: self.frozen_stages]]
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """Embeddings and the first blocks; with all blocks, the norms and shared tables too."""
+        yield from (self.patch_embed, self.cls_token, self.pos_embed)
+        yield from self.layers[: self.frozen_stages]
         if self.frozen_stages >= self.num_layers:
-            tables = (self.rel_pos_bias, self.window_rel_pos_bias)
-            frozen += [m for m in (self.ln1, self.ln2, *tables) if m is not None]
-        for module in frozen:
-            module.eval()
-        embeddings = [p for p in (self.cls_token, self.pos_embed) if p is not None]
-        for parameter in chain(embeddings, *(module.parameters() for module in frozen)):
-            parameter.requires_grad = False
+            yield from (self.ln1, self.ln2, self.rel_pos_bias, self.window_rel_pos_bias)
