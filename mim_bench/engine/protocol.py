@@ -39,6 +39,8 @@ _IGNORED = {
     'prefetch_factor',
     'outfile_prefix',
 }
+# What a plain ViT needs to have the maps of a pyramid at all: a part of the backbone's family.
+_ADAPTERS = {'mim_bench.ViTPyramid'}
 
 
 def protocol_settings(cfg: Config) -> dict[str, Any]:
@@ -72,9 +74,12 @@ def _data_roots(node: Any) -> Iterator[str]:
 
 def _plain(value: Any, roots: Sequence[str]) -> Any:
     if isinstance(value, Mapping):
-        return {str(k): _plain(v, roots) for k, v in value.items() if k not in _IGNORED}
+        plain = {str(k): _plain(v, roots) for k, v in value.items() if k not in _IGNORED}
+        if isinstance(plain.get('neck'), list) and len(plain['neck']) == 1:
+            plain['neck'] = plain['neck'][0]  # the same network
+        return plain
     if isinstance(value, list | tuple):
-        return [_plain(v, roots) for v in value]
+        return [_plain(v, roots) for v in value if not _is_adapter(v)]
     if isinstance(value, str):
         return _below(value, roots)
     if value is None or isinstance(value, bool | int):
@@ -83,6 +88,10 @@ def _plain(value: Any, roots: Sequence[str]) -> Any:
         return value if abs(value) < float('inf') else str(value)
     # Classes and functions by name; their default text holds an address in memory.
     return getattr(value, '__qualname__', None) or type(value).__qualname__
+
+
+def _is_adapter(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get('type') in _ADAPTERS
 
 
 def _below(text: str, roots: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from mim_bench.engine.config import load_config, set_data_root
 from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.run_record import config_file, make_protocol
 from mim_bench.errors import ConfigError
+from mim_bench.suite.demo import find_config
 from mim_bench.testing.toy_runs import loader, run_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
@@ -90,6 +91,16 @@ def test_protocol_settings_other_file_below_the_data_root_differs():
 
 def test_protocol_hash_given_is_taken():
     assert digest(run_config('w'), hash='0123456789ab') == '0123456789ab'
+
+
+@pytest.mark.parametrize('backbone', ['vit', 'swin', 'ummae-pvt'])
+@pytest.mark.parametrize('head', ['probe', 'finetune', 'upernet', 'mask-rcnn'])
+def test_protocol_of_every_backbone_of_the_demo_is_one(head, backbone):
+    own, reference = (
+        load_config(find_config(CONFIGS, f'{head}_{name}-toy_'))
+        for name in (backbone, 'ummae-swin')
+    )
+    assert protocol_settings(own) == protocol_settings(reference)
 
 
 def test_protocol_tier_does_not_enter_the_hash():
