@@ -37,11 +37,15 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.report.write import write_report
     from mim_bench.suite.demo import plan_demo
     from mim_bench.suite.execute import count_workers, execute
-    from mim_bench.suite.given import rows_of
 
     console = Console(width=None if Console().is_terminal else 160)
     out = args.out.resolve()
-    plan = plan_demo(out, args.seed, rows_of(args.checkpoint, out / 'checkpoints'))
+    given = []
+    if args.checkpoint:
+        from mim_bench.suite.given import rows_of  # imports torch, which the plan does without
+
+        given = rows_of(args.checkpoint, out / 'checkpoints')
+    plan = plan_demo(out, args.seed, given)
     workers = count_workers(args.workers)
     threads = max((os.cpu_count() or 1) // workers, 1)
     outcome = execute(

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,35 +66,16 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             of that name is untouched.
     """
     path = Path(path)
-
-    def write(file: BinaryIO, name: Path) -> None:
-        if path.suffix == '.safetensors':
-            texts = {'format': 'pt', META: json.dumps(content.get(META, {}), default=str)}
-            state = {key: value.contiguous() for key, value in content['state_dict'].items()}
-            safetensors.torch.save_file(state, name, metadata=texts)
-        else:
-            torch.save(content, file)
-
-    write_atomically(path, write)
-    return path
-
-
-def write_atomically(path: Path, write: Callable[[BinaryIO, Path], Any]) -> None:
-    """Let a function write a file that appears whole or not at all.
-
-    Args:
-        path: The file.
-        write: Gets the open temporary file and its name.
-
-    Raises:
-        CheckpointError: It could not; an earlier file is untouched.
-    """
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     cause: list[OSError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Given a path, torch would report a full disk as an internal failure of its archive.
         with temporary.open('wb') as file:
-            write(_Witness(file, cause), temporary)
+            if path.suffix == '.safetensors':
+                _save_safetensors(content, temporary)
+            else:
+                torch.save(content, _Witness(file, cause))
         temporary.replace(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(cause[0] if cause else error).splitlines()[0]
@@ -105,6 +85,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO, Path], Any]) -> None
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+    return path
 
 
 class _Witness:
@@ -139,6 +120,12 @@ def _torch_load(path: Path, kind: FileFormat, trust: bool) -> Any:
     # Only an archive can be mapped; a file from before torch 1.6 is read whole.
     mapped = kind is FileFormat.TORCH_ARCHIVE
     return torch.load(path, map_location='cpu', weights_only=not trust, mmap=mapped)
+
+
+def _save_safetensors(content: dict, path: Path) -> None:
+    texts = {'format': 'pt', META: json.dumps(content.get(META, {}), default=str)}
+    state = {key: value.contiguous() for key, value in content['state_dict'].items()}
+    safetensors.torch.save_file(state, path, metadata=texts)
 
 
 def _read_safetensors(path: Path) -> dict:

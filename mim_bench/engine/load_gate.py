@@ -124,13 +124,8 @@ def load_state(
     shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
     resized = [k for k, v in state.items() if k in shapes and v.shape != shapes[k]]
     missing, unexpected = _fill(module, state, path)
-    report = LoadReport(
-        _share(module, set(missing), trainable_only),
-        sorted(missing),
-        sorted(unexpected),
-        sorted(resized),
-        _shares_of_parts(module, set(missing), trainable_only),
-    )
+    share, parts = _shares(module, set(missing), trainable_only)
+    report = LoadReport(share, sorted(missing), sorted(unexpected), sorted(resized), parts)
     owner = type(module).__name__
     print_log(f'{path}: filled {owner}: {describe(report)}', logger='current')
     if report.share < minimum_share and not allow_partial:
@@ -179,26 +174,19 @@ def _fill(
     return missing, unexpected
 
 
-def _share(module: nn.Module, missing: set[str], trainable_only: bool, part: str = '') -> float:
-    sizes = {
-        name: parameter.numel()
-        for name, parameter in module.named_parameters()
-        if (parameter.requires_grad or not trainable_only) and name.startswith(part)
-    }
-    filled = sum(size for name, size in sizes.items() if name not in missing)
-    return filled / max(sum(sizes.values()), 1)
-
-
-def _shares_of_parts(
+def _shares(
     module: nn.Module, missing: set[str], trainable_only: bool
-) -> dict[str, float]:
-    """The share of each part directly below the module that has parameters of its own."""
-    parts = dict.fromkeys(name.partition('.')[0] for name, _ in module.named_parameters())
-    named = {name.partition('.')[0]: name for name, _ in module.named_parameters()}
-    return {
-        part: _share(module, missing, trainable_only, part if named[part] == part else f'{part}.')
-        for part in parts
-    }
+) -> tuple[float, dict[str, float]]:
+    """The share of all parameters, and of each part directly below the module."""
+    totals: dict[str, int] = {}
+    filled: dict[str, int] = {}
+    for name, parameter in module.named_parameters():
+        part = name.partition('.')[0]
+        size = parameter.numel() if parameter.requires_grad or not trainable_only else 0
+        totals[part] = totals.get(part, 0) + size
+        filled[part] = filled.get(part, 0) + size * (name not in missing)
+    share = sum(filled.values()) / max(sum(totals.values()), 1)
+    return share, {part: filled[part] / max(total, 1) for part, total in totals.items()}
 
 
 def _some(keys: list[str], most: int = 8) -> str:

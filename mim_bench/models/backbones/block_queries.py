@@ -25,7 +25,7 @@ def forward_block(layer: TransformerEncoderLayer, tokens: torch.Tensor) -> torch
     """
     qkv = layer.attn.qkv
     q, k, v = linear(layer.ln1(tokens), qkv.weight, qkv.bias).chunk(3, dim=-1)
-    return _rest_of_block(layer, tokens, (q, k, v))
+    return rest_of_block(layer, tokens, (q, k, v))
 
 
 def forward_queries(
@@ -50,10 +50,10 @@ def forward_queries(
     weights = attn.qkv.weight.split(sizes)
     q = linear(layer.ln1(queries), weights[0], biases[0])
     k, v = linear(layer.ln1(tokens), weights[1], biases[1]).chunk(2, dim=-1)
-    return _rest_of_block(layer, queries, (q, k, v))
+    return rest_of_block(layer, queries, (q, k, v))
 
 
-def _rest_of_block(
+def rest_of_block(
     layer: TransformerEncoderLayer, x: torch.Tensor, qkv: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     """From the projected (B, Q, C), (B, L, C), (B, L, C) to the output, like ``x`` (B, Q, C)."""

@@ -9,9 +9,12 @@ from torch.nn import functional as F
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_block, forward_queries
+from mim_bench.models.backbones.block_queries import (
+    forward_block,
+    forward_queries,
+    rest_of_block,
+)
 from mim_bench.models.backbones.compact_grid import CompactGrid
-from mim_bench.models.feed_forward import feed_forward
 from mim_bench.models.linear import use_fast_linear
 from mim_bench.models.mae_init import init_mae_weights
 from mim_bench.registry import MODELS
@@ -224,11 +227,7 @@ def _first_block(
         mask_tokens: (P, C), at every place.
         places: (B, Q) int64 into ``mask_tokens``.
     """
-    attn = block.attn
-    of_seen = attn.qkv(block.ln1(seen))
-    of_masked = F.embedding(places, attn.qkv(block.ln1(mask_tokens)))
-    qkv = torch.cat((of_seen, of_masked), dim=1)
-    qkv = qkv.reshape(*x.shape[:2], 3, attn.num_heads, attn.head_dims).permute(2, 0, 3, 1, 4)
-    attended = F.scaled_dot_product_attention(*qkv).transpose(1, 2).flatten(2)
-    x = x + attn.proj(attended)
-    return x + feed_forward(block.ffn, block.ln2(x))
+    project = block.attn.qkv
+    of_masked = F.embedding(places, project(block.ln1(mask_tokens)))
+    qkv = torch.cat((project(block.ln1(seen)), of_masked), dim=1)
+    return rest_of_block(block, x, qkv.chunk(3, dim=-1))
