@@ -8,8 +8,10 @@ from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -27,10 +29,12 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 MODELS = _child(MMENGINE_MODELS, 'models')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine.layer_decay')
+OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'engine.precision')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'engine.schedules')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
-DATASETS = _child(MMENGINE_DATASETS, 'data.seeding')
+DATASETS = _child(MMENGINE_DATASETS, 'data.seeding', 'data.label_fraction')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
 HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
+METRICS = _child(MMENGINE_METRICS, 'engine.metrics')
 LOOPS = _child(MMENGINE_LOOPS, 'engine.loops')
 RUNNERS = _child(MMENGINE_RUNNERS, 'engine.runner')

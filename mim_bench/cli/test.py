@@ -15,11 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'model', nargs='?', help='checkpoint of the whole model (a probe takes --checkpoint)'
     )
+    parser.add_argument(
+        '--tta', action='store_true', help="test with the config's test-time augmentation"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Test."""
     from mim_bench.engine.launch import test
 
-    test(launch_from(args, load_from=args.model))
+    test(launch_from(args, load_from=args.model, tta=args.tta))
     return 0

@@ -22,7 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--auto-resume', action='store_true', help='go on from the newest checkpoint, if any'
     )
-    parser.add_argument('--no-amp', action='store_true', help='float32 instead of mixed precision')
+    parser.add_argument('--no-amp', action='store_true', help='the same as --precision fp32')
+    parser.add_argument(
+        '--precision',
+        choices=['recipe', 'fp32', 'fp16', 'bf16'],
+        default='recipe',
+        help='numbers to compute in',
+    )
+    parser.add_argument(
+        '--keep-batch',
+        choices=['accumulate', 'scale-lr', 'off'],
+        default='accumulate',
+        help="on another number of GPUs: keep the recipe's batch by accumulating gradients, "
+        'or scale its learning rate, or neither',
+    )
+    parser.add_argument(
+        '--fsdp', action='store_true', help='shard weights, gradients and optimiser over the GPUs'
+    )
     parser.add_argument(
         '--print-groups',
         action='store_true',
@@ -33,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or show the optimiser's groups."""
     launch = launch_from(
-        args, load_from=args.load_from, auto_resume=args.auto_resume, no_amp=args.no_amp
+        args,
+        load_from=args.load_from,
+        auto_resume=args.auto_resume,
+        no_amp=args.no_amp,
+        precision=args.precision,
+        keep_batch=args.keep_batch,
+        fsdp=args.fsdp,
     )
     if args.print_groups:
         _print_groups(launch)

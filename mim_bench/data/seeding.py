@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_dist_info
 from mmengine.registry import DATA_SAMPLERS as ROOT_SAMPLERS
 from mmengine.registry import DATASETS as ROOT_DATASETS
@@ -47,6 +48,10 @@ class SeededSampler(Sampler):
         seed: Passed on to it.
 
     Attributes that this class has not are the wrapped sampler's.
+
+    Attributes:
+        start: The draws of a rank begin here; what comes before is not loaded.
+        is_endless: Whether the draws never end.
     """
 
     def __init__(self, sampler: dict, dataset: Sized, seed: int | None = None) -> None:
@@ -54,15 +59,37 @@ class SeededSampler(Sampler):
         self.sampler = ROOT_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=seed))
         self.epoch = 0
         self.start = 0
+        self.is_endless = isinstance(self.sampler, InfiniteSampler)
+        self._num_dataset = len(dataset)
+        self._length: int | None = None
 
     def __iter__(self) -> Iterator[SeededIndex]:
         rank, world_size = get_dist_info()
-        indices = itertools.islice(iter(self.sampler), self.start, None)
-        for k, index in enumerate(indices, start=self.start):
+        draws = iter(self.sampler)
+        if self._length is not None:
+            # Where the last group is filled up, the epoch's first draws come again.
+            rounds = itertools.chain.from_iterable(itertools.repeat(self.sampler))
+            draws = itertools.islice(rounds, self._length)
+        for k, index in enumerate(itertools.islice(draws, self.start, None), start=self.start):
             yield SeededIndex(index, self.epoch, k * world_size + rank)
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self.sampler) if self._length is None else self._length
+
+    def fit_to_groups(self, size: int, *, fill: bool) -> None:
+        """End an epoch with a whole group of draws, the same on any number of ranks.
+
+        Args:
+            size: Draws of a rank that make a group.
+            fill: Complete the last group with the epoch's first draws; else leave it out.
+        """
+        _, world_size = get_dist_info()
+        total = len(self.sampler) * world_size
+        # A sampler may repeat a few draws so that each rank has as many.
+        if 0 <= total - self._num_dataset < world_size:
+            total = self._num_dataset
+        groups, rest = divmod(total, size * world_size)
+        self._length = size * (groups + bool(rest and fill))
 
     def set_epoch(self, epoch: int) -> None:
         """Tell which epoch the next draws belong to."""
@@ -75,12 +102,11 @@ class SeededSampler(Sampler):
         self.start = num_samples
 
     def __getattr__(self, name: str) -> Any:
-        if name == 'sampler':  # not set yet while unpickling
+        if name in ('sampler', 'is_endless'):  # not set yet while unpickling
             raise AttributeError(name)
-        found = getattr(self.sampler, name)
-        # mmengine asks for `skip` to resume in the middle of an endless stream. Samplers that
-        # end have none: the start would hold for every epoch that follows.
-        return self._skip if name == 'skip' else found
+        # mmengine's fork asks for `skip` to resume in the middle of an endless stream. Samplers
+        # that end have none: the start would hold for every epoch that follows.
+        return self._skip if name == 'skip' and self.is_endless else getattr(self.sampler, name)
 
 
 @DATASETS.register_module()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.engine.pipelines import follow_pipelines
+from mim_bench.engine.switches import switches_of, turn_switches
 from mim_bench.errors import ConfigError, DataError
 
 # What the runner or this package reads. Everything else at the top of a config must be a
@@ -17,7 +19,8 @@ _RUNNER_KEYS = (
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
-    'vis_backends backend_args'
+    'vis_backends backend_args switches when_off when_on lr_scaling '
+    'batch_plan effective_batch_size'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
@@ -39,7 +42,8 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
             already, or its parent must be a dictionary with a ``type``.
 
     Raises:
-        ConfigError: No such file, a syntax error, or a key that nothing reads.
+        ConfigError: No such file, a syntax error, a key that nothing reads, or a switch that
+            is unknown or changes what is not there.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,9 +52,14 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
         cfg = Config.fromfile(path)
     except (SyntaxError, NameError, KeyError, TypeError, AttributeError, FileNotFoundError) as e:
         raise ConfigError(f'{path}: cannot be read as a config: {e}') from e
-    for key, value in (options or {}).items():
-        _check_option(cfg, key, path)
-        cfg.merge_from_dict({key: value})
+    follow_pipelines(cfg)
+    written = switches_of(cfg)
+    options = options or {}
+    turned = {key: value for key, value in options.items() if key.split('.')[0] == 'switches'}
+    _merge_options(cfg, turned, path)
+    turn_switches(cfg, written)
+    # What the user sets by hand wins over what a switch sets.
+    _merge_options(cfg, {k: v for k, v in options.items() if k not in turned}, path)
     check_top_level(cfg)
     return cfg
 
@@ -80,7 +89,8 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
         loaders: The loaders that the run will build.
 
     Raises:
-        DataError: Names the missing folder and how to give another.
+        DataError: Names the missing folder and how to give another, also where only the stuff
+            maps are missing that a detector learns from.
     """
     for name in loaders:
         for root in _data_roots(cfg.get(name)):
@@ -90,6 +100,7 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
                     'there, or give another folder with --data-root DIR. '
                     '(`mim-bench data make-toy DIR` writes a small set.)'
                 )
+        _check_stuff_maps(cfg, name)
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
@@ -127,6 +138,22 @@ def _replace_prefix(node: ConfigDict | list, old: str, new: str) -> None:
             node[key] = new + value[len(old) :]
 
 
+def _check_stuff_maps(cfg: Config, loader: str) -> None:
+    """Refuse a run whose detector learns from stuff maps that are not there."""
+    dataset = (cfg.get(loader) or {}).get('dataset') or {}
+    prefix = dataset.get('data_prefix')  # one folder for ImageNet, several for COCO
+    folder = prefix.get('seg') if isinstance(prefix, dict) else None
+    if not folder or (Path(dataset.get('data_root') or '') / folder).is_dir():
+        return
+    off = ' with --cfg-options switches.stuff=False' if 'stuff' in cfg.get('switches', {}) else ''
+    raise DataError(
+        f'{cfg.filename}: {loader} reads stuff maps from '
+        f'{Path(dataset.get("data_root") or "") / folder}, which is not a folder. `mim-bench data '
+        f'check coco {dataset.get("data_root")} --need-stuff` says where to get them; or train '
+        f'without the stuff branch{off or ": use a config htc-no-stuff_*"}.'
+    )
+
+
 def _data_roots(node: object) -> list[str]:
     if isinstance(node, dict):
         own = [node['data_root']] if node.get('data_root') else []
@@ -134,6 +161,12 @@ def _data_roots(node: object) -> list[str]:
     if isinstance(node, list | tuple):
         return [root for value in node for root in _data_roots(value)]
     return []
+
+
+def _merge_options(cfg: Config, options: dict, path: Path) -> None:
+    for key, value in options.items():
+        _check_option(cfg, key, path)
+        cfg.merge_from_dict({key: value})
 
 
 def _check_option(cfg: Config, key: str, path: Path) -> None:

@@ -19,15 +19,22 @@ from mim_bench.engine.config import (
 )
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
+from mim_bench.engine.effective_batch import BatchPlan, apply_plan, num_processes
+from mim_bench.engine.fsdp import shard
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.engine.tta import network_settings, use_test_time_augmentation
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
 
-AMP_WRAPPER = 'AmpOptimWrapper'
+NO_PLAN = (
+    'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
+    'number of processes.'
+)
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,16 @@ class Launch:
         seed: Of the run; the config's if None.
         data_root: Replaces the config's.
         launcher: 'none', 'pytorch' or 'slurm'.
-        no_amp: Compute in float32 where the recipe has mixed precision.
+        no_amp: The same as ``precision='fp32'``.
+        precision: 'recipe', 'fp32', 'fp16' or 'bf16'.
+        keep_batch: On another number of GPUs 'accumulate' keeps the recipe's batch, 'scale-lr'
+            scales its learning rate, 'off' leaves both.
+        fsdp: Shard weights, gradients and optimiser over the processes.
         options: Overrides by dotted key.
         results_dir: Folder for the run's record; no record if None.
         record_checkpoint: Fields of the record's checkpoint (id, method, backbone, ...).
         run_id: Of the record.
+        tta: Test with the config's test-time augmentation.
     """
 
     config: str
@@ -63,10 +75,14 @@ class Launch:
     data_root: str | None = None
     launcher: str = 'none'
     no_amp: bool = False
+    precision: str = 'recipe'
+    keep_batch: str = 'accumulate'
+    fsdp: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     results_dir: str | None = None
     record_checkpoint: Mapping[str, Any] | None = None
     run_id: str | None = None
+    tta: bool = False
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -75,17 +91,19 @@ def train(launch: Launch) -> BenchRunner:
     Raises:
         MimBenchError: Anything that the user can mend.
     """
-    cfg = resolve(launch)
+    cfg = resolve_training(launch)
     _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
         raise ConfigError(
             f'{launch.config}: the recipe computes in mixed precision, which needs a GPU. '
-            'On a CPU pass --no-amp.'
+            'On a CPU pass --no-amp, or --precision bf16.'
         )
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
+        plan = cfg.get('batch_plan')
+        run.runner.logger.info(str(BatchPlan.from_record(plan)) if plan else NO_PLAN)
         run.runner.train()
     return run.runner
 
@@ -133,8 +151,8 @@ def resolve(launch: Launch) -> Config:
     if latest:
         cfg.resume = True
         cfg.load_from = str(latest)
-    if launch.no_amp:
-        disable_amp(cfg)
+    if launch.tta:
+        use_test_time_augmentation(cfg)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch)]
     # torchrun passes the local rank by the environment; older tools by an argument.
@@ -142,13 +160,26 @@ def resolve(launch: Launch) -> Config:
     return cfg
 
 
-def disable_amp(cfg: Config) -> None:
-    """Replace mixed precision by float32."""
-    wrapper = cfg.get('optim_wrapper') or {}
-    if wrapper.get('type') == AMP_WRAPPER:
-        wrapper['type'] = 'OptimWrapper'
-        for key in ('loss_scale', 'dtype', 'use_fsdp'):
-            wrapper.pop(key, None)
+def resolve_training(launch: Launch) -> Config:
+    """The config of a training: precision, batch and sharding are those of the launch, too.
+
+    Raises:
+        ConfigError: They contradict each other or the config.
+    """
+    cfg = resolve(launch)
+    if launch.no_amp and launch.precision not in ('recipe', 'fp32'):
+        raise ConfigError(
+            f'--no-amp means --precision fp32, but --precision is {launch.precision}. Give one.'
+        )
+    if launch.no_amp:
+        disable_amp(cfg)
+    set_precision(cfg, launch.precision)
+    plan = apply_plan(cfg, gpus=num_processes(launch.launcher), keep=launch.keep_batch)
+    if plan is not None:
+        cfg.batch_plan = plan.to_record()
+    if launch.fsdp:
+        shard(cfg, launch.launcher)
+    return cfg
 
 
 def record_hook(cfg: Config, launch: Launch) -> dict:
@@ -173,7 +204,7 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
     checkpoint.setdefault('id', f'{checkpoint["method"]}_{Path(launch.config).stem}')
     if pretraining:
         checkpoint.setdefault('pretrain_epochs', pretraining.get('epochs'))
-    checkpoint.setdefault('backbone', cfg.model.backbone.type.rpartition('.')[2])
+    checkpoint.setdefault('backbone', network_settings(cfg).backbone.type.rpartition('.')[2])
     return dict(
         type='mim_bench.RecordHook',
         results_dir=launch.results_dir,

@@ -1,6 +1,8 @@
 """The loop that evaluates frozen features; registered in LOOPS."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import Evaluator
@@ -8,7 +10,11 @@ from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
 from mim_bench.engine.probes.dispatch import check_probe, run_probe
-from mim_bench.engine.probes.features import extract_features
+from mim_bench.engine.probes.extraction import extract_features
+from mim_bench.engine.probes.feature_cache import cached_features
+from mim_bench.engine.probes.feature_settings import feature_settings
+from mim_bench.engine.probes.features import Features
+from mim_bench.engine.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.errors import ConfigError
 from mim_bench.registry import LOOPS
 
@@ -19,8 +25,10 @@ LOG_EVERY = 50
 class ProbeTestLoop(TestLoop):
     """Test a backbone by probes on its frozen features.
 
-    The features of both data sets are extracted once and serve every probe. The metrics are
-    named ``<probe>/<score>``; accuracies are in percent. The validation data
+    The features of both data sets are extracted once and serve every probe. They are kept as
+    memory-mapped files, so that another test of the same weights on the same data reads them
+    (:func:`mim_bench.engine.probes.feature_settings.feature_settings` says what counts as the
+    same). The metrics are named ``<probe>/<score>``; accuracies are in percent. The validation data
     (``test_dataloader``) are only scored: nothing is selected on them.
 
     Args:
@@ -33,6 +41,9 @@ class ProbeTestLoop(TestLoop):
             epochs, batch_size, holdout_share, seed).
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
         fp16: Extract features under autocast.
+        cache_dir: Where features are kept, counted from the work directory; all processes must
+            see it, and several runs may share it. None keeps them for the time of the test.
+        feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
 
     Raises:
         ConfigError: A probe or a setting is unknown, or an evaluator is given.
@@ -48,7 +59,10 @@ class ProbeTestLoop(TestLoop):
         probes: Mapping[str, Mapping[str, Any]],
         pooling: str,
         fp16: bool = False,
+        cache_dir: str | None = 'features',
+        feature_dtype: str = 'float32',
     ) -> None:
+        self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         if self.evaluator.metrics:
             raise ConfigError(
@@ -64,6 +78,8 @@ class ProbeTestLoop(TestLoop):
         self.bank_dataloader = bank_dataloader
         self.probes = probes
         self.pooling = pooling
+        self.cache_dir = cache_dir
+        self.feature_dtype = feature_dtype
 
     def run(self) -> dict[str, float]:
         """Extract, probe, report.
@@ -73,26 +89,40 @@ class ProbeTestLoop(TestLoop):
         """
         self.runner.call_hook('before_test')
         self.runner.call_hook('before_test_epoch')
-        bank = self._extract(self.bank_dataloader, 'training')
-        query = self._extract(self.dataloader, 'validation')
-        device = next(self.runner.model.parameters()).device
-        metrics = {}
-        for name, settings in self.probes.items():
-            scores = run_probe(name, bank, query, device=device, settings=settings)
-            metrics.update({f'{name}/{score}': value for score, value in scores.items()})
+        with ExitStack() as stack:
+            metrics = self._probe(stack)
         self._warn_about_rate(metrics)
         self.runner.call_hook('after_test_epoch', metrics=metrics)
         self.runner.call_hook('after_test')
         return metrics
 
-    def _extract(self, dataloader: DataLoader, what: str) -> Any:
-        return extract_features(
-            self.runner.model,
-            dataloader,
-            pooling=self.pooling,
-            fp16=self.fp16,
-            on_batch=self._progress(what),
+    def _probe(self, stack: ExitStack) -> dict[str, float]:
+        """Scores by name; temporary files live as long as the stack."""
+        bank = self._features(self.bank_dataloader, self._settings[0], 'training', stack)
+        query = self._features(self.dataloader, self._settings[1], 'validation', stack)
+        device = next(self.runner.model.parameters()).device
+        metrics = {}
+        for name, settings in self.probes.items():
+            scores = run_probe(name, bank, query, device=device, settings=settings)
+            metrics.update({f'{name}/{score}': value for score, value in scores.items()})
+        return metrics
+
+    def _features(
+        self, dataloader: DataLoader, settings: dict | None, what: str, stack: ExitStack
+    ) -> Features:
+        model, work_dir = self.runner.model, Path(self.runner.work_dir)
+        how = {'pooling': self.pooling, 'fp16': self.fp16, 'dtype': self.feature_dtype}
+
+        def extract(folder: Path) -> Features:
+            return extract_features(model, dataloader, folder, on_batch=self._progress(what), **how)
+
+        # A loader that was given ready-made does not say what it reads.
+        if self.cache_dir is None or settings is None:
+            return extract(stack.enter_context(shared_temporary_folder(work_dir)))
+        key = on_main_process(
+            lambda: feature_settings(self.runner.cfg, model, settings, dataloader.dataset, **how)
         )
+        return cached_features(work_dir / Path(self.cache_dir).expanduser(), key, extract)
 
     def _progress(self, what: str) -> Callable[[int, int], None]:
         def log(done: int, total: int) -> None:

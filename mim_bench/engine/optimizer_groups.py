@@ -7,8 +7,9 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from mim_bench.engine.building import build_model, explained, library_scope
-from mim_bench.engine.launch import Launch, disable_amp, resolve
+from mim_bench.engine.launch import Launch, resolve_training
 from mim_bench.engine.layer_decay import layer_numbering
+from mim_bench.engine.precision import disable_amp
 from mim_bench.errors import ConfigError
 
 
@@ -39,7 +40,7 @@ def groups_of(launch: Launch) -> list[LayerGroup]:
     Raises:
         ConfigError: The config has no optimiser, or one that cannot be built.
     """
-    cfg = resolve(launch)
+    cfg = resolve_training(launch)
     if cfg.get('optim_wrapper') is None:
         raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
     disable_amp(cfg)  # it needs a GPU, and groups do not depend on it

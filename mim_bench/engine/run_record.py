@@ -13,6 +13,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.engine.environment import device_name
+from mim_bench.engine.precision import precision_of
 from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.errors import ConfigError, MimBenchError
@@ -22,6 +23,7 @@ from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.record import (
     Artifacts,
+    Batch,
     ConfigFile,
     Cost,
     Picture,
@@ -39,6 +41,8 @@ _LAUNCH_KEYS = {
     'experiment_name',
     'backbone_checkpoint',
     'allow_partial',
+    'batch_plan',
+    'model_wrapper_cfg',
 }
 
 
@@ -129,6 +133,18 @@ def run_cost(ledger: CostLedger | None, started: float) -> Cost:
         is_gpu=device.type == 'cuda',
         num_devices=get_world_size(),
     )
+
+
+def training_facts(cfg: Config) -> dict[str, Any]:
+    """Fields of a training's record: its precision, and its batch where the launch planned one.
+
+    Args:
+        cfg: The resolved config; that of a test has no optimiser, and gives nothing.
+    """
+    if not cfg.get('optim_wrapper'):
+        return {}
+    plan = cfg.get('batch_plan')
+    return {'precision': precision_of(cfg), 'batch': Batch(**plan) if plan else None}
 
 
 def training_metrics(runner: Runner) -> dict[str, float]:

@@ -6,15 +6,28 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
+from mmengine.device import get_device
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader
 
 from mim_bench.conversion.files import state_dict_of
+from mim_bench.engine.batch_stream import resume_stream, streaming_loops
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
+from mim_bench.engine.effective_batch import iterations_per_update
+from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.pretrained_init import gated_initialisation
+from mim_bench.engine.tta import unwrap
+from mim_bench.engine.updates import (
+    default_hooks_in_iterations,
+    fit_epoch_to_updates,
+    loop_in_iterations,
+    schedules_in_updates,
+)
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import LoadReport
@@ -33,9 +46,19 @@ class BenchRunner(Runner):
     - Checkpoints are written under a temporary name and renamed.
     - Resuming needs every key.
     - Without a GPU, distributed runs use gloo.
+    - In a config with ``effective_batch_size`` everything that counts iterations counts
+      updates, whatever the accumulation (:mod:`mim_bench.engine.updates`).
+    - A run in iterations resumes without reading what it has had
+      (:mod:`mim_bench.engine.batch_stream`).
     """
 
     load_report: LoadReport | None = None
+    _loaded_meta: dict | None = None
+
+    @property
+    def iterations_per_update(self) -> int:
+        """Iterations that make one update, if the config counts in updates; otherwise 1."""
+        return iterations_per_update(self.cfg)
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join gloo first where there is no GPU; mmengine would ask for one."""
@@ -44,7 +67,12 @@ class BenchRunner(Runner):
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Data parallelism between CPU processes; anything else is mmengine's."""
+        """Data parallelism between CPU processes; anything else is mmengine's.
+
+        A model that is to be sharded stays whole until it is loaded.
+        """
+        if is_sharding(model_wrapper_cfg):
+            return model.to(get_device())
         if self.distributed and is_cpu_run() and model_wrapper_cfg is None:
             return wrap_for_gloo(model, self.cfg.get('find_unused_parameters', False))
         return super().wrap_model(model_wrapper_cfg, model)
@@ -65,15 +93,40 @@ class BenchRunner(Runner):
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop; an epoch without a batch is the user's to mend."""
-        loop = super().build_train_loop(loop)
-        if isinstance(loop, EpochBasedTrainLoop) and not len(loop.dataloader):
-            raise DataError(
-                f'{self.cfg.filename}: train_dataloader gives no batch: its data set has '
-                f'{len(loop.dataloader.dataset)} samples for {self.world_size} processes, a batch '
-                f'is {loop.dataloader.batch_size} and incomplete ones are dropped. Use a smaller '
-                'train_dataloader.batch_size or drop_last=False.'
-            )
+        every = self.iterations_per_update
+        with streaming_loops():
+            loop = super().build_train_loop(loop_in_iterations(loop, every))
+        if isinstance(loop, EpochBasedTrainLoop):
+            if every > 1:
+                fit_epoch_to_updates(loop.dataloader, every)
+                loop._max_iters = loop.max_epochs * len(loop.dataloader)
+            self._check_epoch(loop.dataloader)
         return loop
+
+    def _check_epoch(self, loader: DataLoader) -> None:
+        if len(loader):
+            return
+        every = self.iterations_per_update
+        group = f' x {every} accumulated' if every > 1 else ''
+        raise DataError(
+            f'{self.cfg.filename}: train_dataloader gives no batch: its data set has '
+            f'{len(loader.dataset)} samples for {self.world_size} processes, a batch '
+            f'is {loader.batch_size}{group} and incomplete ones are dropped. Use a smaller '
+            'train_dataloader.batch_size or drop_last=False'
+            + (', or a smaller effective_batch_size.' if group else '.')
+        )
+
+    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> list:
+        length = len(self.train_dataloader)
+        every = self.iterations_per_update
+        scheduler = schedules_in_updates(scheduler, self.max_iters, length, every)
+        return super()._build_param_scheduler(scheduler, optim_wrapper)
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register them; schedules make their steps after updates."""
+        super().register_default_hooks(
+            default_hooks_in_iterations(hooks, self.iterations_per_update)
+        )
 
     def _init_model_weights(self) -> None:
         """Initialise; a file that an ``init_cfg`` names goes through the gate too."""
@@ -88,9 +141,27 @@ class BenchRunner(Runner):
         path = self.cfg.get('backbone_checkpoint')
         if path and not self._has_loaded:
             self.load_report = load_backbone(
-                backbone_of(self.model), path, allow_partial=self._allow_partial
+                backbone_of(unwrap(self.model)), path, allow_partial=self._allow_partial
             )
         super().load_or_resume()
+        settings = self.cfg.get('model_wrapper_cfg')
+        if self.distributed and is_sharding(settings) and not is_model_wrapper(self.model):
+            self.model = shard_training(self.model, self.optim_wrapper, settings)
+        if isinstance(self._train_loop, IterBasedTrainLoop):
+            resume_stream(self._train_loop)
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume; a run that accumulated otherwise goes on from the same update."""
+        super().resume(filename, *args, **kwargs)
+        before = (self._loaded_meta or {}).get('iterations_per_update')
+        every = self.iterations_per_update
+        if before and before != every:
+            loop = self.train_loop
+            self.logger.info(
+                f'{filename}: {before} iterations made an update, now {every} do: iteration '
+                f'{loop.iter} becomes {loop.iter // before * every}.'
+            )
+            loop._iter = loop.iter // before * every
 
     def load_checkpoint(
         self,
@@ -110,12 +181,13 @@ class BenchRunner(Runner):
             revise_keys: (pattern, replacement) for the names in the file.
         """
         checkpoint = _load_checkpoint(str(filename), map_location=map_location)
+        self._loaded_meta = checkpoint.get('meta')
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = state_dict_of(checkpoint)
         for pattern, replacement in revise_keys or ():
             state = {re.sub(pattern, replacement, key): value for key, value in state.items()}
         is_partial = not strict or (self._allow_partial and not self._resume)
-        model = getattr(self.model, 'module', self.model)
+        model = unwrap(self.model)
         advice = 'Use the config that wrote it.'
         report = load_state(model, state, filename, allow_partial=is_partial, advice=advice)
         if not is_partial and (report.missing or report.unexpected):
@@ -134,9 +206,15 @@ class BenchRunner(Runner):
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save under a temporary name, then rename, so that a file is whole or absent."""
         temporary = f'.{filename}.tmp'
-        kwargs['meta'] = {**(kwargs.get('meta') or {}), 'mim_bench': self.checkpoint_meta()}
+        kwargs['meta'] = {
+            **(kwargs.get('meta') or {}),
+            'mim_bench': self.checkpoint_meta(),
+            'iterations_per_update': self.iterations_per_update,
+        }
         try:
-            super().save_checkpoint(out_dir, temporary, *args, **kwargs)
+            is_sharded = isinstance(self.model, FullyShardedDataParallel)
+            with gathered(self) if is_sharded else contextlib.nullcontext():
+                super().save_checkpoint(out_dir, temporary, *args, **kwargs)
             path = Path(out_dir) / temporary
             if path.exists():  # rank 0 on a local disk
                 path.replace(path.with_name(filename))

@@ -149,8 +149,39 @@ class Artifacts:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """The images of one update of a training, and what followed for its learning rate.
+
+    Attributes:
+        gpus: Processes.
+        images_per_gpu: In one forward pass of a process.
+        accumulation: Forward passes an update.
+        effective_batch: The product of these.
+        recipe_batch: Images an update that the recipe is for.
+        keep: What the run was asked to do about a difference.
+        lr_scaling: The recipe's rule for the learning rate.
+        lr_factor: What the recipe's learning rate was multiplied with.
+        lr: The optimiser's learning rate; None where the config states none.
+    """
+
+    gpus: int
+    images_per_gpu: int
+    accumulation: int
+    effective_batch: int
+    recipe_batch: int
+    keep: Literal['accumulate', 'scale-lr', 'off']
+    lr_scaling: Literal['linear', 'sqrt', 'none']
+    lr_factor: float
+    lr: float | None = None
+
+
+@dataclass(frozen=True)
 class RunRecord:
-    """Everything that is known about one run, failed runs included."""
+    """Everything that is known about one run, failed runs included.
+
+    ``precision`` (``fp32``, ``fp16``, ``bf16`` or ``custom``) and ``batch`` are those of a
+    training; None for a test, and in records from before they were kept.
+    """
 
     run_id: str
     status: Status
@@ -167,6 +198,8 @@ class RunRecord:
     load: LoadReport | None = None
     error: str | None = None
     artifacts: Artifacts = field(default_factory=Artifacts)
+    precision: str | None = None
+    batch: Batch | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -202,7 +235,7 @@ def record_from_dict(data: Any, where: str) -> RunRecord:
         RecordError: The data break the schema or hold numbers that are not finite.
     """
     check_record(data, where)
-    load = data['load']
+    load, batch = data['load'], data.get('batch')
     pictures = [Picture(**picture) for picture in data['artifacts']['pictures']]
     nested = {
         'protocol': Protocol(**data['protocol']),
@@ -211,6 +244,7 @@ def record_from_dict(data: Any, where: str) -> RunRecord:
         'metrics': {name: Metric(**metric) for name, metric in data['metrics'].items()},
         'cost': Cost(**data['cost']),
         'load': None if load is None else LoadReport(**load),
+        'batch': None if batch is None else Batch(**batch),
         'artifacts': Artifacts(curves=data['artifacts']['curves'], pictures=pictures),
     }
     return RunRecord(**{**data, **nested})

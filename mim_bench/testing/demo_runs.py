@@ -49,7 +49,7 @@ def write_child(path: Path, base: Path, text: str = '', hook: str = '') -> Path:
     """
     lines = [
         f'_base_ = {str(base)!r}',
-        "custom_imports = dict(imports=['mim_bench.testing.hooks', 'mim_bench.testing.autocast'])",
+        "custom_imports = dict(imports=['mim_bench.testing.hooks'])",
         f'custom_hooks = [*_base_.custom_hooks, {hook}]',
         # mmengine's default has a resolution of one second, too coarse for runs in one process.
         f"experiment_name = '{path.stem}-{next(COUNTER)}'",

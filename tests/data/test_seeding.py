@@ -115,13 +115,6 @@ def test_seeded_samples_do_not_depend_on_what_was_drawn_before():
     assert samples() == first
 
 
-needs_skip = pytest.mark.skipif(
-    not hasattr(mmengine.dataset.InfiniteSampler, 'skip'),
-    reason='this mmengine draws the batches that are skipped',
-)
-
-
-@needs_skip
 @pytest.mark.parametrize(('rank', 'world_size'), [(0, 1), (1, 2)])
 def test_seeded_sampler_skip_goes_on_with_the_same_samples(be_rank, rank, world_size):
     be_rank(rank, world_size)

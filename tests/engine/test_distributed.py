@@ -31,6 +31,7 @@ def train(task, num_processes, batch_size, toy_root, work_dir):
     config = write_child(work_dir.with_suffix('.py'), base, hook="dict(type='LossHook')")
     words = ['--data-root', data_root(base, toy_root), '--work-dir', work_dir, '--cfg-options']
     words += [f'train_dataloader.batch_size={batch_size}', *options]
+    words.append(f'effective_batch_size={batch_size * num_processes}')
     done = train_by_script(config, words, num_processes)
     assert done.returncode == 0, done.stderr[-3000:]
     return read_rank_losses(work_dir, num_processes)

@@ -21,6 +21,7 @@ SHORT = [
     'param_scheduler.warmup_epochs=0',
     'train_cfg.max_epochs=1',
     'train_dataloader.batch_size=20',
+    'effective_batch_size=20',
 ]
 
 

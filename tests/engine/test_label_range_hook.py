@@ -77,3 +77,29 @@ def test_count_classes_cascade_counts_its_first_stage():
     model = nn.Module()
     model.decode_head = nn.ModuleList([model_with('head', 5).head])
     assert count_classes(model) == 5
+
+
+def htc(stuff_label):
+    """A sample of mmdet with objects of class 1 and one pixel of stuff besides ignored ones."""
+    return BaseDataElement(
+        gt_instances=InstanceData(labels=torch.tensor([1])),
+        gt_sem_seg=PixelData(sem_seg=torch.tensor([[[stuff_label, 255]]])),
+    )
+
+
+def with_stuff_branch(num_stuff):
+    model = model_with('roi_head.bbox_head')
+    model.roi_head.semantic_head = nn.Module()
+    model.roi_head.semantic_head.num_classes = num_stuff
+    return model
+
+
+def test_label_range_hook_stuff_label_without_class_names_it():
+    with pytest.raises(DataError, match=r'a\.jpg: .*label 11, but the model has 11 classes'):
+        check(htc(11), model=with_stuff_branch(11))
+
+
+def test_label_range_hook_stuff_labels_have_classes_of_their_own():
+    # More than the three classes of objects.
+    check(htc(10), model=with_stuff_branch(11))
+    check(htc(10), model=model_with('roi_head.bbox_head'))

@@ -1,6 +1,4 @@
-"""Layer decay: the numbering of every family in every library, by names written out."""
-
-from pathlib import Path
+"""The settings of layer decay; test_layer_decay_tables.py has the layers of every backbone."""
 
 import pytest
 import torch
@@ -9,88 +7,9 @@ from mmengine.registry import MODELS
 from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from torch import nn
 
-from mim_bench.engine.building import build_model
-from mim_bench.engine.config import load_config
 from mim_bench.errors import ConfigError
 
-DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
-LIBRARIES = {
-    'mmpretrain': 'finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'mmseg': 'upernet_swin-toy_1xb8-400i_toy-ade20k-128px.py',
-    'mmdet': 'mask-rcnn_swin-toy_1xb4-3e_toy-coco-128px.py',
-}
 RATE = 0.5
-# Backbone, number of layers, and the layer of some parameters.
-FAMILIES = {
-    'swin-tiny': (
-        dict(type='mim_bench.Swin', arch='tiny', out_norms=True),
-        14,
-        {
-            'patch_embed.projection.weight': 0,
-            'patch_embed.norm.bias': 0,
-            'stages.0.blocks.0.attn.w_msa.relative_position_bias_table': 1,
-            'stages.0.blocks.1.ffn.layers.0.0.weight': 2,
-            'stages.0.downsample.reduction.weight': 2,
-            'stages.1.blocks.0.norm1.weight': 3,
-            'stages.1.downsample.norm.weight': 4,
-            'stages.2.blocks.0.attn.w_msa.qkv.weight': 5,
-            'stages.2.blocks.5.attn.w_msa.proj.bias': 10,
-            'stages.2.downsample.reduction.weight': 10,
-            'stages.3.blocks.0.norm2.bias': 11,
-            'stages.3.blocks.1.ffn.layers.1.weight': 12,
-            'norm3.weight': 13,
-        },
-    ),
-    'ummae-swin-tiny': (
-        dict(type='mim_bench.UMMAESwin', arch='tiny', final_norm=True),
-        14,
-        {
-            'patch_embed.projection.weight': 0,
-            'stages.0.blocks.0.attn.w_msa.posmlp.0.weight': 1,
-            'stages.0.blocks.1.norm1.weight': 2,
-            'stages.1.downsample.proj.weight': 3,
-            'stages.1.blocks.0.norm1.weight': 3,
-            'stages.1.blocks.1.ffn.layers.1.bias': 4,
-            'stages.2.downsample.norm.weight': 5,
-            'stages.2.blocks.5.attn.w_msa.qkv.weight': 10,
-            'stages.3.downsample.proj.bias': 11,
-            'stages.3.blocks.0.norm2.weight': 11,
-            'stages.3.blocks.1.attn.w_msa.proj.weight': 12,
-            'norm.weight': 13,
-        },
-    ),
-    'ummae-pvt-small': (
-        dict(type='mim_bench.UMMAEPvt', arch='small', final_norm=True),
-        18,
-        {
-            'pos_embed': 0,
-            'patch_embed.projection.bias': 0,
-            'stages.0.blocks.0.attn.q.weight': 1,
-            'stages.0.blocks.2.attn.sr.weight': 3,
-            'stages.1.downsample.proj.weight': 4,
-            'stages.1.blocks.0.norm1.weight': 4,
-            'stages.2.downsample.proj.bias': 8,
-            'stages.2.blocks.5.attn.kv.weight': 13,
-            'stages.3.downsample.proj.weight': 14,
-            'stages.3.blocks.2.ffn.layers.1.weight': 16,
-            'norm.bias': 17,
-        },
-    ),
-    'vit-base': (
-        dict(type='mim_bench.ViT', arch='base'),
-        14,
-        {
-            'cls_token': 0,
-            'pos_embed': 0,
-            'patch_embed.projection.weight': 0,
-            'layers.0.ln1.weight': 1,
-            'layers.0.attn.qkv.bias': 1,
-            'layers.5.ffn.layers.0.0.weight': 6,
-            'layers.11.attn.proj.weight': 12,
-            'ln1.weight': 13,
-        },
-    ),
-}
 NO_DECAY = dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0)
 
 
@@ -123,28 +42,6 @@ def small_model(backbone: dict | None = None, **kwargs) -> nn.Module:
             backbone=backbone or dict(type='mim_bench.Swin', arch=arch, **kwargs),
             head=dict(type='mmpretrain.LinearClsHead', in_channels=16, num_classes=2),
         )
-    )
-
-
-@pytest.mark.parametrize('library', LIBRARIES)
-@pytest.mark.parametrize('family', FAMILIES)
-def test_layer_decay_of_every_family_in_every_library(family, library):
-    backbone, num_layers, layers = FAMILIES[family]
-    cfg = load_config(str(DEMO / LIBRARIES[library]))
-    cfg.model.backbone = backbone
-    with torch.device('meta'):
-        model = build_model(cfg)
-    optimizer = optimizer_of(model, layer_decay_rate=RATE, **NO_DECAY)
-    found = settings(model, optimizer)
-    rates = {name: found[f'backbone.{name}'][0] for name in layers}
-    # Halved for each layer before the last.
-    assert rates == {name: 0.5 ** (num_layers - 1 - layer) for name, layer in layers.items()}
-    others = {rate for name, (rate, _) in found.items() if not name.startswith('backbone.')}
-    assert others == {1.0}
-    assert set(found) == {name for name, p in model.named_parameters() if p.requires_grad}
-    assert len(optimizer.param_groups) <= 2 * num_layers
-    assert sorted({layer for group in optimizer.param_groups for layer in group['layers']}) == list(
-        range(num_layers)
     )
 
 

@@ -1,6 +1,10 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from mim_bench.engine.probes.extraction import extract_features
+from mim_bench.engine.protocol import protocol_settings
 from mim_bench.errors import ConfigError
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
@@ -65,3 +69,65 @@ def test_probe_test_loop_shuffled_bank_raises(pretraining):
     runner = make_runner(pretraining(**test_settings(bank_dataloader=loader(shuffle=True))))
     with pytest.raises(ConfigError, match='the sampler shuffles'):
         runner.test()
+
+
+def only_knn(**settings):
+    return test_settings(probes={'knn': {'k': 3}}, **settings)
+
+
+@pytest.fixture
+def extractions(monkeypatch):
+    """Names of the folders that features were extracted to."""
+    folders = []
+
+    def extract(model, dataloader, folder, **settings):
+        folders.append(folder)
+        return extract_features(model, dataloader, folder, **settings)
+
+    monkeypatch.setattr('mim_bench.engine.loops.extract_features', extract)
+    return folders
+
+
+def test_probe_test_loop_other_probe_reads_the_features_again(pretraining, extractions, capsys):
+    torch.manual_seed(0)
+    runner = make_runner(pretraining(**only_knn(), log_level='INFO'))
+    first = runner.test()
+    assert len(extractions) == 2
+    again = make_runner(pretraining(**test_settings(), log_level='INFO'))
+    again.model.load_state_dict(runner.model.state_dict())
+    capsys.readouterr()
+    again.test()
+    assert len(extractions) == 2
+    kept = sorted((Path(runner.work_dir) / 'features').iterdir())
+    log = capsys.readouterr().out
+    assert all(f'Features read from {folder}' in log for folder in kept)
+    assert 0 <= first['knn/top1'] <= 100
+
+
+def test_probe_test_loop_other_weights_are_extracted(pretraining, extractions):
+    runner = make_runner(pretraining(**only_knn()))
+    runner.test()
+    runner.model.backbone.weight.data.neg_()
+    runner.test()
+    assert len(extractions) == 4
+
+
+def test_probe_test_loop_shares_a_folder_between_runs(pretraining, extractions, tmp_path):
+    shared = str(tmp_path / 'shared')
+    for name in ('one', 'two'):
+        cfg = pretraining(name, **only_knn(cache_dir=shared), randomness={'seed': 1})
+        make_runner(cfg).test()
+    assert len(extractions) == 2
+    assert len(list((tmp_path / 'shared').iterdir())) == 2
+
+
+def test_probe_test_loop_without_cache_leaves_no_features(pretraining, extractions):
+    runner = make_runner(pretraining(**only_knn(cache_dir=None)))
+    assert runner.test() == runner.test()
+    assert len(extractions) == 4
+    assert not list(Path(runner.work_dir).rglob('*.npy'))
+
+
+def test_probe_test_loop_cache_folder_does_not_split_the_protocol(pretraining):
+    one, two = (pretraining(**only_knn(cache_dir=folder)) for folder in ('here', 'there'))
+    assert protocol_settings(one) == protocol_settings(two)

@@ -1,11 +1,14 @@
 """The hooks and the loop around mmpretrain's own models and this package's runner."""
 
+import tempfile
+from pathlib import Path
+
 import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mim_bench.engine.panels import panels_of
-from mim_bench.engine.probes.features import extract_features
+from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.results.store import collect
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
@@ -49,7 +52,9 @@ def classifier(backbone: dict) -> torch.nn.Module:
 
 
 def features_of(model, pooling):
-    return extract_features(model, Runner.build_dataloader(loader()), pooling=pooling).x
+    with tempfile.TemporaryDirectory() as folder:
+        dataloader = Runner.build_dataloader(loader())
+        return extract_features(model, dataloader, Path(folder), pooling=pooling).x[:]
 
 
 def test_extract_features_of_simmim_are_those_of_the_plain_swin():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from mmengine.hooks import Hook
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.results.curves import read_curves
-from mim_bench.results.record import LoadReport
+from mim_bench.results.record import Batch, LoadReport
 from mim_bench.results.store import collect, read_record
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
@@ -75,6 +76,13 @@ def test_record_hook_pretraining_has_loss_cost_curves_and_pictures(recorded, res
     assert collect(results).artifact_path(record, picture.path).read_bytes()[1:4] == b'PNG'
 
 
+def test_record_hook_training_has_precision_and_batch(recorded, results):
+    batch = Batch(2, 3, 4, 24, 48, 'scale-lr', 'linear', 0.5, 0.1)
+    make_runner(recorded([dict(task='pretrain')], batch_plan=asdict(batch))).train()
+    record = read_record(results / 'pretrain-toy-s7' / 'record.json')
+    assert (record.precision, record.batch) == ('fp32', batch)
+
+
 def test_record_hook_training_has_the_last_validation(recorded, results):
     make_runner(recorded([dict(task='coco', metrics=['bbox_mAP'])], **VALIDATION)).train()
     record = read_record(results / 'coco-toy-s7' / 'record.json')
@@ -97,6 +105,7 @@ def test_record_hook_one_test_gives_two_records(recorded, results):
     assert knn.load == LoadReport(0.995, ['a'], [])
     assert knn.cost.wall_s > 0
     assert knn.cost.img_per_s is None
+    assert knn.batch is None
 
 
 def test_record_hook_missing_metric_raises(recorded, results):

@@ -15,11 +15,13 @@ from mim_bench.testing.processes import train_by_script
 
 PRETRAINING = """
 train_dataloader = dict(batch_size=8)
+effective_batch_size = 8
 train_cfg = dict(max_epochs=3)
 param_scheduler = dict(warmup_epochs=1)
 """
 CLASSIFICATION = """
 train_dataloader = dict(batch_size=8)
+effective_batch_size = 8
 val_dataloader = dict(batch_size=8)
 train_cfg = dict(max_epochs=3, val_interval=3)
 param_scheduler = dict(warmup_epochs=1)
@@ -36,11 +38,13 @@ model = dict(
 """, 15),
     'segment': ('upernet_ummae-swin-toy_', """
 train_dataloader = dict(batch_size=3)
+effective_batch_size = 3
 train_cfg = dict(max_iters=6, val_interval=6)
 default_hooks = dict(checkpoint=dict(interval=2))
 """, 6),
     'detect': ('mask-rcnn_ummae-swin-toy_', """
 train_dataloader = dict(batch_size=2)
+effective_batch_size = 2
 train_cfg = dict(max_epochs=3, val_interval=3)
 """, 12),
 }  # fmt: skip

@@ -45,7 +45,8 @@ def train(toy_root, tmp_path):
         folders = ['--work-dir', tmp_path / stage, '--data-root', data_root(base, toy_root)]
         record = ['--results-dir', tmp_path / 'results', '--run-id', stage]
         words = ['train', config, *folders, *record, *words]
-        words += ['--cfg-options', *options, *more_options]
+        batch = next(o.partition('=')[2] for o in options if 'batch_size' in o)
+        words += ['--cfg-options', *options, f'effective_batch_size={batch}', *more_options]
         with plain_config_text():
             assert main([str(word) for word in words]) == 0
         return tmp_path / stage, read_record(tmp_path / 'results' / stage / 'record.json')

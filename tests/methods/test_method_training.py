@@ -26,12 +26,13 @@ NUM_ITERS = 16  # of an epoch: 256 images
 # The warm-up of the config would be longer than the run.
 SHORT = """
 train_dataloader = dict(batch_size=16)
+effective_batch_size = 16
 train_cfg = dict(max_epochs=2)
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
 param_scheduler = dict(warmup_epochs=0.25)
 log_level = 'ERROR'
 """
-BFLOAT16 = "optim_wrapper = dict(type='Bfloat16OptimWrapper', optimizer=dict(lr=1e-3))\n"
+BFLOAT16 = "optim_wrapper = dict(type='mim_bench.Bfloat16OptimWrapper', optimizer=dict(lr=1e-3))\n"
 # The last quarter's loss by the first's: 0.99 or more without learning, 0.83 or less with it.
 LEARNT = 0.95
 LOSS_HOOK = 'dict(type="LossHook")'

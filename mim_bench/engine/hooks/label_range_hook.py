@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mim_bench.engine.batch import image_names
+from mim_bench.engine.tta import unwrap
 from mim_bench.errors import DataError
 from mim_bench.registry import HOOKS
 
@@ -19,8 +19,8 @@ IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes
 class LabelRangeHook(Hook):
     """Check labels on the CPU, before a GPU would die of them with a message about asserts.
 
-    Reads ``gt_label`` (classification), ``gt_sem_seg`` (segmentation, 255 = ignored) and
-    ``gt_instances.labels`` (detection) of every batch in training and validation.
+    Reads ``gt_label`` (classification), ``gt_sem_seg`` (segmentation, and HTC's stuff maps; 255 =
+    ignored) and ``gt_instances.labels`` (detection) of every batch in training and validation.
     """
 
     priority = 'VERY_HIGH'
@@ -39,24 +39,22 @@ class LabelRangeHook(Hook):
 
     def _check(self, runner: Runner, data_batch: Any) -> None:
         num_classes = count_classes(runner.model)
+        num_stuff = count_stuff(runner.model)
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None
         if num_classes is None or not isinstance(samples, list | tuple):
             return
+        if samples and isinstance(samples[0], list | tuple):  # of test-time augmentations
+            samples = samples[0]
+            data_batch = {'data_samples': samples}
         for position, sample in enumerate(samples):
-            labels = _labels(sample)
-            wrong = labels[(labels < 0) | (labels >= num_classes)]
-            if wrong.numel():
-                raise DataError(
-                    f'{image_names(data_batch)[position]}: its annotation holds the label '
-                    f'{int(wrong[0])}, but the model has {num_classes} classes (0 to '
-                    f'{num_classes - 1}). Check the data with `mim-bench data check`, or '
-                    "correct num_classes, or the dataset's reduce_zero_label."
-                )
+            _refuse_wrong(_labels(sample), num_classes, image_names(data_batch)[position])
+            if num_stuff:
+                _refuse_wrong(_stuff(sample), num_stuff, image_names(data_batch)[position])
 
 
 def count_classes(model: nn.Module) -> int | None:
     """The classes of a classifier, segmentor or detector; None for other models."""
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     for path in ('decode_head', 'roi_head.bbox_head', 'bbox_head', 'head'):
         head = model
         for name in path.split('.'):
@@ -68,8 +66,31 @@ def count_classes(model: nn.Module) -> int | None:
     return None
 
 
+def count_stuff(model: nn.Module) -> int | None:
+    """The classes of the stuff branch that an HTC detector has; None for other models."""
+    head = getattr(getattr(unwrap(model), 'roi_head', None), 'semantic_head', None)
+    return getattr(head, 'num_classes', None)
+
+
+def _refuse_wrong(labels: torch.Tensor, num_classes: int, image: str) -> None:
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if wrong.numel():
+        raise DataError(
+            f'{image}: its annotation holds the label {int(wrong[0])}, but the model has '
+            f'{num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench data '
+            "check`, or correct num_classes, or the dataset's reduce_zero_label."
+        )
+
+
+def _stuff(sample: Any) -> torch.Tensor:
+    if 'gt_sem_seg' not in sample or 'sem_seg' not in sample.gt_sem_seg:
+        return torch.zeros(0)
+    labels = sample.gt_sem_seg.sem_seg  # mmdet's name
+    return labels[labels != IGNORED_LABEL]
+
+
 def _labels(sample: Any) -> torch.Tensor:
-    if 'gt_sem_seg' in sample:
+    if 'gt_sem_seg' in sample and 'data' in sample.gt_sem_seg:
         labels = sample.gt_sem_seg.data
         return labels[labels != IGNORED_LABEL]
     if 'gt_instances' in sample and 'labels' in sample.gt_instances:

@@ -24,6 +24,7 @@ from mim_bench.engine.run_record import (
     make_protocol,
     run_cost,
     save_artifacts,
+    training_facts,
     training_metrics,
 )
 from mim_bench.errors import ConfigError, RecordError
@@ -229,6 +230,7 @@ class RecordHook(Hook):
             load=getattr(runner, 'load_report', None),
             error=error,
             artifacts=artifacts or Artifacts(),
+            **training_facts(cfg),
         )
         return write_record(record, self.results_dir)
 

@@ -1,0 +1,239 @@
+"""How a run on another number of GPUs keeps its recipe's images an update, or scales its rate."""
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmengine.config import Config
+
+from mim_bench.errors import ConfigError
+
+KEEP = ('accumulate', 'scale-lr', 'off')
+# By the config's `lr_scaling`: the factor of the rate from the factor of the batch.
+RULES = {'linear': float, 'sqrt': math.sqrt, 'none': lambda ratio: 1.0}
+# What a scheduler counts in iterations where it is not `by_epoch`.
+_LENGTHS = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'warmup_epochs')
+_LOOP_LENGTHS = ('max_iters', 'val_interval', 'val_begin')
+# Absolute rates of a scheduler; other floors are shares of the optimiser's.
+_FLOORS = ('min_lr', 'eta_min')
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The images of one update of the weights, and what follows for the learning rate.
+
+    Attributes:
+        gpus: Processes of the run.
+        images_per_gpu: In one forward pass of a process.
+        accumulation: Forward passes an update.
+        recipe_batch: Images an update that the recipe is for.
+        keep: ``accumulate``, ``scale-lr`` or ``off``.
+        lr_scaling: The recipe's rule: ``linear``, ``sqrt`` or ``none``.
+        lr_factor: What the recipe's learning rate was multiplied with.
+        lr: The optimiser's; None where the config states none.
+    """
+
+    gpus: int
+    images_per_gpu: int
+    accumulation: int
+    recipe_batch: int
+    keep: str = 'accumulate'
+    lr_scaling: str = 'linear'
+    lr_factor: float = 1.0
+    lr: float | None = None
+
+    @property
+    def effective_batch(self) -> int:
+        """Images an update."""
+        return self.gpus * self.images_per_gpu * self.accumulation
+
+    def to_record(self) -> dict[str, Any]:
+        """Plain data for the record of a run."""
+        return {**asdict(self), 'effective_batch': self.effective_batch}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> 'BatchPlan':
+        """The plan that :meth:`to_record` described."""
+        return cls(**{k: v for k, v in record.items() if k != 'effective_batch'})
+
+    def __str__(self) -> str:
+        return (
+            f'Batch: {self.gpus} processes x {self.images_per_gpu} images x {self.accumulation} '
+            f"accumulated = {self.effective_batch} images an update; the recipe's: "
+            f'{self.recipe_batch}. Learning rate {self.lr}, {self.lr_factor:g} times the '
+            f"recipe's (rule: {self.lr_scaling}; --keep-batch {self.keep})."
+        )
+
+
+def plan_batch(
+    recipe_batch: int,
+    images_per_gpu: int,
+    accumulation: int,
+    *,
+    gpus: int,
+    keep: str = 'accumulate',
+    lr_scaling: str = 'linear',
+) -> BatchPlan:
+    """Fit a recipe to a number of GPUs.
+
+    ``accumulate`` keeps the product where it can: by more or fewer forward passes an update,
+    then by down to half of the images a pass, or fewer where one pass is enough. Where no
+    whole numbers do it, the nearest product is taken and the rate is scaled.
+
+    Args:
+        recipe_batch: Images an update.
+        images_per_gpu: Of the config.
+        accumulation: Of the config.
+        gpus: Processes of the run.
+        keep: ``scale-lr`` leaves the numbers and scales the rate; ``off`` leaves the rate too.
+        lr_scaling: The recipe's rule.
+
+    Raises:
+        ConfigError: A number is not positive, or a word is unknown.
+    """
+    _check_words(keep, lr_scaling)
+    numbers = (recipe_batch, images_per_gpu, accumulation, gpus)
+    if any(not isinstance(n, int) or n < 1 for n in numbers):
+        raise ConfigError(
+            f'effective_batch_size {recipe_batch}, train_dataloader.batch_size {images_per_gpu}, '
+            f'accumulative_counts {accumulation}, {gpus} processes: each must be a whole number '
+            'of at least 1. Correct the config.'
+        )
+    if keep == 'accumulate' and gpus * images_per_gpu * accumulation != recipe_batch:
+        images_per_gpu, accumulation = _fitted(recipe_batch, images_per_gpu, gpus)
+    plan = BatchPlan(gpus, images_per_gpu, accumulation, recipe_batch, keep, lr_scaling)
+    if keep == 'off':
+        return plan
+    factor = RULES[lr_scaling](plan.effective_batch / recipe_batch)
+    return BatchPlan(**{**asdict(plan), 'lr_factor': factor})
+
+
+def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan | None:
+    """Make a config's training follow the plan for a number of GPUs.
+
+    Afterwards ``effective_batch_size`` says the images an update of the run. Where they are
+    not the recipe's, everything that counts iterations is scaled so that the number of images
+    stays (not with ``off``).
+
+    Args:
+        cfg: Changed in place.
+        gpus: Processes of the run.
+        keep: See :func:`plan_batch`.
+
+    Returns:
+        None where the config does not say its ``effective_batch_size``, or has no fixed batch.
+
+    Raises:
+        ConfigError: As of :func:`plan_batch`.
+    """
+    recipe_batch, loader = cfg.get('effective_batch_size'), cfg.get('train_dataloader') or {}
+    wrapper, lr_scaling = cfg.get('optim_wrapper'), cfg.get('lr_scaling') or 'linear'
+    _check_words(keep, lr_scaling)
+    if recipe_batch is None or wrapper is None or loader.get('batch_size') is None:
+        return None
+    accumulation = wrapper.get('accumulative_counts', 1)
+    sizes = (recipe_batch, loader['batch_size'], accumulation)
+    plan = plan_batch(*sizes, gpus=gpus, keep=keep, lr_scaling=lr_scaling)
+    loader['batch_size'] = plan.images_per_gpu
+    if plan.accumulation != accumulation:
+        wrapper['accumulative_counts'] = plan.accumulation
+    optimizer = wrapper.get('optimizer') or {}
+    if plan.effective_batch != recipe_batch:
+        cfg.effective_batch_size = plan.effective_batch
+        if keep != 'off':
+            _scale_rates(cfg, optimizer, plan.lr_factor)
+            _scale_lengths(cfg, recipe_batch / plan.effective_batch)
+    return BatchPlan(**{**asdict(plan), 'lr': optimizer.get('lr')})
+
+
+def num_processes(launcher: str) -> int:
+    """How many processes a launcher started, by its environment.
+
+    Args:
+        launcher: 'none', 'pytorch' or 'slurm'.
+    """
+    variable = {'pytorch': 'WORLD_SIZE', 'slurm': 'SLURM_NTASKS'}.get(launcher)
+    return int(os.environ.get(variable, 1)) if variable else 1
+
+
+def iterations_per_update(cfg: Config) -> int:
+    """Iterations of the loop that make one update, where the config counts in updates.
+
+    A config with an ``effective_batch_size`` does: its ``max_iters``, intervals and schedules
+    say updates. Any other config counts as mmengine does, in forward passes.
+    """
+    if cfg.get('effective_batch_size') is None:
+        return 1
+    return (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+
+
+def _check_words(keep: str, lr_scaling: str) -> None:
+    if keep not in KEEP:
+        raise ConfigError(f'--keep-batch {keep!r} is unknown. Known: {", ".join(KEEP)}.')
+    if lr_scaling not in RULES:
+        raise ConfigError(f'lr_scaling {lr_scaling!r} is unknown. Known: {", ".join(RULES)}.')
+
+
+def _fitted(recipe_batch: int, images_per_gpu: int, gpus: int) -> tuple[int, int]:
+    """Images of a pass and passes an update, for exactly the recipe's batch if there are any."""
+    share, rest = divmod(recipe_batch, gpus)
+    if not rest:
+        images = max(n for n in range(1, min(images_per_gpu, share) + 1) if share % n == 0)
+        if share <= images_per_gpu or 2 * images >= images_per_gpu:
+            return images, share // images
+    passes = math.ceil(recipe_batch / (gpus * images_per_gpu))
+    choices = [
+        (images_per_gpu, max(1, round(recipe_batch / (gpus * images_per_gpu)))),
+        (max(1, round(recipe_batch / (gpus * passes))), passes),
+    ]
+    return min(choices, key=lambda choice: abs(gpus * math.prod(choice) - recipe_batch))
+
+
+def _scale_rates(cfg: Config, optimizer: dict, factor: float) -> None:
+    if optimizer.get('lr') is not None:
+        optimizer['lr'] *= factor
+    for scheduler in _schedulers(cfg.get('param_scheduler')):
+        if str(scheduler.get('type', '')).endswith('LR'):
+            scheduler.update({k: scheduler[k] * factor for k in _FLOORS if scheduler.get(k)})
+
+
+def _scale_lengths(cfg: Config, ratio: float) -> None:
+    """Multiply what counts iterations, so that as many images are seen."""
+    loop = cfg.get('train_cfg') or {}
+    if loop.get('max_iters') is not None:
+        _scale(loop, _LOOP_LENGTHS, ratio)
+        if loop.get('dynamic_intervals'):
+            intervals = loop['dynamic_intervals']
+            loop['dynamic_intervals'] = [tuple(_scaled(n, ratio) for n in i) for i in intervals]
+    for scheduler in _schedulers(cfg.get('param_scheduler')):
+        if scheduler.get('by_epoch') is False:
+            _scale(scheduler, _LENGTHS, ratio)
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    if checkpoint.get('by_epoch') is False:
+        _scale(checkpoint, ('interval',), ratio)
+
+
+def _schedulers(node: Any) -> Iterator[dict]:
+    if isinstance(node, dict):
+        # One scheduler, or one list for each of several optimisers.
+        nested = [] if 'type' in node else [s for v in node.values() for s in _schedulers(v)]
+        yield from [node] if 'type' in node else nested
+    elif isinstance(node, list | tuple):
+        for child in node:
+            yield from _schedulers(child)
+
+
+def _scale(node: dict, keys: tuple[str, ...], ratio: float) -> None:
+    for key in keys:
+        value = node.get(key)
+        if isinstance(value, list | tuple):
+            node[key] = [_scaled(n, ratio) for n in value]
+        elif value:
+            node[key] = _scaled(value, ratio)
+
+
+def _scaled(length: int, ratio: float) -> int:
+    # Not positive: never (mmengine's -1).
+    return max(1, round(length * ratio)) if length > 0 else length

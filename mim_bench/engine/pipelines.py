@@ -1,0 +1,65 @@
+"""A child config that overrides ``train_pipeline`` or ``test_pipeline`` changes what is loaded."""
+
+import ast
+from copy import deepcopy
+from pathlib import Path
+
+from mmengine.config import Config
+
+LOADERS = {'train': 'train_pipeline', 'val': 'test_pipeline', 'test': 'test_pipeline'}
+
+
+def follow_pipelines(cfg: Config) -> None:
+    """Give the loaders of a config the pipelines that its variables say.
+
+    A base config writes ``pipeline=train_pipeline`` in its loader; Python has the list in both
+    places then, and a child that overrides the variable alone would train on the base's. The
+    variable counts if no file from the child on up to the one that sets it writes a ``pipeline``
+    into the loader.
+
+    Args:
+        cfg: Read from a file, changed in place.
+    """
+    for split, variable in LOADERS.items():
+        loader = cfg.get(f'{split}_dataloader')
+        dataset = loader.get('dataset') if isinstance(loader, dict) else None
+        while isinstance(dataset, dict) and 'pipeline' not in dataset:
+            dataset = dataset.get('dataset')  # of a wrapper
+        if not isinstance(dataset, dict) or cfg.get(variable) in (None, dataset['pipeline']):
+            continue
+        if _is_newer(variable, f'{split}_dataloader', Path(cfg.filename)):
+            dataset['pipeline'] = deepcopy(cfg[variable])
+
+
+def _is_newer(variable: str, loader: str, path: Path) -> bool | None:
+    """Whether the variable was set later than the pipeline of the loader; None: neither was."""
+    if path.suffix != '.py' or not path.is_file():  # JSON, or a config of another package
+        return None
+    written = {
+        target.id: statement.value
+        for statement in ast.parse(path.read_text('utf-8')).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    value = written.get(loader)
+    if isinstance(value, ast.Name):  # test_dataloader = val_dataloader
+        value = written.get(value.id)
+    if value is not None and _says_pipeline(value):
+        return False
+    if variable in written:
+        return True
+    bases = ast.literal_eval(written['_base_']) if '_base_' in written else []
+    for base in reversed([bases] if isinstance(bases, str) else bases):
+        newer = _is_newer(variable, loader, (path.parent / base).resolve())
+        if newer is not None:
+            return newer
+    return None
+
+
+def _says_pipeline(node: ast.AST) -> bool:
+    return any(
+        (isinstance(part, ast.keyword) and part.arg == 'pipeline')
+        or (isinstance(part, ast.Constant) and part.value == 'pipeline')
+        for part in ast.walk(node)
+    )

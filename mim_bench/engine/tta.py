@@ -1,0 +1,63 @@
+"""Test-time augmentation: the test of a config's ``tta_model`` on its ``tta_pipeline``."""
+
+from mmengine.config import Config, ConfigDict
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from torch import nn
+
+from mim_bench.errors import ConfigError
+
+MODEL = 'tta_model'
+PIPELINE = 'tta_pipeline'
+
+
+def use_test_time_augmentation(cfg: Config) -> None:
+    """Let the test of a config run under test-time augmentation.
+
+    The test's model becomes ``tta_model`` around the config's own (as its ``module``), the
+    pipeline of its data set becomes ``tta_pipeline``, and the protocol's name says ``tta``.
+
+    Args:
+        cfg: Changed in place.
+
+    Raises:
+        ConfigError: The config has no test-time augmentation, or no data set to test on.
+    """
+    if missing := [key for key in (MODEL, PIPELINE) if not cfg.get(key)]:
+        raise ConfigError(
+            f'{cfg.filename}: has no {" and no ".join(missing)}, so --tta has nothing to run. '
+            f'Add {MODEL} and {PIPELINE}, or test without --tta.'
+        )
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    if not dataset:
+        raise ConfigError(f'{cfg.filename}: has no test_dataloader.dataset that --tta could test.')
+    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
+        dataset = dataset['dataset']
+    dataset['pipeline'] = cfg[PIPELINE]
+    # mmengine would give the one at the top to the model around, which replaces the inner one's.
+    if preprocessor := cfg.get('data_preprocessor'):
+        cfg.model.setdefault('data_preprocessor', preprocessor)
+        cfg.data_preprocessor = None
+    cfg.model = ConfigDict({**cfg[MODEL], 'module': cfg.model})
+    _name_protocol(cfg)
+
+
+def network_settings(cfg: Config) -> ConfigDict:
+    """The settings of the network itself, also where test-time augmentation is around it."""
+    model = cfg.model
+    return model.module if isinstance(model.get('module'), dict) else model
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The network inside data parallelism and test-time augmentation, whose keys a file has."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.module
+    return model
+
+
+def _name_protocol(cfg: Config) -> None:
+    """Of the run, and of those of its tasks that have a name of their own."""
+    protocol = cfg.get('protocol') or {}
+    owners = [protocol, *(task.get('protocol') or {} for task in protocol.get('tasks', []))]
+    for owner in owners:
+        if 'name' in owner:
+            owner['name'] += '-tta'

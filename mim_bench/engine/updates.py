@@ -1,0 +1,100 @@
+"""Loops, schedules and hooks of a recipe that counts updates, in iterations of the runner.
+
+mmengine counts forward passes. Where gradients of several are accumulated, a recipe's lengths
+are longer in them; its schedules stay, and make a step after each update.
+"""
+
+from copy import deepcopy
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.optim import _ParamScheduler
+from torch.utils.data import DataLoader
+
+from mim_bench.data.seeding import SeededSampler
+
+SCHEDULER_HOOK = 'mim_bench.ParamSchedulerHook'
+
+
+def loop_in_iterations(loop: Any, every: int) -> Any:
+    """The config of a training loop with its lengths in iterations.
+
+    Args:
+        loop: Of an iteration-based loop; anything else is returned as it is.
+        every: Iterations of an update.
+    """
+    if not isinstance(loop, dict) or loop.get('max_iters') is None or every == 1:
+        return loop
+    loop = deepcopy(loop)
+    # mmengine validates every 1,000 iterations where nothing is said.
+    loop.setdefault('val_interval', 1000)
+    for key in ('max_iters', 'val_interval', 'val_begin'):
+        if key in loop:
+            loop[key] *= every
+    if loop.get('dynamic_intervals'):
+        loop['dynamic_intervals'] = [(m * every, i * every) for m, i in loop['dynamic_intervals']]
+    return loop
+
+
+def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
+    """The default hooks, with our scheduler hook and checkpoint intervals in iterations.
+
+    Args:
+        hooks: Of the config; an entry may be None, a hook, or its config.
+        every: Iterations of an update.
+    """
+    hooks = dict(hooks or {})
+    schedule = hooks.get('param_scheduler', {})
+    if isinstance(schedule, dict) and schedule.get('type') in (None, 'ParamSchedulerHook'):
+        hooks['param_scheduler'] = {**schedule, 'type': SCHEDULER_HOOK}
+    checkpoint = hooks.get('checkpoint')
+    if every > 1 and checkpoint and not isinstance(checkpoint, Hook):
+        hooks['checkpoint'] = _checkpoint_in_iterations(checkpoint, every)
+    return hooks
+
+
+def schedules_in_updates(schedules: Any, max_iters: int, epoch_length: int, every: int) -> Any:
+    """The configs of schedules that make a step an update.
+
+    Args:
+        schedules: One or a list; objects are left alone.
+        max_iters: Iterations of the training.
+        epoch_length: Iterations of an epoch.
+        every: Iterations of an update.
+    """
+    if isinstance(schedules, list | tuple):
+        return [schedules_in_updates(s, max_iters, epoch_length, every) for s in schedules]
+    if isinstance(schedules, _ParamScheduler) or every == 1:
+        return schedules
+    schedules = deepcopy(schedules)
+    if schedules.get('convert_to_iter_based'):
+        schedules.setdefault('epoch_length', epoch_length // every)
+    elif not schedules.get('by_epoch', True):
+        schedules.setdefault('end', max_iters // every)
+    return schedules
+
+
+def fit_epoch_to_updates(loader: DataLoader, every: int) -> None:
+    """End the epochs of a loader with whole updates.
+
+    Without this an update would take its last images from the next epoch, and how many updates
+    an epoch has would depend on the number of GPUs. Incomplete updates are left out where the
+    loader drops incomplete batches; elsewhere the epoch's first images complete them.
+
+    Args:
+        loader: Of the training; one without a seeded sampler is left alone.
+        every: Iterations of an update.
+    """
+    batches = loader.batch_sampler
+    for sampler in (loader.sampler, getattr(batches, 'sampler', None)):
+        if isinstance(sampler, SeededSampler):
+            drops = getattr(batches, 'drop_last', False)
+            sampler.fit_to_groups(batches.batch_size * every, fill=not drops)
+            return
+
+
+def _checkpoint_in_iterations(checkpoint: dict, every: int) -> dict:
+    if checkpoint.get('by_epoch', True):
+        return checkpoint
+    keys = [k for k in ('interval', 'save_begin') if checkpoint.get(k, -1) > 0]
+    return {**checkpoint, **{key: checkpoint[key] * every for key in keys}}
