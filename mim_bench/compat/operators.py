@@ -17,6 +17,8 @@ PROVIDED = {
     'deform_conv_backward_parameters': 'torchvision',
     'modulated_deform_conv_forward': 'torchvision',
     'modulated_deform_conv_backward': 'torchvision',
+    'sigmoid_focal_loss_forward': 'torch',
+    'sigmoid_focal_loss_backward': 'torch',
 }
 
 # Functions of mmcv._ext that tell how it was built; no operators.
@@ -27,9 +29,9 @@ def operator_sources() -> dict[str, str]:
     """Where each operator that the installed mmcv asks for comes from.
 
     Returns:
-        Operator name to ``torchvision``, ``numpy``, ``compiled`` (an installed
-        ``mmcv._ext``) or ``missing`` (raises when called), sorted by name.
-        Empty without mmcv.
+        Operator name to ``torchvision``, ``torch``, ``numpy``, ``compiled`` (an
+        installed ``mmcv._ext``) or ``missing`` (raises when called), sorted by
+        name. Empty without mmcv.
     """
     spec = PathFinder.find_spec('mmcv')
     if spec is None or not spec.submodule_search_locations:

@@ -1,0 +1,104 @@
+"""COCO's average precision as mmdet computes it, by the faster of two equal evaluators."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+
+from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
+from mim_bench.errors import ConfigError
+from mim_bench.registry import METRICS
+
+BACKENDS = ('auto', 'pycocotools', 'faster')
+FASTER_PACKAGE = 'faster_coco_eval'
+
+
+@METRICS.register_module(name='CocoMetric')
+def coco_metric(*, eval_backend: str = 'auto', **settings: Any) -> BaseMetric:
+    """The CocoMetric of mmdet, which may count matches with faster-coco-eval.
+
+    Args:
+        eval_backend: 'pycocotools', 'faster' (the package faster-coco-eval), or 'auto': the
+            faster one where it is installed. Both give the same numbers, so it is no part of
+            a protocol.
+        settings: Of mmdet's ``CocoMetric``.
+
+    Raises:
+        ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for an
+            evaluator of its own.
+
+    Differs: no detection in any image is an AP of 0, where mmdet reports nothing.
+    """
+    backend = chosen_backend(eval_backend, use_mp_eval=settings.get('use_mp_eval', False))
+    print_log(f'COCO evaluation: {backend}.', logger='current')
+    metric = _metric_class()(**settings)
+    metric.is_faster = backend == 'faster'
+    return metric
+
+
+def chosen_backend(eval_backend: str, *, use_mp_eval: bool = False) -> str:
+    """'pycocotools' or 'faster'.
+
+    Args:
+        eval_backend: As for :func:`coco_metric`.
+        use_mp_eval: Whether mmdet's evaluator with several processes is asked for.
+
+    Raises:
+        ConfigError: See :func:`coco_metric`.
+    """
+    if eval_backend not in BACKENDS:
+        raise ConfigError(
+            f'CocoMetric: unknown eval_backend {eval_backend!r}. Known: {", ".join(BACKENDS)}.'
+        )
+    if eval_backend == 'auto':
+        is_faster = find_spec(FASTER_PACKAGE) is not None and not use_mp_eval
+        return 'faster' if is_faster else 'pycocotools'
+    if eval_backend == 'faster' and use_mp_eval:
+        raise ConfigError(
+            "CocoMetric: eval_backend='faster' and use_mp_eval=True ask for two evaluators. "
+            'Leave one out.'
+        )
+    if eval_backend == 'faster' and find_spec(FASTER_PACKAGE) is None:
+        raise ConfigError(
+            "CocoMetric: eval_backend='faster', but faster-coco-eval is not installed. "
+            "Install it (pip install faster-coco-eval), or use eval_backend='auto'."
+        )
+    return eval_backend
+
+
+@cache
+def _metric_class() -> type[BaseMetric]:
+    from mmdet.evaluation.metrics import coco_metric as mmdet_module
+
+    class CocoMetric(mmdet_module.CocoMetric):
+        """mmdet's, with the evaluator that ``is_faster`` names."""
+
+        is_faster = False
+
+        def compute_metrics(self, results: list) -> dict[str, float]:
+            """As mmdet's; 0 where nothing was detected at all."""
+            average_precisions = {'bbox', 'segm'} >= set(self.metrics) and not self.format_only
+            if average_precisions and not any(len(found['scores']) for _, found in results):
+                print_log('Nothing was detected in any image: AP is 0.', logger='current')
+                names = ('mAP', 'mAP_50', 'mAP_75')
+                return {f'{kind}_{name}': 0.0 for kind in self.metrics for name in names}
+            with _evaluator(mmdet_module, FasterCOCOeval if self.is_faster else None):
+                return super().compute_metrics(results)
+
+    return CocoMetric
+
+
+@contextmanager
+def _evaluator(module: ModuleType, replacement: type | None) -> Iterator[None]:
+    """Swap the evaluator: mmdet's metric takes it from a name in its module, nowhere else."""
+    own = module.COCOeval
+    module.COCOeval = replacement or own
+    try:
+        yield
+    finally:
+        module.COCOeval = own
