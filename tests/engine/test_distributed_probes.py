@@ -2,7 +2,9 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -13,8 +15,13 @@ from torch import distributed as dist
 
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.probes.dispatch import run_probe
-from mim_bench.engine.probes.features import extract_features
-from mim_bench.errors import TrainingError
+from mim_bench.engine.probes.extraction import extract_features
+from mim_bench.engine.probes.feature_cache import cached_features
+from mim_bench.engine.probes.features import Features
+from mim_bench.engine.probes.npy_rows import RowWriter
+from mim_bench.engine.probes.together import shared_temporary_folder
+from mim_bench.errors import MimBenchError, TrainingError
+from mim_bench.testing.processes import PRELOADED
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 
 # Odd sizes: the sampler pads the last round, and the padding must not be counted.
@@ -32,19 +39,37 @@ class FakeRunner:
     logger = type('Log', (), {'error': staticmethod(lambda text: None)})
 
 
-def measure() -> dict:
+def measure(folder: Path) -> dict:
     torch.manual_seed(0)
     model = ToyNet()
     bank, query = (
-        extract_features(model, Runner.build_dataloader(loader(**data)), pooling='gap')
+        cached_features(folder, data, lambda new, data=data: extract(model, new, **data))
         for data in (BANK, QUERY)
     )
     settings = {'knn': {'k': 5}, 'linear': {'epochs': 3}}
     return {
-        'x': query.x.tolist(),
+        'x': query.x[:].tolist(),
         'y': bank.y.tolist(),
         **{n: run_probe(n, bank, query, device='cpu', settings=s) for n, s in settings.items()},
     }
+
+
+def extract(model: ToyNet, folder: Path, **data) -> Features:
+    dataloader = Runner.build_dataloader(loader(**data))
+    return extract_features(model, dataloader, folder, pooling='gap')
+
+
+def fail_together(rank: int, folder: Path) -> list[str]:
+    """A bad feature and a full disk, both of the second process."""
+    errors = []
+    writes_fully = patch.object(RowWriter, 'append', side_effect=OSError(28, 'No space left'))
+    for data, trouble in (({**BANK, 'nan_at': 7}, nullcontext()), (BANK, writes_fully)):
+        try:
+            with shared_temporary_folder(folder) as new, trouble if rank else nullcontext():
+                extract(ToyNet(), new, **data)
+        except MimBenchError as error:
+            errors.append(str(error))
+    return errors
 
 
 def stop_together(rank: int) -> str:
@@ -62,7 +87,12 @@ def work(rank: int, folder: str) -> None:
     DATASETS.register_module(module=ToyImages, force=True)
     torch.set_num_threads(1)
     dist.init_process_group('gloo', init_method=f'file://{folder}/init', rank=rank, world_size=2)
-    result = {**measure(), 'stop': stop_together(rank)}
+    features = Path(folder) / 'features'
+    result = {
+        'fail': fail_together(rank, features),
+        **measure(features),
+        'stop': stop_together(rank),
+    }
     with open(f'{folder}/{rank}.json', 'w') as file:
         json.dump(result, file)
     dist.destroy_process_group()
@@ -75,19 +105,38 @@ def results(tmp_path_factory):
     path = str(Path(__file__).parent)
     if path not in sys.path:
         sys.path.insert(0, path)
-    mp.spawn(work, (str(folder),), nprocs=2)
-    return [json.loads((folder / f'{rank}.json').read_text()) for rank in range(2)]
+    mp.set_forkserver_preload(PRELOADED)  # imported once, not in each process
+    mp.start_processes(work, (str(folder),), nprocs=2, start_method='forkserver')
+    return [
+        {**json.loads((folder / f'{rank}.json').read_text()), 'folder': folder / 'features'}
+        for rank in range(2)
+    ]
 
 
-def test_extract_features_two_processes_have_all_in_order_once(results):
-    alone = measure()
+def test_extract_features_two_processes_have_all_in_order_once(results, tmp_path):
+    alone = measure(tmp_path)
     for rank in range(2):
         assert results[rank]['y'] == alone['y']
         torch.testing.assert_close(torch.tensor(results[rank]['x']), torch.tensor(alone['x']))
 
 
-def test_run_probe_two_processes_agree_with_one(results):
-    alone = measure()
+def test_cached_features_of_two_processes_serve_one(results):
+    with patch(f'{__name__}.extract', side_effect=AssertionError('extracted again')):
+        again = measure(results[0]['folder'])
+    assert again['x'] == results[0]['x']
+
+
+def test_extract_features_all_processes_raise_what_one_meets(results):
+    bad, full = results[0]['fail']
+    assert '1 of 31 samples are not finite in float32, the first at index 7' in bad
+    assert 'No space left' in full
+    assert results[0]['fail'] == results[1]['fail']
+    # What was begun is gone; the two caches are of the measurement.
+    assert len(list(results[0]['folder'].iterdir())) == 2
+
+
+def test_run_probe_two_processes_agree_with_one(results, tmp_path):
+    alone = measure(tmp_path)
     for probe in ('knn', 'linear'):
         assert results[0][probe] == results[1][probe] == pytest.approx(alone[probe])
 

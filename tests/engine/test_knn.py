@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -30,12 +31,35 @@ def brute_force(bank: Features, query: torch.Tensor, k: int, temperature: float)
 @pytest.mark.parametrize('chunks', [(1000, 1000), (7, 4), (1, 1)])
 def test_knn_predict_any_chunks_equals_brute_force(chunks):
     bank, query = random_features(50, 8, seed=0), random_features(11, 8, seed=1)
-    ranked = knn_predict(
-        bank, query.x, k=20, temperature=0.07, bank_chunk=chunks[0], query_chunk=chunks[1]
-    )
+    ranked = knn_predict(bank, query.x, k=20, temperature=0.07, chunks=chunks)
     expected = brute_force(bank, query.x, 20, 0.07)
     # Beyond the classes that got votes the order is arbitrary; the first two always did.
     assert [row[:2] for row in ranked.tolist()] == [row[:2] for row in expected]
+
+
+@pytest.mark.parametrize('order', ['shuffled', 'nearest last'])
+def test_knn_predict_wide_mapped_bank_equals_the_simple_code(tmp_path, order):
+    """Large enough for the fast product of a CPU; the bank in any order."""
+    bank, query = random_features(3000, 8, seed=0, width=256), random_features(600, 8, 1, 256)
+    if order == 'nearest last':
+        rows = (bank.x @ query.x.mean(dim=0)).argsort()
+        bank = Features(bank.x[rows], bank.y[rows])
+    np.save(tmp_path / 'x.npy', bank.x.numpy())
+    np.save(tmp_path / 'y.npy', bank.y.numpy())
+    ranked = knn_predict(Features.open(tmp_path), query.x, chunks=(1024, 512))
+
+    s, nearest = (unit(query.x) @ unit(bank.x).T).topk(20, dim=1)
+    votes = torch.zeros(600, 8, dtype=torch.float64)
+    votes.scatter_add_(1, bank.y[nearest], (s / 0.07).exp())
+    expected = votes.topk(2, dim=1)
+    # Two classes may have the same votes but for rounding.
+    clear = (expected.values[:, 0] / expected.values[:, 1] - 1).abs() > 1e-5
+    assert clear.sum() > 590
+    assert torch.equal(ranked[clear, 0], expected.indices[clear, 0])
+
+
+def unit(x):
+    return torch.nn.functional.normalize(x.double(), dim=1)
 
 
 def test_knn_predict_near_neighbour_outweighs_two_far_ones():

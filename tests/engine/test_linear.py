@@ -1,5 +1,6 @@
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -73,7 +74,40 @@ def test_linear_fit_equals_sgd_of_torch():
                 optimizer.step()
                 schedule.step()
         torch.testing.assert_close(heads.weight[index], layer.weight.data, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(heads.bias[index, 0], layer.bias.data, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(heads.bias[index], layer.bias.data, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('group_bytes', [1, 16 * 16 * 3, 2**30])
+def test_linear_probe_mapped_features_give_the_result_of_those_in_memory(
+    tmp_path, monkeypatch, group_bytes
+):
+    train, val = clusters(40, 0, 1.0), clusters(30, 1, 1.0)
+    settings = dict(epochs=3, batch_size=16)
+    expected = linear_probe(train, val, **settings)
+    monkeypatch.setattr('mim_bench.engine.probes.linear._GROUP_BYTES', group_bytes)
+    mapped = [save(features, tmp_path / str(i)) for i, features in enumerate((train, val))]
+    assert linear_probe(*mapped, **settings) == expected
+
+
+def save(features: Features, folder) -> Features:
+    folder.mkdir()
+    np.save(folder / 'x.npy', features.x.numpy())
+    np.save(folder / 'y.npy', features.y.numpy())
+    return Features.open(folder)
+
+
+def test_linear_probe_wide_features_equal_the_plain_product(monkeypatch):
+    """Wide enough for the fast product of a CPU."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(600) % 20
+    centres = torch.randn(20, 300, generator=generator)
+    data = Features(centres[y] + 4 * torch.randn(600, 300, generator=generator), y)
+    settings = dict(epochs=2, batch_size=512, learning_rates=LEARNING_RATES[3:7])
+    fast = linear_probe(data, data, **settings)
+    monkeypatch.setattr('mim_bench.engine.probes.linear.linear', nn.functional.linear)
+    assert linear_probe(data, data, **settings).accuracies == pytest.approx(
+        fast.accuracies, abs=0.5
+    )
 
 
 def test_linear_holdout_takes_the_share_of_each_class():

@@ -1,14 +1,17 @@
 """The hook that follows a pre-training with k-NN accuracy."""
 
+from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.isolation import preserved_rng
 from mim_bench.engine.probes.dispatch import run_probe
-from mim_bench.engine.probes.features import extract_features
+from mim_bench.engine.probes.extraction import extract_features
+from mim_bench.engine.probes.together import shared_temporary_folder
 from mim_bench.errors import ConfigError
 from mim_bench.registry import HOOKS
 
@@ -22,6 +25,9 @@ class KnnHook(Hook):
     ``knn/top1`` (percent): in the message hub, so in checkpoints, and in
     ``vis_data/scalars.json`` with the number of epochs done as ``step``. The training goes on
     as it would without the hook, and its cost ledger does not count the time.
+
+    The features lie in a temporary folder of the work directory meanwhile, which all processes
+    must see, so that a large bank takes no memory.
 
     Note:
         Iteration-based runs are measured before their first iteration and after their last.
@@ -79,11 +85,7 @@ class KnnHook(Hook):
                     name: runner.build_dataloader(config, seed=runner.seed)
                     for name, config in self._configs.items()
                 }
-            bank, query = (
-                extract_features(runner.model, self._loaders[name], pooling=self.pooling)
-                for name in ('bank', 'query')
-            )
-            scores = run_probe('knn', bank, query, device=device, settings=self._settings)
+            scores = self._scores(runner, device)
         scalars = {f'knn/{name}': value for name, value in scores.items()}
         for name, value in scalars.items():
             runner.message_hub.update_scalar(name, value)
@@ -92,3 +94,15 @@ class KnnHook(Hook):
         )
         shown = '  '.join(f'{name}: {value:.2f}' for name, value in scalars.items())
         runner.logger.info(f'k-NN after {epochs_done} epochs ({iters_done} iterations)  {shown}')
+
+    def _scores(self, runner: Runner, device: torch.device) -> dict[str, float]:
+        """The weights change from time to time, so their features are not kept."""
+        with (
+            shared_temporary_folder(Path(runner.work_dir)) as bank_folder,
+            shared_temporary_folder(Path(runner.work_dir)) as query_folder,
+        ):
+            bank, query = (
+                extract_features(runner.model, self._loaders[name], folder, pooling=self.pooling)
+                for name, folder in (('bank', bank_folder), ('query', query_folder))
+            )
+            return run_probe('knn', bank, query, device=device, settings=self._settings)

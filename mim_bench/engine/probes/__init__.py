@@ -1,1 +1,1 @@
-"""Measures of frozen features: k-NN and linear probe. No mmengine but to gather features."""
+"""Measures of frozen features, and the features: extracted once, kept in files."""

@@ -4,12 +4,15 @@ import torch
 from torch.nn import functional as F
 
 from mim_bench.engine.probes.features import Features
+from mim_bench.engine.probes.npy_rows import MappedRows
 from mim_bench.engine.probes.scores import topk_accuracies
 from mim_bench.errors import ConfigError
+from mim_bench.models.linear import linear
 
-# Similarities held at a time: 16384 * 1024 * 4 bytes = 64 MiB.
-BANK_CHUNK = 16384
-QUERY_CHUNK = 1024
+# Rows of the bank and of the queries that are compared at a time. On a CPU their similarities
+# (8 MiB) are looked through while they are still in its cache; a GPU wants more work at once.
+_CPU_CHUNKS = (4096, 512)
+_GPU_CHUNKS = (16384, 4096)
 
 
 def knn_accuracy(
@@ -35,29 +38,30 @@ def knn_accuracy(
 @torch.no_grad()
 def knn_predict(
     bank: Features,
-    query_x: torch.Tensor,
+    query_x: torch.Tensor | MappedRows,
     *,
     k: int = 20,
     temperature: float = 0.07,
     device: torch.device | str = 'cpu',
-    bank_chunk: int = BANK_CHUNK,
-    query_chunk: int = QUERY_CHUNK,
+    chunks: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """Rank the classes of each query by the votes of its k nearest neighbours.
 
     Nearness is the cosine similarity; a neighbour of similarity s votes for its class
     with weight exp(s / temperature). The bank is read once, in chunks, so it may be
-    memory-mapped; on the device lie the queries, one chunk and its similarities.
+    memory-mapped; on the device lie the queries, one chunk and its similarities. A chunk is
+    searched for those queries only that have a nearer neighbour in it than their k-th so far,
+    which the largest similarity tells.
 
     Args:
         bank: Labelled features, (N, D).
-        query_x: Features to classify, (M, D) floating.
+        query_x: Features to classify, (M, D) floating, a tensor or mapped.
         k: Neighbours that vote. It is part of the protocol, so a bank with fewer rows
             is an error rather than a smaller k.
         temperature: The smaller, the more the nearest neighbours decide; above 0.
         device: Where to compute.
-        bank_chunk: Rows of the bank compared at a time.
-        query_chunk: Rows of the queries compared at a time.
+        chunks: Rows of the bank and of the queries compared at a time; by device if None.
+            The result does not depend on it.
 
     Returns:
         (M, min(5, classes)) int64 on the CPU: classes, best first.
@@ -71,21 +75,47 @@ def knn_predict(
     DINO, arXiv:2104.14294, reports.
     """
     _check(bank, query_x, k, temperature)
-    queries = F.normalize(query_x.to(device, torch.float32), dim=1)
+    bank_chunk, query_chunk = chunks or _chunks(device)
+    queries = _unit(query_x[:], device)
     best_s = torch.full((len(queries), k), -torch.inf, device=device)
     best_y = torch.zeros((len(queries), k), dtype=torch.int64, device=device)
     for start in range(0, len(bank.x), bank_chunk):
         rows = slice(start, start + bank_chunk)
-        keys = F.normalize(bank.x[rows].to(device, torch.float32), dim=1)
-        labels = bank.y[rows].to(device)
+        keys, labels = _unit(bank.x[rows], device), bank.y[rows].to(device)
         for q in range(0, len(queries), query_chunk):
             part = slice(q, q + query_chunk)
-            s, nearest = (queries[part] @ keys.T).topk(min(k, len(keys)), dim=1)
-            s = torch.cat([best_s[part], s], dim=1)
-            y = torch.cat([best_y[part], labels[nearest]], dim=1)
-            best_s[part], kept = s.topk(k, dim=1)
-            best_y[part] = y.gather(1, kept)
+            _merge(best_s[part], best_y[part], linear(queries[part], keys), labels)
     return _vote(best_s, best_y, bank.num_classes, temperature, query_chunk)
+
+
+def _chunks(device: torch.device | str) -> tuple[int, int]:
+    return _CPU_CHUNKS if torch.device(device).type == 'cpu' else _GPU_CHUNKS
+
+
+def _unit(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
+    return F.normalize(x.to(device, torch.float32), dim=1)
+
+
+def _merge(
+    best_s: torch.Tensor, best_y: torch.Tensor, s: torch.Tensor, labels: torch.Tensor
+) -> None:
+    """Put what is nearer than the k best so far, (Q, k) in falling order, among them.
+
+    Args:
+        best_s: Similarities; changed in place.
+        best_y: Their labels; changed in place.
+        s: Similarities to further neighbours, (Q, B).
+        labels: Of those, (B,).
+    """
+    k = best_s.shape[1]
+    found = (s.amax(dim=1) > best_s[:, -1]).nonzero().flatten()
+    if not len(found):
+        return
+    near_s, nearest = s[found].topk(min(k, s.shape[1]), dim=1)
+    merged_s = torch.cat([best_s[found], near_s], dim=1)
+    merged_y = torch.cat([best_y[found], labels[nearest]], dim=1)
+    best_s[found], kept = merged_s.topk(k, dim=1)
+    best_y[found] = merged_y.gather(1, kept)
 
 
 def _vote(
@@ -106,7 +136,7 @@ def _vote(
     return torch.cat(ranked)
 
 
-def _check(bank: Features, query_x: torch.Tensor, k: int, temperature: float) -> None:
+def _check(bank: Features, query_x: torch.Tensor | MappedRows, k: int, temperature: float) -> None:
     if not 1 <= k <= len(bank.x):
         raise ConfigError(
             f'k-NN: k = {k} with a bank of {len(bank.x)} features. '

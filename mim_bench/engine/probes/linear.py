@@ -1,19 +1,23 @@
 """Linear probe: many learning rates in one pass over cached features."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
 from mim_bench.engine.probes.features import Features
+from mim_bench.engine.probes.npy_rows import MappedRows
 from mim_bench.engine.probes.scores import topk_accuracies
 from mim_bench.errors import ConfigError
+from mim_bench.models.linear import linear
 
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
 MOMENTUM = 0.9
+# Features that are in memory at a time, and on the device.
+_GROUP_BYTES = 512 * 2**20
 _STATISTICS_CHUNK = 65536
 
 
@@ -78,12 +82,13 @@ def linear_probe(
     _check(learning_rates, epochs, batch_size, holdout_share)
     generator = torch.Generator().manual_seed(seed)
     is_held = _holdout_mask(train.y, holdout_share, generator)
+    if len(train.x) * train.x.shape[1] * 4 <= _GROUP_BYTES:
+        train = Features(train.x[:], train.y)
     fit = _Fit(train, _statistics(train.x), epochs, batch_size, device)
 
     rows = (~is_held).nonzero().flatten()
     heads = fit.train(rows, torch.tensor(learning_rates), generator)
-    held = train.x[is_held], train.y[is_held]
-    accuracy, loss = fit.scores(heads, *held)
+    accuracy, loss = fit.scores(heads, is_held.nonzero().flatten())
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
 
     rows = torch.arange(len(train.y))
@@ -97,19 +102,20 @@ def linear_probe(
 
 @dataclass(frozen=True)
 class _Heads:
-    """L linear classifiers: weight (L, C, D), bias (L, 1, C)."""
+    """L linear classifiers: weight (L, C, D), bias (L, C)."""
 
     weight: torch.Tensor
     bias: torch.Tensor
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, D) -> logits (L, B, C)."""
-        return torch.matmul(x, self.weight.mT) + self.bias
+        """(B, D) -> logits (B, L, C), in one product."""
+        logits = linear(x, self.weight.flatten(0, 1), self.bias.flatten())
+        return logits.unflatten(1, self.bias.shape)
 
 
 @dataclass(frozen=True)
 class _Fit:
-    """Trains and scores heads on features that are standardised batch by batch."""
+    """Trains and scores heads on features that are standardised as they are read."""
 
     data: Features
     statistics: tuple[torch.Tensor, torch.Tensor]
@@ -118,77 +124,96 @@ class _Fit:
     device: torch.device | str
 
     def standardise(self, x: torch.Tensor) -> torch.Tensor:
-        mean, std = self.statistics
-        return ((x - mean) / std).to(self.device)
+        mean, std = (statistic.to(self.device) for statistic in self.statistics)
+        return x.to(self.device).sub(mean).div_(std)
 
     @torch.no_grad()
     def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> _Heads:
         """Train one head a learning rate on the given rows, all on the same batches."""
         classes, width = self.data.num_classes, self.data.x.shape[1]
-        heads = _Heads(
-            torch.zeros(len(rates), classes, width, device=self.device),
-            torch.zeros(len(rates), 1, classes, device=self.device),
+        heads, speed = (
+            _Heads(
+                torch.zeros(len(rates), classes, width, device=self.device),
+                torch.zeros(len(rates), classes, device=self.device),
+            )
+            for _ in range(2)
         )
-        speed = _Heads(torch.zeros_like(heads.weight), torch.zeros_like(heads.bias))
-        rates = rates.to(self.device, torch.float32)[:, None, None]
+        rates = rates.to(self.device, torch.float32)[:, None]
         batch_size = min(self.batch_size, len(rows))
         steps = self.epochs * math.ceil(len(rows) / batch_size)
         step = 0
         for _ in range(self.epochs):
             order = rows[torch.randperm(len(rows), generator=generator)]
-            for batch in order.split(batch_size):
+            for x, y in self._batches(order, batch_size):
                 decay = 0.5 * (1 + math.cos(math.pi * step / steps))
-                self._step(heads, speed, batch, rates * decay)
+                _descend(heads, speed, x, y, rates * decay)
                 step += 1
         return heads
 
-    def _step(self, heads: _Heads, speed: _Heads, batch: torch.Tensor, rates: torch.Tensor) -> None:
-        x, y = self.standardise(self.data.x[batch]), self.data.y[batch].to(self.device)
-        # The gradient of the mean cross-entropy by its logits, of every head at once.
-        error = heads(x).softmax(dim=-1)  # (L, B, C)
-        error[:, torch.arange(len(y), device=y.device), y] -= 1
-        error /= len(y)
-        speed.weight.mul_(MOMENTUM).add_(torch.matmul(error.mT, x))
-        speed.bias.mul_(MOMENTUM).add_(error.sum(dim=1, keepdim=True))
-        heads.weight.sub_(rates * speed.weight)
-        heads.bias.sub_(rates * speed.bias)
+    def _batches(
+        self, order: torch.Tensor, batch_size: int
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Standardised features (B, D) and labels (B,) on the device, group by group."""
+        batch_bytes = 4 * self.data.x.shape[1] * batch_size
+        group_size = batch_size * max(1, _GROUP_BYTES // batch_bytes)
+        for group in order.split(group_size):
+            x, y = self.standardise(self.data.x[group]), self.data.y[group].to(self.device)
+            yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
 
     @torch.no_grad()
-    def scores(
-        self, heads: _Heads, x: torch.Tensor, y: torch.Tensor
-    ) -> tuple[list[float], list[float]]:
-        """Accuracy in percent and mean cross-entropy of each head."""
+    def scores(self, heads: _Heads, rows: torch.Tensor) -> tuple[list[float], list[float]]:
+        """Accuracy in percent and mean cross-entropy of each head on some rows of the data."""
         hits, losses = 0.0, 0.0
-        for rows, labels in zip(x.split(self.batch_size), y.split(self.batch_size), strict=True):
-            logits, labels = heads(self.standardise(rows)), labels.to(self.device)
-            hits += (logits.argmax(dim=-1) == labels).double().sum(dim=1)
+        for x, y in self._batches(rows, self.batch_size):
+            logits = heads(x)
+            hits += (logits.argmax(dim=-1) == y[:, None]).double().sum(dim=0)
             spread = F.cross_entropy(
-                logits.permute(1, 2, 0),  # (B, C, L)
-                labels[:, None].expand(-1, len(logits)),
+                logits.mT,  # (B, C, L)
+                y[:, None].expand(-1, logits.shape[1]),
                 reduction='none',
             )
             losses += spread.double().sum(dim=0)
-        return (100 * hits / len(y)).tolist(), (losses / len(y)).tolist()
+        return (100 * hits / len(rows)).tolist(), (losses / len(rows)).tolist()
 
     @torch.no_grad()
-    def ranked(self, head: _Heads, x: torch.Tensor) -> torch.Tensor:
+    def ranked(self, head: _Heads, x: torch.Tensor | MappedRows) -> torch.Tensor:
         """(M, D) -> (M, min(5, C)) classes of a single head, best first, on the CPU."""
         count = min(5, self.data.num_classes)
         return torch.cat(
             [
-                head(self.standardise(r))[0].topk(count).indices.cpu()
-                for r in x.split(self.batch_size)
+                head(self.standardise(piece))[:, 0].topk(count).indices.cpu()
+                for piece in _pieces(x, self.batch_size)
             ]
         )
 
 
-def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _descend(
+    heads: _Heads, speed: _Heads, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor
+) -> None:
+    """One step of all heads; rates (L, 1)."""
+    # The gradient of the mean cross-entropy by its logits.
+    error = heads(x).softmax(dim=-1)  # (B, L, C)
+    error[torch.arange(len(y), device=y.device), :, y] -= 1
+    error /= len(y)
+    gradient = linear(error.flatten(1).T, x.T)  # (L * C, B) x (B, D)
+    speed.weight.mul_(MOMENTUM).add_(gradient.view_as(speed.weight))
+    speed.bias.mul_(MOMENTUM).add_(error.sum(dim=0))
+    heads.weight.sub_(rates[:, :, None] * speed.weight)
+    heads.bias.sub_(rates * speed.bias)
+
+
+def _statistics(x: torch.Tensor | MappedRows) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of each feature, (D,) float32, summed in float64."""
-    mean = sum(c.double().sum(dim=0) for c in x.split(_STATISTICS_CHUNK)) / len(x)
-    squares = ((c.double() - mean).square().sum(dim=0) for c in x.split(_STATISTICS_CHUNK))
+    mean = sum(c.double().sum(dim=0) for c in _pieces(x, _STATISTICS_CHUNK)) / len(x)
+    squares = ((c.double() - mean).square().sum(dim=0) for c in _pieces(x, _STATISTICS_CHUNK))
     variance = sum(squares) / len(x)
     # The eps of MAE's BatchNorm; it also keeps constant features at zero.
     return mean.float(), (variance + 1e-6).sqrt().float()
+
+
+def _pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
+    """All rows in order, some at a time."""
+    return (x[start : start + size] for start in range(0, len(x), size))
 
 
 def _holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:

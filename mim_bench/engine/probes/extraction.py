@@ -1,0 +1,221 @@
+"""Extracting the features of a data set with a frozen model into files, on all processes."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank, get_world_size
+from mmengine.model import is_model_wrapper
+from torch import nn
+from torch.utils.data import DataLoader, RandomSampler
+
+from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.engine.probes.features import X_FILE, Y_FILE, Features
+from mim_bench.engine.probes.npy_rows import RowWriter, join_in_turn
+from mim_bench.engine.probes.pooling import last_features, pool
+from mim_bench.engine.probes.together import on_every_process, on_main_process
+from mim_bench.errors import ConfigError, DataError, TrainingError
+
+DTYPES = ('float32', 'float16')
+
+
+def extract_features(
+    model: nn.Module,
+    dataloader: DataLoader,
+    folder: Path,
+    *,
+    pooling: str,
+    fp16: bool = False,
+    dtype: str = 'float32',
+    on_batch: Callable[[int, int], None] | None = None,
+) -> Features:
+    """The pooled features of every sample of a data set, in the order of the data set.
+
+    The model is in evaluation mode meanwhile and gets its modes back; random states are left
+    as they were. Every process writes its share batch by batch, and the first one joins them:
+    none ever holds them all.
+
+    Args:
+        model: With ``data_preprocessor`` and ``extract_feat(inputs)``, wrapped or not. A
+            pre-training model must return features of the unmasked image.
+        dataloader: Its sampler does not shuffle, deals samples to processes in turn
+            (mmengine's ``DefaultSampler(shuffle=False)``), and no sample is dropped.
+        folder: An empty folder that all processes see. It has ``x.npy`` (N, D) and ``y.npy``
+            (N,) afterwards, no sample twice; after an error it holds files of no use.
+        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
+        fp16: Run the model under autocast (float16 on CUDA, bfloat16 on CPU).
+        dtype: Of the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
+            rounds to 11 bits.
+        on_batch: Called after each batch with (batches done, batches in all).
+
+    Returns:
+        The mapped files; the same on every process.
+
+    Raises:
+        ConfigError: The loader shuffles or drops samples, ``pooling`` does not fit the model's
+            output, or ``dtype`` is another one.
+        DataError: A sample has no single class label.
+        TrainingError: A feature is not finite (or too large for float16).
+        MimBenchError: The folder cannot be written.
+    """
+    _check_arguments(dataloader, dtype)
+    model = model.module if is_model_wrapper(model) else model
+    size, num_parts = len(dataloader.dataset), get_world_size()
+
+    def write() -> _Share:
+        batches = _batches(model, dataloader, pooling, fp16, on_batch)
+        return _write_share(batches, len(dataloader.sampler), folder, dtype)
+
+    shares = on_every_process(write)
+    _check_counts([share.num_rows for share in shares], size)
+    _check_finite(shares, size, dtype)
+    on_main_process(lambda: _join(folder, size, num_parts, dtype))
+    return open_on_every_process(folder)
+
+
+def open_on_every_process(folder: Path) -> Features:
+    """Map the features of a folder on every process, or raise on every one."""
+    opened = []
+    on_every_process(lambda: opened.append(Features.open(folder)))
+    return opened[0]
+
+
+def backbone_of(model: nn.Module) -> nn.Module:
+    """The module that made the features: ``model.backbone``, or the model itself."""
+    return getattr(model, 'backbone', model)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What a process wrote: rows, and which of them are not finite."""
+
+    num_rows: int
+    bad_rows: torch.Tensor
+
+
+def _check_arguments(dataloader: DataLoader, dtype: str) -> None:
+    sampler = dataloader.sampler
+    if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
+        raise ConfigError(
+            'Features are extracted in the order of the data set, but the sampler shuffles. '
+            "Use sampler=dict(type='DefaultSampler', shuffle=False)."
+        )
+    if dtype not in DTYPES:
+        raise ConfigError(f'Features of type {dtype!r}. Known: {", ".join(DTYPES)}.')
+
+
+def _batches(
+    model: nn.Module,
+    dataloader: DataLoader,
+    pooling: str,
+    fp16: bool,
+    on_batch: Callable[[int, int], None] | None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Features (B, D) float32 and labels (B,), on the CPU."""
+    device = next(model.parameters()).device
+    autocast = torch.autocast(device.type, enabled=fp16)
+    with preserved_rng(), evaluating(model), autocast:
+        for done, batch in enumerate(dataloader, start=1):
+            inputs, labels = _prepare(model, batch)
+            features = pool(last_features(model, inputs), pooling, backbone_of(model))
+            yield features.float().cpu(), labels
+            if on_batch is not None:
+                on_batch(done, len(dataloader))
+
+
+def _prepare(model: nn.Module, batch: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    data = model.data_preprocessor(batch, False)
+    inputs, samples = data['inputs'], data['data_samples']
+    if not isinstance(inputs, torch.Tensor):
+        raise ConfigError(
+            f'The data preprocessor gave {type(inputs).__name__} instead of one (B, C, H, W) '
+            "tensor. Set collate_fn=dict(type='default_collate') in the loader."
+        )
+    if isinstance(samples, torch.Tensor):
+        return inputs, samples.reshape(len(inputs)).long().cpu()
+    return inputs, torch.tensor([_label(sample) for sample in samples or []])
+
+
+def _label(sample: Any) -> int:
+    label = getattr(sample, 'gt_label', None)
+    if label is None or label.numel() != 1:
+        name = getattr(sample, 'metainfo', {}).get('img_path', 'a sample')
+        raise DataError(f'{name}: a probe needs one class label a sample. Use a labelled data set.')
+    return int(label)
+
+
+def _write_share(
+    batches: Iterator[tuple[torch.Tensor, torch.Tensor]], num_rows: int, folder: Path, dtype: str
+) -> _Share:
+    """Write what this process reads; sample i was dealt to process i % world size."""
+    rank, world_size = get_rank(), get_world_size()
+    labels, bad = [], []
+    with ExitStack() as stack:
+        writer = None
+        for x, y in batches:
+            if writer is None:
+                shape = (num_rows, x.shape[1])
+                writer = stack.enter_context(RowWriter(_part(folder, rank), shape, dtype))
+            x = x.to(getattr(torch, dtype))
+            rows = (~x.isfinite()).any(dim=1).nonzero().flatten() + writer.num_rows
+            bad.append(rows * world_size + rank)
+            writer.append(x)
+            labels.append(y)
+    if writer is None:
+        raise DataError('The loader gave no batch. Give it a data set that is not empty.')
+    y = torch.cat(labels)
+    if len(y) != writer.num_rows:
+        raise ConfigError(f'A process read {writer.num_rows} samples and {len(y)} labels.')
+    np.save(_labels_part(folder, rank), y.numpy())
+    return _Share(writer.num_rows, torch.cat(bad))
+
+
+def _part(folder: Path, rank: int) -> Path:
+    return folder / f'x.{rank}.npy'
+
+
+def _labels_part(folder: Path, rank: int) -> Path:
+    return folder / f'y.{rank}.npy'
+
+
+def _check_counts(counts: Sequence[int], size: int) -> None:
+    """A sampler may repeat a sample to give every process as many; it may leave none out."""
+    most = math.ceil(size / len(counts))
+    for rank, count in enumerate(counts):
+        if not len(range(rank, size, len(counts))) <= count <= most:
+            raise ConfigError(
+                f'Process {rank} read {count} samples of a data set of {size} over {len(counts)} '
+                'processes. Use DefaultSampler without shuffling and drop_last=False.'
+            )
+
+
+def _check_finite(shares: Sequence[_Share], size: int, dtype: str) -> None:
+    bad = torch.cat([share.bad_rows for share in shares])
+    bad = bad[bad < size]  # a repeated sample counts once
+    if len(bad):
+        raise TrainingError(
+            f'Features of {len(bad)} of {size} samples are not finite in {dtype}, the first at '
+            f'index {int(bad.min())}. The weights are probably damaged or the training diverged: '
+            'look at the loss curve and use an earlier checkpoint.'
+        )
+
+
+def _join(folder: Path, size: int, num_parts: int, dtype: str) -> None:
+    """The shares of all processes in the order of the data set."""
+    parts = [_part(folder, rank) for rank in range(num_parts)]
+    if num_parts == 1:
+        parts[0].rename(folder / X_FILE)
+    else:
+        join_in_turn(parts, folder / X_FILE, size, dtype)
+    labels = np.empty(size, np.int64)
+    for rank in range(num_parts):
+        own = labels[rank::num_parts]
+        own[:] = np.load(_labels_part(folder, rank))[: len(own)]
+        _labels_part(folder, rank).unlink()
+        parts[rank].unlink(missing_ok=True)
+    np.save(folder / Y_FILE, labels)

@@ -1,0 +1,101 @@
+"""What decides the features of a data set: two runs that agree in it share them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.model import is_model_wrapper
+from torch import nn
+from torch.utils.data import Dataset
+
+from mim_bench.engine.probes.extraction import backbone_of
+from mim_bench.engine.protocol import below_roots, data_roots, plain_settings
+
+# Raise it when features of the same settings come out differently.
+VERSION = 1
+_SIZED_FILES = 1000
+
+
+def feature_settings(
+    cfg: Config,
+    model: nn.Module,
+    loader: Mapping[str, Any],
+    dataset: Dataset,
+    *,
+    pooling: str,
+    fp16: bool,
+    dtype: str,
+) -> dict[str, Any]:
+    """Plain data that are equal where the features are.
+
+    That is: the weights themselves (so that neither the name of a checkpoint nor how it was
+    loaded matters), the settings of the backbone and of the preprocessing, the data set with
+    its transforms, the names and labels of its samples, the sizes of up to 1000 of its files,
+    evenly spread, the pooling and the precision. Batch size, workers, device, number of
+    processes, and where the data lie do not count.
+
+    Args:
+        cfg: Of the run.
+        model: With its weights, wrapped or not.
+        loader: The settings of the loader.
+        dataset: The data set that was built from them.
+        pooling: As for extracting.
+        fp16: As for extracting.
+        dtype: As for extracting.
+    """
+    model = model.module if is_model_wrapper(model) else model
+    network = cfg.get('model') or {}
+    device = next(model.parameters()).device
+    return {
+        'version': VERSION,
+        'model': type(model).__name__,
+        'weights': _weights_digest(model),
+        'backbone': plain_settings(network.get('backbone'), cfg),
+        'preprocessing': plain_settings(
+            [network.get('data_preprocessor'), cfg.get('data_preprocessor')], cfg
+        ),
+        'dataset': plain_settings(loader.get('dataset'), cfg),
+        'collate': plain_settings(loader.get('collate_fn'), cfg),
+        'samples': _samples_digest(dataset, cfg),
+        'pooling': pooling,
+        'autocast': str(torch.get_autocast_dtype(device.type)) if fp16 else None,
+        'dtype': dtype,
+    }
+
+
+def _weights_digest(model: nn.Module) -> str:
+    """Of the backbone and the preprocessing; no head or decoder makes a feature."""
+    digest = hashlib.sha256()
+    for part in (backbone_of(model), getattr(model, 'data_preprocessor', None)):
+        for name, tensor in sorted(_tensors(part), key=itemgetter(0)):
+            digest.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}\n'.encode())
+            plain = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
+    """Buffers that no state dict holds too: they make features all the same."""
+    if module is not None:
+        yield from module.named_parameters()
+        yield from module.named_buffers()
+
+
+def _samples_digest(dataset: Dataset, cfg: Config) -> str:
+    """Of names and labels; of the length alone, if a data set cannot tell them."""
+    digest = hashlib.sha256(f'{len(dataset)}\n'.encode())
+    roots = data_roots(cfg)
+    if hasattr(dataset, 'get_data_info'):
+        step = max(1, len(dataset) // _SIZED_FILES)
+        for index in range(len(dataset)):
+            sample = dataset.get_data_info(index)
+            path = str(sample.get('img_path', ''))
+            line = f'{below_roots(path, roots)} {sample.get("gt_label")}'
+            if index % step == 0 and Path(path).is_file():
+                line += f' {Path(path).stat().st_size}'
+            digest.update(f'{line}\n'.encode())
+    return digest.hexdigest()

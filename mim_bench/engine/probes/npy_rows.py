@@ -1,0 +1,143 @@
+"""Rows of numbers in ``.npy`` files, written and read piece by piece."""
+
+import mmap
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from mim_bench.errors import DataError
+
+# Rows fetched by number at a time. The kernel maps up to 16 pages around each, 64 KiB, so
+# 64 MiB at most until they are let go.
+_GATHERED_ROWS = 1024
+_JOINED_ROWS = 16384
+
+
+class MappedRows:
+    """A memory-mapped (N, D) ``.npy`` file, read as float32.
+
+    It stands in for a tensor where that is indexed by a slice or by a tensor of row numbers.
+    What was read is copied and its pages are let go at once, so that a large file never counts
+    as this process's memory; the operating system's file cache still keeps it as it can.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        DataError: The file is missing, cut short, or no table of numbers.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        try:
+            self._rows = np.load(path, mmap_mode='r')
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f'{path}: not a whole .npy file: {error}. Delete it.') from error
+        if self._rows.ndim != 2 or self._rows.dtype.kind != 'f':
+            raise DataError(
+                f'{path}: holds {self._rows.dtype} of shape {self._rows.shape}, not floating '
+                'numbers of shape (N, D). Delete it.'
+            )
+        self.shape = torch.Size(self._rows.shape)
+        self.dtype = self._rows.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Two."""
+        return len(self.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
+        """Copies of some rows, in the order asked for.
+
+        Args:
+            index: A slice, or int64 row numbers (M,), which are read in the order of the file.
+
+        Returns:
+            (M, D) float32.
+        """
+        if isinstance(index, slice):
+            return self._read(index)
+        order = index.argsort()
+        rows = torch.empty(len(index), self.shape[1])
+        for piece in order.split(_GATHERED_ROWS):
+            rows[piece] = self._read(index[piece].numpy())
+        return rows
+
+    def _read(self, index: slice | np.ndarray) -> torch.Tensor:
+        rows = torch.from_numpy(self._rows[index].astype(np.float32))
+        if hasattr(mmap, 'MADV_DONTNEED'):  # not everywhere; there the kernel decides alone
+            self._rows.base.madvise(mmap.MADV_DONTNEED)
+        return rows
+
+
+class RowWriter:
+    """Writes a ``.npy`` file of known shape row by row; a context manager.
+
+    Written, not mapped: on a full disk writing raises, while touching a page ends the process.
+
+    Args:
+        path: Of a file that does not exist.
+        shape: Of the whole array.
+        dtype: What rows are converted to.
+    """
+
+    def __init__(self, path: Path, shape: Sequence[int], dtype: str) -> None:
+        self.num_rows = 0
+        self._dtype = np.dtype(dtype)
+        self._file = path.open('xb')
+        header = {
+            'descr': np.lib.format.dtype_to_descr(self._dtype),
+            'fortran_order': False,
+            'shape': tuple(shape),
+        }
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+    def __enter__(self) -> 'RowWriter':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())  # a full disk may only be noticed here
+        finally:
+            self._file.close()
+
+    def append(self, rows: torch.Tensor) -> None:
+        """Add rows, shape (M, ...), at the end."""
+        self._file.write(np.ascontiguousarray(rows.numpy(), self._dtype).data)
+        self.num_rows += len(rows)
+
+
+def join_in_turn(parts: Sequence[Path], path: Path, num_rows: int, dtype: str) -> None:
+    """Row i of the result is row i // P of part i % P.
+
+    Args:
+        parts: P files of (N, D), each with its share of the rows; more are left out.
+        path: Of a file that does not exist.
+        num_rows: Of the result.
+        dtype: Of the result.
+
+    Raises:
+        DataError: A part is damaged.
+    """
+    sources = [MappedRows(part) for part in parts]
+    step = _JOINED_ROWS * len(parts)
+    with RowWriter(path, (num_rows, sources[0].shape[1]), dtype) as out:
+        for start in range(0, num_rows, step):
+            block = torch.empty(min(step, num_rows - start), sources[0].shape[1])
+            for turn, source in enumerate(sources):
+                first, count = start // len(parts), len(block[turn :: len(parts)])
+                block[turn :: len(parts)] = source[first : first + count]
+            out.append(block)

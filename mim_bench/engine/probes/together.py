@@ -1,0 +1,89 @@
+"""What one process does for all, and errors that all processes raise together."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
+
+from mim_bench.errors import MimBenchError
+
+Result = TypeVar('Result')
+
+
+def on_main_process(work: Callable[[], Result]) -> Result:
+    """Do something on the first process only; call it on every process.
+
+    Returns:
+        Its result, on every process; it must be picklable.
+
+    Raises:
+        MimBenchError: The first process raised it, or an ``OSError``; on every process.
+    """
+    outcome: list = [None, None]
+    if is_main_process():
+        try:
+            outcome[0] = work()
+        except (MimBenchError, OSError) as error:
+            outcome[1] = _portable(error)
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def on_every_process(work: Callable[[], Result]) -> list[Result]:
+    """Do something on every process.
+
+    Returns:
+        The results by process, on every process; they must be picklable.
+
+    Raises:
+        MimBenchError: One process raised it, or an ``OSError``; on every process, so that none
+            waits for another that has stopped.
+    """
+    result, failure = None, None
+    try:
+        result = work()
+    except (MimBenchError, OSError) as error:
+        failure = _portable(error)
+    outcomes = all_gather_object((result, failure))
+    for _, error in outcomes:
+        if error is not None:
+            raise error
+    return [result for result, _ in outcomes]
+
+
+@contextmanager
+def shared_temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new folder that all processes know; removed at the end, if it is still there.
+
+    Args:
+        parent: Made if it is missing. All processes must see it.
+    """
+    folder = on_main_process(lambda: _new_folder(parent))
+    try:
+        yield folder
+        barrier()  # nobody reads there any more; after an error nobody is waited for
+    finally:
+        if is_main_process():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _new_folder(parent: Path) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix='.features.', suffix='.tmp', dir=parent))
+    folder.chmod(parent.stat().st_mode & 0o777)  # mkdtemp's is the owner's alone
+    return folder
+
+
+def _portable(error: MimBenchError | OSError) -> MimBenchError:
+    if isinstance(error, MimBenchError):
+        return error
+    return MimBenchError(
+        f'Features cannot be written: {error.strerror or error}: {error.filename or ""}. Free some '
+        'space, or set test_cfg.cache_dir to a folder with more of it that all processes see.'
+    )

@@ -1,0 +1,97 @@
+"""Time and memory of k-NN on random features, of ImageNet's size or any other."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mim_bench.engine.probes.features import X_FILE, Y_FILE, Features
+from mim_bench.engine.probes.knn import knn_accuracy
+from mim_bench.engine.probes.npy_rows import RowWriter
+from mim_bench.errors import ConfigError
+
+_WRITTEN_ROWS = 16384
+
+
+@dataclass(frozen=True)
+class KnnCost:
+    """What k-NN took.
+
+    Attributes:
+        wall_s: Seconds for all queries, reading included.
+        gflop_per_s: Operations of the products of queries and bank over that time.
+        peak_resident_bytes: The most that the process ever had in memory, imports and the
+            pages of mapped files included; None where the system does not tell.
+        peak_gpu_bytes: The most that tensors took on the GPU; None on a CPU.
+    """
+
+    wall_s: float
+    gflop_per_s: float
+    peak_resident_bytes: int | None
+    peak_gpu_bytes: int | None
+
+
+def write_random_features(
+    folder: Path, num_rows: int, width: int, *, num_classes: int = 1000, seed: int = 0
+) -> None:
+    """Write normal features and even labels, piece by piece; features that are there stay.
+
+    Raises:
+        ConfigError: There are others of another size.
+    """
+    if (folder / Y_FILE).exists():
+        shape = tuple(Features.open(folder).x.shape)
+        if shape != (num_rows, width):
+            raise ConfigError(
+                f'{folder}: holds features of shape {shape}, not {(num_rows, width)}. Delete it or '
+                'choose another folder.'
+            )
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / X_FILE).unlink(missing_ok=True)  # of a run that was cut off
+    generator = torch.Generator().manual_seed(seed)
+    with RowWriter(folder / X_FILE, (num_rows, width), 'float32') as out:
+        while out.num_rows < num_rows:
+            rows = min(_WRITTEN_ROWS, num_rows - out.num_rows)
+            out.append(torch.randn(rows, width, generator=generator))
+    np.save(folder / Y_FILE, torch.randint(num_classes, (num_rows,), generator=generator).numpy())
+
+
+def measure_knn(
+    bank_folder: Path, query_folder: Path, *, k: int = 20, device: torch.device | str = 'cpu'
+) -> KnnCost:
+    """Classify the features of one folder by those of another.
+
+    Args:
+        bank_folder: With ``x.npy`` (N, D) and ``y.npy`` (N,), mapped.
+        query_folder: Alike.
+        k: Neighbours.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: As :func:`mim_bench.engine.probes.knn.knn_predict`.
+        DataError: A folder has no features.
+    """
+    bank, query = Features.open(bank_folder), Features.open(query_folder)
+    is_gpu = torch.device(device).type == 'cuda'
+    if is_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    start = time.perf_counter()
+    knn_accuracy(bank, query, k=k, device=device)
+    seconds = time.perf_counter() - start
+    operations = 2 * len(bank.x) * len(query.x) * bank.x.shape[1]
+    return KnnCost(
+        wall_s=seconds,
+        gflop_per_s=operations / seconds / 1e9,
+        peak_resident_bytes=_peak_resident_bytes(),
+        peak_gpu_bytes=torch.cuda.max_memory_allocated(device) if is_gpu else None,
+    )
+
+
+def _peak_resident_bytes() -> int | None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * 2**10 if sys.platform == 'linux' else None
