@@ -67,6 +67,24 @@ def test_vit_loading_shared_table_into_windows_and_grid_is_bicubic():
     assert set(target.resized_keys) == {SHARED_TABLE, f'window_{SHARED_TABLE}'}
 
 
+def test_vit_loading_zero_positions_stay_where_the_file_has_none():
+    target = make_vit(**RELATIVE | dict(abs_pos='zeros'))
+    target.pos_embed.data.fill_(1.0)
+    missing, _ = target.load_state_dict(make_vit(**RELATIVE).state_dict(), strict=False)
+    assert not missing
+    assert 'pos_embed' in target.resized_keys
+    assert target.pos_embed.requires_grad
+    assert not target.pos_embed.any()
+
+
+def test_vit_loading_zero_positions_give_way_to_those_of_the_file():
+    source = make_vit(**RELATIVE | dict(abs_pos='learned'))
+    target = make_vit(**RELATIVE | dict(abs_pos='zeros'))
+    target.load_state_dict(source.state_dict())
+    assert torch.equal(target.pos_embed, source.pos_embed)
+    assert not target.resized_keys
+
+
 def test_vit_loading_without_class_token_leaves_it_and_its_rows_out():
     settings = dict(abs_pos='learned', rel_pos_bias='per_block')
     source, target = make_vit(**settings), make_vit(**settings, window_size=2, global_blocks=(1,))
@@ -146,3 +164,22 @@ def test_vit_loading_tables_that_the_file_lacks_are_missing():
     keys = target.load_state_dict(make_vit().state_dict(), strict=False)
     gammas = {f'layers.{i}.gamma_{n}' for i in range(2) for n in (1, 2)}
     assert set(keys.missing_keys) == {*TABLES, *gammas}
+
+
+@pytest.mark.parametrize('windows', [{}, {'window_size': 2, 'with_cls_token': True}])
+def test_vit_loading_tables_and_scales_that_a_recipe_adds_start_neutral(windows):
+    added = dict(rel_pos_bias='per_block', layer_scale=1.0, **windows)
+    source, target = make_vit(), ViT(ARCH, img_size=64, **added)
+    missing, _ = target.load_state_dict(source.state_dict(), strict=False)
+    assert missing == []
+    scales = {f'layers.{i}.gamma_{j}' for i in range(2) for j in (1, 2)}
+    assert set(target.resized_keys) == {*TABLES, *scales}
+    if not windows:
+        image = torch.randn(1, 3, 64, 64)
+        torch.testing.assert_close(target.eval()(image), source.eval()(image))
+
+
+def test_vit_loading_scale_that_does_not_start_from_one_stays_missing():
+    target = ViT(ARCH, img_size=64, layer_scale=0.1)
+    missing, _ = target.load_state_dict(make_vit().state_dict(), strict=False)
+    assert set(missing) == {f'layers.{i}.gamma_{j}' for i in range(2) for j in (1, 2)}

@@ -46,7 +46,8 @@ class ViT(FreezableBackbone):
         out_type: 'raw' (tokens, class token first), 'featmap', 'cls_token' or 'avg_featmap'
             (mean of the patches, after a norm ``ln2`` of its own).
         final_norm: A norm ``ln1`` after the last block; earlier blocks are never normalised.
-        abs_pos: Absolute positions: 'learned', 'fixed' (sines and cosines) or 'none'.
+        abs_pos: Absolute positions: 'learned', 'zeros' (learned, from 0 on where a file has
+            none), 'fixed' (sines and cosines) or 'none'.
         rel_pos_bias: Tables of relative positions: 'none', 'per_block' or 'shared'. With
             windows, 'shared' has one for the windows and one for the whole grid.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
@@ -135,7 +136,7 @@ class ViT(FreezableBackbone):
         self.pos_embed = None
         if self.abs_pos != 'none':
             table = torch.zeros(1, self.num_prefix_tokens + num_patches, dims)
-            self.pos_embed = nn.Parameter(table, requires_grad=self.abs_pos == 'learned')
+            self.pos_embed = nn.Parameter(table, requires_grad=self.abs_pos != 'fixed')
         self.fitted_positions = DerivedTable()
 
     def _add_blocks(

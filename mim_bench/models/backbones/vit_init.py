@@ -40,7 +40,7 @@ def init_beit_vit(backbone: nn.Module) -> None:
 
 
 def init_positions(backbone: nn.Module) -> None:
-    """Absolute positions: sines and cosines if they are fixed, else truncated normal."""
+    """Absolute positions as ``abs_pos`` says; 'learned' ones are truncated normal."""
     if backbone.pos_embed is None:
         return
     if backbone.abs_pos == 'learned':
@@ -48,6 +48,8 @@ def init_positions(backbone: nn.Module) -> None:
         return
     table = backbone.pos_embed.data
     table.zero_()  # the class token has no place
+    if backbone.abs_pos == 'zeros':
+        return
     table[0, backbone.num_prefix_tokens :] = sincos_position_embedding(
         backbone.grid, backbone.embed_dims
     )

@@ -59,11 +59,32 @@ def fit_loaded_weights(backbone: nn.Module, state: Weights, prefix: str, *_: obj
         weights = expand_shared_table(weights, backbone.num_layers)
     if backbone.cls_token is None:
         weights.pop('cls_token', None)
+    given = dict(weights)
+    if backbone.abs_pos == 'zeros' and 'pos_embed' not in weights:
+        # A recipe that adds positions to a network that was trained without them.
+        weights['pos_embed'] = torch.zeros_like(backbone.pos_embed)
+    weights |= _neutral_parts(backbone, weights)
     fitted = weights | _fitted_embedding(backbone, weights) | _fitted_tables(backbone, weights)
-    backbone.resized_keys = [
-        name for name, value in fitted.items() if weights.get(name) is not value
-    ]
+    backbone.resized_keys = [name for name, value in fitted.items() if given.get(name) is not value]
     state.update({prefix + name: value for name, value in fitted.items()})
+
+
+def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
+    """What a recipe adds to a network that was trained with absolute positions alone.
+
+    Tables that start from zeros and layer scales that start from ones, as in MAE's and LocalMIM's
+    segmentation: with them the network computes what the checkpoint's does.
+    """
+    if 'pos_embed' not in weights or not _has(weights, _BLOCK + r'attn\.qkv\.weight'):
+        return {}
+    own = dict(backbone.named_parameters())
+    added = []
+    if not _has(weights, r'(.+\.)?relative_position_bias_table'):
+        added += [name for name in bias_tables(backbone) if not own[name].any()]
+    if not _has(weights, _BLOCK + 'gamma_1'):
+        scales = [name for name in own if name.endswith(('.gamma_1', '.gamma_2'))]
+        added += [name for name in scales if (own[name] == 1).all()]
+    return {name: own[name].detach().clone() for name in added}
 
 
 def _check_kinds(backbone: nn.Module, weights: Weights) -> None:

@@ -19,7 +19,7 @@ ARCHITECTURES = {
 
 _CHOICES = {
     'out_type': ('raw', 'featmap', 'cls_token', 'avg_featmap'),
-    'abs_pos': ('learned', 'fixed', 'none'),
+    'abs_pos': ('learned', 'zeros', 'fixed', 'none'),
     'rel_pos_bias': ('none', 'per_block', 'shared'),
     'qkv_bias': ('full', 'qv', 'none'),
 }
