@@ -34,7 +34,9 @@ train_pipeline = [
 ]
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+base_lr = 1e-3
+base_batch_size = effective_batch_size = 32
+optim_wrapper = dict(optimizer=dict(lr=base_lr))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)
 protocol = dict(name='toy-pretrain-conmim')

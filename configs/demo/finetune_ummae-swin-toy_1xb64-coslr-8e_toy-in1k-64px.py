@@ -1,6 +1,6 @@
 # Fine-tuning on the embedded digits: the recipe's head and layer decay, a short schedule without
 # mixing of images, which needs more epochs than a demo has.
-_base_ = '../classification/finetune_ummae-swin-tiny_8xb64-accum2-amp-coslr-100e_in1k-256px.py'
+_base_ = '../classification/finetune_ummae-swin-tiny_8xb64-accum2-amp-ummae-100e_in1k-256px.py'
 data_root = 'data/toy/imagenet/'
 base_lr = 4e-3
 effective_batch_size = 64

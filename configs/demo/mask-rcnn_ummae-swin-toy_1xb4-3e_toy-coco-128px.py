@@ -1,9 +1,10 @@
 # Mask R-CNN on the embedded scenes: ten digits.
-_base_ = '../detection/mask-rcnn_ummae-swin-tiny_8xb2-amp-25e_coco-1024px.py'
+_base_ = '../detection/mask-rcnn_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px.py'
 data_root = 'data/toy/coco/'
 image_size = (128, 128)
 max_epochs = 3
 base_lr = 1e-3
+base_batch_size = effective_batch_size = 4
 warmup_iters = 50
 num_classes = 10
 stage_dims = [32, 64, 128]
@@ -13,6 +14,7 @@ metainfo = dict(
 arch = dict(_delete_=True, embed_dims=32, depths=(1, 1, 2), num_heads=(1, 2, 4), posmlp_dims=16)
 roi = dict(out_channels=48, featmap_strides=[4, 8, 16])
 model = dict(
+    data_preprocessor=dict(batch_augments=None),
     backbone=dict(arch=arch, window_size=8, out_indices=(0, 1, 2), drop_path_rate=0.0),
     neck=[
         dict(type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=48, norm=True),

@@ -33,7 +33,9 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
-optim_wrapper = dict(optimizer=dict(lr=8e-3))
+base_lr = 8e-3
+base_batch_size = effective_batch_size = 32
+optim_wrapper = dict(optimizer=dict(lr=base_lr))
 train_cfg = dict(max_epochs=12)
 protocol = dict(name='toy-pretrain-simmim')
 pretraining = dict(method='simmim', epochs=12)

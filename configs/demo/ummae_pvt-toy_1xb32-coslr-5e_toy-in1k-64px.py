@@ -14,7 +14,9 @@ model = dict(
     ),
 )
 train_dataloader = dict(batch_size=32)
-optim_wrapper = dict(optimizer=dict(lr=1e-3))
+base_lr = 1e-3
+base_batch_size = effective_batch_size = 32
+optim_wrapper = dict(optimizer=dict(lr=base_lr))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)
 pretraining = dict(epochs=5)

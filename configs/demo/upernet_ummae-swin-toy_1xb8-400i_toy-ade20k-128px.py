@@ -1,7 +1,10 @@
 # UPerNet on the embedded scenes: the photograph and ten digits.
-_base_ = '../segmentation/upernet_ummae-swin-tiny_8xb2-amp-160k_ade20k-512px.py'
+_base_ = '../segmentation/upernet_ummae-swin-tiny_8xb2-amp-ummae-160k_ade20k-512px.py'
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
+base_lr = 1e-3
+base_batch_size = 8
+effective_batch_size = 8
 max_iters = 400
 warmup_iters = 40
 num_classes = 11
@@ -50,6 +53,21 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='PackSegInputs'),
 ]
+# Without flips: a mirrored digit is no digit.
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(160 * ratio), int(128 * ratio)), keep_ratio=True)
+                for ratio in (0.75, 1.0, 1.25)
+            ],
+            [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 loader = dict(num_workers=0, persistent_workers=False)
 # The layout is ADE20K's, the classes are not.
 dataset = dict(
@@ -66,7 +84,7 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
 )
 param_scheduler = [

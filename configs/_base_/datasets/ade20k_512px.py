@@ -1,4 +1,4 @@
-# implus/UM-MAE@cb7776b, its mmseg config: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75,
+# BEiT, MAE, LocalMIM, Swin and UM-MAE alike: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75,
 # flip, photometric.
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
@@ -27,6 +27,23 @@ test_pipeline = [
     dict(type='LoadAnnotations', reduce_zero_label=True),
     dict(type='PackSegInputs'),
 ]
+# Six scales, each as it is and flipped; probabilities are averaged.
+tta_model = dict(type='SegTTAModel')
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(2048 * ratio), int(512 * ratio)), keep_ratio=True)
+                for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+            ],
+            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
+            [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -52,5 +69,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='mim_bench.IoUMetric')
 test_evaluator = val_evaluator

@@ -1,38 +1,9 @@
-# Mask R-CNN with FPN as in He et al. 2017 and mmdet; the pyramid takes the projections of
-# UM-MAE's mmdet config (implus/UM-MAE@cb7776b: LayerNorm and a linear layer to 768 a stage).
+# Mask R-CNN with FPN as in He et al. 2017 and mmdet 3.3.
+_base_ = './rpn.py'
 num_classes = 80
-stage_dims = [96, 192, 384, 768]
 roi_size = 7
-bbox_loss = dict(type='L1Loss', loss_weight=1.0)
 model = dict(
     type='MaskRCNN',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=32,
-    ),
-    neck=[
-        dict(type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=768, norm=True),
-        dict(type='FPN', in_channels=[768, 768, 768, 768], out_channels=256, num_outs=5),
-    ],
-    rpn_head=dict(
-        type='RPNHead',
-        in_channels=256,
-        feat_channels=256,
-        anchor_generator=dict(
-            type='AnchorGenerator', scales=[8], ratios=[0.5, 1.0, 2.0], strides=[4, 8, 16, 32, 64]
-        ),
-        bbox_coder=dict(
-            type='DeltaXYWHBBoxCoder',
-            target_means=[0.0, 0.0, 0.0, 0.0],
-            target_stds=[1.0, 1.0, 1.0, 1.0],
-        ),
-        loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
-        loss_bbox=bbox_loss,
-    ),
     roi_head=dict(
         type='StandardRoIHead',
         bbox_roi_extractor=dict(
@@ -54,7 +25,7 @@ model = dict(
             ),
             reg_class_agnostic=False,
             loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-            loss_bbox=bbox_loss,
+            loss_bbox=_base_.bbox_loss,
         ),
         mask_roi_extractor=dict(
             type='SingleRoIExtractor',
@@ -72,29 +43,6 @@ model = dict(
         ),
     ),
     train_cfg=dict(
-        rpn=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.7,
-                neg_iou_thr=0.3,
-                min_pos_iou=0.3,
-                match_low_quality=True,
-                ignore_iof_thr=-1,
-            ),
-            sampler=dict(
-                type='RandomSampler',
-                num=256,
-                pos_fraction=0.5,
-                neg_pos_ub=-1,
-                add_gt_as_proposals=False,
-            ),
-            allowed_border=-1,
-            pos_weight=-1,
-            debug=False,
-        ),
-        rpn_proposal=dict(
-            nms_pre=2000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
-        ),
         rcnn=dict(
             assigner=dict(
                 type='MaxIoUAssigner',
@@ -117,9 +65,6 @@ model = dict(
         ),
     ),
     test_cfg=dict(
-        rpn=dict(
-            nms_pre=1000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
-        ),
         rcnn=dict(
             score_thr=0.05,
             nms=dict(type='nms', iou_threshold=0.5),

@@ -1,10 +1,8 @@
-# implus/UM-MAE@cb7776b, its mmseg config: projections to 768, UPerHead of 768 channels, FCN
-# auxiliary head.
+# UPerNet with an FCN auxiliary head on the third map, as BEiT, MAE, LocalMIM and UM-MAE have it;
+# 768 channels, and maps of 768 channels. A child gives the backbone and what makes its maps.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
-stage_dims = [96, 192, 384, 768]
 model = dict(
     type='EncoderDecoder',
-    neck=dict(type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=768),
     decode_head=dict(
         type='UPerHead',
         in_channels=[768, 768, 768, 768],

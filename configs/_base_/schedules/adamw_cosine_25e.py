@@ -1,13 +1,24 @@
-# implus/UM-MAE@cb7776b, its mmdet config: AdamW 1e-4, weight decay 0.05, warm-up 2,000 iterations,
-# cosine to 1 %, fp16.
+# implus/UM-MAE@cb7776b, its mmdet config: AdamW 1e-4 for 16 images, weight decay 0.05, warm-up of
+# 2,000 iterations, cosine to 1 %, fp16.
 max_epochs = 25
 base_lr = 1e-4
+base_batch_size = effective_batch_size = 16
+lr_scaling = 'linear'
 warmup_iters = 2000
 optim_wrapper = dict(
     type='AmpOptimWrapper',
     loss_scale=dict(init_scale=512),
     optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
+    # By name as the source. Differs: it calls the norms of its projections otherwise, and so
+    # decays their weights.
+    paramwise_cfg=dict(
+        custom_keys={
+            'pos_embed': dict(decay_mult=0.0),
+            'norm': dict(decay_mult=0.0),
+            'bias': dict(decay_mult=0.0),
+        }
+    ),
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),

@@ -1,0 +1,17 @@
+# BEiT-L after fine-tuning on ImageNet, 640 px (BEiT v1, microsoft/unilm, its mmseg config): 8 GPUs
+# x 1 image, two batches an update. The warm-up of 3,000 that it states counts batches: 1,500
+# updates, as in the base (inferred; mmsegmentation's config trains 320,000 batches).
+_base_ = './upernet_beit-vit-base_8xb2-amp-beitft-160k_ade20k-640px.py'
+base_lr = 2e-5
+model = dict(
+    backbone=dict(arch='large', out_indices=(7, 11, 15, 23), layer_scale=1e-6, drop_path_rate=0.2),
+    neck=dict(embed_dims=1024),
+    decode_head=dict(in_channels=[1024, 1024, 1024, 1024], channels=1024),
+    auxiliary_head=dict(in_channels=1024),
+)
+train_dataloader = dict(batch_size=1)
+optim_wrapper = dict(
+    accumulative_counts=2,
+    optimizer=dict(lr=base_lr),
+    paramwise_cfg=dict(layer_decay_rate=0.95),
+)
