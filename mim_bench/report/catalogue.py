@@ -28,15 +28,52 @@ TASKS = {
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}
     ),
+    'coco-cascade-mask-rcnn': TaskTitles(
+        'Cascade Mask R-CNN',
+        {
+            'bbox_mAP': ('Cascade box AP', 'Box AP'),
+            'segm_mAP': ('Cascade mask AP', 'Mask AP'),
+        },
+    ),
+    'coco-gfl': TaskTitles('GFL', {'bbox_mAP': ('GFL box AP', 'Box AP')}),
+    **{
+        task: TaskTitles(
+            title,
+            {
+                'bbox_mAP': (f'{title} box AP', 'Box AP'),
+                'segm_mAP': (f'{title} mask AP', 'Mask AP'),
+            },
+        )
+        for task, title in (
+            ('coco-htc-no-stuff', 'HTC without stuff'),
+            ('coco-htc', 'HTC'),
+            ('coco-htc-plus', 'HTC++'),
+        )
+    },
 }
 
 METHOD_TITLES = {
     RANDOM_METHOD: 'Random weights',
     'beit': 'BEiT',
+    'beitv2': 'BEiT v2',
+    'cae': 'CAE',
+    'cmae': 'CMAE',
     'conmim': 'ConMIM',
+    'dino': 'DINO',
+    'fastmim': 'FastMIM',
+    'greenmim': 'GreenMIM',
+    'hpm': 'HPM',
+    'ibot': 'iBOT',
     'localmim': 'LocalMIM',
     'mae': 'MAE',
+    'maskfeat': 'MaskFeat',
+    'mocov3': 'MoCo v3',
+    'randsac': 'RandSAC',
+    'saim': 'SAIM',
+    'semaim': 'SemAIM',
     'simmim': 'SimMIM',
+    'supervised-in1k': 'Supervised on ImageNet-1K',
+    'supervised-in22k': 'Supervised on ImageNet-22K',
     'symmim': 'SymMIM',
     'ummae': 'UM-MAE',
 }
