@@ -14,7 +14,22 @@ from mim_bench.testing.toy_width import NUM_ITERS, toy_width
 FULL_SIZE = [path for path in PATHS if path.parent.name != 'demo']
 
 
-@pytest.mark.parametrize('path', FULL_SIZE, ids=lambda path: path.stem)
+def _params():
+    """All configs; of those with one method or head and one family of backbones, all but one slow.
+
+    Each takes a few seconds; together they would take most of the default suite's time.
+    """
+    seen, params = set(), []
+    for path in FULL_SIZE:
+        head, backbone = path.stem.split('_')[:2]
+        kind = (path.parent.name, head, backbone.rsplit('-', 1)[0])
+        marks = [pytest.mark.slow] if kind in seen else []
+        seen.add(kind)
+        params.append(pytest.param(path, id=path.stem, marks=marks))
+    return params
+
+
+@pytest.mark.parametrize('path', _params())
 def test_config_runs_at_toy_width(path, toy_root, tmp_path):
     cfg = toy_width(Config.fromfile(path), toy_root)
     child = tmp_path / path.name

@@ -1,17 +1,13 @@
 # UM-MAE's PVT config cannot run as released (ummae: a missing module, private paths); this is its
 # Swin recipe with that backbone.
-_base_ = './gfl_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px.py'
+_base_ = [
+    './gfl_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px.py',
+    '../_base_/backbones/ummae_pvt_dense.py',
+]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mim_bench.UMMAEPvt',
-        arch='small',
-        img_size=1024,
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-    ),
+    backbone=dict(_delete_=True, **_base_.ummae_pvt_cfg),
     neck=[
-        {**_base_.model.neck[0], 'in_channels': [64, 128, 320, 512]},
+        {**_base_.model.neck[0], 'in_channels': _base_.pvt_dims},
         _base_.model.neck[1],
     ],
 )

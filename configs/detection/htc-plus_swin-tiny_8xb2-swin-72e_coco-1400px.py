@@ -4,19 +4,13 @@ _base_ = [
     '../_base_/models/htc_plus.py',
     '../_base_/datasets/coco_stuff_1400px.py',
     '../_base_/schedules/htc_steps_72e.py',
+    '../_base_/backbones/swin_dense.py',
     '../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'
 model = dict(
-    backbone=dict(
-        type='mim_bench.Swin',
-        arch='tiny',
-        out_indices=(0, 1, 2, 3),
-        out_norms=True,
-        pad_small_map=True,
-        # Inferred: HTC++'s is not stated; this is what Swin's code uses for detection.
-        drop_path_rate=0.2,
-    ),
+    # Drop path: inferred for this recipe.
+    backbone=_base_.swin_cfg,
 )
 switches = dict(long_schedule=True)
 when_off = dict(

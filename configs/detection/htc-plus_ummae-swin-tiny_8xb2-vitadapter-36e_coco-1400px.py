@@ -1,14 +1,10 @@
-# UM-MAE's Swin by the same recipe (UM-MAE's own HTC++ config is private). Its maps get the norms
-# that the standard Swin has inside of the backbone, as that one before the global attention.
-_base_ = './htc-plus_swin-tiny_8xb2-vitadapter-36e_coco-1400px.py'
+# UM-MAE's Swin by the same recipe (UM-MAE's own HTC++ config is private).
+_base_ = [
+    './htc-plus_swin-tiny_8xb2-vitadapter-36e_coco-1400px.py',
+    '../_base_/backbones/ummae_swin_dense.py',
+]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mim_bench.UMMAESwin',
-        arch='tiny',
-        out_indices=(0, 1, 2, 3),
-        # Inferred: as of the standard Swin.
-        drop_path_rate=0.2,
-    ),
-    neck=[dict(type='mim_bench.StageNorm', in_channels=_base_.stage_dims), *_base_.model.neck],
+    # Drop path inferred: as of the standard Swin.
+    backbone={**_base_.ummae_swin_cfg, 'drop_path_rate': 0.2, '_delete_': True},
+    neck=[_base_.stage_norm_cfg, *_base_.model.neck],
 )

@@ -5,17 +5,9 @@ _base_ = [
     '../_base_/models/mask_rcnn.py',
     '../_base_/datasets/coco_ms_crop_800px.py',
     '../_base_/schedules/adamw_step_36e.py',
+    '../_base_/backbones/swin_dense.py',
     '../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'
-model = dict(
-    backbone=dict(
-        type='mim_bench.Swin',
-        arch='tiny',
-        out_indices=(0, 1, 2, 3),
-        out_norms=True,
-        pad_small_map=True,
-        drop_path_rate=0.2,
-    ),
-)
+model = dict(backbone=_base_.swin_cfg)
 protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-swin-36e', version='1', tier='full')

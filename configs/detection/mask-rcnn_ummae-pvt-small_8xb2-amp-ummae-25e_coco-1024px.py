@@ -1,16 +1,12 @@
 # The same recipe for UM-MAE's PVT.
-_base_ = './mask-rcnn_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px.py'
+_base_ = [
+    './mask-rcnn_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px.py',
+    '../_base_/backbones/ummae_pvt_dense.py',
+]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mim_bench.UMMAEPvt',
-        arch='small',
-        img_size=1024,
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-    ),
+    backbone=dict(_delete_=True, **_base_.ummae_pvt_cfg),
     neck=[
-        {**_base_.model.neck[0], 'in_channels': [64, 128, 320, 512]},
+        {**_base_.model.neck[0], 'in_channels': _base_.pvt_dims},
         _base_.model.neck[1],
     ],
 )

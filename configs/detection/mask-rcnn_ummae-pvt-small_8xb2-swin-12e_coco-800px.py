@@ -1,16 +1,9 @@
 # Inferred, as for UM-MAE's Swin.
-_base_ = './mask-rcnn_ummae-swin-tiny_8xb2-swin-12e_coco-800px.py'
+_base_ = [
+    './mask-rcnn_ummae-swin-tiny_8xb2-swin-12e_coco-800px.py',
+    '../_base_/backbones/ummae_pvt_dense.py',
+]
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mim_bench.UMMAEPvt',
-        arch='small',
-        img_size=1024,
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-    ),
-    neck=[
-        dict(type='mim_bench.StageNorm', in_channels=[64, 128, 320, 512]),
-        dict(type='FPN', in_channels=[64, 128, 320, 512], out_channels=256, num_outs=5),
-    ],
+    backbone=dict(_delete_=True, **_base_.ummae_pvt_cfg),
+    neck=[{**part, 'in_channels': _base_.pvt_dims} for part in _base_.model.neck],
 )

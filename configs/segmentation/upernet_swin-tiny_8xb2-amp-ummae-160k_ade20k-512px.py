@@ -1,14 +1,6 @@
-# The same recipe for the standard Swin-T, windows of 16, and 8 in the last stage as in
-# pre-training, so that the bias tables load as they are.
-_base_ = './upernet_ummae-swin-tiny_8xb2-amp-ummae-160k_ade20k-512px.py'
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        type='mim_bench.Swin',
-        arch='tiny',
-        window_size=(16, 16, 16, 8),
-        out_indices=(0, 1, 2, 3),
-        drop_path_rate=0.1,
-        pad_small_map=True,
-    ),
-)
+# The same recipe for the standard Swin-T.
+_base_ = [
+    './upernet_ummae-swin-tiny_8xb2-amp-ummae-160k_ade20k-512px.py',
+    '../_base_/backbones/swin_window16.py',
+]
+model = dict(backbone=dict(_delete_=True, **_base_.swin_cfg, drop_path_rate=0.1))

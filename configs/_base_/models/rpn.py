@@ -1,7 +1,28 @@
-# What the two-stage detectors share, as in mmdet 3.3: normalisation, FPN, and the RPN with its
-# assignment, its sampling and its proposals.
+# What the two-stage detectors share, as in mmdet 3.3: normalisation, FPN, the RPN with its
+# assignment, its sampling and its proposals, the cutting of regions, and the choice of results.
 stage_dims = [96, 192, 384, 768]
+num_classes = 80
+roi_size = 7
 bbox_loss = dict(type='L1Loss', loss_weight=1.0)
+roi_extractor_cfg = dict(
+    type='SingleRoIExtractor', out_channels=256, featmap_strides=[4, 8, 16, 32]
+)
+# With the assigner of a stage this makes its train_cfg.
+rcnn_cfg = dict(
+    sampler=dict(
+        type='RandomSampler', num=512, pos_fraction=0.25, neg_pos_ub=-1, add_gt_as_proposals=True
+    ),
+    mask_size=28,
+    pos_weight=-1,
+    debug=False,
+)
+mask_head_cfg = dict(
+    num_convs=4,
+    in_channels=256,
+    conv_out_channels=256,
+    num_classes=num_classes,
+    loss_mask=dict(type='CrossEntropyLoss', use_mask=True, loss_weight=1.0),
+)
 model = dict(
     data_preprocessor=dict(
         type='DetDataPreprocessor',
@@ -26,6 +47,16 @@ model = dict(
         ),
         loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),
         loss_bbox=bbox_loss,
+    ),
+    roi_head=dict(
+        bbox_roi_extractor=dict(
+            **roi_extractor_cfg,
+            roi_layer=dict(type='RoIAlign', output_size=roi_size, sampling_ratio=0),
+        ),
+        mask_roi_extractor=dict(
+            **roi_extractor_cfg,
+            roi_layer=dict(type='RoIAlign', output_size=2 * roi_size, sampling_ratio=0),
+        ),
     ),
     train_cfg=dict(
         rpn=dict(
@@ -55,6 +86,12 @@ model = dict(
     test_cfg=dict(
         rpn=dict(
             nms_pre=1000, max_per_img=1000, nms=dict(type='nms', iou_threshold=0.7), min_bbox_size=0
+        ),
+        rcnn=dict(
+            score_thr=0.05,
+            nms=dict(type='nms', iou_threshold=0.5),
+            max_per_img=100,
+            mask_thr_binary=0.5,
         ),
     ),
 )
