@@ -65,7 +65,7 @@ CONTRACTS = {
     ],
 }
 # Transforms of this package that give no mask, for whoever adds one.
-WITHOUT_MASKS: set[str] = set()
+WITHOUT_MASKS = {'InstaBoost'}
 CASES = [
     pytest.param(name, contract, id=f'{name}-{k}')
     for name, contracts in CONTRACTS.items()
