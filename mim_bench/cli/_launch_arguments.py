@@ -1,7 +1,12 @@
 """The arguments that ``train`` and ``test`` share. No subcommand; imports mmengine late."""
 
 import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from mim_bench.engine.launch import Launch
@@ -28,12 +33,18 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--results-dir', help="folder for the run's record")
     parser.add_argument('--run-id', help='name of the record')
-    parser.add_argument(
-        '--record-checkpoint',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help="of the record's checkpoint: id, method, backbone, source, pretrain_epochs, sha256",
+    add_checkpoint_facts(parser)
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        '--dry-run',
+        type=Path,
+        metavar='FILE',
+        help='run two steps on synthetic data, and write what they took as JSON',
+    )
+    instead.add_argument(
+        '--record-failure',
+        metavar='TEXT',
+        help='only write the record of a run that failed so; for runs that were killed',
     )
     # torch.distributed.launch passes it; torchrun sets the environment instead.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
@@ -55,9 +66,57 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         options=parse_options(args.cfg_options),
         results_dir=args.results_dir,
         run_id=args.run_id,
-        record_checkpoint=parse_options(args.record_checkpoint),
+        record_checkpoint=parse_facts(args.record_checkpoint),
         **more,
     )
+
+
+def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> bool:
+    """Do what ``--dry-run`` or ``--record-failure`` asks for; False if neither is given."""
+    if args.dry_run is not None:
+        from mim_bench.profiling.trial import try_out
+        from mim_bench.results.atomic import write_atomically
+
+        text = json.dumps(try_out(launch, command).to_dict(), indent=2)
+        write_atomically({args.dry_run: (text + '\n').encode()})
+        return True
+    if args.record_failure is not None:
+        from mim_bench.engine.launch import record_outside_failure
+
+        record_outside_failure(launch, command, args.record_failure)
+        return True
+    return False
+
+
+def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--record-checkpoint``, whose words :func:`parse_facts` reads."""
+    parser.add_argument(
+        '--record-checkpoint',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help="of the record's checkpoint: id, method, backbone, source, pretrain_epochs, sha256",
+    )
+
+
+def parse_facts(words: Sequence[str]) -> dict:
+    """``KEY=VALUE`` words about a checkpoint: text but for its epochs, and None.
+
+    Raises:
+        ConfigError: A word has no ``=``, or the epochs are no number.
+    """
+    facts: dict = {}
+    for word in words:
+        key, equals, value = word.partition('=')
+        facts[key] = None if value == 'None' else value
+        if not equals:
+            raise ConfigError(f'--record-checkpoint {word}: is not KEY=VALUE. Write one.')
+    if facts.get('pretrain_epochs') is not None:
+        try:
+            facts['pretrain_epochs'] = float(facts['pretrain_epochs'])
+        except ValueError as error:
+            raise ConfigError(f'--record-checkpoint pretrain_epochs: {error}.') from error
+    return facts
 
 
 def parse_options(words: list[str]) -> dict:

@@ -42,7 +42,7 @@ def collect_curves(work_dir: Path, max_points: int = MAX_POINTS) -> list[Curve]:
 
 
 def _points(path: Path, key: str, step_key: str) -> Iterator[tuple[float, float]]:
-    for entry in _entries(path):
+    for entry in read_entries(path):
         step, value = entry.get(step_key), entry.get(key)
         # A run that diverges logs NaN just before it is stopped.
         if (
@@ -53,7 +53,8 @@ def _points(path: Path, key: str, step_key: str) -> Iterator[tuple[float, float]
             yield step, value
 
 
-def _entries(path: Path) -> Iterator[dict[str, Any]]:
+def read_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The entries of a file of scalars; lines that are no object are left out."""
     for line in path.read_text('utf-8', errors='replace').splitlines():
         try:
             entry = json.loads(line)

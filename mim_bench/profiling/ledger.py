@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mim_bench.profiling.energy import EnergyMeter
 from mim_bench.profiling.memory import MemoryMeter
 
 SERIES_LENGTH = 1024
@@ -54,6 +55,8 @@ class CostLedger:
     - ``data_wait_share``: sum of waits / sum of (wait + step) over the same iterations.
     - ``device_hours``: wall hours times devices; ``gpu_hours`` the same on GPUs, 0 on CPU.
     - ``peak_mem_bytes``: see :mod:`mim_bench.profiling.memory`.
+    - ``energy_joules``: of the same time as ``wall_s``, see :mod:`mim_bench.profiling.energy`;
+      None if a part of it was not measured.
 
     Everything adds up over :meth:`load_state_dict`, also with another number of devices.
 
@@ -62,6 +65,7 @@ class CostLedger:
         is_gpu: Whether its hours are GPU hours.
         num_devices: GPUs, or processes on CPU, that train together.
         memory: Meter of this process, if memory is to be measured.
+        energy: Meter of all devices of the run, if there is one.
         warmup: Iterations that count for the time but not for speed and waiting.
         clock: Seconds that only move forward.
     """
@@ -73,6 +77,7 @@ class CostLedger:
         is_gpu: bool = False,
         num_devices: int = 1,
         memory: MemoryMeter | None = None,
+        energy: EnergyMeter | None = None,
         warmup: int = 5,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -86,6 +91,9 @@ class CostLedger:
         self._wait_s = self._iteration_s = 0.0
         self._rates = DecimatedSeries()
         self._peak: int | None = None
+        self._energy = energy
+        self._energy_j = None if energy is None else 0.0
+        self._energy_mark: float | None = None
         self._iterations_here = 0
         self._pauses = 0
         self._running_since: float | None = None
@@ -96,6 +104,7 @@ class CostLedger:
         """Training begins; what the process holds now is the baseline of memory."""
         if self.memory is not None:
             self.memory.start()
+        self._mark_energy()
         self._running_since = self._clock()
 
     def stop(self) -> None:
@@ -115,6 +124,7 @@ class CostLedger:
         if self._pauses == 0 and self._running_since is not None:
             if self.memory is not None:
                 self.memory.start()
+            self._mark_energy()
             self._running_since = self._waiting_since = self._clock()
 
     def wait_for_data(self) -> None:
@@ -165,6 +175,7 @@ class CostLedger:
             'img_per_s': statistics.median(rates) if rates else None,
             'data_wait_share': self._wait_s / total if total else None,
             'peak_mem_bytes': self.peak_mem_bytes,
+            'energy_joules': self._energy_j,
             'device': self.device,
             'num_devices': self.num_devices,
         }
@@ -180,6 +191,7 @@ class CostLedger:
             'iteration_s': self._iteration_s,
             'rates': self._rates.state_dict(),
             'peak_mem_bytes': self.peak_mem_bytes,
+            'energy_joules': self._energy_j,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -189,6 +201,10 @@ class CostLedger:
         self._wait_s, self._iteration_s = state['wait_s'], state['iteration_s']
         self._rates.load_state_dict(state['rates'])
         self._peak = state['peak_mem_bytes']
+        # Older states have none; a sum of which a part is unknown is unknown.
+        earlier = state.get('energy_joules')
+        if self._energy_j is not None:
+            self._energy_j = earlier
 
     def _settle(self) -> None:
         """Book the time since the last booking, unless nothing runs."""
@@ -199,3 +215,20 @@ class CostLedger:
         self._wall_s += elapsed
         self._device_s += elapsed * self.num_devices
         self._gpu_s += elapsed * self.num_devices * self.is_gpu
+        self._book_energy()
+
+    def _mark_energy(self) -> None:
+        """Note where the counters stand."""
+        if self._energy is not None:
+            self._energy_mark = self._energy.joules()
+
+    def _book_energy(self) -> None:
+        """Book what the counters rose by; one that fails or falls loses the sum for good."""
+        before = self._energy_mark
+        self._mark_energy()
+        if self._energy_j is None:
+            return
+        if before is None or self._energy_mark is None or self._energy_mark < before:
+            self._energy_j = None
+        else:
+            self._energy_j += self._energy_mark - before

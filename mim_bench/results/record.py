@@ -1,18 +1,18 @@
-"""The record of one run: plain data, its version and its way to and from JSON.
+"""The record of one run as plain data.
 
-Nothing here touches a disk; see :mod:`mim_bench.results.store` for that.
+Nothing here knows of JSON or touches a disk; see :mod:`mim_bench.results.record_data` and
+:mod:`mim_bench.results.store` for that.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Literal
 
-from mim_bench.results.validation import check_schema
-
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Status = Literal['done', 'failed']
 Tier = Literal['smoke', 'proxy', 'full']
+Origin = Literal['run', 'collected']
 PictureKind = Literal['reconstruction', 'segmentation', 'detection']
 
 # The method of a checkpoint that was not pre-trained.
@@ -47,10 +47,15 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The config of a run; only a failed run may lack the hash of it."""
+    """The config of a run; only a failed run may lack the hash of it.
+
+    ``changed`` says whether options of the launch changed what the protocol's hash covers; None
+    where that is not known, as of a run that was collected.
+    """
 
     path: str
     sha256: str | None
+    changed: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,21 @@ class Metric:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run took. Build it with :meth:`measured`, which keeps the hours consistent."""
+    """What a run took. Build it with :meth:`measured`, which keeps the hours consistent.
 
-    gpu_hours: float
-    device_hours: float
-    wall_s: float
+    What is not known is None; a run that writes its own record knows hours and devices.
+    ``energy_joules`` is that of all devices, by their own counters.
+    """
+
+    gpu_hours: float | None
+    device_hours: float | None
+    wall_s: float | None
     device: str
-    num_devices: int
+    num_devices: int | None
     img_per_s: float | None = None
     data_wait_share: float | None = None
     peak_mem_bytes: int | None = None
+    energy_joules: float | None = None
 
     @classmethod
     def measured(
@@ -87,6 +97,7 @@ class Cost:
         img_per_s: float | None = None,
         data_wait_share: float | None = None,
         peak_mem_bytes: int | None = None,
+        energy_joules: float | None = None,
     ) -> 'Cost':
         """The cost of a run that took ``wall_s`` seconds on ``num_devices`` devices.
 
@@ -98,6 +109,7 @@ class Cost:
             img_per_s: Training images a second, all devices together.
             data_wait_share: Share of the wall time spent waiting for data, 0 to 1.
             peak_mem_bytes: Highest memory use of one device.
+            energy_joules: Energy that all devices took, where they count it.
         """
         device_hours = wall_s * num_devices / 3600
         return cls(
@@ -109,6 +121,7 @@ class Cost:
             img_per_s=img_per_s,
             data_wait_share=data_wait_share,
             peak_mem_bytes=peak_mem_bytes,
+            energy_joules=energy_joules,
         )
 
 
@@ -142,10 +155,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Files of a run beside its record; paths are relative to the record's folder."""
+    """Files of a run beside its record; paths are relative to the record's folder.
+
+    ``outcomes`` is what the model did on each image, ``protocol`` the settings that the
+    protocol's hash covers.
+    """
 
     curves: str | None = None
     pictures: list[Picture] = field(default_factory=list)
+    outcomes: str | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +199,8 @@ class RunRecord:
     """Everything that is known about one run, failed runs included.
 
     ``precision`` (``fp32``, ``fp16``, ``bf16`` or ``custom``) and ``batch`` are those of a
-    training; None for a test, and in records from before they were kept.
+    training; None for a test, and in records from before they were kept. ``origin`` says
+    whether the run wrote its record, or ``mim-bench collect`` made it of what a run left.
     """
 
     run_id: str
@@ -200,6 +220,7 @@ class RunRecord:
     artifacts: Artifacts = field(default_factory=Artifacts)
     precision: str | None = None
     batch: Batch | None = None
+    origin: Origin = 'run'
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -211,49 +232,3 @@ class RunRecord:
 def utc_now() -> str:
     """The present moment in the form of ``started_at``."""
     return datetime.now(timezone.utc).isoformat(timespec='seconds')
-
-
-def record_to_dict(record: RunRecord) -> dict[str, Any]:
-    """The record as plain JSON data, validated.
-
-    Raises:
-        RecordError: A value breaks the schema or is not finite.
-    """
-    data = asdict(record)
-    check_record(data, where=f'record of run {record.run_id!r}')
-    return data
-
-
-def record_from_dict(data: Any, where: str) -> RunRecord:
-    """The record that JSON data holds.
-
-    Args:
-        data: What ``json.loads`` gave.
-        where: The file that it came from, for messages.
-
-    Raises:
-        RecordError: The data break the schema or hold numbers that are not finite.
-    """
-    check_record(data, where)
-    load, batch = data['load'], data.get('batch')
-    pictures = [Picture(**picture) for picture in data['artifacts']['pictures']]
-    nested = {
-        'protocol': Protocol(**data['protocol']),
-        'checkpoint': Checkpoint(**data['checkpoint']),
-        'config': ConfigFile(**data['config']),
-        'metrics': {name: Metric(**metric) for name, metric in data['metrics'].items()},
-        'cost': Cost(**data['cost']),
-        'load': None if load is None else LoadReport(**load),
-        'batch': None if batch is None else Batch(**batch),
-        'artifacts': Artifacts(curves=data['artifacts']['curves'], pictures=pictures),
-    }
-    return RunRecord(**{**data, **nested})
-
-
-def check_record(data: Any, where: str) -> None:
-    """Refuse data that are not a record of this version.
-
-    Raises:
-        RecordError: Names ``where`` and the reason.
-    """
-    check_schema(data, 'record', where, version=SCHEMA_VERSION)

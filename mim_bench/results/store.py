@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mim_bench.errors import RecordError
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.record import RunRecord, record_from_dict, record_to_dict
+from mim_bench.results.record import RunRecord
+from mim_bench.results.record_data import record_from_dict, record_to_dict
 from mim_bench.results.validation import parse_json
 
 RECORD_FILE = 'record.json'
@@ -94,7 +95,7 @@ def collect(folder: Path) -> Collection:
         raise RecordError(f'{folder}: no such folder of results. Give the folder of the records.')
     found: dict[str, list[tuple[str, RunRecord]]] = {}
     damaged: list[DamagedFile] = []
-    for path in _record_files(folder):
+    for path in record_files(folder):
         where = path.relative_to(folder).as_posix()
         try:
             record = _read(path, where)
@@ -114,8 +115,11 @@ def collect(folder: Path) -> Collection:
     return collection
 
 
-def _record_files(folder: Path) -> list[Path]:
-    """Hidden folders are not searched: other tools keep their state there."""
+def record_files(folder: Path) -> list[Path]:
+    """The records below a folder, damaged ones too, in the order of their paths.
+
+    Hidden folders are not searched: other tools keep their state there.
+    """
     paths = []
     for parent, names, _ in os.walk(folder):
         names[:] = [name for name in names if not name.startswith('.')]

@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from mim_bench.errors import RecordError
+from mim_bench.results.schema_check import Check, compile_schema
 
 # Larger whole numbers lose digits in other readers of JSON, and overflow a float.
 LARGEST_INTEGER = 2**53
@@ -19,9 +20,20 @@ LONGEST_REASON = 300
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
+def read_schema(name: str) -> dict[str, Any]:
+    """A schema of this package by its name, for example ``record`` or ``curves``."""
     text = resources.files('mim_bench.results').joinpath(f'{name}.schema.json').read_text('utf-8')
-    return Draft202012Validator(json.loads(text))
+    return json.loads(text)
+
+
+@cache
+def _quick_check(name: str) -> Check:
+    return compile_schema(read_schema(name))
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(read_schema(name))
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -42,29 +54,25 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f'{name} is not a number')
 
 
-def check_schema(data: Any, schema: str, where: str, version: int | None = None) -> None:
+def check_schema(data: Any, schema: str, where: str) -> None:
     """Refuse data that break a schema of this package.
 
     Args:
-        data: What ``json.loads`` gave.
-        schema: Name of the schema, ``record`` or ``curves``.
+        data: What ``json.loads`` gave, or a YAML file.
+        schema: Name of the schema, for example ``record`` (the newest), ``record.v1``, ``curves``.
         where: The file that the data came from, for messages.
-        version: The schema version that a record must state.
 
     Raises:
         RecordError: Names ``where``, the place in the data and the reason.
     """
-    if version is not None and isinstance(data, dict) and data.get('schema_version') != version:
-        raise RecordError(
-            f'{where}: schema_version is {data.get("schema_version")!r}, this mim_bench reads '
-            f'{version}. Update mim_bench, or run again.'
-        )
-    _check_values(data, '', where)
-    error = best_match(_validator(schema).iter_errors(data))
-    if error is not None:
-        place = '.'.join(map(str, error.absolute_path))
-        raise _refusal(where, place, error.message)
-    if schema == 'record':
+    if not _is_portable(data):
+        _check_values(data, '', where)
+    if not _quick_check(schema)(data):
+        error = best_match(_validator(schema).iter_errors(data))
+        if error is not None:
+            place = '.'.join(map(str, error.absolute_path))
+            raise _refusal(where, place, error.message)
+    if schema.startswith('record'):
         _check_meaning(data, where)
 
 
@@ -74,6 +82,20 @@ def _refusal(where: str, place: str, reason: str) -> RecordError:
     return RecordError(
         f'{where}: {place or "top level"}: {reason}. Mend what wrote it, and run again.'
     )
+
+
+def _is_portable(data: Any) -> bool:
+    """Whether every value is certain to pass :func:`_check_values`, which says where one fails."""
+    kind = type(data)
+    if kind is dict:
+        return all(map(_is_portable, data)) and all(map(_is_portable, data.values()))
+    if kind is list:
+        return all(map(_is_portable, data))
+    if kind is float:
+        return math.isfinite(data)
+    if kind is int:
+        return abs(data) <= LARGEST_INTEGER
+    return data is None or kind is bool or (kind is str and data.isascii())
 
 
 def _check_values(data: Any, place: str, where: str) -> None:

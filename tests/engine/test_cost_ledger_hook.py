@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import find_latest_checkpoint
 
+from mim_bench.engine.hooks import cost_ledger_hook
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook, outside_cost
 from mim_bench.testing.toy_runs import loader, make_runner
 
@@ -142,3 +143,34 @@ def test_cost_ledger_hook_state_in_the_checkpoint_is_plain_data(pretraining):
     runner.train()
     checkpoint = torch.load(find_latest_checkpoint(runner.work_dir), weights_only=False)
     assert json.loads(json.dumps(checkpoint['cost_ledger'])) == checkpoint['cost_ledger']
+
+
+class FakeMeter:
+    def joules(self):
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ('found', 'asked'),
+    [
+        ([('here', 'GPU-b'), ('here', 'GPU-a')], ['GPU-a', 'GPU-b']),
+        ([('here', 'GPU-a'), ('here', 'GPU-a')], ['GPU-a']),
+        ([('here', 'GPU-a'), ('there', 'GPU-b')], None),
+        ([('here', 'GPU-a'), ('here', None)], None),
+    ],
+)
+def test_energy_of_run_is_of_every_gpu_if_all_are_in_one_machine(monkeypatch, found, asked):
+    calls = []
+    monkeypatch.setattr(cost_ledger_hook, 'device_uuid', lambda device: 'GPU-a')
+    monkeypatch.setattr(cost_ledger_hook, 'all_gather_object', lambda mine: found)
+    monkeypatch.setattr(
+        cost_ledger_hook, 'energy_meter', lambda uuids: calls.append(uuids) or FakeMeter()
+    )
+    meter = cost_ledger_hook._energy_of_run(torch.device('cuda'))
+    assert calls == ([] if asked is None else [asked])
+    assert (meter is None) == (asked is None)
+
+
+def test_energy_of_run_on_a_cpu_asks_nobody(monkeypatch):
+    monkeypatch.setattr(cost_ledger_hook, 'all_gather_object', None)
+    assert cost_ledger_hook._energy_of_run(torch.device('cpu')) is None

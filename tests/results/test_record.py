@@ -9,10 +9,9 @@ from mim_bench.results.record import (
     Cost,
     LoadReport,
     Picture,
-    record_from_dict,
-    record_to_dict,
     utc_now,
 )
+from mim_bench.results.record_data import record_from_dict, record_to_dict
 from mim_bench.testing.records import make_metric, make_record
 
 
@@ -50,7 +49,9 @@ def test_record_failed_run_needs_no_metric_and_no_config_hash():
         ({'artifacts': Artifacts('/etc/passwd')}, 'artifacts.curves'),
         ({'artifacts': Artifacts('a/../../b')}, 'artifacts.curves'),
         ({'load': LoadReport(1.5)}, 'load'),
-        ({'schema_version': 2}, 'schema_version is 2.*reads 1'),
+        ({'schema_version': 1}, 'schema_version is 1.*writes 2'),
+        ({'origin': 'guess'}, 'origin'),
+        ({'artifacts': Artifacts(outcomes='../x')}, 'artifacts.outcomes'),
     ],
 )
 def test_record_to_dict_value_outside_the_schema_raises(changes, reason):

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from mim_bench.errors import MimBenchError, RecordError
-from mim_bench.results.record import record_to_dict
+from mim_bench.results.record_data import record_to_dict
 from mim_bench.results.store import collect, read_record, write_record
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.records import make_metric, make_record

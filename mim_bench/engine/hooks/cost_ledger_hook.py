@@ -1,6 +1,7 @@
 """The hook that keeps the cost ledger of a run, over restarts too."""
 
 import json
+import platform
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, get_world_size, is_main_process
+from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mim_bench.engine.batch import num_samples
 from mim_bench.engine.environment import device_name
+from mim_bench.profiling.energy import EnergyMeter, device_uuid, energy_meter
 from mim_bench.profiling.ledger import CostLedger
 from mim_bench.profiling.memory import memory_meter
 from mim_bench.registry import HOOKS
@@ -40,6 +42,7 @@ class CostLedgerHook(Hook):
           last ``flush_s`` seconds; otherwise it takes the checkpoint's state. A run that
           does not resume starts from zero.
         - Samples are this process's times the number of processes: samplers deal equally.
+        - Energy is that of all GPUs, where NVML counts it and all are in one machine.
         - It runs before the logger, which resets CUDA's peak counter, and after mmengine has
           read the loss, which waits for the device, so times need no synchronisation.
 
@@ -77,6 +80,7 @@ class CostLedgerHook(Hook):
             is_gpu=device.type == 'cuda',
             num_devices=get_world_size(),
             memory=memory_meter(device),
+            energy=_energy_of_run(device),
             warmup=self._warmup,
             clock=self._clock,
         )
@@ -192,6 +196,20 @@ class _AfterOtherHooks(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         self._ledger.wait_for_data()
+
+
+def _energy_of_run(device: torch.device) -> EnergyMeter | None:
+    """The main process reads the counters of every GPU of the run, if all are in its machine.
+
+    So the sum is whole at every moment at which that process writes it down.
+    """
+    if device.type != 'cuda':
+        return None
+    found = all_gather_object((platform.node(), device_uuid(device)))
+    nodes, uuids = ({*values} for values in zip(*found, strict=True))
+    if not is_main_process() or len(nodes) > 1 or None in uuids:
+        return None
+    return energy_meter(sorted(uuids))
 
 
 def find_ledger_hook(runner: Runner) -> CostLedgerHook | None:

@@ -1,0 +1,75 @@
+"""Make records of work directories that plain mmengine runs left (mmpretrain, mmdet, mmseg).
+
+Example:
+    mim-bench collect work_dirs/upernet_swin-tiny --results-dir results --task ade20k-upernet --record-checkpoint id=swin-tiny.simmim method=simmim backbone=swin-tiny
+"""  # noqa: E501
+
+import argparse
+from pathlib import Path
+
+from mim_bench.cli._launch_arguments import add_checkpoint_facts, parse_facts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        'work_dirs',
+        type=Path,
+        nargs='+',
+        metavar='WORK_DIR',
+        help='work directory of a run, or a folder of such',
+    )
+    parser.add_argument(
+        '--results-dir', type=Path, required=True, metavar='DIR', help='folder for the records'
+    )
+    parser.add_argument('--task', help="of the records; by default that of the config's protocol")
+    add_checkpoint_facts(parser)
+    parser.add_argument('--seed', type=int, help='of the run; by default as its log says')
+    parser.add_argument(
+        '--tier',
+        choices=['full', 'proxy', 'smoke'],
+        default='full',
+        help='of runs whose config names none (default: full)',
+    )
+    parser.add_argument('--run-id', help='name of the record, for one work directory')
+    parser.add_argument(
+        '--best', action='store_true', help='take the best evaluation, not the last'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Collect each folder; name those of which no record could be made."""
+    from rich.console import Console
+
+    from mim_bench.engine.collected_records import Wanted, collect_work_dir
+    from mim_bench.engine.work_dir import find_work_dirs
+    from mim_bench.errors import ConfigError, RecordError
+
+    found = [path for folder in args.work_dirs for path in find_work_dirs(folder)]
+    if args.run_id and len(found) > 1:
+        raise ConfigError(f'--run-id names one record, but there are {len(found)} runs. Leave it.')
+    wanted = Wanted(
+        task=args.task,
+        checkpoint=parse_facts(args.record_checkpoint),
+        seed=args.seed,
+        tier=args.tier,
+        run_id=args.run_id,
+        best=args.best,
+    )
+    console = Console(soft_wrap=True, highlight=False)
+    num_left_out = 0
+    for path in found:
+        try:
+            written = collect_work_dir(path, args.results_dir, wanted)
+        except (RecordError, ConfigError) as error:
+            num_left_out += 1
+            console.print(f'left out: {path}: {error}', markup=False, style='yellow')
+        else:
+            for record in written:
+                console.print(str(record), markup=False)
+    empty = [folder for folder in args.work_dirs if not find_work_dirs(folder)]
+    for folder in empty:
+        console.print(
+            f'left out: {folder}: no run of mmengine in it.', markup=False, style='yellow'
+        )
+    return 1 if num_left_out or empty else 0

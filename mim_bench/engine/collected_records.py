@@ -1,0 +1,219 @@
+"""Makes records of work directories whose runs wrote none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import mim_bench
+from mim_bench.engine.environment import UNKNOWN
+from mim_bench.engine.metric_names import record_metrics
+from mim_bench.engine.precision import precision_of
+from mim_bench.engine.run_record import config_file, make_protocol, protocol_content
+from mim_bench.engine.scalars import collect_curves
+from mim_bench.engine.tta import network_settings
+from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
+from mim_bench.engine.work_dir_cost import cost_of
+from mim_bench.errors import RecordError
+from mim_bench.results.curves import CURVES_FILE, write_curves
+from mim_bench.results.protocol_file import write_protocol
+from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier
+from mim_bench.results.record_data import record_to_dict
+from mim_bench.results.store import RECORD_FILE, read_record, write_record
+
+_ENV = ('git', 'torch', 'torchvision', 'mmengine', 'mmcv', 'python')
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user says about the runs, where their folders say nothing or something else.
+
+    Attributes:
+        task: Of the record; by default that of the config's protocol.
+        checkpoint: Fields of :class:`mim_bench.results.record.Checkpoint`.
+        seed: Of the run; by default that of its log or config.
+        tier: Of a run whose config names none.
+        run_id: By default ``<task>-<checkpoint id>-s<seed>``.
+        best: Take the best evaluation, by the first metric, and not the last.
+    """
+
+    task: str | None = None
+    checkpoint: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    tier: Tier = 'full'
+    run_id: str | None = None
+    best: bool = False
+
+
+def collect_work_dir(path: Path, results_dir: Path, wanted: Wanted) -> list[Path]:
+    """Write the records of one work directory.
+
+    Args:
+        path: A folder that :func:`mim_bench.engine.work_dir.find_work_dirs` gives.
+        results_dir: Folder of records.
+        wanted: What the user says.
+
+    Returns:
+        The records, one a task.
+
+    Raises:
+        RecordError: The run is unfinished or measured nothing, the folder does not say enough
+            for a record, or another run has a record of that name.
+        MimBenchError: The disk refuses.
+    """
+    run = read_work_dir(path)
+    check_finished(run)
+    tasks = _tasks(run, wanted)
+    records = [_record(run, task, wanted, is_only=len(tasks) == 1) for task in tasks]
+    for record in records:
+        record_to_dict(record)  # nothing is written for what would be refused
+        _check_free(record, Path(results_dir) / record.run_id / RECORD_FILE)
+    return [
+        _write(run, record, task, results_dir) for record, task in zip(records, tasks, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Task:
+    name: str
+    protocol: dict[str, Any]
+    metrics: Sequence[str] | None = None
+
+    @property
+    def is_pretraining(self) -> bool:
+        return self.name.startswith('pretrain')
+
+
+def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
+    """Those of the config's protocol, or the one that the user names."""
+    protocol = dict(run.cfg.get('protocol') or {})
+    several = [dict(task) for task in protocol.pop('tasks', [])]
+    own = protocol.pop('task', None)
+    protocol.setdefault('tier', wanted.tier)
+    protocol.setdefault('version', '1')
+    tasks = [
+        _Task(task['task'], {**protocol, **(task.get('protocol') or {})}, task.get('metrics'))
+        for task in several
+    ]
+    if wanted.task is not None:
+        named = [task for task in tasks if task.name == wanted.task]
+        tasks = named or [_Task(wanted.task, protocol)]
+    elif not tasks and own is not None:
+        tasks = [_Task(own, protocol)]
+    if not tasks:
+        raise RecordError('its config has no protocol with a task. Say which by --task.')
+    # Such a config has no name for what it measures but its own.
+    stem = Path(run.cfg.filename or run.path).stem
+    stem = run.path.name if stem == 'config' else stem
+    for task in tasks:
+        task.protocol.setdefault('name', stem)
+    return tasks
+
+
+def _record(run: WorkDir, task: _Task, wanted: Wanted, *, is_only: bool) -> RunRecord:
+    metrics = _metrics(run, task, wanted)
+    checkpoint = _checkpoint(run, wanted)
+    seed = _seed(run, wanted)
+    run_id = wanted.run_id or f'{task.name}-{checkpoint.id}-s{seed}'
+    if wanted.run_id and not is_only:
+        run_id += f'-{task.name}'
+    return RunRecord(
+        run_id=run_id,
+        status='done',
+        task=task.name,
+        protocol=make_protocol(task.protocol, task.name, run.cfg),
+        checkpoint=checkpoint,
+        config=config_file(run.cfg),
+        seed=seed,
+        metrics=metrics,
+        primary_metric=next(iter(metrics), None),
+        cost=cost_of(run),
+        env=_environment(run),
+        started_at=run.started_at,
+        precision=precision_of(run.cfg) if run.cfg.get('optim_wrapper') else None,
+        origin='collected',
+    )
+
+
+def _metrics(run: WorkDir, task: _Task, wanted: Wanted) -> dict[str, Metric]:
+    """Of the last evaluation, or of the best; a pre-training may have none."""
+    found = [record_metrics(evaluation.metrics) for evaluation in run.evaluations]
+    if task.metrics is not None:
+        names = set(task.metrics)
+        found = [{n: m for n, m in one.items() if n in names} for one in found]
+    found = [one for one in found if one]
+    if not found and task.is_pretraining:
+        return {}
+    if not found:
+        raise RecordError(
+            f'no evaluation logged a metric of {task.name}. Test its checkpoint, then collect it.'
+        )
+    if not wanted.best:
+        return found[-1]
+    name, metric = next(iter(found[-1].items()))
+    sign = 1 if metric.higher_is_better else -1
+    return max((one for one in found if name in one), key=lambda one: sign * one[name].value)
+
+
+def _checkpoint(run: WorkDir, wanted: Wanted) -> Checkpoint:
+    pretraining = run.cfg.get('pretraining') or {}
+    model = network_settings(run.cfg) if run.cfg.get('model') else {}
+    kind = (model.get('backbone') or {}).get('type', UNKNOWN)
+    # A class stands for itself where a config was written in Python.
+    kind = kind if isinstance(kind, str) else kind.__name__
+    file = run.cfg.get('backbone_checkpoint')
+    fields = {
+        'id': Path(file).stem if file else run.path.name,
+        'method': pretraining.get('method', UNKNOWN),
+        'backbone': kind.rpartition('.')[2],
+        'pretrain_epochs': pretraining.get('epochs'),
+        **wanted.checkpoint,
+    }
+    try:
+        return Checkpoint(**fields)
+    except TypeError as error:
+        raise RecordError(f'--record-checkpoint: {error}. Correct it.') from None
+
+
+def _seed(run: WorkDir, wanted: Wanted) -> int:
+    stated = run.facts.get('seed') or (run.cfg.get('randomness') or {}).get('seed')
+    if wanted.seed is None and stated is None:
+        raise RecordError('neither its log nor its config says the seed. Give --seed.')
+    return int(stated if wanted.seed is None else wanted.seed)
+
+
+def _environment(run: WorkDir) -> dict[str, str]:
+    """What the log says of the machine, and who made the record of what."""
+    known = {name: run.facts.get(name, UNKNOWN) for name in _ENV}
+    return known | {
+        'library': run.cfg.get('default_scope') or UNKNOWN,
+        'work_dir': str(run.path),
+        'collected_by': f'mim_bench {mim_bench.__version__}',
+    }
+
+
+def _check_free(record: RunRecord, path: Path) -> None:
+    """A run that wrote its own record knows better, and two work directories are two runs."""
+    if not path.exists():
+        return
+    there = read_record(path)
+    if there.origin != 'collected':
+        raise RecordError(f'{path} exists, written by its run. Give --run-id for another one.')
+    if there.env.get('work_dir') != record.env['work_dir']:
+        raise RecordError(
+            f'{path} exists, collected from {there.env.get("work_dir")}. Give --run-id, --seed or '
+            '--record-checkpoint id=... to tell them apart.'
+        )
+
+
+def _write(run: WorkDir, record: RunRecord, task: _Task, results_dir: Path) -> Path:
+    folder = Path(results_dir) / record.run_id
+    curves = collect_curves(run.path)
+    if curves:
+        write_curves(curves, folder)
+    content = protocol_content(task.protocol, task.name, run.cfg)
+    artifacts = Artifacts(
+        curves=CURVES_FILE if curves else None,
+        protocol=write_protocol(content, folder) if content else None,
+    )
+    return write_record(replace(record, artifacts=artifacts), results_dir)

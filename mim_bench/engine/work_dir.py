@@ -1,0 +1,203 @@
+"""Reads what a plain mmengine run left in its work directory: nothing is run, nothing guessed.
+
+The layout is that of ``mmengine.runner.Runner``: a folder for each start, named by its time, with
+a log, ``vis_data/config.py``, ``vis_data/scalars.json`` and, after a test, a JSON file of its
+metrics. mmpretrain, mmdet and mmseg share it.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mim_bench.engine.metric_names import METRICS
+from mim_bench.engine.scalars import read_entries
+from mim_bench.errors import RecordError
+
+_START = re.compile(r'^\d{8}_\d{6}$')
+_CHECKPOINTS = {
+    'epoch': re.compile(r'epoch_(\d+)\.pth$'),
+    'iteration': re.compile(r'iter_(\d+)\.pth$'),
+}
+# What a training logs itself is no evaluation.
+_EVALUATED = {key for key, spec in METRICS.items() if spec.split != 'train'}
+# Lines of the block that every runner logs first.
+_FACTS = {
+    'python': re.compile(r'^\s*Python: (\S+)', re.M),
+    'torch': re.compile(r'^\s*PyTorch: (\S+)', re.M),
+    'torchvision': re.compile(r'^\s*TorchVision: (\S+)', re.M),
+    'mmengine': re.compile(r'^\s*MMEngine: (\S+)', re.M),
+    'seed': re.compile(r'^\s*seed: (\d+)\s*$', re.M),
+    'num_devices': re.compile(r'^\s*GPU number: (\d+)\s*$', re.M),
+    'has_gpu': re.compile(r'^\s*CUDA available: (\w+)', re.M),
+    'gpu': re.compile(r'^\s*GPU [\d,]+: (.+?)\s*$', re.M),
+}
+_HEAD_CHARACTERS = 200_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of one validation or test, by the library's names.
+
+    ``step`` is the epoch or iteration that it was logged at; None for a test.
+    """
+
+    metrics: dict[str, float]
+    step: float | None = None
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """What is known about a run.
+
+    Attributes:
+        path: The folder.
+        cfg: The config that the newest start dumped.
+        started_at: Of the first start, in UTC; its folder is named by the local time.
+        evaluations: In the order in which they were made.
+        iterations: Logged training iterations by step, ascending; what a restart did again
+            stands once.
+        facts: Versions, ``seed``, ``num_devices``, ``has_gpu``, ``gpu`` as the log states them.
+    """
+
+    path: Path
+    cfg: Config
+    started_at: str
+    evaluations: list[Evaluation] = field(default_factory=list)
+    iterations: dict[float, dict[str, Any]] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def find_work_dirs(folder: Path) -> list[Path]:
+    """The work directories at and below a folder, in the order of their names.
+
+    Raises:
+        RecordError: The folder does not exist.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RecordError(f'{folder}: no such folder. Give work directories of runs.')
+    starts = (p for p in folder.rglob('*') if _START.match(p.name) and p.is_dir())
+    return sorted({start.parent for start in starts})
+
+
+def read_work_dir(path: Path) -> WorkDir:
+    """Read a work directory.
+
+    Raises:
+        RecordError: It has no start or no config that can be read.
+    """
+    path = Path(path)
+    starts = sorted(p for p in path.iterdir() if _START.match(p.name) and p.is_dir())
+    if not starts:
+        raise RecordError('no run of mmengine started here. Give the work directory of one.')
+    evaluations, iterations = [], {}
+    for start in starts:
+        entries = list(_entries(start))
+        evaluations += [Evaluation(_metrics(e), e.get('step')) for e in entries if _metrics(e)]
+        trained = {e['step']: e for e in entries if 'loss' in e and _is_number(e.get('step'))}
+        first = min(trained, default=float('inf'))
+        iterations = {step: e for step, e in iterations.items() if step < first} | trained
+        evaluations += _tests(start)
+    return WorkDir(
+        path=path,
+        cfg=_config(path, starts[-1]),
+        started_at=_utc(starts[0].name),
+        evaluations=evaluations,
+        iterations=dict(sorted(iterations.items())),
+        facts=_facts(starts[-1]),
+    )
+
+
+def check_finished(run: WorkDir) -> None:
+    """Refuse a training that did not reach its end.
+
+    Raises:
+        RecordError: Says how far it got.
+    """
+    if not run.iterations:
+        return  # a test of what was trained elsewhere
+    train = run.cfg.get('train_cfg') or {}
+    unit = 'epoch' if train.get('max_epochs') is not None else 'iteration'
+    end = train.get('max_epochs') or train.get('max_iters')
+    if end is None:
+        raise RecordError('its config says neither max_epochs nor max_iters. Run it again.')
+    steps = [evaluation.step for evaluation in run.evaluations if evaluation.step is not None]
+    if unit == 'iteration':
+        steps += list(run.iterations)
+    reached = max([0, *steps, _last_checkpoint(run.path, unit)])
+    if reached < end:
+        raise RecordError(
+            f'unfinished: it reached {unit} {reached:g} of {end:g}. Resume it, then collect again.'
+        )
+
+
+def _last_checkpoint(path: Path, unit: str) -> int:
+    try:
+        name = (path / 'last_checkpoint').read_text('utf-8').strip()
+    except (OSError, UnicodeDecodeError):
+        return 0
+    found = _CHECKPOINTS[unit].search(name)
+    return int(found[1]) if found else 0
+
+
+def _config(path: Path, start: Path) -> Config:
+    """The config that the runner dumped: under its own name, and for the visualizer."""
+    named = sorted(path.glob('*.py'))
+    # Of several nothing says which is the newest run's.
+    found = named[0] if len(named) == 1 else start / 'vis_data' / 'config.py'
+    if not found.is_file():
+        raise RecordError('there is no config in it, so nothing says what was measured.')
+    try:
+        # Dumped text is plain values; what it would import need not be installed here.
+        return Config.fromfile(str(found), import_custom_modules=False)
+    except Exception as error:  # whatever its Python raises
+        raise RecordError(
+            f'{found.relative_to(path)} cannot be read ({type(error).__name__}: {error}), so '
+            'nothing says what was measured.'
+        ) from error
+
+
+def _entries(start: Path) -> Iterator[dict[str, Any]]:
+    path = start / 'vis_data' / 'scalars.json'
+    if path.is_file():
+        yield from read_entries(path)
+
+
+def _tests(start: Path) -> list[Evaluation]:
+    """The metrics of a test, which have no line among the scalars."""
+    try:
+        data = json.loads((start / f'{start.name}.json').read_text('utf-8'))
+    except (OSError, ValueError):
+        return []
+    metrics = _metrics(data) if isinstance(data, dict) else {}
+    return [Evaluation(metrics)] if metrics else []
+
+
+def _metrics(entry: dict[str, Any]) -> dict[str, float]:
+    return {key: entry[key] for key in _EVALUATED & set(entry) if _is_number(entry[key])}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _facts(start: Path) -> dict[str, str]:
+    """Of the newest log of a start."""
+    logs = sorted(start.glob('*.log'))
+    if not logs:
+        return {}
+    with logs[-1].open(encoding='utf-8', errors='replace') as file:
+        head = file.read(_HEAD_CHARACTERS)
+    found = {name: pattern.search(head) for name, pattern in _FACTS.items()}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+def _utc(name: str) -> str:
+    moment = datetime.strptime(name, '%Y%m%d_%H%M%S').astimezone()
+    return moment.astimezone(timezone.utc).isoformat(timespec='seconds')

@@ -1,0 +1,72 @@
+"""How much energy the GPUs of a run take, by NVIDIA's own counters.
+
+A counter covers the whole device, whoever computes on it: what a GPU takes is charged to the
+run that holds it. GPUs older than Volta, MIG slices and other makers' devices have none.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+
+class EnergyMeter(Protocol):
+    """What a ledger needs of a meter."""
+
+    def joules(self) -> float | None:
+        """What the devices took since some fixed moment; None if a counter cannot be read."""
+
+
+class NvmlEnergy:
+    """The sum of the energy counters of several GPUs, which count since the driver was loaded.
+
+    Args:
+        nvml: The module ``pynvml``, initialised.
+        uuids: As NVML writes them, ``GPU-...``.
+
+    Raises:
+        nvml.NVMLError: There is no such GPU, or it has no counter.
+    """
+
+    def __init__(self, nvml: Any, uuids: Sequence[str]) -> None:
+        self._nvml = nvml
+        self._handles = [nvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in uuids]
+        self._read()
+
+    def joules(self) -> float | None:
+        """What all of them took since the driver was loaded."""
+        try:
+            return self._read()
+        except self._nvml.NVMLError:
+            return None
+
+    def _read(self) -> float:
+        read = self._nvml.nvmlDeviceGetTotalEnergyConsumption  # in millijoules
+        return sum(read(handle) for handle in self._handles) / 1000
+
+
+def energy_meter(uuids: Sequence[str]) -> NvmlEnergy | None:
+    """The meter of these GPUs.
+
+    Args:
+        uuids: Without repetition; at least one.
+
+    Returns:
+        None without the package ``nvidia-ml-py`` (the extra ``[energy]``), without NVML, or if
+        a GPU has no counter.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+        return NvmlEnergy(pynvml, uuids)
+    except pynvml.NVMLError:
+        return None
+
+
+def device_uuid(device: torch.device) -> str | None:
+    """The UUID of a GPU as NVML writes it; None if this torch does not tell it."""
+    uuid = getattr(torch.cuda.get_device_properties(device), 'uuid', None)
+    return None if uuid is None else f'GPU-{uuid}'
