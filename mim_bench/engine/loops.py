@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
+from mim_bench.engine.outcomes import image_paths, names_of_samples
 from mim_bench.engine.probes.dispatch import check_probe, run_probe
 from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.probes.feature_cache import cached_features
@@ -17,6 +19,7 @@ from mim_bench.engine.probes.features import Features
 from mim_bench.engine.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.errors import ConfigError
 from mim_bench.registry import LOOPS
+from mim_bench.results.outcomes import Hits, number_images
 
 LOG_EVERY = 50
 
@@ -29,7 +32,8 @@ class ProbeTestLoop(TestLoop):
     memory-mapped files, so that another test of the same weights on the same data reads them
     (:func:`mim_bench.engine.probes.feature_settings.feature_settings` says what counts as the
     same). The metrics are named ``<probe>/<score>``; accuracies are in percent. The validation data
-    (``test_dataloader``) are only scored: nothing is selected on them.
+    (``test_dataloader``) are only scored: nothing is selected on them. ``outcomes`` are those of
+    all probes on each of them.
 
     Args:
         runner: The runner.
@@ -48,6 +52,8 @@ class ProbeTestLoop(TestLoop):
     Raises:
         ConfigError: A probe or a setting is unknown, or an evaluator is given.
     """
+
+    outcomes: Hits | None = None
 
     def __init__(
         self,
@@ -101,11 +107,19 @@ class ProbeTestLoop(TestLoop):
         bank = self._features(self.bank_dataloader, self._settings[0], 'training', stack)
         query = self._features(self.dataloader, self._settings[1], 'validation', stack)
         device = next(self.runner.model.parameters()).device
-        metrics = {}
+        metrics, hits = {}, {}
         for name, settings in self.probes.items():
-            scores = run_probe(name, bank, query, device=device, settings=settings)
-            metrics.update({f'{name}/{score}': value for score, value in scores.items()})
+            result = run_probe(name, bank, query, device=device, settings=settings)
+            metrics.update({f'{name}/{key}': value for key, value in result.scores.items()})
+            hits.update({f'{name}_{key}': right.numpy() for key, right in result.hits.items()})
+        self.outcomes = self._outcomes(hits)
         return metrics
+
+    def _outcomes(self, hits: Mapping[str, np.ndarray]) -> Hits:
+        """Those of a record, where a metric is called ``<probe>_<score>``."""
+        images, numbers = number_images(names_of_samples(image_paths(self.dataloader.dataset)))
+        order = numbers.argsort()
+        return Hits(images, {name: right[order] for name, right in hits.items()})
 
     def _features(
         self, dataloader: DataLoader, settings: dict | None, what: str, stack: ExitStack

@@ -42,6 +42,7 @@ _LAUNCH_KEYS = {
     'backbone_checkpoint',
     'allow_partial',
     'batch_plan',
+    'is_changed',
     'model_wrapper_cfg',
 }
 
@@ -83,16 +84,26 @@ def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protoc
             f'RecordHook: protocol of {task!r} has the keys {sorted(settings)}. It needs name, '
             'version and tier, and may have hash or settings.'
         )
-    name, version = settings['name'], str(settings['version'])
-    digest = settings.get('hash') or protocol_hash(
-        {
-            'task': task,
-            'name': name,
-            'version': version,
-            'settings': settings.get('settings', None) or protocol_settings(cfg),
-        }
-    )
-    return Protocol(name, version, digest, settings['tier'])
+    digest = settings.get('hash') or protocol_hash(protocol_content(settings, task, cfg))
+    return Protocol(settings['name'], str(settings['version']), digest, settings['tier'])
+
+
+def protocol_content(settings: Mapping[str, Any], task: str, cfg: Config) -> dict[str, Any] | None:
+    """What the hash of a protocol covers; None where the hash was given.
+
+    Args:
+        settings: As for :func:`make_protocol`.
+        task: Name of the task.
+        cfg: The resolved config of the run.
+    """
+    if settings.get('hash'):
+        return None
+    return {
+        'task': task,
+        'name': settings['name'],
+        'version': str(settings['version']),
+        'settings': settings.get('settings', None) or protocol_settings(cfg),
+    }
 
 
 def config_file(cfg: Config) -> ConfigFile:
@@ -109,7 +120,8 @@ def config_file(cfg: Config) -> ConfigFile:
     hooks = content.get('custom_hooks') or []
     content['custom_hooks'] = [h for h in hooks if not is_record_hook(h)]
     text = Config(content).pretty_text
-    return ConfigFile('/'.join(parts), hashlib.sha256(text.encode()).hexdigest())
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return ConfigFile('/'.join(parts), digest, cfg.get('is_changed'))
 
 
 def is_record_hook(config: Any) -> bool:

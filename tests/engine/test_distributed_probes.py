@@ -14,6 +14,7 @@ from mmengine.runner import Runner
 from torch import distributed as dist
 
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
+from mim_bench.engine.metrics.accuracy import Accuracy
 from mim_bench.engine.probes.dispatch import run_probe
 from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.probes.feature_cache import cached_features
@@ -47,10 +48,12 @@ def measure(folder: Path) -> dict:
         for data in (BANK, QUERY)
     )
     settings = {'knn': {'k': 5}, 'linear': {'epochs': 3}}
+    results = {n: run_probe(n, bank, query, device='cpu', settings=s) for n, s in settings.items()}
     return {
         'x': query.x[:].tolist(),
         'y': bank.y.tolist(),
-        **{n: run_probe(n, bank, query, device='cpu', settings=s) for n, s in settings.items()},
+        'hits': [result.hits['top1'].tolist() for result in results.values()],
+        **{name: result.scores for name, result in results.items()},
     }
 
 
@@ -72,6 +75,24 @@ def fail_together(rank: int, folder: Path) -> list[str]:
     return errors
 
 
+def classify(rank: int, world_size: int) -> list[bool] | None:
+    """Which of nine images were right, by their names; the last process repeats some of them."""
+    metric = Accuracy()
+    scores = torch.tensor([0.9, 0.1])
+    samples = [
+        {
+            'pred_score': scores,
+            'gt_label': torch.tensor([int(i in (0, 4, 5))]),
+            'img_path': f'{8 - i}.jpg',
+        }
+        for i in range(9)
+    ]
+    padded = [*samples, *samples][: -(-9 // world_size) * world_size]
+    metric.process({}, padded[rank::world_size])
+    metric.evaluate(9)
+    return None if metric.outcomes is None else metric.outcomes.hits['top1'].tolist()
+
+
 def stop_together(rank: int) -> str:
     """Only the second process has a bad loss."""
     loss = torch.tensor(float('inf') if rank == 1 else 1.0)
@@ -91,6 +112,7 @@ def work(rank: int, folder: str) -> None:
     result = {
         'fail': fail_together(rank, features),
         **measure(features),
+        'right': classify(rank, 2),
         'stop': stop_together(rank),
     }
     with open(f'{folder}/{rank}.json', 'w') as file:
@@ -139,6 +161,14 @@ def test_run_probe_two_processes_agree_with_one(results, tmp_path):
     alone = measure(tmp_path)
     for probe in ('knn', 'linear'):
         assert results[0][probe] == results[1][probe] == pytest.approx(alone[probe])
+    assert results[0]['hits'] == results[1]['hits'] == alone['hits']
+
+
+def test_accuracy_first_process_has_the_outcomes_of_all_images(results):
+    # Images 8, 4 and 3 by name are wrong.
+    assert [i for i, right in enumerate(results[0]['right']) if not right] == [3, 4, 8]
+    assert results[0]['right'] == classify(0, 1)
+    assert results[1]['right'] is None
 
 
 def test_finite_loss_hook_all_processes_stop_and_name_the_bad_one(results):

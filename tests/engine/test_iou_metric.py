@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
@@ -11,8 +12,10 @@ from torch import distributed as dist
 
 from mim_bench.engine.metrics.iou_metric import IoUMetric, pair_counts
 from mim_bench.registry import METRICS
+from mim_bench.results.statistics.samples import outcome_values
 
 CLASSES = ('sky', 'sea', 'sand', 'palm', 'never')
+AREAS = ('image', 'category', 'intersection', 'predicted', 'labelled')
 NUM_SAMPLES = 3  # odd: two processes repeat the first sample to fill up the last round
 
 
@@ -66,11 +69,45 @@ def test_iou_metric_second_evaluation_starts_from_nothing(reference):
     assert measure(metric, SAMPLES, NUM_SAMPLES) == pytest.approx(reference, abs=1e-4)
 
 
-def test_iou_metric_keeps_nothing_for_each_image():
+def test_iou_metric_keeps_no_maps():
     metric = IoUMetric()
     metric.dataset_meta = {'classes': CLASSES}
     metric.process({}, SAMPLES)
     assert metric.results == []
+    assert [areas.shape for areas in metric._areas] == [(3, len(CLASSES))] * NUM_SAMPLES
+
+
+def test_iou_metric_outcomes_give_the_metrics(reference):
+    metric = IoUMetric()
+    measure(metric, SAMPLES, NUM_SAMPLES)
+    assert outcome_values(metric.outcomes) == pytest.approx(reference, abs=0.005)
+    assert metric.outcomes.class_names == CLASSES
+    assert 4 not in metric.outcomes.category
+
+
+def test_iou_metric_outcomes_by_hand():
+    # Truth: sky sky sea none ignored. Predicted: sky sea sea sand sky. The other image: sea sea.
+    samples = [
+        {
+            'img_path': path,
+            'pred_sem_seg': {'data': torch.tensor([[predicted]])},
+            'gt_sem_seg': {'data': torch.tensor([[truth]])},
+        }
+        for path, predicted, truth in [
+            ('b.png', [0, 1, 1, 2, 0], [0, 0, 1, 77, 255]),
+            ('a.png', [1, 1], [1, 1]),
+        ]
+    ]
+    metric = IoUMetric()
+    measure(metric, samples, 2)
+    found = metric.outcomes
+    assert found.images.num == 2
+    table = zip(
+        found.image, found.category, found.intersection, found.predicted, found.labelled,
+        strict=True,
+    )  # fmt: skip
+    assert sorted(map(tuple, table)) == [(0, 1, 2, 2, 2), (1, 0, 1, 1, 2), (1, 1, 1, 2, 1),
+                                         (1, 2, 0, 1, 0)]  # fmt: skip
 
 
 def test_pair_counts_rows_are_classes_then_others_then_ignored():
@@ -85,7 +122,10 @@ def work(rank: int, folder: str) -> None:
     padded = [*SAMPLES, SAMPLES[0]]
     one = measure(IoUMetric(prefix='seg'), padded[rank::2], NUM_SAMPLES)
     fewer = measure(IoUMetric(), [SAMPLES[0]], 1)  # a data set of one image
-    (Path(folder) / f'{rank}.json').write_text(json.dumps([one, fewer]))
+    metric = IoUMetric()
+    measure(metric, padded[rank::2], NUM_SAMPLES)
+    areas = {name: np.asarray(getattr(metric.outcomes, name)).tolist() for name in AREAS}
+    (Path(folder) / f'{rank}.json').write_text(json.dumps([one, fewer, areas]))
     dist.destroy_process_group()
 
 
@@ -95,6 +135,9 @@ def test_iou_metric_two_processes_count_every_image_once(tmp_path, reference, mo
     mp.spawn(work, (str(tmp_path),), nprocs=2)
     both = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
     assert both[0] == both[1]
-    many, fewer = both[0]
+    many, fewer, areas = both[0]
+    alone = IoUMetric()
+    measure(alone, SAMPLES, NUM_SAMPLES)
+    assert areas == {name: getattr(alone.outcomes, name).tolist() for name in AREAS}
     assert many == pytest.approx({f'seg/{k}': v for k, v in reference.items()}, abs=1e-4)
     assert fewer == measure(IoUMetric(), SAMPLES[:1], 1)

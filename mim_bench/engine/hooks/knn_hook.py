@@ -105,4 +105,4 @@ class KnnHook(Hook):
                 extract_features(runner.model, self._loaders[name], folder, pooling=self.pooling)
                 for name, folder in (('bank', bank_folder), ('query', query_folder))
             )
-            return run_probe('knn', bank, query, device=device, settings=self._settings)
+            return run_probe('knn', bank, query, device=device, settings=self._settings).scores

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,14 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
 from mim_bench.engine.metric_names import record_metrics
+from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
     config_file,
     error_text,
     is_record_hook,
     make_protocol,
+    protocol_content,
     run_cost,
     save_artifacts,
     training_facts,
@@ -29,6 +31,8 @@ from mim_bench.engine.run_record import (
 )
 from mim_bench.errors import ConfigError, RecordError
 from mim_bench.registry import HOOKS
+from mim_bench.results.outcomes import Outcomes
+from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, utc_now
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
@@ -67,7 +71,9 @@ class RecordTask:
 class RecordHook(Hook):
     """Write the record of a run to ``<results_dir>/<run_id>/record.json`` at its end.
 
-    Beside it lie ``curves.json`` and the run's pictures. The metrics are those of the last
+    Beside it lie ``curves.json``, the run's pictures, ``protocol.json`` with the settings that
+    the protocol's hash covers, and ``outcomes.npz`` with what the model did on each image, where
+    the metrics of the last evaluation keep that. The metrics are those of the last
     validation or test and, after a training, the loss and k-NN accuracy. A run that was
     killed in its last validation and resumes after its last iteration validates again.
 
@@ -107,6 +113,7 @@ class RecordHook(Hook):
         self.tasks = [_build(RecordTask, task, 'tasks') for task in tasks]
         self.pictures = [_build(PictureSource, source, 'pictures') for source in pictures]
         self._measured: dict[str, Any] = {}
+        self._outcomes: list[Outcomes] = []
         self._has_validated = False
         self._started = time.monotonic()
         self._created_at = time.time()
@@ -127,13 +134,15 @@ class RecordHook(Hook):
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
-        """Keep the metrics of the last validation."""
+        """Keep the metrics and outcomes of the last validation."""
         self._has_validated = True
         self._measured.update(metrics or {})
+        self._outcomes = outcomes_of_loop(runner.val_loop)
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
-        """Keep the metrics of the test."""
+        """Keep the metrics and outcomes of the test."""
         self._measured.update(metrics or {})
+        self._outcomes = outcomes_of_loop(runner.test_loop)
 
     def after_train(self, runner: Runner) -> None:
         """Keep what the training measured; validate if the last validation got lost."""
@@ -159,13 +168,24 @@ class RecordHook(Hook):
         for task in self.tasks:
             metrics = _select(known, task, self._measured)
             primary = task.primary_metric or next(iter(metrics), None)
-            artifacts = save_artifacts(
-                Path(runner.work_dir), self._folder(task, runner.seed), self.pictures
-            )
+            artifacts = self._save_artifacts(task, runner, metrics)
             path = self._write(
                 task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
             )
             runner.logger.info(f'Record of {task.task}: {path}')
+
+    def _save_artifacts(
+        self, task: RecordTask, runner: Runner, metrics: Mapping[str, Metric]
+    ) -> Artifacts:
+        folder = self._folder(task, runner.seed)
+        artifacts = save_artifacts(Path(runner.work_dir), folder, self.pictures)
+        settings = {**self.protocol, **task.protocol}
+        content = protocol_content(settings, task.task, runner.cfg)
+        return replace(
+            artifacts,
+            outcomes=save_outcomes(self._outcomes, metrics, folder),
+            protocol=write_protocol(content, folder) if content else None,
+        )
 
     def write_failure(self, error: BaseException, cfg: Config, runner: Runner | None) -> list[Path]:
         """Write a record with the error for every task, where none of this run stands yet.

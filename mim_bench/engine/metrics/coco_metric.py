@@ -10,9 +10,11 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mim_bench.engine.metrics.coco_matches import keeping_matches, outcomes_of_matches
 from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
 from mim_bench.errors import ConfigError
 from mim_bench.registry import METRICS
+from mim_bench.results.outcomes import Detections
 
 BACKENDS = ('auto', 'pycocotools', 'faster')
 FASTER_PACKAGE = 'faster_coco_eval'
@@ -76,28 +78,38 @@ def _metric_class() -> type[BaseMetric]:
     from mmdet.evaluation.metrics import coco_metric as mmdet_module
 
     class CocoMetric(mmdet_module.CocoMetric):
-        """mmdet's, with the evaluator that ``is_faster`` names."""
+        """mmdet's, with the evaluator that ``is_faster`` names.
+
+        ``outcomes`` are those of the last evaluation, on the main process.
+        """
 
         is_faster = False
+        outcomes: Detections | None = None
 
         def compute_metrics(self, results: list) -> dict[str, float]:
             """As mmdet's; 0 where nothing was detected at all."""
+            self.outcomes = None
             average_precisions = {'bbox', 'segm'} >= set(self.metrics) and not self.format_only
             if average_precisions and not any(len(found['scores']) for _, found in results):
                 print_log('Nothing was detected in any image: AP is 0.', logger='current')
                 names = ('mAP', 'mAP_50', 'mAP_75')
                 return {f'{kind}_{name}': 0.0 for kind in self.metrics for name in names}
-            with _evaluator(mmdet_module, FasterCOCOeval if self.is_faster else None):
-                return super().compute_metrics(results)
+            base = FasterCOCOeval if self.is_faster else mmdet_module.COCOeval
+            evaluator, matches = keeping_matches(base)
+            with _evaluator(mmdet_module, evaluator):
+                metrics = super().compute_metrics(results)
+            if matches:
+                self.outcomes = outcomes_of_matches(matches, self._coco_api)
+            return metrics
 
     return CocoMetric
 
 
 @contextmanager
-def _evaluator(module: ModuleType, replacement: type | None) -> Iterator[None]:
+def _evaluator(module: ModuleType, replacement: type) -> Iterator[None]:
     """Swap the evaluator: mmdet's metric takes it from a name in its module, nowhere else."""
     own = module.COCOeval
-    module.COCOeval = replacement or own
+    module.COCOeval = replacement
     try:
         yield
     finally:

@@ -32,6 +32,7 @@ class FasterCOCOeval(COCOeval):
             setattr(faster.params, name, deepcopy(getattr(self.params, name)))
         faster.evaluate()
         faster.accumulate()
+        self.ious = faster.ious
         self.eval = {'params': self.params, **faster.eval}
 
     def accumulate(self, p: Any = None) -> None:

@@ -1,14 +1,18 @@
 """Mean intersection over union from one confusion matrix that stays on the device."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
+import numpy as np
 import torch
-from mmengine.dist import all_reduce, get_rank, get_world_size
+from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_size
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mim_bench.engine.outcomes import names_of_samples
 from mim_bench.registry import METRICS
+from mim_bench.results.outcomes import ClassAreas, number_images
 
 
 @METRICS.register_module()
@@ -16,8 +20,9 @@ class IoUMetric(BaseMetric):
     """mIoU, aAcc and mAcc of a segmentation, in percent with two decimals.
 
     Pixels are counted in an int64 matrix on the device of the predictions; the processes add
-    up theirs once, at the end, and nothing is gathered image by image. Samples that a
-    distributed sampler repeated to fill up its last round are not counted.
+    up theirs once, at the end. Of each image only the areas of the classes that occur in it are
+    gathered: ``outcomes`` are those of the last evaluation. Samples that a distributed sampler
+    repeated to fill up its last round are not counted.
 
     Args:
         ignore_index: Label of pixels that do not count.
@@ -35,21 +40,26 @@ class IoUMetric(BaseMetric):
         self._counts: torch.Tensor | int = 0
         # The last sample may be a repeated one, which only its place in the data set tells.
         self._last_counts: torch.Tensor | int = 0
+        self._areas: list[torch.Tensor] = []
+        self._paths: list[str | None] = []
+        self.outcomes: ClassAreas | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
         """Count the pixels of a batch.
 
         Args:
             data_batch: Not used.
-            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each.
+            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each, and
+                ``img_path`` where there is one.
         """
+        num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data']
             truth = sample['gt_sem_seg']['data'].to(predicted.device)
             self._counts += self._last_counts
-            self._last_counts = pair_counts(
-                predicted, truth, len(self.dataset_meta['classes']), self.ignore_index
-            )
+            self._last_counts = pair_counts(predicted, truth, num_classes, self.ignore_index)
+            self._areas.append(class_areas(self._last_counts, num_classes))
+            self._paths.append(sample.get('img_path'))
             self._num_samples += 1
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -64,9 +74,37 @@ class IoUMetric(BaseMetric):
         if not isinstance(counts, torch.Tensor):
             counts = torch.zeros((num_classes + 2) * num_classes, dtype=torch.int64)
         all_reduce(counts)
+        self.outcomes = self._gather_areas(size)
         self._num_samples, self._counts, self._last_counts = 0, 0, 0
+        self._areas, self._paths = [], []
         metrics = self.compute_metrics([counts.cpu().unflatten(0, (num_classes + 2, num_classes))])
         return {f'{self.prefix}/{k}' if self.prefix else k: v for k, v in metrics.items()}
+
+    def _gather_areas(self, size: int) -> ClassAreas | None:
+        """The areas in all processes' images; None without an image."""
+        if not self._areas:
+            mine = []
+        else:
+            areas = torch.stack(self._areas).cpu().numpy()  # (images, 3, classes)
+            mine = [
+                (path, np.flatnonzero(area.any(axis=0)), area[:, area.any(axis=0)])
+                for path, area in zip(self._paths, areas, strict=True)
+            ]
+        rounds = zip_longest(*all_gather_object(mine))
+        samples = [sample for samples in rounds for sample in samples if sample is not None][:size]
+        if not samples:
+            return None
+        paths, categories, areas = zip(*samples, strict=True)
+        images, numbers = number_images(names_of_samples(paths))
+        names = tuple(map(str, self.dataset_meta['classes']))
+        return ClassAreas(
+            images,
+            len(names),
+            np.repeat(numbers, [len(found) for found in categories]),
+            np.concatenate(categories),
+            *np.concatenate(areas, axis=1),
+            class_names=names,
+        )
 
     def compute_metrics(self, results: list[torch.Tensor]) -> dict[str, float]:
         """The metrics of a confusion matrix; the classes' own go into the log.
@@ -113,6 +151,18 @@ def pair_counts(
     )
     pairs = rows * num_classes + predicted
     return torch.bincount(pairs.flatten(), minlength=(num_classes + 2) * num_classes)
+
+
+def class_areas(counts: torch.Tensor, num_classes: int) -> torch.Tensor:
+    """Areas of each class in pixels that count, int64 (3, N): in both, predicted, labelled.
+
+    Args:
+        counts: Of :func:`pair_counts`.
+        num_classes: N.
+    """
+    counts = counts.unflatten(0, (num_classes + 2, num_classes))[:-1]
+    labels = counts[:-1]
+    return torch.stack([labels.diagonal(), counts.sum(dim=0), labels.sum(dim=1)])
 
 
 def _class_table(classes: Sequence[str], iou: torch.Tensor, accuracy: torch.Tensor) -> str:

@@ -2,15 +2,30 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 
 from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.knn import knn_accuracy
+from mim_bench.engine.probes.knn import knn_accuracy, knn_hits
 from mim_bench.engine.probes.linear import linear_probe
+from mim_bench.engine.probes.scores import accuracies
 from mim_bench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe measured, the same on every process.
+
+    Attributes:
+        scores: By name: accuracies in percent and, for the linear probe, the learning rate.
+        hits: By the name of an accuracy: (M,) bool on the CPU, in the order of the queries.
+    """
+
+    scores: dict[str, float]
+    hits: dict[str, torch.Tensor]
 
 
 def run_probe(
@@ -20,7 +35,7 @@ def run_probe(
     *,
     device: torch.device | str,
     settings: Mapping[str, Any],
-) -> dict[str, float]:
+) -> ProbeResult:
     """Measure features with one probe; call it on every process.
 
     Args:
@@ -29,10 +44,6 @@ def run_probe(
         query: Validation features.
         device: Where to compute.
         settings: Arguments of :func:`knn_accuracy` or :func:`linear_probe`.
-
-    Returns:
-        By name: accuracies in percent and, for the linear probe, the learning rate.
-        The same on every process.
     """
     return PROBES[name](bank, query, device=device, **settings)
 
@@ -59,26 +70,30 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
 
 def _knn(
     bank: Features, query: Features, *, device: torch.device | str, **settings: Any
-) -> dict[str, float]:
+) -> ProbeResult:
     """Each process classifies its share of the queries."""
     rank, world_size = get_rank(), get_world_size()
     share = slice(rank % len(query.y), None, world_size)
     part = Features(query.x[share], query.y[share])
-    scores = knn_accuracy(bank, part, device=device, **settings)
-    # A process without a share of its own measured someone else's; it does not count.
-    weight = len(part.y) if rank < len(query.y) else 0
-    totals = torch.tensor([value * weight for value in scores.values()], dtype=torch.float64)
-    all_reduce(totals)
-    return dict(zip(scores, (totals / len(query.y)).tolist(), strict=True))
+    found = knn_hits(bank, part, device=device, **settings)
+    hits = {}
+    for name, right in found.items():
+        # A process without a share of its own measured someone else's; it does not count.
+        counts = torch.zeros(len(query.y), dtype=torch.int64)
+        counts[share] = right.long() if rank < len(query.y) else 0
+        all_reduce(counts)
+        hits[name] = counts.bool()
+    return ProbeResult(accuracies(hits), hits)
 
 
 def _linear(
     bank: Features, query: Features, *, device: torch.device | str, **settings: Any
-) -> dict[str, float]:
+) -> ProbeResult:
     """Every process does the same work: it is short, and the result needs no exchange."""
     result = linear_probe(bank, query, device=device, **settings)
     holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
-    return {**result.accuracies, 'lr': result.learning_rate, **holdout}
+    scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
+    return ProbeResult(scores, result.hits)
 
 
-PROBES: dict[str, Callable[..., dict[str, float]]] = {'knn': _knn, 'linear': _linear}
+PROBES: dict[str, Callable[..., ProbeResult]] = {'knn': _knn, 'linear': _linear}

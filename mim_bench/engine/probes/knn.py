@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from mim_bench.engine.probes.features import Features
 from mim_bench.engine.probes.npy_rows import MappedRows
-from mim_bench.engine.probes.scores import topk_accuracies
+from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
 from mim_bench.models.linear import linear
 
@@ -31,8 +31,20 @@ def knn_accuracy(
     Raises:
         ConfigError: As :func:`knn_predict`.
     """
+    return accuracies(knn_hits(bank, query, k=k, temperature=temperature, device=device))
+
+
+def knn_hits(
+    bank: Features,
+    query: Features,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    device: torch.device | str = 'cpu',
+) -> dict[str, torch.Tensor]:
+    """As :func:`knn_accuracy`, for each query: (M,) bool."""
     ranked = knn_predict(bank, query.x, k=k, temperature=temperature, device=device)
-    return topk_accuracies(ranked, query.y, num_classes=bank.num_classes)
+    return topk_hits(ranked, query.y, num_classes=bank.num_classes)
 
 
 @torch.no_grad()

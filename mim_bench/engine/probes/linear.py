@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch.nn import functional as F
 
 from mim_bench.engine.probes.features import Features
 from mim_bench.engine.probes.npy_rows import MappedRows
-from mim_bench.engine.probes.scores import topk_accuracies
+from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
 from mim_bench.models.linear import linear
 
@@ -31,11 +31,13 @@ class LinearResult:
         learning_rate: The one that was selected, without looking at validation features.
         holdout_top1: Accuracy in percent of each learning rate on the held-out part of
             the training features.
+        hits: (M,) bool by the names of ``accuracies``.
     """
 
     accuracies: dict[str, float]
     learning_rate: float
     holdout_top1: dict[float, float]
+    hits: dict[str, torch.Tensor] = field(compare=False)
 
 
 def linear_probe(
@@ -93,10 +95,12 @@ def linear_probe(
 
     rows = torch.arange(len(train.y))
     head = fit.train(rows, torch.tensor([learning_rates[best]]), generator)
+    hits = topk_hits(fit.ranked(head, val.x), val.y, num_classes=train.num_classes)
     return LinearResult(
-        accuracies=topk_accuracies(fit.ranked(head, val.x), val.y, num_classes=train.num_classes),
+        accuracies=accuracies(hits),
         learning_rate=learning_rates[best],
         holdout_top1=dict(zip(learning_rates, accuracy, strict=True)),
+        hits=hits,
     )
 
 

@@ -1,14 +1,16 @@
 """Accuracy of ranked predictions."""
 
+from collections.abc import Mapping
+
 import torch
 
 from mim_bench.errors import DataError
 
 
-def topk_accuracies(
+def topk_hits(
     ranked: torch.Tensor, labels: torch.Tensor, *, num_classes: int
-) -> dict[str, float]:
-    """Top-1 and top-5 accuracy in percent.
+) -> dict[str, torch.Tensor]:
+    """Whether the label is the best class (``top1``), and among the five best (``top5``).
 
     Args:
         ranked: (M, >= 1) int64: predicted classes, best first.
@@ -16,13 +18,25 @@ def topk_accuracies(
         num_classes: With at most five classes a top-5 accuracy says nothing and is left
             out.
 
+    Returns:
+        (M,) bool on the CPU each.
+
     Raises:
         DataError: There is nothing to score.
     """
     if not len(labels):
         raise DataError('A probe has no samples to score. Give it a data set that is not empty.')
-    hits = ranked == labels.to(ranked.device)[:, None]
-    scores = {'top1': 100 * hits[:, 0].double().mean().item()}
+    right = (ranked == labels.to(ranked.device)[:, None]).cpu()
+    hits = {'top1': right[:, 0]}
     if num_classes > 5:
-        scores['top5'] = 100 * hits[:, :5].any(dim=1).double().mean().item()
-    return scores
+        hits['top5'] = right[:, :5].any(dim=1)
+    return hits
+
+
+def accuracies(hits: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Shares of hits in percent.
+
+    Args:
+        hits: (M,) bool each.
+    """
+    return {name: 100 * right.double().mean().item() for name, right in hits.items()}

@@ -1,0 +1,73 @@
+"""Top-k accuracy of a classifier, with the images that it was right about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmpretrain.evaluation.metrics import Accuracy as PretrainAccuracy
+
+from mim_bench.engine.outcomes import names_of_samples
+from mim_bench.registry import METRICS
+from mim_bench.results.outcomes import Hits, number_images
+
+# Scores that are ranked at a time.
+_CHUNK_ROWS = 4096
+
+
+@METRICS.register_module()
+class Accuracy(PretrainAccuracy):
+    """mmpretrain's Accuracy, which keeps the outcome of each image.
+
+    ``outcomes`` are those of the last evaluation, on the main process. With several thresholds
+    there are none, since no metric of a record has one.
+    """
+
+    outcomes: Hits | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the scores, the label and the name of each image.
+
+        Args:
+            data_batch: Not used.
+            data_samples: As of mmpretrain, with ``img_path`` where there is one.
+        """
+        start = len(self.results)
+        super().process(data_batch, data_samples)
+        for result, sample in zip(self.results[start:], data_samples, strict=True):
+            result['img_path'] = sample.get('img_path')
+
+    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+        """Compute mmpretrain's metrics.
+
+        Args:
+            results: Of all processes, in the order of the data set.
+        """
+        self.outcomes = self._hits(results) if results and len(self.thrs) == 1 else None
+        return super().compute_metrics(results)
+
+    def _hits(self, results: list[dict[str, Any]]) -> Hits | None:
+        labels = torch.cat([result['gt_label'] for result in results])
+        if len(labels) != len(results):
+            return None
+        if 'pred_score' in results[0]:
+            scores = [result['pred_score'] for result in results]
+            found = _right_ranks(scores, labels, max(self.topk), self.thrs[0])
+            rights = {f'top{k}': found[:, :k].any(dim=1) for k in self.topk}
+        else:
+            rights = {'top1': torch.cat([result['pred_label'] for result in results]) == labels}
+        images, numbers = number_images(names_of_samples([r['img_path'] for r in results]))
+        order = numbers.argsort()
+        return Hits(images, {name: right.numpy()[order] for name, right in rights.items()})
+
+
+def _right_ranks(
+    scores: Sequence[torch.Tensor], labels: torch.Tensor, num_ranks: int, threshold: float | None
+) -> torch.Tensor:
+    """(N, ranks) bool: whether the class of that rank is the label, with enough of a score."""
+    pieces = []
+    for start in range(0, len(scores), _CHUNK_ROWS):
+        rows = slice(start, start + _CHUNK_ROWS)
+        best, classes = torch.stack(scores[rows]).topk(num_ranks, dim=1)
+        right = classes == labels[rows, None]
+        pieces.append(right if threshold is None else right & (best > threshold))
+    return torch.cat(pieces)

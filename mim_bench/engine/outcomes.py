@@ -1,0 +1,95 @@
+"""From an evaluation to the files beside a record: outcomes by image, settings of the protocol."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mim_bench.errors import RecordError
+from mim_bench.results.outcomes import Hits, Outcomes
+from mim_bench.results.outcomes_file import OUTCOMES_FILE, write_outcomes
+from mim_bench.results.record import Metric
+from mim_bench.results.statistics.samples import LARGEST_DIFFERENCE, outcome_values
+
+
+def names_of_samples(paths: Sequence[str | None]) -> list[str]:
+    """The paths of the images; their places where one has none.
+
+    Args:
+        paths: In the order of the data set.
+    """
+    if any(not path for path in paths):
+        return [f'{place:09d}' for place in range(len(paths))]
+    return [str(path) for path in paths]
+
+
+def image_paths(dataset: Any) -> list[str | None]:
+    """The paths of the images of a data set, as far as it tells them.
+
+    Args:
+        dataset: With mmengine's ``get_data_info``, or only a length.
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return [None] * len(dataset)
+    return [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
+
+
+def outcomes_of_loop(loop: Any) -> list[Outcomes]:
+    """What the last evaluation of a loop left: its own outcomes, or those of its metrics.
+
+    Args:
+        loop: Of mmengine; on other processes than the first it has none.
+    """
+    owners = [loop, *getattr(getattr(loop, 'evaluator', None), 'metrics', ())]
+    found = [getattr(owner, 'outcomes', None) for owner in owners]
+    return [outcomes for outcomes in found if outcomes is not None]
+
+
+def save_outcomes(
+    found: Sequence[Outcomes], metrics: Mapping[str, Metric], folder: Path
+) -> str | None:
+    """Write the outcomes that the metrics of a record are the sums of.
+
+    Outcomes that do not give the recorded values would be tested as something that they are
+    not: they are left out, and the log says so. So are outcomes too large to keep.
+
+    Args:
+        found: Of the evaluation.
+        metrics: Of the record, by name.
+        folder: Of the record.
+
+    Returns:
+        The name of the file; None if there are no outcomes of these metrics.
+
+    Raises:
+        MimBenchError: The disk refuses.
+    """
+    for outcomes in found:
+        if not (names := set(outcomes.metrics) & set(metrics)):
+            continue
+        if isinstance(outcomes, Hits):
+            kept = {name: hits for name, hits in outcomes.hits.items() if name in names}
+            outcomes = Hits(outcomes.images, kept)
+        try:
+            _check_values(outcomes, metrics)
+            write_outcomes(outcomes, folder)
+        except RecordError as error:
+            print_log(
+                f'Outcomes of {", ".join(sorted(names))} are not kept: {error}',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return None
+        return OUTCOMES_FILE
+    return None
+
+
+def _check_values(outcomes: Outcomes, metrics: Mapping[str, Metric]) -> None:
+    for name, value in outcome_values(outcomes).items():
+        # NaN: nothing to measure, which a record holds no value for.
+        if name in metrics and abs(value - metrics[name].value) > LARGEST_DIFFERENCE:
+            raise RecordError(
+                f'they give {name} = {value:.3f}, the evaluation {metrics[name].value:.3f}.'
+            )
