@@ -7,16 +7,24 @@ from mim_bench.report import catalogue
 from mim_bench.report.columns import column_key, metric_groups
 from mim_bench.report.cost import cost_cells, cost_group
 from mim_bench.report.leaderboard import Cell, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.published import published_section
+from mim_bench.report.spread import add_spread
+from mim_bench.report.task_cost import add_task_costs
+from mim_bench.results.published import Published, load_published
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import Collection
 
 
-def build_leaderboard(collection: Collection) -> Leaderboard:
+def build_leaderboard(collection: Collection, published: Published | None = None) -> Leaderboard:
     """Arrange the records of a collection as rows and columns.
 
     A row is a checkpoint id; an id that stands for files with different hashes gives one
     row a file. A column is one metric of one task under one protocol hash and tier, so
     numbers that were not measured alike are never compared.
+
+    Args:
+        collection: The records.
+        published: Numbers of others to stand beside them; those of the package if None.
     """
     by_row = _split_into_rows(collection.records)
     downstream = [record for record in collection.records if not record.is_pretraining]
@@ -29,13 +37,18 @@ def build_leaderboard(collection: Collection) -> Leaderboard:
     rows = [_make_row(label, records, groups, cost) for label, records in by_row.items()]
     columns = [column for group in groups for column in group.columns]
     rows = _mark_best(rows, columns)
+    unusable = add_spread(rows, groups, collection)
     sorted_by = _fullest_column(rows, columns)
+    rows = _sort_rows(rows, sorted_by)
+    published = load_published() if published is None else published
     return Leaderboard(
-        rows=_sort_rows(rows, sorted_by),
+        rows=rows,
         groups=groups,
         records=collection.records,
-        damaged=collection.damaged,
+        damaged=[*collection.damaged, *unusable],
         sorted_by=sorted_by,
+        published=published_section(rows, groups, published),
+        costs=add_task_costs(rows, groups),
     )
 
 

@@ -22,8 +22,14 @@ class TaskTitles:
 
 TASKS = {
     'in1k-knn': TaskTitles('k-NN', {'knn_top1': ('k-NN top-1', 'top-1')}),
-    'in1k-linear': TaskTitles('Linear probe', {'linear_top1': ('Linear top-1', 'top-1')}),
+    # From cached features, and by a training.
+    'in1k-linear': TaskTitles(
+        'Linear probe', dict.fromkeys(('linear_top1', 'top1'), ('Linear top-1', 'top-1'))
+    ),
     'in1k-ft': TaskTitles('Fine-tuning', {'top1': ('Fine-tune top-1', 'top-1')}),
+    'in1k-10pct-ft': TaskTitles('10 % of labels', {'top1': ('10 % top-1', 'top-1')}),
+    'in1k-1pct-ft': TaskTitles('1 % of labels', {'top1': ('1 % top-1', 'top-1')}),
+    'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),
     'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}

@@ -3,52 +3,14 @@
 They are facts, not a ranking: the runs differ in protocol and may differ in device.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mim_bench.report import catalogue
 from mim_bench.report.leaderboard import Cell, Column, ColumnGroup
+from mim_bench.report.quantities import QUANTITIES, in_unit, known_quantities, quantity_column
 from mim_bench.results.record import RunRecord
 
 COST_TASK = 'pretrain'
-
-
-@dataclass(frozen=True)
-class _Quantity:
-    """A number of a pre-training run, with units from small to large as (name, size)."""
-
-    name: str
-    title: str
-    short_title: str
-    read: Callable[[RunRecord], float | None]
-    units: tuple[tuple[str, float], ...]
-    higher_is_better: bool = False
-
-
-_QUANTITIES = (
-    _Quantity(
-        'img_per_s',
-        'Pre-training img/s',
-        'img/s',
-        lambda record: record.cost.img_per_s,
-        (('', 1.0),),
-        higher_is_better=True,
-    ),
-    _Quantity(
-        'peak_mem_bytes',
-        'Pre-training peak memory',
-        'Peak memory',
-        lambda record: record.cost.peak_mem_bytes,
-        (('MiB', 2.0**20), ('GiB', 2.0**30)),
-    ),
-    _Quantity(
-        'device_hours',
-        'Pre-training device time',
-        'Device time',
-        lambda record: record.cost.device_hours,
-        (('min', 1 / 60), ('h', 1.0)),
-    ),
-)
 
 
 def cost_group(records: list[RunRecord]) -> ColumnGroup | None:
@@ -57,40 +19,16 @@ def cost_group(records: list[RunRecord]) -> ColumnGroup | None:
         return None
     tiers = {record.protocol.tier for record in records}
     qualifier = '/'.join(t for t in catalogue.TIER_ORDER if t in tiers) if tiers != {'full'} else ''
-    columns = [_make_column(quantity, records, qualifier) for quantity in _QUANTITIES]
+    columns = []
+    for quantity in known_quantities(records):
+        values = [v for record in records if (v := quantity.read(record.cost)) is not None]
+        columns.append(
+            quantity_column(
+                quantity, values, task=COST_TASK, title='Pre-training', qualifier=qualifier
+            )
+        )
     columns += _metric_columns(records, qualifier)
     return ColumnGroup('Pre-training', COST_TASK, columns)
-
-
-def _make_column(quantity: _Quantity, records: list[RunRecord], qualifier: str) -> Column:
-    values = [value for record in records if (value := quantity.read(record)) is not None]
-    unit, size = choose_unit(values, quantity.units)
-    return Column(
-        key=f'{COST_TASK}\x1f{quantity.name}',
-        title=quantity.title,
-        short_title=quantity.short_title,
-        unit=unit,
-        higher_is_better=quantity.higher_is_better,
-        decimals=_cost_decimals([value / size for value in values]),
-        task=COST_TASK,
-        metric=quantity.name,
-        qualifier=qualifier,
-        is_ranked=False,
-    )
-
-
-def choose_unit(values: list[float], units: tuple[tuple[str, float], ...]) -> tuple[str, float]:
-    """The largest unit of which the largest value holds at least ten.
-
-    Device times of a demo are minutes, those of a paper thousands of hours.
-    """
-    largest = max(values, default=0.0)
-    fitting = [unit for unit in units if largest >= 10 * unit[1]]
-    return fitting[-1] if fitting else units[0]
-
-
-def _cost_decimals(values: list[float]) -> int:
-    return 0 if max(values, default=0.0) >= 100 else 1
 
 
 def _metric_columns(records: list[RunRecord], qualifier: str) -> list[Column]:
@@ -120,6 +58,15 @@ def _metric_columns(records: list[RunRecord], qualifier: str) -> list[Column]:
     ]
 
 
+def latest_pretraining(records: list[RunRecord]) -> RunRecord | None:
+    """The run that made a row's checkpoint: the latest finished one, else the latest.
+
+    Args:
+        records: The pre-training runs of the row's checkpoint.
+    """
+    return max(records, key=lambda r: (r.status == 'done', r.started_at, r.run_id), default=None)
+
+
 def cost_cells(group: ColumnGroup, records: list[RunRecord]) -> dict[str, Cell]:
     """The pre-training cells of one row: from its latest finished run.
 
@@ -127,10 +74,9 @@ def cost_cells(group: ColumnGroup, records: list[RunRecord]) -> dict[str, Cell]:
         group: What :func:`cost_group` gave.
         records: The pre-training runs of the row's checkpoint.
     """
-    ordered = sorted(records, key=lambda r: (r.status == 'done', r.started_at, r.run_id))
-    if not ordered:
+    record = latest_pretraining(records)
+    if record is None:
         return {}
-    record = ordered[-1]
     if record.status == 'failed':
         return {column.key: Cell('failed', runs=[record]) for column in group.columns}
     # Where tiers are mixed the column cannot say which one a number is of.
@@ -144,9 +90,9 @@ def cost_cells(group: ColumnGroup, records: list[RunRecord]) -> dict[str, Cell]:
 
 
 def _cost_value(record: RunRecord, column: Column) -> float | None:
-    for quantity in _QUANTITIES:
-        if column.metric == quantity.name and column.key == f'{COST_TASK}\x1f{quantity.name}':
-            value = quantity.read(record)
-            return None if value is None else value / dict(quantity.units)[column.unit]
+    for quantity in QUANTITIES:
+        if column.key == f'{COST_TASK}\x1f{quantity.name}':
+            value = quantity.read(record.cost)
+            return None if value is None else in_unit(value, quantity, column)
     metric = record.metrics.get(column.metric)
     return metric.value if metric is not None and metric.unit == column.unit else None

@@ -9,21 +9,22 @@ from mim_bench.results.record import Protocol
 
 _FIELDS = (
     'checkpoint', 'method', 'backbone', 'source', 'pretrain_epochs', 'task', 'metric', 'title',
-    'state', 'value', 'unit', 'higher_is_better', 'is_best', 'protocol', 'protocol_version',
-    'protocol_hash', 'tier', 'runs', 'seeds', 'started_at', 'device', 'error',
+    'state', 'value', 'n', 'sd', 'ci_low', 'ci_high', 'ci_of', 'not_distinguishable', 'unit',
+    'higher_is_better', 'is_best', 'protocol', 'protocol_version',
+    'protocol_hash', 'tier', 'runs', 'seeds', 'started_at', 'device', 'error', 'note',
 )  # fmt: skip
 
 
 def render_csv(board: Leaderboard) -> str:
-    """Render every cell that is not missing, with unrounded values."""
+    """Render every cell that is not missing, with unrounded values; costs come last."""
     out = io.StringIO()
     writer = csv.DictWriter(out, _FIELDS, lineterminator='\n')
     writer.writeheader()
-    for row in board.rows:
-        for column in board.columns:
-            cell = row.cell(column)
-            if cell.state != 'missing':
-                writer.writerow(_line(row, column, cell))
+    costs = [column for group in board.costs for column in group.columns]
+    for columns in (board.columns, costs):
+        for row in board.rows:
+            found = ((column, row.cell(column)) for column in columns)
+            writer.writerows(_line(row, *pair) for pair in found if pair[1].state != 'missing')
     return out.getvalue()
 
 
@@ -36,7 +37,7 @@ def _line(row: Row, column: Column, cell: Cell) -> dict[str, object]:
         'method': checkpoint.method,
         'backbone': checkpoint.backbone,
         'source': checkpoint.source,
-        'task': run.task,
+        'task': column.task if column.is_sum else run.task,
         'metric': column.metric,
         'title': column.title,
         'unit': column.unit,
@@ -46,15 +47,24 @@ def _line(row: Row, column: Column, cell: Cell) -> dict[str, object]:
         'seeds': ' '.join(str(r.seed) for r in cell.runs),
         'device': run.cost.device,
         'error': run.error or '',
+        'note': cell.note,
     }
+    if column.is_sum:  # of runs of several protocols
+        texts |= {'protocol': '', 'protocol_version': ''}
     return {name: csv_text(text) for name, text in texts.items()} | {
         'pretrain_epochs': checkpoint.pretrain_epochs,
         'state': cell.state,
         'value': cell.value,
+        'n': '' if column.is_sum else len(cell.runs),
+        'sd': cell.sd,
+        'ci_low': cell.interval and cell.interval[0],
+        'ci_high': cell.interval and cell.interval[1],
+        'ci_of': cell.interval_of,
+        'not_distinguishable': cell.is_tied,
         'higher_is_better': column.higher_is_better,
         'is_best': cell.is_best,
         # Digits only may look like a number, 12 of them like 1.2e+11.
-        'protocol_hash': protocol.hash,
-        'tier': protocol.tier,
+        'protocol_hash': '' if column.is_sum else protocol.hash,
+        'tier': '' if column.is_sum else protocol.tier,
         'started_at': run.started_at,
     }

@@ -1,5 +1,6 @@
 """The charts of the page: loss and probe curves of the runs, and accuracy against cost."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from mim_bench.errors import RecordError
@@ -11,7 +12,10 @@ from mim_bench.results.curves import Curve, read_curves
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import Collection, DamagedFile
 
+# Drawn at once, and on the page for its filters to pick from.
 _MOST_LINES = 24
+_MOST_KEPT = 120
+_MOST_DOTS = 400
 _SERIES_TITLES = {'loss': 'loss', 'knn_top1': 'k-NN top-1'}
 _STEP_TITLES = {'epoch': 'Epoch', 'iter': 'Iteration'}
 _SERIES_UNITS = {'loss': 'Loss', 'knn_top1': 'k-NN top-1 (%)'}
@@ -25,6 +29,41 @@ class _Panel:
     step_unit: str
     series_name: str
     series: list[Series] = field(default_factory=list)
+    num_unread: int = 0
+
+
+class _Panels:
+    """The charts in the making; of the runs of one task and protocol the first are read."""
+
+    def __init__(self, collection: Collection) -> None:
+        self.panels: dict[tuple, _Panel] = {}
+        self._collection = collection
+        self._num_runs: Counter[tuple] = Counter()
+        self._keys: dict[tuple, set[tuple]] = {}
+
+    def add(self, record: RunRecord, style: RowStyle) -> None:
+        """Draw the curves of a run, if it has any.
+
+        Raises:
+            RecordError: Its file cannot be read.
+        """
+        if record.artifacts.curves is None:
+            return
+        kind = (record.task, record.protocol)
+        self._num_runs[kind] += 1
+        keys = self._keys.setdefault(kind, set())
+        if self._num_runs[kind] > _MOST_KEPT:
+            # It has what the others of its kind have.
+            for key in keys:
+                self.panels[key].num_unread += 1
+            return
+        path = self._collection.artifact_path(record, record.artifacts.curves)
+        for curve in read_curves(path):
+            if curve.points:
+                key = _panel_key(record, curve)
+                keys.add(key)
+                panel = self.panels.setdefault(key, _panel(record, curve))
+                panel.series.append(Series(style.name, style.css, curve.points, style.index))
 
 
 def curve_charts(
@@ -33,30 +72,18 @@ def curve_charts(
     """One chart for each kind of curve, and the curve files that could not be read.
 
     Losses share a chart only under one protocol: two pre-training methods minimise
-    different things, so the heights of their losses must not be compared by eye.
+    different things, so the heights of their losses must not be compared by eye. Of runs of one
+    task and protocol the first are read, as many as a chart keeps.
     """
-    panels: dict[tuple, _Panel] = {}
+    made = _Panels(collection)
     damaged = []
     for row in board.rows:
         for record in row.records:
             try:
-                curves = _curves_of(record, collection)
+                made.add(record, styles[row.label])
             except RecordError as error:
                 damaged.append(DamagedFile(f'{record.run_id}: curves', str(error)))
-                continue
-            for curve in curves:
-                if curve.points:
-                    panel = panels.setdefault(_panel_key(record, curve), _panel(record, curve))
-                    style = styles[row.label]
-                    panel.series.append(Series(style.name, style.css, curve.points))
-    return [_draw(panels[key]) for key in sorted(panels)], damaged
-
-
-def _curves_of(record: RunRecord, collection: Collection) -> list[Curve]:
-    relative = record.artifacts.curves
-    if relative is None:
-        return []
-    return read_curves(collection.artifact_path(record, relative))
+    return [_draw(made.panels[key]) for key in sorted(made.panels)], damaged
 
 
 def _panel_key(record: RunRecord, curve: Curve) -> tuple:
@@ -85,14 +112,19 @@ def _panel(record: RunRecord, curve: Curve) -> _Panel:
 
 
 def _draw(panel: _Panel) -> Chart:
-    num_hidden = max(0, len(panel.series) - _MOST_LINES)
-    note = f'{num_hidden:,} more not drawn' if num_hidden else ''
+    num_lines = len(panel.series) + panel.num_unread
+    note = ''
+    if num_lines > _MOST_LINES:
+        note = f'{_MOST_LINES} of {num_lines:,} lines, the best rows first; filters pick others'
+    if num_lines > _MOST_KEPT:
+        note += f' of the first {_MOST_KEPT}'
     return line_chart(
         panel.title,
         _STEP_TITLES[panel.step_unit],
         _SERIES_UNITS.get(panel.series_name, panel.series_name),
-        panel.series[:_MOST_LINES],
+        panel.series[:_MOST_KEPT],
         note,
+        _MOST_LINES,
     )
 
 
@@ -116,18 +148,30 @@ def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:
 def _cost_chart(
     board: Leaderboard, styles: dict[str, RowStyle], column: Column, hours: Column
 ) -> Chart | None:
-    dots, levels = [], []
+    dots, levels, runs = [], [], []
     for row in board.rows:
         value, cost = row.cell(column).value, row.cell(hours).value
         style = styles[row.label]
         if value is not None and row.is_random:
-            levels.append(Series(style.name, style.css, [(0.0, value)]))
+            levels.append(Series(style.name, style.css, [(0.0, value)], style.index))
         elif value is not None and cost is not None:
-            dots.append(Series(style.short_name, style.css, [(cost, value)]))
+            dots.append(Series(style.short_name, style.css, [(cost, value)], style.index))
+            runs += row.cell(hours).runs
     if not dots:
         return None
     title = f'{column.title} · {column.qualifier}' if column.qualifier else column.title
     if not column.higher_is_better:
         title += ' (lower is better)'
     y_title = f'{column.short_title} ({column.unit})' if column.unit else column.short_title
-    return scatter_chart(title, f'Pre-training device time ({hours.unit})', y_title, dots, levels)
+    # Hours of a CPU are no GPU hours.
+    what = 'GPU' if runs and all(run.cost.gpu_hours for run in runs) else 'device'
+    note = f'{_MOST_DOTS:,} of {len(dots):,} rows, the best first' if len(dots) > _MOST_DOTS else ''
+    return scatter_chart(
+        title,
+        f'Pre-training {what} time ({hours.unit})',
+        y_title,
+        dots[:_MOST_DOTS],
+        levels,
+        higher_is_better=column.higher_is_better,
+        note=note,
+    )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from mim_bench.report.catalogue import method_title
+from mim_bench.report.comparison import PublishedSection
 from mim_bench.results.record import RANDOM_METHOD, Checkpoint, Protocol, RunRecord
 from mim_bench.results.store import DamagedFile
 
@@ -14,7 +15,8 @@ class Column:
 
     ``title`` is unique enough to stand alone, ``short_title`` stands below the title of
     its group. ``qualifier`` says the tier and, where titles repeat, the protocol. Values
-    of a column that is not ranked are facts of a row, not a competition.
+    of a column that is not ranked are facts of a row, not a competition. A sum adds up its runs;
+    elsewhere several runs are seeds and give their mean.
     """
 
     key: str
@@ -28,6 +30,7 @@ class Column:
     qualifier: str = ''
     is_ranked: bool = True
     is_headline: bool = True
+    is_sum: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,24 +42,40 @@ class ColumnGroup:
     columns: list[Column]
     protocol: Protocol | None = None
 
+    @property
+    def key(self) -> str:
+        """Names the group in links to the page: task, tier and protocol hash."""
+        protocol = self.protocol
+        return f'{self.task}.{protocol.tier}.{protocol.hash}' if protocol else self.task
+
 
 @dataclass(frozen=True)
 class Cell:
     """What one row has in one column; ``runs`` are the records that it rests on.
 
-    With runs of several seeds ``value`` is their mean. ``mark`` is the tier of the run,
-    given only where the column mixes tiers.
+    With runs of several seeds ``value`` is their mean, ``sd`` their standard deviation (n - 1)
+    and ``interval`` that of the mean over seeds; with one seed the interval is that over images,
+    where the run kept its outcomes. ``is_tied`` says that tests cannot tell the value from the
+    best of its column, None that nothing could be tested. ``mark`` is the tier of the run, given
+    only where the column mixes tiers. The ``note`` of what is unknown says why.
     """
 
-    state: Literal['value', 'failed', 'missing'] = 'missing'
+    state: Literal['value', 'failed', 'unknown', 'missing'] = 'missing'
     value: float | None = None
     is_best: bool = False
     runs: list[RunRecord] = field(default_factory=list)
     mark: str = ''
+    sd: float | None = None
+    interval: tuple[float, float] | None = None
+    interval_of: Literal['seeds', 'images'] | None = None
+    is_tied: bool | None = None
+    note: str = ''
 
 
 MISSING = Cell()
 DASH = '\N{EN DASH}'
+# Behind a value that tests cannot tell from the best of its column.
+TIE_MARK = '\N{ALMOST EQUAL TO}'
 
 
 @dataclass(frozen=True)
@@ -92,6 +111,8 @@ class Leaderboard:
     records: list[RunRecord]
     damaged: list[DamagedFile]
     sorted_by: Column | None = None
+    published: PublishedSection = field(default_factory=PublishedSection)
+    costs: list[ColumnGroup] = field(default_factory=list)
 
     @property
     def columns(self) -> list[Column]:
@@ -130,13 +151,28 @@ def format_number(value: float, column: Column) -> str:
 
 
 def format_cell(cell: Cell, column: Column) -> str:
-    """A cell as short text: its number, ``failed``, or a dash."""
+    """A cell as short text: its number, ``failed``, ``unknown``, or a dash."""
     if cell.state != 'value' or cell.value is None:
-        return 'failed' if cell.state == 'failed' else DASH
-    extra = [f'n={len(cell.runs)}'] if len(cell.runs) > 1 else []
+        return DASH if cell.state == 'missing' else cell.state
+    extra = [f'n={len(cell.runs)}'] if len(cell.runs) > 1 and not column.is_sum else []
     extra += [cell.mark] if cell.mark else []
     number = format_number(cell.value, column)
+    if cell.sd is not None:
+        number += f' ± {cell.sd:,.{column.decimals}f}'
     return f'{number} ({", ".join(extra)})' if extra else number
+
+
+def format_tie(cell: Cell) -> str:
+    """The mark of a value that cannot be told from the best of its column; empty without one."""
+    return TIE_MARK if cell.is_tied else ''
+
+
+def format_interval(cell: Cell, column: Column) -> str:
+    """The interval of a cell as short text; empty without one."""
+    if cell.interval is None:
+        return ''
+    low, high = (format_number(end, column) for end in cell.interval)
+    return f'[{low}, {high}]'
 
 
 def format_heading(column: Column) -> str:

@@ -16,6 +16,8 @@ def one_line(text: str) -> str:
 
     Escape sequences could rewrite a terminal, and signs for text direction a name.
     """
+    if text.isprintable() and '  ' not in text and text == text.strip():
+        return text
     text = ' '.join(text.split())
     return ''.join(char if char.isprintable() else '\N{REPLACEMENT CHARACTER}' for char in text)
 

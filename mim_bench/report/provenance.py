@@ -8,6 +8,10 @@ from mim_bench.report.leaderboard import Leaderboard
 from mim_bench.report.wording import plural
 from mim_bench.results.record import Metric, Protocol, RunRecord
 
+# Where a record was collected from: another one for each.
+_NO_FACT_OF_A_MACHINE = ('work_dir',)
+# How many runs a page lists; runs.csv has all of them.
+MOST_RUNS = 1000
 _KNOWN_KEYS = ('python', 'torch', 'mmengine', 'mmcv', 'library', 'git')
 
 
@@ -60,10 +64,14 @@ def protocol_lines(board: Leaderboard) -> list[ProtocolLine]:
     return lines
 
 
-def run_lines(board: Leaderboard) -> list[RunLine]:
+def ordered_runs(board: Leaderboard) -> list[RunRecord]:
     """All runs: pre-training first, then by task and checkpoint."""
-    ordered = sorted(board.records, key=_run_rank)
-    return [_run_line(record) for record in ordered]
+    return sorted(board.records, key=_run_rank)
+
+
+def run_lines(board: Leaderboard) -> list[RunLine]:
+    """The first :data:`MOST_RUNS` of :func:`ordered_runs`."""
+    return [_run_line(record) for record in ordered_runs(board)[:MOST_RUNS]]
 
 
 def _run_rank(record: RunRecord) -> tuple:
@@ -81,12 +89,19 @@ def _run_line(record: RunRecord) -> RunLine:
     return RunLine(
         record=record,
         task=catalogue.task_title(record.task) if not record.is_pretraining else 'Pre-training',
-        results=', '.join(_result(name, metric) for name, metric in record.metrics.items()),
-        wall=format_duration(cost.wall_s),
-        device=f'{cost.num_devices} x {cost.device}' if cost.num_devices > 1 else cost.device,
+        results=results_text(record),
+        wall='' if cost.wall_s is None else format_duration(cost.wall_s),
+        device=f'{cost.num_devices} x {cost.device}'
+        if (cost.num_devices or 1) > 1
+        else cost.device,
         # Cut off, not rounded: 99.96 % is not all of it.
         loaded='' if share is None else f'{int(share * 1000) / 10:g} %',
     )
+
+
+def results_text(record: RunRecord) -> str:
+    """Every metric of a run with its unit and split."""
+    return ', '.join(_result(name, metric) for name, metric in record.metrics.items())
 
 
 def _result(name: str, metric: Metric) -> str:
@@ -109,6 +124,8 @@ def environment_lines(board: Leaderboard) -> list[EnvironmentLine]:
     counts: dict[str, Counter[str]] = {}
     for record in board.records:
         for key, value in {**record.env, 'device': record.cost.device}.items():
+            if key in _NO_FACT_OF_A_MACHINE:
+                continue
             counts.setdefault(key, Counter())[value] += 1
     known = [key for key in ('device', *_KNOWN_KEYS) if key in counts]
     keys = known + sorted(set(counts) - set(known))

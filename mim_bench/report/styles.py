@@ -12,11 +12,15 @@ NUM_DASHES = 4
 
 @dataclass(frozen=True)
 class RowStyle:
-    """The name of a row in legends and beside dots, and the CSS classes of its lines and dots."""
+    """The name of a row in legends and beside dots, and the CSS classes of its lines and dots.
+
+    ``index`` is the place of the row on the board, by which the page finds all that is of it.
+    """
 
     name: str
     short_name: str
     css: str
+    index: int = 0
 
 
 def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
@@ -27,6 +31,7 @@ def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
     """
     names = Counter(_name(row) for row in board.rows)
     methods = Counter(row.method for row in board.rows)
+    places = {row.label: index for index, row in enumerate(board.rows)}
     styles = {}
     num_trained = num_random = 0
     # Not in the order of the ranking, so that one more result does not recolour the rest.
@@ -40,7 +45,7 @@ def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
             css = f'colour{num_trained % NUM_COLOURS}'
             css += f' dash{num_trained // NUM_COLOURS % NUM_DASHES}'
             num_trained += 1
-        styles[row.label] = RowStyle(name, short_name, css)
+        styles[row.label] = RowStyle(name, short_name, css, places[row.label])
     return styles
 
 

@@ -1,11 +1,39 @@
 """Sentences that more than one renderer shows."""
 
-from mim_bench.report.leaderboard import Leaderboard
+from mim_bench.report.comparison import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
+from mim_bench.report.leaderboard import TIE_MARK, Leaderboard
+from mim_bench.results.published import PublishedCost, PublishedResult
+from mim_bench.results.statistics.seeds import ALPHA
 
 READING_NOTE = (
     'Bold is the best of its column. Columns that differ in protocol or tier are never '
     'ranked together; a dash means that nothing was measured.'
 )
+
+_SD_NOTE = '± is the standard deviation over n seeds. '
+_INTERVAL_NOTE = (
+    'Brackets hold a 95 % interval: of the mean over seeds, or of a single run over images. '
+)
+_TIE_NOTE = (
+    f'{TIE_MARK} marks values that are not distinguishable from the best of their column '
+    f'(p ≥ {ALPHA:g} over the same images, or over seeds). '
+)
+_UNTESTED_NOTE = 'Values without the mark that are not bold differ, or could not be tested.'
+
+PUBLISHED_NOTE = (
+    'Published numbers are of others, read at the place that stands beside them. Ours counts as '
+    f'reproduced within {TOP1_TOLERANCE} points of top-1, {MIOU_TOLERANCE} of mIoU or '
+    f'{AP_TOLERANCE} of AP (our own choice). Where the protocol differs nothing is compared.'
+)
+
+COST_NOTE = (
+    'Costs of the tasks are of one run, the mean over seeds; peak memory is the highest. A total '
+    'adds up pre-training and every run that a number of the row rests on; it is unknown where a '
+    'part is.'
+)
+
+# How many pairs of ours and a published number a page shows; its CSV file has all of them.
+MOST_PAIRS = 200
 
 TIER_NOTES = {
     'proxy': 'Columns marked proxy come from shortened protocols: they rank, they do not quote.',
@@ -14,6 +42,67 @@ TIER_NOTES = {
         'they are not comparable with published numbers.'
     ),
 }
+
+
+COST_UNITS = {'gpu_hours_per_epoch': 'GPU hours an epoch', 'wall_hours': 'hours of wall time'}
+
+
+def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
+    """What the marks of spread and ties on this board mean; empty if it has none.
+
+    Args:
+        board: That is shown.
+        with_intervals: Whether intervals are shown, too.
+    """
+    cells = [cell for row in board.rows for cell in row.cells.values()]
+    note = _SD_NOTE if any(cell.sd is not None for cell in cells) else ''
+    if with_intervals and any(cell.interval is not None for cell in cells):
+        note += _INTERVAL_NOTE
+    if any(cell.is_tied for cell in cells):
+        note += _TIE_NOTE + _UNTESTED_NOTE
+    return note.strip()
+
+
+def further_pairs(count: int) -> str:
+    """Where the pairs are that a page leaves out."""
+    return f'{plural(count - MOST_PAIRS, "further pair")} in published.csv.'
+
+
+def published_value(value: float) -> str:
+    """A published number with at least one decimal."""
+    text = f'{value:g}'
+    return text if '.' in text else f'{value:.1f}'
+
+
+def measured_as(result: PublishedResult) -> str:
+    """How a published number was measured, as stated, and on what."""
+    protocol = result.protocol
+    parts = [protocol.stated]
+    if protocol.init is not None:
+        parts.append(protocol.init)
+    if protocol.split != 'val':
+        parts.append(protocol.split)
+    return '; '.join(parts)
+
+
+def pretrained_for(entry: PublishedResult | PublishedCost) -> str:
+    """The variant and epochs of a published pre-training, as far as they are stated."""
+    epochs = f'{entry.pretrain_epochs:,} epochs' if entry.pretrain_epochs is not None else ''
+    return ', '.join(part for part in (entry.variant, epochs) if part)
+
+
+def published_by(entry: PublishedResult | PublishedCost) -> str:
+    """Whether the authors of the method published it."""
+    return 'its authors' if entry.kind == 'own' else 'third party'
+
+
+def cost_text(cost: PublishedCost) -> str:
+    """A published cost with its unit; hours of all epochs are computed, and say so."""
+    text = f'{cost.value:g} {COST_UNITS[cost.quantity]}'
+    if cost.quantity == 'gpu_hours_per_epoch' and cost.pretrain_epochs is not None:
+        total = cost.value * cost.pretrain_epochs
+        text += f' (computed: {total:,.0f} GPU hours for all)'
+    return text
 
 
 def plural(count: int, noun: str) -> str:

@@ -93,7 +93,7 @@ def test_render_markdown_every_line_of_a_table_has_as_many_cells(board_of):
 
 def test_render_csv_gives_unrounded_values_with_protocol_and_run(board_of):
     board = board_of(make_record(metrics={'knn_top1': 51.123456}))
-    (line,) = _csv(board)
+    line, *_ = _csv(board)
     assert line['value'] == '51.123456'
     assert line['runs'] == 'in1k-knn-swin-tiny.ummae-10e-s0'
     assert line['protocol_hash'] == make_protocol().hash
@@ -107,7 +107,7 @@ def test_render_csv_failed_cell_has_the_error_and_no_value(board_of):
 
 def test_render_csv_hostile_names_are_no_formula(board_of):
     checkpoint = make_checkpoint(id='=HYPERLINK("http://x")', method='@m', backbone='+b')
-    (line,) = _csv(board_of(make_record(checkpoint=checkpoint, run_id='=1')))
+    line, *_ = _csv(board_of(make_record(checkpoint=checkpoint, run_id='=1')))
     assert line['checkpoint'] == '\'=HYPERLINK("http://x")'
     assert (line['method'], line['backbone'], line['runs']) == ("'@m", "'+b", "'=1")
 

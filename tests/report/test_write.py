@@ -8,7 +8,15 @@ from mim_bench.results.store import write_record
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.records import make_pretraining_record, make_record
 
-NAMES = ['leaderboard.csv', 'leaderboard.html', 'leaderboard.md']
+NAMES = [
+    'leaderboard.csv',
+    'leaderboard.html',
+    'leaderboard.md',
+    'leaderboard.tex',
+    'model-index.yml',
+    'published.csv',
+    'runs.csv',
+]
 
 
 def _contents(folder):
@@ -35,7 +43,7 @@ def test_write_report_full_disk_keeps_the_earlier_report(tmp_path, monkeypatch):
     assert _contents(tmp_path / 'out') == before
 
 
-def test_write_report_disk_full_at_the_last_file_keeps_all_three(tmp_path, monkeypatch):
+def test_write_report_disk_full_at_a_later_file_keeps_all_of_them(tmp_path, monkeypatch):
     write_record(make_record(), tmp_path / 'results')
     write_report(tmp_path / 'results', tmp_path / 'out')
     before = _contents(tmp_path / 'out')

@@ -1,0 +1,210 @@
+"""List the methods, backbones, tasks, checkpoint sources and published results that there are.
+
+Examples:
+  mim-bench list tasks
+  mim-bench list published --method ummae
+  mim-bench list methods --json
+"""
+
+import argparse
+import difflib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mim_bench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """What one word lists: plain data for JSON, and tables of the same."""
+
+    data: Any
+    tables: list['_Table']
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Texts by column, below their headings."""
+
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be listed."""
+    kinds = parser.add_subparsers(dest='kind', required=True, metavar='WHAT')
+    for name, (_, text) in _KINDS.items():
+        kind = kinds.add_parser(
+            name, help=text, description=text, epilog=f'Example: mim-bench list {name}'
+        )
+        kind.add_argument('--json', action='store_true', help='print JSON instead of a table')
+        if name == 'published':
+            kind.add_argument('--method', help='of this method only, for example mae')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the list."""
+    listing = _KINDS[args.kind][0](args)
+    if args.json:
+        print(json.dumps(listing.data, indent=2, ensure_ascii=False))
+        return 0
+    _print_tables(listing.tables)
+    return 0
+
+
+def _print_tables(tables: Sequence[_Table]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    # A log file has no width.
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for listed in tables:
+        table = Table(title=escape(listed.title), title_justify='left')
+        for heading in listed.headings:
+            table.add_column(heading, overflow='fold')
+        for row in listed.rows:
+            table.add_row(*(escape(str('-' if cell in (None, '') else cell)) for cell in row))
+        console.print(table)
+
+
+def _methods(_: argparse.Namespace) -> _Listing:
+    from mim_bench.report.catalogue import method_title
+    from mim_bench.suite.config_index import CONFIGS, index_configs
+
+    own = CONFIGS.parent / 'mim_bench' / 'models' / 'methods'
+    found: dict[str, list] = {}
+    for entry in index_configs():
+        if entry.method is not None and entry.tier == 'full':
+            found.setdefault(entry.method, []).append(entry)
+    data = [
+        {
+            'method': method,
+            'title': method_title(method),
+            'model': 'mim_bench' if (own / f'{method}.py').is_file() else 'mmpretrain',
+            'backbones': sorted({entry.backbone for entry in entries}),
+            'epochs': sorted({entry.epochs for entry in entries if entry.epochs}),
+            'configs': [entry.path for entry in entries],
+        }
+        for method, entries in sorted(found.items())
+    ]
+    rows = [
+        (m['method'], m['title'], m['model'], ', '.join(m['backbones']),
+         ', '.join(map(str, m['epochs'])), len(m['configs']))
+        for m in data
+    ]  # fmt: skip
+    headings = ('method', 'title', 'model of', 'backbones', 'epochs', 'configs')
+    return _Listing(data, [_Table('Pre-training: configs/pretrain', headings, rows)])
+
+
+def _backbones(_: argparse.Namespace) -> _Listing:
+    from mim_bench.models.backbone_index import index_backbones
+
+    data = [asdict(entry) for entry in index_backbones()]
+    rows = []
+    for entry in data:
+        archs = [*entry['archs'], *([f'those of {entry["also"]}'] if entry['also'] else [])]
+        rows.append((entry['name'], entry['use'], ', '.join(archs), entry['summary']))
+    return _Listing(data, [_Table('Backbones', ('class', 'use', 'arch', 'what it is'), rows)])
+
+
+def _tasks(_: argparse.Namespace) -> _Listing:
+    from mim_bench.report.catalogue import TIER_ORDER, task_rank, task_title
+    from mim_bench.suite.config_index import index_configs
+
+    found: dict[tuple, list] = {}
+    for entry in index_configs():
+        if entry.method is None:
+            key = (entry.task, entry.protocol, entry.version, entry.tier)
+            found.setdefault(key, []).append(entry)
+    ordered = sorted(found, key=lambda k: (task_rank(k[0]), TIER_ORDER.index(k[3]), k[1:]))
+    data = [
+        {
+            'task': task,
+            'title': task_title(task),
+            'protocol': protocol,
+            'version': version,
+            'tier': tier,
+            'backbones': sorted({entry.backbone for entry in found[key]}),
+            'configs': [entry.path for entry in found[key]],
+        }
+        for key in ordered
+        for task, protocol, version, tier in [key]
+    ]
+    rows = [
+        (t['task'], t['protocol'], t['version'], t['tier'], ', '.join(t['backbones']))
+        for t in data
+    ]  # fmt: skip
+    headings = ('task', 'protocol', 'version', 'tier', 'backbones')
+    return _Listing(data, [_Table('Tasks', headings, rows)])
+
+
+def _sources(_: argparse.Namespace) -> _Listing:
+    from mim_bench.conversion.sources import SOURCES
+
+    data = [
+        {
+            'source': source.name,
+            'method': 'by the weights' if callable(source.method) else source.method,
+            'licence': source.licence,
+            'merge_orders': list(source.merge_orders),
+        }
+        for source in SOURCES.values()
+    ]
+    rows = [
+        (s['source'], s['method'], s['licence'], ', '.join(s['merge_orders'])) for s in data
+    ]  # fmt: skip
+    headings = ('--source', 'method', 'licence of official weights', '--merge-order')
+    return _Listing(data, [_Table('What mim-bench convert reads', headings, rows)])
+
+
+def _published(args: argparse.Namespace) -> _Listing:
+    from mim_bench.report.wording import (
+        cost_text,
+        measured_as,
+        pretrained_for,
+        published_by,
+        published_value,
+    )
+    from mim_bench.results.published import load_published
+
+    published = load_published()
+    known = sorted({result.method for result in published.results})
+    if args.method is not None and args.method not in known:
+        near = difflib.get_close_matches(args.method, known, n=1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ConfigError(
+            f'Nothing is published here of method {args.method!r}.{hint} Known: {", ".join(known)}.'
+        )
+    results = [r for r in published.results if args.method in (None, r.method)]
+    costs = [c for c in published.costs if args.method in (None, c.method)]
+    rows = [
+        (r.method, r.backbone, pretrained_for(r), r.task, r.metric,
+         f'{published_value(r.value)} {r.unit}', r.protocol.name or measured_as(r),
+         published_by(r), r.source.label)
+        for r in results
+    ]  # fmt: skip
+    headings = ('method', 'backbone', 'pre-training', 'task', 'metric', 'value', 'protocol', 'by')
+    tables = [_Table('Published by others', (*headings, 'source'), rows)]
+    if costs:
+        lines = [
+            (c.method, c.backbone, pretrained_for(c), cost_text(c), c.hardware, c.source.label)
+            for c in costs
+        ]
+        headings = ('method', 'backbone', 'pre-training', 'cost', 'hardware', 'source')
+        tables.append(_Table('Published costs of pre-training', headings, lines))
+    data = {'results': [asdict(r) for r in results], 'costs': [asdict(c) for c in costs]}
+    return _Listing(data, tables)
+
+
+_KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {
+    'methods': (_methods, 'pre-training methods with a config'),
+    'backbones': (_backbones, 'classes of backbones and their sizes'),
+    'tasks': (_tasks, 'downstream tasks, their protocols and configs'),
+    'sources': (_sources, 'checkpoint formats that mim-bench convert reads'),
+    'published': (_published, 'numbers that others published, with their sources'),
+}

@@ -1,0 +1,54 @@
+"""The backbones of this package and the sizes that each of them knows by name."""
+
+import inspect
+import re
+import sys
+from dataclasses import dataclass
+
+from mim_bench.registry import MODELS
+
+_HOME = 'mim_bench.models.backbones.'
+# Markup of the documentation, for example :class:`ViT` or ``ViT``.
+_ROLE = re.compile(r'(?::\w+:)?`+([^`]+)`+')
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """One registered class.
+
+    Attributes:
+        name: What a config calls it.
+        archs: Sizes that its argument ``arch`` takes by name.
+        also: The class of mmpretrain whose names for sizes it takes, too.
+        use: ``pre-training`` for a class that takes a mask or targets beside images.
+        summary: First line of its documentation.
+    """
+
+    name: str
+    archs: tuple[str, ...]
+    also: str | None
+    use: str
+    summary: str
+
+
+def index_backbones() -> list[BackboneEntry]:
+    """All backbones that configs name as ``mim_bench.X``, those of downstream tasks first."""
+    MODELS.import_from_location()
+    own = {n: c for n, c in MODELS.module_dict.items() if c.__module__.startswith(_HOME)}
+    entries = [_entry(name, cls) for name, cls in own.items()]
+    return sorted(entries, key=lambda entry: (entry.use != 'downstream', entry.name))
+
+
+def _entry(name: str, cls: type) -> BackboneEntry:
+    classes = [c for c in cls.__mro__ if c.__module__.startswith(_HOME)]
+    tables = [vars(sys.modules[c.__module__]).get('ARCHITECTURES') for c in classes]
+    foreign = [c.__name__ for c in cls.__mro__ if 'arch_zoo' in vars(c) and c not in classes]
+    # The first argument is the images.
+    given = list(inspect.signature(cls.forward).parameters)[2:]
+    return BackboneEntry(
+        name=f'mim_bench.{name}',
+        archs=tuple(next((table for table in tables if table), ())),
+        also=foreign[0] if foreign else None,
+        use='pre-training' if given else 'downstream',
+        summary=_ROLE.sub(r'\1', (cls.__doc__ or '').strip().partition('\n')[0]),
+    )

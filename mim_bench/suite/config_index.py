@@ -1,0 +1,152 @@
+"""What the configs of the repository are for, read without running them: no torch, no mmengine."""
+
+import ast
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import mim_bench
+from mim_bench.errors import ConfigError
+
+CONFIGS = Path(mim_bench.__file__).resolve().parents[1] / 'configs'
+
+_READ = ('protocol', 'pretraining')
+_NAME = re.compile(r'(?P<head>[^_]+)_(?P<backbone>[^_]+)_.*')
+
+
+@dataclass(frozen=True)
+class ConfigEntry:
+    """One task of one config.
+
+    Attributes:
+        path: From ``configs/`` on.
+        task: Name of the task; ``pretrain`` for a pre-training.
+        protocol: Name of its protocol.
+        version: Of the protocol.
+        tier: ``full``, ``proxy`` or ``smoke``.
+        head: First word of the config's name: the head, or the method of a pre-training.
+        backbone: Second word of it.
+        method: Of a pre-training, else None.
+        epochs: Of a pre-training, else None.
+    """
+
+    path: str
+    task: str
+    protocol: str
+    version: str
+    tier: str
+    head: str
+    backbone: str
+    method: str | None = None
+    epochs: int | None = None
+
+
+def index_configs(folder: Path = CONFIGS) -> list[ConfigEntry]:
+    """All tasks of all configs below a folder, by path.
+
+    Raises:
+        ConfigError: The folder does not exist (a package without its repository has none), or
+            a protocol is not written in plain values.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ConfigError(f'{folder}: no configs there. Run this in a clone of the repository.')
+    entries = []
+    for path in sorted(folder.rglob('*.py')):
+        relative = path.relative_to(folder)
+        name = _NAME.fullmatch(path.stem)
+        if '_base_' not in relative.parts and name is not None:
+            entries += _entries(path, f'configs/{relative.as_posix()}', name)
+    return entries
+
+
+def _entries(path: Path, shown: str, name: re.Match[str]) -> list[ConfigEntry]:
+    settings = read_settings(path)
+    protocol = settings.get('protocol', {})
+    pretraining = settings.get('pretraining', {})
+    return [
+        ConfigEntry(
+            path=shown,
+            task=task.get('task', ''),
+            protocol=task.get('protocol', {}).get('name', protocol.get('name', '')),
+            version=str(protocol.get('version', '')),
+            tier=protocol.get('tier', ''),
+            head=name['head'],
+            backbone=name['backbone'],
+            method=pretraining.get('method'),
+            epochs=pretraining.get('epochs'),
+        )
+        for task in protocol.get('tasks', [protocol])
+    ]
+
+
+@cache
+def read_settings(path: Path) -> dict[str, Any]:
+    """``protocol`` and ``pretraining`` of a config, those of its bases below its own.
+
+    Raises:
+        ConfigError: They are not written in plain values, or a base is missing.
+    """
+    try:
+        tree = ast.parse(path.read_text('utf-8'))
+    except (OSError, SyntaxError) as error:
+        raise ConfigError(f'{path}: cannot be read as a config: {error}') from error
+    values = {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in (*_READ, '_base_')
+    }
+    settings: dict[str, Any] = {}
+    if '_base_' in values:
+        bases = _value(values.pop('_base_'), path)
+        for base in [bases] if isinstance(bases, str) else bases:
+            settings = _merged(settings, read_settings((path.parent / base).resolve()))
+    return _merged(settings, {name: _value(node, path) for name, node in values.items()})
+
+
+@cache
+def config_hash(path: Path) -> str:
+    """SHA-256 over a config and all that it inherits from: changes when what it says may.
+
+    Raises:
+        ConfigError: As of :func:`read_settings`.
+    """
+    read_settings(path)  # complains about what cannot be read
+    text = path.read_bytes()
+    digest = hashlib.sha256(text)
+    for node in ast.parse(text).body:
+        names = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(name, ast.Name) and name.id == '_base_' for name in names):
+            bases = _value(node.value, path)
+            for base in [bases] if isinstance(bases, str) else bases:
+                digest.update(config_hash((path.parent / base).resolve()).encode())
+    return digest.hexdigest()
+
+
+def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Dictionaries key by key, as mmengine does it; anything else is replaced."""
+    merged = dict(base)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+def _value(node: ast.expr, path: Path) -> Any:
+    """The value of ``dict(...)``, a list or a literal."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
+        return {word.arg: _value(word.value, path) for word in node.keywords}
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_value(item, path) for item in node.elts]
+    if isinstance(node, ast.Constant):
+        return node.value
+    raise ConfigError(
+        f'{path}:{node.lineno}: {ast.unparse(node)} is no plain value, and protocol, pretraining '
+        'and _base_ are read without running the config. Write the value itself.'
+    )

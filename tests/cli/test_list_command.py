@@ -1,0 +1,84 @@
+import json
+
+import pytest
+
+from mim_bench.cli.main import main
+from mim_bench.conversion.sources import SOURCES
+from mim_bench.results.published import load_published
+
+
+@pytest.fixture
+def listed(capsys):
+    """What a list prints as JSON."""
+
+    def run(*words):
+        assert main(['list', *words, '--json']) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_list_methods_are_those_of_the_pretraining_configs(listed):
+    methods = {entry['method']: entry for entry in listed('methods')}
+    assert {'ummae', 'localmim', 'conmim', 'symmim', 'mae', 'simmim', 'beit'} <= set(methods)
+    assert (methods['ummae']['model'], methods['mae']['model']) == ('mim_bench', 'mmpretrain')
+    assert methods['conmim']['epochs'] == [300, 400, 800, 1600]
+
+
+def test_list_tasks_have_protocols_and_configs(listed):
+    tasks = listed('tasks')
+    (entry,) = [t for t in tasks if t['protocol'] == 'in1k-ft-mae-50e']
+    assert (entry['task'], entry['version'], entry['tier']) == ('in1k-ft', '1', 'full')
+    assert entry['backbones'] == ['vit-large']
+    assert entry['configs'][0].startswith('configs/classification/finetune_vit-large_')
+    assert tasks[0]['task'] == 'in1k-knn'
+
+
+def test_list_sources_are_all_of_them(listed):
+    assert {entry['source'] for entry in listed('sources')} == set(SOURCES)
+
+
+def test_list_backbones_say_their_sizes(listed):
+    backbones = {entry['name']: entry for entry in listed('backbones')}
+    assert backbones['mim_bench.Swin']['archs'] == ['tiny', 'small', 'base', 'large']
+    assert backbones['mim_bench.UMMAEPvt']['use'] == 'downstream'
+    assert backbones['mim_bench.UMMAEPretrainSwin']['use'] == 'pre-training'
+    assert ':class:' not in json.dumps(backbones)
+
+
+def test_list_published_gives_every_number_with_its_source(listed):
+    data = listed('published')
+    assert len(data['results']) == len(load_published().results)
+    assert all(entry['source']['place'] for entry in data['results'] + data['costs'])
+
+
+def test_list_published_of_one_method(listed):
+    data = listed('published', '--method', 'symmim')
+    assert [(r['backbone'], r['value']) for r in data['results']] == [('vit-large', 85.9)]
+
+
+def test_list_published_unknown_method_is_one_message_and_status_one(capsys):
+    assert main(['list', 'published', '--method', 'conmin']) == 1
+    assert "Did you mean 'conmim'?" in ' '.join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize('kind', ['methods', 'tasks', 'sources', 'backbones', 'published'])
+def test_list_prints_a_table(kind, capsys):
+    assert main(['list', kind]) == 0
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) > 8
+    assert max(map(len, printed.splitlines())) <= 160
+
+
+def test_list_published_table_has_value_and_place(capsys):
+    main(['list', 'published', '--method', 'ummae'])
+    printed = capsys.readouterr().out
+    assert '82.04 %' in printed
+    assert 'implus/UM-MAE@cb7776b' in printed
+
+
+@pytest.mark.parametrize('words', [[], ['colours'], ['tasks', '--method', 'mae']], ids=str)
+def test_list_wrong_use_exits_two(words, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main(['list', *words])
+    assert 'usage: mim-bench' in capsys.readouterr().err

@@ -1,0 +1,315 @@
+"""The page in a real browser: it sorts, filters, fits a phone, keeps its state in the address."""
+
+import json
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from mim_bench.report.page_table import ROWS_SHOWN
+from mim_bench.report.write import write_report
+from mim_bench.results.record import Artifacts
+from mim_bench.results.record_data import record_to_dict
+from mim_bench.testing.browser import find_chromium, started_browser
+from mim_bench.testing.many_records import write_many_records
+from mim_bench.testing.records import (
+    make_checkpoint,
+    make_pretraining_record,
+    make_protocol,
+    make_record,
+)
+
+pytest.importorskip('playwright', reason='playwright is not installed')
+CHROMIUM = find_chromium()
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason='no Chromium: apt-get install chromium')
+
+IMAGE = '<img src=x onerror=alert(1)>'
+FORMULA = '=HYPERLINK("http://x")'
+NUM_ROWS = ROWS_SHOWN + 10
+PAGE = 'leaderboard.html'
+
+
+def write_plainly(record, folder):
+    """Without a sync to the disk for each of hundreds."""
+    path = folder / record.run_id / 'record.json'
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record_to_dict(record)), 'utf-8')
+
+
+def awkward_records():
+    """Rows with names that are markup, formulas and other scripts, and very many plain ones."""
+    names = [IMAGE, FORMULA, 'モデル größe', 'long-name-' * 20, '"><script>alert(2)</script>']
+    names += [f'plain-{number:03d}' for number in range(NUM_ROWS - len(names))]
+    full, smoke = make_protocol('in1k-ft'), make_protocol('in1k-knn', tier='smoke')
+    for number, name in enumerate(names):
+        method = ('mae', 'simmim', FORMULA)[number % 3]
+        backbone = ('vit-base', 'swin-tiny')[number % 2]
+        checkpoint = make_checkpoint(
+            id=name, method=method, backbone=backbone, sha256=f'{number:064x}', pretrain_epochs=800
+        )
+        changes = {'checkpoint': checkpoint, 'run_id': f'run-{number}'}
+        ft = make_record('in1k-ft', {'top1': 60 + number / 10}, protocol=full, **changes)
+        failed = {'status': 'failed', 'metrics': {}, 'primary_metric': None, 'error': IMAGE}
+        yield ft if number else replace(ft, **failed)
+        if number % 2:
+            knn = make_record('in1k-knn', {'knn_top1': 50 - number / 10}, protocol=smoke, **changes)
+            yield replace(knn, run_id=f'knn-{number}')
+        yield make_pretraining_record(checkpoint, run_id=f'pre-{number}', artifacts=Artifacts())
+
+
+@pytest.fixture(scope='module')
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('board')
+    for record in awkward_records():
+        write_plainly(record, folder / 'results')
+    write_report(folder / 'results', folder)
+    return (folder / PAGE).as_uri()
+
+
+@pytest.fixture(scope='module')
+def browser():
+    with started_browser(CHROMIUM) as started:
+        yield started
+
+
+@dataclass
+class Heard:
+    """All that a page said or asked for."""
+
+    messages: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def listen(self, page):
+        page.on('console', lambda message: self.messages.append(message.text))
+        page.on('pageerror', lambda error: self.messages.append(str(error)))
+        page.on('dialog', self._dismiss)
+        page.on('request', lambda request: self.requests.append(request.url))
+
+    def _dismiss(self, dialog):
+        self.messages.append(f'dialog: {dialog.message}')
+        dialog.dismiss()
+
+
+@pytest.fixture
+def heard():
+    return Heard()
+
+
+@pytest.fixture
+def open_page(browser, heard):
+    """Opens pages, and afterwards holds them to silence."""
+    contexts = []
+
+    def open_one(address, width=1280, scheme='light'):
+        context = browser.new_context(
+            viewport={'width': width, 'height': 844}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        context.set_default_timeout(10_000)
+        page = context.new_page()
+        heard.listen(page)
+        page.goto(address)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert heard.messages == []
+
+
+def names(page, part='own'):
+    """The rows that a reader sees, by the labels of their checkpoints."""
+    table = page.locator('table.sortable').first
+    return table.locator(f'tbody[data-part={part}] tr:visible .name small').all_inner_texts()
+
+
+def heading(page, metric):
+    return page.locator(f'table.sortable button[data-column$=".{metric}"]').first
+
+
+def counted(page):
+    return page.locator('.filters output').inner_text()
+
+
+def shows(page, text):
+    """Waits for the filter, which does not answer every key at once."""
+    page.wait_for_function(
+        'text => document.querySelector(".filters output").textContent === text', arg=text
+    )
+
+
+def address_has(page, text):
+    # As a function: the page's policy forbids to evaluate text.
+    page.wait_for_function('text => location.hash.includes(text)', arg=text)
+
+
+def test_page_shows_awkward_names_as_text_and_asks_for_nothing(open_page, heard, address):
+    page = open_page(address)
+    assert heard.requests == [address]
+    page.fill('[name=q]', 'img src')
+    shows(page, f'1 of {NUM_ROWS} checkpoints')
+    assert names(page) == [IMAGE]
+    assert page.locator('img').count() == 0
+    assert page.locator('script').count() == 1
+
+
+def test_page_shows_the_first_rows_and_more_on_demand(open_page, address):
+    page = open_page(address)
+    assert len(names(page)) == ROWS_SHOWN
+    more = page.locator('[data-more=own]').first
+    assert more.inner_text().split('\n')[-1].endswith(f'{ROWS_SHOWN} of {NUM_ROWS} shown')
+    more.locator('button').click()
+    assert len(names(page)) == NUM_ROWS
+    assert not more.is_visible()
+
+
+def test_heading_click_sorts_and_says_so(open_page, address):
+    page = open_page(address)
+    best = f'plain-{NUM_ROWS - 6:03d}'
+    assert names(page)[0] == best
+    button = heading(page, 'top1')
+    button.click()
+    assert button.locator('..').get_attribute('aria-sort') == 'ascending'
+    assert names(page)[0] == FORMULA
+    page.locator('[data-more=own] button').first.click()
+    # The failed one has no value: it stays last in both directions.
+    assert names(page)[-1] == IMAGE
+    button.click()
+    assert (names(page)[0], names(page)[-1]) == (best, IMAGE)
+
+
+@pytest.mark.parametrize('key', ['Enter', ' '])
+def test_heading_sorts_by_keyboard_with_a_visible_focus(open_page, address, key):
+    page = open_page(address)
+    page.locator('.filters summary').focus()
+    page.keyboard.press('Tab')  # the scrolling region
+    page.keyboard.press('Tab')  # the first heading
+    focused = page.evaluate_handle('document.activeElement').as_element()
+    assert focused.get_attribute('data-column') == 'name'
+    assert page.evaluate('e => getComputedStyle(e).outlineStyle', focused) == 'solid'
+    page.keyboard.press(key)
+    assert page.evaluate('e => e.parentElement.ariaSort', focused) == 'ascending'
+    shown = page.locator('table.sortable').first.locator('tbody[data-part=own] tr:visible th')
+    assert shown.first.inner_text().startswith('=HYPERLINK')
+
+
+def test_search_finds_rows_by_all_words(open_page, address):
+    page = open_page(address)
+    page.fill('[name=q]', 'SimMIM  Swin-Tiny plain-01')
+    address_has(page, 'q=')
+    wanted = [f'plain-{n - 5:03d}' for n in range(5, NUM_ROWS) if n % 6 == 1 and 10 <= n - 5 < 20]
+    assert sorted(names(page)) == wanted
+    page.click('button[type=reset]')
+    shows(page, f'{NUM_ROWS} of {NUM_ROWS} checkpoints')
+
+
+def test_filters_stand_in_the_address_and_outlive_a_reload(open_page, address):
+    page = open_page(address)
+    page.select_option('[name=method]', 'SimMIM')
+    page.select_option('[name=tier]', 'smoke')
+    address_has(page, 'tier=')
+    heading(page, 'knn_top1').click()
+    heading(page, 'knn_top1').click()
+    before = names(page), counted(page)
+    assert before[1] == f'{NUM_ROWS // 6} of {NUM_ROWS} checkpoints'
+    again = open_page(page.url)
+    assert (names(again), counted(again)) == before
+    assert not heading(again, 'top1').is_visible()
+    assert heading(again, 'knn_top1').locator('..').get_attribute('aria-sort') == 'ascending'
+
+
+def test_task_and_column_boxes_hide_columns_and_rows_without_results(open_page, address):
+    page = open_page(address)
+    page.select_option('[name=task]', 'in1k-knn')
+    shows(page, f'{NUM_ROWS // 2} of {NUM_ROWS} checkpoints')
+    assert not heading(page, 'top1').is_visible()
+    page.click('button[type=reset]')
+    shows(page, f'{NUM_ROWS} of {NUM_ROWS} checkpoints')
+    page.locator('.filters summary').click()
+    page.locator('[name=group][data-task=in1k-knn]').uncheck()
+    address_has(page, 'hide=in1k-knn')
+    assert heading(page, 'top1').is_visible()
+    assert not heading(page, 'knn_top1').is_visible()
+
+
+def test_published_rows_stand_apart_and_can_be_hidden(open_page, address):
+    page = open_page(address)
+    assert names(page, 'published')
+    heading(page, 'top1').click()
+    parts = page.locator('tr[data-row^=p]').locator('xpath=..')
+    assert {part.get_attribute('data-part') for part in parts.all()} == {'published'}
+    page.uncheck('[name=published]')
+    address_has(page, 'published=0')
+    assert names(page, 'published') == []
+    assert not page.locator('.divider').is_visible()
+
+
+def test_charts_and_their_legend_follow_the_filters(open_page, address):
+    page = open_page(address)
+    page.fill('[name=q]', 'plain-001')  # without k-NN, so that one chart has it
+    shows(page, f'1 of {NUM_ROWS} checkpoints')
+    for what in ('.mark', '.legend li'):
+        assert page.locator(f'#cost {what}:visible').count() == 1
+
+
+def test_a_link_to_a_failed_run_leads_there_and_keeps_the_rows(open_page, address):
+    page = open_page(address)
+    page.fill('[name=q]', 'onerror')
+    shows(page, f'1 of {NUM_ROWS} checkpoints')
+    page.locator('td a.failed:visible').first.click()
+    assert page.url.endswith('#failed-1')
+    assert names(page) == [IMAGE]
+
+
+def test_page_on_a_phone_scrolls_only_downwards(open_page, address):
+    page = open_page(address, width=390)
+    for summary in page.locator('summary').all():
+        summary.click()
+    assert page.evaluate('document.documentElement.scrollWidth') == 390
+    assert page.locator('.filters [name=q]').is_visible()
+
+
+@pytest.mark.parametrize(('scheme', 'is_dark'), [('light', False), ('dark', True)])
+def test_page_follows_the_colour_scheme(open_page, address, scheme, is_dark):
+    page = open_page(address, scheme=scheme)
+    colours = page.evaluate(
+        '() => ["backgroundColor", "color"].map(name => getComputedStyle(document.body)[name])'
+    )
+    paper, ink = (sum(map(int, colour[4:-1].split(','))) / 3 for colour in colours)
+    assert (paper < ink) == is_dark
+    assert abs(paper - ink) > 180
+
+
+def test_watched_page_loads_itself_again_with_its_filters_but_not_while_one_types(
+    open_page, tmp_path
+):
+    write_plainly(make_record(), tmp_path / 'results')
+    write_report(tmp_path / 'results', tmp_path, reload_seconds=30)
+    page = open_page((tmp_path / PAGE).as_uri() + '#q=ummae')
+    page.clock.install()
+    page.reload()
+    assert counted(page) == '1 of 1 checkpoints'
+    other = make_checkpoint(id='second', sha256='cd' * 32)
+    write_plainly(make_record(checkpoint=other), tmp_path / 'results')
+    write_report(tmp_path / 'results', tmp_path, reload_seconds=30)
+    page.locator('[name=q]').focus()
+    page.clock.fast_forward(31_000)
+    assert counted(page) == '1 of 1 checkpoints'
+    page.evaluate('() => document.activeElement.blur()')
+    with page.expect_navigation():
+        page.clock.fast_forward(31_000)
+    assert counted(page) == '2 of 2 checkpoints'
+    assert page.url.endswith('#q=ummae')
+
+
+@pytest.mark.slow
+def test_page_of_20000_records_opens_sorts_and_filters(open_page, tmp_path):
+    write_many_records(tmp_path / 'results', 20_000)
+    write_report(tmp_path / 'results', tmp_path)
+    page = open_page((tmp_path / PAGE).as_uri())
+    assert len(names(page)) == ROWS_SHOWN
+    seconds = page.evaluate('performance.getEntriesByType("navigation")[0].loadEventEnd / 1000')
+    assert seconds < 15
+    heading(page, 'top1').click()
+    page.select_option('[name=method]', 'SymMIM')
+    address_has(page, 'method=SymMIM')
+    assert all('symmim' in name for name in names(page))

@@ -1,0 +1,104 @@
+import re
+
+import pytest
+
+from mim_bench.report.latex import MOST_COLUMNS, MOST_ROWS, render_latex
+from mim_bench.report.latex_text import latex_text
+from mim_bench.testing.records import (
+    make_checkpoint,
+    make_pretraining_record,
+    make_protocol,
+    make_record,
+)
+
+HOSTILE = r'<img src=x onerror=alert(1)> \input{/etc/passwd} $x^2$ 100% #1 a_b & ~ {'
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('50 % & more_of #it', r'50 \% \& more\_of \#it'),
+        (r'\input{x}', r'\textbackslash{}input\{x\}'),
+        ('$a^2$ ~', r'\$a\textasciicircum{}2\$ \textasciitilde{}'),
+        ('<img>', r'\textless{}img\textgreater{}'),
+        ('=HYPERLINK("x")', r'=HYPERLINK(\textquotedbl{}x\textquotedbl{})'),
+        ('a--b', 'a-{}-b'),
+        ('größe ± 1', r'größe \ensuremath{\pm} 1'),
+        ('モ', '{[}U+30E2{]}'),
+        ('a\nb\x1b', 'a b?'),
+    ],
+)
+def test_latex_text_specials_stay_text(text, shown):
+    assert latex_text(text) == shown
+
+
+def environments(text):
+    """The begins and ends of a text; refuses those that do not close in order."""
+    opened = []
+    for kind, name in re.findall(r'\\(begin|end)\{(\w+)\}', text):
+        if kind == 'begin':
+            opened.append(name)
+        else:
+            assert opened.pop() == name
+    return opened
+
+
+def rows_of(text):
+    """The cells of the lines of all tables, split at the signs that are not escaped."""
+    return [re.split(r'(?<!\\)&', line) for line in text.splitlines() if line.endswith(r' \\')]
+
+
+def test_render_latex_table_holds_numbers_best_failed_and_protocol(board_of):
+    other = make_checkpoint(id='other', method='simmim', sha256='cd' * 32)
+    text = render_latex(
+        board_of(
+            make_record(metrics={'knn_top1': 51.26}),
+            make_record(metrics={'knn_top1': 49.0}, checkpoint=other),
+            make_record('in1k-ft', checkpoint=other, error='loss is nan'),
+        )
+    )
+    lines = text.splitlines()
+    assert r'UM-MAE & swin-tiny & swin-tiny.ummae-10e & \textbf{51.3} & \textendash{} \\' in lines
+    assert r'SimMIM & swin-tiny & other & 49.0 & failed \\' in lines
+    assert rf'\item[a] Protocol in1k-knn, version 1, hash {make_protocol().hash}.' in lines
+    assert r'\cmidrule(lr){4-4} \cmidrule(lr){5-5}' in lines
+
+
+def test_render_latex_hostile_names_stay_text(board_of):
+    checkpoint = make_checkpoint(id=HOSTILE, method=HOSTILE, backbone=HOSTILE)
+    protocol = make_protocol(HOSTILE)
+    record = make_record(checkpoint=checkpoint, protocol=protocol, run_id='r')
+    text = render_latex(board_of(record))
+    body = text[text.index(r'\begin{table}') :]
+    assert environments(body) == []
+    assert r'\input{' not in body
+    assert '<img' not in body
+    for sign in '$#%~^':
+        assert not re.search(rf'(?<!\\){re.escape(sign)}', body), sign
+    unescaped = re.sub(r'\\[{}]', '', body)
+    assert unescaped.count('{') == unescaped.count('}')
+    assert {len(row) for row in rows_of(body)} == {2, 4}  # with 3 columns joined above
+
+
+def test_render_latex_wide_board_becomes_several_tables(board_of):
+    tasks = [f'task-{index}' for index in range(MOST_COLUMNS + 2)]
+    text = render_latex(board_of(*(make_record(task, {'score': 1.0}) for task in tasks)))
+    assert text.count(r'\begin{table}') == 2
+    assert environments(text) == []
+
+
+def test_render_latex_more_rows_than_a_page_are_counted(board_of):
+    records = [
+        make_record(checkpoint=make_checkpoint(id=f'c{i}'), run_id=f'r{i}')
+        for i in range(MOST_ROWS + 3)
+    ]
+    text = render_latex(board_of(*records))
+    assert '3 further checkpoints in leaderboard.csv' in text
+    assert len(rows_of(text)) == MOST_ROWS + 2
+
+
+def test_render_latex_table_without_protocols_has_no_empty_list_of_notes(board_of):
+    # LaTeX stops at a list without an item.
+    text = render_latex(board_of(make_pretraining_record()))
+    assert text.count('tablenotes') == 0
+    assert r'UM-MAE & swin-tiny & swin-tiny.ummae-10e & 120 & 512 & 60.0 \\' in text.splitlines()

@@ -1,0 +1,108 @@
+import pytest
+
+from mim_bench.report.html_page import render_html
+from mim_bench.report.markdown import render_markdown
+from mim_bench.report.proxy import has_proxies, proxy_pairs
+from mim_bench.results.store import collect
+from mim_bench.testing.records import make_checkpoint, make_metric, make_protocol, make_record
+
+KNN, FULL = [50.0, 52.0, 51.0, 40.0], [80.0, 82.0, 81.5, 83.0]
+
+
+def measured(task, metric, values, tier='full', **changes):
+    """A record of each value, of rows a, b, c, ..."""
+    return [
+        make_record(
+            task,
+            {metric: value},
+            make_checkpoint(id=name, sha256=f'{ord(name):064x}'),
+            run_id=f'{task}-{tier}-{name}',
+            protocol=make_protocol(task, tier),
+            **changes,
+        )
+        for name, value in zip('abcdefgh', values, strict=False)
+    ]
+
+
+def test_proxy_pairs_over_the_rows_that_hold_both(board_of):
+    board = board_of(
+        *measured('in1k-knn', 'knn_top1', [*KNN, 10.0]), *measured('in1k-ft', 'top1', FULL)
+    )
+    (pair,) = proxy_pairs(board)
+    # a < c < b in both; d is last by the proxy and first in full: 3 pairs agree, 3 do not.
+    assert (pair.correlation.n, pair.correlation.tau) == (4, pytest.approx(0.0))
+    assert (pair.proxy.task, pair.full.task) == ('in1k-knn', 'in1k-ft')
+
+
+def test_proxy_pairs_of_tier_proxy_with_the_same_task_in_full(board_of):
+    board = board_of(
+        *measured('ade20k-upernet', 'mIoU', KNN[:3], tier='proxy'),
+        *measured('ade20k-upernet', 'mIoU', FULL[:3]),
+    )
+    (pair,) = proxy_pairs(board)
+    assert (pair.tau_text, pair.p_text, pair.correlation.n) == ('+1.00', '0.333', 3)
+
+
+def test_proxy_pairs_probes_of_both_tiers_and_full_training(board_of):
+    board = board_of(
+        *measured('in1k-linear', 'linear_top1', KNN, tier='proxy'),
+        *measured('in1k-linear', 'linear_top1', KNN),
+        *measured('in1k-ft', 'top1', FULL),
+    )
+    found = [(pair.proxy.qualifier[:5], pair.full.task) for pair in proxy_pairs(board)]
+    assert found == [
+        ('in1k-', 'in1k-ft'), ('proxy', 'in1k-linear'), ('proxy', 'in1k-ft'),
+    ]  # fmt: skip
+
+
+def test_proxy_pairs_lower_is_better_counts_the_other_way(board_of):
+    proxy = measured('my-task', 'score', [1.0, 2.0, 3.0], tier='proxy')
+    full = measured('my-task', 'score', [4.0, 5.0, 6.0])
+    for record in full:
+        value = record.metrics['score'].value
+        record.metrics['score'] = make_metric(value, '', higher_is_better=False)
+    (pair,) = proxy_pairs(board_of(*proxy, *full))
+    assert pair.correlation.tau == pytest.approx(-1.0)
+
+
+def test_proxy_pairs_other_data_set_or_metric_is_not_compared(board_of):
+    board = board_of(
+        *measured('in1k-knn', 'knn_top1', KNN),
+        *measured('ade20k-upernet', 'mIoU', FULL),
+        *measured('coco-gfl', 'bbox_mAP', KNN, tier='proxy'),
+        *measured('coco-mask-rcnn', 'segm_mAP', FULL),
+    )
+    assert has_proxies(board)
+    assert proxy_pairs(board) == []
+
+
+def test_proxy_pairs_smoke_numbers_never_count(board_of):
+    board = board_of(
+        *measured('in1k-knn', 'knn_top1', KNN, tier='smoke'), *measured('in1k-ft', 'top1', FULL)
+    )
+    assert not has_proxies(board)
+
+
+def test_proxy_pairs_of_two_rows_give_no_number(board_of):
+    board = board_of(*measured('in1k-knn', 'knn_top1', KNN[:2]), *measured('in1k-ft', 'top1', FULL))
+    (pair,) = proxy_pairs(board)
+    assert pair.tau_text == 'fewer than 3 rows hold both'
+
+
+def test_renderers_show_the_pairs(board_of, tmp_path):
+    board = board_of(
+        *measured('ade20k-upernet', 'mIoU', KNN[:3], tier='proxy'),
+        *measured('ade20k-upernet', 'mIoU', FULL[:3]),
+    )
+    text = render_markdown(board)
+    assert '## How well the proxy ranks' in text
+    assert '| 3 | +1.00 | 0.333 |' in text
+    page = render_html(board, collect(tmp_path / 'results'))
+    assert 'id="proxy"' in page
+    assert '+1.00' in page
+
+
+def test_renderers_say_that_no_row_holds_both(board_of, tmp_path):
+    board = board_of(*measured('in1k-knn', 'knn_top1', KNN))
+    for text in (render_markdown(board), render_html(board, collect(tmp_path / 'results'))):
+        assert 'No row of this board holds a proxy and a full number' in text

@@ -1,0 +1,364 @@
+import csv
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from mim_bench.report.build import build_leaderboard
+from mim_bench.report.html_page import render_html
+from mim_bench.report.markdown import render_markdown
+from mim_bench.report.published_csv import render_published_csv
+from mim_bench.report.terminal import print_leaderboard
+from mim_bench.report.wording import MOST_PAIRS
+from mim_bench.results.published import (
+    Published,
+    PublishedCost,
+    PublishedProtocol,
+    PublishedResult,
+    PublishedSource,
+    load_published,
+)
+from mim_bench.results.record import Batch, ConfigFile, Metric
+from mim_bench.results.store import collect, write_record
+from mim_bench.testing.records import make_checkpoint, make_protocol, make_record
+
+FULL = PublishedProtocol(
+    'in1k-ft', 'fine-tuning', 'in1k-ft-mae-100e', epochs=100, resolution=224, test=None
+)
+SOURCE = PublishedSource('MAE', 'FINETUNE.md', 'repository', repository='owner/mae@abc1234')
+RESULT = PublishedResult('mae', 'vit-base', 1600, 'top1', 83.7, FULL, SOURCE, 'own')
+CONFIG = 'configs/classification/finetune_vit-base_8xb128-amp-mae-100e_in1k-224px.py'
+MAE = make_checkpoint(
+    id='vit-base.mae-1600e', method='mae', backbone='vit-base-p16', pretrain_epochs=1600
+)
+HOSTILE = '<img src=x onerror=alert(1)>'
+
+
+def ours(value=83.7, checkpoint=MAE, name='in1k-ft-mae-100e', **changes):
+    """A run of the very protocol that RESULT has."""
+    task = changes.pop('task', 'in1k-ft')
+    metric = changes.pop('metric', 'top1')
+    tier = changes.pop('tier', 'full')
+    config = ConfigFile(changes.pop('config', CONFIG), 'cd' * 32)
+    protocol = make_protocol(name, tier=tier)
+    return make_record(
+        task, {metric: value}, checkpoint, protocol=protocol, config=config, **changes
+    )
+
+
+@pytest.fixture
+def board_with(tmp_path):
+    def build(records, results=(RESULT,), costs=()):
+        for record in records:
+            write_record(record, tmp_path / 'results')
+        collection = collect(tmp_path / 'results')
+        return build_leaderboard(collection, Published(tuple(results), tuple(costs)))
+
+    return build
+
+
+@pytest.fixture
+def verdict_of(board_with):
+    """The verdict on one run beside one published result."""
+
+    def run(record, result=RESULT):
+        (pair,) = board_with([record], [result]).published.comparisons
+        return pair.verdict_text
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ('value', 'verdict', 'difference'),
+    [
+        (83.7, 'reproduced', '+0.00'),
+        (83.4, 'reproduced', '-0.30'),
+        (84.0, 'reproduced', '+0.30'),
+        (83.39, 'below', '-0.31'),
+        (84.01, 'above', '+0.31'),
+    ],
+)
+def test_verdict_of_top1_is_within_three_tenths(board_with, value, verdict, difference):
+    (pair,) = board_with([ours(value)]).published.comparisons
+    assert (pair.verdict_text, pair.difference_text) == (verdict, difference)
+
+
+@pytest.mark.parametrize(
+    ('task', 'metric', 'value', 'verdict'),
+    [
+        ('ade20k-upernet', 'mIoU', 47.6, 'reproduced'),
+        ('ade20k-upernet', 'mIoU', 47.5, 'below'),
+        ('coco-mask-rcnn', 'bbox_mAP', 48.4, 'reproduced'),
+        ('coco-mask-rcnn', 'bbox_mAP', 48.5, 'above'),
+        ('coco-mask-rcnn', 'segm_mAP', 47.7, 'below'),
+    ],
+)
+def test_verdict_has_a_tolerance_for_each_kind_of_metric(verdict_of, task, metric, value, verdict):
+    protocol = PublishedProtocol(task, 'as ours', 'p')
+    result = replace(RESULT, metric=metric, value=48.1, protocol=protocol)
+    assert verdict_of(ours(value, name='p', task=task, metric=metric, config=''), result) == verdict
+
+
+def test_comparison_takes_the_mean_over_seeds(board_with):
+    records = [ours(83.6), ours(84.2, seed=1, run_id='other')]
+    (pair,) = board_with(records).published.comparisons
+    assert (round(pair.ours, 6), pair.num_runs, pair.difference_text) == (83.9, 2, '+0.20')
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'method': 'beit'},
+        {'backbone': 'vit-large'},
+        {'pretrain_epochs': 800},
+        {'metric': 'mIoU'},
+        {'protocol': replace(FULL, task='in1k-linear')},
+    ],
+    ids=str,
+)
+def test_comparison_needs_same_method_backbone_epochs_task_metric(board_with, change):
+    board = board_with([ours()], [replace(RESULT, **change)])
+    assert board.published.comparisons == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ({'name': None}, 'its recipe is none of ours'),
+        ({'name': 'in1k-ft-beit-100e'}, 'in1k-ft-mae-100e here, in1k-ft-beit-100e there'),
+        ({'epochs': 50}, '100 epochs here, 50 there'),
+        ({'resolution': 384}, '224 px here, 384 there'),
+        ({'test': 'multi-scale'}, 'single-scale test here, multi-scale there'),
+        ({'split': 'test-dev'}, 'val here, test-dev there'),
+        ({'init': 'after fine-tuning on ImageNet-22K'}, 'after fine-tuning on ImageNet-22K there'),
+    ],
+    ids=lambda case: str(case)[:30],
+)
+def test_verdict_other_protocol_says_what_differs(verdict_of, change, reason):
+    result = replace(RESULT, protocol=replace(FULL, **change))
+    assert verdict_of(ours(), result) == f'other protocol: {reason}'
+
+
+def test_verdict_other_iterations_are_told_from_the_name_of_the_config(verdict_of):
+    protocol = PublishedProtocol('ade20k-upernet', 'x', 'p', iterations=80_000)
+    result = replace(RESULT, metric='mIoU', protocol=protocol)
+    config = 'configs/segmentation/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
+    record = ours(name='p', task='ade20k-upernet', metric='mIoU', config=config)
+    assert verdict_of(record, result) == 'other protocol: 160,000 iterations here, 80,000 there'
+
+
+def test_verdict_augmented_test_is_held_against_a_multi_scale_one(verdict_of):
+    result = replace(RESULT, protocol=replace(FULL, test='multi-scale'))
+    assert verdict_of(ours(name='in1k-ft-mae-100e-tta'), result) == 'reproduced'
+
+
+def test_verdict_augmented_test_is_not_held_against_a_single_scale_one(verdict_of):
+    reason = 'multi-scale test here, single-scale there'
+    assert verdict_of(ours(name='in1k-ft-mae-100e-tta')) == f'other protocol: {reason}'
+
+
+@pytest.mark.parametrize('tier', ['smoke', 'proxy'])
+def test_verdict_lower_tier_is_never_compared(verdict_of, tier):
+    assert verdict_of(ours(tier=tier)) == f'other protocol: {tier} tier here'
+
+
+def test_verdict_other_batch_than_the_recipe_is_not_compared(verdict_of):
+    batch = Batch(1, 128, 1, 128, 1024, 'off', 'linear', 1.0, 2e-3)
+    reason = 'batch 128 here, 1,024 in the recipe'
+    assert verdict_of(ours(batch=batch)) == f'other protocol: {reason}'
+
+
+def test_verdict_one_seed_with_another_batch_hinders_comparing(board_with):
+    batch = Batch(1, 128, 1, 128, 1024, 'off', 'linear', 1.0, 2e-3)
+    records = [ours(batch=batch), ours(seed=1, run_id='b', batch=batch), ours(seed=2, run_id='c')]
+    (pair,) = board_with(records).published.comparisons
+    assert pair.differences == ['batch 128 here, 1,024 in the recipe']
+
+
+def test_verdict_recipe_changed_by_hand_is_not_compared(verdict_of):
+    record = replace(ours(), config=ConfigFile(CONFIG, 'cd' * 32, changed=True))
+    assert verdict_of(record) == 'other protocol: settings changed by hand here'
+
+
+def test_verdict_collected_run_is_not_compared(verdict_of):
+    reason = 'collected here, so its settings may have been changed'
+    assert verdict_of(ours(origin='collected')) == f'other protocol: {reason}'
+
+
+def test_comparison_needs_the_same_unit(board_with):
+    record = ours(0.837)
+    metrics = {'top1': replace(record.metrics['top1'], unit='')}
+    assert board_with([replace(record, metrics=metrics)]).published.comparisons == []
+
+
+def test_verdict_batch_kept_by_accumulation_is_compared(verdict_of):
+    batch = Batch(1, 128, 8, 1024, 1024, 'accumulate', 'linear', 1.0, 2e-3)
+    assert verdict_of(ours(batch=batch)) == 'reproduced'
+
+
+def test_verdict_epochs_that_are_not_stated_are_not_compared(verdict_of):
+    reason = 'pre-training epochs not stated there'
+    result = replace(RESULT, pretrain_epochs=None)
+    assert verdict_of(ours(), result) == f'other protocol: {reason}'
+
+
+@pytest.mark.parametrize('method', ['random', 'supervised-in1k'])
+def test_verdict_without_mim_needs_no_epochs(verdict_of, method):
+    result = replace(RESULT, method=method, pretrain_epochs=None)
+    checkpoint = replace(MAE, method=method, pretrain_epochs=None)
+    assert verdict_of(ours(checkpoint=checkpoint), result) == 'reproduced'
+
+
+@pytest.mark.parametrize(
+    ('checkpoint_id', 'verdicts'),
+    [
+        ('swin.localmim-hog-400e', {'hog': 'reproduced', 'pixel': 'hog here, pixel there'}),
+        ('swin.localmim-pixel', {'hog': 'pixel here, hog there', 'pixel': 'reproduced'}),
+        ('swin.localmim', {'hog': 'none in the id', 'pixel': 'none in the id'}),
+    ],
+)
+def test_verdict_variant_is_that_of_the_id_of_the_checkpoint(board_with, checkpoint_id, verdicts):
+    results = [replace(RESULT, variant=variant) for variant in ('hog', 'pixel')]
+    board = board_with([ours(checkpoint=replace(MAE, id=checkpoint_id))], results)
+    found = {p.published.variant: p.verdict_text for p in board.published.comparisons}
+    assert all(words in found[variant] for variant, words in verdicts.items()), found
+
+
+def test_comparison_linear_probe_by_a_classifier_has_the_same_metric(verdict_of):
+    protocol = PublishedProtocol('in1k-linear', 'linear', 'in1k-linear-mae-90e')
+    result = replace(RESULT, metric='linear_top1', value=67.8, protocol=protocol)
+    record = ours(67.7, name='in1k-linear-mae-90e', task='in1k-linear', config='')
+    assert verdict_of(record, result) == 'reproduced'
+
+
+def test_comparison_of_a_failed_run_does_not_exist(board_with):
+    assert board_with([ours(error='loss is nan')]).published.comparisons == []
+
+
+def test_comparison_ours_on_another_split_is_not_compared(verdict_of):
+    record = replace(ours(), metrics={'top1': Metric(83.7, '%', True, 'test')})
+    assert verdict_of(record) == 'other protocol: test here, val there'
+
+
+def test_section_near_has_methods_and_backbones_of_the_board(board_with):
+    other = replace(RESULT, method='beit')
+    far = replace(RESULT, method='beit', backbone='swin-base')
+    section = board_with([ours()], [far, other, RESULT]).published
+    assert (section.near, section.further) == ([other, RESULT], [far])
+
+
+def test_packaged_numbers_stand_beside_a_run_of_ours(board_with):
+    board = board_with([ours(83.5)], load_published().results)
+    found = {
+        pair.published.source.label: pair.verdict_text
+        for pair in board.published.comparisons
+        if not pair.differences
+    }
+    assert found == {
+        'facebookresearch/mae@efb2a80, FINETUNE.md': 'reproduced',
+        'open-mmlab/mmpretrain@v1.2.0, configs/mae/metafile.yml': 'reproduced',
+    }
+
+
+def _page(board, tmp_path):
+    return render_html(board, collect(tmp_path / 'results'))
+
+
+def test_render_html_marks_published_and_links_its_source(board_with, tmp_path):
+    text = _page(board_with([ours(83.9)]), tmp_path)
+    section = text[text.index('id="published"') : text.index('id="protocols"')]
+    assert '<a href="https://github.com/owner/mae/tree/abc1234"' in section
+    assert '<td class="number">83.90</td>' in section
+    assert '<td class="number">+0.20</td>' in section
+    assert '<span class="chip reproduced">reproduced</span>' in section
+    assert 'FINETUNE.md' in section
+
+
+def test_render_html_lists_results_without_a_row_and_costs(board_with, tmp_path):
+    far = replace(RESULT, method='conmim', backbone='swin-base')
+    cost = PublishedCost(
+        'localmim', 'vit-base', 1600, 'gpu_hours_per_epoch', 0.7, 'V100', SOURCE, 'own'
+    )
+    text = _page(board_with([ours()], [far], [cost]), tmp_path)
+    assert '1 further published result<' in text
+    assert '<th scope="row">ConMIM</th>' in text
+    assert '0.7 GPU hours an epoch (computed: 1,120 GPU hours for all)' in text
+    assert 'No row of this board' in text
+
+
+def test_renderers_keep_hostile_text_as_text(board_with, tmp_path):
+    source = replace(SOURCE, title=HOSTILE, place=HOSTILE)
+    protocol = replace(FULL, stated='=HYPERLINK("x")')
+    result = replace(RESULT, source=source, protocol=protocol, note=HOSTILE, variant=HOSTILE)
+    board = board_with([ours()], [result])
+    assert HOSTILE not in _page(board, tmp_path)
+    assert '&lt;img src=x' in _page(board, tmp_path)
+    assert HOSTILE not in render_markdown(board)
+    (line,) = csv.DictReader(io.StringIO(render_published_csv(board)))
+    assert line['protocol_stated'] == '\'=HYPERLINK("x")'
+
+
+def test_render_markdown_has_a_line_for_each_comparison(board_with):
+    text = render_markdown(board_with([ours(83.2)]))
+    line = '| vit-base.mae-1600e | Fine-tune top-1 | below | owner/mae@abc1234, FINETUNE.md |'
+    assert f'{line} 83.20 | 83.7 | -0.50 |' in text
+    assert 'within 0.3 points of top-1, 0.5 of mIoU or 0.3 of AP' in text
+
+
+def test_render_markdown_keeps_one_decimal(board_with):
+    assert '| 83.20 | 84.0 | -0.80 |' in render_markdown(
+        board_with([ours(83.2)], [replace(RESULT, value=84.0)])
+    )
+
+
+def test_render_markdown_without_comparisons_says_nothing(board_with):
+    assert 'published' not in render_markdown(board_with([ours()], []))
+
+
+def test_renderers_show_the_first_pairs_and_count_the_rest(board_with, tmp_path):
+    sources = [replace(SOURCE, place=f'table {number}') for number in range(MOST_PAIRS + 3)]
+    board = board_with([ours()], [replace(RESULT, source=source) for source in sources])
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    print_leaderboard(board, console)
+    for text in (_page(board, tmp_path), render_markdown(board), console.file.getvalue()):
+        assert '3 further pairs in published.csv.' in text
+    assert render_markdown(board).count('@abc1234, table') == MOST_PAIRS
+    lines = list(csv.DictReader(io.StringIO(render_published_csv(board))))
+    assert len(lines) == len(sources)
+
+
+def test_render_published_csv_has_pairs_first_and_then_all_others(board_with):
+    other = replace(RESULT, method='beit', value=83.2)
+    board = board_with([ours(83.9)], [other, RESULT])
+    pair, rest = csv.DictReader(io.StringIO(render_published_csv(board)))
+    assert (pair['ours'], pair['published'], pair['difference']) == ('83.9', '83.7', '0.2')
+    assert (pair['verdict'], pair['checkpoint']) == ('reproduced', 'vit-base.mae-1600e')
+    assert pair['link'] == 'https://github.com/owner/mae/tree/abc1234'
+    assert (rest['method'], rest['ours'], rest['verdict']) == ('beit', '', '')
+
+
+@pytest.mark.parametrize('width', [60, 200])
+def test_print_leaderboard_shows_ours_published_and_difference(board_with, width):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    print_leaderboard(board_with([ours(83.2)]), console)
+    text = console.file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    for part in ('83.20', '83.7', '-0.50', 'below'):
+        assert part in text
+
+
+def test_print_leaderboard_counts_what_it_does_not_compare(board_with):
+    other = replace(RESULT, protocol=replace(FULL, name=None), value=12.3)
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    print_leaderboard(board_with([ours()], [RESULT, other]), console)
+    text = console.file.getvalue()
+    assert '1 published number of other protocols' in text
+    assert '12.3' not in text
+
+
+def test_render_html_shows_what_is_compared_and_folds_the_rest(board_with, tmp_path):
+    other = replace(RESULT, protocol=replace(FULL, name=None))
+    text = _page(board_with([ours()], [other, RESULT]), tmp_path)
+    assert '<details>\n    <summary>1 published number of other protocols, not compared' in text
+    assert text.index('chip reproduced') < text.index('chip other-protocol')
