@@ -6,7 +6,7 @@ Example:
 
 import argparse
 
-from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from
+from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from, run_instead
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Test."""
+    launch = launch_from(args, load_from=args.model, tta=args.tta)
+    if run_instead(args, launch, 'test'):
+        return 0
     from mim_bench.engine.launch import test
 
-    test(launch_from(args, load_from=args.model, tta=args.tta))
+    test(launch)
     return 0

@@ -9,7 +9,7 @@ Example:
 import argparse
 from typing import TYPE_CHECKING
 
-from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from
+from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from, run_instead
 
 if TYPE_CHECKING:
     from mim_bench.engine.launch import Launch
@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.print_groups:
         _print_groups(launch)
+        return 0
+    if run_instead(args, launch, 'train'):
         return 0
     from mim_bench.engine.launch import train
 

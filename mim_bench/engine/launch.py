@@ -23,10 +23,11 @@ from mim_bench.engine.effective_batch import BatchPlan, apply_plan, num_processe
 from mim_bench.engine.fsdp import shard
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.precision import AMP_WRAPPER, disable_amp, set_precision
+from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tta import network_settings, use_test_time_augmentation
-from mim_bench.errors import ConfigError, MimBenchError
+from mim_bench.errors import ConfigError, MimBenchError, TrainingError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
@@ -94,12 +95,8 @@ def train(launch: Launch) -> BenchRunner:
     cfg = resolve_training(launch)
     _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
-    if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
-        raise ConfigError(
-            f'{launch.config}: the recipe computes in mixed precision, which needs a GPU. '
-            'On a CPU pass --no-amp, or --precision bf16.'
-        )
+    _as_training(cfg)
+    check_precision(cfg)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         plan = cfg.get('batch_plan')
@@ -120,18 +117,60 @@ def test(launch: Launch) -> dict[str, float]:
     cfg = resolve(launch)
     _check_parts(cfg, ('test_dataloader', 'test_cfg'), 'test', 'train')
     check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
-        cfg[key] = None
-    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    _as_test(cfg)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         metrics = run.runner.test()
     return metrics
 
 
+def record_outside_failure(launch: Launch, command: str, text: str) -> list[Path]:
+    """Write the record of a run that could not do it itself, since it was killed.
+
+    Args:
+        launch: Of the run.
+        command: 'train' or 'test'.
+        text: Why it failed.
+
+    Returns:
+        The records; none where the launch asks for no record.
+
+    Raises:
+        MimBenchError: The run could not even be described.
+    """
+    return record_failure(TrainingError(text), cfg=resolve_run(launch, command))
+
+
+def resolve_run(launch: Launch, command: str) -> Config:
+    """The config that a command runs, without what it does not use.
+
+    Args:
+        launch: Of the run.
+        command: 'train' or 'test'.
+    """
+    if command == 'train':
+        return _as_training(resolve_training(launch))
+    return _as_test(resolve(launch))
+
+
+def check_precision(cfg: Config) -> None:
+    """Refuse a training in mixed precision without a GPU.
+
+    Raises:
+        ConfigError: It says how to train all the same.
+    """
+    if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
+        raise ConfigError(
+            f'{cfg.filename}: the recipe computes in mixed precision, which needs a GPU. '
+            'On a CPU pass --no-amp, or --precision bf16.'
+        )
+
+
 def resolve(launch: Launch) -> Config:
     """The config with everything that the launch says."""
     cfg = load_config(launch.config, dict(launch.options))
+    # The config that an earlier run left in its folder may say so already.
+    cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
     if launch.data_root:
         set_data_root(cfg, launch.data_root)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
@@ -158,6 +197,14 @@ def resolve(launch: Launch) -> Config:
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _is_changed(cfg: Config, launch: Launch) -> bool:
+    """Whether options of the launch changed what the protocol stands for."""
+    # A tier only says how to read the numbers.
+    if all(key.startswith('protocol.') for key in launch.options):
+        return False
+    return protocol_settings(cfg) != protocol_settings(load_config(launch.config))
 
 
 def resolve_training(launch: Launch) -> Config:
@@ -269,6 +316,20 @@ def _checkpoint_facts(path: str) -> dict[str, Any]:
         'pretrain_epochs': meta.get('epochs'),
         'sha256': file_sha256(Path(path)),
     }
+
+
+def _as_training(cfg: Config) -> Config:
+    """Without what only a test has; changed in place."""
+    cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
+    return cfg
+
+
+def _as_test(cfg: Config) -> Config:
+    """Without what only a training has; changed in place."""
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[key] = None
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    return cfg
 
 
 def _default_work_dir(config: str) -> str:

@@ -1,96 +1,100 @@
-"""Runs the steps of a plan as subprocesses, as many at a time as there are workers."""
+"""Runs the steps of a plan, as many at a time as there is room for; several suites may share one.
 
-import ctypes
-import fcntl
+Each step has a folder with ``log.txt``, ``fingerprint`` (of what it was done from), ``started``
+(of what it was last started from) and ``lock``, which its process holds too, so that a step of
+a suite that was killed is free as soon as nothing of it runs any more.
+"""
+
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
-from mim_bench.errors import ConfigError, RecordError
+from mim_bench.errors import RecordError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.store import read_record
+from mim_bench.suite.launching import Launcher, Process
+from mim_bench.suite.locks import try_lock
 from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
 POLL_SECONDS = 0.1
 LOG_LINES = 15
-_PR_SET_PDEATHSIG = 1
+LOG_FILE = 'log.txt'
+# To write the record of a run that could not do so itself.
+_POST_MORTEM_S = 600
 
 
-class Listener(Protocol):
-    """Who shows the progress."""
+class Listener:
+    """Who shows the progress; every method may be left as it is."""
 
-    def started(self, step: Step) -> None:
-        """A step started."""
+    def started(self, step: Step, attempt: int) -> None:
+        """A step started, for the first time or again."""
+
+    def waiting(self, step: Step) -> None:
+        """Another suite runs this step."""
+
+    def taken(self, step: Step) -> None:
+        """Another suite did this step meanwhile."""
+
+    def retrying(self, step: Step, error: str) -> None:
+        """An attempt failed, and another one follows."""
 
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
         """A step ended, with the end of its log if it failed."""
 
+    def tick(self) -> None:
+        """Some time has passed."""
 
-@dataclass
-class _Running:
-    step: Step
-    process: subprocess.Popen
-    log: TextIO
-    log_start: int  # what stands before is of an earlier execution
-    began: float
+
+@dataclass(frozen=True)
+class Patience:
+    """What is done about runs that fail or do not end.
+
+    Attributes:
+        retries: Further attempts of a step that failed; a training resumes.
+        timeout_s: After which an attempt is ended; None waits for ever.
+    """
+
+    retries: int = 0
+    timeout_s: float | None = None
 
 
 def execute(
     plan: Sequence[Step],
     folder: Path,
     *,
-    workers: int,
+    launcher: Launcher,
     listener: Listener,
-    environment: dict[str, str] | None = None,
+    patience: Patience = Patience(),
 ) -> Outcome:
     """Run what is not done yet; a failure never stops the rest.
 
+    A step that another process runs is waited for, and taken as done if it is then. A run that
+    failed without a record of it gets one.
+
     Args:
         plan: Steps with unique names, each after those it needs.
-        folder: Keeps ``<step>/log.txt`` and ``<step>/fingerprint``.
-        workers: Subprocesses at a time.
+        folder: Keeps the steps' own folders.
+        launcher: Where they run.
         listener: Shows the progress.
-        environment: Added to the subprocesses' environment.
+        patience: Attempts and time.
 
     Raises:
-        ConfigError: Another execution works in this folder, or the plan cannot run as a whole.
+        ConfigError: The plan cannot run as a whole.
     """
     check_plan(plan)
-    folder.mkdir(parents=True, exist_ok=True)
-    outcome = Outcome()
-    with _exclusive(folder) as lock:
-        outcome.done = [step.name for step in plan if is_done(step, folder)]
-        finished, started, lost = set(outcome.done), set(), set()
-        running: list[_Running] = []
-        try:
-            while True:
-                for step in ready_steps(plan, finished, started, lost):
-                    if len(running) < workers:
-                        running.append(_start(step, folder, environment or {}, lock.fileno()))
-                        started.add(step.name)
-                        listener.started(step)
-                if not running:
-                    break
-                time.sleep(POLL_SECONDS)
-                for item in [r for r in running if r.process.poll() is not None]:
-                    running.remove(item)
-                    _settle(item, folder, outcome, finished, lost, listener)
-                while newly := lost_steps(plan, lost):
-                    outcome.skipped += [step.name for step in newly]
-                    lost |= {step.name for step in newly}
-        finally:
-            for item in running:
-                item.process.kill()
-                item.process.wait()
-                item.log.close()
+    outcome = Outcome(done=[step.name for step in plan if is_done(step, folder)])
+    for step in plan:
+        if step.name not in outcome.done:
+            launcher.check(step)
+    execution = _Execution(plan, folder, launcher, listener, patience, outcome)
+    try:
+        execution.go()
+    finally:
+        execution.stop()
     return outcome
 
 
@@ -107,99 +111,171 @@ def is_done(step: Step, folder: Path) -> bool:
         return False
 
 
-def _start(step: Step, folder: Path, environment: dict[str, str], lock: int) -> _Running:
-    home = folder / step.name
-    home.mkdir(parents=True, exist_ok=True)
-    _forget_other_inputs(step, home)
-    log = (home / 'log.txt').open('a')
-    log_start = log.tell()
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'mim_bench.cli.main', *step.words],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-        pass_fds=(lock,),  # the folder stays locked while a step lives
-        preexec_fn=_die_with_parent,
+@dataclass
+class _Running:
+    step: Step
+    lock: TextIO
+    began: float
+    words: tuple[str, ...]
+    attempt: int = 1
+    process: Process | None = None  # None while there is no room for the next attempt
+    attempt_began: float = 0.0
+    log_start: int = 0  # what stands before is of an earlier attempt
+    error: str | None = None  # of an attempt whose record is being written
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+
+@dataclass
+class _Execution:
+    plan: Sequence[Step]
+    folder: Path
+    launcher: Launcher
+    listener: Listener
+    patience: Patience
+    outcome: Outcome
+    running: list[_Running] = field(default_factory=list)
+    waiting: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+
+    def go(self) -> None:
+        while (ready := self._ready()) or self.running:
+            for step in ready:
+                self._try_to_start(step)
+            time.sleep(POLL_SECONDS)
+            for item in list(self.running):
+                self._look_after(item)
+            while newly := lost_steps(self.plan, self.lost):
+                self.outcome.skipped += [step.name for step in newly]
+                self.lost |= {step.name for step in newly}
+            self.listener.tick()
+
+    def _ready(self) -> list[Step]:
+        """Steps that could start, those that another suite runs among them."""
+        finished = {*self.outcome.done, *self.outcome.ran}
+        started = {item.step.name for item in self.running}
+        return ready_steps(self.plan, finished, started, self.lost)
+
+    def stop(self) -> None:
+        for item in self.running:
+            if item.process is not None:
+                item.process.stop()
+            item.lock.close()
+
+    def _try_to_start(self, step: Step) -> None:
+        if not self.launcher.has_room(step):
+            return
+        home = self.folder / step.name
+        home.mkdir(parents=True, exist_ok=True)
+        lock = try_lock(home / 'lock')
+        if lock is None:
+            if step.name not in self.waiting:
+                self.waiting.add(step.name)
+                self.listener.waiting(step)
+            return
+        if is_done(step, self.folder):
+            lock.close()
+            self.waiting.discard(step.name)
+            self.outcome.done.append(step.name)
+            self.listener.taken(step)
+            return
+        self.waiting.discard(step.name)
+        _put_aside_other_inputs(step, home)
+        item = _Running(step, lock, time.monotonic(), step.words)
+        self.running.append(item)
+        self._start(item)
+
+    def _start(self, item: _Running) -> None:
+        """Start an attempt, or the writing of its record, if there is room."""
+        is_attempt = item.error is None
+        step = item.step if is_attempt else replace(item.step, gpus=0)
+        if not self.launcher.has_room(step):
+            return
+        log = self.folder / step.name / LOG_FILE
+        item.log_start = log.stat().st_size if log.exists() else 0
+        item.attempt_began = time.time()
+        item.process = self.launcher.start(step, item.words, log, item.lock.fileno())
+        if is_attempt:
+            self.listener.started(step, item.attempt)
+
+    def _look_after(self, item: _Running) -> None:
+        if item.process is None:
+            self._start(item)
+            return
+        status = item.process.poll()
+        limit = self.patience.timeout_s if item.error is None else _POST_MORTEM_S
+        if status is None and (limit is None or time.time() - item.attempt_began <= limit):
+            return
+        if status is None:
+            item.process.stop()
+        if item.error is not None:  # its record is written, or cannot be
+            self._settle(item, item.error)
+        elif status == 0:
+            fingerprint = self.folder / item.step.name / 'fingerprint'
+            write_atomically({fingerprint: item.step.fingerprint.encode()})
+            is_complete = is_done(item.step, self.folder)
+            self._settle(item, None if is_complete else self._end_of_log(item, 'exit status 0'))
+        else:
+            self._failed(item, status)
+
+    def _failed(self, item: _Running, status: int | None) -> None:
+        if status is None:
+            what = f'ended after the {self.patience.timeout_s:.0f} s that an attempt may take'
+        else:
+            what = f'ended by signal {-status}' if status < 0 else f'exit status {status}'
+        error = self._end_of_log(item, what)
+        if item.attempt <= self.patience.retries:
+            item.attempt += 1
+            item.process = None
+            self.listener.retrying(item.step, error)
+        elif _lacks_record(item):
+            item.error, item.process = error, None
+            item.words = (*item.step.words, '--record-failure', error)
+            self._start(item)
+        else:
+            self._settle(item, error)
+
+    def _end_of_log(self, item: _Running, what: str) -> str:
+        log = self.folder / item.step.name / LOG_FILE
+        text = log.read_bytes()[item.log_start :].decode(errors='replace') if log.exists() else ''
+        return '\n'.join([*text.splitlines()[-LOG_LINES:], f'({what}; all of it: {log})'])
+
+    def _settle(self, item: _Running, error: str | None) -> None:
+        self.running.remove(item)
+        name, seconds = item.step.name, item.seconds
+        if error is None:
+            self.outcome.ran[name] = seconds
+        else:
+            self.outcome.failed[name] = error
+            self.lost.add(name)
+        item.lock.close()
+        self.listener.finished(item.step, seconds, error)
+
+
+def _lacks_record(item: _Running) -> bool:
+    """Whether a run ended without writing that it failed."""
+    return item.step.words[0] in ('train', 'test') and any(
+        not path.exists() or path.stat().st_mtime < item.attempt_began for path in item.step.records
     )
-    return _Running(step, process, log, log_start, time.monotonic())
 
 
-def _forget_other_inputs(step: Step, home: Path) -> None:
-    """A step resumes from its checkpoints only if it reads what it read when it made them."""
+def _put_aside_other_inputs(step: Step, home: Path) -> None:
+    """A step resumes from its checkpoints only if it reads what it read when it made them.
+
+    Nor may the board show what it measured on other inputs. Nothing is deleted: it may have
+    taken days.
+    """
     started = home / 'started'
     same = started.exists() and started.read_text() == step.fingerprint
     if not same:
-        # Nor may the board show what it measured on other inputs.
-        outdated = [record.parent for record in step.records]
-        for path in [*outdated, *([step.work_dir] if step.work_dir else [])]:
-            shutil.rmtree(path, ignore_errors=True)
+        outdated = [path.parent for path in step.records]
+        outdated += [step.work_dir] if step.work_dir else []
+        there = [path for path in outdated if path.exists()]
+        if there:
+            aside = home / f'outdated-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}'
+            aside.mkdir()
+        for index, path in enumerate(there):
+            shutil.move(path, aside / f'{index}-{path.name}')
     write_atomically({started: step.fingerprint.encode()})
-
-
-def _settle(
-    item: _Running,
-    folder: Path,
-    outcome: Outcome,
-    finished: set[str],
-    lost: set[str],
-    listener: Listener,
-) -> None:
-    item.log.close()
-    seconds = time.monotonic() - item.began
-    step = item.step
-    error = None
-    if item.process.returncode == 0:
-        write_atomically({folder / step.name / 'fingerprint': step.fingerprint.encode()})
-    if item.process.returncode == 0 and is_done(step, folder):
-        finished.add(step.name)
-        outcome.ran[step.name] = seconds
-    else:
-        log = folder / step.name / 'log.txt'
-        text = log.read_bytes()[item.log_start :].decode(errors='replace')
-        tail = text.splitlines()[-LOG_LINES:]
-        error = '\n'.join([*tail, f'(exit status {item.process.returncode}; all of it: {log})'])
-        outcome.failed[step.name] = error
-        lost.add(step.name)
-    listener.finished(step, seconds, error)
-
-
-class _exclusive:  # noqa: N801
-    """Holds the folder's lock; the operating system frees it when all holders died."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / '.lock'
-
-    def __enter__(self) -> TextIO:
-        self.file = self.path.open('w')
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self.file.close()
-            raise ConfigError(
-                f'{self.path.parent}: another process works in this folder. Wait for it, end it, '
-                'or choose another --out.'
-            ) from error
-        return self.file
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-
-def _die_with_parent() -> None:
-    """On Linux, a step ends with the process that started it; elsewhere it runs on."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def count_workers(wanted: int | None, available: Callable[[], int | None] = os.cpu_count) -> int:
-    """As many subprocesses as asked for, else one for every core, four at most.
-
-    Raises:
-        ConfigError: Fewer than one was asked for.
-    """
-    if wanted is None:
-        return min(available() or 1, 4)
-    if wanted < 1:
-        raise ConfigError(f'--workers {wanted}: nothing could run. Ask for one or more.')
-    return wanted

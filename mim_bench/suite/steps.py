@@ -18,9 +18,16 @@ class Step:
         words: Arguments of ``mim-bench``.
         records: Records that must be done for the step to be done.
         files: Other files that must exist.
-        work_dir: Where the step keeps its checkpoints; removed if its inputs changed.
+        work_dir: Where the step keeps its checkpoints; put aside if its inputs changed.
         needs: Names of steps that must be done before.
         inputs: Hash of what the step reads and its command does not name.
+        identity: What of the words decides the result; all of them if None.
+        gpus: Processes of a run, each on a GPU of its own where there are any; 0 for a step
+            that computes nothing.
+        trial_words: Arguments of ``mim-bench`` that try the step out before it has what it
+            needs; empty where there is nothing to try.
+        dataset: What the step reads, and its folder, for a check of it.
+        need_stuff: It reads COCO's stuff maps, too.
     """
 
     name: str
@@ -30,11 +37,16 @@ class Step:
     work_dir: Path | None = None
     needs: tuple[str, ...] = ()
     inputs: str = ''
+    identity: tuple[str, ...] | None = None
+    gpus: int = 0
+    trial_words: tuple[str, ...] = ()
+    dataset: tuple[str, str] | None = None
+    need_stuff: bool = False
 
     @property
     def fingerprint(self) -> str:
         """Changes when the step must run again."""
-        text = json.dumps([self.words, self.inputs])
+        text = json.dumps([self.words if self.identity is None else self.identity, self.inputs])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -43,7 +55,7 @@ class Outcome:
     """What became of the steps of a plan.
 
     Attributes:
-        done: Steps that were done before.
+        done: Steps that were done before, or that another suite did meanwhile.
         ran: Steps that this execution ran, with seconds.
         failed: Steps that failed, with the last lines of their log.
         skipped: Steps that could not run because another failed.
@@ -97,12 +109,3 @@ def ready_steps(
 def lost_steps(plan: Sequence[Step], lost: set[str]) -> list[Step]:
     """Steps that need a lost one, and are not among the lost yet."""
     return [s for s in plan if s.name not in lost and set(s.needs) & lost]
-
-
-def folder_hash(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's Python files."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob('*.py')):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mim_bench.suite.demo import configs_folder
+from mim_bench.suite.locations import configs_folder
 
 CONFIGS = configs_folder()
 PATHS = sorted(p for p in CONFIGS.rglob('*.py') if '_base_' not in p.relative_to(CONFIGS).parts)

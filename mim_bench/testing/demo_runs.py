@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.resume import latest_checkpoint
-from mim_bench.suite.demo import DATA_ROOTS, configs_folder
+from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 
 COUNTER = itertools.count()
 

@@ -14,7 +14,7 @@ import torch
 from torch import multiprocessing
 
 from mim_bench.engine.launch import Launch, train
-from mim_bench.suite.demo import configs_folder
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import plain_config_text
 
 TOOLS = configs_folder().parent / 'tools'

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, Registry
 from mim_bench.data.toy.digits import NAMES
 from mim_bench.engine.building import without_pretrained
 from mim_bench.engine.config import set_data_root
-from mim_bench.suite.demo import DATA_ROOTS
+from mim_bench.suite.locations import DATA_ROOTS
 from mim_bench.testing.config_names import dictionaries
 
 WIDTH_FACTOR = 8

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from mim_bench.suite.demo import configs_folder
+from mim_bench.suite.locations import configs_folder
 
 NAME = 'pretrain/conmim/conmim_vit-base_32xb64-amp-coslr-300e_in1k-224px.py'
 

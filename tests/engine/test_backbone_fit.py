@@ -11,8 +11,10 @@ from mim_bench.engine.config import load_config
 from mim_bench.engine.launch import Launch, resolve
 from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import ConfigError
-from mim_bench.suite.demo import configs_folder, find_config
-from mim_bench.suite.given import TOY_BACKBONES, rows_of
+from mim_bench.suite.checkpoints import rows_of
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
+from mim_bench.suite.tasks import load_suite
 
 # Sizes that no toy config has.
 OTHERS = {
@@ -122,7 +124,8 @@ def test_taps_of_too_shallow_a_network_raise():
 
 @pytest.mark.parametrize('backbone', OTHERS)
 def test_rows_of_a_checkpoint_names_method_and_family(checkpoint, tmp_path, backbone):
-    (row,) = rows_of([checkpoint(backbone)], tmp_path / 'out')
-    assert (row.backbone, row.checkpoint_id) == (backbone, 'given_given')
-    assert row.given.is_file()
-    assert set(TOY_BACKBONES.values()) == set(OTHERS)
+    suite = load_suite('smoke')
+    (row,) = rows_of([str(checkpoint(backbone))], tmp_path / 'out', suite)
+    assert (row.fitted, row.id) == (backbone, 'given')
+    assert row.start.is_file()
+    assert set(suite.families.values()) == set(OTHERS)

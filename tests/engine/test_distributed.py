@@ -6,7 +6,8 @@ import pytest
 
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.resume import latest_checkpoint
-from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
 from mim_bench.testing.processes import train_by_script
 

@@ -8,7 +8,8 @@ from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.fsdp import block_policy, shard
 from mim_bench.engine.launch import Launch
 from mim_bench.errors import ConfigError
-from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
 from mim_bench.testing.processes import train_forked
 

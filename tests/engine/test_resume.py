@@ -9,7 +9,8 @@ import torch
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.results.store import read_record
-from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, write_child
 from mim_bench.testing.processes import train_by_script
 

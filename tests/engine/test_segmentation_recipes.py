@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mim_bench.engine.building import build_model
-from mim_bench.suite.demo import configs_folder
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.toy_width import toy_width
 
 FOLDER = configs_folder() / 'segmentation'

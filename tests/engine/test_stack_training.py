@@ -6,7 +6,8 @@ import pytest
 
 from mim_bench.cli.main import main
 from mim_bench.results.store import read_record
-from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, plain_config_text, read_losses, write_child
 
 pytestmark = pytest.mark.stack

@@ -15,7 +15,8 @@ from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tta import network_settings, unwrap, use_test_time_augmentation
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.results.store import read_record
-from mim_bench.suite.demo import configs_folder, find_config
+from mim_bench.suite.demo import find_config
+from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, plain_config_text, write_child
 from mim_bench.testing.toy_runs import make_runner
 

@@ -5,12 +5,13 @@ import pytest
 from mim_bench.cli.main import build_parser
 from mim_bench.errors import ConfigError
 from mim_bench.suite import demo
-from mim_bench.suite.demo import ROWS, find_config, plan_demo
+from mim_bench.suite import plan as plan_module
+from mim_bench.suite.demo import PRETRAINED_ROWS, RANDOM_ROWS, ROW_IDS, find_config, plan_demo
 from mim_bench.suite.steps import check_plan
 
 OUT = Path('/nowhere')
 PLAN = plan_demo(OUT, 0)
-TASKS = ('probe', 'finetune', 'upernet', 'mask-rcnn')
+ENTRIES = ('toy-probe', 'toy-ft', 'toy-upernet', 'toy-mask-rcnn')
 
 
 def step(name):
@@ -32,16 +33,15 @@ def test_plan_can_run_and_its_commands_parse():
 
 def test_plan_has_every_row_and_task():
     names = {s.name for s in PLAN}
-    wanted = {f'{task}-{row.checkpoint_id}' for row in ROWS for task in TASKS}
-    pretrained = [row.checkpoint_id for row in ROWS if row.method != 'random']
+    wanted = {f'{entry}-{row}-s0' for entry in ENTRIES for row in ROW_IDS}
+    pretrained = [f'{method}_{backbone}' for method, backbone in PRETRAINED_ROWS]
     wanted |= {f'{verb}-{row}' for row in pretrained for verb in ('pretrain', 'convert')}
-    wanted |= {f'keep-finetuned-{row.checkpoint_id}' for row in ROWS}
+    wanted |= {f'keep-toy-ft-{row}-s0' for row in ROW_IDS}
     assert names == wanted | {'data'}
 
 
 def test_plan_compares_each_method_with_its_own_random_backbone():
-    backbones = {row.backbone for row in ROWS if row.method != 'random'}
-    assert {row.backbone for row in ROWS if row.method == 'random'} == backbones
+    assert {backbone for _, backbone in PRETRAINED_ROWS} == set(RANDOM_ROWS)
 
 
 def start_of(name):
@@ -49,32 +49,32 @@ def start_of(name):
     return words[words.index('--checkpoint') + 1] if '--checkpoint' in words else None
 
 
-@pytest.mark.parametrize('task', ['probe', 'finetune'])
-def test_plan_classification_of_a_method_starts_from_its_checkpoint(task):
-    name = f'{task}-ummae_ummae-swin-toy'
+@pytest.mark.parametrize('entry', ['toy-probe', 'toy-ft'])
+def test_plan_classification_of_a_method_starts_from_its_checkpoint(entry):
+    name = f'{entry}-ummae_ummae-swin-toy-s0'
     assert start_of(name) == step('convert-ummae_ummae-swin-toy').words[-1]
-    assert step(name).needs == ('convert-ummae_ummae-swin-toy',)
+    assert step(name).needs == ('data', 'convert-ummae_ummae-swin-toy')
 
 
-@pytest.mark.parametrize('task', ['probe', 'finetune'])
-def test_plan_classification_of_random_weights_has_no_checkpoint(task):
-    for row in (row for row in ROWS if row.method == 'random'):
-        assert start_of(f'{task}-{row.checkpoint_id}') is None
-        assert step(f'{task}-{row.checkpoint_id}').needs == ('data',)
+@pytest.mark.parametrize('entry', ['toy-probe', 'toy-ft'])
+def test_plan_classification_of_random_weights_has_no_checkpoint(entry):
+    for backbone in RANDOM_ROWS:
+        assert start_of(f'{entry}-random_{backbone}-s0') is None
+        assert step(f'{entry}-random_{backbone}-s0').needs == ('data',)
 
 
-@pytest.mark.parametrize('task', ['upernet', 'mask-rcnn'])
-def test_plan_dense_tasks_start_from_the_fine_tuned_backbone_of_their_row(task):
-    for row in ROWS:
-        keep = step(f'keep-finetuned-{row.checkpoint_id}')
-        assert keep.needs == (f'finetune-{row.checkpoint_id}',)
-        assert start_of(f'{task}-{row.checkpoint_id}') == keep.words[-1]
-        assert step(f'{task}-{row.checkpoint_id}').needs == (keep.name,)
+@pytest.mark.parametrize('entry', ['toy-upernet', 'toy-mask-rcnn'])
+def test_plan_dense_tasks_start_from_the_fine_tuned_backbone_of_their_row(entry):
+    for row in ROW_IDS:
+        keep = step(f'keep-toy-ft-{row}-s0')
+        assert keep.needs == (f'toy-ft-{row}-s0',)
+        assert start_of(f'{entry}-{row}-s0') == keep.words[-1]
+        assert step(f'{entry}-{row}-s0').needs == ('data', keep.name)
 
 
 def test_plan_rows_differ_by_checkpoint_only():
     def config(method):
-        words = step(f'finetune-{method}_swin-toy').words
+        words = step(f'toy-ft-{method}_swin-toy-s0').words
         return words[1], words[words.index('--seed') + 1]
 
     assert config('simmim') == config('random')
@@ -89,8 +89,8 @@ def test_plan_records_and_work_dirs_are_each_step_s_own():
 
 
 def test_plan_probe_leaves_two_records():
-    names = [path.parent.name for path in step('probe-random_swin-toy').records]
-    assert names == [f'probe-random_swin-toy-in1k-{kind}' for kind in ('knn', 'linear')]
+    names = [path.parent.name for path in step('toy-probe-random_swin-toy-s0').records]
+    assert names == [f'toy-probe-random_swin-toy-s0-in1k-{kind}' for kind in ('knn', 'linear')]
 
 
 def test_plan_trainings_go_on_where_they_stopped():
@@ -100,13 +100,13 @@ def test_plan_trainings_go_on_where_they_stopped():
 
 
 def test_plan_other_seed_runs_everything_again():
-    other = {s.name: s.fingerprint for s in plan_demo(OUT, 1)}
-    changed = [s.name for s in PLAN if s.fingerprint != other[s.name]]
-    assert changed == [s.name for s in PLAN]
+    other = {s.fingerprint for s in plan_demo(OUT, 1)}
+    assert not {s.fingerprint for s in PLAN} & other
 
 
 def test_plan_changed_configs_run_everything_but_the_data_again(monkeypatch):
-    monkeypatch.setattr(demo, 'folder_hash', lambda folder: 'other')
+    for module in (demo, plan_module):
+        monkeypatch.setattr(module, 'config_hash', lambda path: 'other')
     other = {s.name: s.fingerprint for s in plan_demo(OUT, 0)}
     same = [s.name for s in PLAN if s.fingerprint == other[s.name]]
     assert same == ['data']

@@ -1,7 +1,8 @@
-"""The steps here are real commands: `doctor --help` ends well, `report nowhere` does not."""
+"""The commands here are shell scripts: ``Step('a', ('touch x',))`` runs ``touch x``."""
 
-import os
+import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -9,25 +10,54 @@ import pytest
 from mim_bench.errors import ConfigError
 from mim_bench.results.store import write_record
 from mim_bench.suite import execute as module
-from mim_bench.suite.execute import count_workers, execute, is_done
+from mim_bench.suite import launching
+from mim_bench.suite.execute import Listener, Patience, execute, is_done
+from mim_bench.suite.launching import LocalLauncher
+from mim_bench.suite.locks import try_lock
 from mim_bench.suite.steps import Step
 from mim_bench.testing.records import make_record
 
-GOOD = ('doctor', '--help')
-BAD = ('report', 'nowhere', '--out', 'never')
+GOOD = ('echo good',)
+BAD = ('echo bad; exit 3',)
+# What other suites on the same folder run, as a program of its own.
+SUITE = """
+import sys
+from pathlib import Path
+from mim_bench.suite import execute as module, launching
+from mim_bench.suite.steps import Step
+launching.command_of = lambda step, words: ['bash', '-c', words[0]]
+module.POLL_SECONDS = 0.01
+out = Path(sys.argv[1])
+steps = [Step(f's{i}', (f'sleep 0.0{i % 5}; echo {i} >> {out}/{i}',), files=(out / str(i),))
+         for i in range(int(sys.argv[2]))]
+outcome = module.execute(steps, out / 'steps', launcher=launching.LocalLauncher(workers=2),
+                         listener=module.Listener())
+print(len(outcome.ran), len(outcome.done), len(outcome.failed))
+"""
 
 
-class Events:
+class Events(Listener):
     """Remembers what it is told."""
 
     def __init__(self, on_start=None):
-        self.started_names, self.errors = [], {}
+        self.names, self.errors, self.attempts, self.retries = [], {}, [], []
+        self.waited, self.were_taken = [], []
         self.on_start = on_start
 
-    def started(self, step):
-        self.started_names.append(step.name)
+    def started(self, step, attempt):
+        self.names.append(step.name)
+        self.attempts.append(attempt)
         if self.on_start:
             self.on_start(step)
+
+    def waiting(self, step):
+        self.waited.append(step.name)
+
+    def taken(self, step):
+        self.were_taken.append(step.name)
+
+    def retrying(self, step, error):
+        self.retries.append(error)
 
     def finished(self, step, seconds, error):
         assert seconds > 0
@@ -35,18 +65,21 @@ class Events:
 
 
 @pytest.fixture(autouse=True)
-def fast_polls(monkeypatch):
+def scripts(monkeypatch):
     monkeypatch.setattr(module, 'POLL_SECONDS', 0.01)
+    monkeypatch.setattr(launching, 'command_of', lambda step, words: ['bash', '-c', words[0]])
 
 
 @pytest.fixture
 def go(tmp_path):
     """Execute a plan; the events of the last execution are its attribute."""
 
-    def run(*plan, workers=2, **options):
-        run.events = Events(options.pop('on_start', None))
+    def run(*plan, workers=2, on_start=None, gpus=(), environment=None, **options):
+        run.events = Events(on_start)
+        launcher = LocalLauncher(workers=workers, gpus=gpus, environment=environment)
+        options = {'patience': Patience(**options)} if options else {}
         steps = tmp_path / 'steps'
-        return execute(plan, steps, workers=workers, listener=run.events, **options)
+        return execute(plan, steps, launcher=launcher, listener=run.events, **options)
 
     return run
 
@@ -60,27 +93,24 @@ def test_execute_runs_a_step_and_keeps_its_log(go, tmp_path):
     assert list(outcome.ran) == ['a']
     assert outcome.is_complete
     assert go.events.errors == {'a': None}
-    assert 'usage: mim-bench doctor' in log_of(tmp_path, 'a')
+    assert log_of(tmp_path, 'a') == 'good\n'
 
 
 def test_execute_done_step_does_not_run_again(go):
     go(Step('a', GOOD))
     outcome = go(Step('a', GOOD))
     assert (outcome.done, outcome.ran) == (['a'], {})
-    assert go.events.started_names == []
+    assert go.events.names == []
 
 
 def test_execute_step_waits_for_what_it_needs(go):
     outcome = go(Step('a', GOOD), Step('b', GOOD, needs=('a',)))
-    assert list(outcome.ran) == go.events.started_names == ['a', 'b']
+    assert list(outcome.ran) == go.events.names == ['a', 'b']
 
 
 def test_execute_missing_file_runs_its_step_again(go, tmp_path):
-    write_record(make_record(), tmp_path / 'results')
-    page = tmp_path / 'board' / 'leaderboard.md'
-    step = Step(
-        'a', ('report', str(tmp_path / 'results'), '--out', str(page.parent)), files=(page,)
-    )
+    page = tmp_path / 'page'
+    step = Step('a', (f'touch {page}',), files=(page,))
     go(step)
     assert go(step).done == ['a']
     page.unlink()
@@ -107,14 +137,12 @@ def test_execute_failure_loses_its_dependents_only(go):
 
 
 def test_execute_failure_shows_the_end_of_its_own_log(go, tmp_path):
-    go(Step('a', (*GOOD,), inputs='before'))
+    go(Step('a', GOOD, inputs='before'))
     error = go(Step('a', BAD)).failed['a']
-    assert 'error: nowhere: no such folder of results.' in error
-    assert f'(exit status 1; all of it: {tmp_path / "steps" / "a" / "log.txt"})' in error
+    log = tmp_path / 'steps' / 'a' / 'log.txt'
+    assert error == f'bad\n(exit status 3; all of it: {log})'
     assert go.events.errors['a'] == error
-    # The log holds the earlier execution too; the message does not.
-    assert 'usage:' in log_of(tmp_path, 'a')
-    assert 'usage:' not in error
+    assert log.read_text() == 'good\nbad\n'
 
 
 def test_execute_failed_step_runs_again(go):
@@ -122,13 +150,15 @@ def test_execute_failed_step_runs_again(go):
     assert list(go(Step('a', BAD)).failed) == ['a']
 
 
-def test_execute_changed_inputs_run_again_in_a_new_work_dir(go, tmp_path):
-    step = Step('a', GOOD, work_dir=tmp_path / 'work', inputs='1')
+def test_execute_changed_inputs_run_again_in_a_new_work_dir_and_keep_the_old_aside(go, tmp_path):
+    work = tmp_path / 'work'
+    step = Step('a', GOOD, work_dir=work, inputs='1')
     go(step)
-    (tmp_path / 'work').mkdir()
-    (tmp_path / 'work' / 'epoch_1.pth').touch()
+    work.mkdir()
+    (work / 'epoch_1.pth').touch()
     assert list(go(replace(step, inputs='2')).ran) == ['a']
-    assert not (tmp_path / 'work').exists()
+    assert not work.exists()
+    assert len(list((tmp_path / 'steps' / 'a').glob('outdated-*/0-work/epoch_1.pth'))) == 1
 
 
 def test_execute_same_inputs_go_on_from_the_work_dir(go, tmp_path):
@@ -140,46 +170,134 @@ def test_execute_same_inputs_go_on_from_the_work_dir(go, tmp_path):
     assert (tmp_path / 'work' / 'epoch_1.pth').exists()
 
 
-def test_execute_runs_no_more_at_a_time_than_workers(go, monkeypatch):
-    running, most = set(), []
-
-    def started(step):
-        running.add(step.name)
-        most.append(len(running))
-
-    settle = module._settle
-    monkeypatch.setattr(
-        module,
-        '_settle',
-        lambda item, *rest: (running.discard(item.step.name), settle(item, *rest)),
-    )
-    go(*(Step(name, GOOD) for name in 'abcd'), workers=2, on_start=started)
-    assert max(most) == 2
+@pytest.mark.parametrize(('gpus', 'workers'), [((), 2), (('4', '7'), 1)])
+def test_execute_runs_no_more_at_a_time_than_there_is_room_for(go, tmp_path, gpus, workers):
+    script = f'ls {tmp_path}/now | wc -l >> {tmp_path}/most; sleep 0.05; rm {tmp_path}/now/$$'
+    script = f'mkdir -p {tmp_path}/now; touch {tmp_path}/now/$$; {script}'
+    go(*(Step(name, (script,), gpus=1) for name in 'abcdef'), gpus=gpus, workers=workers)
+    assert max(int(line) for line in (tmp_path / 'most').read_text().split()) <= 2
 
 
-def test_execute_environment_reaches_the_step(go, monkeypatch, tmp_path):
-    seen = []
-    popen = module.subprocess.Popen
-    monkeypatch.setattr(
-        module.subprocess, 'Popen', lambda *a, **k: seen.append(k['env']) or popen(*a, **k)
-    )
-    go(Step('a', GOOD), environment={'OMP_NUM_THREADS': '3'})
-    assert seen[0]['OMP_NUM_THREADS'] == '3'
-    assert seen[0]['PATH'] == os.environ['PATH']
+def test_execute_gives_each_gpu_to_one_step_at_a_time(go, tmp_path):
+    script = f'for g in ${{CUDA_VISIBLE_DEVICES//,/ }}; do mkdir {tmp_path}/gpu$g || exit 1; done; '
+    script += 'sleep 0.03; echo $CUDA_VISIBLE_DEVICES; '
+    script += f'for g in ${{CUDA_VISIBLE_DEVICES//,/ }}; do rmdir {tmp_path}/gpu$g; done'
+    steps = [Step(f's{i}', (script,), gpus=1 + i % 2) for i in range(8)]
+    outcome = go(*steps, gpus=('0', '1', '5'))
+    assert outcome.is_complete
+    sizes = [len(log_of(tmp_path, s.name).strip().split(',')) for s in steps]
+    assert sizes == [step.gpus for step in steps]
 
 
-def test_execute_second_execution_in_the_folder_is_refused(go):
-    refused = []
+def test_execute_step_without_gpus_sees_none(go, tmp_path):
+    go(Step('a', ('echo "<$CUDA_VISIBLE_DEVICES>"',)), gpus=('0',))
+    assert log_of(tmp_path, 'a') == '<>\n'
 
-    def start_another(step):
-        with pytest.raises(ConfigError, match='another process works in this folder') as error:
-            go(Step('b', GOOD))
-        refused.append(str(error.value))
 
-    outcome = go(Step('a', GOOD), on_start=start_another)
+def test_execute_step_that_takes_more_gpus_than_there_are_is_refused_before_any_starts(go):
+    with pytest.raises(ConfigError, match='b takes 3 GPUs, but only 2 may be used'):
+        go(Step('a', GOOD), Step('b', GOOD, gpus=3), gpus=('0', '1'))
+    assert go.events.names == []
+
+
+def test_execute_environment_reaches_the_step(go, tmp_path):
+    go(Step('a', ('echo $OMP_NUM_THREADS $HOME',)), environment={'OMP_NUM_THREADS': '3'})
+    assert log_of(tmp_path, 'a').startswith('3 /')
+
+
+def test_execute_retries_until_it_works(go, tmp_path):
+    script = f'echo try; echo >> {tmp_path}/tries; [ $(wc -l < {tmp_path}/tries) = 3 ]'
+    outcome = go(Step('a', (script,)), retries=2)
     assert list(outcome.ran) == ['a']
-    assert '--out' in refused[0]
-    assert list(go(Step('b', GOOD)).ran) == ['b']
+    assert go.events.attempts == [1, 2, 3]
+    assert len(go.events.retries) == 2
+
+
+def test_execute_retries_no_more_than_asked_for(go, tmp_path):
+    outcome = go(Step('a', (f'echo >> {tmp_path}/tries; exit 1',)), retries=2)
+    assert list(outcome.failed) == ['a']
+    assert (tmp_path / 'tries').read_text() == '\n' * 3
+
+
+def test_execute_attempt_that_takes_too_long_is_ended_with_all_it_started(go, tmp_path):
+    script = f'sleep 60 & echo $! > {tmp_path}/child; wait'
+    began = time.monotonic()
+    error = go(Step('a', (script,)), timeout_s=4).failed['a']
+    assert time.monotonic() - began < 30
+    assert '(ended after the 4 s that an attempt may take;' in error
+    assert is_gone(int((tmp_path / 'child').read_text()))
+
+
+def test_execute_run_that_was_killed_gets_a_record_and_one_that_wrote_its_own_does_not(
+    go, tmp_path, monkeypatch
+):
+    own, killed = (tmp_path / 'results' / name / 'record.json' for name in ('own', 'killed'))
+    words = []
+
+    def command(step, given):
+        words.append(given)
+        return ['bash', '-c', given[1] if '--record-failure' not in given else 'true']
+
+    monkeypatch.setattr(launching, 'command_of', command)
+    go(
+        Step('own', ('train', f'mkdir -p {own.parent}; touch {own}; exit 1'), records=(own,)),
+        Step('killed', ('train', 'kill -9 $$'), records=(killed,)),
+        retries=1,
+    )
+    asked = [given for given in words if '--record-failure' in given]
+    assert [given[1] for given in asked] == ['kill -9 $$']
+    assert 'ended by signal 9' in asked[0][-1]
+
+
+def test_execute_step_that_another_process_runs_is_waited_for_and_taken(go, tmp_path):
+    page = tmp_path / 'page'
+    step = Step('a', (f'touch {page}',), files=(page,))
+    go(step)
+    (tmp_path / 'steps' / 'a' / 'fingerprint').unlink()
+    lock = try_lock(tmp_path / 'steps' / 'a' / 'lock')
+
+    def finish_the_other(started):
+        if started.name == 'b':
+            (tmp_path / 'steps' / 'a' / 'fingerprint').write_text(step.fingerprint)
+            lock.close()
+
+    child = Step('child', GOOD, needs=('a',))
+    outcome = go(step, Step('b', GOOD), child, on_start=finish_the_other)
+    assert (outcome.done, sorted(outcome.ran)) == (['a'], ['b', 'child'])
+    assert go.events.waited == go.events.were_taken == ['a']
+
+
+def test_execute_step_that_another_process_gave_up_is_run(go, tmp_path):
+    (tmp_path / 'steps' / 'a').mkdir(parents=True)
+    lock = try_lock(tmp_path / 'steps' / 'a' / 'lock')
+    outcome = go(Step('a', GOOD), Step('b', GOOD), on_start=lambda _: lock.close())
+    assert sorted(outcome.ran) == ['a', 'b']
+
+
+def test_execute_suites_on_one_folder_share_the_steps_and_run_none_twice(tmp_path):
+    command = [sys.executable, '-c', SUITE, str(tmp_path), '40']
+    suites = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    counts = [[int(n) for n in suite.communicate()[0].split()] for suite in suites]
+    assert [suite.returncode for suite in suites] == [0, 0, 0]
+    assert sum(ran for ran, _, _ in counts) == 40
+    assert all(ran + done == 40 and failed == 0 for ran, done, failed in counts)
+    assert [(tmp_path / str(i)).read_text() for i in range(40)] == [f'{i}\n' for i in range(40)]
+
+
+def test_execute_killed_suite_leaves_no_process_and_no_lock(tmp_path):
+    script = SUITE.replace('sleep 0.0{i % 5}', 'echo $$ >> {out}/pids; sleep 60')
+    suite = subprocess.Popen([sys.executable, '-c', script, str(tmp_path), '2'])
+    wait_until(lambda: len(pids_of(tmp_path)) == 2)
+    suite.kill()
+    suite.wait()
+    for pid in pids_of(tmp_path):
+        wait_until(lambda pid=pid: is_gone(pid))
+
+    def is_free():
+        lock = try_lock(tmp_path / 'steps' / 's0' / 'lock')
+        return lock is not None and (lock.close() or True)
+
+    wait_until(is_free)
 
 
 def test_execute_plan_with_a_step_that_could_never_run_is_refused(go):
@@ -187,22 +305,15 @@ def test_execute_plan_with_a_step_that_could_never_run_is_refused(go):
         go(Step('a', GOOD, needs=('nobody',)))
 
 
-def test_execute_interrupted_kills_what_runs(go, monkeypatch):
-    processes = []
-    popen = module.subprocess.Popen
-
-    def sleeper(command, **options):
-        command = [sys.executable, '-c', 'import time; time.sleep(60)']
-        processes.append(popen(command, **options))
-        return processes[-1]
-
+def test_execute_interrupted_kills_what_runs(go, tmp_path):
     def interrupt(step):
+        wait_until(lambda: pids_of(tmp_path))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.subprocess, 'Popen', sleeper)
     with pytest.raises(KeyboardInterrupt):
-        go(Step('a', GOOD), on_start=interrupt)
-    assert processes[0].returncode == -9
+        go(Step('a', (f'echo $$ > {tmp_path}/pids; sleep 60',)), on_start=interrupt)
+    (pid,) = pids_of(tmp_path)
+    assert is_gone(pid)
 
 
 @pytest.mark.parametrize(('error', 'expected'), [(None, True), ('it failed', False)])
@@ -223,12 +334,21 @@ def test_is_done_damaged_record_is_not_done(tmp_path):
     assert not is_done(step, tmp_path)
 
 
-def test_count_workers_default_is_the_cores_but_four_at_most():
-    assert [count_workers(None, lambda n=n: n) for n in (None, 2, 64)] == [1, 2, 4]
-    assert count_workers(7, lambda: 2) == 7
+def pids_of(folder):
+    file = folder / 'pids'
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
 
 
-@pytest.mark.parametrize('wanted', [0, -1])
-def test_count_workers_less_than_one_raises(wanted):
-    with pytest.raises(ConfigError, match=f'--workers {wanted}'):
-        count_workers(wanted)
+def is_gone(pid):
+    try:
+        with open(f'/proc/{pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] == 'Z'
+    except OSError:
+        return True
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, 'waited in vain'
+        time.sleep(0.02)

@@ -5,7 +5,6 @@ from mim_bench.suite.steps import (
     Outcome,
     Step,
     check_plan,
-    folder_hash,
     lost_steps,
     ready_steps,
 )
@@ -66,13 +65,15 @@ def test_check_plan_need_that_never_runs_raises():
         check_plan(PLAN[1:])
 
 
-def test_folder_hash_follows_names_and_contents(tmp_path):
-    (tmp_path / 'a.py').write_text('x = 1')
-    (tmp_path / 'notes.txt').write_text('not code')
-    first = folder_hash(tmp_path)
-    (tmp_path / 'notes.txt').write_text('still not code')
-    assert folder_hash(tmp_path) == first
-    (tmp_path / 'a.py').write_text('x = 2')
-    second = folder_hash(tmp_path)
-    (tmp_path / 'a.py').rename(tmp_path / 'b.py')
-    assert len({first, second, folder_hash(tmp_path)}) == 3
+def test_fingerprint_follows_the_identity_and_the_inputs_not_the_paths():
+    here = Step('a', ('train', 'here'), inputs='1', identity=('train',))
+    there = Step('a', ('train', 'there'), inputs='1', identity=('train',))
+    assert here.fingerprint == there.fingerprint
+    assert (
+        here.fingerprint
+        != Step('a', ('train', 'here'), inputs='2', identity=('train',)).fingerprint
+    )
+
+
+def test_fingerprint_without_an_identity_follows_the_words():
+    assert Step('a', ('train', 'here')).fingerprint != Step('a', ('train', 'there')).fingerprint

@@ -1,0 +1,76 @@
+"""The tables of ``mim-bench run --dry-run``. No subcommand."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mim_bench.cli._groups_table import groups_table
+from mim_bench.suite.dry_run import Estimate
+
+_MOST_REASONS = 6
+
+
+def print_estimates(estimates: Sequence[Estimate], console: Console) -> None:
+    """What each run takes, the learning rates of each config, and what stands against a start."""
+    from mim_bench.profiling.trial import Trial
+
+    console.print(_estimates_table(estimates))
+    shown = set()
+    for estimate in estimates:
+        groups = Trial.from_dict(dict(estimate.trial)).groups if estimate.trial else ()
+        # Seeds do not change them, nor do checkpoints of one architecture.
+        rates = [(group.layer, group.lr, group.num_parameters) for group in groups]
+        key = (estimate.step.words[1], tuple(rates))
+        if groups and key not in shown:
+            shown.add(key)
+            console.print(Text(f'\nLearning rates of {estimate.step.name}'))
+            console.print(groups_table(list(groups)))
+    for estimate in estimates:
+        if not estimate.can_start:
+            console.print(Text(f'\n{estimate.step.name} cannot start:', style='bold red'))
+        for reason in estimate.reasons[:_MOST_REASONS]:
+            console.print(reason, markup=False, highlight=False, soft_wrap=True)
+
+
+def _estimates_table(estimates: Sequence[Estimate]) -> Table:
+    device = next((e.trial['device'] for e in estimates if e.trial), 'nowhere')
+    table = Table(
+        caption='Hours are an extrapolation: the second of two measured steps, times the steps of '
+        'the run. Loading data and evaluation are not in it, nor is waiting for other GPUs.',
+        caption_justify='left',
+        title=f'Measured on {device}',
+        title_justify='left',
+    )
+    table.add_column('run', overflow='fold')
+    for name in ('data', 'filled', 'processes', 'images a step', 'memory', 'step', 'hours'):
+        table.add_column(name, justify='right', no_wrap=True)
+    for estimate in estimates:
+        data = '[red]wrong[/]' if estimate.data.problems else 'ok'
+        style = None if estimate.can_start else 'red'
+        table.add_row(Text(estimate.step.name), data, *_numbers(estimate), style=style)
+    hours = [estimate.hours for estimate in estimates]
+    if len(hours) > 1 and None not in hours:
+        table.add_section()
+        table.add_row('all of them, one after the other', *[''] * 6, _hours(sum(hours)))
+    return table
+
+
+def _numbers(estimate: Estimate) -> list[str]:
+    trial = estimate.trial
+    if trial is None:
+        return ['', str(estimate.step.gpus), '', '', '', 'cannot start']
+    share = trial['load_share']
+    return [
+        'random' if share is None else f'{share:.2%}',
+        str(estimate.step.gpus),
+        str(trial['images_per_step']),
+        f'{trial["memory_bytes"] / 2**30:.2f} GiB',
+        f'{trial["step_s"]:.3f} s',
+        'unknown' if estimate.hours is None else _hours(estimate.hours),
+    ]
+
+
+def _hours(hours: float) -> str:
+    return f'{hours:.1f}' if hours >= 10 else f'{hours:.3g}'

@@ -1,0 +1,245 @@
+"""Take checkpoints through tasks, from conversion to the leaderboard, and do nothing twice.
+
+Plans the runs of all checkpoints, tasks and seeds, executes what is not done yet, each in a
+process of its own, then collects the records and writes the leaderboard. Run again, it goes on
+where it stopped.
+
+Examples:
+  mim-bench run --checkpoint a.pth b.pth --tasks in1k-ft,in1k-linear,in1k-knn --gpus 8
+  mim-bench run --checkpoint simmim=a.pth --suite proxy --seeds 0,1,2 --dry-run
+  mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from mim_bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mim_bench.suite.execute import Patience
+    from mim_bench.suite.launching import Launcher, LocalLauncher
+    from mim_bench.suite.plan import Places
+    from mim_bench.suite.steps import Outcome, Step
+
+EXECUTORS = ('local', 'slurm', 'submitit-local', 'submitit-debug')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT',
+        help='files in any layout that `mim-bench convert` recognises; random:BACKBONE is none',
+    )  # fmt: skip
+    parser.add_argument(
+        '--tasks', metavar='T1,T2=RECIPE',
+        help='tasks of the suite, separated by commas (default: all that the backbone has)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--suite', '--tier', choices=['smoke', 'proxy', 'full'], default='full',
+        help='where tasks and configs come from: configs/suites/*.yml (default: full)',
+    )  # fmt: skip
+    parser.add_argument('--seeds', type=_seeds, default=(0,), metavar='0,1,2', help='default: 0')
+    parser.add_argument('--backbone', metavar='NAME', help='of the checkpoints, as configs name it')
+    parser.add_argument('--out', type=Path, default=Path('bench'), metavar='DIR')
+    parser.add_argument(
+        '--data-root', nargs='+', default=[], metavar='DIR',
+        help='folder of all data sets, or SET=DIR for in1k, ade20k, coco (default: data)',
+    )  # fmt: skip
+    parser.add_argument('--dry-run', action='store_true', help='try every run, and start none')
+    _add_execution(parser)
+    parser.add_argument(
+        '--precision', choices=['recipe', 'fp32', 'fp16', 'bf16'], default='recipe',
+        help='of the trainings (default: that of each recipe)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--allow-partial', action='store_true', help='accept a backbone filled by under 99 %%'
+    )
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='change every config'
+    )
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--gpus', type=int, metavar='N', help='to use at a time (default: all)')
+    parser.add_argument(
+        '--gpus-per-run', type=int, metavar='M', help='of a training (default: those of --gpus)'
+    )
+    parser.add_argument(
+        '--workers', type=int, metavar='N', help='runs at a time without GPUs (default: cores, 4)'
+    )
+    parser.add_argument('--executor', choices=EXECUTORS, default='local')
+    parser.add_argument('--partition', help='of Slurm')
+    parser.add_argument(
+        '--slurm-options', nargs='+', default=[], metavar='KEY=VALUE',
+        help='further parameters for submitit, for example slurm_account=me',
+    )  # fmt: skip
+    parser.add_argument('--retries', type=int, default=0, metavar='N', help='of a run that failed')
+    parser.add_argument('--timeout-hours', type=float, metavar='H', help='of one attempt')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Plan; then try, or execute and report."""
+    from mim_bench.suite.checkpoints import rows_of
+    from mim_bench.suite.locations import CHECK_NAMES
+    from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
+    from mim_bench.suite.selection import missing_tasks, parse_tasks
+    from mim_bench.suite.tasks import load_suite
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    _check_numbers(args)
+    local = _local_launcher(args)
+    suite = load_suite(args.suite)
+    wanted = parse_tasks(args.tasks, suite) if args.tasks else None
+    out = args.out.resolve()
+    root, roots = _data_roots(args.data_root, CHECK_NAMES)
+    is_embedded = suite.tier == 'smoke' and root is None and not roots
+    places = Places(out, out / 'data' if is_embedded else root or Path('data').resolve(), roots)
+    rows = rows_of(args.checkpoint, places.checkpoints, suite, backbone=args.backbone)
+    if wanted is None:
+        for row in rows:
+            if missing := missing_tasks(suite, row.config_backbone):
+                console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')
+    settings = Settings(
+        gpus=args.gpus_per_run or len(local.gpus) or args.gpus or 1,
+        precision=args.precision,
+        allow_partial=args.allow_partial,
+        options=tuple(args.cfg_options),
+    )
+    plan = [make_data(places, args.seeds[0])] if is_embedded else []
+    needs = [DATA_STEP] if is_embedded else []
+    plan += plan_rows(
+        rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
+    )
+    if args.dry_run:
+        return _dry_run(plan, console, local)
+    launcher, patience = _launcher(args, places, local)
+    return run_plan(plan, places, launcher, console, patience)
+
+
+def run_plan(
+    plan: 'Sequence[Step]',
+    places: 'Places',
+    launcher: 'Launcher',
+    console: Console,
+    patience: 'Patience | None' = None,
+) -> int:
+    """Execute a plan, then collect its records and write and print the leaderboard.
+
+    Returns:
+        The exit status: 1 if anything failed.
+    """
+    from mim_bench.cli._suite_view import suite_view
+    from mim_bench.suite.execute import Patience, execute
+
+    folder = places.out / 'steps'
+    with suite_view(console, plan, folder) as view:
+        outcome = execute(
+            plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
+        )
+    _print_outcome(outcome, console)
+    from mim_bench.report.terminal import print_leaderboard
+    from mim_bench.report.write import write_report
+
+    board, paths = write_report(places.results, places.out / 'leaderboard')
+    print_leaderboard(board, console)
+    for path in paths:
+        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    return 0 if outcome.is_complete else 1
+
+
+def core_environment(workers: int) -> dict[str, str]:
+    """Each of the processes at a time gets its share of the cores."""
+    threads = str(max((os.cpu_count() or 1) // workers, 1))
+    return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
+
+
+def _print_outcome(outcome: 'Outcome', console: Console) -> None:
+    console.print(
+        f'{len(outcome.ran)} steps ran, {len(outcome.done)} were done before, '
+        f'{len(outcome.failed)} failed, {len(outcome.skipped)} could not run.'
+    )
+
+
+def _dry_run(plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher') -> int:
+    from mim_bench.cli._trial_table import print_estimates
+    from mim_bench.suite.dry_run import try_plan
+
+    environment = core_environment(1)
+    if local.gpus:
+        environment['CUDA_VISIBLE_DEVICES'] = local.gpus[0]
+    with console.status('trying') as status:
+        show = status.update if console.is_terminal else console.print
+        estimates = try_plan(plan, environment, lambda name: show(f'  try {name}'))
+    print_estimates(estimates, console)
+    return 0 if all(estimate.can_start for estimate in estimates) else 1
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    if args.gpus_per_run is not None and args.gpus_per_run < 1:
+        raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: nothing could run.')
+    if args.retries < 0 or (args.timeout_hours is not None and args.timeout_hours <= 0):
+        raise ConfigError('--retries is 0 or more, and --timeout-hours more than 0.')
+
+
+def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
+    from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
+    from mim_bench.suite.launching import LocalLauncher
+
+    workers = count_workers(args.workers)
+    gpus = choose_gpus(args.gpus, visible_gpus()) if args.executor == 'local' else []
+    environment = {} if gpus else core_environment(workers)
+    return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
+
+
+def _launcher(
+    args: argparse.Namespace, places: 'Places', local: 'LocalLauncher'
+) -> 'tuple[Launcher, Patience]':
+    from mim_bench.suite.execute import Patience
+
+    limit = args.timeout_hours and args.timeout_hours * 3600
+    if args.executor == 'local':
+        return local, Patience(args.retries, limit)
+    from mim_bench.suite.slurm import JobSettings, SlurmLauncher
+
+    more = dict(word.split('=', 1) for word in args.slurm_options if '=' in word)
+    hours = {'hours': args.timeout_hours} if args.timeout_hours else {}
+    settings = JobSettings(partition=args.partition, more=more, **hours)
+    # A job waits in the queue for longer than it runs; Slurm watches its time.
+    folder = places.out / 'steps'
+    return SlurmLauncher(folder, local, args.executor, settings), Patience(args.retries)
+
+
+def _data_roots(
+    words: Sequence[str], known: Mapping[str, str]
+) -> tuple[Path | None, dict[str, Path]]:
+    """The folder of all data sets, and those of single ones."""
+    root, roots = None, {}
+    for word in words:
+        name, equals, place = word.partition('=')
+        if equals and name in known:
+            roots[name] = Path(place).resolve()
+        elif equals and not Path(word).exists():
+            raise ConfigError(
+                f'--data-root {word}: {name!r} is no data set. Known: {", ".join(known)}.'
+            )
+        elif root is not None:
+            raise ConfigError(f'--data-root {word}: there are two folders of all data sets.')
+        else:
+            root = Path(word).resolve()
+    return root, roots
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    try:
+        seeds = tuple(int(part) for part in text.split(','))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is not numbers separated by commas') from None
+    if len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f'{text!r} names a seed twice')
+    return seeds

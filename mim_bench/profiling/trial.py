@@ -1,0 +1,162 @@
+"""What a run would take: the model of its launch built, filled, and two steps on synthetic data."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mim_bench.engine.building import build_model, init_weights
+from mim_bench.engine.config import check_data_roots
+from mim_bench.engine.effective_batch import iterations_per_update, num_processes
+from mim_bench.engine.launch import Launch, check_precision, resolve_run
+from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.engine.optimizer_groups import LayerGroup, groups_of
+from mim_bench.engine.precision import precision_of
+from mim_bench.profiling.memory import memory_meter
+from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
+
+NUM_STEPS = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What two steps took on one device; whoever asks knows how many images there are.
+
+    Attributes:
+        device: Name of its kind, 'cuda' or 'cpu'.
+        load_share: Of the backbone's parameters that the checkpoint fills; None without one.
+        memory_bytes: Of the weights, and the peak of a step above them.
+        step_s: Seconds of the second step; the first one also starts things up.
+        images_per_step: Of all processes together.
+        num_steps: Of the whole run, where its config says so.
+        epochs: Passes over the training images otherwise; None for a test, which reads the
+            training and the validation images once.
+        image_share: Of the training images that an epoch has.
+        fewest_images: That an epoch must have: with fewer there is no step.
+        groups: What the optimiser does with each layer; empty for a test.
+    """
+
+    device: str
+    load_share: float | None
+    memory_bytes: int
+    step_s: float
+    images_per_step: int
+    num_steps: int | None = None
+    epochs: float | None = None
+    image_share: float = 1.0
+    fewest_images: int = 1
+    groups: tuple[LayerGroup, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> 'Trial':
+        """From what :meth:`to_dict` gave, and JSON made of it."""
+        groups = [LayerGroup(**{**g, 'names': tuple(g['names'])}) for g in data['groups']]
+        return cls(**{**data, 'groups': tuple(groups)})
+
+
+def try_out(launch: Launch, command: str) -> Trial:
+    """Find out whether a run can start, and what a step of it takes. No data are read.
+
+    A run of several processes is tried with the batch of one of them; what they wait for each
+    other is not measured.
+
+    Args:
+        launch: Of the run.
+        command: 'train' or 'test'.
+
+    Raises:
+        MimBenchError: The run could not start.
+    """
+    cfg = resolve_run(launch, command)
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    if command == 'test':
+        check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
+        return _try_test(cfg, launch, device)
+    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
+    check_precision(cfg)
+    return _try_training(cfg, launch, device)
+
+
+def _try_training(cfg: Config, launch: Launch, device: str) -> Trial:
+    precision = precision_of(cfg)
+    settings = StepSettings(device, precision if precision in PRECISIONS else 'fp32')
+    step = TrainingStep(cfg, settings)
+    share = _load(step.model, launch)
+    batch = SyntheticData(cfg).batch(cfg.train_dataloader.batch_size)
+    batch = step.model.data_preprocessor.cast_data(batch)
+    memory_bytes, step_s = _measure(lambda: step(batch), step.model, device)
+    loop, loader = cfg.train_cfg, cfg.train_dataloader
+    max_iters = loop.get('max_iters')
+    num_images = loader.batch_size * num_processes(launch.launcher)
+    return Trial(
+        device=device,
+        load_share=share,
+        memory_bytes=memory_bytes,
+        step_s=step_s,
+        images_per_step=num_images,
+        num_steps=max_iters and max_iters * iterations_per_update(cfg),
+        epochs=None if max_iters else loop.max_epochs,
+        image_share=_image_share(loader.dataset),
+        fewest_images=num_images * iterations_per_update(cfg) if loader.get('drop_last') else 1,
+        groups=tuple(groups_of(launch)),
+    )
+
+
+def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
+    model = build_model(cfg)
+    init_weights(model)
+    share = _load(model, launch)
+    model = model.to(device).eval()
+    # The synthetic samples are those of a training; a probe sees its images through this loader.
+    loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
+    seen = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=cfg.filename)
+    batch = SyntheticData(seen).batch(loader.batch_size)
+
+    @torch.no_grad()
+    def forward() -> None:
+        model(**model.data_preprocessor(batch, False), mode='tensor')
+
+    memory_bytes, step_s = _measure(forward, model, device)
+    num_images = loader.batch_size * num_processes(launch.launcher)
+    return Trial(device, share, memory_bytes, step_s, num_images)
+
+
+def _load(model: torch.nn.Module, launch: Launch) -> float | None:
+    if not launch.checkpoint:
+        return None
+    backbone = backbone_of(model)
+    return load_backbone(backbone, launch.checkpoint, allow_partial=launch.allow_partial).share
+
+
+def _measure(step: Callable[[], None], model: torch.nn.Module, device: str) -> tuple[int, float]:
+    """Bytes of weights and of the peak above them, and seconds of the last step."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    meter = memory_meter(torch.device(device))
+    meter.start()
+    seconds = 0.0
+    for _ in range(NUM_STEPS):
+        start = time.perf_counter()
+        step()
+        if device == 'cuda':
+            torch.cuda.synchronize()
+        seconds = time.perf_counter() - start
+        meter.sample()
+    return weights + (meter.peak_bytes or 0), seconds
+
+
+def _image_share(dataset: Any) -> float:
+    """How many of a data set's images an epoch has: part of the labels, or repeats."""
+    share = 1.0
+    while True:
+        share *= dataset.get('times', 1) * (dataset.get('share') or 1)
+        if 'dataset' not in dataset:
+            return share
+        dataset = dataset.dataset

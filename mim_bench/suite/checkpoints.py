@@ -1,0 +1,218 @@
+"""The user's checkpoints as rows: converted once, and what was found out kept beside the file."""
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mim_bench.errors import ConfigError, ConversionError
+from mim_bench.results.atomic import write_atomically
+from mim_bench.results.hashing import file_sha256
+from mim_bench.suite.locks import wait_for_lock
+from mim_bench.suite.plan import Row
+from mim_bench.suite.tasks import Suite
+
+RANDOM = 'random'
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a checkpoint file.
+
+    Attributes:
+        path: Where it lies.
+        size: Bytes.
+        mtime_ns: When it was written.
+        sha256: Of its content.
+        source: Its format.
+        method: Of its pre-training; 'unknown' where the file does not tell.
+        epochs: Of its pre-training, where known.
+        family: ``vit``, ``beit-vit``, ``swin``, ``ummae-swin`` or ``ummae-pvt``; None for others.
+        backbone: Family and size, as the configs spell it; None for a size without a name.
+        arch: What the weights show, for messages.
+        format: Of this description.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+    source: str
+    method: str
+    epochs: float | None
+    family: str | None
+    backbone: str | None
+    arch: str
+    format: int = _FORMAT
+
+
+def rows_of(
+    words: Sequence[str],
+    folder: Path,
+    suite: Suite,
+    *,
+    backbone: str | None = None,
+    taken: Collection[str] = (),
+) -> list[Row]:
+    """A row of each checkpoint; files are converted that have not been yet.
+
+    Args:
+        words: ``PATH``, ``ID=PATH``, or ``random:BACKBONE`` for weights that nobody trained.
+        folder: Where the converted files go, ``<id>.pth``, and what is known of them.
+        suite: Whose configs the rows are for.
+        backbone: Of all of them, where it is not to be read off the weights.
+        taken: Ids that other rows have.
+
+    Raises:
+        ConfigError: Two rows would have one id, or no config is for the backbone.
+        ConversionError: A file's format is not recognised.
+    """
+    rows: list[Row] = []
+    for word in words:
+        row = _row(word, folder, suite, backbone)
+        if row.id in {*taken, *(other.id for other in rows)}:
+            raise ConfigError(
+                f'{word}: another row is named {row.id!r}. Name this one: --checkpoint ID={word}'
+            )
+        rows.append(row)
+    return rows
+
+
+def facts_of(path: Path, folder: Path, checkpoint_id: str) -> Facts:
+    """Convert a checkpoint unless that was done, and say what it is.
+
+    Args:
+        path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
+        folder: Gets ``<id>.pth`` and ``<id>.json``.
+        checkpoint_id: Of its row.
+
+    Raises:
+        ConfigError: Another checkpoint has that id in the folder, or there is no such file.
+        ConversionError: The format is not recognised.
+    """
+    if not path.is_file():
+        raise ConfigError(f'--checkpoint {path}: there is no such file. Check the path.')
+    folder.mkdir(parents=True, exist_ok=True)
+    with wait_for_lock(folder / f'.{checkpoint_id}.lock'):
+        converted, described = folder / f'{checkpoint_id}.pth', folder / f'{checkpoint_id}.json'
+        stat, where = path.stat(), str(path.resolve())
+        known = _read(described) if converted.is_file() else None
+        seen = (where, stat.st_size, stat.st_mtime_ns)
+        if known and (known.path, known.size, known.mtime_ns) == seen:
+            return known
+        digest = file_sha256(path)
+        if known and known.sha256 == digest:  # moved, or touched
+            facts = Facts(**{**asdict(known), **dict(zip(('path', 'size', 'mtime_ns'), seen))})  # noqa: B905
+        elif known and known.path != where:
+            raise ConfigError(
+                f'{path}: {folder} has results of another checkpoint {checkpoint_id!r}, '
+                f'{known.path}. Name this one: --checkpoint ID={path}, or choose another --out.'
+            )
+        else:
+            facts = _convert(path, converted, seen, digest)
+        write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
+        return facts
+
+
+def _row(word: str, folder: Path, suite: Suite, backbone: str | None) -> Row:
+    if word.startswith(f'{RANDOM}:'):
+        name = word.removeprefix(f'{RANDOM}:')
+        fitted = _config_backbone(suite, name, None, word)
+        return Row(f'{RANDOM}_{name}', RANDOM, fitted, source='random weights')
+    name, equals, place = word.partition('=')
+    if not equals or Path(word).exists():
+        name, place = Path(word).stem, word
+    checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
+    facts = facts_of(Path(place), folder, checkpoint_id)
+    found = _config_backbone(suite, backbone or facts.backbone, facts, place)
+    return Row(
+        id=checkpoint_id,
+        method=facts.method,
+        backbone=backbone or facts.backbone or found,
+        start=folder / f'{checkpoint_id}.pth',
+        sha256=facts.sha256,
+        source=facts.source,
+        epochs=facts.epochs,
+        fitted=found if suite.fit_backbone else None,
+    )
+
+
+def _config_backbone(suite: Suite, name: str | None, facts: Facts | None, where: str) -> str:
+    """The backbone whose configs a row runs."""
+    known = list(dict.fromkeys(b for entry in suite.entries for b in entry.configs))
+    if suite.fit_backbone and facts is not None and facts.family in suite.families:
+        return suite.families[facts.family]
+    if name in known:
+        return name
+    if facts is None:
+        raise ConfigError(f'{where}: no config is for {name}. There are {", ".join(known)}.')
+    what = name or f'{facts.family or "an unknown family"} with {facts.arch}'
+    raise ConfigError(
+        f'{where}: the backbone is {what}; the suite {suite.name!r} has configs for '
+        f'{", ".join(known)}. Say --backbone NAME if it is one of these, or add configs.'
+    )
+
+
+def _convert(path: Path, converted: Path, seen: tuple[str, int, int], digest: str) -> Facts:
+    from mim_bench.conversion.convert import convert_checkpoint  # imports torch
+
+    meta = convert_checkpoint(path, converted).meta
+    origin = meta.get('origin') or meta
+    if meta.get('backbone_type') is None:
+        raise ConversionError(
+            f'{path}: holds no backbone of a family that mim_bench has configs for.'
+        )
+    family, backbone = name_backbone(meta)
+    return Facts(
+        *seen,
+        sha256=digest,
+        source=origin.get('source') or meta['source'],
+        method=meta.get('method') or 'unknown',
+        epochs=meta.get('epochs'),
+        family=family,
+        backbone=backbone,
+        arch=', '.join(f'{key}={value}' for key, value in meta['arch'].items()),
+    )
+
+
+def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Family and name of a canonical file's backbone, as configs spell them.
+
+    Returns:
+        None where the family, or the size, has no name.
+    """
+    from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
+    from mim_bench.models.backbones import swin_stages, ummae_pvt, ummae_swin, vit_settings
+
+    arch = meta.get('arch') or {}
+    is_beit = arch.get('rel_pos_bias', 'none') != 'none'
+    known = {
+        VIT: ('beit-vit' if is_beit else 'vit', vit_settings.ARCHITECTURES),
+        SWIN: ('swin', swin_stages.ARCHITECTURES),
+        UMMAE_SWIN: ('ummae-swin', ummae_swin.ARCHITECTURES),
+        UMMAE_PVT: ('ummae-pvt', ummae_pvt.ARCHITECTURES),
+    }
+    if meta.get('backbone_type') not in known:
+        return None, None
+    family, sizes = known[meta['backbone_type']]
+    for size, table in sizes.items():
+        keys = [key for key in ('embed_dims', 'num_layers', 'depths') if key in table]
+        if all(_plain(arch.get(key)) == _plain(table[key]) for key in keys):
+            return family, f'{family}-{size}'
+    return family, None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, list | tuple) else value
+
+
+def _read(path: Path) -> Facts | None:
+    """None for what an interrupted or another version of this package left."""
+    try:
+        data = json.loads(path.read_text('utf-8'))
+        return Facts(**data) if data.get('format') == _FORMAT else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,51 @@
+"""Which GPUs and how many processes at a time a suite may use; found without torch."""
+
+import os
+import subprocess
+from collections.abc import Callable
+
+from mim_bench.errors import ConfigError
+
+
+def visible_gpus() -> list[str]:
+    """GPUs of this machine that this process may use, for ``CUDA_VISIBLE_DEVICES``."""
+    chosen = os.environ.get('CUDA_VISIBLE_DEVICES')
+    if chosen is not None:
+        return [name.strip() for name in chosen.split(',') if name.strip() not in ('', '-1')]
+    try:
+        done = subprocess.run(['nvidia-smi', '-L'], capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    gpus = [line for line in done.stdout.splitlines() if line.startswith('GPU ')]
+    return [str(index) for index in range(len(gpus))] if done.returncode == 0 else []
+
+
+def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
+    """As many GPUs as asked for, else all; none where there are none.
+
+    Raises:
+        ConfigError: Fewer than one was asked for, or more than there are.
+    """
+    if wanted is None:
+        return visible
+    if wanted < 1:
+        raise ConfigError(f'--gpus {wanted}: nothing could run. Ask for one or more.')
+    if visible and wanted > len(visible):
+        raise ConfigError(
+            f'--gpus {wanted}, but {len(visible)} can be seen ({", ".join(visible)}). Ask for '
+            'fewer, or set CUDA_VISIBLE_DEVICES.'
+        )
+    return visible[:wanted]
+
+
+def count_workers(wanted: int | None, available: Callable[[], int | None] = os.cpu_count) -> int:
+    """As many subprocesses as asked for, else one for every core, four at most.
+
+    Raises:
+        ConfigError: Fewer than one was asked for.
+    """
+    if wanted is None:
+        return min(available() or 1, 4)
+    if wanted < 1:
+        raise ConfigError(f'--workers {wanted}: nothing could run. Ask for one or more.')
+    return wanted

@@ -1,0 +1,167 @@
+"""What a plan would take, found out before anything is spent: data, configs, memory, hours."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mim_bench.suite.locations import CHECK_NAMES
+from mim_bench.suite.steps import Step
+
+_TIMEOUT_S = 3600
+_LOG_LINES = 6
+
+
+@dataclass(frozen=True)
+class DataCheck:
+    """What the quick check of a data set found.
+
+    Attributes:
+        dataset: Its name.
+        root: Its folder.
+        counts: What was counted, for example ``train images``.
+        problems: The first ones, as text.
+    """
+
+    dataset: str
+    root: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run would take.
+
+    Attributes:
+        step: The run.
+        data: Of its data set.
+        trial: What two steps took, as :class:`mim_bench.profiling.trial.Trial` describes it;
+            None if the run cannot start.
+        error: Why it cannot.
+    """
+
+    step: Step
+    data: DataCheck
+    trial: Mapping[str, Any] | None = None
+    error: str | None = None
+
+    @property
+    def reasons(self) -> list[str]:
+        """What stands against it."""
+        reasons = [*self.data.problems, *([self.error] if self.error else [])]
+        images = self.data.counts.get('train images')
+        if self.trial is not None and self.trial['epochs'] and images is not None:
+            images = int(images * self.trial['image_share'])
+            if images < self.trial['fewest_images']:
+                reasons.append(
+                    f'An epoch has {images} images, but an update needs '
+                    f'{self.trial["fewest_images"]}, and incomplete ones are dropped.'
+                )
+        return reasons
+
+    @property
+    def can_start(self) -> bool:
+        """Whether nothing stands against it."""
+        return not self.reasons
+
+    @property
+    def hours(self) -> float | None:
+        """The measured step, times the steps; None where their number is not known."""
+        if self.trial is None:
+            return None
+        trial, num_steps = self.trial, self.trial['num_steps']
+        if num_steps is None:
+            images = [self.data.counts.get(f'{split} images') for split in ('train', 'val')]
+            if None in images:
+                return None
+            seen = sum(images)
+            if trial['epochs'] is not None:
+                seen = images[0] * trial['image_share'] * trial['epochs']
+            num_steps = seen / trial['images_per_step']
+        return num_steps * trial['step_s'] / 3600
+
+
+def try_plan(
+    plan: Sequence[Step],
+    environment: Mapping[str, str],
+    on_start: Callable[[str], None] = lambda name: None,
+) -> list[Estimate]:
+    """Try every run of a plan, one after the other, each in a process of its own.
+
+    Args:
+        plan: Steps that can be tried are those with ``trial_words``.
+        environment: Added to that of the processes.
+        on_start: Called with the name of what is tried next.
+    """
+    checks: dict[tuple, DataCheck] = {}
+    estimates = []
+    with tempfile.TemporaryDirectory() as folder:
+        for step in plan:
+            if not step.trial_words or step.dataset is None:
+                continue
+            key = (*step.dataset, step.need_stuff)
+            if key not in checks:
+                on_start(f'data of {step.dataset[0]}')
+                checks[key] = check_data(*key, Path(folder))
+            on_start(step.name)
+            trial, error = _try(step, Path(folder) / 'trial.json', environment)
+            estimates.append(Estimate(step, checks[key], trial, error))
+    return estimates
+
+
+def check_data(dataset: str, root: str, need_stuff: bool, folder: Path) -> DataCheck:
+    """Check names, counts and lists of a data set; no image is opened."""
+    report = folder / 'data.json'
+    report.unlink(missing_ok=True)
+    words = ['data', 'check', CHECK_NAMES[dataset], root, '--quick', '--json', str(report)]
+    words += ['--need-stuff'] if need_stuff else []
+    done = _mim_bench(words, {})
+    if not report.exists():
+        return DataCheck(dataset, root, problems=(_message(done),))
+    data = json.loads(report.read_text('utf-8'))
+    problems = [f'{p["kind"]}: {p["path"]} {p["message"]}' for p in data['problems']]
+    return DataCheck(dataset, root, data['counts'], tuple(problems))
+
+
+def _try(
+    step: Step, result: Path, environment: Mapping[str, str]
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    result.unlink(missing_ok=True)
+    words = [*step.trial_words, '--dry-run', str(result)]
+    if step.gpus > 1:
+        # One process that plans its batch as one of several.
+        words += ['--launcher', 'pytorch']
+        environment = {**environment, 'WORLD_SIZE': str(step.gpus)}
+    try:
+        done = _mim_bench(words, environment)
+    except subprocess.TimeoutExpired:
+        return None, f'two steps took more than {_TIMEOUT_S} s'
+    if done.returncode or not result.exists():
+        return None, _message(done)
+    return json.loads(result.read_text('utf-8')), None
+
+
+def _mim_bench(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, '-m', 'mim_bench.cli.main', *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        timeout=_TIMEOUT_S,
+    )
+
+
+def _message(done: subprocess.CompletedProcess) -> str:
+    """The error that a command ended with."""
+    lines = done.stderr.strip().splitlines()
+    first = next((i for i, line in enumerate(lines) if line.startswith('error: ')), None)
+    if first is not None:
+        return '\n'.join(lines[first:]).removeprefix('error: ')
+    return '\n'.join([*lines[-_LOG_LINES:], f'exit status {done.returncode}'])

@@ -1,0 +1,75 @@
+"""Holds a family of processes together: ends them all, at the latest with its own parent.
+
+``python -m mim_bench.suite.guard COMMAND...`` runs a command, and ends as it does. What a command
+starts may outlive it: torchrun gives each of its processes a session of its own, so that killing
+torchrun, or its group, leaves them, and they would go on writing where the next attempt writes.
+This process adopts them. It ends them when the command ended, and when it gets SIGTERM; whoever
+starts it has it get that when the starter ends.
+"""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+# For the launcher to end its processes itself, before they are killed.
+GRACE_S = 10
+
+
+def die_with(parent: int, number: int = signal.SIGKILL) -> None:
+    """On Linux, this process gets a signal when the one that started it ends."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:  # it ended before that
+            os._exit(1)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started."""
+    found = []
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for task in Path(f'/proc/{pid}/task').iterdir():
+            found += [int(child) for child in (task / 'children').read_text().split()]
+    return [*found, *(below for child in found for below in descendants(child))]
+
+
+def main(command: list[str]) -> int:
+    """Run a command and wait for all that it started."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGTERM, _raise)
+    status = -signal.SIGTERM
+    try:
+        status = subprocess.Popen(command).wait()
+    except SystemExit:  # it may have been about to start the command
+        _signal_all(signal.SIGTERM, until=time.monotonic() + GRACE_S)
+    _signal_all(signal.SIGKILL)
+    return status if status >= 0 else 128 - status
+
+
+def _raise(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(128 + number)
+
+
+def _signal_all(number: int, until: float = float('inf')) -> None:
+    """Send a signal to all descendants until there are none; new ones may come meanwhile."""
+    told: set[int] = set()
+    while (family := descendants(os.getpid())) and time.monotonic() < until:
+        for pid in set(family) - told:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        told |= set(family)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        time.sleep(0.02)
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))

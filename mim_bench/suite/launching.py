@@ -1,0 +1,164 @@
+"""Starts the command of a step on this machine, on GPUs or cores that are free."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from mim_bench.errors import ConfigError
+from mim_bench.suite.guard import GRACE_S, die_with
+from mim_bench.suite.steps import Step
+
+_COMPUTING = ('train', 'test')
+_GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
+
+
+class Process(Protocol):
+    """A step that runs."""
+
+    def poll(self) -> int | None:
+        """Its exit status once it ended; then what it occupied is free."""
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+
+
+class Launcher(Protocol):
+    """Where steps run."""
+
+    def check(self, step: Step) -> None:
+        """Refuse a step that could never run here.
+
+        Raises:
+            ConfigError: It says why.
+        """
+
+    def has_room(self, step: Step) -> bool:
+        """Whether the step could start now."""
+
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
+        """Start a step's command where there is room for it.
+
+        Args:
+            step: What it occupies.
+            words: Arguments of ``mim-bench``.
+            log: The output is appended to it.
+            lock: Descriptor that the process inherits.
+        """
+
+
+class LocalLauncher:
+    """Subprocesses; each GPU belongs to one of them at a time.
+
+    Args:
+        gpus: Identifiers for ``CUDA_VISIBLE_DEVICES``. Without any, steps share the cores.
+        workers: Most subprocesses at a time that use no GPU.
+        environment: Added to the subprocesses' environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        gpus: Sequence[str] = (),
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.gpus, self.workers = list(gpus), workers
+        self.environment = dict(environment or {})
+        self._free_gpus, self._free_workers = list(gpus), workers
+
+    def check(self, step: Step) -> None:
+        """See :class:`Launcher`."""
+        if self.gpus and step.gpus > len(self.gpus):
+            raise ConfigError(
+                f'{step.name} takes {step.gpus} GPUs, but only {len(self.gpus)} may be used. Give '
+                'a smaller --gpus-per-run, or more --gpus.'
+            )
+
+    def has_room(self, step: Step) -> bool:
+        """See :class:`Launcher`."""
+        gpus, workers = self._need(step)
+        return gpus <= len(self._free_gpus) and workers <= self._free_workers
+
+    def _need(self, step: Step) -> tuple[int, int]:
+        """GPUs and workers that a step takes."""
+        if self.gpus and step.gpus:
+            return step.gpus, 0
+        # Without GPUs, a run of several processes takes as many of the workers, at most all.
+        return 0, min(max(step.gpus, 1), self.workers)
+
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> 'LocalProcess':
+        """See :class:`Launcher`."""
+        gpus, share = self._need(step)
+        taken = [self._free_gpus.pop(0) for _ in range(gpus)]
+        self._free_workers -= share
+
+        def release() -> None:
+            self._free_gpus = [gpu for gpu in self.gpus if gpu in {*self._free_gpus, *taken}]
+            self._free_workers += share
+
+        environment = {**os.environ, **self.environment}
+        if self.gpus:
+            environment['CUDA_VISIBLE_DEVICES'] = ','.join(taken)
+        return LocalProcess(command_of(step, words), log, environment, lock, release)
+
+
+class LocalProcess:
+    """A subprocess and all that it starts; they end with this process."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        lock: int,
+        release: Callable[[], None],
+    ) -> None:
+        self._release, self._is_released = release, False
+        with log.open('a') as output:
+            self._process = subprocess.Popen(
+                [*_GUARD, *command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=dict(environment),
+                pass_fds=(lock,),  # locked while it lives
+                start_new_session=True,
+                # The guard then ends its family.
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
+            )
+
+    def poll(self) -> int | None:
+        """See :class:`Process`."""
+        status = self._process.poll()
+        if status is not None and not self._is_released:
+            self._is_released = True
+            self._release()
+        # As a shell, the guard tells of a signal by adding 128.
+        return 128 - status if status is not None and status > 128 else status
+
+    def stop(self) -> None:
+        """See :class:`Process`."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(2 * GRACE_S)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self.poll()
+
+
+def command_of(step: Step, words: Sequence[str]) -> list[str]:
+    """The command of a step: one process, or one for each of its GPUs under torchrun."""
+    program = [sys.executable, '-m', 'mim_bench.cli.main', *words]
+    if step.gpus < 2 or words[0] not in _COMPUTING:
+        return program
+    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    torchrun += ['--local-addr=127.0.0.1', f'--nproc-per-node={step.gpus}']
+    return [*torchrun, *program[1:], '--launcher', 'pytorch']

@@ -1,0 +1,271 @@
+"""From checkpoints, tasks and seeds to steps with names that are always the same. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mim_bench
+from mim_bench.suite.config_index import config_hash, read_settings
+from mim_bench.suite.locations import DATA_ROOTS, configs_folder
+from mim_bench.suite.selection import choose_entries, start_of
+from mim_bench.suite.steps import Step
+from mim_bench.suite.tasks import Entry, Suite
+
+DATA_STEP = 'data'
+
+
+@dataclass(frozen=True)
+class Row:
+    """A checkpoint: a row of the leaderboard.
+
+    Attributes:
+        id: Names the row, and is part of the name of each of its runs.
+        method: Pre-training method, or 'random'.
+        backbone: As the names of configs spell it, for the record.
+        start: The canonical file; None for random weights.
+        sha256: Of the file that the user gave; '' if the plan makes it.
+        source: Format that it was converted from, for the records.
+        epochs: Of its pre-training, if known.
+        needs: Steps that make it.
+        inputs: What it follows from, where the plan makes it.
+        fitted: The backbone of the configs, where they take the sizes of this one.
+    """
+
+    id: str
+    method: str
+    backbone: str
+    start: Path | None = None
+    sha256: str = ''
+    source: str = ''
+    epochs: float | None = None
+    needs: tuple[str, ...] = ()
+    inputs: str = ''
+    fitted: str | None = None
+
+    @property
+    def config_backbone(self) -> str:
+        """The backbone whose configs it runs."""
+        return self.fitted or self.backbone
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a suite reads and writes.
+
+    Attributes:
+        out: Folder of runs, checkpoints, records and leaderboard.
+        data_root: Folder of the data sets in their usual layout.
+        data_roots: Folders of single data sets, by name.
+    """
+
+    out: Path
+    data_root: Path
+    data_roots: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def results(self) -> Path:
+        """Folder of the records."""
+        return self.out / 'results'
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the converted and the fine-tuned files."""
+        return self.out / 'checkpoints'
+
+    def data(self, dataset: str) -> Path:
+        """Folder of a data set."""
+        return self.data_roots.get(dataset) or self.data_root / DATA_ROOTS[dataset]
+
+    def work_dir(self, name: str) -> Path:
+        """Folder of a run's checkpoints and logs."""
+        return self.out / 'work_dirs' / name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of a plan have in common.
+
+    Attributes:
+        gpus: Of a run whose entry says 'all'.
+        precision: Of the trainings: 'recipe', 'fp32', 'fp16' or 'bf16'.
+        allow_partial: Accept a backbone that a checkpoint fills by under 99 %.
+        options: ``KEY=VALUE`` words that change every config.
+    """
+
+    gpus: int = 1
+    precision: str = 'recipe'
+    allow_partial: bool = False
+    options: tuple[str, ...] = ()
+
+
+def make_data(places: Places, seed: int) -> Step:
+    """The step that writes the embedded data set."""
+    return Step(
+        name=DATA_STEP,
+        words=('data', 'make-toy', str(places.data_root), '--seed', str(seed), '--workers', '2'),
+        files=(places.data_root / 'toy.json',),
+        inputs=mim_bench.__version__,
+        identity=('data', 'make-toy', '--seed', str(seed)),
+    )
+
+
+def plan_rows(
+    rows: Sequence[Row],
+    suite: Suite,
+    wanted: Mapping[str, str] | None,
+    *,
+    places: Places,
+    seeds: Sequence[int] = (0,),
+    settings: Settings = Settings(),
+    needs: Sequence[str] = (),
+) -> list[Step]:
+    """The runs of checkpoints, each after the fine-tuning that it starts from.
+
+    A run is named ``<entry>-<checkpoint id>-s<seed>``.
+
+    Args:
+        rows: Checkpoints.
+        suite: Where the tasks come from.
+        wanted: Of :func:`mim_bench.suite.selection.parse_tasks`; None is all that there are.
+        places: Where to read and write.
+        seeds: Each gives a run of its own.
+        settings: Of all runs.
+        needs: Steps that all of them need, for example the data.
+
+    Raises:
+        ConfigError: A task has no config for the backbone of a row.
+    """
+    steps = []
+    for row in rows:
+        entries = choose_entries(suite, row.config_backbone, wanted, row.id)
+        starts = [
+            start_of(entry, suite, row.config_backbone, wanted or {}, row.id) for entry in entries
+        ]
+        for seed in seeds:
+            made: dict[str, Step] = {}
+            for entry, start in zip(entries, starts, strict=True):
+                planner = _Planner(row, suite, places, seed, settings, tuple(needs))
+                step = planner.run(entry, start and made[start.name])
+                steps.append(step)
+                if entry in starts:
+                    made[entry.name] = planner.keep(step)
+                    steps.append(made[entry.name])
+    return steps
+
+
+def keep_backbone(name: str, training: Step, checkpoint: Path) -> Step:
+    """The step that takes a backbone out of what a training left."""
+    return Step(
+        name=name,
+        words=('convert', str(training.work_dir), str(checkpoint)),
+        files=(checkpoint,),
+        needs=(training.name,),
+        inputs=training.fingerprint,
+        identity=('convert',),
+    )
+
+
+def run_words(
+    config: Path, name: str, row: Row, dataset: str, places: Places, seed: int
+) -> tuple[str, ...]:
+    """The arguments of ``train`` and ``test`` that every run has."""
+    facts = {'id': row.id, 'method': row.method, 'backbone': row.backbone}
+    facts |= {'source': row.source} if row.source else {}
+    facts |= {'sha256': row.sha256} if row.sha256 else {}
+    facts |= {'pretrain_epochs': row.epochs} if row.epochs is not None else {}
+    return (
+        str(config),
+        *('--work-dir', str(places.work_dir(name))),
+        *('--data-root', str(places.data(dataset))),
+        *('--seed', str(seed)),
+        *('--results-dir', str(places.results)),
+        *('--run-id', name),
+        '--record-checkpoint',
+        *(f'{key}={value}' for key, value in facts.items()),
+    )
+
+
+def record_paths(places: Places, name: str, tasks: Sequence[str]) -> tuple[Path, ...]:
+    """The records of a run: one a task."""
+    ids = [name] if len(tasks) == 1 else [f'{name}-{task}' for task in tasks]
+    return tuple(places.results / run_id / 'record.json' for run_id in ids)
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """The steps of one row with one seed."""
+
+    row: Row
+    suite: Suite
+    places: Places
+    seed: int
+    settings: Settings
+    needs: tuple[str, ...]
+
+    def run(self, entry: Entry, start: Step | None) -> Step:
+        """The run of an entry; ``start`` keeps the fine-tuned backbone that it starts from."""
+        row, name = self.row, self._name(entry.name)
+        config = configs_folder() / entry.configs[row.config_backbone]
+        words = (
+            entry.command,
+            *run_words(config, name, row, entry.dataset, self.places, self.seed),
+        )
+        if start and not row.sha256:
+            # The row is the pre-trained checkpoint, whatever file its tasks start from.
+            words += ('sha256=None',)
+        more, same = self._more(entry, config)
+        given = row.start and str(row.start)
+        is_fitted = bool(row.fitted)
+        identity = (
+            *(entry.command, entry.configs[row.config_backbone], f'seed={self.seed}'),
+            *(row.id, row.method, row.backbone, row.sha256, row.inputs),
+            *((start.fingerprint,) if start else ()),
+            *same,
+        )
+        return Step(
+            name=name,
+            words=(*words, *_given(str(start.files[0]) if start else given, fit=is_fitted), *more),
+            records=record_paths(self.places, name, list(entry.tasks)),
+            work_dir=self.places.work_dir(name),
+            needs=(*self.needs, *((start.name,) if start else row.needs)),
+            inputs=config_hash(config),
+            identity=identity,
+            gpus=1 if entry.gpus == 1 else self.settings.gpus,
+            trial_words=(*words, *_given(given, fit=is_fitted), *more),
+            dataset=(entry.dataset, str(self.places.data(entry.dataset))),
+            need_stuff=entry.need_stuff,
+        )
+
+    def keep(self, finetuning: Step) -> Step:
+        """The step that keeps the fine-tuned backbone."""
+        path = self.places.checkpoints / f'{finetuning.name}.pth'
+        return keep_backbone(f'keep-{finetuning.name}', finetuning, path)
+
+    def _name(self, entry: str) -> str:
+        return f'{entry}-{self.row.id}-s{self.seed}'
+
+    def _more(self, entry: Entry, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Further words, and those of them that decide the result."""
+        words: list[str] = []
+        same: list[str] = []
+        options = list(self.settings.options)
+        if read_settings(config)['protocol'].get('tier') != self.suite.tier:
+            options.insert(0, f'protocol.tier={self.suite.tier}')
+        if options:
+            words += ['--cfg-options', *options]
+            same += options
+        if entry.command == 'train':
+            words.append('--auto-resume')
+            if self.settings.precision != 'recipe':
+                words += ['--precision', self.settings.precision]
+                same.append(self.settings.precision)
+        if self.settings.allow_partial:
+            words.append('--allow-partial')
+            same.append('--allow-partial')
+        return tuple(words), tuple(same)
+
+
+def _given(checkpoint: str | None, *, fit: bool) -> tuple[str, ...]:
+    if checkpoint is None:
+        return ()
+    return ('--checkpoint', checkpoint, *(('--fit-backbone',) if fit else ()))

@@ -1,0 +1,123 @@
+"""Which entries of a suite a checkpoint goes through. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from mim_bench.errors import ConfigError
+from mim_bench.suite.tasks import PRETRAINED, Entry, Suite, near
+
+
+def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
+    """Read ``in1k-knn,in1k-ft=ummae``: the recipe by task, '' for the suite's default.
+
+    Raises:
+        ConfigError: A task is unknown or named twice, or no entry of it has such a recipe.
+    """
+    wanted: dict[str, str] = {}
+    for word in filter(None, (part.strip() for part in text.split(','))):
+        task, _, recipe = word.partition('=')
+        if task not in suite.tasks:
+            raise ConfigError(
+                f'--tasks {word}: the suite {suite.name!r} has no task {task!r}.'
+                f'{near(task, suite.tasks)} It has {", ".join(suite.tasks)}.'
+            )
+        if task in wanted:
+            raise ConfigError(f'--tasks: {task} is named twice. Name each task once.')
+        recipes = [entry.recipe for entry in suite.entries if task in entry.tasks]
+        if recipe and not any(is_called(known, recipe) for known in recipes):
+            raise ConfigError(
+                f'--tasks {word}: {task} has no recipe {recipe!r}.{near(recipe, recipes)} '
+                f'It has {", ".join(recipes)}.'
+            )
+        wanted[task] = recipe
+    if not wanted:
+        raise ConfigError(f'--tasks {text!r} names no task. Known: {", ".join(suite.tasks)}.')
+    return wanted
+
+
+def is_called(recipe: str, word: str) -> bool:
+    """Whether a word means a recipe: all of it, or its first word, as mae for mae-100e."""
+    return recipe == word or recipe.partition('-')[0] == word
+
+
+def choose_entries(
+    suite: Suite, backbone: str, wanted: Mapping[str, str] | None, who: str
+) -> list[Entry]:
+    """The entries that a backbone runs, each before those that start from its result.
+
+    One entry may record several of the tasks. An entry that another one starts from is added.
+
+    Args:
+        suite: The suite.
+        backbone: As the configs spell it.
+        wanted: From :func:`parse_tasks`; None is every task that the backbone has configs for.
+        who: The checkpoint, for messages.
+
+    Raises:
+        ConfigError: A wanted task has no config for the backbone.
+    """
+    chosen: list[Entry] = []
+    for task in suite.tasks if wanted is None else wanted:
+        recipe = '' if wanted is None else wanted[task]
+        candidates = _candidates(suite, task, backbone, recipe)
+        if not candidates and wanted is None:
+            continue
+        if not candidates:
+            raise _no_config(suite, task, backbone, recipe, who)
+        if candidates[0] not in chosen:
+            chosen.append(candidates[0])
+    starts = [start_of(e, suite, backbone, wanted or {}, who) for e in chosen]
+    for start in starts:
+        if start is not None and start not in chosen:
+            chosen.append(start)
+    return sorted(chosen, key=lambda entry: entry.start != PRETRAINED)
+
+
+def start_of(
+    entry: Entry, suite: Suite, backbone: str, wanted: Mapping[str, str], who: str
+) -> Entry | None:
+    """The fine-tuning that an entry starts from; None if it starts from the pre-trained file.
+
+    It is by the recipe that the user chose for that task, else by one with the entry's first
+    word, as UM-MAE's segmentation starts from UM-MAE's fine-tuning, else by the default.
+
+    Raises:
+        ConfigError: The backbone has no config for that task.
+    """
+    if entry.start == PRETRAINED:
+        return None
+    recipe = wanted.get(entry.start, '')
+    own = entry.recipe.partition('-')[0]
+    candidates = _candidates(suite, entry.start, backbone, recipe)
+    alike = [c for c in candidates if is_called(c.recipe, own)]
+    if not candidates:
+        raise _no_config(suite, entry.start, backbone, recipe, who)
+    return candidates[0] if recipe or not alike else alike[0]
+
+
+def _candidates(suite: Suite, task: str, backbone: str, recipe: str) -> list[Entry]:
+    return [
+        entry
+        for entry in suite.entries
+        if task in entry.tasks
+        and backbone in entry.configs
+        and (not recipe or is_called(entry.recipe, recipe))
+    ]
+
+
+def _no_config(suite: Suite, task: str, backbone: str, recipe: str, who: str) -> ConfigError:
+    entries = [entry for entry in suite.entries if task in entry.tasks]
+    known = [
+        f'{entry.recipe} ({", ".join(entry.configs)})'
+        for entry in entries
+        if not recipe or is_called(entry.recipe, recipe)
+    ]
+    asked = f'{task}={recipe}' if recipe else task
+    return ConfigError(
+        f'{who}: the suite {suite.name!r} has no config of {asked} for the backbone {backbone}. '
+        f'There are: {"; ".join(known)}. Leave the task out, or add a config and its entry.'
+    )
+
+
+def missing_tasks(suite: Suite, backbone: str) -> Sequence[str]:
+    """Tasks of a suite that have no config for a backbone."""
+    return [t for t in suite.tasks if not _candidates(suite, t, backbone, '')]

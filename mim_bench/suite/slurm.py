@@ -1,0 +1,198 @@
+"""Runs steps as jobs of Slurm, through submitit; the steps that compute nothing run here."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mim_bench.errors import ConfigError
+from mim_bench.results.atomic import write_atomically
+from mim_bench.suite.execute import is_done
+from mim_bench.suite.launching import LocalLauncher, Process, command_of
+from mim_bench.suite.locks import wait_for_lock
+from mim_bench.suite.steps import Step
+
+# What submitit calls a way to run: real jobs, processes of this machine, this process.
+CLUSTERS = {'slurm': 'slurm', 'submitit-local': 'local', 'submitit-debug': 'debug'}
+_JOB_FILE = 'slurm_job.json'
+_DEFAULT_HOURS = 72
+
+
+@dataclass(frozen=True)
+class JobSettings:
+    """What is asked of Slurm for a run.
+
+    Attributes:
+        partition: Of the cluster; its default if None.
+        hours: After which Slurm ends a job; submitit has it continue then, three times.
+        cpus_per_gpu: Cores for each GPU.
+        more: Further parameters of submitit, for example ``slurm_account``.
+    """
+
+    partition: str | None = None
+    hours: float = _DEFAULT_HOURS
+    cpus_per_gpu: int = 8
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class SlurmJob:
+    """What a job does; submitit starts it again, as it is, when Slurm takes its machine away.
+
+    Attributes:
+        step: The step.
+        folder: Of the steps.
+        words: Arguments of ``mim-bench``.
+        log: The output is appended to it.
+        environment: Added to the job's.
+    """
+
+    step: Step
+    folder: Path
+    words: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self) -> int:
+        """Run the command, unless another job did; returns its exit status."""
+        with wait_for_lock(self.log.with_name('job.lock')), self.log.open('a') as output:
+            is_run = '--record-failure' not in self.words
+            if is_run and is_done(self.step, self.folder):
+                return 0
+            environment = {**os.environ, **self.environment}
+            done = subprocess.run(
+                command_of(self.step, self.words),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                check=False,
+            )
+            return done.returncode
+
+    def checkpoint(self) -> Any:
+        """What submitit submits when a job is preempted; a training resumes."""
+        import submitit
+
+        return submitit.helpers.DelayedSubmission(self)
+
+
+class SlurmLauncher:
+    """Submits steps that use GPUs, and waits for them.
+
+    If the suite ends before its jobs, they go on; a suite that starts later waits for those of
+    its steps instead of submitting them again.
+
+    Args:
+        folder: Of the steps; all nodes must see it.
+        local: Where the other steps run.
+        cluster: A key of :data:`CLUSTERS`.
+        settings: Of the jobs.
+
+    Raises:
+        ConfigError: submitit is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        local: LocalLauncher,
+        cluster: str = 'slurm',
+        settings: JobSettings = JobSettings(),
+    ) -> None:
+        try:
+            import submitit  # noqa: F401
+        except ImportError as error:
+            raise ConfigError(
+                "--executor slurm needs submitit: pip install 'mim-bench[slurm]'"
+            ) from error
+        self.folder, self.local = folder, local
+        self.cluster, self.settings = CLUSTERS[cluster], settings
+
+    def check(self, step: Step) -> None:
+        """See :class:`mim_bench.suite.launching.Launcher`."""
+
+    def has_room(self, step: Step) -> bool:
+        """A queue takes any number."""
+        return bool(step.gpus) or self.local.has_room(step)
+
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
+        """See :class:`mim_bench.suite.launching.Launcher`."""
+        if not step.gpus:
+            return self.local.start(step, words, log, lock)
+        home = self.folder / step.name
+        job = self._earlier_job(home)
+        if job is None:
+            job = self._submit(step, SlurmJob(step, self.folder, words, log), home)
+        return _Job(job, home / _JOB_FILE)
+
+    def _submit(self, step: Step, job: SlurmJob, home: Path) -> Any:
+        import submitit
+
+        executor = submitit.AutoExecutor(folder=home / 'slurm', cluster=self.cluster)
+        settings = self.settings
+        parameters: dict[str, Any] = {
+            'name': step.name,
+            'timeout_min': max(int(settings.hours * 60), 1),
+            'nodes': 1,
+            'tasks_per_node': 1,
+            'cpus_per_task': settings.cpus_per_gpu * step.gpus,
+        }
+        if self.cluster == 'slurm':
+            parameters['gpus_per_node'] = step.gpus
+            if settings.partition:
+                parameters['slurm_partition'] = settings.partition
+            parameters |= dict(settings.more)
+        executor.update_parameters(**parameters)
+        submitted = executor.submit(job)
+        if self.cluster == 'slurm':
+            data = {'job_id': submitted.job_id, 'fingerprint': step.fingerprint}
+            write_atomically({home / _JOB_FILE: json.dumps(data).encode()})
+        return submitted
+
+    def _earlier_job(self, home: Path) -> Any | None:
+        """The job that a suite which ended left in the queue, if it is there still."""
+        try:
+            data = json.loads((home / _JOB_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+        import submitit
+
+        job = submitit.SlurmJob(folder=home / 'slurm', job_id=data['job_id'])
+        if job.done(force_check=True):
+            return None
+        same = (home / 'started').read_text() == data['fingerprint']
+        if same:
+            return job
+        job.cancel()  # it measures something that is no longer asked for
+        return None
+
+
+class _Job:
+    """A job that was submitted, as a process."""
+
+    def __init__(self, job: Any, note: Path) -> None:
+        self._job, self._note = job, note
+
+    def poll(self) -> int | None:
+        """See :class:`mim_bench.suite.launching.Process`."""
+        import submitit
+
+        if not self._job.done():
+            return None
+        self._note.unlink(missing_ok=True)
+        try:
+            return self._job.result()
+        except (
+            submitit.core.utils.UncompletedJobError,
+            submitit.core.utils.FailedJobError,
+        ):
+            return 1  # killed, or out of time; Slurm's own log says more
+
+    def stop(self) -> None:
+        """Take it out of the queue, or end it."""
+        self._job.cancel(check=False)
+        self._note.unlink(missing_ok=True)

@@ -1,0 +1,165 @@
+import subprocess
+import time
+
+import pytest
+
+from mim_bench.cli import run as command
+from mim_bench.cli.main import main
+from mim_bench.results.store import collect
+from mim_bench.suite.launching import LocalLauncher
+from mim_bench.testing.toy_suites import measured, run_suite, suite_command, write_inputs
+
+PROBES = 'in1k-knn,in1k-linear'
+NAMES = ['toy-probe-tiny-s0-in1k-knn', 'toy-probe-tiny-s0-in1k-linear']
+# A run that is done takes a second on a quiet machine; this one may be busy.
+SECONDS = 30
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory):
+    return write_inputs(tmp_path_factory.mktemp('inputs'))
+
+
+@pytest.fixture(scope='module')
+def done(inputs, tmp_path_factory):
+    """A suite of one probe that was run to its end."""
+    out = tmp_path_factory.mktemp('suite') / 'out'
+    return out, run_suite(suite_command(out, inputs, PROBES))
+
+
+def test_run_takes_a_checkpoint_to_the_leaderboard(done):
+    out, process = done
+    assert process.returncode == 0, process.stderr
+    assert sorted(measured(out)) == NAMES
+    assert '1 steps ran, 0 were done before, 0 failed' in process.stdout
+    assert 'tiny' in (out / 'leaderboard' / 'leaderboard.md').read_text()
+
+
+def test_run_again_launches_nothing(done, inputs, monkeypatch, capsys):
+    out, _ = done
+    before = (out / 'results' / NAMES[0] / 'record.json').stat().st_mtime_ns
+    monkeypatch.setattr(LocalLauncher, 'start', lambda *a: pytest.fail('it launched'))
+    assert main(suite_command(out, inputs, PROBES)[3:]) == 0
+    assert '0 steps ran, 1 were done before' in capsys.readouterr().out
+    assert (out / 'results' / NAMES[0] / 'record.json').stat().st_mtime_ns == before
+
+
+def test_run_again_is_quick_and_imports_no_torch(done, inputs):
+    out, _ = done
+    code = (
+        'import sys; from mim_bench.cli.main import main; status = main(sys.argv[1:]); '
+        "sys.exit(status or 'torch' in sys.modules)"
+    )
+    words = suite_command(out, inputs, PROBES)
+    began = time.monotonic()
+    process = subprocess.run([words[0], '-c', code, *words[3:]], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert time.monotonic() - began < SECONDS
+
+
+def test_run_dry_run_starts_nothing_and_tells_what_it_takes(inputs, tmp_path, capsys):
+    words = suite_command(tmp_path / 'out', inputs, PROBES, '--dry-run')[3:]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert '100.00%' in shown
+    assert 'an extrapolation' in shown
+    assert not (tmp_path / 'out' / 'results').exists()
+
+
+@pytest.fixture
+def half(inputs, tmp_path):
+    """A suite of a probe and a detector, whose data are missing; and where it goes."""
+    words = suite_command(tmp_path / 'out', inputs, 'in1k-knn,coco-htc-plus')
+    words[words.index('--data-root') + 1] = f'in1k={inputs[0] / "imagenet"}'
+    return words, tmp_path / 'out'
+
+
+@pytest.mark.slow
+def test_run_dry_run_one_that_cannot_start_leaves_the_others_and_fails(half, capsys):
+    assert main([*half[0][3:], '--dry-run']) == 1
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert '100.00%' in shown
+    assert 'toy-probe-tiny-s0 cannot start:' not in shown
+    assert 'toy-htc-plus-tiny-s0 cannot start:' in shown
+    assert 'data/coco is not a folder' in shown
+
+
+@pytest.mark.slow
+def test_run_dry_run_of_a_training_shows_its_learning_rates(inputs, tmp_path, capsys):
+    assert main(suite_command(tmp_path / 'out', inputs, 'in1k-ft', '--dry-run')[3:]) == 0
+    shown = capsys.readouterr().out
+    assert 'Learning rates of toy-ft-tiny-s0' in shown
+    assert 'of full lr' in shown
+
+
+@pytest.mark.slow
+def test_run_failed_run_is_recorded_and_the_rest_goes_on(half):
+    process = run_suite(half[0])
+    assert process.returncode == 1
+    collection = collect(half[1] / 'results')
+    assert not collection.damaged
+    records = {record.run_id: record for record in collection.records}
+    assert records[NAMES[0]].status == 'done'
+    failed = records['toy-htc-plus-tiny-s0']
+    # It failed before its runner was there to write it.
+    assert (failed.status, failed.task) == ('failed', 'coco-htc-plus')
+    assert 'which is not a folder' in failed.error
+    assert 'FAILED toy-htc-plus-tiny-s0' in process.stdout
+
+
+@pytest.mark.slow
+def test_run_killed_run_is_recorded_by_the_suite(inputs, tmp_path):
+    out = tmp_path / 'out'
+    # Ended long before its end, so it cannot write why.
+    more = ('--timeout-hours', '0.0005')
+    process = run_suite(suite_command(out, inputs, 'in1k-ft', *more))
+    assert process.returncode == 1
+    (record,) = collect(out / 'results').records
+    assert (record.run_id, record.status) == ('toy-ft-tiny-s0', 'failed')
+    assert 'that an attempt may take' in record.error
+    assert run_suite(suite_command(out, inputs, 'in1k-ft')).returncode == 0
+    (done,) = collect(out / 'results').records
+    assert done.status == 'done'
+    # What failed is a cell of the same column.
+    assert done.protocol == record.protocol
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--tasks', 'in1k-kn'], "Did you mean 'in1k-knn'"),
+        (['--data-root', 'coko=x'], "'coko' is no data set"),
+        (['--data-root', 'x', 'y'], 'two folders of all data sets'),
+        (['--workers', '0'], '--workers 0'),
+        (['--gpus-per-run', '0'], '--gpus-per-run 0'),
+        (['--timeout-hours', '0'], '--timeout-hours'),
+        (['--checkpoint', 'nowhere.pth'], 'there is no such file'),
+    ],
+)
+def test_run_wrong_arguments_are_one_message(tmp_path, capsys, words, message):
+    base = ['run', '--suite', 'smoke', '--checkpoint', 'random:swin-toy', '--out', str(tmp_path)]
+    assert main([*base, *words]) == 1
+    error = ' '.join(capsys.readouterr().err.split())
+    assert message in error
+    assert 'Traceback' not in error
+
+
+@pytest.mark.parametrize('text', ['a', '0,0', '1,'])
+def test_run_seeds_that_are_none_are_refused(text):
+    with pytest.raises(SystemExit):
+        main(['run', '--checkpoint', 'x', '--seeds', text])
+
+
+def test_run_executors_are_those_of_submitit():
+    from mim_bench.suite.slurm import CLUSTERS
+
+    assert set(command.EXECUTORS) == {'local', *CLUSTERS}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('executor', ['submitit-local', 'submitit-debug'])
+def test_run_through_submitit_gives_the_same_records(done, inputs, tmp_path, executor):
+    pytest.importorskip('submitit')
+    process = run_suite(suite_command(tmp_path / 'out', inputs, PROBES, '--executor', executor))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert measured(tmp_path / 'out') == measured(done[0])

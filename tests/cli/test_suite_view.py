@@ -1,0 +1,75 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from mim_bench.cli import _suite_view as module
+from mim_bench.cli._suite_view import LiveView, suite_view
+from mim_bench.suite.steps import Step
+
+A, B = Step('a', ('train',)), Step('b', ('train',))
+
+
+@pytest.fixture
+def view(tmp_path, monkeypatch):
+    """A view of two steps, and what it has printed."""
+    monkeypatch.setattr(module, '_REFRESH_S', 0.0)
+
+    def make(is_terminal):
+        console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
+        return suite_view(console, [A, B], tmp_path), console.file.getvalue
+
+    return make
+
+
+def test_view_without_a_terminal_prints_a_line_for_each_event(view):
+    shown, printed = view(False)
+    with shown:
+        shown.started(A, 1)
+        shown.retrying(A, 'long log\n(exit status 3)')
+        shown.started(A, 2)
+        shown.finished(A, 61.4, 'why it failed')
+        shown.waiting(B)
+        shown.tick()
+        shown.taken(B)
+    assert printed().splitlines() == [
+        '  start a',
+        '  again a: (exit status 3)',
+        '  start a (attempt 2)',
+        '  FAILED a (61 s) [1/2]',
+        'why it failed',
+        '  wait  b: another suite runs it',
+        '  there b (by another suite) [2/2]',
+    ]
+
+
+def test_view_in_a_terminal_shows_what_runs_how_far_it_is_and_failures_at_once(view, tmp_path):
+    shown, printed = view(True)
+    assert isinstance(shown, LiveView)
+    (tmp_path / 'a').mkdir()
+    log = 'Epoch(train) [3][20/46]  lr: 1e-3  eta: 0:01:10  time: 0.1\n'
+    (tmp_path / 'a' / 'log.txt').write_text(log)
+    with shown:
+        shown.started(A, 1)
+        shown.waiting(B)
+        shown.tick()
+        text = printed()
+        for part in (
+            '0 of 2 steps ended',
+            'train [3][20/46], 0:01:10 left',
+            'another suite runs it',
+        ):
+            assert part in text
+        shown.finished(A, 5, 'why it failed')
+        assert 'why it failed' in printed()
+        shown.taken(B)
+        shown.tick()
+        assert '2 of 2 steps ended' in printed()
+
+
+def test_view_name_with_markup_stays_text(view):
+    shown, printed = view(True)
+    with shown:
+        shown.started(Step('[red]x[/]', ('train',)), 1)
+        shown.tick()
+    assert '[red]x[/]' in printed()

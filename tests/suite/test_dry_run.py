@@ -1,0 +1,103 @@
+import json
+import subprocess
+
+import pytest
+
+from mim_bench.suite import dry_run as module
+from mim_bench.suite.dry_run import DataCheck, Estimate, try_plan
+from mim_bench.suite.steps import Step
+
+DATA = DataCheck('in1k', 'data', {'train images': 1000, 'val images': 200})
+TRIAL = {
+    'device': 'cpu',
+    'load_share': 1.0,
+    'memory_bytes': 1,
+    'step_s': 3.6,
+    'images_per_step': 50,
+    'num_steps': None,
+    'epochs': None,
+    'image_share': 1.0,
+    'fewest_images': 1,
+    'groups': [],
+}
+RUN = Step('a', ('train', 'c.py'), trial_words=('train', 'c.py'), dataset=('in1k', 'data'))
+
+
+def estimate(**trial):
+    return Estimate(RUN, DATA, {**TRIAL, **trial})
+
+
+@pytest.mark.parametrize(
+    ('trial', 'hours'),
+    [
+        ({'num_steps': 2000}, 2.0),
+        ({'epochs': 10}, 0.2),  # 10 x 1000 images / 50 = 200 steps of a thousandth of an hour
+        ({'epochs': 10, 'image_share': 0.1}, 0.02),
+        ({}, 0.024),  # a test: each of the 1200 images once
+    ],
+)
+def test_hours_are_the_steps_times_the_measured_one(trial, hours):
+    assert estimate(**trial).hours == pytest.approx(hours)
+
+
+def test_hours_without_known_images_are_unknown():
+    assert Estimate(RUN, DataCheck('in1k', 'x'), {**TRIAL, 'epochs': 1}).hours is None
+    assert Estimate(RUN, DATA, error='no').hours is None
+
+
+def test_reasons_name_wrong_data_errors_and_an_epoch_without_a_step():
+    assert estimate(epochs=1).can_start
+    assert not Estimate(RUN, DataCheck('in1k', 'x', problems=('gone',)), TRIAL).can_start
+    assert Estimate(RUN, DATA, error='it broke').reasons == ['it broke']
+    (reason,) = estimate(epochs=1, fewest_images=2048).reasons
+    assert reason.startswith('An epoch has 1000 images, but an update needs 2048')
+
+
+@pytest.fixture
+def commands(monkeypatch):
+    """What would be run; a data check finds nothing, every second trial fails."""
+    calls = []
+
+    def run(words, environment):
+        calls.append((list(words), dict(environment)))
+        if words[0] == 'data':
+            report = {'counts': {'train images': 4, 'val images': 2}, 'problems': []}
+            path = words[words.index('--json') + 1]
+        else:
+            report, path = TRIAL, words[words.index('--dry-run') + 1]
+        trials = [w for w, _ in calls if w[0] != 'data']
+        if words[0] != 'data' and len(trials) % 2 == 0:
+            error = 'a warning\nerror: x.py: there is no such class.\nCorrect it.\n'
+            return subprocess.CompletedProcess(words, 1, '', error)
+        with open(path, 'w') as file:
+            json.dump(report, file)
+        return subprocess.CompletedProcess(words, 0, '', '')
+
+    monkeypatch.setattr(module, '_mim_bench', run)
+    return calls
+
+
+def test_try_plan_checks_each_data_set_once_and_goes_on_after_an_error(commands):
+    plan = [Step('data', ('data',)), *(RUN for _ in range(3))]
+    estimates = try_plan(plan, {})
+    assert [e.error for e in estimates] == [
+        None,
+        'x.py: there is no such class.\nCorrect it.',
+        None,
+    ]
+    assert [words[0] for words, _ in commands] == ['data', 'train', 'train', 'train']
+
+
+def test_try_plan_run_of_several_gpus_plans_its_batch_as_one_of_them(commands):
+    several = Step('a', RUN.words, trial_words=RUN.words, dataset=RUN.dataset, gpus=8)
+    try_plan([several], {'OMP_NUM_THREADS': '1'})
+    words, environment = commands[1]
+    assert words[-2:] == ['--launcher', 'pytorch']
+    assert environment == {'OMP_NUM_THREADS': '1', 'WORLD_SIZE': '8'}
+
+
+def test_try_plan_stuff_maps_are_checked_where_they_are_learned_from(commands):
+    step = Step('a', RUN.words, trial_words=RUN.words, dataset=('coco', 'x'), need_stuff=True)
+    try_plan([step], {})
+    assert commands[0][0][:4] == ['data', 'check', 'coco', 'x']
+    assert '--need-stuff' in commands[0][0]

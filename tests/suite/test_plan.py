@@ -1,0 +1,170 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mim_bench.cli.main import build_parser
+from mim_bench.suite.plan import Places, Row, Settings, plan_rows
+from mim_bench.suite.selection import parse_tasks
+from mim_bench.suite.steps import check_plan
+from mim_bench.suite.tasks import load_suite
+
+PLACES = Places(Path('/out'), Path('/data'))
+SWIN = Row(
+    'mine', 'simmim', 'swin-tiny', Path('/out/checkpoints/mine.pth'), 'ab' * 32, 'simmim', 800
+)
+VIT = Row('other', 'mae', 'vit-base', Path('/out/checkpoints/other.pth'), 'cd' * 32, 'mae')
+
+
+def plan(tasks, rows=(SWIN,), suite='full', places=PLACES, **options):
+    suite = load_suite(suite)
+    return plan_rows(rows, suite, parse_tasks(tasks, suite), places=places, **options)
+
+
+def names(steps):
+    return [step.name for step in steps]
+
+
+def after(step, word):
+    return step.words[step.words.index(word) + 1]
+
+
+def test_plan_rows_is_checkpoints_times_tasks_times_seeds():
+    steps = plan('in1k-knn,in1k-ft=simmim', [SWIN], seeds=(0, 7))
+    assert names(steps) == [
+        'in1k-probe-mine-s0',
+        'in1k-ft-simmim-100e-mine-s0',
+        'in1k-probe-mine-s7',
+        'in1k-ft-simmim-100e-mine-s7',
+    ]
+    assert len(plan('in1k-knn,in1k-ft', [SWIN, VIT], seeds=(0, 1, 2))) == 12
+
+
+def test_plan_rows_is_the_same_every_time_and_its_commands_parse():
+    steps = plan('in1k-knn,in1k-ft,ade20k-upernet=ummae,coco-htc-plus', seeds=(0, 1))
+    assert steps == plan('in1k-knn,in1k-ft,ade20k-upernet=ummae,coco-htc-plus', seeds=(0, 1))
+    check_plan(steps)
+    parser = build_parser()
+    for step in steps:
+        assert Path(getattr(parser.parse_args(step.words), 'config', __file__)).is_file()
+        if step.trial_words:
+            parser.parse_args([*step.trial_words, '--dry-run', 'x.json'])
+
+
+def test_plan_rows_probe_leaves_a_record_of_each_task():
+    (probe,) = plan('in1k-knn,in1k-linear', suite='proxy')
+    assert [path.parent.name for path in probe.records] == [
+        'proxy-in1k-probe-mine-s0-in1k-knn',
+        'proxy-in1k-probe-mine-s0-in1k-linear',
+    ]
+
+
+def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
+    steps = {s.name: s for s in plan('ade20k-upernet=ummae', seeds=(0, 1))}
+    for seed in (0, 1):
+        keep = steps[f'keep-in1k-ft-ummae-100e-mine-s{seed}']
+        dense = steps[f'ade20k-upernet-ummae-160k-mine-s{seed}']
+        assert dense.needs == (keep.name,)
+        assert after(dense, '--checkpoint') == str(keep.files[0])
+        assert keep.needs == (f'in1k-ft-ummae-100e-mine-s{seed}',)
+        # Before it is there, the pre-trained file tells what it takes.
+        assert str(SWIN.start) in dense.trial_words
+
+
+def test_plan_rows_dense_task_that_does_not_starts_from_the_given_file():
+    (step,) = plan('coco-mask-rcnn=swin')
+    assert after(step, '--checkpoint') == str(SWIN.start)
+    assert step.needs == ()
+
+
+def test_plan_rows_record_names_the_user_s_file():
+    (step,) = plan('in1k-ft')
+    facts = step.words[step.words.index('--record-checkpoint') + 1 :]
+    assert facts[:6] == (
+        'id=mine',
+        'method=simmim',
+        'backbone=swin-tiny',
+        'source=simmim',
+        f'sha256={"ab" * 32}',
+        'pretrain_epochs=800',
+    )
+
+
+def test_plan_rows_proxy_changes_the_tier_of_configs_that_say_another():
+    (step,) = plan('in1k-10pct-ft', suite='proxy')
+    assert 'protocol.tier=proxy' in step.words
+    (full,) = plan('in1k-ft')
+    assert not [word for word in full.words if word.startswith('protocol.')]
+
+
+def test_plan_rows_trainings_resume_and_take_all_gpus_probes_one():
+    probe, training = plan('in1k-knn,in1k-ft', settings=Settings(gpus=8))
+    assert (probe.gpus, training.gpus) == (1, 8)
+    assert '--auto-resume' in training.words
+    assert '--auto-resume' not in probe.words
+
+
+def test_plan_rows_htc_plus_needs_the_stuff_maps():
+    (step,) = plan('coco-htc-plus')
+    assert step.need_stuff
+    assert step.dataset == ('coco', '/data/coco')
+
+
+def test_plan_rows_data_set_may_lie_elsewhere():
+    places = replace(PLACES, data_roots={'coco': Path('/elsewhere')})
+    detection, probe = plan('coco-htc,in1k-knn', places=places)
+    assert after(detection, '--data-root') == '/elsewhere'
+    assert after(probe, '--data-root') == '/data/imagenet'
+
+
+def test_plan_rows_moved_folders_and_other_gpus_leave_the_fingerprints():
+    moved = replace(SWIN, start=Path('/moved/checkpoints/mine.pth'))
+    steps = plan('in1k-knn,ade20k-upernet=ummae')
+    others = plan(
+        'in1k-knn,ade20k-upernet=ummae',
+        [moved],
+        places=Places(Path('/moved'), Path('/other/data')),
+        settings=Settings(gpus=4),
+    )
+    assert [s.fingerprint for s in steps] == [s.fingerprint for s in others]
+
+
+@pytest.mark.parametrize(
+    ('rows', 'options'),
+    [
+        ((replace(SWIN, sha256='ef' * 32),), {}),
+        ((SWIN,), {'settings': Settings(options=('train_cfg.max_epochs=1',))}),
+        ((SWIN,), {'settings': Settings(precision='bf16')}),
+    ],
+)
+def test_plan_rows_another_file_or_setting_changes_all_fingerprints(rows, options):
+    tasks = 'in1k-ft=ummae,ade20k-upernet=ummae'
+    before = {s.fingerprint for s in plan(tasks)}
+    assert not before & {s.fingerprint for s in plan(tasks, rows, **options)}
+
+
+def test_plan_rows_changed_config_changes_what_starts_from_its_result(monkeypatch):
+    from mim_bench.suite import plan as module
+
+    before = plan('ade20k-upernet=ummae,in1k-knn')
+    real = module.config_hash
+    monkeypatch.setattr(
+        module, 'config_hash', lambda path: 'new' if 'finetune_' in path.name else real(path)
+    )
+    after_change = plan('ade20k-upernet=ummae,in1k-knn')
+    same = [a.name for a, b in zip(before, after_change) if a.fingerprint == b.fingerprint]  # noqa: B905
+    assert same == ['in1k-probe-mine-s0']
+
+
+def test_plan_rows_random_weights_have_no_checkpoint():
+    row = Row('random_swin-tiny', 'random', 'swin-tiny', source='random weights')
+    (step,) = plan('in1k-knn', [row])
+    assert '--checkpoint' not in step.words
+
+
+def test_plan_rows_smoke_takes_the_sizes_of_the_checkpoint():
+    row = replace(SWIN, fitted='swin-toy')
+    (step,) = plan('in1k-knn', [row], suite='smoke')
+    assert '--fit-backbone' in step.words
+    assert 'backbone=swin-tiny' in step.words
+    assert 'probe_swin-toy' in step.words[1]

@@ -1,0 +1,193 @@
+import json
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+import torch
+
+from mim_bench.conversion import convert as conversion
+from mim_bench.errors import ConfigError, ConversionError
+from mim_bench.suite.checkpoints import facts_of, name_backbone, rows_of
+from mim_bench.suite.tasks import load_suite
+
+SMOKE, FULL = load_suite('smoke'), load_suite('full')
+SWIN_TOY = dict(
+    type='mim_bench.Swin',
+    arch=dict(embed_dims=16, depths=(1, 1), num_heads=(1, 2)),
+    window_size=4,
+)
+
+
+@pytest.fixture(scope='module')
+def network():
+    from mmengine.registry import DefaultScope
+
+    from mim_bench.registry import MODELS
+
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return MODELS.build(SWIN_TOY)
+
+
+@pytest.fixture
+def checkpoint(tmp_path, network):
+    """A checkpoint of a run, under any name."""
+
+    def write(name='run.pth', scale=1.0):
+        state = {f'backbone.{k}': v * scale for k, v in network.state_dict().items()}
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        content = {'state_dict': state, 'meta': {'mim_bench': {'method': 'simmim', 'epochs': 12}}}
+        torch.save(content, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def count_conversions(monkeypatch):
+    calls = []
+    real = conversion.convert_checkpoint
+
+    def convert(*args, **options):
+        calls.append(args)
+        return real(*args, **options)
+
+    monkeypatch.setattr(conversion, 'convert_checkpoint', convert)
+    return calls
+
+
+def test_rows_of_a_checkpoint_says_what_it_is(checkpoint, tmp_path):
+    path = checkpoint()
+    (row,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
+    assert (row.id, row.method, row.epochs) == ('run', 'simmim', 12)
+    assert (row.backbone, row.fitted) == ('swin-toy', 'swin-toy')
+    assert row.start == tmp_path / 'out' / 'run.pth'
+    assert row.start.is_file()
+    assert len(row.sha256) == 64
+
+
+def test_rows_of_same_file_converts_once(checkpoint, tmp_path, count_conversions):
+    path = checkpoint()
+    first = rows_of([str(path)], tmp_path / 'out', SMOKE)
+    assert rows_of([str(path)], tmp_path / 'out', SMOKE) == first
+    assert len(count_conversions) == 1
+
+
+def test_rows_of_moved_or_touched_file_converts_once(checkpoint, tmp_path, count_conversions):
+    path = checkpoint()
+    first = rows_of([f'a={path}'], tmp_path / 'out', SMOKE)
+    os.utime(path, ns=(1, 1))
+    assert rows_of([f'a={path}'], tmp_path / 'out', SMOKE) == first
+    shutil.move(path, tmp_path / 'moved.pth')
+    assert rows_of([f'a={tmp_path / "moved.pth"}'], tmp_path / 'out', SMOKE) == first
+    assert len(count_conversions) == 1
+
+
+def test_rows_of_changed_file_converts_again(checkpoint, tmp_path, count_conversions):
+    (first,) = rows_of([str(checkpoint())], tmp_path / 'out', SMOKE)
+    (second,) = rows_of([str(checkpoint(scale=2.0))], tmp_path / 'out', SMOKE)
+    assert first.sha256 != second.sha256
+    assert len(count_conversions) == 2
+
+
+@pytest.mark.parametrize('damage', ['{', '[]', '{"format": 0}', '{"format": 1}'])
+def test_rows_of_damaged_description_converts_again(
+    checkpoint, tmp_path, count_conversions, damage
+):
+    rows_of([str(checkpoint())], tmp_path / 'out', SMOKE)
+    (tmp_path / 'out' / 'run.json').write_text(damage)
+    rows_of([str(tmp_path / 'run.pth')], tmp_path / 'out', SMOKE)
+    assert len(count_conversions) == 2
+    assert json.loads((tmp_path / 'out' / 'run.json').read_text())['method'] == 'simmim'
+
+
+def test_rows_of_another_file_of_the_same_name_is_refused_and_may_be_named(checkpoint, tmp_path):
+    rows_of([str(checkpoint())], tmp_path / 'out', SMOKE)
+    other = checkpoint('other/run.pth', scale=2.0)
+    with pytest.raises(ConfigError, match=r"another checkpoint 'run', .*run\.pth\. Name this one"):
+        rows_of([str(other)], tmp_path / 'out', SMOKE)
+    (row,) = rows_of([f'second={other}'], tmp_path / 'out', SMOKE)
+    assert row.id == 'second'
+
+
+def test_rows_of_two_files_of_one_name_at_once_is_refused(checkpoint, tmp_path):
+    words = [str(checkpoint()), str(checkpoint('other/run.pth'))]
+    with pytest.raises(ConfigError, match=r"another row is named 'run'"):
+        rows_of(words, tmp_path / 'out', SMOKE)
+
+
+def test_rows_of_taken_id_is_refused(checkpoint, tmp_path):
+    with pytest.raises(ConfigError, match="another row is named 'run'"):
+        rows_of([str(checkpoint())], tmp_path / 'out', SMOKE, taken={'run'})
+
+
+def test_rows_of_name_that_is_no_file_name_gives_a_valid_id(checkpoint, tmp_path):
+    (row,) = rows_of([str(checkpoint('a b<c>.pth'))], tmp_path / 'out', SMOKE)
+    assert row.id == 'a_b_c'
+
+
+def test_rows_of_random_weights_need_no_file(tmp_path):
+    (row,) = rows_of(['random:swin-tiny'], tmp_path / 'out', FULL)
+    assert (row.id, row.method, row.start) == ('random_swin-tiny', 'random', None)
+    with pytest.raises(ConfigError, match='no config is for swin-tny'):
+        rows_of(['random:swin-tny'], tmp_path / 'out', FULL)
+
+
+def test_rows_of_size_without_configs_is_refused_and_may_be_said(checkpoint, tmp_path):
+    path = str(checkpoint())
+    with pytest.raises(ConfigError, match=r'swin with embed_dims=16.*--backbone NAME'):
+        rows_of([path], tmp_path / 'out', FULL)
+    (row,) = rows_of([path], tmp_path / 'out', FULL, backbone='swin-tiny')
+    assert (row.backbone, row.fitted) == ('swin-tiny', None)
+
+
+def test_rows_of_missing_file_raises(tmp_path):
+    with pytest.raises(ConfigError, match=r'nowhere\.pth: there is no such file'):
+        rows_of([str(tmp_path / 'nowhere.pth')], tmp_path / 'out', SMOKE)
+
+
+def test_rows_of_file_that_is_no_checkpoint_raises(tmp_path):
+    torch.save({'state_dict': {'foo': torch.zeros(1)}}, tmp_path / 'x.pth')
+    with pytest.raises(ConversionError, match=r'x\.pth'):
+        facts_of(tmp_path / 'x.pth', tmp_path / 'out', 'x')
+
+
+VIT = {'embed_dims': 768, 'num_layers': 12, 'num_heads': 12, 'rel_pos_bias': 'none'}
+PYRAMID = {'embed_dims': 96, 'depths': [2, 2, 18, 2]}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'arch', 'name'),
+    [
+        ('mim_bench.ViT', VIT, 'vit-base'),
+        ('mim_bench.ViT', {**VIT, 'rel_pos_bias': 'per_block'}, 'beit-vit-base'),
+        ('mim_bench.ViT', {**VIT, 'embed_dims': 1024, 'num_layers': 24}, 'vit-large'),
+        ('mim_bench.Swin', PYRAMID, 'swin-small'),
+        ('mim_bench.UMMAESwin', {**PYRAMID, 'depths': (2, 2, 6, 2)}, 'ummae-swin-tiny'),
+        (
+            'mim_bench.UMMAEPvt',
+            {'embed_dims': [64, 128, 320, 512], 'depths': [3, 4, 6, 3]},
+            'ummae-pvt-small',
+        ),
+    ],
+)
+def test_name_backbone_of_known_sizes(kind, arch, name):
+    found = name_backbone({'backbone_type': kind, 'arch': arch})
+    assert found == (name.rpartition('-')[0], name)
+
+
+def test_name_backbone_of_unknown_size_and_family():
+    odd = {'backbone_type': 'mim_bench.ViT', 'arch': {**VIT, 'num_layers': 7}}
+    assert name_backbone(odd) == ('vit', None)
+    assert name_backbone({'backbone_type': None}) == (None, None)
+
+
+def test_rows_of_known_size_is_a_row_of_its_configs(checkpoint, tmp_path):
+    path = checkpoint()
+    facts = facts_of(path, tmp_path / 'out', 'run')
+    known = replace(facts, backbone='swin-tiny')
+    (tmp_path / 'out' / 'run.json').write_text(json.dumps(known.__dict__))
+    (row,) = rows_of([str(path)], tmp_path / 'out', FULL)
+    assert row.config_backbone == 'swin-tiny'
+    (fitted,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
+    assert (fitted.backbone, fitted.config_backbone) == ('swin-tiny', 'swin-toy')

@@ -1,0 +1,131 @@
+"""The suites in configs/suites, held against their configs; and what a wrong file is told."""
+
+import pytest
+import yaml
+
+from mim_bench.errors import ConfigError
+from mim_bench.report.catalogue import TASKS
+from mim_bench.suite.config_index import index_configs, read_settings
+from mim_bench.suite.locations import configs_folder
+from mim_bench.suite.tasks import SUITES, load_suite
+
+ENTRIES = [
+    pytest.param(suite, entry, id=f'{suite}: {entry.name}')
+    for suite in SUITES
+    for entry in load_suite(suite).entries
+]
+DATASETS = {'imagenet': 'in1k', 'ade': 'ade20k', 'coco': 'coco'}
+BOX = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75')
+MASK = ('segm_mAP', 'segm_mAP_50', 'segm_mAP_75')
+
+
+@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
+def test_entry_says_what_its_configs_say(suite, entry):
+    for backbone, config in entry.configs.items():
+        protocol = read_settings(configs_folder() / config)['protocol']
+        assert (protocol['name'], protocol['version']) == (entry.protocol, entry.version)
+        tasks = protocol.get('tasks') or [{'task': protocol['task']}]
+        assert [task['task'] for task in tasks] == list(entry.tasks)
+        assert config.split('/')[1].split('_')[1] == backbone
+        for task in tasks:
+            assert (
+                tuple(task.get('metrics', entry.tasks[task['task']])) == entry.tasks[task['task']]
+            )
+        assert ('probe_' in config) == (entry.command == 'test') == (entry.gpus == 1)
+
+
+@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
+def test_entry_measures_what_its_evaluator_does(suite, entry):
+    from mim_bench.testing.config_names import load
+
+    cfg = load(configs_folder() / next(iter(entry.configs.values())))
+    (dataset,) = (name for folder, name in DATASETS.items() if f'/{folder}/' in cfg.data_root)
+    assert dataset == entry.dataset
+    if entry.command == 'test':
+        return
+    evaluator = cfg.val_evaluator
+    if 'Coco' in evaluator.type:
+        given = BOX if evaluator.metric == 'bbox' else BOX + MASK
+        roi_head = cfg.model.get('roi_head') or {}
+        assert entry.need_stuff == ('semantic_head' in roi_head)
+    else:
+        given = ('top1', 'top5') if 'Accuracy' in evaluator.type else ('mIoU', 'aAcc', 'mAcc')
+    assert list(entry.tasks.values()) == [given]
+
+
+@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
+def test_entry_s_primary_metric_is_one_that_the_board_shows(suite, entry):
+    for task in entry.tasks:
+        assert entry.primary_metric(task) in TASKS[task].metrics
+
+
+def test_suites_hold_every_downstream_config_but_those_that_start_from_a_whole_model():
+    held = {
+        config
+        for suite in SUITES
+        for e in load_suite(suite).entries
+        for config in e.configs.values()
+    }
+    there = {e.path.removeprefix('configs/') for e in index_configs() if e.method is None}
+    assert all('-384px' in path for path in there - held)
+    assert held <= there
+
+
+def test_suites_have_their_tiers():
+    assert [load_suite(name).tier for name in SUITES] == list(SUITES)
+
+
+def test_smoke_runs_any_family_on_configs_that_are_there():
+    suite = load_suite('smoke')
+    assert suite.fit_backbone
+    known = {backbone for entry in suite.entries for backbone in entry.configs}
+    assert set(suite.families.values()) <= known
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write the smoke suite, changed, and load it."""
+    data = yaml.safe_load((configs_folder() / 'suites' / 'smoke.yml').read_text())
+
+    def load(change):
+        change(data)
+        (tmp_path / 'own.yml').write_text(yaml.safe_dump(data))
+        return load_suite('own', tmp_path)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda d: d.update(teir='full'), r"top level: nothing reads the key 'teir'.*'tier'"),
+        (lambda d: d.pop('tier'), r'own\.yml: top level: has no tier'),
+        (lambda d: d.update(tier='ful'), r"tier: 'ful' is none of smoke, proxy, full"),
+        (lambda d: d.update(entries={}), r'entries: is \{\}, not a list'),
+        (lambda d: d['entries'][1].update(gpu=1), r"entries\.1: nothing reads .* 'gpu'.*'gpus'"),
+        (lambda d: d['entries'][1].update(gpus=True), r"entries\.1\.gpus: is True, neither 1 nor"),
+        (lambda d: d['entries'][1].update(version=1), r'entries\.1\.version: is 1, not a text'),
+        (lambda d: d['entries'][1].update(name='toy-probe'), r"entries\.1: another entry is named"),
+        (lambda d: d['entries'][2].update(start='in1k'), r"entries\.2: start is 'in1k', neither"),
+        (lambda d: d['entries'][0].update(dataset='inet'), r"dataset: 'inet' is none of in1k"),
+        (lambda d: d['entries'][0]['tasks'].update({'in1k-knn': []}), r'in1k-knn: has no metric'),
+        (
+            lambda d: d['entries'][0]['configs'].update({'vit-toy': 'demo/none.py'}),
+            r'entries\.0\.configs: vit-toy: there is no file configs/demo/none\.py',
+        ),
+    ],
+)  # fmt: skip
+def test_load_suite_wrong_file_names_file_and_key(write, change, message):
+    with pytest.raises(ConfigError, match=message):
+        write(change)
+
+
+def test_load_suite_unknown_name_lists_the_known():
+    with pytest.raises(ConfigError, match=r"no suite 'smok'\. Did you mean 'smoke'"):
+        load_suite('smok')
+
+
+def test_load_suite_text_that_is_not_yaml_raises(tmp_path):
+    (tmp_path / 'own.yml').write_text('tier: [')
+    with pytest.raises(ConfigError, match=r'own\.yml: is not YAML'):
+        load_suite('own', tmp_path)
