@@ -1,7 +1,6 @@
 """Holds the documentation to the program: commands parse, files and links exist, lists agree."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
@@ -11,19 +10,12 @@ from mim_bench.compat.operators import PROVIDED
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.data.toy.photos import PHOTOGRAPHS
 from mim_bench.data.toy.spec import SIZES
+from mim_bench.testing.pages import PAGES, ROOT, commands, name_of, named_files, words_of
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *(ROOT / name for name in ('README.md', 'CONTRIBUTING.md', 'CHANGELOG.md')),
-    ROOT / 'checkpoints' / 'README.md',
-    *sorted((ROOT / 'docs').glob('*.md')),
-]
-BLOCK = re.compile(r'^```bash\n(.*?)^```', re.DOTALL | re.MULTILINE)
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 CODE = re.compile(r'`([^`\n]+)`')
 # A path of this repository in inline code, without a placeholder.
 PATH = re.compile(r'(?:mim_bench|configs|tools|tests|docs|requirements)/[\w./-]*')
-ASSIGNMENT = re.compile(r'[A-Z_]+=.*')
 OTHER_PROGRAMS = {'pip', 'source', 'git', 'cd'}
 # Launcher -> the command that its further words go to, and how many words come before them.
 LAUNCHERS = {
@@ -33,10 +25,6 @@ LAUNCHERS = {
 }
 
 
-def name_of(page):
-    return page.relative_to(ROOT).as_posix()
-
-
 def prose(page):
     """The text of a page without its fenced blocks."""
     return re.sub(r'^```.*?^```', '', page.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)
@@ -44,10 +32,8 @@ def prose(page):
 
 def command_lines():
     for page in PAGES:
-        for block in BLOCK.findall(page.read_text('utf-8')):
-            for line in block.splitlines():
-                if line.strip():
-                    yield pytest.param(line, id=f'{name_of(page)}: {line}')
+        for line in commands(page):
+            yield pytest.param(page, line, id=f'{name_of(page)}: {line}')
 
 
 def links():
@@ -55,13 +41,6 @@ def links():
         for target in LINK.findall(prose(page)):
             if not re.match(r'\w+:|#', target):
                 yield pytest.param(page, target.partition('#')[0], id=f'{name_of(page)}: {target}')
-
-
-def without_assignments(line):
-    words = shlex.split(line)
-    while ASSIGNMENT.fullmatch(words[0]):
-        words.pop(0)
-    return words
 
 
 def command_of(script, words):
@@ -79,12 +58,15 @@ def command_of(script, words):
     return [command, config, *words[count:]]
 
 
-@pytest.mark.parametrize('line', list(command_lines()))
-def test_command_parses_and_names_what_exists(line, capsys):
-    program, *words = without_assignments(line)
+@pytest.mark.parametrize(('page', 'line'), list(command_lines()))
+def test_command_parses_and_names_what_exists(page, line, capsys):
+    program, *words = words_of(line)
+    shown = {name for name, _ in named_files(page)}
     for word in words:
         if word.startswith(('configs/', 'tools/', 'requirements/', 'tests/')):
-            assert (ROOT / word).exists(), word
+            assert (ROOT / word).exists() or word in shown, word
+        elif word.endswith('.py'):
+            assert word in shown, f'{word}: the page does not show this file'
     if program == 'bash':
         words = command_of(words[0], words[1:])
         program = 'bash' if words is None else 'mim-bench'
@@ -154,6 +136,11 @@ def test_operators_page_lists_what_is_provided():
 def test_checkpoints_page_lists_the_sources():
     rows = re.findall(r'^\| `([\w-]+)` \|', prose(ROOT / 'docs/checkpoints.md'), re.MULTILINE)
     assert set(rows) == set(SOURCES)
+
+
+def test_asks_page_answers_each_question_once():
+    numbers = re.findall(r'^\*\*(\d+)\. ', prose(ROOT / 'docs/asks.md'), re.MULTILINE)
+    assert sorted(map(int, numbers)) == list(range(1, 26))
 
 
 def test_versions_in_the_text_are_the_tested_ones():

@@ -1,0 +1,84 @@
+"""Pages that a reader follows from top to bottom: their files are written, their commands run.
+
+The embedded data set stands there already, with few images. What is left out, and why, is in
+``LEFT_OUT``; ``tests/docs/test_page_commands.py`` holds those lines to the parser.
+"""
+
+import shutil
+
+import pytest
+
+import mim_bench
+from mim_bench.cli.main import main
+from mim_bench.results.store import collect
+from mim_bench.testing.pages import ROOT, commands, words_of, write_files
+from mim_bench.testing.toy_suites import write_inputs
+
+LEFT_OUT = {
+    'mim-bench data make-toy': 'the set of the fixture has fewer images',
+    'mim-bench demo': 'takes minutes; CI runs it, and tests/suite/test_demo_plan.py its plan',
+    'bash tools/setup.sh': 'installs; tests/tools/test_setup.py runs it',
+    'source ': 'of the shell',
+    'mim-bench data check': 'real data sets; tests/data checks made ones',
+}
+# What each page leaves in its folder: checkpoint ids and tasks of the records that are done.
+WALKS = {
+    'own-method.md': {'colourmim': {'pretrain', 'in1k-knn', 'in1k-linear'}},
+    'own-backbone.md': {'my-net': {'in1k-ft'}},
+    'own-task.md': {'mine': {'in1k-frozen'}},
+    'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
+    'getting-started.md': {
+        'mine': {'in1k-knn', 'in1k-linear', 'in1k-ft'},
+        'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'},
+    },
+}
+SLOW = {'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
+
+
+@pytest.fixture(scope='module')
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('walk')
+    write_inputs(folder)
+    return folder
+
+
+@pytest.fixture
+def clone(inputs, tmp_path, monkeypatch):
+    """A folder like a clone's root, with configs that a page may add to, data and a checkpoint."""
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    shutil.copytree(inputs / 'data', tmp_path / 'data' / 'toy')
+    shutil.copy(inputs / 'tiny.pth', tmp_path / 'official.pth')
+    monkeypatch.setattr(mim_bench, '__file__', str(tmp_path / 'mim_bench' / '__init__.py'))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def is_walked(line):
+    if line.startswith('mim-bench run') or ' mim-bench run' in line:
+        return '--suite smoke' in line  # others need ImageNet, ADE20K and COCO
+    return not line.startswith(tuple(LEFT_OUT))
+
+
+def on_toy_data(words):
+    return [*words, '--data-root', 'data/toy'] if words[1] == 'run' else words
+
+
+@pytest.mark.parametrize(
+    'name',
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in WALKS],
+)
+def test_page_followed_from_top_to_bottom_leaves_its_records(name, clone, capfd):
+    page = ROOT / 'docs' / name
+    write_files(page, clone)
+    for line in filter(is_walked, commands(page)):
+        program, *words = on_toy_data(words_of(line))
+        assert program == 'mim-bench', line
+        status = main(words)
+        assert status == 0, f'{line}\n{capfd.readouterr().err[-3000:]}'
+    done: dict[str, set[str]] = {}
+    for folder in (clone / 'results', clone / 'bench' / 'results'):
+        for record in collect(folder).records if folder.is_dir() else ():
+            assert record.status == 'done', record.error
+            done.setdefault(record.checkpoint.id, set()).add(record.task)
+    assert done == WALKS[name]
