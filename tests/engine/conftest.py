@@ -1,4 +1,4 @@
-"""Registers the toys of this folder for each test; mmengine's singletons stay clean."""
+"""Registers the toys of this folder for each test."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import DATASETS, METRICS, MODELS, DefaultScope
-from mmengine.visualization import Visualizer
+from mmengine.registry import DATASETS, METRICS, MODELS
 
 from mim_bench.testing.toy_runs import ToyImages, ToyMetric, ToyNet, run_config
 
@@ -21,8 +19,6 @@ def _toy_registry() -> Iterator[None]:
     yield
     for registry, cls in classes:
         registry.module_dict.pop(cls.__name__, None)
-    for singleton in (MMLogger, Visualizer, DefaultScope, MessageHub):
-        singleton._instance_dict.clear()
 
 
 @pytest.fixture

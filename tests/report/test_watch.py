@@ -77,17 +77,27 @@ def test_watch_report_full_disk_is_told_and_tried_again(watched, tmp_path, monke
     assert lines[1].startswith('1 checkpoint')
 
 
+def _heed_interrupts():
+    # Tests that a shell started in the background ignore SIGINT, and so would their children.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_report_watch_prints_a_line_a_change_and_ctrl_c_ends_it_well(tmp_path):
     folder = tmp_path / 'results'
     write_record(make_record(), folder)
     words = ['report', str(folder), '--out', str(tmp_path / 'out'), '--watch', '--every', '0.1']
     command = [sys.executable, '-u', '-m', 'mim_bench.cli.main', *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        lines = [process.stdout.readline() for _ in range(2)]
-        write_record(make_record(seed=1, run_id='second'), folder)
-        lines.append(process.stdout.readline())
-        process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, preexec_fn=_heed_interrupts
+    ) as process:
+        try:
+            lines = [process.stdout.readline() for _ in range(2)]
+            write_record(make_record(seed=1, run_id='second'), folder)
+            lines.append(process.stdout.readline())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
     assert lines[0].startswith('Watching ')
     assert ['1 run' in lines[1], '2 runs' in lines[2]] == [True, True]
     assert '<body>' in (tmp_path / 'out' / 'leaderboard.html').read_text('utf-8')
