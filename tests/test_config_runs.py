@@ -17,13 +17,15 @@ FULL_SIZE = [path for path in PATHS if path.parent.name != 'demo']
 def _params():
     """All configs; of those with one method or head and one family of backbones, all but one slow.
 
-    Each takes a few seconds; together they would take most of the default suite's time.
+    Each takes a few seconds, those of HTC++ half a minute; together they would take most of the
+    default suite's time.
     """
     seen, params = set(), []
     for path in FULL_SIZE:
         head, backbone = path.stem.split('_')[:2]
         kind = (path.parent.name, head, backbone.rsplit('-', 1)[0])
-        marks = [pytest.mark.slow] if kind in seen else []
+        is_slow = kind in seen or head == 'htc-plus'
+        marks = [pytest.mark.slow] if is_slow else []
         seen.add(kind)
         params.append(pytest.param(path, id=path.stem, marks=marks))
     return params

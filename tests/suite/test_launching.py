@@ -44,7 +44,8 @@ def start(tmp_path):
 
 def test_guard_that_is_ended_ends_all_that_its_command_started(tmp_path):
     guard, child = start(tmp_path)
-    assert os.getsid(child) != os.getsid(guard.pid)
+    # It is in a session of its own as soon as it got so far.
+    wait_until(lambda: os.getsid(child) != os.getsid(guard.pid))
     guard.terminate()
     assert guard.wait(30) == 128 + signal.SIGTERM
     assert not os.path.exists(f'/proc/{child}')
