@@ -18,7 +18,7 @@ model = dict(
 # BEiT's multi-scale test, with the resize of SETR: no side is shorter than the window that slides,
 # and a long side has no limit. Differs: sizes are rounded as mmseg rounds them.
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    _base_.tta_pipeline[0],
     dict(
         type='TestTimeAug',
         transforms=[
@@ -26,9 +26,7 @@ tta_pipeline = [
                 dict(type='ResizeShortestEdge', scale=max(512, int(512 * ratio)), max_size=100000)
                 for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
             ],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', reduce_zero_label=True)],
-            [dict(type='PackSegInputs')],
+            *_base_.tta_pipeline[1].transforms[1:],
         ],
     ),
 ]

@@ -7,23 +7,16 @@ model = dict(
     backbone=dict(img_size=640),
     test_cfg=dict(crop_size=crop_size, stride=(426, 426)),
 )
-train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='RandomResize', scale=(2560, 640), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2560, 640), keep_ratio=True),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='PackSegInputs'),
-]
+image_size = (2560, 640)
+changes_cfg = dict(
+    RandomResize=dict(scale=image_size),
+    RandomCrop=dict(crop_size=crop_size),
+    Resize=dict(scale=image_size),
+)
+train_pipeline = [{**step, **changes_cfg.get(step.type, {})} for step in _base_.train_pipeline]
+test_pipeline = [{**step, **changes_cfg.get(step.type, {})} for step in _base_.test_pipeline]
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    _base_.tta_pipeline[0],
     dict(
         type='TestTimeAug',
         transforms=[
@@ -31,9 +24,7 @@ tta_pipeline = [
                 dict(type='ResizeShortestEdge', scale=max(640, int(640 * ratio)), max_size=100000)
                 for ratio in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
             ],
-            [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', reduce_zero_label=True)],
-            [dict(type='PackSegInputs')],
+            *_base_.tta_pipeline[1].transforms[1:],
         ],
     ),
 ]
