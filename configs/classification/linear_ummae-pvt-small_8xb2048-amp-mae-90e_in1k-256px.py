@@ -1,17 +1,7 @@
-# Inferred: MAE's linear probe on the average of the last map; its source has the class token only.
-_base_ = [
-    '../_base_/models/linear_classifier.py',
-    '../_base_/datasets/in1k_linear_256px.py',
-    '../_base_/schedules/linear_mae.py',
-    '../_base_/default_runtime.py',
-]
-default_scope = 'mmpretrain'
+# The same for UM-MAE's PVT-S.
+_base_ = './linear_ummae-swin-tiny_8xb2048-amp-mae-90e_in1k-256px.py'
 model = dict(
-    backbone=dict(type='mim_bench.UMMAEPvt', arch='small', final_norm=True, frozen_stages=4),
-    neck=[
-        dict(type='GlobalAveragePooling'),
-        dict(type='ClsBatchNormNeck', input_features=512),
-    ],
+    backbone=dict(type='mim_bench.UMMAEPvt', arch='small'),
+    neck=[_base_.model.neck[0], {**_base_.model.neck[1], 'input_features': 512}],
     head=dict(in_channels=512),
 )
-protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e', version='1', tier='full')
