@@ -1,10 +1,9 @@
 """The leaderboard as CSV: one line a cell, with the protocol and the runs of every number."""
 
-import csv
-import io
+from collections.abc import Iterator
 
 from mim_bench.report.leaderboard import Cell, Column, Leaderboard, Row
-from mim_bench.report.plain_text import csv_text
+from mim_bench.report.plain_text import csv_text, to_csv
 from mim_bench.results.record import Protocol
 
 _FIELDS = (
@@ -17,15 +16,15 @@ _FIELDS = (
 
 def render_csv(board: Leaderboard) -> str:
     """Render every cell that is not missing, with unrounded values; costs come last."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _FIELDS, lineterminator='\n')
-    writer.writeheader()
+    return to_csv(_FIELDS, _lines(board))
+
+
+def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:
     costs = [column for group in board.costs for column in group.columns]
     for columns in (board.columns, costs):
         for row in board.rows:
             found = ((column, row.cell(column)) for column in columns)
-            writer.writerows(_line(row, *pair) for pair in found if pair[1].state != 'missing')
-    return out.getvalue()
+            yield from (_line(row, *pair) for pair in found if pair[1].state != 'missing')
 
 
 def _line(row: Row, column: Column, cell: Cell) -> dict[str, object]:

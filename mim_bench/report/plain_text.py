@@ -3,7 +3,10 @@
 HTML is escaped by the template engine itself.
 """
 
+import csv
+import io
 import re
+from collections.abc import Iterable, Mapping, Sequence
 
 # Spreadsheets run a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
@@ -33,3 +36,17 @@ def csv_text(text: str) -> str:
     """Text that a spreadsheet shows as it is, by a leading apostrophe before a formula."""
     line = one_line(text)
     return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
+
+
+def to_csv(fields: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+    """CSV with a line of headings; what a line does not say stays empty.
+
+    Args:
+        fields: Headings.
+        lines: Values by heading; their texts come from :func:`csv_text`.
+    """
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(lines)
+    return out.getvalue()

@@ -1,12 +1,10 @@
 """Published numbers as CSV: first those beside ours, one line a pair, then all others."""
 
-import csv
-import io
 from collections.abc import Iterator
 
 from mim_bench.report.comparison import Comparison
 from mim_bench.report.leaderboard import Leaderboard
-from mim_bench.report.plain_text import csv_text
+from mim_bench.report.plain_text import csv_text, to_csv
 from mim_bench.results.published import PublishedResult
 
 _FIELDS = (
@@ -20,11 +18,7 @@ _FIELDS = (
 
 def render_published_csv(board: Leaderboard) -> str:
     """Render every published result, those that match a row of ours first."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _FIELDS, restval='', lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(_lines(board))
-    return out.getvalue()
+    return to_csv(_FIELDS, _lines(board))
 
 
 def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:

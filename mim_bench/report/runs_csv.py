@@ -1,10 +1,7 @@
 """Every run as one line of CSV: what it measured, what it took, and where it comes from."""
 
-import csv
-import io
-
 from mim_bench.report.leaderboard import Leaderboard
-from mim_bench.report.plain_text import csv_text
+from mim_bench.report.plain_text import csv_text, to_csv
 from mim_bench.report.provenance import ordered_runs, results_text
 from mim_bench.results.record import RunRecord
 
@@ -19,11 +16,7 @@ _FIELDS = (
 
 def render_runs_csv(board: Leaderboard) -> str:
     """Render every run, failed ones included; unknown values are empty."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, _FIELDS, lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(_line(record) for record in ordered_runs(board))
-    return out.getvalue()
+    return to_csv(_FIELDS, (_line(record) for record in ordered_runs(board)))
 
 
 def _line(record: RunRecord) -> dict[str, object]:
