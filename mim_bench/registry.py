@@ -28,9 +28,9 @@ def _child(parent: Registry, *locations: str) -> Registry:
 
 
 MODELS = _child(MMENGINE_MODELS, 'models')
-OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'engine.layer_decay')
-OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'engine.precision')
-PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'engine.schedules')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'recipe.layer_decay')
+OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'recipe.precision')
+PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'recipe.schedules')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
 DATASETS = _child(MMENGINE_DATASETS, 'data.seeding', 'data.label_fraction')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')

@@ -16,6 +16,7 @@ LAYERS = [
     {'suite'},
     {'report'},
     {'profiling', 'engine'},
+    {'recipe'},
     {'models'},
     {'conversion'},
     {'results'},

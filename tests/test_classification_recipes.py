@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mim_bench.engine.building import build_model
-from mim_bench.engine.optimizer_groups import layer_groups
-from mim_bench.engine.precision import disable_amp
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.optimizer_groups import layer_groups
+from mim_bench.recipe.precision import disable_amp
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.toy_width import toy_width
 

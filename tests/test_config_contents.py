@@ -6,8 +6,8 @@ import re
 import pytest
 
 from mim_bench import registry
-from mim_bench.engine.config import check_top_level
-from mim_bench.engine.effective_batch import RULES
+from mim_bench.recipe.config import check_top_level
+from mim_bench.recipe.effective_batch import RULES
 from mim_bench.testing.config_names import (
     BASES,
     CONFIGS,

@@ -6,11 +6,10 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mim_bench.engine.building import library_scope, train_pipeline
-from mim_bench.engine.config import load_config
-from mim_bench.engine.launch import Launch
-from mim_bench.engine.optimizer_groups import groups_of
-from mim_bench.engine.protocol import protocol_settings
+from mim_bench.engine.launch import Launch, groups_of
+from mim_bench.recipe.building import library_scope, train_pipeline
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.protocol import protocol_settings
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'detection'
 LSJ = [

@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mim_bench.engine.optimizer_groups import LayerGroup
+    from mim_bench.recipe.optimizer_groups import LayerGroup
 
 NUM_NAMES = 2
 

@@ -111,8 +111,8 @@ def _entries(args: argparse.Namespace) -> list['Entry']:
 
 def _entry(path: str, options: Sequence[str], own: Sequence[str]) -> 'Entry':
     from mim_bench.cli._launch_arguments import parse_options
-    from mim_bench.engine.config import load_config
     from mim_bench.profiling.comparison import Entry
+    from mim_bench.recipe.config import load_config
 
     entry = Entry(' '.join([Path(path).stem, *own]), path, parse_options(list(options)))
     load_config(path, dict(entry.options))  # an error now, not after minutes

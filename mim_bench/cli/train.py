@@ -72,6 +72,6 @@ def _print_groups(launch: 'Launch') -> None:
     from rich.console import Console
 
     from mim_bench.cli._groups_table import groups_table
-    from mim_bench.engine.optimizer_groups import groups_of
+    from mim_bench.engine.launch import groups_of
 
     Console().print(groups_table(groups_of(launch)))

@@ -8,13 +8,13 @@ from typing import Any
 import mim_bench
 from mim_bench.engine.environment import UNKNOWN
 from mim_bench.engine.metric_names import record_metrics
-from mim_bench.engine.precision import precision_of
 from mim_bench.engine.run_record import config_file, make_protocol, protocol_content
 from mim_bench.engine.scalars import collect_curves
-from mim_bench.engine.tta import network_settings
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError
+from mim_bench.recipe.precision import precision_of
+from mim_bench.recipe.tta import network_settings
 from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier

@@ -12,7 +12,12 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from mim_bench.data.seeding import seed_everything
-from mim_bench.engine.building import (
+from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.engine.load_gate import load_model
+from mim_bench.engine.panels import panels_of, require_panels
+from mim_bench.engine.pictures import MIN_TILE_PX, enlarge, picture_grid
+from mim_bench.errors import DataError
+from mim_bench.recipe.building import (
     build_model,
     build_pipeline,
     init_weights,
@@ -20,11 +25,6 @@ from mim_bench.engine.building import (
     train_pipeline,
     without_pretrained,
 )
-from mim_bench.engine.isolation import evaluating, preserved_rng
-from mim_bench.engine.load_gate import load_model
-from mim_bench.engine.panels import panels_of, require_panels
-from mim_bench.engine.pictures import MIN_TILE_PX, enlarge, picture_grid
-from mim_bench.errors import DataError
 
 if TYPE_CHECKING:
     from mim_bench.models.panels import Panel

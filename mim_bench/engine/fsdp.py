@@ -22,8 +22,8 @@ from torch.distributed.fsdp import (
 )
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
-from mim_bench.engine.precision import AMP_WRAPPER
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.precision import AMP_WRAPPER
 
 WRAPPER = 'MMFullyShardedDataParallel'
 # They read or average weights outside the forward pass, where a process has a part of them only.

@@ -10,24 +10,26 @@ from typing import Any
 from mmengine.config import Config
 
 from mim_bench.conversion.files import read_checkpoint
-from mim_bench.engine.backbone_fit import fit_backbone
-from mim_bench.engine.config import (
+from mim_bench.engine.config_layout import import_layout
+from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
+from mim_bench.engine.fsdp import shard
+from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.engine.runner import BenchRunner
+from mim_bench.errors import ConfigError, MimBenchError, TrainingError
+from mim_bench.recipe.backbone_fit import fit_backbone
+from mim_bench.recipe.building import build_model, explained, library_scope
+from mim_bench.recipe.config import (
     check_data_roots,
     explain_build_error,
     load_config,
     set_data_root,
 )
-from mim_bench.engine.config_layout import import_layout
-from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
-from mim_bench.engine.effective_batch import BatchPlan, apply_plan, num_processes
-from mim_bench.engine.fsdp import shard
-from mim_bench.engine.hooks.record_hook import record_failure
-from mim_bench.engine.precision import AMP_WRAPPER, disable_amp, set_precision
-from mim_bench.engine.protocol import protocol_settings
-from mim_bench.engine.resume import latest_checkpoint
-from mim_bench.engine.runner import BenchRunner
-from mim_bench.engine.tta import network_settings, use_test_time_augmentation
-from mim_bench.errors import ConfigError, MimBenchError, TrainingError
+from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processes
+from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
+from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
+from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.tta import network_settings, use_test_time_augmentation
 from mim_bench.registry import RUNNERS
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
@@ -151,6 +153,21 @@ def resolve_run(launch: Launch, command: str) -> Config:
     if command == 'train':
         return _as_training(resolve_training(launch))
     return _as_test(resolve(launch))
+
+
+def groups_of(launch: Launch) -> list[LayerGroup]:
+    """What the optimiser of a launch would do with each layer; nothing is trained.
+
+    Raises:
+        ConfigError: The config has no optimiser, or one that cannot be built.
+    """
+    cfg = resolve_training(launch)
+    if cfg.get('optim_wrapper') is None:
+        raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
+    disable_amp(cfg)  # it needs a GPU, and groups do not depend on it
+    model = build_model(cfg)
+    with library_scope(cfg), explained(cfg):
+        return layer_groups(model, cfg.optim_wrapper)
 
 
 def check_precision(cfg: Config) -> None:

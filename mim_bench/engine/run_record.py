@@ -13,11 +13,11 @@ from mmengine.dist import get_world_size
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.engine.environment import device_name
-from mim_bench.engine.precision import precision_of
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.profiling.ledger import CostLedger
+from mim_bench.recipe.precision import precision_of
+from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.hashing import protocol_hash
@@ -70,7 +70,7 @@ def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protoc
     Args:
         settings: ``name``, ``version``, ``tier``; either ``hash``, or ``settings`` to be
             hashed with task, name and version. Without both, the settings are those of
-            :func:`mim_bench.engine.protocol.protocol_settings`.
+            :func:`mim_bench.recipe.protocol.protocol_settings`.
         task: Name of the task.
         cfg: The resolved config of the run.
 

@@ -17,18 +17,18 @@ from torch.utils.data import DataLoader
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
-from mim_bench.engine.effective_batch import iterations_per_update
 from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.pretrained_init import gated_initialisation
-from mim_bench.engine.tta import unwrap
-from mim_bench.engine.updates import (
+from mim_bench.errors import CheckpointError, DataError
+from mim_bench.recipe.effective_batch import iterations_per_update
+from mim_bench.recipe.tta import unwrap
+from mim_bench.recipe.updates import (
     default_hooks_in_iterations,
     fit_epoch_to_updates,
     loop_in_iterations,
     schedules_in_updates,
 )
-from mim_bench.errors import CheckpointError, DataError
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import LoadReport
 
@@ -47,7 +47,7 @@ class BenchRunner(Runner):
     - Resuming needs every key.
     - Without a GPU, distributed runs use gloo.
     - In a config with ``effective_batch_size`` everything that counts iterations counts
-      updates, whatever the accumulation (:mod:`mim_bench.engine.updates`).
+      updates, whatever the accumulation (:mod:`mim_bench.recipe.updates`).
     - A run in iterations resumes without reading what it has had
       (:mod:`mim_bench.engine.batch_stream`).
     """

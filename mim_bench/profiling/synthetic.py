@@ -8,9 +8,9 @@ import numpy as np
 from mmengine.config import Config
 
 from mim_bench.data.seeding import seed_everything
-from mim_bench.engine.building import build_pipeline, train_collate, train_pipeline
 from mim_bench.errors import ConfigError
 from mim_bench.profiling.synthetic_objects import detection_sample, segmentation_sample
+from mim_bench.recipe.building import build_pipeline, train_collate, train_pipeline
 
 # (height, width) of the image that a pipeline starts from; about ImageNet's mean.
 SOURCE_SIZE = (375, 500)

@@ -9,13 +9,13 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mim_bench.engine.building import (
+from mim_bench.errors import ConfigError
+from mim_bench.recipe.building import (
     build_model,
     init_weights,
     library_scope,
     without_pretrained,
 )
-from mim_bench.errors import ConfigError
 
 PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 

@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mim_bench.engine.building import build_model, init_weights
-from mim_bench.engine.config import check_data_roots
-from mim_bench.engine.effective_batch import iterations_per_update, num_processes
-from mim_bench.engine.launch import Launch, check_precision, resolve_run
+from mim_bench.engine.launch import Launch, check_precision, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
-from mim_bench.engine.optimizer_groups import LayerGroup, groups_of
-from mim_bench.engine.precision import precision_of
 from mim_bench.profiling.memory import memory_meter
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
+from mim_bench.recipe.building import build_model, init_weights
+from mim_bench.recipe.config import check_data_roots
+from mim_bench.recipe.effective_batch import iterations_per_update, num_processes
+from mim_bench.recipe.optimizer_groups import LayerGroup
+from mim_bench.recipe.precision import precision_of
 
 NUM_STEPS = 2
 

@@ -38,8 +38,8 @@ class StepTask:
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
-        from mim_bench.engine.config import load_config
         from mim_bench.profiling.synthetic import SyntheticData
+        from mim_bench.recipe.config import load_config
 
         self.cfg = load_config(job['config'], ast.literal_eval(job['options']))
         self.settings = StepSettings(**job['settings'])

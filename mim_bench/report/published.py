@@ -18,7 +18,7 @@ from mim_bench.results.record import RANDOM_METHOD, Protocol, RunRecord
 
 # How methods begin that learned from labels, for which no epochs are told.
 SUPERVISED = 'supervised-'
-# What mim_bench.engine.tta puts behind the name of a protocol.
+# What mim_bench.recipe.tta puts behind the name of a protocol.
 _AUGMENTED_TEST = '-tta'
 # Length and size in the name of a config, for example ...-100e_in1k-224px.
 _LENGTH = re.compile(r'-(\d+)([eik])_')

@@ -10,8 +10,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, Registry
 
 from mim_bench.data.toy.digits import NAMES
-from mim_bench.engine.building import without_pretrained
-from mim_bench.engine.config import set_data_root
+from mim_bench.recipe.building import without_pretrained
+from mim_bench.recipe.config import set_data_root
 from mim_bench.suite.locations import DATA_ROOTS
 from mim_bench.testing.config_names import dictionaries
 

@@ -15,8 +15,8 @@ from mim_bench.engine.metric_names import record_metrics
 from mim_bench.engine.metrics import coco_metric as module
 from mim_bench.engine.metrics.coco_metric import chosen_backend
 from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.protocol import protocol_settings
 
 HEIGHT, WIDTH, NUM_CLASSES = 240, 320, 6
 NAMES = [f'class {i}' for i in range(NUM_CLASSES)]

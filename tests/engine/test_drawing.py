@@ -8,10 +8,10 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from mim_bench.engine.config import load_config
 from mim_bench.engine.drawing import SHOWN_TILE_PX, draw_images, draw_panels
 from mim_bench.errors import CheckpointError, ConfigError, DataError
 from mim_bench.models.panels import Panel
+from mim_bench.recipe.config import load_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 PRETRAININGS = sorted(
@@ -100,7 +100,7 @@ def test_draw_images_missing_tokenizer_is_noted(images):
 
 
 def test_draw_images_with_a_checkpoint_adds_the_reconstruction(images, tmp_path):
-    from mim_bench.engine.building import build_model
+    from mim_bench.recipe.building import build_model
 
     cfg = load_config(UMMAE)
     model = build_model(cfg)

@@ -8,10 +8,10 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
-from mim_bench.engine.building import build_model, init_weights, library_scope
 from mim_bench.engine.load_gate import load_backbone, load_state
-from mim_bench.engine.precision import disable_amp
 from mim_bench.errors import CheckpointError
+from mim_bench.recipe.building import build_model, init_weights, library_scope
+from mim_bench.recipe.precision import disable_amp
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.toy_width import toy_width
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mim_bench.engine.probes.extraction import extract_features
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 

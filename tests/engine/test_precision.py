@@ -5,10 +5,10 @@ import torch
 from mmengine.config import Config
 
 from mim_bench.engine.launch import Launch, resolve_training
-from mim_bench.engine.precision import precision_of, set_precision
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.precision import precision_of, set_precision
+from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.testing.toy_runs import make_runner
 
 SGD = {'type': 'SGD', 'lr': 0.1}

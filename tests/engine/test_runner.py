@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from mim_bench.engine import launch
 from mim_bench.engine.launch import Launch, resolve, train
-from mim_bench.engine.precision import disable_amp
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import CheckpointError, ConfigError, DataError
+from mim_bench.recipe.precision import disable_amp
 from mim_bench.testing.toy_runs import loader, make_runner
 
 

@@ -6,7 +6,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
-from mim_bench.engine.building import build_model
+from mim_bench.recipe.building import build_model
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.toy_width import toy_width
 

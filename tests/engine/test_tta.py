@@ -10,10 +10,10 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from mim_bench.cli.main import main
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.engine.tta import network_settings, unwrap, use_test_time_augmentation
 from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.tta import network_settings, unwrap, use_test_time_augmentation
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder

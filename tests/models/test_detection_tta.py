@@ -5,12 +5,12 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 
-from mim_bench.engine.building import build_model, build_pipeline, init_weights
-from mim_bench.engine.config import load_config
-from mim_bench.engine.tta import use_test_time_augmentation
 from mim_bench.errors import ConfigError
 from mim_bench.models.detection_tta import InstanceTTA
 from mim_bench.models.roi_views import to_image, to_view
+from mim_bench.recipe.building import build_model, build_pipeline, init_weights
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.tta import use_test_time_augmentation
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 HTC = DEMO / 'htc-plus_swin-toy_1xb4-300i_toy-coco-128px.py'

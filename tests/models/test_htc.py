@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 
-from mim_bench.engine.building import build_model, init_weights
-from mim_bench.engine.config import load_config
+from mim_bench.recipe.building import build_model, init_weights
+from mim_bench.recipe.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 HTC = DEMO / 'htc-plus_swin-toy_1xb4-300i_toy-coco-128px.py'

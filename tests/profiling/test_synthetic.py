@@ -6,9 +6,9 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 
-from mim_bench.engine.config import load_config
 from mim_bench.errors import ConfigError
 from mim_bench.profiling.synthetic import SyntheticData, _crop_size
+from mim_bench.recipe.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 

@@ -8,8 +8,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mim_bench.engine.batch import image_names
-from mim_bench.engine.tta import unwrap
 from mim_bench.errors import DataError
+from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 
 IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes

@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mim_bench.engine.probes.extraction import backbone_of
-from mim_bench.engine.protocol import below_roots, data_roots, plain_settings
+from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
 # Raise it when features of the same settings come out differently.
 VERSION = 1

@@ -3,14 +3,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mim_bench.engine.config import (
+from mim_bench.errors import ConfigError, DataError
+from mim_bench.recipe.config import (
     check_data_roots,
     check_top_level,
     explain_build_error,
     load_config,
     set_data_root,
 )
-from mim_bench.errors import ConfigError, DataError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 ALL = [p for p in sorted(CONFIGS.rglob('*.py')) if '_base_' not in p.parts]

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from mim_bench.engine.building import build_model, explained, library_scope
-from mim_bench.engine.launch import Launch, resolve_training
-from mim_bench.engine.layer_decay import layer_numbering
-from mim_bench.engine.precision import disable_amp
-from mim_bench.errors import ConfigError
+from mim_bench.recipe.layer_decay import layer_numbering
 
 
 @dataclass(frozen=True)
@@ -32,21 +28,6 @@ class LayerGroup:
     weight_decay: float
     num_parameters: int
     names: tuple[str, ...]
-
-
-def groups_of(launch: Launch) -> list[LayerGroup]:
-    """What the optimiser of a launch would do with each layer; nothing is trained.
-
-    Raises:
-        ConfigError: The config has no optimiser, or one that cannot be built.
-    """
-    cfg = resolve_training(launch)
-    if cfg.get('optim_wrapper') is None:
-        raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
-    disable_amp(cfg)  # it needs a GPU, and groups do not depend on it
-    model = build_model(cfg)
-    with library_scope(cfg), explained(cfg):
-        return layer_groups(model, cfg.optim_wrapper)
 
 
 def layer_groups(model: nn.Module, optim_wrapper: dict) -> list[LayerGroup]:

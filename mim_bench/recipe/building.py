@@ -11,8 +11,8 @@ from mmengine.logging import MMLogger
 from mmengine.registry import FUNCTIONS, MODELS, DefaultScope
 from torch import nn
 
-from mim_bench.engine.config import explain_build_error
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.config import explain_build_error
 
 
 def library_scope(cfg: Config) -> AbstractContextManager[None]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
-from mim_bench.engine.pipelines import follow_pipelines
-from mim_bench.engine.switches import switches_of, turn_switches
 from mim_bench.errors import ConfigError, DataError
+from mim_bench.recipe.pipelines import follow_pipelines
+from mim_bench.recipe.switches import switches_of, turn_switches
 
 # What the runner or this package reads. Everything else at the top of a config must be a
 # plain variable that the config itself uses, and those have the field's usual endings.

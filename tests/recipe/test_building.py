@@ -1,8 +1,8 @@
 import pytest
 from mmengine.config import Config
 
-from mim_bench.engine.building import build_model, train_pipeline, without_pretrained
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.building import build_model, train_pipeline, without_pretrained
 
 
 def config(**content):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from mim_bench.engine.building import build_model, build_pipeline, train_pipeline
-from mim_bench.engine.config import load_config
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.building import build_model, build_pipeline, train_pipeline
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.protocol import protocol_settings
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 TOY = CONFIGS / 'demo' / 'htc-plus_swin-toy_1xb4-300i_toy-coco-128px.py'

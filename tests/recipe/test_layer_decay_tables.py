@@ -13,8 +13,8 @@ import pytest
 import torch
 from mmengine.optim import build_optim_wrapper
 
-from mim_bench.engine.building import build_model
-from mim_bench.engine.config import load_config
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 LIBRARIES = {

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mim_bench.engine.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
+from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
 
 # Data, augmentation, batch, schedule, optimiser, evaluation, and the model around the backbone.
 # Not tta_model and tta_pipeline: a test with --tta has them as its model and its pipeline.

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from mim_bench.cli.main import main
-from mim_bench.engine.building import build_model
-from mim_bench.engine.config import load_config
-from mim_bench.engine.optimizer_groups import layer_groups
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.optimizer_groups import layer_groups
 
 CONFIG = (
     Path(__file__).parents[2] / 'configs/demo/finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py'

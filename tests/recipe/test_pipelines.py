@@ -2,7 +2,7 @@
 
 import pytest
 
-from mim_bench.engine.config import load_config
+from mim_bench.recipe.config import load_config
 
 BASE = """
 train_pipeline = [dict(type='LoadImageFromFile'), dict(type='PackInputs')]

@@ -5,12 +5,12 @@ import torch
 from mmengine.registry import MODELS, DefaultScope
 
 from mim_bench.conversion.convert import convert_checkpoint
-from mim_bench.engine.backbone_fit import _taps, fit_backbone
-from mim_bench.engine.building import build_model
-from mim_bench.engine.config import load_config
 from mim_bench.engine.launch import Launch, resolve
 from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.backbone_fit import _taps, fit_backbone
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder

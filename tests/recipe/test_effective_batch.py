@@ -5,14 +5,14 @@ import copy
 import pytest
 from mmengine.config import Config
 
-from mim_bench.engine.effective_batch import (
+from mim_bench.errors import ConfigError
+from mim_bench.recipe.effective_batch import (
     apply_plan,
     iterations_per_update,
     num_processes,
     plan_batch,
 )
-from mim_bench.engine.protocol import protocol_settings
-from mim_bench.errors import ConfigError
+from mim_bench.recipe.protocol import protocol_settings
 
 LR = 2e-3
 

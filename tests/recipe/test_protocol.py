@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mim_bench.engine.config import load_config, set_data_root
-from mim_bench.engine.protocol import protocol_settings
 from mim_bench.engine.run_record import config_file, make_protocol
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.config import load_config, set_data_root
+from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.suite.demo import find_config
 from mim_bench.testing.toy_runs import loader, run_config
 

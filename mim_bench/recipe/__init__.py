@@ -1,0 +1,1 @@
+"""What a config means: loading it, batch, precision, schedules, optimiser groups, protocol."""
