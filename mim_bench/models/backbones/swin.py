@@ -59,7 +59,7 @@ class Swin(FreezableBackbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        'arch window_size patch_size in_channels norm_eps'.split()
+        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps'}
     )
 
     def __init__(

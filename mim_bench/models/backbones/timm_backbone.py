@@ -49,7 +49,7 @@ class TimmBackbone(BaseBackbone):
     keys stay as in timm's files.
     """
 
-    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset('name'.split())
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'name'})
 
     def __init__(
         self,

@@ -104,7 +104,7 @@ class UMMAEPvt(UMMAEPyramid):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        'arch sr_ratios patch_size in_channels'.split()
+        {'arch', 'sr_ratios', 'patch_size', 'in_channels'}
     )
 
     def __init__(

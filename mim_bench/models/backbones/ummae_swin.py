@@ -54,7 +54,7 @@ class UMMAESwin(UMMAEPyramid):
     Differs: windows never exceed the map along either side, padding is masked.
     """
 
-    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset('arch patch_size in_channels'.split())
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'arch', 'patch_size', 'in_channels'})
 
     def __init__(
         self,

@@ -76,9 +76,20 @@ class ViT(FreezableBackbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        'arch patch_size in_channels abs_pos=learned abs_pos=zeros abs_pos=none '
-        'rel_pos_bias=none rel_pos_bias=per_block qkv_bias layer_scale with_cls_token '
-        'checkpoint_grid'.split()
+        {
+            'arch',
+            'patch_size',
+            'in_channels',
+            'abs_pos=learned',
+            'abs_pos=zeros',
+            'abs_pos=none',
+            'rel_pos_bias=none',
+            'rel_pos_bias=per_block',
+            'qkv_bias',
+            'layer_scale',
+            'with_cls_token',
+            'checkpoint_grid',
+        }
     )
 
     def __init__(
