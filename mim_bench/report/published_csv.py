@@ -5,15 +5,26 @@ from collections.abc import Iterator
 from mim_bench.report.comparison import Comparison
 from mim_bench.report.leaderboard import Leaderboard
 from mim_bench.report.plain_text import csv_text, to_csv
-from mim_bench.results.published import PublishedResult
+from mim_bench.results.published import PublishedProtocol, PublishedResult
 
-_FIELDS = (
+_COMPARISON = (
     'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'published',
-    'difference', 'tolerance', 'verdict', 'method', 'variant', 'backbone', 'pretrain_epochs',
-    'task', 'metric', 'unit', 'split', 'protocol', 'protocol_stated', 'epochs', 'iterations',
-    'resolution', 'detector', 'schedule', 'test', 'init', 'kind', 'source', 'place', 'link',
-    'read_as', 'note',
+    'difference', 'tolerance', 'verdict',
 )  # fmt: skip
+# Fields of a result, of its pre-training and of its protocol, each under its own name.
+_RESULT = ('method', 'variant', 'backbone', 'params', 'metric', 'by', 'note', 'file', 'row')
+_PRETRAIN = ('data', 'epochs', 'counts_views', 'labels', 'note')
+_PROTOCOL = tuple(name for name in PublishedProtocol.model_fields if name != 'other')
+_FIELDS = (
+    *_COMPARISON,
+    *_RESULT,
+    *(f'pretrain_{name}' for name in _PRETRAIN),
+    *(name if name == 'task' else f'protocol_{name}' for name in _PROTOCOL),
+    'protocol_other',
+    'repository',
+    'commit',
+    'link',
+)
 
 
 def render_published_csv(board: Leaderboard) -> str:
@@ -45,32 +56,13 @@ def _ours(comparison: Comparison) -> dict[str, object]:
 
 
 def _published(result: PublishedResult) -> dict[str, object]:
-    protocol, source = result.protocol, result.source
-    texts = {
-        'method': result.method,
-        'variant': result.variant,
-        'backbone': result.backbone,
+    protocol = result.protocol
+    line = {
+        **{name: getattr(result, name) for name in (*_RESULT, 'repository', 'commit', 'link')},
+        **{f'pretrain_{name}': getattr(result.pretrain, name) for name in _PRETRAIN},
+        **{f'protocol_{name}': getattr(protocol, name) for name in _PROTOCOL if name != 'task'},
         'task': result.task,
-        'metric': result.metric,
-        'unit': result.unit,
-        'split': protocol.split,
-        'protocol': protocol.name,
-        'protocol_stated': protocol.stated,
-        'detector': protocol.detector,
-        'schedule': protocol.schedule,
-        'test': protocol.test,
-        'init': protocol.init,
-        'kind': result.kind,
-        'source': source.title,
-        'place': source.place,
-        'link': source.link,
-        'read_as': source.read_as,
-        'note': result.note,
-    }
-    return {name: csv_text(text or '') for name, text in texts.items()} | {
         'published': result.value,
-        'pretrain_epochs': result.pretrain_epochs,
-        'epochs': protocol.epochs,
-        'iterations': protocol.iterations,
-        'resolution': protocol.resolution,
+        'protocol_other': '; '.join(f'{k} {v}' for k, v in protocol.other.items()),
     }
+    return {name: csv_text(v) if isinstance(v, str) else v for name, v in line.items()}
