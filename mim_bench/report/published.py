@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from mim_bench.report import catalogue
 from mim_bench.report.comparison import TOLERANCES, Comparison, PublishedSection
@@ -132,21 +132,25 @@ def _has_our_epochs(row: Row, result: PublishedResult) -> bool:
     return theirs.counts_views or theirs.epochs in (None, row.checkpoint.pretrain_epochs)
 
 
+def differing_facts(facts: Mapping[str, float], theirs: PublishedProtocol) -> Iterator[str]:
+    """Facts that a recipe of ours and a published one both state, and differently."""
+    for name, words in _FACTS.items():
+        here = facts.get(name)
+        there = theirs.peak_lr if name == 'lr' else getattr(theirs, name)
+        if here is None or there is None or math.isclose(here, there, rel_tol=1e-6):
+            continue
+        yield f'{words} {here:,g} here, {there:,g} there'
+
+
 def _recipe_differences(
     ours: Protocol, facts: dict[str, float], theirs: PublishedProtocol
 ) -> Iterator[str]:
     """Between the protocols: each stated fact, the weights at the start, the test."""
     if ours.tier != 'full':
         yield f'{ours.tier} tier here'
-    differs = False
-    for name, words in _FACTS.items():
-        here = facts.get(name)
-        there = theirs.peak_lr if name == 'lr' else getattr(theirs, name)
-        if here is None or there is None or math.isclose(here, there, rel_tol=1e-6):
-            continue
-        differs = True
-        yield f'{words} {here:,g} here, {there:,g} there'
-    if not differs and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
+    stated = list(differing_facts(facts, theirs))
+    yield from stated
+    if not stated and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
         yield 'not known to be the same recipe'
     if theirs.init is not None:
         yield f'start there: {theirs.init}'

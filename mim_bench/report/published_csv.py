@@ -5,31 +5,21 @@ from collections.abc import Iterator
 from mim_bench.report.comparison import Comparison
 from mim_bench.report.leaderboard import Leaderboard
 from mim_bench.report.plain_text import csv_text, to_csv
-from mim_bench.results.published import PublishedProtocol, PublishedResult
+from mim_bench.results.published import Pretraining, PublishedProtocol, PublishedResult
 
-_COMPARISON = (
-    'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'published',
-    'difference', 'tolerance', 'verdict',
-)  # fmt: skip
-# Fields of a result, of its pre-training and of its protocol, each under its own name.
-_RESULT = ('method', 'variant', 'backbone', 'params', 'metric', 'by', 'note', 'file', 'row')
-_PRETRAIN = ('data', 'epochs', 'counts_views', 'labels', 'note')
-_PROTOCOL = tuple(name for name in PublishedProtocol.model_fields if name != 'other')
 _FIELDS = (
-    *_COMPARISON,
-    *_RESULT,
-    *(f'pretrain_{name}' for name in _PRETRAIN),
-    *(name if name == 'task' else f'protocol_{name}' for name in _PROTOCOL),
-    'protocol_other',
-    'repository',
-    'commit',
+    'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'value', 'difference',
+    'tolerance', 'verdict',
+    *(n for n in PublishedResult.model_fields if n not in ('value', 'pretrain', 'protocol')),
+    *(f'pretrain_{name}' for name in Pretraining.model_fields),
+    *(f'protocol_{name}' for name in PublishedProtocol.model_fields),
     'link',
-)
+)  # fmt: skip
 
 
 def render_published_csv(board: Leaderboard) -> str:
     """Render every published result, those that match a row of ours first."""
-    return to_csv(_FIELDS, _lines(board))
+    return to_csv(_FIELDS, map(_as_texts, _lines(board)))
 
 
 def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:
@@ -44,25 +34,24 @@ def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:
 
 def _ours(comparison: Comparison) -> dict[str, object]:
     return {
-        'checkpoint': csv_text(comparison.row),
-        'our_protocol': csv_text(comparison.protocol.name),
+        'checkpoint': comparison.row,
+        'our_protocol': comparison.protocol.name,
         'our_protocol_hash': comparison.protocol.hash,
         'our_runs': comparison.num_runs,
         'ours': comparison.ours,
         'difference': comparison.difference,
         'tolerance': comparison.tolerance,
-        'verdict': csv_text(comparison.verdict_text),
+        'verdict': comparison.verdict_text,
     }
 
 
 def _published(result: PublishedResult) -> dict[str, object]:
-    protocol = result.protocol
-    line = {
-        **{name: getattr(result, name) for name in (*_RESULT, 'repository', 'commit', 'link')},
-        **{f'pretrain_{name}': getattr(result.pretrain, name) for name in _PRETRAIN},
-        **{f'protocol_{name}': getattr(protocol, name) for name in _PROTOCOL if name != 'task'},
-        'task': result.task,
-        'published': result.value,
-        'protocol_other': '; '.join(f'{k} {v}' for k, v in protocol.other.items()),
-    }
-    return {name: csv_text(v) if isinstance(v, str) else v for name, v in line.items()}
+    line = {name: value for name, value in result if name not in ('pretrain', 'protocol')}
+    line |= {f'pretrain_{name}': value for name, value in result.pretrain}
+    line |= {f'protocol_{name}': value for name, value in result.protocol}
+    other = '; '.join(f'{name} {value}' for name, value in result.protocol.other.items())
+    return line | {'protocol_other': other, 'link': result.link}
+
+
+def _as_texts(line: dict[str, object]) -> dict[str, object]:
+    return {k: csv_text(v) if isinstance(v, str) else v for k, v in line.items()}

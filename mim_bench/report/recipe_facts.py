@@ -61,7 +61,7 @@ class RecipeReader:
 
 
 def facts_of_settings(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The facts in the settings that a protocol's hash covers."""
+    """The facts in the settings that a protocol's hash covers, or in a whole config."""
     facts = {name: _at(settings, place.split('.')) for name, place in _PLACES.items()}
     dataset = _at(settings, ['train_dataloader', 'dataset'])
     facts['resolution'] = next(_crops(dataset), None) if dataset is not None else None
@@ -81,11 +81,11 @@ def _crops(node: Any) -> Iterator[int]:
     if isinstance(node, Mapping):
         if str(node.get('type', '')).endswith('Crop'):
             size = node.get('crop_size', node.get('scale'))
-            sides = set(size) if isinstance(size, list) else {size}
+            sides = set(size) if isinstance(size, list | tuple) else {size}
             if len(sides) == 1 and isinstance(side := sides.pop(), int):
                 yield side
         node = list(node.values())
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         for item in node:
             yield from _crops(item)
 

@@ -410,7 +410,7 @@ def test_render_published_csv_has_pairs_first_and_then_all_others(board_with):
     other = make_published(method='beit', value=83.2)
     board = board_with([ours(83.9)], [other, RESULT])
     pair, rest = csv.DictReader(io.StringIO(render_published_csv(board)))
-    assert (pair['ours'], pair['published'], pair['difference']) == ('83.9', '83.7', '0.2')
+    assert (pair['ours'], pair['value'], pair['difference']) == ('83.9', '83.7', '0.2')
     assert (pair['verdict'], pair['checkpoint']) == ('reproduced', 'vit-base.mae-1600e')
     assert pair['link'].endswith('/FINETUNE.md')
     assert (pair['row'], pair['protocol_epochs'], pair['pretrain_labels']) == (
