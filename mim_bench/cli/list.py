@@ -184,7 +184,7 @@ def _published(args: argparse.Namespace) -> _Listing:
     headings = (
         'method', 'backbone', 'pre-training', 'task', 'metric', 'value', 'protocol', 'by', 'source',
     )  # fmt: skip
-    data = {'results': [r.model_dump() | {'link': r.link} for r in picked]}
+    data = {'results': [r.model_dump(exclude_none=True) | {'link': r.link} for r in picked]}
     return _Listing(data, [_Table('Published by others', headings, rows)])
 
 

@@ -5,6 +5,7 @@ from mim_bench.report.published import differing_facts
 from mim_bench.report.recipe_facts import facts_of_settings
 from mim_bench.results.published import load_published, network_family
 from mim_bench.suite.config_index import CONFIGS, index_configs
+from mim_bench.testing.records import make_published
 
 NAMED = {
     (result.task, result.protocol.ours, network_family(result.backbone))
@@ -28,6 +29,47 @@ def test_recipe_of_ours_equals_what_the_source_states(path):
             continue
         if network_family(result.backbone) == family:
             assert list(differing_facts(facts, protocol)) == [], result.label
+
+
+SETTINGS = {
+    'train_cfg': {'max_epochs': 100},
+    'effective_batch_size': 1024,
+    'optim_wrapper': {
+        'optimizer': {'lr': 2e-3, 'weight_decay': 0.05},
+        'paramwise_cfg': {'layer_decay_rate': 0.65},
+    },
+    'model': {'backbone': {'drop_path_rate': 0.1}},
+    'train_dataloader': {
+        'dataset': {'pipeline': [{'type': 'Load'}, {'type': 'RandomResizedCrop', 'scale': 224}]}
+    },
+}
+# What FINETUNE.md of MAE states: 5e-4 for 256 images.
+STATED = {
+    'batch': 1024, 'blr': 5e-4, 'layer_decay': 0.65, 'weight_decay': 0.05, 'drop_path': 0.1,
+}  # fmt: skip
+
+
+def test_differing_facts_of_the_same_recipe_are_none():
+    facts = facts_of_settings(SETTINGS)
+    assert list(differing_facts(facts, make_published(protocol=STATED).protocol)) == []
+
+
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ({'epochs': 50}, 'epochs 100 here, 50 there'),
+        ({'resolution': 384}, 'px 224 here, 384 there'),
+        ({'batch': 2048, 'blr': 2.5e-4}, 'batch 1,024 here, 2,048 there'),
+        ({'blr': 1e-3}, 'learning rate 0.002 here, 0.004 there'),
+        ({'layer_decay': 0.75}, 'layer decay 0.65 here, 0.75 there'),
+        ({'weight_decay': 0.3}, 'weight decay 0.05 here, 0.3 there'),
+        ({'drop_path': 0.2}, 'drop path 0.1 here, 0.2 there'),
+    ],
+    ids=str,
+)
+def test_differing_facts_name_each_one(change, reason):
+    protocol = make_published(protocol=STATED | change).protocol
+    assert list(differing_facts(facts_of_settings(SETTINGS), protocol)) == [reason]
 
 
 def test_facts_of_a_pipeline_are_those_of_its_square_crop():
