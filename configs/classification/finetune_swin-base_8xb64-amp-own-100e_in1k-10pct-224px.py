@@ -6,5 +6,8 @@ train_dataloader = dict(batch_size=64, dataset=dict(type='mim_bench.LabelFractio
 optim_wrapper = dict(
     optimizer=dict(lr=_base_.base_lr * effective_batch_size / _base_.base_batch_size)
 )
-param_scheduler = dict(min_lr=2.5e-7 * effective_batch_size / _base_.base_batch_size)
+param_scheduler = dict(
+    warmup_lr=2.5e-7 * effective_batch_size / _base_.base_batch_size,
+    min_lr=2.5e-7 * effective_batch_size / _base_.base_batch_size,
+)
 protocol = dict(task='in1k-10pct-ft', name='in1k-10pct-ft-own-100e')

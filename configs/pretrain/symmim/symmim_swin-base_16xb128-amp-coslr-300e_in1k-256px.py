@@ -45,6 +45,6 @@ train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(
     optimizer=dict(lr=base_lr * effective_batch_size / base_batch_size, betas=(0.9, 0.999)),
     clip_grad=dict(max_norm=5.0),
-    paramwise_cfg=dict(custom_keys=dict(relative_position_bias_table=dict(decay_mult=0.0))),
+    paramwise_cfg=dict(custom_keys=dict(mask_token=dict(decay_mult=0.0))),  # inferred: SimMIM
 )
 param_scheduler = dict(warmup_epochs=10)

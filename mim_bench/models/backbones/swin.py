@@ -48,6 +48,7 @@ class Swin(FreezableBackbone):
             mergings and norms.
         with_cp: Recompute activations in the backward pass.
         norm_eps: Of every LayerNorm.
+        norm2_eps: Of the second LayerNorm of the blocks; as ``norm_eps`` if None.
         init_cfg: Initialisation of mmengine; without it, that of the official code.
 
     Raises:
@@ -72,6 +73,7 @@ class Swin(FreezableBackbone):
         frozen_stages: int = -1,
         with_cp: bool = False,
         norm_eps: float = 1e-5,
+        norm2_eps: float | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -94,6 +96,8 @@ class Swin(FreezableBackbone):
                 norm_eps=norm_eps,
             )
         )
+        for block in (block for stage in self.stages for block in stage.blocks):
+            block.norm2.eps = norm_eps if norm2_eps is None else norm2_eps
         for i in self.out_indices if out_norms else ():
             self.add_module(f'norm{i}', nn.LayerNorm(self.stage_dims[i], eps=norm_eps))
         use_fast_linear(self)
