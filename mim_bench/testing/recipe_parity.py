@@ -22,6 +22,7 @@ from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.conversion.swin_keys import COLUMN_FIRST, source_order
 from mim_bench.recipe.config import load_config
+from mim_bench.recipe.precision import disable_amp
 from mim_bench.testing.config_names import CONFIGS
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
@@ -173,6 +174,142 @@ class Recipe:
 
     def _norms_behind_pooling(self) -> bool:
         return (self.words['method'], self.words['family']) != ('simmim', 'swin')
+
+    def toy_config(self) -> Config:
+        """The config at the sizes of the three steps, in float32.
+
+        Sizes, the constant rate, the limit of the gradients where the fixture lowers it, and drop
+        path 0 are the fixture's; all else is the config's.
+        """
+        cfg, spec = self.config(), self.spec
+        disable_amp(cfg)
+        cfg.pop('param_scheduler')
+        wrapper = cfg.optim_wrapper
+        wrapper.accumulative_counts = 1
+        wrapper.optimizer.lr = spec['optim']['lr']
+        if spec['optim']['clip_grad_norm'] is not None:
+            wrapper.clip_grad.max_norm = spec['optim']['clip_grad_norm']
+        for part, sizes in toy_sizes(self).items():
+            cfg.model[part].update(sizes)
+        if 'drop_path_rate' in cfg.model.backbone:
+            cfg.model.backbone.drop_path_rate = 0.0
+        return cfg
+
+
+def toy_sizes(recipe: Recipe) -> dict[str, dict]:
+    """Arguments of backbone, neck and head that give a config the sizes of a fixture."""
+    arch, family, method = recipe.spec['arch'], recipe.words['family'], recipe.words['method']
+    backbone = {'vit': _vit, 'swin': _swin, 'pvt': _pvt}[family](arch, method)
+    if (method, family, recipe.words['task']) == ('simmim', 'swin', 'pretrain'):
+        # mmpretrain's class, which says its windows otherwise.
+        windows = backbone.pop('window_size')
+        stages = [dict(block_cfgs=dict(window_size=window)) for window in windows]
+        backbone |= dict(stage_cfgs=stages, img_size=arch['img_size'])
+    width = arch.get('embed_dim') or arch['embed_dims'][-1]
+    width *= 2 ** (len(arch['depths']) - 1) if family == 'swin' else 1
+    if recipe.words['task'] == 'pretrain':
+        sizes = _PRETRAINING[method](recipe.spec, width)
+        return {**sizes, 'backbone': {**backbone, **sizes.get('backbone', {})}}
+    head = dict(in_channels=width, num_classes=recipe.spec['num_classes'])
+    if recipe.words['task'] == 'linprobe':
+        neck = dict(input_features=width)
+        return dict(backbone={**backbone, 'frozen_stages': arch['depth']}, neck=neck, head=head)
+    neck = dict(in_dims=width) if recipe._norms_behind_pooling() else {}
+    return dict(backbone=backbone, neck=neck, head=head)
+
+
+def _vit(arch: dict, method: str) -> dict:
+    width = arch['embed_dim']
+    sizes = dict(
+        embed_dims=width,
+        num_layers=arch['depth'],
+        num_heads=arch['num_heads'],
+        feedforward_channels=4 * width,
+    )
+    return dict(arch=sizes, img_size=arch['img_size'], patch_size=arch['patch_size'])
+
+
+def _swin(arch: dict, method: str) -> dict:
+    keys = dict(embed_dims='embed_dim', depths='depths', num_heads='num_heads')
+    if method == 'ummae':
+        keys['posmlp_dims'] = 'posmlp_dim'
+    sizes = {ours: arch[theirs] for ours, theirs in keys.items()}
+    if method == 'ummae':
+        # That of the compact map of visible patches is half as large.
+        return dict(arch=sizes, window_size=arch['window_size'] * (2 if 'stride' in arch else 1))
+    sides = [arch['img_size'] // arch['patch_size'] >> i for i in range(len(arch['depths']))]
+    windows = [min(arch['window_size'], side) for side in sides]
+    return dict(arch=sizes, window_size=windows)
+
+
+def _pvt(arch: dict, method: str) -> dict:
+    keys = ('embed_dims', 'depths', 'num_heads', 'mlp_ratios')
+    ratios = 'compact_sr_ratios' if 'stride' in arch else 'sr_ratios'
+    sizes = {key: arch[key] for key in keys}
+    return {'arch': sizes, ratios: arch['sr_ratios'], 'img_size': arch['img_size']}
+
+
+def _mae(spec: dict, width: int) -> dict:
+    arch = spec['arch']
+    neck = dict(
+        num_patches=(arch['img_size'] // arch['patch_size']) ** 2,
+        patch_size=arch['patch_size'],
+        embed_dim=width,
+        decoder_embed_dim=arch['decoder_embed_dim'],
+        decoder_depth=arch['decoder_depth'],
+        decoder_num_heads=arch['decoder_num_heads'],
+    )
+    return dict(neck=neck, head=dict(patch_size=arch['patch_size']))
+
+
+def _localmim(spec: dict, width: int) -> dict:
+    arch = spec['arch']
+    neck = dict(
+        in_dims=width,
+        grid=(arch['img_size'] // arch['patch_size'],) * 2,
+        scales=spec['scales'],
+        embed_dims=arch['decoder_embed_dim'],
+        num_heads=arch['decoder_num_heads'],
+        depth=arch['decoder_depth'],
+    )
+    head = dict(patch_size=arch['patch_size'], scales=spec['scales'])
+    return dict(backbone=dict(guided_blocks=spec['guided_blocks']), neck=neck, head=head)
+
+
+def _ummae(spec: dict, width: int) -> dict:
+    arch = spec['arch']
+    patch = arch.get('stride', arch['patch_size'])
+    neck = dict(
+        in_dims=width,
+        num_patches=(arch['img_size'] // patch) ** 2,
+        patch_size=patch,
+        embed_dims=arch['decoder_embed_dim'],
+        depth=arch['decoder_depth'],
+        num_heads=arch['decoder_num_heads'],
+    )
+    if 'stride' in arch:
+        neck['decoder_pos_order'] = 'raster'
+    return dict(neck=neck, head=dict(patch_size=patch))
+
+
+def _conmim(spec: dict, width: int) -> dict:
+    arch = spec['arch']
+    widths = dict(
+        in_channels=width,
+        hid_channels=arch['projector_hidden'],
+        out_channels=arch['projector_out'],
+    )
+    return dict(neck=widths)
+
+
+def _simmim(spec: dict, width: int) -> dict:
+    arch = spec['arch']
+    stride = arch['patch_size'] * 2 ** (len(arch.get('depths', [0])) - 1)
+    neck = dict(in_channels=width, encoder_stride=stride)
+    return dict(neck=neck, head=dict(patch_size=arch['patch_size']))
+
+
+_PRETRAINING = dict(mae=_mae, localmim=_localmim, ummae=_ummae, conmim=_conmim, simmim=_simmim)
 
 
 def recipes(file: str = 'groups.json') -> list:
