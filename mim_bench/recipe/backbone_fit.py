@@ -13,7 +13,7 @@ from mim_bench.errors import ConfigError
 # path, windows, the image size.
 _OF_THE_WEIGHTS = (
     'type', 'arch', 'patch_size', 'in_channels', 'abs_pos', 'rel_pos_bias', 'qkv_bias',
-    'layer_scale', 'norm_eps', 'init_cfg',
+    'layer_scale', 'norm_eps', 'norm2_eps', 'init_cfg',
 )  # fmt: skip
 # Arguments of necks and heads that name the backbone's widths.
 _WIDTHS = ('in_channels', 'in_dims', 'embed_dims')

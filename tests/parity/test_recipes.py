@@ -5,6 +5,7 @@ at toy size, each from the project's config of that recipe.
 """
 
 import math
+import re
 from functools import partial
 from types import SimpleNamespace
 
@@ -90,6 +91,8 @@ def test_optimizer_is_the_official_one(recipe):
     assert wrapper.optimizer.lr == pytest.approx(groups['peak_lr'], rel=1e-9)
     assert wrapper.get('clip_grad', {}).get('max_norm') == groups['clip_grad_norm']
     assert cfg.effective_batch_size == recipe.schedule['images_per_update']
+    if flag := re.search(r'--drop_path ([\d.]+)', groups['command']):
+        assert cfg.model.backbone.get('drop_path_rate', 0.0) == float(flag[1])
     weight = torch.nn.Parameter(torch.zeros(1))
     disable_amp(cfg)
     wrapper.pop('constructor', None), wrapper.pop('paramwise_cfg', None)

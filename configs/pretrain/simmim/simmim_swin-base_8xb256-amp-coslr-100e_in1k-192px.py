@@ -17,6 +17,7 @@ model = dict(
         type='SimMIMSwinTransformer',
         arch='base',
         img_size=192,
+        drop_path_rate=0.0,
         stage_cfgs=dict(block_cfgs=dict(window_size=6)),
     ),
     neck=dict(type='SimMIMLinearDecoder', in_channels=1024, encoder_stride=32),

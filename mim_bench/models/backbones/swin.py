@@ -60,7 +60,7 @@ class Swin(FreezableBackbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps'}
+        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps', 'norm2_eps'}
     )
 
     def __init__(
