@@ -27,7 +27,7 @@ from mim_bench.testing.config_names import CONFIGS
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
 _NAME = re.compile(
-    r'(?P<method>[a-z]+?)(?P<simmim>_simmim)?_(?P<task>pretrain|finetune|linprobe)_'
+    r'(?P<method>[a-z]+)(?:_(?P<baseline>[a-z]+))?_(?P<task>pretrain|finetune|linprobe)_'
     r'(?P<family>vit|swin|pvt)(?P<size>[tsblh])(?:_(?P<variant>\w+))?'
 )
 _SIZES = dict(t='tiny', s='small', b='base', l='large', h='huge')
@@ -45,8 +45,8 @@ class Recipe:
 
     Attributes:
         folder: Where it lies.
-        words: ``method``, ``task``, ``family``, ``size``, ``variant``, and ``simmim`` where a
-            repository of another method has its SimMIM.
+        words: ``method``, ``task``, ``family``, ``size``, ``variant``, and ``baseline`` where the
+            repository of a method has another one.
     """
 
     folder: Path
@@ -141,14 +141,14 @@ class Recipe:
         return 'classification'
 
     def _method(self) -> str:
-        return 'simmim' if self.words['simmim'] else self.words['method']
+        return self.words['baseline'] or self.words['method']
 
     def _pattern(self) -> str:
         words, epochs = self.words, self.schedule['epochs']
         family, is_ummae = words['family'], words['method'] == 'ummae'
         backbone = f'{family}-{_SIZES[words["size"]]}'
         if words['task'] == 'pretrain':
-            backbone = f'ummae-{backbone}' if words['simmim'] else backbone
+            backbone = f'ummae-{backbone}' if words['baseline'] == 'simmim' else backbone
             backbone = f'pixel-{backbone}' if words['variant'] == 'pixel' else backbone
             return f'{self._method()}_{backbone}_*-{epochs}e_in1k-*px.py'
         if words['task'] == 'linprobe':
@@ -168,7 +168,7 @@ class Recipe:
         return SOURCES[words['method']]
 
     def _in_our_model(self, name: str) -> str:
-        if self.words['simmim']:  # mmpretrain's decoder, the same layer as a convolution
+        if self.words['baseline'] == 'simmim':  # mmpretrain's decoder is the same layer
             return name.replace('neck.decoder_pred.', 'neck.decoder.0.')
         if self.words['task'] == 'finetune' and self._norms_behind_pooling():
             return _POOLED_NORM.sub(r'neck.norm.\1', name)
@@ -319,12 +319,11 @@ def recipes(file: str = 'groups.json') -> list:
     root = os.environ.get(ENVIRONMENT_VARIABLE)
     if not root:
         return _skipped(f'{ENVIRONMENT_VARIABLE} is not set: no recipes from the official code')
-    folders = sorted(path.parent for path in Path(root).glob(f'*/{file}'))
-    found = [
-        Recipe(folder, match.groupdict())
-        for folder in folders
-        if (match := _NAME.fullmatch(folder.name))
-    ]
+    found = []
+    for path in sorted(Path(root).glob(f'*/{file}')):
+        match = _NAME.fullmatch(path.parent.name)
+        unknown = f'{path.parent.name}: is no name of a recipe'
+        found += [Recipe(path.parent, match.groupdict())] if match else _skipped(unknown)
     return found or _skipped(f'{ENVIRONMENT_VARIABLE}={root} holds no folder with {file}')
 
 
