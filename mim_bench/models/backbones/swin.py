@@ -88,6 +88,7 @@ class Swin(FreezableBackbone):
         self.stage_dims = stage_dims(sizes)
         self.out_indices = check_out_indices(out_indices, len(self.depths))
         self.patch_size, self.frozen_stages = patch_size, frozen_stages
+        self.num_outputs = len(self.depths)
         self.out_channels = tuple(self.stage_dims[i] for i in self.out_indices)
         self.strides = tuple(patch_size * 2**i for i in self.out_indices)
         self.pad_small_map, self.mask_padding = pad_small_map, mask_padding
