@@ -20,7 +20,7 @@ BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 # config names whose settings they are; `coslr` says the schedule.
 WORD = r'[a-z0-9]+(?:-[a-z0-9]+)*'
 NAME = re.compile(
-    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|small|base|large|toy))_'
+    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|small|base|large|huge|toy))_'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-accum(?P<accum>\d+))?(?P<amp>-amp)?'
     r'(?:(?:-(?P<recipe>[a-z0-9]*[a-z][a-z0-9]*))?-(?P<length>\d+)(?P<unit>[eik]))?'
     r'_(?P<dataset>in1k(?:-1pct|-10pct)?|ade20k|coco|toy-in1k|toy-ade20k|toy-coco)'

@@ -30,12 +30,12 @@ def after(step, word):
 
 
 def test_plan_rows_is_checkpoints_times_tasks_times_seeds():
-    steps = plan('in1k-knn,in1k-ft=simmim', [SWIN], seeds=(0, 7))
+    steps = plan('in1k-knn,in1k-ft=ummae', [SWIN], seeds=(0, 7))
     assert names(steps) == [
         'in1k-probe-mine-s0',
-        'in1k-ft-simmim-100e-mine-s0',
+        'in1k-ft-ummae-100e-mine-s0',
         'in1k-probe-mine-s7',
-        'in1k-ft-simmim-100e-mine-s7',
+        'in1k-ft-ummae-100e-mine-s7',
     ]
     assert len(plan('in1k-knn,in1k-ft', [SWIN, VIT], seeds=(0, 1, 2))) == 12
 

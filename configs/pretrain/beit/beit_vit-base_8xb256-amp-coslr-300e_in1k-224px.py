@@ -2,7 +2,7 @@
 # 8 GPUs x 256 images = 2048. The targets need DALL-E's tokenizer, which is not downloaded; give
 # mmpretrain's dalle_encoder.pth with
 #   --cfg-options model.target_generator.init_cfg.checkpoint=dalle_encoder.pth
-# Differs: the warm-up starts from 0, mmpretrain's from 1e-4 of the rate; the tokenizer is frozen.
+# Rate, warm-up, decay and clipping as microsoft/unilm@768a3c8, beit/README.md and optim_factory.py.
 _base_ = [
     '../../_base_/datasets/in1k_mim_224px.py',
     '../../_base_/schedules/adamw_coslr_mim.py',
@@ -66,7 +66,7 @@ optim_wrapper = dict(
     # Of what is not one-dimensional, only the class token is not decayed; the mask token is.
     paramwise_cfg=dict(custom_keys=dict(cls_token=dict(decay_mult=0.0))),
 )
-param_scheduler = dict(min_lr=1e-5)
+param_scheduler = dict(type='mim_bench.TableCosineLR', min_lr=1e-5)
 train_cfg = dict(max_epochs=300)
 protocol = dict(task='pretrain', name='pretrain-beit-300e', version='1', tier='full')
 pretraining = dict(method='beit', epochs=300)

@@ -49,6 +49,7 @@ class Swin(FreezableBackbone):
             mergings and norms.
         with_cp: Recompute activations in the backward pass.
         norm_eps: Of every LayerNorm.
+        norm2_eps: Of the second LayerNorm of the blocks; as ``norm_eps`` if None.
         init_cfg: Initialisation of mmengine; without it, that of the official code.
 
     Raises:
@@ -59,7 +60,7 @@ class Swin(FreezableBackbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps'}
+        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps', 'norm2_eps'}
     )
 
     def __init__(
@@ -77,6 +78,7 @@ class Swin(FreezableBackbone):
         frozen_stages: int = -1,
         with_cp: bool = False,
         norm_eps: float = 1e-5,
+        norm2_eps: float | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -102,6 +104,8 @@ class Swin(FreezableBackbone):
                 norm_eps=norm_eps,
             )
         )
+        for block in (block for stage in self.stages for block in stage.blocks):
+            block.norm2.eps = norm_eps if norm2_eps is None else norm2_eps
         for i in self.out_indices if out_norms else ():
             self.add_module(f'norm{i}', nn.LayerNorm(self.stage_dims[i], eps=norm_eps))
         use_fast_linear(self)
