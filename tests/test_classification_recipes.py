@@ -78,14 +78,6 @@ def test_finetuning_shares_what_all_sources_have(recipe):
         (0.9, 0.999),
         0.05,
     )
-    assert [(a.type, a.alpha) for a in cfg.model.train_cfg.augments] == [
-        ('Mixup', 0.8),
-        ('CutMix', 1.0),
-    ]
-    assert cfg.model.head.loss.label_smooth_val == 0.1
-    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
-    assert (steps['RandAugment'].magnitude_level, steps['RandAugment'].magnitude_std) == (9, 0.5)
-    assert steps['RandomErasing'].erase_prob == 0.25
 
 
 @pytest.mark.parametrize('recipe', PUBLISHED)
@@ -181,7 +173,7 @@ def test_second_stage_is_a_tenth_of_the_first_and_sees_whole_images(backbone, ep
     assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay
     _, resize, crop, _ = cfg.val_dataloader.dataset.pipeline
     assert resize.scale == crop.crop_size == cfg.train_dataloader.dataset.pipeline[1].scale == 384
-    assert 'RandAugment' in [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert 'mim_bench.RandAugment' in [step.type for step in cfg.train_dataloader.dataset.pipeline]
 
 
 @pytest.mark.parametrize('percent', [1, 10])
