@@ -71,8 +71,7 @@ def test_finetuning_numbers_are_those_of_the_source(recipe):
 
 @pytest.mark.parametrize('recipe', PUBLISHED)
 def test_finetuning_shares_what_all_sources_have(recipe):
-    cfg = load(recipe)
-    optimizer = cfg.optim_wrapper.optimizer
+    optimizer = load(recipe).optim_wrapper.optimizer
     assert (optimizer.type, optimizer.betas, optimizer.weight_decay) == (
         'AdamW',
         (0.9, 0.999),
@@ -156,8 +155,6 @@ def test_linear_probe_numbers_are_those_of_mae(size, epochs):
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.warmup_epochs) == (epochs, 10)
     assert cfg.param_scheduler.min_lr == 0
     assert (cfg.model.neck.type, cfg.model.backbone.out_type) == ('ClsBatchNormNeck', 'cls_token')
-    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
-    assert steps == ['LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
 
 
 @pytest.mark.parametrize(
