@@ -22,8 +22,8 @@ BOX_TRIES = 10
 class RandAugment(BaseTransform):
     """Applies timm's RandAugment, on PIL images, to ``img`` (BGR, uint8).
 
-    mmpretrain's transform warps with OpenCV, truncates differently, and draws the magnitude
-    once for both operations of an image; timm draws it for each.
+    mmpretrain's has the same operations in OpenCV's arithmetic: at magnitude 9 its warps differ
+    by 0.5 to 1.9 grey levels on average, colour and sharpness by up to 1 and 17 at a pixel.
 
     Args:
         policy: timm's description, as the official commands give it to ``--aa``.
@@ -48,8 +48,10 @@ class RandAugment(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Change ``img``; draws from the global generators of Python and NumPy."""
-        image = self.augment(Image.fromarray(mmcv.bgr2rgb(results['img'])))
-        results['img'] = mmcv.rgb2bgr(np.asarray(image))
+        image = Image.fromarray(mmcv.bgr2rgb(results['img']))
+        augmented = self.augment(image)
+        if augmented is not image:  # each operation is left out half of the time
+            results['img'] = mmcv.rgb2bgr(np.asarray(augmented))
         return results
 
 
