@@ -72,31 +72,31 @@ def config_paths(name: str) -> list[Path]:
     """The configs of a recipe, of any length: the images do not depend on it."""
     words = NAME.fullmatch(name).groupdict()
     method, variant = words['method'], words['variant'] or ''
-    backbone = f'{words["family"]}-{SIZES[words["size"]]}'
+    plain = f'{words["family"]}-{SIZES[words["size"]]}'
+    is_pyramid = method.startswith('ummae') and words['family'] != 'vit'
+    backbones, recipe = {plain}, method
     if words['task'] == 'pretrain':
-        # UM-MAE's repository has a SimMIM of its own, on 256 px.
-        head = 'simmim' if method == 'ummae_simmim' else method
-        backbone = f'pixel-{backbone}' if variant == 'pixel' else backbone
-        recipe = ''
+        head, recipe = method.removeprefix('ummae_'), ''  # UM-MAE's repository has its SimMIM
+        if method == 'ummae_simmim':
+            backbones = {f'ummae-{plain}'} | ({plain} if is_pyramid else set())
+        elif variant == 'pixel':
+            backbones = {f'pixel-{plain}'}
     else:
-        head, recipe = {'finetune': 'finetune', 'linprobe': 'linear'}[words['task']], method
+        head = {'finetune': 'finetune', 'linprobe': 'linear'}[words['task']]
         if method in ('beit', 'conmim', 'simmim') and words['family'] == 'vit':
-            backbone = f'beit-{backbone}'
-        if method == 'ummae' and words['family'] != 'vit':
-            backbone = f'ummae-{backbone}'
+            backbones = {f'beit-{plain}'}
+        elif is_pyramid:
+            backbones = {f'ummae-{plain}'}
     return [
         path
         for path in PATHS
         if (found := parse(path))['head'] == head
-        and (found['backbone'], found['dataset']) == (backbone, 'in1k')
+        and found['backbone'] in backbones
+        and found['dataset'] == 'in1k'
         and (found['recipe'] or '').startswith(recipe)
-        and (found['pixels'] == '256') == (method == 'ummae_simmim' or is_pyramid(words))
+        and (found['pixels'] == '256') == is_pyramid
         and (found['pixels'] == '384') == ('384' in variant)
     ]
-
-
-def is_pyramid(words: dict) -> bool:
-    return words['method'] == 'ummae' and words['family'] != 'vit'
 
 
 @cache
@@ -252,10 +252,14 @@ def official_box(rng, height, width, op) -> tuple[int, int, int, int]:
 def check_crop(op: dict, transform) -> None:
     seed_everything(1)
     rng = random.Random(2)
-    for height, width in ((120, 300), (200, 200)):
-        image = np.empty((height, width, 3))
-        found = [transform.rand_crop_params(image) for _ in range(NUM_DRAWS)]
-        assert_alike(found, [official_box(rng, height, width, op) for _ in range(NUM_DRAWS)])
+    # In an oblong image many boxes do not fit; in a large square all but a few do.
+    oblong, square = (np.broadcast_to(np.uint8(0), (*s, 3)) for s in ((120, 300), (2000, 2000)))
+    found = [transform.rand_crop_params(oblong) for _ in range(NUM_DRAWS)]
+    assert_alike(found, [official_box(rng, 120, 300, op) for _ in range(NUM_DRAWS)])
+    *_, heights, widths = np.transpose([transform.rand_crop_params(square) for _ in range(2000)])
+    areas, aspects = heights * widths / 2000**2, widths / heights
+    assert op['area'] == pytest.approx([areas.min(), areas.max()], abs=0.015)
+    assert op['aspect'] == pytest.approx([aspects.min(), aspects.max()], abs=0.015)
     image, (top, left, height, width) = picture(420, 400), (10, 20, 390, 300)
     box = (top, left, height, width)
     with mock.patch.object(transform, 'rand_crop_params', return_value=box):
@@ -513,9 +517,10 @@ def cells(masks: np.ndarray, side: int) -> np.ndarray:
     return split.transpose(0, 1, 3, 2, 4).reshape(num, -1, side * side)
 
 
-def check_mask(op: dict, masks: np.ndarray) -> None:
+def check_mask(op: dict, transform, masks: np.ndarray) -> None:
     """Hold masks (N, rows, cols), True = hidden, against the kind of the facts."""
     if op['kind'] == 'blocks':
+        assert [transform.min_block, transform.max_hidden] == op['block']
         rng = random.Random(0)
         official = np.stack([official_blocks(rng, op) for _ in masks])
         assert masks.shape[1:] == tuple(op['tokens'])
@@ -557,7 +562,7 @@ def test_masks_are_those_of_the_official_code(recipe):
     (transform,) = (t for t in recipe.transforms('train') if kind(t) == 'Mask')
     seed_everything(0)
     masks = np.stack([np.asarray(transform({})['mask'], bool) for _ in range(NUM_DRAWS)])
-    check_mask(ops[0], masks)
+    check_mask(ops[0], transform, masks)
 
 
 # ---- normalisation, erasing, mixing ------------------------------------------------------------

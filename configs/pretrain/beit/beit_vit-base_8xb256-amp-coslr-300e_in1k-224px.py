@@ -2,8 +2,7 @@
 # 8 GPUs x 256 images = 2048. The targets need DALL-E's tokenizer, which is not downloaded; give
 # mmpretrain's dalle_encoder.pth with
 #   --cfg-options model.target_generator.init_cfg.checkpoint=dalle_encoder.pth
-# Differs: the warm-up starts from 0, mmpretrain's from 1e-4 of the rate; the tokenizer is frozen;
-# crops and masks are those of the official code.
+# Differs: the warm-up starts from 0, mmpretrain's from 1e-4 of the rate; the tokenizer is frozen.
 _base_ = [
     '../../_base_/datasets/in1k_mim_224px.py',
     '../../_base_/schedules/adamw_coslr_mim.py',
