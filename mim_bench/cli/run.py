@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     rows = rows_of(args.checkpoint, places.checkpoints, suite, backbone=args.backbone)
     if wanted is None:
         for row in rows:
-            if missing := missing_tasks(suite, row.config_backbone):
+            if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')
     settings = Settings(
         gpus=args.gpus_per_run or len(local.gpus) or args.gpus or 1,

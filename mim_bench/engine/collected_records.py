@@ -8,7 +8,7 @@ from typing import Any
 import mim_bench
 from mim_bench.engine.environment import UNKNOWN
 from mim_bench.engine.metric_names import record_metrics
-from mim_bench.engine.run_record import config_file, make_protocol, protocol_content
+from mim_bench.engine.run_record import config_file, content_of, make_protocol
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
@@ -211,9 +211,9 @@ def _write(run: WorkDir, record: RunRecord, task: _Task, results_dir: Path) -> P
     curves = collect_curves(run.path)
     if curves:
         write_curves(curves, folder)
-    content = protocol_content(task.protocol, task.name, run.cfg)
+    content = content_of(task.protocol, task.name, run.cfg)
     artifacts = Artifacts(
         curves=CURVES_FILE if curves else None,
-        protocol=write_protocol(content, folder) if content else None,
+        protocol=write_protocol(content, folder),
     )
     return write_record(replace(record, artifacts=artifacts), results_dir)

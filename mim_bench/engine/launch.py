@@ -17,7 +17,6 @@ from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError, MimBenchError, TrainingError
-from mim_bench.recipe.backbone_fit import fit_backbone
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -29,6 +28,7 @@ from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processe
 from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import network_settings, use_test_time_augmentation
 from mim_bench.registry import RUNNERS
 from mim_bench.results.hashing import file_sha256
@@ -49,7 +49,7 @@ class Launch:
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
         load_from: Checkpoint of the whole model.
-        fit_backbone: Give the config's backbone the sizes of the checkpoint.
+        fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
         seed: Of the run; the config's if None.
@@ -185,7 +185,10 @@ def check_precision(cfg: Config) -> None:
 
 def resolve(launch: Launch) -> Config:
     """The config with everything that the launch says."""
-    cfg = load_config(launch.config, dict(launch.options))
+    if launch.fit_backbone and not launch.checkpoint:
+        raise ConfigError('--fit-backbone takes the backbone of --checkpoint. Give both.')
+    fitted = launch.checkpoint if launch.fit_backbone else None
+    cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
     # The config that an earlier run left in its folder may say so already.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
     if launch.data_root:
@@ -195,10 +198,6 @@ def resolve(launch: Launch) -> Config:
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
-    if launch.fit_backbone:
-        if not launch.checkpoint:
-            raise ConfigError('--fit-backbone takes the sizes of --checkpoint. Give both.')
-        fit_backbone(cfg, launch.checkpoint)
     if launch.load_from:
         cfg.load_from = launch.load_from
     if launch.seed is not None:
@@ -209,6 +208,7 @@ def resolve(launch: Launch) -> Config:
         cfg.load_from = str(latest)
     if launch.tta:
         use_test_time_augmentation(cfg)
+    cfg.protocol_start = start_of(cfg)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch)]
     # torchrun passes the local rank by the environment; older tools by an argument.
@@ -221,7 +221,9 @@ def _is_changed(cfg: Config, launch: Launch) -> bool:
     # A tier only says how to read the numbers.
     if all(key.startswith('protocol.') for key in launch.options):
         return False
-    return protocol_settings(cfg) != protocol_settings(load_config(launch.config))
+    fitted = launch.checkpoint if launch.fit_backbone else None
+    as_written = load_config(launch.config, backbone_of=fitted)
+    return protocol_settings(cfg) != protocol_settings(as_written)
 
 
 def resolve_training(launch: Launch) -> Config:

@@ -20,6 +20,7 @@ from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_glo
 from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.pretrained_init import gated_initialisation
+from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.tta import unwrap
@@ -182,6 +183,8 @@ class BenchRunner(Runner):
         """
         checkpoint = _load_checkpoint(str(filename), map_location=map_location)
         self._loaded_meta = checkpoint.get('meta')
+        if self._resume:
+            check_resumable(filename, self._loaded_meta, self.cfg)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = state_dict_of(checkpoint)
         for pattern, replacement in revise_keys or ():
@@ -228,5 +231,5 @@ class BenchRunner(Runner):
             ) from error
 
     def checkpoint_meta(self) -> dict:
-        """What a converter wants to know about the method: from the config's ``pretraining``."""
-        return dict(self.cfg.get('pretraining', {}))
+        """What a converter and a run that resumes want to know of the run."""
+        return {**self.cfg.get('pretraining', {}), RESUME_KEY: resume_settings(self.cfg)}

@@ -12,7 +12,7 @@ from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.plan import Row
-from mim_bench.suite.tasks import Suite
+from mim_bench.suite.tasks import Network, Suite, network_named
 
 RANDOM = 'random'
 _FORMAT = 1
@@ -120,38 +120,34 @@ def facts_of(path: Path, folder: Path, checkpoint_id: str) -> Facts:
 def _row(word: str, folder: Path, suite: Suite, backbone: str | None) -> Row:
     if word.startswith(f'{RANDOM}:'):
         name = word.removeprefix(f'{RANDOM}:')
-        fitted = _config_backbone(suite, name, None, word)
-        return Row(f'{RANDOM}_{name}', RANDOM, fitted, source='random weights')
+        _check_known(suite, network_named(name), word)
+        return Row(f'{RANDOM}_{name}', RANDOM, name, source='random weights')
     name, equals, place = word.partition('=')
     if not equals or Path(word).exists():
         name, place = Path(word).stem, word
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
     facts = facts_of(Path(place), folder, checkpoint_id)
-    found = _config_backbone(suite, backbone or facts.backbone, facts, place)
+    network = Network(backbone or facts.backbone, facts.family)
+    _check_known(suite, network, f'{place} ({facts.arch})')
     return Row(
         id=checkpoint_id,
         method=facts.method,
-        backbone=backbone or facts.backbone or found,
+        backbone=str(network),
         start=folder / f'{checkpoint_id}.pth',
         sha256=facts.sha256,
         source=facts.source,
         epochs=facts.epochs,
-        fitted=found if suite.fit_backbone else None,
+        family=facts.family,
     )
 
 
-def _config_backbone(suite: Suite, name: str | None, facts: Facts | None, where: str) -> str:
-    """The backbone whose configs a row runs."""
+def _check_known(suite: Suite, network: Network, where: str) -> None:
+    """Refuse a backbone that no entry of the suite can measure."""
+    if any(entry.config_of(network) for entry in suite.entries):
+        return
     known = list(dict.fromkeys(b for entry in suite.entries for b in entry.configs))
-    if suite.fit_backbone and facts is not None and facts.family in suite.families:
-        return suite.families[facts.family]
-    if name in known:
-        return name
-    if facts is None:
-        raise ConfigError(f'{where}: no config is for {name}. There are {", ".join(known)}.')
-    what = name or f'{facts.family or "an unknown family"} with {facts.arch}'
     raise ConfigError(
-        f'{where}: the backbone is {what}; the suite {suite.name!r} has configs for '
+        f'{where}: the backbone is {network}; the suite {suite.name!r} has configs for '
         f'{", ".join(known)}. Say --backbone NAME if it is one of these, or add configs.'
     )
 

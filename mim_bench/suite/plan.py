@@ -9,7 +9,7 @@ from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.selection import choose_entries, start_of
 from mim_bench.suite.steps import Step
-from mim_bench.suite.tasks import Entry, Suite
+from mim_bench.suite.tasks import Entry, Network, Suite, network_named
 
 DATA_STEP = 'data'
 
@@ -22,13 +22,13 @@ class Row:
         id: Names the row, and is part of the name of each of its runs.
         method: Pre-training method, or 'random'.
         backbone: As the names of configs spell it, for the record.
+        family: Of the backbone; None where it has no name.
         start: The canonical file; None for random weights.
         sha256: Of the file that the user gave; '' if the plan makes it.
         source: Format that it was converted from, for the records.
         epochs: Of its pre-training, if known.
         needs: Steps that make it.
         inputs: What it follows from, where the plan makes it.
-        fitted: The backbone of the configs, where they take the sizes of this one.
     """
 
     id: str
@@ -40,12 +40,12 @@ class Row:
     epochs: float | None = None
     needs: tuple[str, ...] = ()
     inputs: str = ''
-    fitted: str | None = None
+    family: str | None = None
 
     @property
-    def config_backbone(self) -> str:
-        """The backbone whose configs it runs."""
-        return self.fitted or self.backbone
+    def network(self) -> Network:
+        """The backbone as suites look for its configs."""
+        return Network(self.backbone, self.family or network_named(self.backbone).family)
 
 
 @dataclass(frozen=True)
@@ -137,10 +137,8 @@ def plan_rows(
     """
     steps = []
     for row in rows:
-        entries = choose_entries(suite, row.config_backbone, wanted, row.id)
-        starts = [
-            start_of(entry, suite, row.config_backbone, wanted or {}, row.id) for entry in entries
-        ]
+        entries = choose_entries(suite, row.network, wanted, row.id)
+        starts = [start_of(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
             made: dict[str, Step] = {}
             for entry, start in zip(entries, starts, strict=True):
@@ -205,7 +203,8 @@ class _Planner:
     def run(self, entry: Entry, start: Step | None) -> Step:
         """The run of an entry; ``start`` keeps the fine-tuned backbone that it starts from."""
         row, name = self.row, self._name(entry.name)
-        config = configs_folder() / entry.configs[row.config_backbone]
+        relative = entry.config_of(row.network)
+        config = configs_folder() / relative
         words = (
             entry.command,
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
@@ -215,23 +214,22 @@ class _Planner:
             words += ('sha256=None',)
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
-        is_fitted = bool(row.fitted)
         identity = (
-            *(entry.command, entry.configs[row.config_backbone], f'seed={self.seed}'),
+            *(entry.command, relative, f'seed={self.seed}'),
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
             *((start.fingerprint,) if start else ()),
             *same,
         )
         return Step(
             name=name,
-            words=(*words, *_given(str(start.files[0]) if start else given, fit=is_fitted), *more),
+            words=(*words, *_given(str(start.files[0]) if start else given, fit=entry.fit), *more),
             records=record_paths(self.places, name, list(entry.tasks)),
             work_dir=self.places.work_dir(name),
             needs=(*self.needs, *((start.name,) if start else row.needs)),
             inputs=config_hash(config),
             identity=identity,
             gpus=1 if entry.gpus == 1 else self.settings.gpus,
-            trial_words=(*words, *_given(given, fit=is_fitted), *more),
+            trial_words=(*words, *_given(given, fit=entry.fit), *more),
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
             need_stuff=entry.need_stuff,
         )
@@ -248,7 +246,7 @@ class _Planner:
         """Further words, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
-        options = list(self.settings.options)
+        options = [*_architecture(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
@@ -263,6 +261,14 @@ class _Planner:
             words.append('--allow-partial')
             same.append('--allow-partial')
         return tuple(words), tuple(same)
+
+
+def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
+    """The option that gives a config of the family the size of a row that has no file."""
+    own = config.stem.split('_')[1]
+    if not entry.fit or row.start is not None or own == row.backbone:
+        return []
+    return [f'model.backbone.arch={row.backbone.removeprefix(f"{row.network.family}-")}']
 
 
 def _given(checkpoint: str | None, *, fit: bool) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.recipe.config import load_config
 from mim_bench.suite.locations import configs_folder
 
 CONFIGS = configs_folder()
@@ -30,7 +31,7 @@ NAME = re.compile(
 @cache
 def load(path: Path) -> Config:
     """The resolved config; shared, so change a copy only."""
-    return Config.fromfile(path)
+    return load_config(path)
 
 
 @cache

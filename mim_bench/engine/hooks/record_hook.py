@@ -20,16 +20,17 @@ from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
     config_file,
+    content_of,
     error_text,
     is_record_hook,
     make_protocol,
-    protocol_content,
     run_cost,
     save_artifacts,
     training_facts,
     training_metrics,
 )
 from mim_bench.errors import ConfigError, RecordError
+from mim_bench.recipe.data_content import runner_content
 from mim_bench.registry import HOOKS
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
@@ -130,6 +131,8 @@ class RecordHook(Hook):
                 "RecordHook needs the run's cost. Add dict(type='mim_bench.CostLedgerHook') to "
                 'custom_hooks.'
             )
+        if is_main_process():
+            runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
 
@@ -180,11 +183,11 @@ class RecordHook(Hook):
         folder = self._folder(task, runner.seed)
         artifacts = save_artifacts(Path(runner.work_dir), folder, self.pictures)
         settings = {**self.protocol, **task.protocol}
-        content = protocol_content(settings, task.task, runner.cfg)
+        content = content_of(settings, task.task, runner.cfg)
         return replace(
             artifacts,
             outcomes=save_outcomes(self._outcomes, metrics, folder),
-            protocol=write_protocol(content, folder) if content else None,
+            protocol=write_protocol(content, folder),
         )
 
     def write_failure(self, error: BaseException, cfg: Config, runner: Runner | None) -> list[Path]:
@@ -202,6 +205,7 @@ class RecordHook(Hook):
             The records written.
         """
         seed = _seed(cfg, runner)
+        cfg = cfg if runner is None else runner.cfg
         return [
             self._write(task, cfg, runner, error=error_text(error))
             for task in self.tasks

@@ -1,0 +1,2 @@
+_base_ = ['../_base_/protocols/in1k_finetune_1pct.py', '../_base_/backbones/beit_vit.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -1,0 +1,2 @@
+_base_ = '../_base_/protocols/in1k_finetune_10pct.py'
+model = dict(backbone=dict(type='mim_bench.UMMAESwin', arch='tiny'))

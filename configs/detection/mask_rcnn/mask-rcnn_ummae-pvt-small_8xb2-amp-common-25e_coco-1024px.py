@@ -1,0 +1,2 @@
+_base_ = '../../_base_/protocols/coco_mask_rcnn.py'
+model = dict(backbone=dict(type='mim_bench.UMMAEPvt', arch='small'))
