@@ -51,7 +51,13 @@ ROOTS = {
     'toy-coco': 'data/toy/coco/',
 }
 # Transforms that cut an image to the size in the name, and the argument that says it.
-CROPS = {'RandomResizedCrop': 'scale', 'CenterCrop': 'crop_size', 'RandomCrop': 'crop_size'}
+CROPS = {
+    'RandomResizedCrop': 'scale',
+    'mim_bench.SingleDrawCrop': 'scale',
+    'mim_bench.TwoSizeCrop': 'scale',
+    'CenterCrop': 'crop_size',
+    'RandomCrop': 'crop_size',
+}
 
 
 def pixels(value):
@@ -215,7 +221,7 @@ def crops(loader):
             # DETR's crop of one side or another is not the last step.
             if len(sides) == 1:
                 yield sides
-        # Masks say the side of the image; BEiT's says the grid of tokens.
+        # Masks say the side of the image; MaskFeat's says the grid of tokens.
         if isinstance(step, dict) and isinstance(step.get('input_size'), int):
             yield {step['input_size']}
 

@@ -1,7 +1,7 @@
 # LocalMIM's recipe for ViT-B after 1,600 epochs of pre-training; 8 GPUs x 128 images = 1024.
 _base_ = [
     '../_base_/models/classifier.py',
-    '../_base_/datasets/in1k_cls_224px.py',
+    '../_base_/datasets/in1k_cls_bilinear_224px.py',
     '../_base_/schedules/finetune_localmim.py',
     '../_base_/default_runtime.py',
 ]
