@@ -1,16 +1,8 @@
-# The same recipe for a plain vision transformer: its patches of 8 px give maps at 4, 8 and 16 px.
-_base_ = [
-    './upernet_ummae-swin-toy_1xb8-400i_toy-ade20k-128px.py',
-    '../_base_/backbones/vit_toy.py',
-]
+# UPerNet on the embedded scenes with a plain vision transformer: its patches of 8 px give maps at
+# 4, 8 and 16 px.
+_base_ = ['../_base_/toy/upernet.py', '../_base_/backbones/vit_toy.py']
 model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        img_size=128,
-        final_norm=False,
-        out_indices=(1, 2, 3),
-    ),
+    backbone=dict(**_base_.backbone_cfg, img_size=128, final_norm=False, out_indices=(1, 2, 3)),
     neck=[
         dict(
             type='mim_bench.ViTPyramid',

@@ -143,7 +143,7 @@ def test_verdict_other_protocol_says_what_differs(verdict_of, change, reason):
 def test_verdict_other_iterations_are_told_from_the_name_of_the_config(verdict_of):
     protocol = PublishedProtocol('ade20k-upernet', 'x', 'p', iterations=80_000)
     result = replace(RESULT, metric='mIoU', protocol=protocol)
-    config = 'configs/segmentation/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
+    config = 'configs/segmentation/upernet/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
     record = ours(name='p', task='ade20k-upernet', metric='mIoU', config=config)
     assert verdict_of(record, result) == 'other protocol: 160,000 iterations here, 80,000 there'
 
