@@ -1,5 +1,6 @@
 """Turns records into a leaderboard: what is a row, what is a column, what may be ranked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -10,12 +11,14 @@ from mim_bench.report.leaderboard import Cell, Column, ColumnGroup, Leaderboard,
 from mim_bench.report.published import published_section
 from mim_bench.report.spread import add_spread
 from mim_bench.report.task_cost import add_task_costs
-from mim_bench.results.published import Published, load_published
+from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import Collection
 
 
-def build_leaderboard(collection: Collection, published: Published | None = None) -> Leaderboard:
+def build_leaderboard(
+    collection: Collection, published: Sequence[PublishedResult] | None = None
+) -> Leaderboard:
     """Arrange the records of a collection as rows and columns.
 
     A row is a checkpoint id; an id that stands for files with different hashes gives one
@@ -47,7 +50,7 @@ def build_leaderboard(collection: Collection, published: Published | None = None
         records=collection.records,
         damaged=[*collection.damaged, *unusable],
         sorted_by=sorted_by,
-        published=published_section(rows, groups, published),
+        published=published_section(rows, groups, published, collection),
         costs=add_task_costs(rows, groups),
     )
 

@@ -94,7 +94,7 @@ def _published_parts(section: PublishedSection) -> list[str]:
     pairs = [*section.compared, *section.flagged]
     rows = []
     for pair in pairs[:MOST_PAIRS]:
-        texts = (pair.row, pair.title, pair.verdict_text, pair.published.source.label)
+        texts = (pair.row, pair.title, pair.verdict_text, pair.published.label)
         numbers = (f'{pair.ours:.2f}', published_value(pair.published.value), pair.difference_text)
         rows.append((*texts, *numbers))
     further = [further_pairs(len(pairs))] if len(pairs) > MOST_PAIRS else []

@@ -178,7 +178,7 @@ def _published_table(pairs: Sequence[Comparison]) -> Table:
             f'\n{one_line(pair.title)}', 'not bold'
         )
         verdict = Text(one_line(pair.verdict_text), style=_VERDICT_STYLES[pair.verdict])
-        verdict.append(f'\n{one_line(pair.published.source.label)}', style='dim')
+        verdict.append(f'\n{one_line(pair.published.label)}', style='dim')
         numbers = (f'{pair.ours:.2f}', published_value(pair.published.value), pair.difference_text)
         table.add_row(name, *numbers, verdict)
     return table

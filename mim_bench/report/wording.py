@@ -2,7 +2,7 @@
 
 from mim_bench.report.comparison import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
 from mim_bench.report.leaderboard import TIE_MARK, Leaderboard
-from mim_bench.results.published import PublishedCost, PublishedResult
+from mim_bench.results.published import PublishedResult
 from mim_bench.results.statistics.seeds import ALPHA
 
 READING_NOTE = (
@@ -44,9 +44,6 @@ TIER_NOTES = {
 }
 
 
-COST_UNITS = {'gpu_hours_per_epoch': 'GPU hours an epoch', 'wall_hours': 'hours of wall time'}
-
-
 def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
     """What the marks of spread and ties on this board mean; empty if it has none.
 
@@ -75,34 +72,39 @@ def published_value(value: float) -> str:
 
 
 def measured_as(result: PublishedResult) -> str:
-    """How a published number was measured, as stated, and on what."""
+    """How a published number was measured, as far as its source states it."""
     protocol = result.protocol
-    parts = [protocol.stated]
-    if protocol.init is not None:
-        parts.append(protocol.init)
-    if protocol.split != 'val':
-        parts.append(protocol.split)
-    return '; '.join(parts)
+    length = f'{protocol.epochs} epochs' if protocol.epochs else protocol.schedule
+    if length is None and protocol.iterations:
+        length = f'{protocol.iterations:,} iterations'
+    parts = [
+        protocol.head,
+        length,
+        f'{protocol.resolution} px' if protocol.resolution else None,
+        f'batch {protocol.batch:,}' if protocol.batch else None,
+        f'rate {protocol.peak_lr:g}' if protocol.peak_lr else None,
+        f'layer decay {protocol.layer_decay:g}' if protocol.layer_decay else None,
+        f'from: {protocol.init}' if protocol.init else None,
+        protocol.test,
+        protocol.split if protocol.split != 'val' else None,
+        protocol.note,
+    ]
+    return '; '.join(part for part in parts if part) or 'not stated'
 
 
-def pretrained_for(entry: PublishedResult | PublishedCost) -> str:
-    """The variant and epochs of a published pre-training, as far as they are stated."""
-    epochs = f'{entry.pretrain_epochs:,} epochs' if entry.pretrain_epochs is not None else ''
-    return ', '.join(part for part in (entry.variant, epochs) if part)
+def pretrained_for(result: PublishedResult) -> str:
+    """Variant, epochs and labels of a published pre-training, as far as they are stated."""
+    pretrain = result.pretrain
+    epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else None
+    if epochs and pretrain.counts_views:
+        epochs += ' (perhaps views)'
+    labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else None
+    return ', '.join(part for part in (result.variant, epochs, labels) if part)
 
 
-def published_by(entry: PublishedResult | PublishedCost) -> str:
-    """Whether the authors of the method published it."""
-    return 'its authors' if entry.kind == 'own' else 'third party'
-
-
-def cost_text(cost: PublishedCost) -> str:
-    """A published cost with its unit; hours of all epochs are computed, and say so."""
-    text = f'{cost.value:g} {COST_UNITS[cost.quantity]}'
-    if cost.quantity == 'gpu_hours_per_epoch' and cost.pretrain_epochs is not None:
-        total = cost.value * cost.pretrain_epochs
-        text += f' (computed: {total:,.0f} GPU hours for all)'
-    return text
+def published_by(result: PublishedResult) -> str:
+    """Whether the authors of the method published it, or who else."""
+    return 'its authors' if result.is_own else result.by
 
 
 def plural(count: int, noun: str) -> str:
