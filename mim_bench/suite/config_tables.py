@@ -1,4 +1,4 @@
-"""The table in the README.md of each folder of configs: what each one is, its source, its number."""
+"""The table in the README.md of each folder of configs: what a config is, its source, its number."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ TOOL = 'tools/write_config_tables.py'
 MARK = f'<!-- Made by {TOOL} from here on. -->'
 # Methods whose ViT has BEiT's relative positions; published results do not say it.
 BEIT_KIND = {'beit', 'beitv2', 'cae', 'conmim', 'mcbeit'}
-_NONE = '–'
+_NONE = '-'
 
 
 def stale_tables(folder: Path = CONFIGS) -> dict[Path, str]:
@@ -78,21 +78,23 @@ def _cell(text: str) -> str:
 
 
 def _published(entries: Iterable[ConfigEntry]) -> Iterator[str]:
-    """Published numbers of a config's recipe, one text for each method and source."""
+    """Published numbers of a config's recipe, one text for each row of a source."""
     groups: dict[tuple, list[PublishedResult]] = {}
     for entry in entries:
-        for result in load_published().results:
+        for result in load_published():
             if _is_of(result, entry):
-                key = (result.method, result.pretrain_epochs, result.variant, result.source.label)
+                test = 'multi-scale' if result.protocol.test == 'multi-scale' else ''
+                key = (result.method, result.pretrain, result.variant, test, result.label)
                 groups.setdefault(key, []).append(result)
-    for (method, epochs, variant, source), results in groups.items():
+    for (method, pretrain, variant, test, label), results in groups.items():
         results.sort(key=lambda result: metric_rank(result.task, result.metric))
         numbers = ', '.join(
             f'{metric_titles(result.task, result.metric)[1]} {result.value:g}' for result in results
         )
+        epochs = '' if pretrain.epochs is None else f'{pretrain.epochs} epochs'
         name = ' '.join(word for word in (method_title(method), variant) if word)
-        length = '' if epochs is None else f', {epochs} epochs'
-        yield f'{numbers} ({name}{length}; {_cell(source)})'
+        facts = ', '.join(fact for fact in (name, epochs, test) if fact)
+        yield _cell(f'{numbers} ({facts}; {label})')
 
 
 def _is_of(result: PublishedResult, entry: ConfigEntry) -> bool:
@@ -100,10 +102,10 @@ def _is_of(result: PublishedResult, entry: ConfigEntry) -> bool:
     if entry.method is not None:
         is_variant = entry.backbone == f'{result.variant}-{result.backbone}'
         is_same = is_variant or entry.backbone == network_family(result.backbone)
-        facts = (result.task, result.kind, result.method, result.pretrain_epochs)
-        return is_same and facts == ('in1k-ft', 'own', entry.method, entry.epochs)
+        facts = (result.task, result.method, result.pretrain.epochs)
+        return is_same and result.is_own and facts == ('in1k-ft', entry.method, entry.epochs)
     is_beit = entry.backbone.startswith('beit-')
     if 'vit-' in entry.backbone and is_beit != (result.method in BEIT_KIND):
         return False
     is_same = network_family(entry.backbone) == network_family(result.backbone)
-    return is_same and (result.protocol.name, result.task) == (entry.protocol, entry.task)
+    return is_same and (result.protocol.ours, result.task) == (entry.protocol, entry.task)

@@ -3,14 +3,15 @@
 # windows of 16 with a global block at the end of each quarter, fixed sine-cosine positions, and one
 # trained table of relative positions for the windows and one for the whole map, from zeros on.
 # Images are padded to 1024 x 1024, in the test too. What the file leaves to detectron2 is its
-# default: L1 loss of boxes. Differs: the warm-up starts at 0, there at a thousandth, and the cosine
-# begins behind it.
+# default: L1 loss of boxes.
 _base_ = [
     '../../_base_/models/mask_rcnn.py',
     '../../_base_/datasets/coco_lsj_1024px.py',
     '../../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'
+max_epochs = 25
+warmup_iters = 461
 base_lr = 8e-5
 base_batch_size = effective_batch_size = 64
 lr_scaling = 'linear'
@@ -21,7 +22,9 @@ model = dict(
         type='mim_bench.ViT',
         arch='base',
         img_size=1024,
+        # For the grid of 1024 px, not interpolated.
         abs_pos='fixed',
+        recompute_positions=True,
         rel_pos_bias='shared',
         final_norm=False,
         window_size=16,
@@ -49,11 +52,19 @@ optim_wrapper = dict(
         norm_decay_mult=0.0, no_decay_names=('pos_embed', 'relative_position_bias_table')
     ),
 )
-# It ends with the training.
-param_scheduler = dict(
-    type='mim_bench.WarmupCosineLR', warmup_epochs=0.25, min_lr=0.0, convert_to_iter_based=True
-)
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=25, val_interval=5)
+param_scheduler = [
+    # A quarter of an epoch.
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=0.0,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-benchvit-25e', version='1', tier='full')

@@ -4,6 +4,9 @@
 # behind all four.
 _base_ = './upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
 base_lr = 8e-5
-model = dict(backbone=dict(rel_pos_bias='none', layer_scale=None, final_norm=True))
+model = dict(
+    backbone=dict(rel_pos_bias='none', layer_scale=None, final_norm=True),
+    test_cfg=dict(stride=(341, 341)),
+)
 optim_wrapper = dict(optimizer=dict(lr=base_lr))
 protocol = dict(name='ade20k-upernet-ibot-160k')

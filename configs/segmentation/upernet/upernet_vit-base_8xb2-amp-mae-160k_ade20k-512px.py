@@ -21,6 +21,8 @@ model = dict(
         drop_path_rate=0.1,
     ),
     neck=dict(type='mim_bench.ViTPyramid', embed_dims=768),
+    # That of 1.2.2; the maintained fork of mmsegmentation slides by 341.
+    test_cfg=dict(stride=(256, 256)),
 )
 tta_pipeline = _base_.sliding_tta_pipeline
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65))
