@@ -1,4 +1,4 @@
-"""The table in the README.md of each folder of configs: what a config is, its source, its number."""
+"""The table in the README.md of each config folder: what a config is, its source, its number."""
 
 import re
 from collections.abc import Iterable, Iterator
