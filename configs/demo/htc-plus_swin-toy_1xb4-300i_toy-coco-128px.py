@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/models/htc_plus.py',
     '../_base_/datasets/coco_stuff_1400px.py',
-    '../_base_/schedules/htc_steps_20e.py',
+    '../_base_/schedules/adamw_step_12e.py',
     '../_base_/backbones/swin_toy.py',
     '../_base_/default_runtime.py',
 ]
@@ -112,15 +112,4 @@ train_cfg = dict(
 )
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters))
 log_processor = dict(by_epoch=False)
-# The sizes of the embedded pictures in place of COCO's.
-fixed_cfg = dict(type='Resize', scale=(160, 128), keep_ratio=True)
-when_off = dict(
-    multi_scale=dict(
-        _delete_=True,
-        set={
-            'train_pipeline[RandomResize]': fixed_cfg,
-            'train_dataloader.dataset.pipeline[RandomResize]': fixed_cfg,
-        },
-    )
-)
 protocol = dict(task='coco-htc-plus', name='toy-htc-plus', version='1', tier='smoke')
