@@ -11,4 +11,4 @@ model = dict(
     neck=dict(in_dims=768),
     head=dict(in_channels=768),
 )
-protocol = dict(task='in1k-ft', name='in1k-ft-localmim-100e', version='1', tier='full')
+protocol = dict(task='in1k-ft', name='in1k-ft-localmim-100e-vit-base', version='1', tier='full')

@@ -15,4 +15,6 @@ model = dict(
     ],
     head=dict(in_channels=768),
 )
-protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e', version='1', tier='full')
+protocol = dict(
+    task='in1k-linear', name='in1k-linear-mae-90e-beit-vit-base', version='1', tier='full'
+)

@@ -16,4 +16,4 @@ model = dict(
     ],
     head=dict(in_channels=1024),
 )
-protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e', version='1', tier='full')
+protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e-swin-base', version='1', tier='full')

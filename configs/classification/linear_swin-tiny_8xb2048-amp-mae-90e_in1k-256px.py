@@ -10,3 +10,4 @@ model = dict(
         frozen_stages=4,
     ),
 )
+protocol = dict(name='in1k-linear-mae-90e-swin-tiny')

@@ -5,3 +5,4 @@ model = dict(
     neck=[_base_.model.neck[0], {**_base_.model.neck[1], 'input_features': 512}],
     head=dict(in_channels=512),
 )
+protocol = dict(name='in1k-linear-mae-90e-ummae-pvt-small')

@@ -14,4 +14,6 @@ model = dict(
     ],
     head=dict(in_channels=768),
 )
-protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e', version='1', tier='full')
+protocol = dict(
+    task='in1k-linear', name='in1k-linear-mae-90e-ummae-pvt-small', version='1', tier='full'
+)

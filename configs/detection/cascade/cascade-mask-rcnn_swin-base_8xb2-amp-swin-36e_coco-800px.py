@@ -6,3 +6,4 @@ model = dict(
     backbone=dict(arch='base', drop_path_rate=0.3),
     neck=dict(in_channels=[128, 256, 512, 1024]),
 )
+protocol = dict(name='coco-cascade-mask-rcnn-swin-36e-swin-base')

@@ -56,7 +56,7 @@ model = dict(
 )
 protocol = dict(
     task='coco-cascade-mask-rcnn',
-    name='coco-cascade-mask-rcnn-vitdet-100e',
+    name='coco-cascade-mask-rcnn-vitdet-100e-vit-base',
     version='1',
     tier='full',
 )

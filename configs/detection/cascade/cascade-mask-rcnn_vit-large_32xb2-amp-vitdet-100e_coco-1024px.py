@@ -7,3 +7,4 @@ model = dict(
     neck=dict(in_channels=1024),
 )
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))
+protocol = dict(name='coco-cascade-mask-rcnn-vitdet-100e-vit-large')

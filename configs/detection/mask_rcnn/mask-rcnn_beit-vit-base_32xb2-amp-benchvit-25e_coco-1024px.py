@@ -6,3 +6,4 @@ _base_ = './mask-rcnn_vit-base_32xb2-amp-benchvit-25e_coco-1024px.py'
 model = dict(
     backbone=dict(abs_pos='zeros', recompute_positions=False, qkv_bias='qv', layer_scale=0.1)
 )
+protocol = dict(name='coco-mask-rcnn-benchvit-25e-beit-vit-base')

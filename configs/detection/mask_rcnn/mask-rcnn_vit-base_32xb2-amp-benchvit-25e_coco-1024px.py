@@ -67,4 +67,6 @@ param_scheduler = [
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
-protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-benchvit-25e', version='1', tier='full')
+protocol = dict(
+    task='coco-mask-rcnn', name='coco-mask-rcnn-benchvit-25e-vit-base', version='1', tier='full'
+)

@@ -31,4 +31,6 @@ model = dict(
     ),
     train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
 )
-protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-vitdet-100e', version='1', tier='full')
+protocol = dict(
+    task='coco-mask-rcnn', name='coco-mask-rcnn-vitdet-100e-vit-base', version='1', tier='full'
+)

@@ -52,5 +52,8 @@ test_dataloader = val_dataloader
 optim_wrapper = dict(optimizer=dict(lr=base_lr), paramwise_cfg=dict(layer_decay_rate=0.9))
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 protocol = dict(
-    task='ade20k-upernet', name='ade20k-upernet-beitft-160k-640px', version='1', tier='full'
+    task='ade20k-upernet',
+    name='ade20k-upernet-beitft-160k-640px-beit-vit-base',
+    version='1',
+    tier='full',
 )

@@ -4,3 +4,4 @@ model = dict(
     backbone=dict(type='mim_bench.UMMAEPvt', arch='small', img_size=512),
     neck=dict(in_channels=[64, 128, 320, 512]),
 )
+protocol = dict(name='ade20k-upernet-ummae-160k-ummae-pvt-small')

@@ -15,4 +15,9 @@ model = dict(
     neck=dict(type='mim_bench.StageProjection', in_channels=[96, 192, 384, 768], out_channels=768),
 )
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
-protocol = dict(task='ade20k-upernet', name='ade20k-upernet-ummae-160k', version='1', tier='full')
+protocol = dict(
+    task='ade20k-upernet',
+    name='ade20k-upernet-ummae-160k-ummae-swin-tiny',
+    version='1',
+    tier='full',
+)
