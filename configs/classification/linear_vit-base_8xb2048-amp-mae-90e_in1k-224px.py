@@ -11,4 +11,4 @@ model = dict(
     neck=dict(input_features=768),
     head=dict(in_channels=768),
 )
-protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e-vit-base', version='1', tier='full')
+protocol = dict(task='in1k-linear', name='in1k-linear-mae-90e', version='1', tier='full')

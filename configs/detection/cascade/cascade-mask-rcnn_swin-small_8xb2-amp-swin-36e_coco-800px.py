@@ -3,4 +3,4 @@
 # cascade_mask_rcnn_swin_small_patch4_window7_mstrain_480-800_giou_4conv1f_adamw_3x_coco.py).
 _base_ = './cascade-mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px.py'
 model = dict(backbone=dict(arch='small'))
-protocol = dict(name='coco-cascade-mask-rcnn-swin-36e-swin-small')
+protocol = dict(name='coco-cascade-mask-rcnn-swin-36e')

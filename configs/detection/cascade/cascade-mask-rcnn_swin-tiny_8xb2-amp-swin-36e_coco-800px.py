@@ -13,7 +13,7 @@ model = dict(backbone=_base_.swin_cfg)
 optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
 protocol = dict(
     task='coco-cascade-mask-rcnn',
-    name='coco-cascade-mask-rcnn-swin-36e-swin-small',
+    name='coco-cascade-mask-rcnn-swin-36e',
     version='1',
     tier='full',
 )

@@ -60,5 +60,5 @@ param_scheduler = [
     {**_base_.param_scheduler[1], 'milestones': [9, 11]},
 ]
 protocol = dict(
-    task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e-beit-vit-base', version='1', tier='full'
+    task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e-base', version='1', tier='full'
 )

@@ -11,4 +11,4 @@ model = dict(
     ],
 )
 optim_wrapper = dict(optimizer=dict(lr=base_lr), paramwise_cfg=dict(layer_decay_rate=0.85))
-protocol = dict(name='coco-mask-rcnn-cae-12e-beit-vit-large')
+protocol = dict(name='coco-mask-rcnn-cae-12e-large')

@@ -2,4 +2,4 @@
 # results and does not say how they were trained.
 _base_ = './mask-rcnn_beit-vit-large_16xb2-amp-cae-12e_coco-800px.py'
 model = dict(backbone=dict(qkv_bias='full', layer_scale=None))
-protocol = dict(name='coco-mask-rcnn-cae-12e-beit-vit-large')
+protocol = dict(name='coco-mask-rcnn-cae-12e-large')

@@ -53,7 +53,7 @@ optim_wrapper = dict(optimizer=dict(lr=base_lr), paramwise_cfg=dict(layer_decay_
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 protocol = dict(
     task='ade20k-upernet',
-    name='ade20k-upernet-beitft-160k-640px-beit-vit-base',
+    name='ade20k-upernet-beitft-160k-640px-base',
     version='1',
     tier='full',
 )

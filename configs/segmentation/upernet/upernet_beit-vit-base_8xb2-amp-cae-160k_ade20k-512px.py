@@ -6,4 +6,4 @@ _base_ = './upernet_beit-vit-base_8xb2-amp-beit-160k_ade20k-512px.py'
 base_lr = 1e-4
 model = dict(backbone=dict(abs_pos='fixed'))
 optim_wrapper = dict(optimizer=dict(lr=base_lr))
-protocol = dict(name='ade20k-upernet-cae-160k-beit-vit-base')
+protocol = dict(name='ade20k-upernet-cae-160k-base')

@@ -15,4 +15,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=base_lr),
     paramwise_cfg=dict(layer_decay_rate=0.95),
 )
-protocol = dict(name='ade20k-upernet-beitft-160k-640px-beit-vit-large')
+protocol = dict(name='ade20k-upernet-beitft-160k-640px-large')

@@ -29,5 +29,5 @@ tta_pipeline = _base_.sliding_tta_pipeline
 optim_wrapper = dict(optimizer=dict(lr=base_lr), paramwise_cfg=dict(layer_decay_rate=0.95))
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 protocol = dict(
-    task='ade20k-upernet', name='ade20k-upernet-cae-160k-beit-vit-large', version='1', tier='full'
+    task='ade20k-upernet', name='ade20k-upernet-cae-160k-large', version='1', tier='full'
 )
