@@ -15,7 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
-from mim_bench.engine.metric_names import record_metrics
+from mim_bench.engine.metric_names import primary_metric, record_metrics
 from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
@@ -29,7 +29,7 @@ from mim_bench.engine.run_record import (
     training_facts,
     training_metrics,
 )
-from mim_bench.errors import ConfigError, RecordError
+from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.registry import HOOKS
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
@@ -55,14 +55,12 @@ class RecordTask:
         task: Name of the task.
         metrics: Names of the record's metrics; all that are known if None. Each must have
             been measured.
-        primary_metric: The first of the metrics if None.
         protocol: Keys that replace those of the hook's ``protocol``.
         run_id: ``<task>-<checkpoint id>-s<seed>`` if None.
     """
 
     task: str
     metrics: Sequence[str] | None = None
-    primary_metric: str | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
 
@@ -76,6 +74,9 @@ class RecordHook(Hook):
     the metrics of the last evaluation keep that. The metrics are those of the last
     validation or test and, after a training, the loss and k-NN accuracy. A run that was
     killed in its last validation and resumes after its last iteration validates again.
+
+    A task without a valid result (see :func:`mim_bench.engine.metric_names.primary_metric`) is
+    recorded as failed, and the run ends with that error; its other tasks are recorded as done.
 
     Note:
         - The run needs a ``CostLedgerHook``.
@@ -159,20 +160,42 @@ class RecordHook(Hook):
         """Write the records, on the main process.
 
         Raises:
-            ConfigError: A metric that a task asks for was not measured.
+            ResultError: A task has no valid result.
             MimBenchError: The disk refuses.
         """
         if not is_main_process():
             return
         known = record_metrics(self._measured)
+        problems = []
         for task in self.tasks:
-            metrics = _select(known, task, self._measured)
-            primary = task.primary_metric or next(iter(metrics), None)
-            artifacts = self._save_artifacts(task, runner, metrics)
-            path = self._write(
-                task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
-            )
+            try:
+                metrics, primary = self._result(task, known)
+            except ResultError as error:
+                problems.append(error)
+                path = self._write(task, runner.cfg, runner, error=error_text(error))
+            else:
+                artifacts = self._save_artifacts(task, runner, metrics)
+                path = self._write(
+                    task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
+                )
             runner.logger.info(f'Record of {task.task}: {path}')
+        if problems:
+            raise problems[0]
+
+    def _result(
+        self, task: RecordTask, known: Mapping[str, Metric]
+    ) -> tuple[dict[str, Metric], str | None]:
+        """The metrics of a task's record, and the primary one."""
+        names = list(known) if task.metrics is None else list(task.metrics)
+        metrics = {name: known[name] for name in names if name in known}
+        primary = primary_metric(task.task, metrics, self._measured)
+        if missing := [name for name in names if name not in known]:
+            raise ResultError(
+                f'RecordHook: the task {task.task!r} asks for {", ".join(missing)}; the run '
+                f'measured {", ".join(self._measured) or "nothing"}. Correct metrics in tasks, or '
+                'the evaluator.'
+            )
+        return metrics, primary
 
     def _save_artifacts(
         self, task: RecordTask, runner: Runner, metrics: Mapping[str, Metric]
@@ -289,18 +312,6 @@ def record_failure(
 def _seed(cfg: Config, runner: Runner | None) -> int:
     seed = runner.seed if runner is not None else (cfg.get('randomness') or {}).get('seed')
     return int(seed or 0)
-
-
-def _select(
-    known: Mapping[str, Metric], task: RecordTask, measured: Mapping[str, Any]
-) -> dict[str, Metric]:
-    names = list(known) if task.metrics is None else list(task.metrics)
-    if missing := [name for name in names if name not in known]:
-        raise ConfigError(
-            f'RecordHook: the task {task.task!r} asks for {", ".join(missing)}; the run measured '
-            f'{", ".join(measured) or "nothing"}. Correct metrics in tasks, or the evaluator.'
-        )
-    return {name: known[name] for name in names}
 
 
 def _build(kind: type, fields: Mapping[str, Any], where: str) -> Any:
