@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import mim_bench
+from mim_bench.engine.checkpoint_identity import UNKNOWN as UNKNOWN_START
+from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.environment import UNKNOWN
 from mim_bench.engine.metric_names import (
     METRICS,
@@ -186,7 +188,7 @@ def _measured(values: Mapping[str, float], task: _Task) -> _Result:
 
 
 def _checkpoint(run: WorkDir, wanted: Wanted) -> Checkpoint:
-    pretraining = run.cfg.get('pretraining') or {}
+    """What the user states and the config says; the file may not be there any more."""
     model = network_settings(run.cfg) if run.cfg.get('model') else {}
     kind = (model.get('backbone') or {}).get('type', UNKNOWN)
     # A class stands for itself where a config was written in Python.
@@ -194,13 +196,13 @@ def _checkpoint(run: WorkDir, wanted: Wanted) -> Checkpoint:
     file = run.cfg.get('backbone_checkpoint')
     fields = {
         'id': Path(file).stem if file else run.path.name,
-        'method': pretraining.get('method', UNKNOWN),
         'backbone': kind.rpartition('.')[2],
-        'pretrain_epochs': pretraining.get('epochs'),
         **wanted.checkpoint,
     }
+    file = fields.pop('file', file)
+    start = start_facts(run.cfg, file) if file else UNKNOWN_START
     try:
-        return Checkpoint(**fields)
+        return Checkpoint(**record_checkpoint(run.cfg, fields, start))
     except TypeError as error:
         raise RecordError(f'--record-checkpoint: {error}. Correct it.') from None
 

@@ -69,7 +69,7 @@ class Checkpoint:
         """Whether the weights saw labels of a task's data set; None where that is not known."""
         if self.labels is None:
             return None
-        return label_family(task) in map(label_family, self.labels)
+        return any(share_labels(name, data_set_of(task)) for name in self.labels)
 
 
 @dataclass(frozen=True)
@@ -256,13 +256,14 @@ class RunRecord:
         return self.task.startswith('pretrain')
 
 
-def label_family(name: str) -> str:
-    """The data sets that share their labels, by one of them or by the name of a task on it.
+def data_set_of(task: str) -> str:
+    """The data set whose labels a task uses: ``in1k`` of ``in1k-10pct-ft``."""
+    return task.partition('-')[0]
 
-    The classes of ImageNet-1K are among those of ImageNet-22K, so that both are ``imagenet``.
-    """
-    data_set = name.partition('-')[0]
-    return 'imagenet' if re.fullmatch(r'in\d+k', data_set) else data_set
+
+def share_labels(one: str, other: str) -> bool:
+    """Whether two data sets have labels in common: ImageNet-22K has those of ImageNet-1K."""
+    return one == other or all(re.fullmatch(r'in\d+k', name) for name in (one, other))
 
 
 def utc_now() -> str:
