@@ -12,13 +12,13 @@ from mim_bench.conversion.provenance import run_meta
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.record import RANDOM_METHOD
 
-_RANDOM = {
+_RANDOM_START = {
     'method': RANDOM_METHOD,
     'source': 'random weights',
     'labels': [],
     'known_from': {'method': 'run', 'labels': 'run'},
 }
-UNKNOWN = {'method': 'unknown'}
+UNKNOWN_START = {'method': 'unknown'}
 
 
 def record_checkpoint(
@@ -29,7 +29,7 @@ def record_checkpoint(
     Args:
         cfg: The resolved config.
         stated: What the user states, which comes first.
-        start: Of :func:`start_facts`, or :data:`UNKNOWN`; a pre-training knows its own.
+        start: Of :func:`start_facts`, or :data:`UNKNOWN_START`; a pre-training knows its own.
     """
     facts = pretraining_facts(cfg, start) if cfg.get('pretraining') else dict(start)
     file, name = cfg.get('backbone_checkpoint'), Path(cfg.filename or 'run').stem
@@ -52,13 +52,13 @@ def start_facts(cfg: Config, file: str | None, *, is_test: bool = False) -> dict
     if not file and not model:
         backbone = network_settings(cfg).get('backbone') or {}
         is_pretrained = 'Pretrained' in str(backbone.get('init_cfg'))
-        return dict(UNKNOWN if is_pretrained else _RANDOM)
+        return dict(UNKNOWN_START if is_pretrained else _RANDOM_START)
     path = Path(file or model)
     if not path.is_file():  # the load gate's to report
-        return dict(UNKNOWN)
+        return dict(UNKNOWN_START)
     if file or not is_test:
         return checkpoint_facts(path)
-    return {**UNKNOWN, **(run_meta(read_checkpoint(path)).get('start') or {})}
+    return {**UNKNOWN_START, **(run_meta(read_checkpoint(path)).get('start') or {})}
 
 
 def pretraining_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mim_bench
-from mim_bench.engine.checkpoint_identity import UNKNOWN as UNKNOWN_START
-from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
+from mim_bench.engine.checkpoint_identity import UNKNOWN_START, record_checkpoint, start_facts
 from mim_bench.engine.environment import UNKNOWN
 from mim_bench.engine.metric_names import (
     METRICS,

@@ -10,7 +10,7 @@ from mim_bench.report.leaderboard import (
     Leaderboard,
 )
 from mim_bench.results.published import PublishedCost, PublishedResult
-from mim_bench.results.record import Checkpoint, data_set_of, share_labels
+from mim_bench.results.record import RANDOM_METHOD, Checkpoint, data_set_of, share_labels
 from mim_bench.results.statistics.seeds import ALPHA
 
 READING_NOTE = (
@@ -97,7 +97,10 @@ def labels_text(checkpoint: Checkpoint) -> str:
 
 
 def checkpoint_details(checkpoint: Checkpoint) -> str:
-    """Size, pre-training, labels and licence of a checkpoint in one line, and what is unknown."""
+    """Size, pre-training, labels and licence of a checkpoint in one line, and what is unknown.
+
+    Random weights have a size only.
+    """
     labels = checkpoint.labels
     seen = None if labels is None else ', '.join(map(data_title, labels)) or 'none'
     data, licence = checkpoint.pretrain_data, checkpoint.licence
@@ -108,6 +111,8 @@ def checkpoint_details(checkpoint: Checkpoint) -> str:
         'labels': seen and f'labels seen: {seen}',
         'licence': licence and f'licence {licence}',
     }
+    if checkpoint.method == RANDOM_METHOD:
+        return facts['parameters'] or 'not known: parameters'
     known = [text for text in facts.values() if text]
     unknown = [name for name, text in facts.items() if not text]
     return ' · '.join([*known, *([f'not known: {", ".join(unknown)}'] if unknown else [])])

@@ -117,3 +117,4 @@ def test_random_weights_have_seen_no_labels(inputs, tmp_path):
     assert main(base) == 0
     checkpoint = record_of(tmp_path / 'results', 'in1k-knn').checkpoint
     assert (checkpoint.method, checkpoint.labels, checkpoint.pretrain_data) == ('random', [], None)
+    assert checkpoint.params > 1000

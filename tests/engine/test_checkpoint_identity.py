@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 
 from mim_bench.engine.checkpoint_identity import (
-    UNKNOWN,
+    UNKNOWN_START,
     input_side,
     pretraining_facts,
     record_checkpoint,
@@ -73,5 +73,5 @@ def test_record_checkpoint_takes_what_is_stated_first():
     fields = record_checkpoint(config(), stated, START)
     assert (fields['method'], fields['labels'], fields['backbone']) == ('dino', None, 'ViT')
     assert fields['known_from'] == {'method': 'stated', 'labels': 'stated'}
-    unnamed = record_checkpoint(config(backbone_checkpoint='a/b.pth'), {}, UNKNOWN)
+    unnamed = record_checkpoint(config(backbone_checkpoint='a/b.pth'), {}, UNKNOWN_START)
     assert (unnamed['id'], unnamed['method']) == ('b', 'unknown')

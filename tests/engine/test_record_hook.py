@@ -62,6 +62,7 @@ def test_record_hook_pretraining_has_loss_cost_curves_and_pictures(recorded, res
     record = read_record(results / 'pretrain-toy-s7' / 'record.json')
     assert record.status == 'done'
     assert record.primary_metric == 'loss'
+    assert record.checkpoint.params == 4 * 3 * 3 * 3 + 4  # the toy's convolution
     assert record.seed == 7
     assert record.cost.img_per_s > 0
     assert record.cost.wall_s > 0

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -93,6 +94,7 @@ def test_checkpoint_details_name_what_is_not_known():
     assert checkpoint_details(UNKNOWN) == (
         '28.0 M parameters · 256 px · not known: data, labels, licence'
     )
+    assert checkpoint_details(replace(UNKNOWN, method='random')) == '28.0 M parameters'
 
 
 def test_csv_has_the_facts_of_the_checkpoint_and_the_mark():

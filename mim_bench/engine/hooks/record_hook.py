@@ -12,7 +12,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
 
+from mim_bench.conversion.provenance import count_parameters
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
 from mim_bench.engine.metric_names import primary_metric, record_metrics
@@ -30,6 +32,7 @@ from mim_bench.engine.run_record import (
     training_metrics,
 )
 from mim_bench.errors import ConfigError, RecordError, ResultError
+from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
@@ -110,7 +113,8 @@ class RecordHook(Hook):
     ) -> None:
         self.results_dir = Path(results_dir)
         self.protocol = dict(protocol)
-        self.checkpoint = _build(Checkpoint, checkpoint, 'checkpoint')
+        known_from = dict(checkpoint.get('known_from', {}))
+        self.checkpoint = _build(Checkpoint, {**checkpoint, 'known_from': known_from}, 'checkpoint')
         self.tasks = [_build(RecordTask, task, 'tasks') for task in tasks]
         self.pictures = [_build(PictureSource, source, 'pictures') for source in pictures]
         self._measured: dict[str, Any] = {}
@@ -121,7 +125,7 @@ class RecordHook(Hook):
         self._started_at = utc_now()
 
     def before_run(self, runner: Runner) -> None:
-        """Find out now, not after days, that the record could not be written.
+        """Find out now, not after days, that the record could not be written; count parameters.
 
         Raises:
             ConfigError: There is no ledger, or a protocol is incomplete.
@@ -133,6 +137,8 @@ class RecordHook(Hook):
             )
         for task in self.tasks:
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
+        if self.checkpoint.params is None:
+            self.checkpoint = _with_params(self.checkpoint, unwrap(runner.model))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Keep the metrics and outcomes of the last validation."""
@@ -312,6 +318,18 @@ def record_failure(
 def _seed(cfg: Config, runner: Runner | None) -> int:
     seed = runner.seed if runner is not None else (cfg.get('randomness') or {}).get('seed')
     return int(seed or 0)
+
+
+def _with_params(checkpoint: Checkpoint, model: nn.Module) -> Checkpoint:
+    """With the parameters of the model's backbone, where it has one."""
+    weights = {
+        name: parameter.data
+        for name, parameter in model.named_parameters()
+        if name.startswith('backbone.')
+    }
+    known_from = {**checkpoint.known_from, 'params': 'weights'}
+    count = count_parameters(weights)
+    return replace(checkpoint, params=count, known_from=known_from) if count else checkpoint
 
 
 def _build(kind: type, fields: Mapping[str, Any], where: str) -> Any:
