@@ -10,11 +10,9 @@ from mim_bench.suite.steps import check_plan
 from mim_bench.suite.tasks import load_suite
 
 PLACES = Places(Path('/out'), Path('/data'))
-SWIN = Row(
-    'mine', 'simmim', 'swin-tiny', Path('/out/checkpoints/mine.pth'), 'ab' * 32, 'simmim', 800
-)
+SWIN = Row('mine', 'simmim', 'swin-tiny', Path('/out/checkpoints/mine.pth'), 'ab' * 32)
 UMMAE = replace(SWIN, method='ummae', backbone='ummae-swin-tiny')
-VIT = Row('other', 'mae', 'vit-base', Path('/out/checkpoints/other.pth'), 'cd' * 32, 'mae')
+VIT = Row('other', 'mae', 'vit-base', Path('/out/checkpoints/other.pth'), 'cd' * 32)
 
 
 def plan(tasks, rows=(SWIN,), suite='full', places=PLACES, **options):
@@ -71,6 +69,8 @@ def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
         assert keep.needs == (f'in1k-ft-ummae-100e-mine-s{seed}',)
         # Before it is there, the pre-trained file tells what it takes.
         assert str(SWIN.start) in dense.trial_words
+        # The row is the pre-trained one.
+        assert f'file={SWIN.start}' in dense.words
 
 
 def test_plan_rows_dense_task_that_does_not_starts_from_the_given_file():
@@ -82,14 +82,9 @@ def test_plan_rows_dense_task_that_does_not_starts_from_the_given_file():
 def test_plan_rows_record_names_the_user_s_file():
     (step,) = plan('in1k-ft')
     facts = step.words[step.words.index('--record-checkpoint') + 1 :]
-    assert facts[:6] == (
-        'id=mine',
-        'method=simmim',
-        'backbone=swin-tiny',
-        'source=simmim',
-        f'sha256={"ab" * 32}',
-        'pretrain_epochs=800',
-    )
+    assert facts[:2] == ('id=mine', 'backbone=swin-tiny')
+    # What is known of it stands in the file.
+    assert not facts[2].startswith('file=')
 
 
 def test_plan_rows_proxy_changes_the_tier_of_configs_that_say_another():
@@ -135,6 +130,7 @@ def test_plan_rows_moved_folders_and_other_gpus_leave_the_fingerprints():
     ('rows', 'options'),
     [
         ((replace(UMMAE, sha256='ef' * 32),), {}),
+        ((replace(UMMAE, labels=('in1k',)),), {}),
         ((UMMAE,), {'settings': Settings(options=('train_cfg.max_epochs=1',))}),
         ((UMMAE,), {'settings': Settings(precision='bf16')}),
     ],
@@ -159,7 +155,7 @@ def test_plan_rows_changed_config_changes_what_starts_from_its_result(monkeypatc
 
 
 def test_plan_rows_random_weights_have_no_checkpoint():
-    row = Row('random_swin-tiny', 'random', 'swin-tiny', source='random weights')
+    row = Row('random_swin-tiny', 'random', 'swin-tiny')
     (step,) = plan('in1k-knn', [row])
     assert '--checkpoint' not in step.words
 

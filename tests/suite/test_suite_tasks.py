@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mim_bench.engine.metric_names import ranking_metrics
 from mim_bench.errors import ConfigError
 from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
@@ -59,6 +60,7 @@ def test_entry_measures_what_its_evaluator_does(suite, entry):
 def test_entry_s_primary_metric_is_one_that_the_board_shows(suite, entry):
     for task in entry.tasks:
         assert entry.primary_metric(task) in TASKS[task].metrics
+        assert entry.primary_metric(task) in ranking_metrics(task)
 
 
 def test_suites_hold_every_downstream_config_but_those_that_start_from_a_whole_model():

@@ -59,6 +59,4 @@ param_scheduler = [
     _base_.param_scheduler[0],
     {**_base_.param_scheduler[1], 'milestones': [9, 11]},
 ]
-protocol = dict(
-    task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e-base', version='1', tier='full'
-)
+protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e-base', version='1', tier='full')
