@@ -17,4 +17,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=256)
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.65))
-protocol = dict(task='in1k-ft', name='in1k-ft-simmim-100e', version='1', tier='full')
+protocol = dict(task='in1k-ft', name='in1k-ft-simmim-100e-beit-vit-base', version='1', tier='full')

@@ -5,4 +5,4 @@ base_lr = 5e-3
 optim_wrapper = dict(
     optimizer=dict(lr=base_lr * _base_.effective_batch_size / _base_.base_batch_size)
 )
-protocol = dict(name='in1k-ft-localmimshort-100e')
+protocol = dict(name='in1k-ft-localmimshort-100e-swin-base')

@@ -21,4 +21,4 @@ optim_wrapper = dict(
         no_decay_names=('pos_embed', 'cls_token', 'relative_position_bias_table'),
     )
 )
-protocol = dict(task='in1k-ft', name='in1k-ft-simmim-100e', version='1', tier='full')
+protocol = dict(task='in1k-ft', name='in1k-ft-simmim-100e-swin-base', version='1', tier='full')

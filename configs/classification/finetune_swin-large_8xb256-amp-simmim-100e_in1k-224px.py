@@ -7,3 +7,4 @@ model = dict(
     head=dict(in_channels=1536),
 )
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.7))
+protocol = dict(name='in1k-ft-simmim-100e-swin-large')

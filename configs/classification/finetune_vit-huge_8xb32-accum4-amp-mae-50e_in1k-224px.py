@@ -8,4 +8,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=32)
 optim_wrapper = dict(accumulative_counts=4)
-protocol = dict(name='in1k-ft-mae-50e-huge')
+protocol = dict(name='in1k-ft-mae-50e-vit-huge')

@@ -5,4 +5,4 @@ model = dict(
     neck=dict(input_features=1280),
     head=dict(in_channels=1280),
 )
-protocol = dict(name='in1k-linear-mae-50e-huge')
+protocol = dict(name='in1k-linear-mae-50e-vit-huge')

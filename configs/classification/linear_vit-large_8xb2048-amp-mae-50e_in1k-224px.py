@@ -6,4 +6,4 @@ model = dict(
     head=dict(in_channels=1024),
 )
 train_cfg = dict(max_epochs=50)
-protocol = dict(name='in1k-linear-mae-50e')
+protocol = dict(name='in1k-linear-mae-50e-vit-large')

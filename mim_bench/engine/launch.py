@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.fsdp import shard
@@ -29,10 +29,8 @@ from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.start import start_of
-from mim_bench.recipe.tta import network_settings, use_test_time_augmentation
+from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
-from mim_bench.results.hashing import file_sha256
-from mim_bench.results.record import RANDOM_METHOD
 
 NO_PLAN = (
     'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
@@ -62,7 +60,8 @@ class Launch:
         fsdp: Shard weights, gradients and optimiser over the processes.
         options: Overrides by dotted key.
         results_dir: Folder for the run's record; no record if None.
-        record_checkpoint: Fields of the record's checkpoint (id, method, backbone, ...).
+        record_checkpoint: What the user states of the record's checkpoint. ``file`` is the one of
+            the row, where the run starts from another; None: random weights.
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
     """
@@ -183,8 +182,13 @@ def check_precision(cfg: Config) -> None:
         )
 
 
-def resolve(launch: Launch) -> Config:
-    """The config with everything that the launch says."""
+def resolve(launch: Launch, *, is_test: bool = True) -> Config:
+    """The config with everything that the launch says.
+
+    Args:
+        launch: Of the run.
+        is_test: Whether the run tests.
+    """
     if launch.fit_backbone and not launch.checkpoint:
         raise ConfigError('--fit-backbone takes the backbone of --checkpoint. Give both.')
     fitted = launch.checkpoint if launch.fit_backbone else None
@@ -210,7 +214,7 @@ def resolve(launch: Launch) -> Config:
         use_test_time_augmentation(cfg)
     cfg.protocol_start = start_of(cfg)
     if launch.results_dir:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch)]
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
@@ -232,7 +236,7 @@ def resolve_training(launch: Launch) -> Config:
     Raises:
         ConfigError: They contradict each other or the config.
     """
-    cfg = resolve(launch)
+    cfg = resolve(launch, is_test=False)
     if launch.no_amp and launch.precision not in ('recipe', 'fp32'):
         raise ConfigError(
             f'--no-amp means --precision fp32, but --precision is {launch.precision}. Give one.'
@@ -248,7 +252,7 @@ def resolve_training(launch: Launch) -> Config:
     return cfg
 
 
-def record_hook(cfg: Config, launch: Launch) -> dict:
+def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     """The config of the hook that writes the run's record."""
     protocol = dict(cfg.get('protocol') or {})
     if not protocol:
@@ -261,20 +265,12 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
     if launch.run_id:
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
-    pretraining = cfg.get('pretraining', {})
-    checkpoint = dict(launch.record_checkpoint or {})
-    if launch.checkpoint:
-        checkpoint.setdefault('id', Path(launch.checkpoint).stem)
-        checkpoint = {**_checkpoint_facts(launch.checkpoint), **checkpoint}
-    checkpoint.setdefault('method', pretraining.get('method', RANDOM_METHOD))
-    checkpoint.setdefault('id', f'{checkpoint["method"]}_{Path(launch.config).stem}')
-    if pretraining:
-        checkpoint.setdefault('pretrain_epochs', pretraining.get('epochs'))
-    checkpoint.setdefault('backbone', network_settings(cfg).backbone.type.rpartition('.')[2])
+    stated = dict(launch.record_checkpoint or {})
+    start = start_facts(cfg, stated.pop('file', launch.checkpoint), is_test=is_test)
     return dict(
         type='mim_bench.RecordHook',
         results_dir=launch.results_dir,
-        checkpoint=checkpoint,
+        checkpoint=record_checkpoint(cfg, stated, start),
         protocol=protocol,
         tasks=tasks,
     )
@@ -322,19 +318,6 @@ def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) 
             f'{cfg.filename}: has no {", ".join(missing)}, so there is nothing to {command}. '
             f'Use `mim-bench {other}`, or another config.'
         )
-
-
-def _checkpoint_facts(path: str) -> dict[str, Any]:
-    """What a record says about a canonical checkpoint; a missing file is the gate's to report."""
-    if not Path(path).is_file():
-        return {'method': 'unknown'}
-    meta = read_checkpoint(path).get('meta') or {}
-    return {
-        'method': meta.get('method') or 'unknown',
-        'source': meta.get('source') or '',
-        'pretrain_epochs': meta.get('epochs'),
-        'sha256': file_sha256(Path(path)),
-    }
 
 
 def _as_training(cfg: Config) -> Config:

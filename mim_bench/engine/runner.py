@@ -15,7 +15,9 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader
 
 from mim_bench.conversion.files import state_dict_of
+from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
+from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
 from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
@@ -55,6 +57,7 @@ class BenchRunner(Runner):
 
     load_report: LoadReport | None = None
     _loaded_meta: dict | None = None
+    _start: dict | None = None
 
     @property
     def iterations_per_update(self) -> int:
@@ -232,4 +235,8 @@ class BenchRunner(Runner):
 
     def checkpoint_meta(self) -> dict:
         """What a converter and a run that resumes want to know of the run."""
-        return {**self.cfg.get('pretraining', {}), RESUME_KEY: resume_settings(self.cfg)}
+        if self._start is None:
+            before = run_meta({'meta': self._loaded_meta}) if self._resume else {}
+            file = self.cfg.get('backbone_checkpoint')
+            self._start = before.get('start') or start_facts(self.cfg, file)
+        return {**run_facts(self.cfg, self._start), RESUME_KEY: resume_settings(self.cfg)}

@@ -9,7 +9,6 @@ from mmengine.config import Config, ConfigDict
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
-from mim_bench.recipe.switches import switches_of, turn_switches
 
 # What the runner or this package reads. Everything else at the top of a config must be a
 # plain variable that the config itself uses, and those have the field's usual endings.
@@ -20,7 +19,7 @@ _RUNNER_KEYS = (
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
-    'vis_backends backend_args switches when_off when_on lr_scaling '
+    'vis_backends backend_args lr_scaling '
     'batch_plan effective_batch_size is_changed protocol_start protocol_data'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
@@ -46,8 +45,7 @@ def load_config(
         backbone_of: A canonical checkpoint whose backbone replaces the config's.
 
     Raises:
-        ConfigError: No such file, a syntax error, a key that nothing reads, or a switch that
-            is unknown or changes what is not there.
+        ConfigError: No such file, a syntax error, or a key that nothing reads.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,17 +55,12 @@ def load_config(
     except (SyntaxError, NameError, KeyError, TypeError, AttributeError, FileNotFoundError) as e:
         raise ConfigError(f'{path}: cannot be read as a config: {e}') from e
     follow_pipelines(cfg)
-    written = switches_of(cfg)
     options = options or {}
-    turned = {key: value for key, value in options.items() if key.split('.')[0] == 'switches'}
-    _merge_options(cfg, turned, path)
-    turn_switches(cfg, written)
-    # What the user sets by hand wins over what a switch or a table sets.
-    by_hand = {k: v for k, v in options.items() if k not in turned}
     norms = take_backbone(cfg, backbone_of) if backbone_of else None
-    _merge_options(cfg, {k: v for k, v in by_hand.items() if decides_architecture(cfg, k)}, path)
+    _merge_options(cfg, {k: v for k, v in options.items() if decides_architecture(cfg, k)}, path)
     apply_by_backbone(cfg, norms)
-    _merge_options(cfg, by_hand, path)
+    # What the user sets by hand wins over what a table sets.
+    _merge_options(cfg, options, path)
     check_top_level(cfg)
     return cfg
 
@@ -153,12 +146,11 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
     folder = prefix.get('seg') if isinstance(prefix, dict) else None
     if not folder or (Path(dataset.get('data_root') or '') / folder).is_dir():
         return
-    off = ' with --cfg-options switches.stuff=False' if 'stuff' in cfg.get('switches', {}) else ''
     raise DataError(
         f'{cfg.filename}: {loader} reads stuff maps from '
         f'{Path(dataset.get("data_root") or "") / folder}, which is not a folder. `mim-bench data '
         f'check coco {dataset.get("data_root")} --need-stuff` says where to get them; or train '
-        f'without the stuff branch{off or ": use a config htc-no-stuff_*"}.'
+        'without the stuff branch: use a config htc-no-stuff_* or htc-plus-no-stuff_*.'
     )
 
 

@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
 from mim_bench.errors import MimBenchError
+from mim_bench.recipe.building import explained, library_scope
+from mim_bench.recipe.protocol import data_roots
 from mim_bench.results.atomic import write_atomically
 
 # Keys of a sample of mmpretrain, mmseg and mmdet that name its files.
@@ -40,6 +44,32 @@ def runner_content(runner: Runner) -> dict[str, Any]:
         if bank := getattr(loop, 'bank_dataloader', None):
             content['bank'] = dataset_content(bank.dataset, evaluated=False)
     return content
+
+
+def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
+    """The content of the data sets that a config names, as :func:`runner_content` gives it.
+
+    Args:
+        cfg: The resolved config of a run.
+
+    Returns:
+        The content, and the folders that are not there; without a folder there is no content.
+    """
+    bank = (cfg.get('test_cfg') or {}).get('bank_dataloader')
+    loaders = {
+        'train': cfg.get('train_dataloader'),
+        'evaluated': cfg.get('val_dataloader') or cfg.get('test_dataloader'),
+        'bank': bank,
+    }
+    settings = {name: loader.dataset for name, loader in loaders.items() if loader}
+    absent = sorted({root for root in data_roots(cfg) if not Path(root).is_dir()})
+    if absent:
+        return {}, absent
+    with library_scope(cfg), explained(cfg):
+        return {
+            name: dataset_content(DATASETS.build(node), evaluated=name == 'evaluated')
+            for name, node in settings.items()
+        }, []
 
 
 def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:

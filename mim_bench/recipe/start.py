@@ -10,6 +10,7 @@ from mmengine.registry import MODELS
 
 from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.inspection import label_history
 from mim_bench.recipe.by_backbone import plain
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.hashing import file_sha256
@@ -52,19 +53,7 @@ def start_of(cfg: Config) -> dict[str, Any]:
 
 def _history(path: str | Path) -> dict[str, Any]:
     """Labels that the weights of a file saw, and the run that trained them with labels."""
-    if not Path(path).is_file():
-        return {}
-    content = read_checkpoint(path)
-    meta = content.get('meta') if isinstance(content, Mapping) else None
-    meta = meta if isinstance(meta, Mapping) else {}
-    own = meta.get('mim_bench')
-    found = {**(own if isinstance(own, Mapping) else {}), **meta}
-    history = {}
-    if found.get('labels'):
-        history['labels'] = sorted(found['labels'])
-    if found.get('trained_by'):
-        history['trained_by'] = dict(found['trained_by'])
-    return history
+    return label_history(Path(path)) if Path(path).is_file() else {}
 
 
 def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:

@@ -79,7 +79,8 @@ def _make_row(
     label: str, records: list[RunRecord], groups: list[ColumnGroup], cost: ColumnGroup | None
 ) -> Row:
     downstream = [record for record in records if not record.is_pretraining]
-    checkpoint = (downstream or records)[0].checkpoint
+    # What was stated last about a checkpoint counts.
+    checkpoint = max(downstream or records, key=lambda r: (r.started_at, r.run_id)).checkpoint
     row = Row(label, checkpoint, _metric_cells(downstream, groups), records)
     if cost is not None and not row.is_random:
         row.cells.update(cost_cells(cost, [r for r in records if r.is_pretraining]))
@@ -114,7 +115,10 @@ def _value_cell(records: list[RunRecord], metric: str) -> Cell:
     for record in sorted(records, key=lambda r: (r.started_at, r.run_id)):
         latest[record.seed] = record
     runs = [latest[seed] for seed in sorted(latest)]
-    return Cell('value', fmean(run.metrics[metric].value for run in runs), runs=runs)
+    value = fmean(run.metrics[metric].value for run in runs)
+    seen = {run.checkpoint.saw_labels_of(run.task) for run in runs}
+    saw_labels = next(answer for answer in (True, None, False) if answer in seen)
+    return Cell('value', value, runs=runs, saw_labels=saw_labels)
 
 
 def _mark_best(rows: list[Row], columns: list[Column]) -> list[Row]:

@@ -102,6 +102,15 @@ METHOD_TITLES = {
     'vit-igpt': 'ViT-iGPT',
 }
 
+DATA_TITLES = {
+    'in1k': 'ImageNet-1K',
+    'in12k': 'ImageNet-12K',
+    'in21k': 'ImageNet-21K',
+    'in22k': 'ImageNet-22K',
+    'ade20k': 'ADE20K',
+    'coco': 'COCO',
+}
+
 TIER_ORDER = ('full', 'proxy', 'smoke')
 
 
@@ -113,6 +122,11 @@ def task_title(task: str) -> str:
 def method_title(method: str) -> str:
     """The title of a pre-training method; unknown ones keep their name."""
     return METHOD_TITLES.get(method, method)
+
+
+def data_title(data_set: str) -> str:
+    """The title of a data set; unknown ones keep their name."""
+    return DATA_TITLES.get(data_set, data_set)
 
 
 def metric_titles(task: str, metric: str) -> tuple[str, str]:

@@ -1,8 +1,16 @@
 """Sentences that more than one renderer shows."""
 
+from mim_bench.report.catalogue import data_title
 from mim_bench.report.comparison import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
-from mim_bench.report.leaderboard import TIE_MARK, Leaderboard
+from mim_bench.report.leaderboard import (
+    LABELS_MARK,
+    LABELS_UNKNOWN_MARK,
+    TIE_MARK,
+    Cell,
+    Leaderboard,
+)
 from mim_bench.results.published import PublishedResult
+from mim_bench.results.record import RANDOM_METHOD, Checkpoint, data_set_of, share_labels
 from mim_bench.results.statistics.seeds import ALPHA
 
 READING_NOTE = (
@@ -19,6 +27,11 @@ _TIE_NOTE = (
     f'(p ≥ {ALPHA:g} over the same images, or over seeds). '
 )
 _UNTESTED_NOTE = 'Values without the mark that are not bold differ, or could not be tested.'
+
+_LABELS_NOTE = (
+    f"{LABELS_MARK} marks results whose backbone saw labels of the task's data set before. "
+)
+_LABELS_UNKNOWN_NOTE = f'{LABELS_UNKNOWN_MARK} marks results where that is not known. '
 
 PUBLISHED_NOTE = (
     'Published numbers are of others, read at the place that stands beside them. Ours counts as '
@@ -44,8 +57,8 @@ TIER_NOTES = {
 }
 
 
-def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
-    """What the marks of spread and ties on this board mean; empty if it has none.
+def marks_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
+    """What the marks of spread, ties and labels on this board mean; empty if it has none.
 
     Args:
         board: That is shown.
@@ -56,8 +69,50 @@ def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
     if with_intervals and any(cell.interval is not None for cell in cells):
         note += _INTERVAL_NOTE
     if any(cell.is_tied for cell in cells):
-        note += _TIE_NOTE + _UNTESTED_NOTE
+        note += f'{_TIE_NOTE}{_UNTESTED_NOTE} '
+    if any(cell.saw_labels for cell in cells):
+        note += _LABELS_NOTE
+    if any(cell.saw_labels is None for cell in cells):
+        note += _LABELS_UNKNOWN_NOTE
     return note.strip()
+
+
+def labels_note(cell: Cell) -> str:
+    """Which labels the backbone of a value saw; empty if none of the task's."""
+    if cell.saw_labels is False:
+        return ''
+    if cell.saw_labels is None:
+        return "not known whether the backbone saw labels of the task's data set"
+    seen = {name for run in cell.runs for name in run.checkpoint.labels or ()}
+    own = [name for name in sorted(seen) if share_labels(name, data_set_of(cell.runs[0].task))]
+    return f'backbone saw labels of {", ".join(map(data_title, own))}'
+
+
+def labels_text(checkpoint: Checkpoint) -> str:
+    """Names of the data sets whose labels a checkpoint has seen; empty: not known."""
+    return '' if checkpoint.labels is None else '+'.join(checkpoint.labels) or 'none'
+
+
+def checkpoint_details(checkpoint: Checkpoint) -> str:
+    """Size, pre-training, labels and licence of a checkpoint in one line, and what is unknown.
+
+    Random weights have a size only.
+    """
+    labels = checkpoint.labels
+    seen = None if labels is None else ', '.join(map(data_title, labels)) or 'none'
+    data, licence = checkpoint.pretrain_data, checkpoint.licence
+    facts = {
+        'parameters': checkpoint.params and f'{checkpoint.params / 1e6:,.1f} M parameters',
+        'data': data and f'pre-trained on {data_title(data)}',
+        'image size': checkpoint.img_size and f'{checkpoint.img_size} px',
+        'labels': seen and f'labels seen: {seen}',
+        'licence': licence and f'licence {licence}',
+    }
+    if checkpoint.method == RANDOM_METHOD:
+        return facts['parameters'] or 'not known: parameters'
+    known = [text for text in facts.values() if text]
+    unknown = [name for name, text in facts.items() if not text]
+    return ' · '.join([*known, *([f'not known: {", ".join(unknown)}'] if unknown else [])])
 
 
 def further_pairs(count: int) -> str:

@@ -25,8 +25,7 @@ class Row:
         family: Of the backbone; None where it has no name.
         start: The canonical file; None for random weights.
         sha256: Of the file that the user gave; '' if the plan makes it.
-        source: Format that it was converted from, for the records.
-        epochs: Of its pre-training, if known.
+        labels: Data sets whose labels it has seen; None: not known, or the plan makes it.
         needs: Steps that make it.
         inputs: What it follows from, where the plan makes it.
     """
@@ -36,8 +35,7 @@ class Row:
     backbone: str
     start: Path | None = None
     sha256: str = ''
-    source: str = ''
-    epochs: float | None = None
+    labels: tuple[str, ...] | None = None
     needs: tuple[str, ...] = ()
     inputs: str = ''
     family: str | None = None
@@ -167,10 +165,6 @@ def run_words(
     config: Path, name: str, row: Row, dataset: str, places: Places, seed: int
 ) -> tuple[str, ...]:
     """The arguments of ``train`` and ``test`` that every run has."""
-    facts = {'id': row.id, 'method': row.method, 'backbone': row.backbone}
-    facts |= {'source': row.source} if row.source else {}
-    facts |= {'sha256': row.sha256} if row.sha256 else {}
-    facts |= {'pretrain_epochs': row.epochs} if row.epochs is not None else {}
     return (
         str(config),
         *('--work-dir', str(places.work_dir(name))),
@@ -178,8 +172,7 @@ def run_words(
         *('--seed', str(seed)),
         *('--results-dir', str(places.results)),
         *('--run-id', name),
-        '--record-checkpoint',
-        *(f'{key}={value}' for key, value in facts.items()),
+        *('--record-checkpoint', f'id={row.id}', f'backbone={row.backbone}'),
     )
 
 
@@ -209,14 +202,15 @@ class _Planner:
             entry.command,
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
         )
-        if start and not row.sha256:
+        if start:
             # The row is the pre-trained checkpoint, whatever file its tasks start from.
-            words += ('sha256=None',)
+            words += (f'file={row.start}',)
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
         identity = (
             *(entry.command, relative, f'seed={self.seed}'),
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
+            f'labels={row.labels}',
             *((start.fingerprint,) if start else ()),
             *same,
         )

@@ -25,6 +25,12 @@ def make_checkpoint(**changes: Any) -> Checkpoint:
         source='mim_bench',
         sha256='ab' * 32,
         pretrain_epochs=10,
+        pretrain_data='in1k',
+        labels=[],
+        params=28_000_000,
+        img_size=256,
+        licence='Apache-2.0',
+        known_from={'method': 'run', 'params': 'weights'},
     )
     return replace(base, **changes)
 

@@ -180,7 +180,7 @@ def test_verdict_settings_of_another_protocol_are_not_taken(verdict_with_setting
 def test_verdict_other_iterations_are_told_from_the_name_of_the_config(verdict_of):
     protocol = {'task': 'ade20k-upernet', 'ours': 'p', 'epochs': None, 'iterations': 80_000}
     result = make_published(metric='mIoU', protocol=protocol | {'resolution': 512})
-    config = 'configs/segmentation/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
+    config = 'configs/segmentation/upernet/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py'
     record = ours(name='p', task='ade20k-upernet', metric='mIoU', config=config)
     assert verdict_of(record, result) == 'other protocol: iterations 160,000 here, 80,000 there'
 

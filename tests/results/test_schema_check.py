@@ -38,13 +38,6 @@ def places(data, found=()):
             yield from places(value, (*found, key))
 
 
-def version_1():
-    data = {**full_record(), 'schema_version': 1}
-    del data['origin'], data['cost']['energy_joules'], data['config']['changed']
-    del data['artifacts']['outcomes'], data['artifacts']['protocol']
-    return data
-
-
 def changed(data, place, change):
     data = copy.deepcopy(data)
     node = data
@@ -67,7 +60,6 @@ def damaged_ones(data):
 
 CASES = {
     'record': [full_record(), record_to_dict(make_record(error='boom'))],
-    'record.v1': [version_1()],
     'curves': [[{'series': 'loss', 'step_unit': 'iter', 'points': [[1, 0.5], [2, 0.25]]}]],
 }
 

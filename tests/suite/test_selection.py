@@ -55,22 +55,24 @@ def test_choose_entries_adds_the_fine_tuning_that_a_task_starts_from_before_it()
 
 
 def test_choose_entries_fine_tuning_of_the_same_recipe_is_what_a_task_starts_from():
-    assert names(FULL, 'swin-tiny', 'ade20k-upernet=ummae') == [
+    assert names(FULL, 'ummae-swin-tiny', 'ade20k-upernet=ummae') == [
         'in1k-ft-ummae-100e',
         'ade20k-upernet-ummae-160k',
     ]
 
 
 def test_choose_entries_chosen_fine_tuning_is_what_a_task_starts_from():
-    tasks = 'ade20k-upernet=ummae,in1k-ft=simmim'
-    assert names(FULL, 'swin-large', tasks) == ['in1k-ft-simmim-100e', 'ade20k-upernet-ummae-160k']
+    assert names(FULL, 'beit-vit-base', 'ade20k-upernet=beitft,in1k-ft=simmim') == [
+        'in1k-ft-simmim-100e',
+        'ade20k-upernet-beitft-160k-640px',
+    ]
 
 
 def test_choose_entries_without_tasks_takes_all_that_the_backbone_has():
     chosen = names(FULL, 'vit-small', '')
     assert chosen == [
         'in1k-probe',
-        'ade20k-upernet-localmim-160k',
+        'in1k-ft-mae-100e',
     ]
     assert 'coco-htc-plus' in missing_tasks(FULL, 'vit-small')
 

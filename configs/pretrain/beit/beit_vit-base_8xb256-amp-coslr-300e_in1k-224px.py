@@ -37,25 +37,21 @@ model = dict(
         type='mim_bench.DalleTokenizer', init_cfg=dict(type='Pretrained', checkpoint=None)
     ),
 )
+# microsoft/unilm@768a3c8, beit/datasets.py: PIL images; at most 75 of 196 patches hidden.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0),
+    dict(type='NumpyToPIL', to_rgb=True),
+    dict(type='torchvision/ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='PILToNumpy', to_bgr=True),
     dict(type='RandomFlip', prob=0.5),
     dict(
-        type='RandomResizedCropAndInterpolationWithTwoPic',
-        size=224,
-        second_size=112,
+        type='mim_bench.TwoSizeCrop',
+        scale=224,
         interpolation='bicubic',
+        second_scale=112,
         second_interpolation='lanczos',
-        scale=(0.08, 1.0),
     ),
-    dict(
-        type='BEiTMaskGenerator',
-        input_size=(14, 14),
-        num_masking_patches=75,
-        max_num_patches=None,
-        min_num_patches=16,
-    ),
+    dict(type='mim_bench.RandomBlockMask', grid=(14, 14), max_hidden=75, min_block=16),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=256, dataset=dict(pipeline=train_pipeline))

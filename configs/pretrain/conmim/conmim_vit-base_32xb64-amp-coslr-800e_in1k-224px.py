@@ -26,27 +26,32 @@ model = dict(
     head=dict(type='mim_bench.PatchContrastHead', temperature=0.1),
     momentum=dict(base_momentum=0.996, end_momentum=1.0),
 )
-# The photometric part of MoCo v3's second view, for the teacher.
+# The photometric part of MoCo v3's second view, for the teacher
+# (TencentARC/ConMIM@4263955, datasets.py).
 strong_pipeline = [
+    dict(type='NumpyToPIL', to_rgb=True),
     dict(
         type='RandomApply',
         transforms=[
-            dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1)
+            dict(
+                type='torchvision/ColorJitter',
+                brightness=0.4,
+                contrast=0.4,
+                saturation=0.2,
+                hue=0.1,
+            )
         ],
         prob=0.8,
     ),
-    dict(
-        type='RandomGrayscale',
-        prob=0.2,
-        keep_channels=True,
-        channel_weights=(0.114, 0.587, 0.2989),
-    ),
+    dict(type='torchvision/RandomGrayscale', p=0.2),
+    dict(type='PILToNumpy', to_bgr=True),
     dict(type='GaussianBlur', magnitude_range=(0.1, 2.0), magnitude_std='inf', prob=0.1),
     dict(type='Solarize', thr=128, prob=0.2),
 ]
 # Both views have one crop, so a patch has the same place in both.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='RandomFlip', prob=0.5),
     dict(
         type='RandomResizedCrop',
         scale=224,
@@ -54,7 +59,6 @@ train_pipeline = [
         backend='pillow',
         interpolation='bicubic',
     ),
-    dict(type='RandomFlip', prob=0.5),
     dict(
         type='mim_bench.BlockCellMask', input_size=224, cell_size=32, patch_size=16, mask_ratio=0.75
     ),

@@ -29,7 +29,14 @@ model = dict(
 )
 load_and_crop = [
     dict(type='LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=192, crop_ratio_range=(0.67, 1.0)),
+    dict(
+        type='RandomResizedCrop',
+        scale=192,
+        crop_ratio_range=(0.67, 1.0),
+        # microsoft/SimMIM@d3e29bc, data/data_simmim.py: torchvision's default on PIL images.
+        backend='pillow',
+        interpolation='bilinear',
+    ),
     dict(type='RandomFlip', prob=0.5),
 ]
 train_pipeline = [

@@ -1,2 +1,0 @@
-_base_ = ['../_base_/protocols/ade20k_linear.py', '../_base_/backbones/beit_vit.py']
-model = dict(backbone=_base_.backbone_cfg)

@@ -1,2 +1,0 @@
-_base_ = '../_base_/protocols/ade20k_linear.py'
-model = dict(backbone=dict(type='mim_bench.UMMAESwin', arch='tiny'))
