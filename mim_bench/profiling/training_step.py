@@ -51,20 +51,26 @@ class TrainingStep:
 
     def __init__(self, cfg: Config, settings: StepSettings, seed: int = 0) -> None:
         _check(cfg, settings)
-        torch.manual_seed(seed)
-        cfg, _ = without_pretrained(cfg)
-        model = build_model(cfg)
-        init_weights(model)
-        # One process: synchronised statistics are its own, and need a GPU.
-        self.model = revert_sync_batchnorm(model).to(settings.device).train()
         self.settings = settings
+        cfg, _ = without_pretrained(cfg)
+        # One process: synchronised statistics are its own, and need a GPU.
+        self.model = self._on_device(revert_sync_batchnorm(self._make_model(cfg, seed))).train()
         self.optimizer, self.clip_grad = None, None
         if settings.has_optimizer:
             self.optimizer, self.clip_grad = _build_optimizer(self.model, cfg)
         self._call = torch.compile(self.model) if settings.is_compiled else self.model
         # So low that no gradient overflows: a step that is skipped makes no optimiser state.
-        is_scaled = settings.precision == 'fp16'
+        is_scaled = settings.precision == 'fp16' and settings.device.startswith('cuda')
         self._scaler = torch.amp.GradScaler('cuda', init_scale=128.0, enabled=is_scaled)
+
+    def _make_model(self, cfg: Config, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        model = build_model(cfg)
+        init_weights(model)
+        return model
+
+    def _on_device(self, model: nn.Module) -> nn.Module:
+        return model.to(self.settings.device)
 
     def __call__(self, batch: dict[str, Any]) -> None:
         """One step on a batch as the loader gives it."""
