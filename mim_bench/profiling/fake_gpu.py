@@ -230,7 +230,7 @@ def _is_to_cpu(func: Any, args: tuple, kwargs: dict) -> bool:
 
 def _counts(func: Any, args: tuple) -> bool:
     """Whether the size of the result depends on numbers."""
-    if func in _COUNTING or func.namespace == 'torchvision' and 'nms' in str(func):
+    if func in _COUNTING or (func.namespace == 'torchvision' and 'nms' in str(func)):
         return True
     if func not in _INDEXING:
         return False

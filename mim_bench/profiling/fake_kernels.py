@@ -1,4 +1,4 @@
-"""What CUDA's dispatcher does above the kernels, for the fake GPU: autocast, and attention's kernel.
+"""What CUDA's dispatcher does above the kernels, for the fake GPU: autocast and attention.
 
 Registered for torch's PrivateUse1 backend, which the fake GPU is. Which operator is cast how is
 read from the header that torch's own CUDA autocast is compiled from.
@@ -113,7 +113,7 @@ def _autocast_kernel(operator: Any, policy: str, device_type: str) -> Callable:
             if policy == 'append' and is_eligible(args[0]):
                 return _norm_with_dtype(operator)(*args, **kwargs, dtype=torch.float32)
             if policy == 'dtype' and is_eligible(args[0]):
-                given = dict(zip(names, args)) | kwargs
+                given = dict(zip(names, args, strict=False)) | kwargs
                 return operator(**(given | {'dtype': given.get('dtype') or torch.float32}))
             dtype = {'lower': low, 'float32': torch.float32}.get(policy)
             if policy == 'widest':

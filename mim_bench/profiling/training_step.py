@@ -9,6 +9,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from mim_bench.compat.cpu_products import cpu_products
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import (
     build_model,
@@ -52,6 +53,7 @@ class TrainingStep:
     def __init__(self, cfg: Config, settings: StepSettings, seed: int = 0) -> None:
         _check(cfg, settings)
         self.settings = settings
+        self._cpu_products = 'torch' if settings.is_compiled else cfg.get('cpu_products')
         cfg, _ = without_pretrained(cfg)
         # One process: synchronised statistics are its own, and need a GPU.
         self.model = self._on_device(revert_sync_batchnorm(self._make_model(cfg, seed))).train()
@@ -75,7 +77,8 @@ class TrainingStep:
     def __call__(self, batch: dict[str, Any]) -> None:
         """One step on a batch as the loader gives it."""
         loss = self._scaler.scale(self.forward(batch))
-        loss.backward()
+        with cpu_products(self._cpu_products):  # activation checkpointing computes again there
+            loss.backward()
         if self.optimizer is not None:
             self._step_optimizer()
         self.model.zero_grad(set_to_none=True)
@@ -86,7 +89,8 @@ class TrainingStep:
         call = self._call if compiled else self.model
         dtype = PRECISIONS[self.settings.precision]
         device_type = torch.device(self.settings.device).type
-        with torch.autocast(device_type, dtype, enabled=dtype is not torch.float32):
+        is_mixed = dtype is not torch.float32
+        with torch.autocast(device_type, dtype, enabled=is_mixed), cpu_products(self._cpu_products):
             losses = call(**data, mode='loss')
         return self.model.parse_losses(losses)[0]
 

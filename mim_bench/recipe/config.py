@@ -20,7 +20,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args switches when_off when_on lr_scaling '
-    'batch_plan effective_batch_size is_changed'
+    'batch_plan effective_batch_size is_changed cpu_products'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
