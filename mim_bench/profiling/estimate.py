@@ -23,6 +23,8 @@ from mim_bench.recipe.precision import precision_of
 FLOPS_BATCH_SIZE = 2
 # Of the half-precision products that an A100 reaches by its data sheet (312), a third.
 ASSUMED_TFLOPS = 100.0
+# Keys of a config that a step depends on.
+_OF_A_STEP = ('model', 'data_preprocessor', 'train_dataloader', 'optim_wrapper', 'default_scope')
 # Data sets by their class, as the checks name them.
 _FULL_SIZE = {'ImageNet': 'imagenet', 'CocoDataset': 'coco'}
 
@@ -133,7 +135,7 @@ def estimate_elsewhere(
     cfg: Config, process: OwnProcess | None = None, **arguments: Any
 ) -> StepEstimate:
     """Run :func:`estimate_here` in a process of its own."""
-    settings = (cfg.to_dict(), cfg.filename)
+    settings = ({k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}, cfg.filename)
     if process is not None:
         return process.call(_from_settings, *settings, **arguments)
     with OwnProcess() as process:
@@ -201,6 +203,13 @@ def _num_images(cfg: Config, processes: int) -> int | None:
     )
 
 
+# What a process has estimated: recipes that differ in length only share it.
+_done: dict[str, StepEstimate] = {}
+
+
 def _from_settings(settings: dict, filename: str, **arguments: Any) -> StepEstimate:
     torch.set_num_threads(1)
-    return estimate_here(Config(settings, filename=filename), **arguments)
+    key = repr((settings, arguments))
+    if key not in _done:
+        _done[key] = estimate_here(Config(settings, filename=filename), **arguments)
+    return _done[key]
