@@ -37,6 +37,7 @@ class FakeStep(TrainingStep):
     ) -> None:
         self._mode = mode
         super().__init__(cfg, StepSettings(DEVICE, precision, has_optimizer))
+        self._cpu_products = 'torch'  # nothing of the CPU's stands between a line and its operator
 
     def _make_model(self, cfg: Config, seed: int) -> nn.Module:
         with OnMeta():

@@ -59,8 +59,8 @@ KNOWN_READ_BACKS = (
         'assigners, samplers and proposals count what they find, so a detector waits in any step',
     ),
     ReadBack(
-        'mim_bench/compat/',
+        'mim_bench/compat/nms.py',
         '',
-        "the stand-ins for mmcv's operators of detectors, of which the same is true",
+        'it keeps as many boxes as it finds',
     ),
 )
