@@ -1,6 +1,7 @@
 """The standard Swin for classification, segmentation and detection, on images of any size."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -48,6 +49,7 @@ class Swin(FreezableBackbone):
             mergings and norms.
         with_cp: Recompute activations in the backward pass.
         norm_eps: Of every LayerNorm.
+        norm2_eps: Of the second LayerNorm of the blocks; as ``norm_eps`` if None.
         init_cfg: Initialisation of mmengine; without it, that of the official code.
 
     Raises:
@@ -56,6 +58,10 @@ class Swin(FreezableBackbone):
     Source: Swin, arXiv:2103.14030; names as in mmpretrain's ``SwinTransformer``.
     Differs: no absolute positions, and no dropout but stochastic depth.
     """
+
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps', 'norm2_eps'}
+    )
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class Swin(FreezableBackbone):
         frozen_stages: int = -1,
         with_cp: bool = False,
         norm_eps: float = 1e-5,
+        norm2_eps: float | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -81,6 +88,9 @@ class Swin(FreezableBackbone):
         self.stage_dims = stage_dims(sizes)
         self.out_indices = check_out_indices(out_indices, len(self.depths))
         self.patch_size, self.frozen_stages = patch_size, frozen_stages
+        self.num_outputs = len(self.depths)
+        self.out_channels = tuple(self.stage_dims[i] for i in self.out_indices)
+        self.strides = tuple(patch_size * 2**i for i in self.out_indices)
         self.pad_small_map, self.mask_padding = pad_small_map, mask_padding
         self.patch_embed = PatchEmbed(
             in_channels, self.stage_dims[0], patch_size, norm_eps=norm_eps
@@ -94,6 +104,8 @@ class Swin(FreezableBackbone):
                 norm_eps=norm_eps,
             )
         )
+        for block in (block for stage in self.stages for block in stage.blocks):
+            block.norm2.eps = norm_eps if norm2_eps is None else norm2_eps
         for i in self.out_indices if out_norms else ():
             self.add_module(f'norm{i}', nn.LayerNorm(self.stage_dims[i], eps=norm_eps))
         use_fast_linear(self)

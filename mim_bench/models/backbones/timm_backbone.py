@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import ClassVar
 
 import timm
 import torch
@@ -48,6 +49,8 @@ class TimmBackbone(BaseBackbone):
     keys stay as in timm's files.
     """
 
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'name'})
+
     def __init__(
         self,
         name: str,
@@ -69,6 +72,7 @@ class TimmBackbone(BaseBackbone):
         )
         if not hasattr(net, 'forward_intermediates'):
             raise ConfigError(f'TimmBackbone: {name!r} of timm gives no intermediate maps.')
+        self.num_outputs = len(net.feature_info)
         self.out_indices = _prune(net, out_indices)
         info = [net.feature_info[i] for i in self.out_indices]
         self.out_channels = tuple(entry['num_chs'] for entry in info)

@@ -1,6 +1,7 @@
 """UM-MAE's PVT: attention over average-pooled keys and values, positions at the first stage."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -102,6 +103,10 @@ class UMMAEPvt(UMMAEPyramid):
     (inferred: fine-tuning starts from the pre-trained table, which is that one).
     """
 
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'arch', 'sr_ratios', 'patch_size', 'in_channels'}
+    )
+
     def __init__(
         self,
         arch: str | dict = 'small',
@@ -154,9 +159,7 @@ class UMMAEPvt(UMMAEPyramid):
         return table.reshape(1, *grid, -1)
 
     def _resize(self, grid: tuple[int, int]) -> torch.Tensor:
-        return resize_position_embedding(
-            self.pos_embed, grid, source_grid=self.position_grid, recompute_sincos=False
-        )
+        return resize_position_embedding(self.pos_embed, grid, source_grid=self.position_grid)
 
     def stage_context(self, stage: int, x: torch.Tensor, places: torch.Tensor | None) -> int:
         """The ratio of the pooling."""
