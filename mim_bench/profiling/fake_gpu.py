@@ -45,7 +45,12 @@ _COUNTING = {
 }
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
 _READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default}
-_SKIPPED = (str(Path(torch.__file__).parent), __file__)
+# What may stand between a line of a network and its operators.
+_OWN = ('fake_gpu.py', 'fake_kernels.py', 'tensor_memory.py')
+_SKIPPED = (
+    str(Path(torch.__file__).parent),
+    *(str(Path(__file__).with_name(name)) for name in _OWN),
+)
 _PACKAGE = str(Path(__file__).parents[1])
 
 

@@ -92,6 +92,12 @@ def test_half_precision_halves_no_weights_and_accumulating_keeps_gradients(proce
     assert kept.gradients == pytest.approx(4 * single.num_trainable, rel=0.05)
 
 
+def test_known_read_backs_are_known_while_memory_is_followed(process):
+    beit = next((CONFIGS / 'demo').glob('beit_vit-toy*'))
+    found = estimate_config(str(beit), precision='fp16', batch_size=4, process=process)
+    assert found.memory.activations > 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason='measures the CPU')
 @pytest.mark.parametrize('config', [MAE, UMMAE], ids=lambda path: path.stem.split('_')[1])
