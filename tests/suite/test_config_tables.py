@@ -5,7 +5,7 @@ from mim_bench.suite.config_tables import MARK, TOOL, settings_source, stale_tab
 
 CONFIG = """# A recipe (owner/name@1234567, configs/
 # file.py): 12 epochs.
-protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e', version='1', tier='full')
+protocol = dict(task='coco-mask-rcnn', name='coco-mask-rcnn-cae-12e-base', version='1', tier='full')
 """
 
 
@@ -35,7 +35,7 @@ def test_stale_tables_give_a_row_a_config_with_source_and_published_number(folde
     beit, plain = rows_of(text)
     assert beit[0] == '[mask-rcnn_beit-vit-base_x](mask-rcnn_beit-vit-base_x.py)'
     assert beit[1:3] == [
-        '`coco-mask-rcnn-cae-12e`',
+        '`coco-mask-rcnn-cae-12e-base`',
         'A recipe (owner/name@1234567, configs/file.py): 12 epochs.',
     ]
     assert 'Box AP 48.3, Mask AP 42.7 (CAE, 300 epochs; Atten4Vis/CAE@a7fd162' in beit[3]
