@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mim_bench.models.backbones import ummae_pvt, windows
+from mim_bench.models.backbones import ummae_pvt
 from mim_bench.registry import MODELS
 
 ALL = (0, 1, 2, 3)
@@ -65,21 +65,6 @@ def test_dense_backbone_drop_path_drops_each_branch_once(name):
         found = set(block(x, backbone.stage_context(3, x, None)).unique().tolist())
     # Kept branches are scaled by 1 / (1 - 0.5); dropped twice, they would be by 4.
     assert found == {0, 2, 20, 22}
-
-
-@pytest.mark.parametrize('name', ['swin', 'ummae-swin'])
-def test_dense_backbone_makes_its_masks_once_for_a_resolution(name, monkeypatch):
-    made, region_mask = [], windows.region_mask
-    monkeypatch.setattr(
-        windows, 'region_mask', lambda *args: made.append(args) or region_mask(*args)
-    )
-    windows.cached_region_mask.cache_clear()
-    backbone, x = build(name).eval(), torch.randn(1, 3, 72, 104)
-    with torch.no_grad():
-        backbone(x)
-        first = len(made)
-        backbone(x)
-    assert 0 < first == len(made)
 
 
 def test_ummae_pvt_positions_of_a_resolution_are_resized_once(monkeypatch):
