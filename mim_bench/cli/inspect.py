@@ -69,6 +69,8 @@ def _config(found: 'Inspection', path: Path) -> str:
 
 
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
+    from mim_bench.conversion.architecture import unknown_grid
+
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
     if len(found.formats) > 1:
@@ -82,6 +84,8 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         text = str(value)
         is_whole = key in _FOUND or len(text) <= _MAX_TEXT
         table.add_row(key, text if is_whole else f'{text[:_MAX_TEXT]} ...')
+    if grid := unknown_grid(found.meta.get('arch') or {}):
+        table.add_row('note', grid)
     if found.weights.others:
         table.add_row('further weights', ', '.join(found.weights.others))
     table.add_row('epoch', str(content.get('epoch', 'not stored')))

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -73,6 +74,8 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
                 f'say {found.arch[key]}. Give the right file, or leave {key} out.'
             )
     arch = {**found.arch, **{key: _plain(value) for key, value in wanted.items()}}
+    if 'img_size' in wanted and 'num_patches' in arch:
+        _check_patches(arch, where)
     if 'num_heads' in wanted and 'num_heads' in found.assumed:
         _check_heads(arch, where)
     return replace(found, arch=arch, assumed=[key for key in found.assumed if key not in wanted])
@@ -98,6 +101,20 @@ def _check_heads(arch: Mapping, where: str) -> None:
     if not is_alike or not divides:
         raise ConversionError(
             f'{where}: num_heads={heads} does not divide the width {dims}. Give numbers that do.'
+        )
+
+
+def _check_patches(arch: Mapping, where: str) -> None:
+    """The table may lack the row of a class token that the file has."""
+    size, patch = (
+        [x, x] if isinstance(x, int) else list(x) for x in (arch['img_size'], arch['patch_size'])
+    )
+    num_patches = math.prod(s // p for s, p in zip(size, patch, strict=True))
+    if num_patches - arch['num_patches'] not in (0, arch.get('with_cls_token', True)):
+        raise ConversionError(
+            f'{where}: --arch img_size={tuple(size)} has {num_patches} patches of {tuple(patch)} '
+            f'pixels, the table of positions {arch["num_patches"]}. Give the size in pixels of '
+            'the images that the network was trained with.'
         )
 
 

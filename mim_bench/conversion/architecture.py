@@ -1,12 +1,13 @@
 """The architecture of a backbone, read off its weights under canonical names."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
 
-from mim_bench.conversion.resizing.relative_bias import SHARED_TABLE, table_grid
+from mim_bench.conversion.resizing.relative_bias import SHARED_TABLE, square_table_grid, table_grid
 from mim_bench.errors import ConversionError
 
 BACKBONE = 'backbone.'
@@ -31,7 +32,8 @@ class Architecture:
     Attributes:
         backbone_type: Name of its class; None where the weights are of none that is known.
         arch: Sizes, as the class takes them under ``arch``, and further settings that leave
-            their trace: ``img_size``, ``patch_size``, ``window_size``, positions, norms.
+            their trace: ``img_size``, ``patch_size``, ``window_size``, positions, norms;
+            ``num_patches`` in place of ``img_size`` for a table of no square grid.
         assumed: Keys of ``arch`` that leave no trace and were assumed.
     """
 
@@ -119,20 +121,34 @@ def _read_vit(backbone: _Backbone) -> tuple[dict, list[str]]:
 
 
 def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> dict:
-    """Of the images that the table of positions was made for; a square, or not known."""
-    if not isinstance(patch_size, int):
-        return {}
+    """Of the images that the table of positions was made for: a square, or its patches only."""
     if 'pos_embed' in state:
-        rows = state['pos_embed'].shape[1] - ('cls_token' in state)
-        side = round(rows**0.5)
-        return {'img_size': side * patch_size} if side * side == rows else {}
-    if not tables:
+        num_patches = state['pos_embed'].shape[1] - ('cls_token' in state)
+        side = math.isqrt(num_patches)
+        if side * side != num_patches:
+            return {'num_patches': num_patches}
+    elif tables:
+        found = square_table_grid(len(state[tables[0]]))
+        if found is None:
+            return {}
+        side = found[0][0]
+    else:
         return {}
-    try:
-        grid, _ = table_grid(len(state[tables[0]]))
-    except ConversionError:
-        return {}
-    return {'img_size': grid[0] * patch_size}
+    if isinstance(patch_size, int):
+        return {'img_size': side * patch_size}
+    return {'img_size': tuple(side * p for p in patch_size)}
+
+
+def unknown_grid(arch: Mapping) -> str | None:
+    """What to say where the positions of a ViT are of no square grid, or None."""
+    positions = {arch.get('abs_pos', 'none'), arch.get('rel_pos_bias', 'none')}
+    if 'img_size' in arch or positions == {'none'}:
+        return None
+    count = f'{arch["num_patches"]} patches' if 'num_patches' in arch else 'relative positions'
+    return (
+        f'the table of {count} is of no square grid, and the weights do not show of which. Say '
+        '--arch img_size=(height, width), in pixels.'
+    )
 
 
 def _read_swin(backbone: _Backbone) -> tuple[dict, list[str]]:

@@ -1,6 +1,6 @@
 """The config of the backbone that a canonical file fills."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
 from mim_bench.errors import ConversionError
@@ -54,7 +54,14 @@ def _vit(arch: Mapping) -> dict:
         'layer_scale': _LAYER_SCALE if arch['layer_scale'] else None,
         'final_norm': 'ln1' in arch['norms'],
     }
+    if 'num_patches' in arch and 'img_size' in arch:  # said by the user, not by the weights
+        sides = (_pair(arch[key]) for key in ('img_size', 'patch_size'))
+        config['checkpoint_grid'] = tuple(s // p for s, p in zip(*sides, strict=True))
     return config | ({'out_type': 'avg_featmap'} if 'ln2' in arch['norms'] else {})
+
+
+def _pair(size: int | Sequence[int]) -> Sequence[int]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _swin(arch: Mapping) -> dict:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mim_bench.conversion.arch_options import apply_arch
-from mim_bench.conversion.architecture import Architecture, architecture_of
+from mim_bench.conversion.architecture import Architecture, architecture_of, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
 from mim_bench.conversion.containers import Weights, open_container
 from mim_bench.conversion.detection import AUTO, find_source
@@ -130,6 +130,8 @@ def _notes(weights: Weights, architecture: Architecture) -> list[str]:
         f'it. Say --arch {key}=... if it is another.'
         for key in architecture.assumed
     ]
+    if grid := unknown_grid(architecture.arch):
+        notes.append(grid)
     if weights.others:
         notes.append(
             f'weights taken from {weights.container!r}; {", ".join(weights.others)} not taken '

@@ -105,3 +105,14 @@ def test_inspect_config_of_an_unknown_backbone_is_one_message(tmp_path, capsys):
     torch.save({'state_dict': {'backbone.conv1.weight': torch.ones(1)}}, tmp_path / 'a.pth')
     assert main(['inspect', str(tmp_path / 'a.pth'), '--config']) == 1
     assert 'No backbone is known' in capsys.readouterr().err
+
+
+def test_inspect_grid_of_positions_that_the_file_does_not_show(tmp_path, capsys):
+    sizes = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
+    vit = MODELS.build(dict(type='mim_bench.ViT', arch=sizes, img_size=(224, 256)))
+    state = {f'backbone.{key}': value for key, value in vit.state_dict().items()}
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    assert main(['inspect', str(tmp_path / 'a.pth')]) == 0
+    printed = capsys.readouterr().out
+    assert '224 patches is of no square grid' in printed
+    assert '--arch img_size=(height, width)' in printed

@@ -17,44 +17,34 @@ def with_prefix(table, num_prefix=1):
 @pytest.mark.parametrize('num_prefix', [0, 1, 2])
 def test_resize_position_embedding_same_grid_returns_the_same_tensor(num_prefix):
     table = torch.randn(1, num_prefix + 9, 8)
-    assert resize_position_embedding(table, (3, 3)) is table
+    assert resize_position_embedding(table, (3, 3), num_prefix=num_prefix) is table
 
 
 @pytest.mark.parametrize('num_prefix', [0, 1, 2])
-def test_resize_position_embedding_learned_table_equals_mmpretrain(num_prefix):
-    table = torch.randn(1, num_prefix + 16, 8)
-    expected = resize_pos_embed(table, (4, 4), (6, 5), 'bicubic', num_prefix)
-    torch.testing.assert_close(
-        resize_position_embedding(table, (6, 5)), expected, rtol=0, atol=1e-6
+@pytest.mark.parametrize('source', [(4, 4), (2, 6)])
+@pytest.mark.parametrize('grid', [(6, 5), (3, 3)])
+def test_resize_position_embedding_equals_mmpretrain(num_prefix, source, grid):
+    table = torch.randn(1, num_prefix + source[0] * source[1], 8)
+    resized = resize_position_embedding(
+        table, grid, num_prefix=num_prefix, source_grid=None if source == (4, 4) else source
     )
-
-
-def test_resize_position_embedding_from_a_grid_that_is_not_square_equals_mmpretrain():
-    table = torch.randn(1, 1 + 2 * 6, 8)
-    resized = resize_position_embedding(table, (3, 3), source_grid=(2, 6))
-    expected = resize_pos_embed(table, (2, 6), (3, 3), 'bicubic', 1)
+    expected = resize_pos_embed(table, source, grid, 'bicubic', num_prefix)
     torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
 
 
 def test_resize_position_embedding_half_precision_computes_in_float32():
-    table = torch.randn(1, 10, 8, dtype=torch.float16)
+    table = torch.randn(1, 9, 8, dtype=torch.float16)
     resized = resize_position_embedding(table, (5, 4))
     assert resized.dtype == torch.float16
     assert torch.equal(resized, resize_position_embedding(table.float(), (5, 4)).half())
 
 
 @pytest.mark.parametrize('row_first', [False, True])
-def test_resize_position_embedding_sincos_table_is_recomputed_in_its_order(row_first):
+def test_resize_position_embedding_sincos_table_is_recomputed_on_request(row_first):
     table = with_prefix(sincos_position_embedding((4, 4), 16, row_first=row_first))
     expected = with_prefix(sincos_position_embedding((6, 3), 16, row_first=row_first))
-    assert torch.equal(resize_position_embedding(table, (6, 3)), expected)
-
-
-def test_resize_position_embedding_sincos_table_is_interpolated_on_request():
-    table = with_prefix(sincos_position_embedding((4, 4), 16))
-    resized = resize_position_embedding(table, (8, 8), recompute_sincos=False)
-    expected = resize_pos_embed(table, (4, 4), (8, 8), 'bicubic', 1)
-    torch.testing.assert_close(resized, expected, rtol=0, atol=1e-6)
+    resized = resize_position_embedding(table, (6, 3), num_prefix=1, recompute_sincos=True)
+    assert torch.equal(resized, expected)
 
 
 def test_sincos_order_mmpretrain_table_is_the_transpose():
@@ -74,9 +64,10 @@ def test_sincos_order_half_precision_table_is_recognised():
     assert sincos_order(sincos_position_embedding((4, 4), 16).half(), (4, 4)) is False
 
 
-def test_square_grid_far_from_a_square_raises():
-    with pytest.raises(ConversionError, match='not one of a square grid'):
-        square_grid(torch.zeros(1, 140, 8))
+@pytest.mark.parametrize('num_patches', [-1, 0, 140, 224])
+def test_square_grid_of_no_square_raises(num_patches):
+    with pytest.raises(ConversionError, match=r'checkpoint_grid=\(rows, cols\)'):
+        square_grid(num_patches)
 
 
 def test_resize_position_embedding_grid_that_does_not_fit_raises():

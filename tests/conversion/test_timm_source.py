@@ -65,12 +65,33 @@ def test_timm_vit_with_layer_scale_gives_its_features_here(redrawn, tmp_path):
 
 
 def test_timm_vit_without_class_position_gets_zeros(redrawn, tmp_path):
-    model = redrawn(vit(no_embed_class=True))
+    model = redrawn(vit(no_embed_class=True, init_values=0.1))  # DeiT III
     file, weights = converted(model, tmp_path, arch={'num_heads': 2})
     assert file.meta['expanded'] == ['backbone.pos_embed']
     images = torch.randn(2, 3, 32, 32)
-    stock = filled(VisionTransformer(VIT, img_size=32, out_type='raw'), weights)
-    torch.testing.assert_close(stock(images)[-1], model.forward_features(images), **TOLERANCE)
+    own = ours(file, weights, out_type='raw')
+    torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'size'), [({}, (16, 48)), ({'no_embed_class': True}, (32, 32))]
+)
+def test_timm_vit_ambiguous_grid_needs_the_image_size(redrawn, tmp_path, settings, size):
+    # 1 + 1 x 3 and 2 x 2 rows are both four.
+    model = redrawn(vit(**{**settings, 'img_size': size}))
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
+    assert any('no square grid' in note for note in file.notes)
+    with pytest.raises(ConversionError, match='3 patches is not one of a square grid'):
+        ours(file, weights)
+    wrong = {'num_heads': 2, 'img_size': 64}
+    with pytest.raises(ConversionError, match='has 16 patches'):
+        converted(model, tmp_path, arch=wrong)
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2, 'img_size': size})
+    assert not any('no square grid' in note for note in file.notes)
+    images = torch.randn(2, 3, *size)
+    own = MODELS.build(backbone_config(file.meta, out_type='raw', img_size=size))
+    own.load_state_dict(weights)
+    torch.testing.assert_close(own.eval()(images)[-1], model.forward_features(images), **TOLERANCE)
 
 
 def test_timm_beit_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):

@@ -2,6 +2,7 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
+from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
@@ -26,7 +27,7 @@ def test_vit_loading_another_size_resizes_positions():
     source, target = make_vit(64), make_vit((96, 48))
     target.load_state_dict(source.state_dict())
     assert target.resized_keys == ['pos_embed']
-    expected = resize_position_embedding(source.pos_embed.data, (6, 3))
+    expected = resize_position_embedding(source.pos_embed.data, (6, 3), num_prefix=1)
     assert torch.equal(target.pos_embed, expected)
     assert target(torch.randn(1, 3, 96, 48))[0].shape == (1, 16, 6, 3)
 
@@ -105,14 +106,78 @@ def test_vit_loading_positions_without_class_row_gets_a_row_of_zeros():
     assert torch.equal(target.pos_embed[:, 1:], source.pos_embed)
 
 
+def as_file(vit):
+    """Weights without what torch keeps beside them, as a converted file has them."""
+    return dict(vit.state_dict())
+
+
+def bicubic(table, source_grid, grid):
+    maps = table[:, 1:].transpose(1, 2).unflatten(2, source_grid)
+    maps = F.interpolate(maps, size=grid, mode='bicubic', align_corners=False)
+    return torch.cat((table[:, :1], maps.flatten(2).transpose(1, 2)), dim=1)
+
+
+@pytest.mark.parametrize('pixels', [512, 1024, (512, 1024)])
+def test_vit_positions_of_mae_at_another_size_are_bicubic(pixels):
+    source = ViT(ARCH, abs_pos='fixed')
+    table = source.pos_embed.data
+    grid = (pixels // 16, pixels // 16) if isinstance(pixels, int) else (32, 64)
+    expected = bicubic(table, (14, 14), grid)
+    target = ViT(ARCH, img_size=pixels, abs_pos='fixed')
+    target.load_state_dict(as_file(source))
+    torch.testing.assert_close(target.pos_embed.data, expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(source.positions(grid), expected, rtol=0, atol=1e-6)
+    computed = ViT(ARCH, img_size=pixels, abs_pos='fixed', recompute_positions=True)
+    fresh = computed.pos_embed.data.clone()
+    computed.load_state_dict(as_file(source))
+    assert torch.equal(computed.pos_embed, fresh)
+
+
 @pytest.mark.parametrize('settings', [{}, RELATIVE])
 def test_vit_loading_grid_that_is_not_square_needs_its_name(settings):
-    state = make_vit((64, 176), **settings).state_dict()
+    source = make_vit((64, 176), **settings)
     with pytest.raises(ConversionError, match='not one of a square grid'):
-        make_vit(64, **settings).load_state_dict(state)
-    target = make_vit(64, **settings, checkpoint_grid=(4, 11))
-    target.load_state_dict(state)
-    assert target.resized_keys == (TABLES if settings else ['pos_embed'])
+        make_vit(64, **settings).load_state_dict(as_file(source))
+    for named, state in (({'checkpoint_grid': (4, 11)}, as_file(source)), ({}, None)):
+        target = make_vit(64, **settings, **named)
+        # A state dict of torch says of itself which grid it is for.
+        target.load_state_dict(state or source.state_dict())
+        assert target.resized_keys == (TABLES if settings else ['pos_embed'])
+
+
+def test_vit_loading_14_by_16_table_is_not_taken_for_15_by_15():
+    source = make_vit((224, 256))
+    assert source.pos_embed.shape[1] == 15 * 15
+    with pytest.raises(ConversionError, match=r'224 patches .*checkpoint_grid=\(rows, cols\)'):
+        make_vit(224).load_state_dict(as_file(source))
+    target = make_vit(224, checkpoint_grid=(14, 16))
+    target.load_state_dict(as_file(source))
+    expected = bicubic(source.pos_embed.data, (14, 16), (14, 14))
+    torch.testing.assert_close(target.pos_embed.data, expected, rtol=0, atol=1e-6)
+    same = make_vit((224, 256))
+    same.load_state_dict(as_file(source))
+    assert torch.equal(same.pos_embed, source.pos_embed)
+
+
+@pytest.mark.parametrize(
+    ('settings', 'size', 'square'),
+    [({}, (32, 128), 64), (RELATIVE, (32, 224), 80)],  # 2 x 8 = 4 x 4; 3 x 27 = 9 x 9
+)
+def test_vit_loading_square_grid_with_the_length_of_the_own_raises(settings, size, square):
+    source = make_vit(square, **settings)
+    with pytest.raises(CheckpointError, match=r"fits a square grid and the network's, \(2, "):
+        make_vit(size, **settings).load_state_dict(as_file(source))
+    named = make_vit(size, **settings, checkpoint_grid=(square // 16, square // 16))
+    named.load_state_dict(as_file(source))
+    assert len(named.resized_keys) > 0
+    own = make_vit(size, **settings, checkpoint_grid=(square // 16, square // 16))
+    own.load_state_dict(named.state_dict())  # resuming: what was resized is not resized again
+    assert own.resized_keys == []
+
+
+def test_vit_loading_named_grid_that_does_not_fit_raises():
+    with pytest.raises(CheckpointError, match=r'17 rows, .*checkpoint_grid=\(3, 3\)'):
+        make_vit(checkpoint_grid=(3, 3)).load_state_dict(as_file(make_vit()))
 
 
 def test_vit_loading_same_grid_that_is_not_square_without_class_token():

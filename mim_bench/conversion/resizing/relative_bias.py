@@ -30,15 +30,23 @@ def table_grid(num_rows: int) -> tuple[tuple[int, int], bool]:
     Raises:
         ConversionError: No square grid has so many rows.
     """
+    found = square_table_grid(num_rows)
+    if found is None:
+        raise ConversionError(
+            f'A table of {num_rows} relative positions is not one of a square grid, with or '
+            f'without {CLASS_ROWS} rows of a class token. Name the grid that it was made for.'
+        )
+    return found
+
+
+def square_table_grid(num_rows: int) -> tuple[tuple[int, int], bool] | None:
+    """Like :func:`table_grid`; None if no square grid has so many rows."""
     for rows, class_rows in ((num_rows, False), (num_rows - CLASS_ROWS, True)):
         side = math.isqrt(max(rows, 0))
         # The odd squares only: an offset has 2 * side - 1 values along an axis.
         if side % 2 and side * side == rows:
             return ((side + 1) // 2,) * 2, class_rows
-    raise ConversionError(
-        f'A table of {num_rows} relative positions is not one of a square grid, with or without '
-        f'{CLASS_ROWS} rows of a class token. Name the grid that it was made for.'
-    )
+    return None
 
 
 def resize_relative_bias(

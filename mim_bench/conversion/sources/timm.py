@@ -1,5 +1,6 @@
 """timm's own models: the ViT, BEiT and Swin families."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -75,8 +76,11 @@ def _with_class_position(converted: Converted) -> Converted:
     positions = converted.backbone.get('backbone.pos_embed')
     if positions is None or 'backbone.cls_token' not in converted.backbone:
         return converted
-    if (positions.shape[1] ** 0.5) % 1:
-        return converted  # not a square of patches, so the class token has its position
+    # A square may be one more than an oblong grid: 225 = 15 x 15 = 1 + 14 x 16. DeiT III has
+    # layer scales; without them the class token has its position, as in all other networks.
+    is_square = math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]
+    if not is_square or 'backbone.layers.0.gamma_1' not in converted.backbone:
+        return converted
     full = torch.cat((torch.zeros_like(positions[:, :1]), positions), dim=1)
     return replace(
         converted,

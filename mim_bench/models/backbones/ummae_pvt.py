@@ -159,9 +159,7 @@ class UMMAEPvt(UMMAEPyramid):
         return table.reshape(1, *grid, -1)
 
     def _resize(self, grid: tuple[int, int]) -> torch.Tensor:
-        return resize_position_embedding(
-            self.pos_embed, grid, source_grid=self.position_grid, recompute_sincos=False
-        )
+        return resize_position_embedding(self.pos_embed, grid, source_grid=self.position_grid)
 
     def stage_context(self, stage: int, x: torch.Tensor, places: torch.Tensor | None) -> int:
         """The ratio of the pooling."""

@@ -17,7 +17,7 @@ from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
 from mim_bench.models.backbones.vit_bias import BiasExpansion, RelativePositionBias
 from mim_bench.models.backbones.vit_blocks import NORM_EPS, BlockSettings, ViTBlock
 from mim_bench.models.backbones.vit_init import init_beit_vit, init_mae_vit, init_positions
-from mim_bench.models.backbones.vit_loading import fit_loaded_weights
+from mim_bench.models.backbones.vit_loading import fit_loaded_weights, save_grid
 from mim_bench.models.backbones.vit_settings import (
     ARCHITECTURE_KEYS,
     ARCHITECTURES,
@@ -60,8 +60,10 @@ class ViT(FreezableBackbone):
             the global blocks and passes through the others.
         bias_interpolation: How tables fit other grids: 'geometric' (BEiT's) or 'bicubic';
             None: bicubic with windows, as Benchmarking-ViT does, else geometric.
-        checkpoint_grid: (rows, cols) of the tables in files to be loaded, where it is neither
-            square nor that of ``img_size``.
+        checkpoint_grid: (rows, cols) of the tables in files to be loaded, where the file does
+            not say it and it is neither square nor that of ``img_size``.
+        recompute_positions: Compute a loaded table of sines and cosines for the grid of
+            ``img_size``, where others are interpolated bicubically.
         frozen_stages: Freeze patch embedding, class token and absolute positions (>= 0) and
             the first n blocks; the number of blocks freezes everything.
         with_cp: Recompute the blocks in the backward pass to save memory.
@@ -112,6 +114,7 @@ class ViT(FreezableBackbone):
         with_cls_token: bool | None = None,
         bias_interpolation: str | None = None,
         checkpoint_grid: Sequence[int] | None = None,
+        recompute_positions: bool = False,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
@@ -130,6 +133,7 @@ class ViT(FreezableBackbone):
         self.strides = (self.patch_size[0],) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
+        self.recompute_positions = recompute_positions
         self.resized_keys: list[str] = []
 
         self.patch_embed = PatchEmbed(in_channels, self.embed_dims, self.patch_size, norm=False)
@@ -146,6 +150,7 @@ class ViT(FreezableBackbone):
         self.ln1 = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else None
         has_mean = out_type == 'avg_featmap'
         self.ln2 = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if has_mean else None
+        self.register_state_dict_post_hook(save_grid)
         self.register_load_state_dict_pre_hook(fit_loaded_weights)
         init_positions(self)
         self.freeze()
@@ -238,7 +243,7 @@ class ViT(FreezableBackbone):
         return tokens if self.pos_embed is None else tokens + self.positions(grid), grid
 
     def positions(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The absolute positions (1, prefix + rows * cols, C) of a grid."""
+        """The absolute positions (1, prefix + rows * cols, C) of a grid, bicubic if another's."""
         if grid == self.grid:
             return self.pos_embed
 
@@ -246,9 +251,8 @@ class ViT(FreezableBackbone):
             return resize_position_embedding(
                 self.pos_embed,
                 grid,
+                num_prefix=self.num_prefix_tokens,
                 source_grid=self.grid,
-                # A learned table is interpolated from its first step on, not from its second.
-                recompute_sincos=self.abs_pos == 'fixed',
             )
 
         return self.fitted_positions((self.pos_embed,), grid, resize)

@@ -2,20 +2,18 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from mim_bench.conversion.resizing.position_embedding import (
-    resize_position_embedding,
-    split_prefix,
-)
+from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
     expand_shared_table,
     num_table_rows,
     resize_relative_bias,
+    square_table_grid,
 )
 from mim_bench.errors import CheckpointError
 from mim_bench.models.backbones.vit_bias import BiasExpansion
@@ -26,10 +24,18 @@ Grid = tuple[int, int]
 
 WINDOW_TABLE = 'window_rel_pos_bias.relative_position_bias_table'
 _BLOCK = r'layers\.\d+\.'
-_LIKELY_PREFIXES = (0, 1, 2)  # nothing, a class token, a distillation token, too
+_PREFIX_TOKENS = ('cls_token', 'dist_token')  # each has a row before those of the patches
+_GRID = 'grid'  # in the metadata of a state dict
 
 
-def fit_loaded_weights(backbone: nn.Module, state: Weights, prefix: str, *_: object) -> None:
+def save_grid(backbone: nn.Module, state: Weights, prefix: str, metadata: dict) -> None:
+    """Hook after a state dict was made: its metadata say the grid of the tables in it."""
+    metadata[_GRID] = backbone.grid
+
+
+def fit_loaded_weights(
+    backbone: nn.Module, state: Weights, prefix: str, metadata: dict, *_: object
+) -> None:
     """Hook before a state dict is loaded: brings its positions to the network's sizes.
 
     Tables are resized, a shared one is copied to the blocks of a network with a table a block,
@@ -41,6 +47,7 @@ def fit_loaded_weights(backbone: nn.Module, state: Weights, prefix: str, *_: obj
         backbone: A :class:`~mim_bench.models.backbones.vit.ViT`.
         state: All weights; changed in place.
         prefix: Of the backbone's.
+        metadata: Of the backbone in the state dict.
 
     Raises:
         CheckpointError: The file has biases, layer scales or positions of a kind that the
@@ -55,6 +62,9 @@ def fit_loaded_weights(backbone: nn.Module, state: Weights, prefix: str, *_: obj
         del state[prefix + name]
     weights = {k: v for k, v in weights.items() if not k.endswith('relative_position_index')}
     _check_kinds(backbone, weights)
+    num_prefix = sum(name in weights for name in _PREFIX_TOKENS)
+    # What the file says of itself holds before what a config says of the file it starts from.
+    grids = [g for g in (metadata.get(_GRID), backbone.checkpoint_grid) if g is not None]
     if backbone.rel_pos_bias_kind == 'per_block':
         weights = expand_shared_table(weights, backbone.num_layers)
     if backbone.cls_token is None:
@@ -64,7 +74,8 @@ def fit_loaded_weights(backbone: nn.Module, state: Weights, prefix: str, *_: obj
         # A recipe that adds positions to a network that was trained without them.
         weights['pos_embed'] = torch.zeros_like(backbone.pos_embed)
     weights |= _neutral_parts(backbone, weights)
-    fitted = weights | _fitted_embedding(backbone, weights) | _fitted_tables(backbone, weights)
+    fitted = weights | _fitted_embedding(backbone, weights, num_prefix, grids)
+    fitted |= _fitted_tables(backbone, weights, grids)
     backbone.resized_keys = [name for name, value in fitted.items() if given.get(name) is not value]
     state.update({prefix + name: value for name, value in fitted.items()})
 
@@ -118,34 +129,74 @@ def _unfit(what: str, setting: str, found: str, own: str) -> CheckpointError:
     )
 
 
-def _fitted_embedding(backbone: nn.Module, weights: Weights) -> Weights:
-    """The absolute positions, with as many prefix rows as the network has."""
+def _fitted_embedding(
+    backbone: nn.Module, weights: Weights, num_prefix: int, grids: Sequence[Grid]
+) -> Weights:
+    """The absolute positions, with as many prefix rows as the network has.
+
+    Args:
+        backbone: The network.
+        weights: Of the file.
+        num_prefix: Prefix tokens of the file.
+        grids: Grids that the file or the config names.
+    """
     table = weights.get('pos_embed')
     if table is None:
         return {}
-    grid, wanted = backbone.grid, backbone.num_prefix_tokens
-    if table.shape[1] == backbone.pos_embed.shape[1] and backbone.checkpoint_grid is None:
+    wanted, num_rows = backbone.num_prefix_tokens, table.shape[1]
+    # A file whose grid is named may hold rows of tokens that it does not hold, or none of its own.
+    source = next((g for g in grids if 0 <= num_rows - math.prod(g) <= len(_PREFIX_TOKENS)), None)
+    if source is None:
+        _check_named(backbone, num_rows, 'pos_embed')
+        num_patches = num_rows - num_prefix
+        source = _unnamed_grid(
+            backbone.grid,
+            fits_own=num_patches == math.prod(backbone.grid),
+            fits_square=math.isqrt(num_patches) ** 2 == num_patches,
+            what=f'pos_embed of {num_rows} rows, {num_prefix} of them for prefix tokens,',
+        )
+    else:
+        num_prefix = num_rows - math.prod(source)
+    resized = resize_position_embedding(
+        table,
+        backbone.grid,
+        num_prefix=num_prefix,
+        source_grid=source,
+        recompute_sincos=backbone.recompute_positions,
+    )
+    if resized is table and num_prefix == wanted:
         return {}
-    source = _embedding_grid(backbone, table.shape[1])
-    resized = resize_position_embedding(table, grid, source_grid=source)
-    if resized is table and resized.shape[1] == backbone.pos_embed.shape[1]:
-        return {}
-    prefix, patches = split_prefix(resized, grid)
     # A class token that has no row has no position: the row of zeros of MAE's tables.
-    missing = table.new_zeros(1, max(wanted - prefix.shape[1], 0), table.shape[2])
-    return {'pos_embed': torch.cat((prefix[:, :wanted], missing, patches), dim=1)}
+    missing = table.new_zeros(1, max(wanted - num_prefix, 0), table.shape[2])
+    prefix = resized[:, : min(num_prefix, wanted)]
+    return {'pos_embed': torch.cat((prefix, missing, resized[:, num_prefix:]), dim=1)}
 
 
-def _embedding_grid(backbone: nn.Module, num_rows: int) -> Grid | None:
-    """The grid of a table, None being the square that fits."""
+def _unnamed_grid(own: Grid, *, fits_own: bool, fits_square: bool, what: str) -> Grid | None:
+    """The grid of a table that neither the file nor the config names, None being the square.
+
+    Raises:
+        CheckpointError: Both the network's grid, which is no square, and a square fit.
+    """
+    if not fits_own or own[0] == own[1]:
+        return None
+    if fits_square:
+        raise CheckpointError(
+            f"The checkpoint's {what} fits a square grid and the network's, {own}. Name the grid "
+            'that it was made for: checkpoint_grid=(rows, cols) of the backbone.'
+        )
+    return own
+
+
+def _check_named(backbone: nn.Module, num_rows: int, name: str) -> None:
     if backbone.checkpoint_grid is not None:
-        return backbone.checkpoint_grid
-    is_square = num_rows - math.isqrt(num_rows) ** 2 in _LIKELY_PREFIXES
-    is_own = num_rows - math.prod(backbone.grid) in _LIKELY_PREFIXES
-    return backbone.grid if is_own and not is_square else None
+        raise CheckpointError(
+            f"The checkpoint's {name} has {num_rows} rows, which is no table of "
+            f'checkpoint_grid={backbone.checkpoint_grid}. Name the grid that it was made for.'
+        )
 
 
-def _fitted_tables(backbone: nn.Module, weights: Weights) -> Weights:
+def _fitted_tables(backbone: nn.Module, weights: Weights, grids: Sequence[Grid]) -> Weights:
     """The tables of relative positions, for windows and for the whole grid."""
     fitted = {}
     for name, expansion in bias_tables(backbone).items():
@@ -153,11 +204,10 @@ def _fitted_tables(backbone: nn.Module, weights: Weights) -> Weights:
         table = weights.get(name, weights.get(SHARED_TABLE) if name == WINDOW_TABLE else None)
         if table is None:
             continue
-        source = _table_grid(backbone, expansion, len(table))
         resized = resize_relative_bias(
             table,
             expansion.grid,
-            source_grid=source,
+            source_grid=_table_grid(expansion, len(table), grids),
             interpolation=expansion.interpolation,
             class_rows=expansion.class_rows,
         )
@@ -166,12 +216,18 @@ def _fitted_tables(backbone: nn.Module, weights: Weights) -> Weights:
     return fitted
 
 
-def _table_grid(backbone: nn.Module, expansion: BiasExpansion, num_rows: int) -> Grid | None:
+def _table_grid(expansion: BiasExpansion, num_rows: int, grids: Sequence[Grid]) -> Grid | None:
     """The grid of a table, None being the square that fits."""
-    if num_rows == expansion.num_rows and backbone.checkpoint_grid is None:
-        return expansion.grid
-    for grid in (backbone.checkpoint_grid, expansion.grid):
-        lengths = [] if grid is None else [num_table_rows(grid, class_rows=c) for c in (0, 1)]
-        if num_rows in lengths:
+
+    def fits(grid: Grid) -> bool:
+        return num_rows in (num_table_rows(grid, class_rows=c) for c in (False, True))
+
+    for grid in grids:
+        if fits(grid):
             return grid
-    return None
+    return _unnamed_grid(
+        expansion.grid,
+        fits_own=fits(expansion.grid),
+        fits_square=square_table_grid(num_rows) is not None,
+        what=f'table of {num_rows} relative positions',
+    )
