@@ -1,6 +1,7 @@
 """The standard Swin for classification, segmentation and detection, on images of any size."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -57,6 +58,10 @@ class Swin(FreezableBackbone):
     Differs: no absolute positions, and no dropout but stochastic depth.
     """
 
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'arch', 'window_size', 'patch_size', 'in_channels', 'norm_eps'}
+    )
+
     def __init__(
         self,
         arch: str | dict = 'tiny',
@@ -81,6 +86,8 @@ class Swin(FreezableBackbone):
         self.stage_dims = stage_dims(sizes)
         self.out_indices = check_out_indices(out_indices, len(self.depths))
         self.patch_size, self.frozen_stages = patch_size, frozen_stages
+        self.out_channels = tuple(self.stage_dims[i] for i in self.out_indices)
+        self.strides = tuple(patch_size * 2**i for i in self.out_indices)
         self.pad_small_map, self.mask_padding = pad_small_map, mask_padding
         self.patch_embed = PatchEmbed(
             in_channels, self.stage_dims[0], patch_size, norm_eps=norm_eps

@@ -5,6 +5,7 @@ import inspect
 import sys
 from collections.abc import Sequence
 from types import SimpleNamespace
+from typing import ClassVar
 
 import timm
 import torch
@@ -47,6 +48,8 @@ class TimmBackbone(BaseBackbone):
     Source: ``features_only`` of timm >= 1.0. Differs: the model is not wrapped, so that its
     keys stay as in timm's files.
     """
+
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'name'})
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """UM-MAE's PVT: attention over average-pooled keys and values, positions at the first stage."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -101,6 +102,10 @@ class UMMAEPvt(UMMAEPyramid):
     Differs: any image size; the table starts as sines and cosines when it is learnable, too
     (inferred: fine-tuning starts from the pre-trained table, which is that one).
     """
+
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'arch', 'sr_ratios', 'patch_size', 'in_channels'}
+    )
 
     def __init__(
         self,

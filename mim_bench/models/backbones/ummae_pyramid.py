@@ -48,6 +48,8 @@ class UMMAEPyramid(FreezableBackbone):
         super().__init__(init_cfg)
         self.patch_size, self.stage_dims = patch_size, list(stage_dims)
         self.out_indices, self.frozen_stages = tuple(out_indices), frozen_stages
+        self.out_channels = tuple(stage_dims[i] for i in self.out_indices)
+        self.strides = tuple(patch_size * 2**i for i in self.out_indices)
         self.patch_embed = patch_embed
         self.stages = nn.ModuleList(stages)
         self.depths = tuple(len(stage.blocks) for stage in stages)

@@ -1,6 +1,7 @@
 """UM-MAE's Swin: position MLP instead of a bias table, convolution as patch merging."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
@@ -52,6 +53,8 @@ class UMMAESwin(UMMAEPyramid):
     Source: UM-MAE, arXiv:2205.10063, official Swin for classification and detection.
     Differs: windows never exceed the map along either side, padding is masked.
     """
+
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'arch', 'patch_size', 'in_channels'})
 
     def __init__(
         self,

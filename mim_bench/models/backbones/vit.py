@@ -1,6 +1,7 @@
 """One vision transformer for classification and for dense tasks, in all three libraries."""
 
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -76,6 +77,23 @@ class ViT(FreezableBackbone):
     padding; drop path acts once a branch, where mmpretrain's ``BEiTViT`` drops the MLP twice.
     """
 
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {
+            'arch',
+            'patch_size',
+            'in_channels',
+            'abs_pos=learned',
+            'abs_pos=zeros',
+            'abs_pos=none',
+            'rel_pos_bias=none',
+            'rel_pos_bias=per_block',
+            'qkv_bias',
+            'layer_scale',
+            'with_cls_token',
+            'checkpoint_grid',
+        }
+    )
+
     def __init__(
         self,
         arch: str | dict = 'base',
@@ -111,6 +129,8 @@ class ViT(FreezableBackbone):
         self.num_prefix_tokens = int(with_cls_token)
         self.out_indices = block_indices(out_indices, self.num_layers, 'out_indices')
         self.out_type, self.abs_pos, self.qkv_bias = out_type, abs_pos, qkv_bias
+        self.out_channels = (self.embed_dims,) * len(self.out_indices)
+        self.strides = (self.patch_size[0],) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
         self.recompute_positions = recompute_positions
