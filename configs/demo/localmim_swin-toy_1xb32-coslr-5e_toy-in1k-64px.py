@@ -21,7 +21,6 @@ model = dict(
         embed_dims=[32, 64, 64],
     ),
     head=dict(type='mim_bench.LocalMIMHead', patch_size=16, scales=[2, 1, 1]),
-    shared_mask=True,
 )
 train_pipeline = [
     *_base_.load_and_crop,

@@ -7,7 +7,7 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mim_bench.errors import ConfigError
-from mim_bench.masking.token_order import split_by_mask
+from mim_bench.masking.mask import Mask
 from mim_bench.models.backbones.unit_order import token_places
 from mim_bench.registry import MODELS
 
@@ -32,7 +32,6 @@ def build_model(target: str = 'hog', **backbone) -> torch.nn.Module:
     return MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
-            shared_mask=True,
             backbone=dict(type='mim_bench.LocalMIMSwin', **backbone),
             neck=dict(
                 type='mim_bench.LocalMIMSwinDecoder',
@@ -50,9 +49,9 @@ def test_localmim_swin_decoder_predicts_each_grid_in_raster_order():
     neck, features = build_neck(), make_features()
     everything = neck(features, MASK)
     assert [x.shape for x in everything] == [(3, 24, 5), (3, 6, 6)]
-    _, hidden = split_by_mask(MASK)
+    hidden = Mask.of(MASK).hidden
     for side, all_tokens, only in zip(
-        (2, 1), everything, neck.predict_hidden(features, MASK), strict=True
+        (2, 1), everything, neck(features, MASK, hidden_only=True), strict=True
     ):
         places = token_places(hidden[0], (2, 3), side)
         torch.testing.assert_close(only, all_tokens[:, places])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mim_bench.masking.mask import Mask
 from mim_bench.masking.uniform import secondary_mask, uniform_mask
 from mim_bench.registry import MODELS
 
@@ -38,8 +39,8 @@ def test_ummae_vit_has_the_published_parameters():
 
 def test_ummae_vit_hidden_patch_is_the_token_at_its_own_position():
     backbone, (mask, hidden) = build(), make_masks(0.5)
-    tokens = backbone.embed_visible(torch.randn(3, 3, 64, 64), mask)
-    found = backbone.hide(tokens, mask, hidden)
+    tokens = backbone.embed_visible(torch.randn(3, 3, 64, 64), Mask.of(mask))
+    found = backbone.hide(tokens, Mask.of(mask), Mask.of(hidden))
     assert torch.equal(found[:, 0], tokens[:, 0])
     for b in range(3):
         sampled = (~mask[b]).flatten().nonzero().flatten().tolist()

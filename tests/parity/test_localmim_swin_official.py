@@ -57,7 +57,6 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
                 depth=arch['decoder_depth'],
             ),
             head=head,
-            shared_mask=True,
         )
     )
     file = convert_checkpoint(fixture.checkpoint, folder / 'whole.pth', keep_decoder=True)
@@ -90,7 +89,7 @@ def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path
 def test_localmim_swin_training_path_gives_the_official_loss(fixture, tmp_path):
     model, images, mask = build_pretraining(fixture, tmp_path), fixture.images(), read_mask(fixture)
     mask = mask[:1]  # one for the batch
-    preds = model.neck.predict_hidden(model.backbone(images, mask), mask)
+    preds = model.neck(model.backbone(images, mask), mask, hidden_only=True)
     loss = model.head.loss(preds, images, mask)['loss']
     assert_reproduces(loss, fixture.io['loss'])
     loss.backward()

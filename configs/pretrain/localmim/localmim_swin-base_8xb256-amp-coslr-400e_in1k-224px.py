@@ -25,7 +25,6 @@ model = dict(
         num_bins=18,
         hog_bias=True,
     ),
-    shared_mask=True,
 )
 train_pipeline = [
     *_base_.load_and_crop,

@@ -1,6 +1,7 @@
 """LocalMIM's Swin: only the tokens of visible units pass through the network."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from mmpretrain.models.backbones import SwinTransformer
@@ -8,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.masking.token_order import split_by_mask
 from mim_bench.models.backbones.sparse_swin_blocks import (
     WindowGroups,
@@ -47,6 +49,8 @@ class LocalMIMSwin(SwinTransformer):
     unit order; the patch embedding skips hidden units; 2x2 neighbours are merged in
     mmpretrain's channel order, which downstream networks share.
     """
+
+    shares_mask: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class LocalMIMSwin(SwinTransformer):
         """
         if mask is None:
             return super().forward(x)
+        mask = mask.is_hidden if isinstance(mask, Mask) else mask
         self._check(x, mask)
         mask = mask[0].cpu()  # the plan is small integer work; a GPU would do it slower
         x = self.embed_visible(x, mask)

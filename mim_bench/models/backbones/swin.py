@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.models.layers.pyramid import (
     PatchEmbed,
     Pyramid,
@@ -384,20 +385,20 @@ class MaskTokenSwin(Swin):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(
-        self, x: torch.Tensor, mask: torch.Tensor | None = None
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
         """Encode.
 
         Args:
             x: Images (B, C, H, W).
-            mask: (B, rows, cols) bool over the tokens of the first stage, True = hidden;
-                None encodes the full image.
+            mask: What is hidden, over the tokens of the first stage; None encodes the full image.
 
         Returns:
             A map for each stage of ``out_indices``.
         """
         if mask is None:
             return super().forward(x)
+        mask = Mask.of(mask).is_hidden
         x = self.patch_embed(cut_patches(x, self.patch_size))
         return self.run_stages(torch.where(mask[..., None], self.mask_token.to(x.dtype), x))
 

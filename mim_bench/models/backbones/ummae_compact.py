@@ -5,7 +5,7 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.compact_grid import CompactGrid
-from mim_bench.models.backbones.visible_vit import take_patches
+from mim_bench.models.layers.patches import take_patches
 
 
 class CompactPretraining:

@@ -6,11 +6,11 @@ import torch
 from mmengine.model import BaseModule, ModuleList
 
 from mim_bench.errors import ConfigError
-from mim_bench.masking.token_order import split_by_mask
+from mim_bench.masking.mask import Mask
 from mim_bench.models.backbones.unit_order import token_places
 from mim_bench.models.linear import Linear
 from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.localmim_decoder_block import LocalMIMDecoderBlock
+from mim_bench.models.methods.localmim import HiddenDecoder
 from mim_bench.registry import MODELS
 
 
@@ -59,7 +59,7 @@ class LocalMIMSwinDecoder(BaseModule):
             )
         self.tokens_per_unit = tuple(tokens_per_unit)
         self.decoders = ModuleList(
-            LocalMIMDecoderBlock(width, (grid[0] * t, grid[1] * t), dims, num_heads, depth=depth)
+            HiddenDecoder(width, (grid[0] * t, grid[1] * t), dims, num_heads, depth=depth)
             for width, dims, t in zip(in_dims, embed_dims, tokens_per_unit, strict=True)
         )
         self.preds = ModuleList(
@@ -71,55 +71,31 @@ class LocalMIMSwinDecoder(BaseModule):
         super().init_weights()
         self.preds.apply(init_mae_weights)
 
-    def forward(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> list[torch.Tensor]:
-        """Predict every token.
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        mask: Mask | torch.Tensor,
+        *,
+        hidden_only: bool = False,
+    ) -> list[torch.Tensor]:
+        """Predict.
 
         Args:
             features: Of :class:`~mim_bench.models.backbones.localmim_swin.LocalMIMSwin`: for
                 each task (B, visible tokens, C).
-            mask: (B or 1, rows, cols) bool over the units, True = hidden; the first one holds
-                for all images.
+            mask: Over the units; the first one holds for all images.
+            hidden_only: Predict only what has a loss.
 
         Returns:
-            For each task (B, tokens, length), the tokens of its grid in raster order.
+            For each task (B, tokens, length): the tokens of its grid in raster order, or the
+            hidden ones, in the order of :mod:`~mim_bench.models.backbones.unit_order`.
         """
-        return [
-            pred(decoder.decode_all(x, *places))
-            for x, decoder, pred, places in self._tasks(features, mask)
-        ]
-
-    def predict_hidden(
-        self, features: Sequence[torch.Tensor], mask: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Predict only what has a loss.
-
-        Args:
-            features: As of :meth:`forward`.
-            mask: As of :meth:`forward`.
-
-        Returns:
-            For each task (B, hidden tokens, length), in the order of
-            :mod:`~mim_bench.models.backbones.unit_order`.
-        """
-        return [
-            pred(decoder(x, *places)) for x, decoder, pred, places in self._tasks(features, mask)
-        ]
-
-    def _tasks(self, features: Sequence[torch.Tensor], mask: torch.Tensor) -> zip:
-        places = [
-            _places(mask[:1], x.shape[1], t)
-            for x, t in zip(features, self.tokens_per_unit, strict=True)
-        ]
-        return zip(features, self.decoders, self.preds, places, strict=True)
-
-
-def _places(
-    mask: torch.Tensor, num_visible: int, tokens_per_unit: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Raster numbers of the visible and of the hidden tokens, each (1, tokens) int64."""
-    visible, hidden = split_by_mask(mask, num_visible // tokens_per_unit**2)
-    grid = tuple(mask.shape[1:])
-    return (
-        token_places(visible[0], grid, tokens_per_unit)[None],
-        token_places(hidden[0], grid, tokens_per_unit)[None],
-    )
+        mask, preds = Mask.of(mask).first(), []
+        for x, decoder, pred, t in zip(
+            features, self.decoders, self.preds, self.tokens_per_unit, strict=True
+        ):
+            order = token_places(mask.order[0], mask.grid, t)[None]
+            grid = tuple(side * t for side in mask.grid)
+            tokens = Mask(order, mask.num_visible * t**2, grid)
+            preds.append(pred(decoder(x, tokens, everywhere=not hidden_only)))
+        return preds

@@ -4,9 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_block
-from mim_bench.models.backbones.visible_vit import VisibleViT
+from mim_bench.masking.mask import Mask, take_tokens
+from mim_bench.models.backbones.vit import STD, VisibleViT
 from mim_bench.registry import MODELS
 
 
@@ -28,25 +27,23 @@ class UMMAEPretrainViT(VisibleViT):
         super().__init__(arch, **kwargs)
         self.vis_mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
 
-    def init_weights(self) -> None:
+    def init_own_weights(self) -> None:
         """As MAE; the secondary mask token is normal with deviation 0.02."""
-        super().init_weights()
-        if not isinstance(self.init_cfg, dict) or self.init_cfg['type'] != 'Pretrained':
-            nn.init.normal_(self.vis_mask_token, std=0.02)
+        super().init_own_weights()
+        nn.init.normal_(self.vis_mask_token, std=STD)
 
     def forward(
         self,
         x: torch.Tensor,
-        mask: torch.Tensor | None = None,
-        hidden: torch.Tensor | None = None,
+        mask: Mask | torch.Tensor | None = None,
+        hidden: Mask | torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
         """Encode.
 
         Args:
             x: Images (B, C, H, W).
-            mask: (B, rows, cols) bool, True = not sampled, the same number in every sample;
-                None encodes the full image.
-            hidden: Like ``mask``: True = not seen as image content; a superset of ``mask``.
+            mask: What is not sampled; None encodes the full image.
+            hidden: What is not seen as image content; a superset of ``mask``.
 
         Returns:
             With masks one tensor (B, 1 + sampled, C): class token, then the sampled patches
@@ -55,21 +52,19 @@ class UMMAEPretrainViT(VisibleViT):
         """
         if mask is None or hidden is None:
             return super().forward(x, mask)
-        tokens = self.hide(self.embed_visible(x, mask), mask, hidden)
-        for layer in self.layers:
-            tokens = forward_block(layer, tokens)
-        return (self.ln1(tokens) if self.final_norm else tokens,)
+        mask = Mask.of(mask)
+        tokens = self.hide(self.embed_visible(x, mask), mask, Mask.of(hidden))
+        return tuple(self.run_blocks(tokens, self.grid, (self.num_layers - 1,)))
 
-    def hide(self, tokens: torch.Tensor, mask: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    def hide(self, tokens: torch.Tensor, mask: Mask, hidden: Mask) -> torch.Tensor:
         """Put the secondary mask token, with their own positions, in place of hidden patches.
 
         Args:
             tokens: (B, 1 + sampled, C): class token, then the sampled patches in raster order.
-            mask: (B, rows, cols) bool, True = not sampled.
-            hidden: Like ``mask``, a superset of it.
+            mask: What is not sampled.
+            hidden: A superset of it.
         """
-        sampled, _ = split_by_mask(mask, num_visible=tokens.shape[1] - 1)
-        is_hidden = F.pad(take_tokens(hidden.flatten(1), sampled), (1, 0))
-        places = F.pad(sampled + 1, (1, 0))  # the class token is first in the table, too
+        is_hidden = F.pad(take_tokens(hidden.is_hidden.flatten(1), mask.visible), (1, 0))
+        places = F.pad(mask.visible + 1, (1, 0))  # the class token is first in the table, too
         token = self.vis_mask_token + take_tokens(self.pos_embed, places)
-        return torch.where(is_hidden[..., None], token.to(tokens.dtype), tokens)
+        return torch.where(is_hidden[..., None], token, tokens)
