@@ -17,6 +17,7 @@ LAYERS = [
     {'report'},
     {'profiling', 'engine'},
     {'recipe'},
+    {'visualization'},
     {'models'},
     {'conversion'},
     {'results'},
@@ -38,7 +39,7 @@ FORBIDDEN_LIBRARIES = {
 }
 ONLY_AS_STRINGS = {'mmdet', 'mmseg'}  # heavy, and optional for who does not detect or segment
 VAGUE_NAMES = {'utils', 'util', 'misc', 'helpers', 'helper', 'common'}
-MAX_LINES = 400
+MAX_LINES = 600
 # Folders of one machine; home stands for a user's.
 MACHINE_PATH = re.compile(r'(?<![\w./~$}>-])/(?:root|tmp|work|workspace|home/\w+)/')
 

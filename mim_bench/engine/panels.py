@@ -58,10 +58,12 @@ def require_panels(model: nn.Module) -> None:
 def _adapter(model: nn.Module) -> Any:
     # Not at the top: it imports every model of this package, which other tasks do not need.
     from mim_bench.models.mmpretrain_panels import ADAPTERS
+    from mim_bench.visualization.ummae import ummae_panels
 
+    adapters = {**ADAPTERS, 'UMMAE': ummae_panels}
     for ancestor in type(model).__mro__:
-        if ancestor.__name__ in ADAPTERS:
-            return ADAPTERS[ancestor.__name__]
+        if ancestor.__name__ in adapters:
+            return adapters[ancestor.__name__]
     raise ConfigError(
         f'{type(model).__name__} cannot show its masks. Give it a method '
         'panels(inputs, data_samples, *, predict), or use the config of a pre-training method.'

@@ -12,8 +12,6 @@ from mim_bench.conversion.resizing.axis_weights import check_interpolation
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.models.backbones.derived_table import DerivedTable
 from mim_bench.models.backbones.frozen_stages import FreezableBackbone
-from mim_bench.models.backbones.ummae_pyramid import read_architecture
-from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
 from mim_bench.models.backbones.vit_bias import BiasExpansion, RelativePositionBias
 from mim_bench.models.backbones.vit_blocks import NORM_EPS, BlockSettings, ViTBlock
 from mim_bench.models.backbones.vit_init import init_beit_vit, init_mae_vit, init_positions
@@ -25,6 +23,8 @@ from mim_bench.models.backbones.vit_settings import (
     check_choices,
     pair,
 )
+from mim_bench.models.layers.patches import cut_patches
+from mim_bench.models.layers.pyramid import PatchEmbed, read_architecture
 from mim_bench.registry import MODELS
 
 
@@ -136,7 +136,7 @@ class ViT(FreezableBackbone):
         self.recompute_positions = recompute_positions
         self.resized_keys: list[str] = []
 
-        self.patch_embed = PatchEmbed(in_channels, self.embed_dims, self.patch_size, norm=False)
+        self.patch_embed = PatchEmbed(in_channels, self.embed_dims, self.patch_size, norm_eps=None)
         self._add_embeddings(with_cls_token)
         interpolation = bias_interpolation or ('bicubic' if window_size else 'geometric')
         check_interpolation(interpolation)
@@ -234,7 +234,7 @@ class ViT(FreezableBackbone):
         bottom, right = (-s % p for s, p in zip(images.shape[-2:], self.patch_size, strict=True))
         if bottom or right:
             images = F.pad(images, (0, right, 0, bottom))
-        tokens = self.patch_embed(images)
+        tokens = self.patch_embed(cut_patches(images, self.patch_size))
         grid = tuple(tokens.shape[1:3])
         tokens = tokens.flatten(1, 2)
         if self.cls_token is not None:

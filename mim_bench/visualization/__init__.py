@@ -1,0 +1,1 @@
+"""Pictures of what methods see, are to predict, and predict."""
