@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 
 
 def unit_mask(grid: tuple[int, int], mask_ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -64,3 +65,15 @@ def token_places(units: torch.Tensor, grid: tuple[int, int], tokens_per_unit: in
     units = units[..., None]
     rows = units // grid[1] * side + row
     return (rows * (grid[1] * side) + units % grid[1] * side + col).flatten(-2)
+
+
+def mask_of_tokens(mask: Mask, tokens_per_unit: int) -> Mask:
+    """A mask of units over their tokens, in the order in which sparse networks keep them.
+
+    Args:
+        mask: Over units.
+        tokens_per_unit: Tokens along a side of a unit; a power of two.
+    """
+    t = tokens_per_unit
+    order = token_places(mask.order, mask.grid, t)
+    return Mask(order, mask.num_visible * t**2, (mask.grid[0] * t, mask.grid[1] * t))

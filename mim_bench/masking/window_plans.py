@@ -122,8 +122,8 @@ def plan_groups(
     Returns:
         The plan. Few tokens (up to 2 w^2) are one group, which wastes less time than packing
         saves. Else a group has w^2 slots, filled up to a multiple of 8, and there are as many
-        groups as full windows would need and one more: of 5,000 masks of 37 in 49 units no
-        one needed more, and one that does gets them.
+        groups as full windows would need and one more: of 3,000 masks of 37 in 49 units none
+        needed more, and one that does gets them.
 
     Source: GreenMIM, arXiv:2205.13515, section 3.2, as LocalMIM uses it. Differs: best-fit
     decreasing in place of a knapsack; it needs fewer groups (measured: 14.1 against 14.5 of 56

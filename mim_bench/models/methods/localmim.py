@@ -7,6 +7,7 @@ from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
+from mim_bench.data.masked_samples import gather_masks
 from mim_bench.models.panels import (
     Panel,
     denormalize,
@@ -30,15 +31,14 @@ class LocalMIM(BaseSelfSupervisor):
 
     Args:
         *args: Of mmpretrain's ``BaseSelfSupervisor``.
-        shared_mask: The first sample's mask holds for the whole batch on a device (Swin).
         **kwargs: Of mmpretrain's ``BaseSelfSupervisor``.
 
     Source: LocalMIM, arXiv:2303.05251; Haoqing-Wang/LocalMIM@314a6e5.
     """
 
-    def __init__(self, *args: Any, shared_mask: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.shared_mask = shared_mask
+        self.shares_mask = getattr(self.backbone, 'shares_mask', False)
 
     def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of the full, unmasked images, as the backbone gives them."""
@@ -48,6 +48,11 @@ class LocalMIM(BaseSelfSupervisor):
         self, inputs: torch.Tensor, data_samples: list[DataSample], **_: object
     ) -> dict[str, torch.Tensor]:
         """The losses of a batch; see :meth:`LocalMIMHead.compare`."""
+        if self.shares_mask:
+            mask = gather_masks(data_samples).mask
+            targets = self.head.targets(inputs)
+            preds = self.neck(self.backbone(inputs, mask), mask, hidden_only=True)
+            return self.head.compare(preds, targets, mask.is_hidden)
         mask = self._mask(data_samples, inputs.device)
         # Before the network runs: afterwards, its activations would lie beside their buffers.
         targets = self.head.targets(inputs)
@@ -72,7 +77,8 @@ class LocalMIM(BaseSelfSupervisor):
         mask = self._mask(data_samples, inputs.device).expand(len(inputs), -1, -1)
         image = denormalize(inputs, self.data_preprocessor)
         panels = [Panel('input', image), Panel('masked input', hide_patches(image, mask))]
-        preds = self.neck(self.backbone(inputs, mask), mask) if predict else ()
+        given = gather_masks(data_samples).mask if self.shares_mask else mask
+        preds = self.neck(self.backbone(inputs, given), given) if predict else ()
         painted = self._painted_pixels if self.head.target == 'pixel' else self._painted_histograms
         return _with_own_titles(panels + painted(inputs, mask, preds))
 
@@ -110,8 +116,9 @@ class LocalMIM(BaseSelfSupervisor):
 
     def _mask(self, data_samples: list[DataSample], device: torch.device) -> torch.Tensor:
         """(B or 1, rows, cols) bool, True = hidden."""
-        samples = data_samples[:1] if self.shared_mask else data_samples
-        return torch.stack([sample.mask for sample in samples]).to(device).bool()
+        if self.shares_mask:
+            return gather_masks(data_samples).mask.first().is_hidden.to(device)
+        return torch.stack([sample.mask for sample in data_samples]).to(device).bool()
 
 
 def _with_own_titles(panels: list[Panel]) -> list[Panel]:
