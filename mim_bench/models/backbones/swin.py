@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.models.layers.patches import cut_patches
 from mim_bench.models.layers.pyramid import (
     PatchEmbed,
@@ -379,13 +380,13 @@ class MaskTokenSwin(Swin):
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(
-        self, x: torch.Tensor, mask: torch.Tensor | None = None
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
         """Encode.
 
         Args:
             x: Images (B, C, H, W).
-            mask: (B, rows, cols) bool over the tokens of the first stage, True = hidden;
+            mask: Over the tokens of the first stage, also as (B, rows, cols) with True = hidden;
                 None encodes the full image.
 
         Returns:
@@ -393,8 +394,9 @@ class MaskTokenSwin(Swin):
         """
         if mask is None:
             return super().forward(x)
+        is_hidden = mask.is_hidden if isinstance(mask, Mask) else mask.bool()
         x = self.patch_embed(cut_patches(x, (self.patch_size,) * 2))
-        return self.run_stages(torch.where(mask[..., None], self.mask_token.to(x.dtype), x))
+        return self.run_stages(torch.where(is_hidden[..., None], self.mask_token.to(x.dtype), x))
 
 
 def _widths_and_heads(sizes: dict) -> tuple[list[int], list[int]]:
