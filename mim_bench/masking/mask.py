@@ -1,6 +1,6 @@
 """The masks of a batch as data: made with the batch in the loader, checked once, copied once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn import functional as F
@@ -21,11 +21,13 @@ class Mask:
             image, then its hidden ones. (1, rows * cols) holds for every image of a batch.
         num_visible: Visible patches of an image.
         grid: Patches as (rows, cols).
+        cell: Side of squares of patches, a power of two, that are hidden or visible as a whole.
     """
 
     order: torch.Tensor
     num_visible: int
     grid: tuple[int, int]
+    cell: int = field(default=1, kw_only=True)
 
     @classmethod
     def of(cls, hidden: 'torch.Tensor | Mask') -> 'Mask':
@@ -52,7 +54,7 @@ class Mask:
                 'same number; draw them with a mask of exact count.'
             )
         order = flat.to(torch.uint8).argsort(dim=1, stable=True)
-        return cls(order, counts.pop(), tuple(hidden.shape[1:]))
+        return cls(order, counts.pop(), tuple(hidden.shape[1:]), cell=_cell_side(hidden.bool()))
 
     @property
     def num_hidden(self) -> int:
@@ -88,23 +90,33 @@ class Mask:
         """The mask over squares of patches that are hidden, or visible, as a whole.
 
         Args:
-            factor: Side of a square in patches. That no square is hidden in part is the duty of
-                who draws the masks.
+            factor: Side of a square in patches.
 
         Raises:
-            ConfigError: The grid or the counts are no whole number of squares.
+            ConfigError: Squares of this side are hidden in part.
         """
-        sides = [side % factor for side in self.grid]
-        if any(sides) or self.num_visible % factor**2:
+        if self.cell % factor:
             raise ConfigError(
-                f'A mask of {self.grid} patches, {self.num_visible} of them visible, is no whole '
-                f'number of squares of {factor} x {factor}. Make the cells of the mask multiples '
-                "of the backbone's total stride."
+                f'A mask of {self.grid} patches hides parts of squares of {factor} x {factor}, '
+                f'which are the tokens of the last stage; its own cells are {self.cell} x '
+                f"{self.cell}. Make them multiples of the backbone's total stride."
             )
         hidden = self.is_hidden[:, ::factor, ::factor].flatten(1)
         order = hidden.to(torch.uint8).argsort(dim=1, stable=True)
         grid = tuple(side // factor for side in self.grid)
-        return Mask(order, self.num_visible // factor**2, grid)
+        return Mask(order, self.num_visible // factor**2, grid, cell=self.cell // factor)
+
+    def at(self, num_tokens: int) -> 'Mask':
+        """The mask on the coarser grid of a pyramid's last stage, or itself on its own grid.
+
+        Args:
+            num_tokens: Of the last stage, whose grid is (rows / n, cols / n).
+
+        Raises:
+            ConfigError: The sizes do not fit.
+        """
+        factor = round((self.order.shape[1] / num_tokens) ** 0.5)
+        return self if factor == 1 else self.coarser(factor)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> 'Mask':
         """The same on a device."""
@@ -113,6 +125,17 @@ class Mask:
     def pin_memory(self) -> 'Mask':
         """The same in pinned memory, from which a copy to a GPU does not wait."""
         return replace(self, order=self.order.pin_memory())
+
+
+def _cell_side(hidden: torch.Tensor) -> int:
+    """Side of the largest squares of masks (B, rows, cols) that are hidden as a whole or not."""
+    cell = 1
+    while not any(side % (2 * cell) for side in hidden.shape[1:]):
+        squares = hidden.unfold(1, 2 * cell, 2 * cell).unfold(2, 2 * cell, 2 * cell).flatten(3)
+        if not torch.equal(squares.all(-1), squares.any(-1)):
+            break
+        cell *= 2
+    return cell
 
 
 def take_tokens(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:

@@ -1,1 +1,1 @@
-"""Pictures of what methods see, are to predict, and predict."""
+"""Pictures of what networks see, are to predict, and predict."""

@@ -3,12 +3,13 @@
 import torch
 from torch import nn
 
-from mim_bench.data.masked_samples import MaskedSamples, gather_masks
-from mim_bench.models.panels import (
+from mim_bench.data.masked_samples import MaskedSamples
+from mim_bench.visualization.panels import (
     Panel,
     denormalize,
     fill_hidden,
     hide_patches,
+    masks_for,
     show_normalized,
 )
 
@@ -28,7 +29,7 @@ def ummae_panels(
         data_samples: With ``mask`` and, with secondary masking, ``hidden``.
         predict: Run the network.
     """
-    samples = gather_masks(data_samples).to(inputs.device)
+    samples = masks_for(inputs, data_samples)
     mask, hidden = samples.mask, samples.get('hidden')
     patch_size, norm_pix = model.head.patch_size, model.head.norm_pix
     image = denormalize(inputs, model.data_preprocessor)

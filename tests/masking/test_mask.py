@@ -38,12 +38,25 @@ def test_mask_coarser_keeps_what_is_hidden_as_a_whole():
     fine = torch.tensor([[[1, 0], [0, 1]], [[0, 1], [1, 0]]]).bool()
     mask = Mask.of(fine.repeat_interleave(2, 1).repeat_interleave(2, 2)).coarser(2)
     assert torch.equal(mask.is_hidden, fine)
-    assert (mask.num_visible, mask.grid) == (2, (2, 2))
+    assert (mask.num_visible, mask.grid, mask.cell) == (2, (2, 2), 1)
 
 
 def test_mask_coarser_of_cells_that_do_not_fit_raises():
-    with pytest.raises(ConfigError, match='no whole number of squares of 2 x 2'):
+    # Half of each is hidden, so only the cells tell that the second is not of squares.
+    rows = torch.tensor([1, 1, 0, 0]).bool()[:, None].expand(4, 4)[None]
+    assert Mask.of(rows).coarser(2).hidden.tolist() == [[0, 1]]
+    with pytest.raises(ConfigError, match='hides parts of squares of 2 x 2'):
+        Mask.of(rows.roll(1, dims=1)).coarser(2)
+    with pytest.raises(ConfigError, match='hides parts of squares of 2 x 2'):
         Mask.of(HIDDEN).coarser(2)
+
+
+def test_mask_at_its_own_or_a_coarser_number_of_tokens():
+    mask = Mask.of(
+        torch.tensor([[[1, 0], [0, 1]]]).bool().repeat_interleave(2, 1).repeat_interleave(2, 2)
+    )
+    assert mask.at(16) is mask
+    assert mask.at(4).grid == (2, 2)
 
 
 @pytest.mark.parametrize('shape', [(2, 6), (2, 6, 4), (2, 6, 2, 2)])

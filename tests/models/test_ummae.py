@@ -7,8 +7,7 @@ import torch
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask
 from mim_bench.masking.uniform import uniform_mask
-from mim_bench.models.layers.patches import cut_patches
-from mim_bench.models.layers.pyramid import PatchEmbed
+from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.methods.ummae import kept_patches, token_places
 from mim_bench.registry import MODELS, TRANSFORMS
 
@@ -170,10 +169,10 @@ def test_ummae_swin_leaves_out_what_fills_no_patch_as_a_convolution_does():
 
 
 def test_patch_embedding_gives_the_numbers_of_a_convolution():
-    embed, images = PatchEmbed(3, 8, 4, norm_eps=None), torch.randn(2, 3, 16, 24)
+    embed, images = PatchEmbed(3, 8, (4, 4)), torch.randn(2, 3, 16, 24)
     conv = torch.nn.Conv2d(3, 8, 4, stride=4)
     embed.projection.load_state_dict(conv.state_dict())
-    torch.testing.assert_close(embed(cut_patches(images, (4, 4))), conv(images).permute(0, 2, 3, 1))
+    torch.testing.assert_close(embed(images), conv(images).permute(0, 2, 3, 1))
 
 
 def test_kept_patches_are_the_visible_one_of_every_cell():

@@ -52,7 +52,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=128,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 optim_wrapper = dict(
     accumulative_counts=1,

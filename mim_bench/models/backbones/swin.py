@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask
-from mim_bench.models.layers.patches import cut_patches
+from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.layers.pyramid import (
-    PatchEmbed,
     Pyramid,
     PyramidBlock,
     cut_squares,
@@ -248,7 +247,7 @@ class Swin(Pyramid):
             merging = PatchMerging(width, norm_eps) if i < len(dims) - 1 else None
             stages.append(SwinStage(blocks, merging))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size, norm_eps=norm_eps),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2, norm_eps=norm_eps),
             stages,
             patch_size=patch_size,
             stage_dims=dims,
@@ -277,7 +276,7 @@ class Swin(Pyramid):
         p = self.patch_size
         if x.shape[-2] % p or x.shape[-1] % p:
             x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
-        return self.run_stages(self.patch_embed(cut_patches(x, (p, p))))
+        return self.run_stages(self.patch_embed(x))
 
     def run_stages(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The map (B, rows, cols, C) of the first stage -> those of ``out_indices``."""
@@ -395,7 +394,7 @@ class MaskTokenSwin(Swin):
         if mask is None:
             return super().forward(x)
         is_hidden = mask.is_hidden if isinstance(mask, Mask) else mask.bool()
-        x = self.patch_embed(cut_patches(x, (self.patch_size,) * 2))
+        x = self.patch_embed(x)
         return self.run_stages(torch.where(is_hidden[..., None], self.mask_token.to(x.dtype), x))
 
 

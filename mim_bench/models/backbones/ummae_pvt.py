@@ -10,9 +10,8 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
 from mim_bench.models.layers.pyramid import (
-    PatchConv,
-    PatchEmbed,
     PyramidBlock,
     UMMAEDownsample,
     UMMAEPyramid,
@@ -136,7 +135,7 @@ class UMMAEPvt(UMMAEPyramid):
             downsample = UMMAEDownsample(dims[i - 1], dims[i], norm=False) if i else None
             stages.append(UMMAEStage(downsample, blocks))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size, norm_eps=None),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2),
             stages,
             patch_size=patch_size,
             stage_dims=dims,

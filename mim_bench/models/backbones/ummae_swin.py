@@ -8,10 +8,9 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
 from mim_bench.models.layers.pyramid import (
     UMMAE_EPS,
-    PatchConv,
-    PatchEmbed,
     PyramidBlock,
     UMMAEDownsample,
     UMMAEPyramid,
@@ -177,7 +176,7 @@ class UMMAESwin(UMMAEPyramid):
             ]
             stages.append(UMMAEStage(UMMAEDownsample(dims[i - 1], dims[i]) if i else None, blocks))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size, norm_eps=UMMAE_EPS),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2, norm_eps=UMMAE_EPS),
             stages,
             patch_size=patch_size,
             stage_dims=dims,

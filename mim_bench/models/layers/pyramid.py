@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
-from mim_bench.models.layers.patches import cut_patches
-from mim_bench.models.mae_init import init_mae_weights
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
+from mim_bench.models.layers.transformer import init_mae_weights
 
 UMMAE_EPS = 1e-6  # of UM-MAE's norms outside its blocks, whose norms keep torch's 1e-5
 
@@ -31,67 +31,6 @@ def cut_squares(x: torch.Tensor) -> torch.Tensor:
         x = F.pad(x, (0, 0, 0, cols % 2, 0, rows % 2))
     x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, rows, 2, cols, 2, C)
     return x.permute(0, 1, 3, 5, 2, 4).flatten(3)
-
-
-class PatchConv(nn.Conv2d):
-    """A convolution without overlaps, applied to the vectors of its patches.
-
-    So maps stay (B, rows, cols, C) in memory, and patches can be left out.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        patch_size: The kernel's side, or (height, width), and the stride.
-    """
-
-    def __init__(
-        self, in_channels: int, out_channels: int, patch_size: int | tuple[int, int] = 1
-    ) -> None:
-        super().__init__(in_channels, out_channels, patch_size, stride=patch_size)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Vectors (..., C * patch ** 2), laid out as the weights -> (..., D)."""
-        return F.linear(patches, self.weight.flatten(1), self.bias)
-
-
-class PatchEmbed(BaseModule):
-    """Patches through one linear map, then LayerNorm unless ``norm_eps`` is None.
-
-    Args:
-        in_channels: Channels of the image.
-        embed_dims: Width of a token.
-        patch_size: Side of a patch in pixels.
-        norm_eps: Of the norm.
-    """
-
-    def __init__(
-        self, in_channels: int, embed_dims: int, patch_size: int, *, norm_eps: float | None
-    ) -> None:
-        super().__init__()
-        self.projection = PatchConv(in_channels, embed_dims, patch_size)
-        self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(embed_dims, eps=norm_eps)
-
-    def forward(
-        self,
-        patches: torch.Tensor,
-        is_hidden: torch.Tensor | None = None,
-        mask_token: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Embed.
-
-        Args:
-            patches: Vectors of :func:`cut_patches`, (..., C * patch ** 2).
-            is_hidden: (...) bool, which patches are replaced by the mask token.
-            mask_token: Broadcasts to the tokens; takes the place of a projected patch, so it
-                passes the norm, too.
-
-        Returns:
-            Tokens (..., D).
-        """
-        x = self.projection(patches)
-        if is_hidden is not None:
-            x = torch.where(is_hidden[..., None], mask_token.to(x.dtype), x)
-        return self.norm(x)
 
 
 class PyramidBlock(BaseModule):
@@ -285,7 +224,7 @@ class UMMAEPyramid(Pyramid):
         """
         p = self.patch_size
         x = x[..., : x.shape[-2] // p * p, : x.shape[-1] // p * p]
-        return self.run_stages(self.patch_embed(cut_patches(x, (p, p))))
+        return self.run_stages(self.patch_embed(x))
 
     def run_stages(
         self, x: torch.Tensor, places: torch.Tensor | None = None

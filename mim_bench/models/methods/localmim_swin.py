@@ -20,10 +20,9 @@ from mim_bench.masking.window_plans import (
 )
 from mim_bench.models.backbones.swin import ARCHITECTURES, Swin
 from mim_bench.models.layers.base import OwnWeights
-from mim_bench.models.layers.patches import take_patches
+from mim_bench.models.layers.transformer import init_mae_weights
 from mim_bench.models.layers.windows import look_up_bias
-from mim_bench.models.mae_init import init_mae_weights
-from mim_bench.models.necks.localmim_decoder_block import LocalMIMDecoderBlock
+from mim_bench.models.methods.localmim import HiddenDecoder
 from mim_bench.registry import MODELS
 
 
@@ -139,8 +138,7 @@ class LocalMIMSwin(Swin):
         if mask is None:
             return super().forward(x)
         self._check(x, mask)
-        places = mask_of_tokens(mask, self.tokens_per_unit).visible
-        x = self.patch_embed(take_patches(x, places, (self.patch_size,) * 2))
+        x = self.patch_embed(x, mask_of_tokens(mask, self.tokens_per_unit).visible)
         features = []
         for stage, plans in zip(self.stages, mask.plans, strict=True):
             _, x = stage(x, tuple(GroupLayout(plan) for plan in plans))
@@ -215,7 +213,7 @@ class LocalMIMSwinDecoder(OwnWeights, BaseModule):
             )
         self.tokens_per_unit = tuple(tokens_per_unit)
         self.decoders = ModuleList(
-            LocalMIMDecoderBlock(width, (grid[0] * t, grid[1] * t), dims, num_heads, depth=depth)
+            HiddenDecoder(width, (grid[0] * t, grid[1] * t), dims, num_heads, depth=depth)
             for width, dims, t in zip(in_dims, embed_dims, tokens_per_unit, strict=True)
         )
         self.preds = ModuleList(
@@ -244,7 +242,6 @@ class LocalMIMSwinDecoder(OwnWeights, BaseModule):
         for x, decoder, pred, t in zip(
             features, self.decoders, self.preds, self.tokens_per_unit, strict=True
         ):
-            tokens = mask_of_tokens(mask, t)
-            decode = decoder if hidden_only else decoder.decode_all
-            preds.append(pred(decode(x, tokens.visible, tokens.hidden)))
+            tokens = decoder(x, mask_of_tokens(mask, t), everywhere=not hidden_only)
+            preds.append(pred(tokens))
         return preds

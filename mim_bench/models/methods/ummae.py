@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
 from torch import nn
@@ -14,13 +13,11 @@ from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
-from mim_bench.models.backbones.block_queries import forward_block, forward_queries
 from mim_bench.models.backbones.ummae_pvt import UMMAEPvt
 from mim_bench.models.backbones.ummae_swin import OffsetLayout, UMMAESwin, offset_table
 from mim_bench.models.layers.base import OwnWeights
-from mim_bench.models.layers.patches import take_patches
+from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.models.layers.windows import Windows, fit_windows
-from mim_bench.models.mae_init import init_mae_weights
 from mim_bench.registry import MODELS
 from mim_bench.targets.hidden_pixels import hidden_pixels
 
@@ -130,38 +127,21 @@ class CompactPretraining:
         """
         if mask is None:
             return super().forward(x)
-        if (hidden is None) != (self.vis_mask_token is None):
-            name = type(self).__name__
-            has = 'has' if hidden is None else 'has not'
-            raise ConfigError(
-                f'{name}: the network {has} a secondary mask token, the masks of the batch say '
-                f"the opposite. Set {name}'s secondary_masking and the secondary_ratio of "
-                'mim_bench.UniformMask together.'
-            )
+        check_secondary_masking(self, hidden)
         kept = kept_patches(Mask.of(mask))
-        is_hidden = None
-        if hidden is not None:
-            is_hidden = self._at_tokens(Mask.of(hidden).is_hidden, kept)
-        tokens = self.patch_embed(self._cut_tokens(x, kept), is_hidden, self.vis_mask_token)
-        return self.run_stages(tokens, token_places(kept, self.tokens_per_patch))
+        places = token_places(kept, self.tokens_per_patch)
+        num_cols = x.shape[-1] // self.patch_size
+        index = (places[..., 0] * num_cols + places[..., 1]).flatten(1)
+        is_hidden = None if hidden is None else self._at_tokens(Mask.of(hidden), index)
+        x = self.patch_embed(x, index, is_hidden=is_hidden, mask_token=self.vis_mask_token)
+        return self.run_stages(x.unflatten(1, places.shape[1:3]), places)
 
-    def _cut_tokens(self, images: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """The pixels of every token of the compact map: (B, h, w, C * patch ** 2).
-
-        The sampled patches are copied out of the image as a whole, then cut into tokens.
-        """
-        b, rows, cols = kept.shape
-        t, p = self.tokens_per_patch, self.patch_size
-        patches = take_patches(images, kept.flatten(1), (self.mask_patch_size,) * 2)
-        patches = patches.reshape(b, rows, cols, -1, t, p, t, p)
-        # (B, rows, cols, C, t, p, t, p) -> (B, rows, t, cols, t, C, p, p)
-        return patches.permute(0, 1, 4, 2, 6, 3, 5, 7).reshape(b, rows * t, cols * t, -1)
-
-    def _at_tokens(self, is_hidden: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-        """(B, rows, cols) bool over the mask patches -> (B, h, w) over the compact tokens."""
-        kept_hidden = is_hidden.flatten(1).gather(1, kept.flatten(1)).view(kept.shape)
+    def _at_tokens(self, hidden: Mask, index: torch.Tensor) -> torch.Tensor:
+        """(B, n) bool: which tokens, (B, n) int64 in raster order, a mask of patches hides."""
         t = self.tokens_per_patch
-        return kept_hidden.repeat_interleave(t, 1).repeat_interleave(t, 2)
+        num_cols = hidden.grid[1] * t
+        patches = index // num_cols // t * hidden.grid[1] + index % num_cols // t
+        return hidden.is_hidden.flatten(1).gather(1, patches)
 
 
 @MODELS.register_module()
@@ -250,6 +230,24 @@ class UMMAEPretrainPvt(CompactPretraining, UMMAEPvt):
     ) -> int:
         """The ratio of the pooling, on the full or on the compact map."""
         return (self.sr_ratios if places is None else self.compact_sr_ratios)[stage]
+
+
+def check_secondary_masking(backbone: nn.Module, hidden: Mask | torch.Tensor | None) -> None:
+    """Refuse masks that hide sampled patches where the network has no token for them.
+
+    The other way round the token would get no gradient.
+
+    Raises:
+        ConfigError: Secondary masking is on in the network or in the masks alone.
+    """
+    if (hidden is None) != (backbone.vis_mask_token is None):
+        name = type(backbone).__name__
+        has, other = ('a', 'without') if hidden is None else ('no', 'with')
+        raise ConfigError(
+            f'{name}: the network has {has} secondary mask token, but the masks of the batch come '
+            f'{other} secondary masking. Set secondary_masking of {name} and secondary_ratio of '
+            'mim_bench.UniformMask alike.'
+        )
 
 
 def kept_patches(mask: Mask) -> torch.Tensor:
@@ -347,12 +345,9 @@ class UMMAEDecoder(OwnWeights, BaseModule):
             F.pad(table, (0, 0, num_extra_tokens, 0))[None], requires_grad=False
         )
         self.decoder_blocks = nn.ModuleList(
-            TransformerEncoderLayer(
-                embed_dims, num_heads, 4 * embed_dims, norm_cfg=dict(type='LN', eps=1e-6)
-            )
-            for _ in range(depth)
+            TransformerBlock(embed_dims, num_heads) for _ in range(depth)
         )
-        self.ln1 = nn.LayerNorm(embed_dims, eps=1e-6)
+        self.ln1 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
         self.decoder_pred = nn.Linear(embed_dims, patch_size**2 * in_channels)
 
     def init_own_weights(self) -> None:
@@ -388,8 +383,8 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         x = torch.cat((seen, hidden.to(seen.dtype)), dim=1)
         *blocks, last = self.decoder_blocks
         for block in blocks:
-            x = forward_block(block, x)
-        return self.decoder_pred(self.ln1(forward_queries(last, x, x[:, seen.shape[1] :])))
+            x = block(x)
+        return self.decoder_pred(self.ln1(last(x, None, slice(seen.shape[1], None))))
 
 
 @MODELS.register_module()

@@ -5,9 +5,9 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from mim_bench.engine.panels import panels_of
 from mim_bench.errors import ConfigError
 from mim_bench.testing.toy_runs import ToyNet
+from mim_bench.visualization.methods import panels_of
 
 
 class SimMIM(BaseModel):

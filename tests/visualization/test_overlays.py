@@ -1,6 +1,12 @@
 import numpy as np
 
-from mim_bench.engine.overlays import class_colours, show_image, show_map, show_objects, shown_size
+from mim_bench.visualization.overlays import (
+    class_colours,
+    show_image,
+    show_map,
+    show_objects,
+    shown_size,
+)
 
 GREY = np.full((16, 32, 3), 100, np.uint8)
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from mim_bench.engine.pictures import enlarge, picture_grid, save_png
+from mim_bench.visualization.pictures import enlarge, picture_grid, save_png
 
 
 def plain(height, width, colour):

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mim_bench.models.panels import (
+from mim_bench.targets.pixels import normalize_patches, patchify
+from mim_bench.visualization.panels import (
     denormalize,
     fill_hidden,
     hide_patches,
     show_normalized,
     show_where_hidden,
 )
-from mim_bench.models.target_pictures import CELL_PX, draw_features, draw_histograms, draw_tokens
-from mim_bench.targets.pixels import normalize_patches, patchify
+from mim_bench.visualization.targets import CELL_PX, draw_features, draw_histograms, draw_tokens
 
 TOP_RIGHT = torch.tensor([[[False, True], [False, False]]])  # of 2x2 patches
 

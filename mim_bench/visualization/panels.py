@@ -1,8 +1,6 @@
-"""What a pre-training method shows: its masks, targets and predictions, as pictures.
+"""What the panels of all methods share: the type, masks and pixels as pictures.
 
-Every method has ``panels(inputs, data_samples, *, predict) -> list[Panel]``. Here stand the
-type and what methods share to paint masks and pixels; targets that are no pixels are painted
-by :mod:`mim_bench.models.target_pictures`.
+Targets that are no pixels are painted by :mod:`mim_bench.visualization.targets`.
 """
 
 from typing import NamedTuple
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.targets.pixels import (
     normalize_patches,
     patch_statistics,
@@ -33,6 +32,11 @@ class Panel(NamedTuple):
 
     title: str
     images: torch.Tensor
+
+
+def masks_for(images: torch.Tensor, data_samples: object) -> MaskedSamples:
+    """The masks of a batch, on the device of its images."""
+    return gather_masks(data_samples).to(images.device)
 
 
 def denormalize(images: torch.Tensor, data_preprocessor: nn.Module) -> torch.Tensor:

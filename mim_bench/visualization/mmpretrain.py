@@ -1,12 +1,12 @@
-"""Panels of mmpretrain's own pre-training methods, which have no method ``panels``."""
+"""Panels of mmpretrain's own pre-training methods."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from mim_bench.models.panels import (
+from mim_bench.visualization.panels import (
     Panel,
     denormalize,
     fill_hidden,
@@ -14,9 +14,7 @@ from mim_bench.models.panels import (
     show_normalized,
     show_where_hidden,
 )
-from mim_bench.models.target_pictures import draw_histograms, draw_tokens
-
-Adapter = Callable[..., list[Panel]]
+from mim_bench.visualization.targets import draw_histograms, draw_tokens
 
 
 def simmim_panels(
@@ -88,15 +86,6 @@ def maskfeat_panels(
         filled = torch.where(mask.flatten(1)[..., None], predicted, target)
         panels.append(Panel('prediction (HOG)', draw(filled)))
     return panels
-
-
-# By class name, so that a subclass of mmpretrain's class is served too.
-ADAPTERS: Mapping[str, Adapter] = {
-    'SimMIM': simmim_panels,
-    'MAE': mae_panels,
-    'BEiT': beit_panels,
-    'MaskFeat': maskfeat_panels,
-}
 
 
 def _masks(data_samples: Sequence[Any], device: torch.device) -> torch.Tensor:

@@ -58,7 +58,7 @@ def draw_orientations(histograms: torch.Tensor) -> torch.Tensor:
     angle = (torch.arange(bins, device=histograms.device) + 0.5) * (2 * math.pi / bins)
     x = torch.einsum('bnrc,n->brc', histograms, angle.cos())
     y = torch.einsum('bnrc,n->brc', histograms, angle.sin())
-    agreement = torch.hypot(x, y) / histograms.sum(1).clamp(min=1e-6)
+    agreement = (torch.hypot(x, y) / histograms.sum(1).clamp(min=1e-6)).clamp(max=1)
     hue = torch.atan2(y, x) * (3 / math.pi)  # of six
     shifts = torch.tensor([5.0, 3.0, 1.0], device=hue.device)[:, None, None]
     place = (hue[:, None] + shifts).remainder(6)

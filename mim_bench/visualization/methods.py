@@ -1,15 +1,29 @@
 """The panels of a pre-training model of any library, checked."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from mim_bench.errors import ConfigError
+from mim_bench.visualization import mmpretrain
+from mim_bench.visualization.localmim import localmim_panels
+from mim_bench.visualization.momentum_methods import conmim_panels, symmim_panels
+from mim_bench.visualization.panels import Panel
+from mim_bench.visualization.ummae import ummae_panels
 
-if TYPE_CHECKING:
-    from mim_bench.models.panels import Panel
+# By class name, so that a subclass is served too.
+ADAPTERS = {
+    'LocalMIM': localmim_panels,
+    'ConMIM': conmim_panels,
+    'SymMIM': symmim_panels,
+    'UMMAE': ummae_panels,
+    'SimMIM': mmpretrain.simmim_panels,
+    'MAE': mmpretrain.mae_panels,
+    'BEiT': mmpretrain.beit_panels,
+    'MaskFeat': mmpretrain.maskfeat_panels,
+}
 
 
 def panels_of(
@@ -18,11 +32,10 @@ def panels_of(
     data_samples: Sequence[Any],
     *,
     predict: bool,
-) -> list['Panel']:
+) -> list[Panel]:
     """What each network sees, the targets and, with ``predict``, what is predicted.
 
-    A model states it by a method ``panels``; mmpretrain's have adapters in
-    :mod:`mim_bench.models.mmpretrain_panels`.
+    A model of another package states it by a method ``panels(inputs, data_samples, *, predict)``.
 
     Args:
         model: A pre-training model, not wrapped, in evaluation mode.
@@ -56,21 +69,16 @@ def require_panels(model: nn.Module) -> None:
 
 
 def _adapter(model: nn.Module) -> Any:
-    # Not at the top: it imports every model of this package, which other tasks do not need.
-    from mim_bench.models.mmpretrain_panels import ADAPTERS
-    from mim_bench.visualization.ummae import ummae_panels
-
-    adapters = {**ADAPTERS, 'UMMAE': ummae_panels}
     for ancestor in type(model).__mro__:
-        if ancestor.__name__ in adapters:
-            return adapters[ancestor.__name__]
+        if ancestor.__name__ in ADAPTERS:
+            return ADAPTERS[ancestor.__name__]
     raise ConfigError(
         f'{type(model).__name__} cannot show its masks. Give it a method '
         'panels(inputs, data_samples, *, predict), or use the config of a pre-training method.'
     )
 
 
-def _check(name: str, panels: Sequence['Panel'], batch: int) -> None:
+def _check(name: str, panels: Sequence[Panel], batch: int) -> None:
     shapes = {panel.title: tuple(panel.images.shape) for panel in panels}
     fit = all(len(s) == 4 and s[:2] == (batch, 3) for s in shapes.values())
     if not shapes or not fit or len(shapes) < len(panels):

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mim_bench.models.mmpretrain_panels import (
+from mim_bench.registry import MODELS
+from mim_bench.visualization.mmpretrain import (
     _cells,
     beit_panels,
     mae_panels,
     maskfeat_panels,
 )
-from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8)
 

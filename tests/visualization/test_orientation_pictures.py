@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mim_bench.models.target_pictures import draw_orientations
+from mim_bench.visualization.targets import draw_orientations
 
 
 def one_hot(*bins: int) -> torch.Tensor:
