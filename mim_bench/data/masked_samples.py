@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask
+from mim_bench.masking.window_plans import plan_windows
 from mim_bench.registry import FUNCTIONS
 
 MASK_KEYS = ('mask', 'hidden', 'momentum_mask')
@@ -71,10 +72,21 @@ def gather_masks(samples: Sequence[Any]) -> MaskedSamples:
 
 
 @FUNCTIONS.register_module()
-def collate_masks(batch: Sequence[dict]) -> dict[str, Any]:
+def collate_masks(
+    batch: Sequence[dict], window_sizes: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Collate as mmengine's ``default_collate``, but the samples to :class:`MaskedSamples`.
 
     A training loader names it: ``collate_fn=dict(type='mim_bench.collate_masks')``.
+
+    Args:
+        batch: Samples of a pipeline.
+        window_sizes: Side in tokens of the windows of each stage of a Swin that encodes visible
+            tokens only: the first mask then holds for the whole batch, and its windows are
+            planned (:class:`~mim_bench.masking.window_plans.PlannedMask`).
     """
     collated = default_collate(batch)
-    return {**collated, 'data_samples': gather_masks(collated['data_samples'])}
+    samples = gather_masks(collated['data_samples'])
+    if window_sizes is not None:
+        samples.set_field(plan_windows(samples.mask, window_sizes), 'mask')
+    return {**collated, 'data_samples': samples}

@@ -42,7 +42,7 @@ def ummae_panels(
     if norm_pix:
         panels.append(Panel('target (normalised)', show_normalized(inputs, patch_size)))
     if predict:
-        pred = model.predict_hidden(inputs, mask.is_hidden, hidden.is_hidden)
+        pred = model.predict_hidden(inputs, mask, hidden)
         filled = fill_hidden(inputs, pred, mask.is_hidden, patch_size, norm_pix=norm_pix)
         panels.append(Panel('reconstruction', denormalize(filled, model.data_preprocessor)))
     return panels

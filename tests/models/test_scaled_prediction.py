@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.unit_order import token_places
+from mim_bench.masking.units import token_places
 from mim_bench.models.methods.localmim import ScaledPrediction
 
 GRID = (2, 4)

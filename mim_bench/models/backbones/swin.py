@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask
+from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.layers.pyramid import (
-    PatchEmbed,
     Pyramid,
     PyramidBlock,
-    cut_patches,
+    cut_squares,
     drop_path_rates,
     read_architecture,
 )
@@ -148,15 +148,9 @@ class PatchMerging(BaseModule):
         Returns:
             (B, ceil(rows / 2), ceil(cols / 2), 2 C), or (B, N / 4, 2 C).
         """
-        if x.dim() == 4:
-            rows, cols = x.shape[1:3]
-            if rows % 2 or cols % 2:
-                x = F.pad(x, (0, 0, 0, cols % 2, 0, rows % 2))
-            x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).transpose(2, 3).flatten(3, 4)
-        else:
-            x = x.unflatten(1, (-1, 4))
-        # nn.Unfold, whose order the weights have, puts the channel before the place.
-        return self.reduction(self.norm(x.transpose(-1, -2).flatten(-2)))
+        is_map = x.dim() == 4
+        x = cut_squares(x) if is_map else x.unflatten(1, (-1, 4)).transpose(2, 3).flatten(2)
+        return self.reduction(self.norm(x))
 
 
 class SwinStage(BaseModule):
@@ -253,7 +247,7 @@ class Swin(Pyramid):
             merging = PatchMerging(width, norm_eps) if i < len(dims) - 1 else None
             stages.append(SwinStage(blocks, merging))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size, norm_eps=norm_eps),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2, norm_eps=norm_eps),
             stages,
             patch_size=patch_size,
             stage_dims=dims,
@@ -282,7 +276,7 @@ class Swin(Pyramid):
         p = self.patch_size
         if x.shape[-2] % p or x.shape[-1] % p:
             x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
-        return self.run_stages(self.patch_embed(cut_patches(x, p)))
+        return self.run_stages(self.patch_embed(x))
 
     def run_stages(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The map (B, rows, cols, C) of the first stage -> those of ``out_indices``."""
@@ -391,16 +385,17 @@ class MaskTokenSwin(Swin):
 
         Args:
             x: Images (B, C, H, W).
-            mask: What is hidden, over the tokens of the first stage; None encodes the full image.
+            mask: Over the tokens of the first stage, also as (B, rows, cols) with True = hidden;
+                None encodes the full image.
 
         Returns:
             A map for each stage of ``out_indices``.
         """
         if mask is None:
             return super().forward(x)
-        mask = Mask.of(mask).is_hidden
-        x = self.patch_embed(cut_patches(x, self.patch_size))
-        return self.run_stages(torch.where(mask[..., None], self.mask_token.to(x.dtype), x))
+        is_hidden = mask.is_hidden if isinstance(mask, Mask) else mask.bool()
+        x = self.patch_embed(x)
+        return self.run_stages(torch.where(is_hidden[..., None], self.mask_token.to(x.dtype), x))
 
 
 def _widths_and_heads(sizes: dict) -> tuple[list[int], list[int]]:

@@ -46,26 +46,65 @@ def _patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
     return patches.permute(0, 2, 4, 1, 3, 5)
 
 
+class PatchConv(nn.Conv2d):
+    """A convolution without overlaps, applied to the vectors of its patches.
+
+    So maps stay (B, rows, cols, C) in memory, and patches can be left out.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        patch_size: The kernel's side, or (height, width), and the stride.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, patch_size: int | tuple[int, int] = 1
+    ) -> None:
+        super().__init__(in_channels, out_channels, patch_size, stride=patch_size)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Vectors (..., C * height * width), laid out as the weights -> (..., D)."""
+        return F.linear(patches, self.weight.flatten(1), self.bias)
+
+
 class PatchEmbed(nn.Module):
-    """Patches of an image through one linear map, whose weights are a convolution's.
+    """Patches of an image through one linear map, then LayerNorm where asked.
 
     Args:
         in_channels: Channels of the images.
         embed_dims: D.
         patch_size: (height, width) of a patch in pixels.
+        norm_eps: Of the norm; None: there is none.
     """
 
-    def __init__(self, in_channels: int, embed_dims: int, patch_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        embed_dims: int,
+        patch_size: tuple[int, int],
+        *,
+        norm_eps: float | None = None,
+    ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.projection = nn.Conv2d(in_channels, embed_dims, patch_size, stride=patch_size)
+        self.projection = PatchConv(in_channels, embed_dims, patch_size)
+        self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(embed_dims, eps=norm_eps)
 
-    def forward(self, images: torch.Tensor, index: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        images: torch.Tensor,
+        index: torch.Tensor | None = None,
+        *,
+        is_hidden: torch.Tensor | None = None,
+        mask_token: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Embed.
 
         Args:
             images: (B, C, H, W), whole patches.
             index: (B or 1, n) int64, the patches to embed in raster order; all if None.
+            is_hidden: (B, n) bool, which of them the mask token replaces.
+            mask_token: (1, 1, D); takes the place of a projected patch, so it passes the norm.
 
         Returns:
             (B, n, D), or (B, rows, cols, D) of all patches.
@@ -74,4 +113,7 @@ class PatchEmbed(nn.Module):
             patches = cut_patches(images, self.patch_size)
         else:
             patches = take_patches(images, index, self.patch_size)
-        return F.linear(patches, self.projection.weight.flatten(1), self.projection.bias)
+        x = self.projection(patches)
+        if is_hidden is not None:
+            x = torch.where(is_hidden[..., None], mask_token.to(x.dtype), x)
+        return self.norm(x)

@@ -1,5 +1,6 @@
 """What hierarchical backbones share: patch embedding, blocks, stages' bookkeeping."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -13,52 +14,23 @@ from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
+from mim_bench.models.layers.transformer import init_mae_weights
+
+UMMAE_EPS = 1e-6  # of UM-MAE's norms outside its blocks, whose norms keep torch's 1e-5
 
 
-def cut_patches(images: torch.Tensor, patch_size: int) -> torch.Tensor:
-    """The pixels of each patch: (B, C, H, W) -> (B, H // patch, W // patch, C * patch ** 2).
+def cut_squares(x: torch.Tensor) -> torch.Tensor:
+    """The 2x2 neighbours of a map, as vectors laid out as a convolution's weights.
 
-    A vector is laid out as a convolution's weights. A rest at the border is left out.
+    (B, rows, cols, C) -> (B, ceil(rows / 2), ceil(cols / 2), 4 C); a side of odd length is
+    filled up with zeros.
     """
-    b, c, height, width = images.shape
-    rows, cols = height // patch_size, width // patch_size
-    images = images[..., : rows * patch_size, : cols * patch_size]
-    patches = images.reshape(b, c, rows, patch_size, cols, patch_size)
-    return patches.permute(0, 2, 4, 1, 3, 5).flatten(3)
-
-
-class PatchConv(nn.Conv2d):
-    """A convolution without overlaps, applied to the vectors of its patches.
-
-    So maps stay (B, rows, cols, C) in memory, and patches can be left out.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        patch_size: Side of the kernel, and the stride.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, patch_size: int = 1) -> None:
-        super().__init__(in_channels, out_channels, patch_size, stride=patch_size)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Vectors of :func:`cut_patches` (..., C * patch ** 2) -> (..., D)."""
-        return F.linear(patches, self.weight.flatten(1), self.bias)
-
-
-class PatchEmbed(BaseModule):
-    """Patches through one linear map, then LayerNorm unless ``norm_eps`` is None."""
-
-    def __init__(
-        self, in_channels: int, embed_dims: int, patch_size: int, *, norm_eps: float | None
-    ) -> None:
-        super().__init__()
-        self.projection = PatchConv(in_channels, embed_dims, patch_size)
-        self.norm = nn.Identity() if norm_eps is None else nn.LayerNorm(embed_dims, eps=norm_eps)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Vectors of :func:`cut_patches` (..., C * patch ** 2) -> (..., D)."""
-        return self.norm(self.projection(patches))
+    rows, cols = x.shape[1:3]
+    if rows % 2 or cols % 2:
+        x = F.pad(x, (0, 0, 0, cols % 2, 0, rows % 2))
+    x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # (B, rows, 2, cols, 2, C)
+    return x.permute(0, 1, 3, 5, 2, 4).flatten(3)
 
 
 class PyramidBlock(BaseModule):
@@ -166,14 +138,10 @@ class Pyramid(Backbone):
         """
         num_layers = sum(self.depths) + 2
         parts = param_name.removeprefix(prefix).split('.')
-        if not param_name.startswith(prefix) or parts[0] not in (
-            'patch_embed',
-            'pos_embed',
-            'stages',
-        ):
-            return num_layers - 1, num_layers
-        if parts[0] != 'stages':
+        if param_name.startswith(prefix) and parts[0] in ('patch_embed', 'pos_embed'):
             return 0, num_layers
+        if not param_name.startswith(prefix) or parts[0] != 'stages':
+            return num_layers - 1, num_layers
         stage = int(parts[1])
         block = int(parts[3]) if parts[2] == 'blocks' else self._block_of_downsample(stage)
         return sum(self.depths[:stage]) + block + 1, num_layers
@@ -186,6 +154,142 @@ class Pyramid(Backbone):
         """The patch embedding and the first stages."""
         yield self.patch_embed
         yield from self.stages[: self.frozen_stages]
+
+
+class UMMAEDownsample(BaseModule):
+    """Halve a map at the entry of a stage: LayerNorm where asked, 2x2 convolution with bias.
+
+    A side of odd length is filled up with zeros (UM-MAE never meets one).
+    """
+
+    def __init__(self, in_dims: int, out_dims: int, *, norm: bool = True) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(in_dims, eps=UMMAE_EPS) if norm else nn.Identity()
+        self.proj = PatchConv(in_dims, out_dims, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, rows, cols, C) -> (B, ceil(rows / 2), ceil(cols / 2), D)."""
+        return self.proj(cut_squares(self.norm(x)))
+
+
+class UMMAEStage(BaseModule):
+    """The downsampling that opens a stage (none in the first), then its blocks."""
+
+    def __init__(self, downsample: nn.Module | None, blocks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
+        """The map of the stage before, (B, rows, cols, C) -> the map of this one."""
+        if self.downsample is not None:
+            x = self.downsample(x)
+        for block in self.blocks:
+            x = block(x, context)
+        return x
+
+
+class UMMAEPyramid(Pyramid):
+    """What UM-MAE's Swin and PVT share: stages that open with a 2x2 convolution, final norm.
+
+    Args:
+        patch_embed: The patch embedding.
+        stages: Of the encoder.
+        final_norm: LayerNorm on the last stage. Pre-training has it; fine-tuning and dense
+            tasks start without.
+        **kwargs: Of :class:`Pyramid`; ``frozen_stages`` of all stages freezes everything.
+
+    Source: UM-MAE, arXiv:2205.10063.
+    """
+
+    def __init__(
+        self,
+        patch_embed: PatchEmbed,
+        stages: Sequence[UMMAEStage],
+        *,
+        final_norm: bool,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(patch_embed, stages, **kwargs)
+        self.norm = nn.LayerNorm(self.stage_dims[-1], eps=UMMAE_EPS) if final_norm else None
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features of full images.
+
+        Args:
+            x: Images (B, C, H, W); a rest that fills no patch is left out.
+
+        Returns:
+            A map (B, C_i, H_i, W_i) for each stage of ``out_indices``.
+        """
+        p = self.patch_size
+        x = x[..., : x.shape[-2] // p * p, : x.shape[-1] // p * p]
+        return self.run_stages(self.patch_embed(x))
+
+    def run_stages(
+        self, x: torch.Tensor, places: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """The maps of ``out_indices``, (B, C_i, rows, cols).
+
+        Args:
+            x: The map of the first stage, (B, rows, cols, C).
+            places: (B, rows, cols, 2) int64, row and column of its tokens in the full image, on
+                a compact map; None on the map of a full image.
+        """
+        x, grid, outs = self.add_positions(x, places), tuple(x.shape[1:3]), []
+        for i, stage in enumerate(self.stages):
+            if i:
+                grid = (-(-grid[0] // 2), -(-grid[1] // 2))
+                # The place of the token that opens a 2x2 square stands for the square.
+                places = None if places is None else places[:, ::2, ::2]
+            x = stage(x, self.stage_context(i, grid, places, x.device))
+            if i in self.out_indices:
+                is_normed = self.norm is not None and i == len(self.stages) - 1
+                out = self.norm(x) if is_normed else x
+                outs.append(out.permute(0, 3, 1, 2).contiguous())
+        return tuple(outs)
+
+    def add_positions(self, x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+        """Add absolute positions to the map of the first stage, if the encoder has any."""
+        return x
+
+    def stage_context(
+        self,
+        stage: int,
+        grid: tuple[int, int],
+        places: torch.Tensor | None,
+        device: torch.device,
+    ) -> object:
+        """What the blocks of a stage share.
+
+        Args:
+            stage: Its index.
+            grid: Its map's (rows, cols).
+            places: (B, rows, cols, 2) as of :meth:`run_stages`, still in tokens of the first
+                stage.
+            device: Of the map.
+        """
+        raise NotImplementedError
+
+    def init_own_weights(self) -> None:
+        """Xavier for linear layers and the patch embedding, fan-out normal for convolutions."""
+        self.apply(init_mae_weights)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = math.prod(module.kernel_size) * module.out_channels
+                nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))
+                nn.init.zeros_(module.bias)
+        nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
+
+    def _block_of_downsample(self, stage: int) -> int:
+        """The block that it opens, as in UM-MAE's fine-tuning; mmpretrain's Swin differs."""
+        return 0
+
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """The patch embedding and the first stages; with all stages, the norm too."""
+        yield from super().frozen_parts()
+        if self.frozen_stages >= len(self.stages):
+            yield self.norm
 
 
 def read_architecture(

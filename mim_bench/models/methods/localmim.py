@@ -19,10 +19,10 @@ from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
-from mim_bench.models.backbones.unit_order import token_places
+from mim_bench.masking.units import token_places
 from mim_bench.models.backbones.vit import VisibleViT
 from mim_bench.models.layers.base import OwnWeights
-from mim_bench.models.layers.pyramid import PatchConv
+from mim_bench.models.layers.patches import PatchConv
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.registry import MODELS
 from mim_bench.targets.hog import hog_pyramid
@@ -456,8 +456,8 @@ class LocalMIMHead(BaseModule):
             weights = rescale_mask(mask.is_hidden, scale)
             errors = (pred - target).square().mean(dim=-1)
             return (errors * weights).sum() / weights.expand_as(errors).sum()
-        places = token_places(mask.hidden.flatten(), mask.grid, round(scale))
-        return F.mse_loss(pred, take_tokens(target, places.reshape(len(mask.order), -1)))
+        places = token_places(mask.hidden, mask.grid, round(scale))
+        return F.mse_loss(pred, take_tokens(target, places))
 
 
 def rescale_mask(is_hidden: torch.Tensor, scale: float) -> torch.Tensor:

@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.vit import STD, VisibleViT
+from mim_bench.models.methods.ummae import check_secondary_masking
 from mim_bench.registry import MODELS
 
 
@@ -18,19 +19,25 @@ class UMMAEPretrainViT(VisibleViT):
 
     Args:
         arch: Of :class:`VisibleViT`.
+        secondary_masking: Whether some sampled patches are hidden, too; weights pre-trained
+            without it have no secondary mask token.
         **kwargs: Of :class:`VisibleViT`.
 
     Source: UM-MAE, arXiv:2205.10063, official ``mae_vit``.
     """
 
-    def __init__(self, arch: str | dict = 'base', **kwargs: object) -> None:
+    def __init__(
+        self, arch: str | dict = 'base', *, secondary_masking: bool = True, **kwargs: object
+    ) -> None:
         super().__init__(arch, **kwargs)
-        self.vis_mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+        token = torch.zeros(1, 1, self.embed_dims)
+        self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
 
     def init_own_weights(self) -> None:
         """As MAE; the secondary mask token is normal with deviation 0.02."""
         super().init_own_weights()
-        nn.init.normal_(self.vis_mask_token, std=STD)
+        if self.vis_mask_token is not None:
+            nn.init.normal_(self.vis_mask_token, std=STD)
 
     def forward(
         self,
@@ -43,14 +50,21 @@ class UMMAEPretrainViT(VisibleViT):
         Args:
             x: Images (B, C, H, W).
             mask: What is not sampled; None encodes the full image.
-            hidden: What is not seen as image content; a superset of ``mask``.
+            hidden: What is not seen as image content, a superset of ``mask``; None without
+                secondary masking.
 
         Returns:
             With masks one tensor (B, 1 + sampled, C): class token, then the sampled patches
             in raster order, after the last norm if there is one; else the features of
             :class:`VisibleViT`.
+
+        Raises:
+            ConfigError: Secondary masking is on in the network or in the masks alone.
         """
-        if mask is None or hidden is None:
+        if mask is None:
+            return super().forward(x)
+        check_secondary_masking(self, hidden)
+        if hidden is None:
             return super().forward(x, mask)
         mask = Mask.of(mask)
         tokens = self.hide(self.embed_visible(x, mask), mask, Mask.of(hidden))
