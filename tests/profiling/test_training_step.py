@@ -11,7 +11,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.linear import linear
 from mim_bench.profiling.flops import count_flops
 from mim_bench.profiling.matrix_product import MatrixProduct
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
@@ -152,17 +151,6 @@ def test_count_flops_counts_products_and_attention():
     assert forward == 3 * (linear + attention)
     assert total == 3 * (2 * linear + 3 * attention)
     assert step.model.linear.weight.grad is None
-
-
-def test_count_flops_counts_the_products_of_onednn():
-    layer, x = torch.nn.Linear(256, 256), torch.randn(300, 256)
-
-    def forward(batch, compiled):
-        return linear(batch, layer.weight, layer.bias).sum()
-
-    # Backward: of the weights only, the input needs none.
-    product = 2 * 300 * 256 * 256
-    assert count_flops(SimpleNamespace(model=layer, forward=forward), x) == (product, 2 * product)
 
 
 def test_matrix_product_counts_a_multiply_add_as_two():
