@@ -99,8 +99,8 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         start: Of :func:`start_facts`.
 
     Returns:
-        ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs, data and
-        image size; ``start`` with the facts of the weights that it began from.
+        ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs,
+        data and image size; ``start`` with the facts of the weights that it began from.
     """
     protocol = cfg.get('protocol') or {}
     tasks = [task['task'] for task in protocol.get('tasks', [])] or [protocol.get('task')]
