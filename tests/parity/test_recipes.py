@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mim_bench.models.momentum import MomentumNetwork
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmpretrain.structures import DataSample
@@ -20,6 +19,7 @@ from mmpretrain.structures import DataSample
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.hooks.momentum_hook import MomentumHook
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.recipe.building import build_model, library_scope
 from mim_bench.recipe.effective_batch import apply_plan
 from mim_bench.recipe.precision import disable_amp
