@@ -29,6 +29,10 @@ class RecordError(MimBenchError):
     """A run's record is damaged or breaks the record schema."""
 
 
+class ResultError(MimBenchError):
+    """A run measured nothing by which its task can be ranked."""
+
+
 class StackError(MimBenchError):
     """The installed libraries are missing, mixed or too old."""
 

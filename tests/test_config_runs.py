@@ -24,7 +24,7 @@ def _params():
     for path in FULL_SIZE:
         head, backbone = path.stem.split('_')[:2]
         kind = (path.parent.name, head, backbone.rsplit('-', 1)[0])
-        is_slow = kind in seen or head == 'htc-plus'
+        is_slow = kind in seen or head.startswith('htc-plus')
         marks = [pytest.mark.slow] if is_slow else []
         seen.add(kind)
         params.append(pytest.param(path, id=path.stem, marks=marks))

@@ -36,6 +36,17 @@ MODELS = {
     'htc': ('HybridTaskCascade', None),
     'htc-no-stuff': ('HybridTaskCascade', None),
     'htc-plus': ('HybridTaskCascade', None),
+    'htc-plus-no-stuff': ('HybridTaskCascade', None),
+}
+FOLDERS = {
+    'upernet': 'segmentation/upernet',
+    'mask-rcnn': 'detection/mask_rcnn',
+    'cascade-mask-rcnn': 'detection/cascade',
+    'gfl': 'detection/gfl',
+    'htc': 'detection/htc',
+    'htc-no-stuff': 'detection/htc',
+    'htc-plus': 'detection/htc_plus',
+    'htc-plus-no-stuff': 'detection/htc_plus',
 }
 METHODS = ('ummae', 'localmim', 'conmim', 'symmim', 'mae', 'simmim', 'beit', 'maskfeat')
 # What the class of a backbone's family may be called.
@@ -51,7 +62,13 @@ ROOTS = {
     'toy-coco': 'data/toy/coco/',
 }
 # Transforms that cut an image to the size in the name, and the argument that says it.
-CROPS = {'RandomResizedCrop': 'scale', 'CenterCrop': 'crop_size', 'RandomCrop': 'crop_size'}
+CROPS = {
+    'RandomResizedCrop': 'scale',
+    'mim_bench.SingleDrawCrop': 'scale',
+    'mim_bench.TwoSizeCrop': 'scale',
+    'CenterCrop': 'crop_size',
+    'RandomCrop': 'crop_size',
+}
 
 
 def pixels(value):
@@ -65,7 +82,9 @@ def each(paths):
 each_config = each(PATHS)
 # Downstream recipes of full size say whose settings they are.
 NAMED_RECIPES = [
-    p for p in PATHS if p.parent.parent == CONFIGS and p.parent.name != 'demo' and has_schedule(p)
+    p
+    for p in PATHS
+    if p.relative_to(CONFIGS).parts[0] not in ('demo', 'pretrain') and has_schedule(p)
 ]
 
 
@@ -93,8 +112,8 @@ def test_folder_agrees_with_the_name(path):
     fields = parse(path)
     is_toy = fields['size'] == 'toy'
     assert is_toy == fields['dataset'].startswith('toy-')
-    folders = {'ade20k': 'segmentation', 'coco': 'detection'}
-    folder = folders.get(fields['dataset'], 'classification')
+    folder = 'segmentation' if fields['dataset'] == 'ade20k' else 'classification'
+    folder = FOLDERS.get(fields['head'], folder)
     if fields['head'] in METHODS:
         folder = f'pretrain/{fields["head"]}'
     wanted = 'demo' if is_toy else folder
@@ -173,7 +192,7 @@ def test_length_and_recipe_are_those_named(path):
     schedulers = cfg.param_scheduler
     if isinstance(schedulers, dict):
         # It ends with the training where it does not say its own end.
-        assert schedulers.type == 'mim_bench.WarmupCosineLR'
+        assert fields['recipe'] != 'coslr' or schedulers.type.endswith('CosineLR')
         assert schedulers.get('end', cfg.train_cfg[key]) == cfg.train_cfg[key]
         return
     is_cosine = any('CosineAnnealing' in scheduler.type for scheduler in schedulers)
@@ -215,7 +234,7 @@ def crops(loader):
             # DETR's crop of one side or another is not the last step.
             if len(sides) == 1:
                 yield sides
-        # Masks say the side of the image; BEiT's says the grid of tokens.
+        # Masks say the side of the image; MaskFeat's says the grid of tokens.
         if isinstance(step, dict) and isinstance(step.get('input_size'), int):
             yield {step['input_size']}
 

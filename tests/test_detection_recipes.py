@@ -1,39 +1,51 @@
-"""What the detection recipes promise: who ranks beside whom, weight decay, sizes, pyramids."""
+"""What the detection recipes promise: weight decay, rates, sizes, pyramids, proposals."""
 
-from pathlib import Path
-
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
 
 from mim_bench.engine.launch import Launch, groups_of
-from mim_bench.recipe.building import library_scope, train_pipeline
+from mim_bench.recipe.building import build_model, build_pipeline, library_scope, train_pipeline
 from mim_bench.recipe.config import load_config
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.testing.config_names import CONFIGS, PATHS
 
-CONFIGS = Path(__file__).parents[1] / 'configs' / 'detection'
-LSJ = [
-    'mask-rcnn_vit-base_32xb2-amp-benchvit-25e_coco-1024px',
-    'mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px',
-    'cascade-mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px',
-]
+DETECTION = CONFIGS / 'detection'
+CASCADE_VITDET = 'cascade-mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px'
+MASK_VITDET = 'mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px'
+LSJ = ['mask-rcnn_vit-base_32xb2-amp-benchvit-25e_coco-1024px', MASK_VITDET, CASCADE_VITDET]
+IBOT = 'cascade-mask-rcnn_vit-base_8xb2-amp-ibot-12e_coco-800px'
+CAE = 'mask-rcnn_beit-vit-base_16xb2-amp-cae-12e_coco-800px'
+HTC_PLUS = [path for path in PATHS if path.parent.name == 'htc_plus']
+
+
+def find(name):
+    (path,) = DETECTION.rglob(f'{name}.py')
+    return path
 
 
 def load(name):
-    return load_config(CONFIGS / f'{name}.py')
+    return load_config(find(name))
+
+
+def groups(name):
+    """The optimiser's group of every trained parameter."""
+    return {n: group for group in groups_of(Launch(str(find(name)))) for n in group.names}
+
+
+def decays(name):
+    return {parameter: group.weight_decay for parameter, group in groups(name).items()}
 
 
 @pytest.mark.parametrize(
     ('template', 'backbones'),
     [
-        ('mask-rcnn_{}_8xb2-swin-12e_coco-800px', 'swin-base ummae-swin-large ummae-pvt-small'),
-        ('mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-base ummae-swin-tiny ummae-pvt-small'),
-        (
-            'mask-rcnn_{}_8xb2-amp-ummae-25e_coco-1024px',
-            'swin-tiny ummae-swin-tiny ummae-pvt-small',
-        ),
-        ('gfl_{}_8xb2-amp-ummae-25e_coco-1024px', 'swin-tiny ummae-swin-tiny ummae-pvt-small'),
-        ('mask-rcnn_{}_32xb2-amp-benchvit-50e_coco-1024px', 'vit-base vit-large beit-vit-base'),
+        ('mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-tiny swin-small'),
+        ('cascade-mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-tiny swin-small swin-base'),
+        ('mask-rcnn_{}_32xb2-amp-benchvit-25e_coco-1024px', 'vit-base beit-vit-base'),
+        ('mask-rcnn_{}_16xb2-amp-cae-12e_coco-800px', 'vit-base beit-vit-base'),
+        ('htc-plus_{}_16xb1-vitadapter-36e_coco-1400px', 'vit-large beit-vit-large'),
     ],
 )
 def test_recipe_is_one_protocol_for_all_its_backbones(template, backbones):
@@ -43,17 +55,41 @@ def test_recipe_is_one_protocol_for_all_its_backbones(template, backbones):
         assert protocol_settings(load(template.format(backbone))) == wanted
 
 
-def decays(name):
-    """The weight decay of every trained parameter."""
-    groups = groups_of(Launch(str(CONFIGS / f'{name}.py')))
-    return {parameter: group.weight_decay for group in groups for parameter in group.names}
-
-
 def test_swin_recipe_decays_as_its_source_by_names():
-    found = decays('mask-rcnn_swin-tiny_8xb2-swin-12e_coco-800px')
+    found = decays('cascade-mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px')
     free = {name for name, decay in found.items() if not decay}
     assert free == {n for n in found if 'norm' in n or 'relative_position_bias_table' in n}
     assert found['backbone.stages.0.blocks.0.ffn.layers.1.bias'] == 0.05
+    assert found['roi_head.bbox_head.0.shared_convs.0.bn.weight'] == 0.05
+
+
+@pytest.mark.parametrize(
+    ('name', 'length', 'drop_path'),
+    [
+        ('mask-rcnn_swin-tiny_8xb2-amp-swin-12e_coco-800px', 12, 0.1),
+        ('mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px', 36, 0.2),
+        ('mask-rcnn_swin-small_8xb2-amp-swin-36e_coco-800px', 36, 0.2),
+        ('cascade-mask-rcnn_swin-tiny_8xb2-amp-swin-12e_coco-800px', 12, 0.0),
+        ('cascade-mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px', 36, 0.2),
+        ('cascade-mask-rcnn_swin-base_8xb2-amp-swin-36e_coco-800px', 36, 0.3),
+    ],
+)
+def test_swin_recipe_has_the_drop_path_and_the_steps_of_its_file(name, length, drop_path):
+    cfg = load(name)
+    assert cfg.model.backbone.drop_path_rate == drop_path
+    warmup, steps = cfg.param_scheduler
+    assert (warmup.end, list(steps.milestones)) == (
+        500,
+        [length * 3 // 4 - (length == 12), length * 11 // 12],
+    )
+
+
+def test_swin_recipe_draws_sizes_from_480_to_800():
+    cfg = load('mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px')
+    (choice,) = (step for step in train_pipeline(cfg) if step['type'] == 'RandomChoice')
+    plain, cropped = choice['transforms']
+    scales = [480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]
+    assert plain[0]['scales'] == cropped[-1]['scales'] == [(side, 1333) for side in scales]
 
 
 def test_benchvit_recipe_decays_biases_but_neither_norms_nor_positions():
@@ -67,14 +103,36 @@ def test_benchvit_recipe_decays_biases_but_neither_norms_nor_positions():
 
 
 def test_cae_recipe_decays_layers_and_leaves_one_dimension_free():
-    groups = groups_of(Launch(str(CONFIGS / 'mask-rcnn_vit-base_16xb2-amp-cae-12e_coco-800px.py')))
-    scales = {name: group.lr_scale for group in groups for name in group.names}
-    found = {name: group.weight_decay for group in groups for name in group.names}
-    assert scales['backbone.pos_embed'] == pytest.approx(0.75**13)
+    found = groups(CAE)
+    scales = {name: group.lr_scale for name, group in found.items()}
+    decay = {name: group.weight_decay for name, group in found.items()}
+    assert 'backbone.pos_embed' not in found  # fixed
+    assert scales['backbone.cls_token'] == pytest.approx(0.75**13)
     assert scales['backbone.layers.11.attn.proj.weight'] == pytest.approx(0.75)
     assert scales['roi_head.bbox_head.fc_cls.weight'] == 1
-    assert found['backbone.pos_embed'] == found['roi_head.bbox_head.fc_cls.bias'] == 0
-    assert found['roi_head.bbox_head.fc_cls.weight'] == 0.05
+    assert decay['roi_head.bbox_head.fc_cls.bias'] == decay['backbone.layers.0.gamma_1'] == 0
+    assert decay['roi_head.bbox_head.fc_cls.weight'] == decay['backbone.cls_token'] == 0.05
+
+
+def test_cae_recipe_has_fixed_positions_and_no_relative_ones():
+    cfg = load(CAE)
+    backbone = cfg.model.backbone
+    assert (backbone.abs_pos, backbone.get('rel_pos_bias', 'none')) == ('fixed', 'none')
+    assert cfg.param_scheduler[0].end == 500
+    assert cfg.model.train_cfg.rpn_proposal.max_per_img == 2000
+
+
+def test_ibot_recipe_is_that_of_its_command():
+    cfg = load(IBOT)
+    assert cfg.train_cfg.max_epochs == 12
+    assert cfg.param_scheduler[1].milestones == [8, 11]
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == 0.75
+    # Its rule compares bare names, which a detector's parameters do not have.
+    found = decays(IBOT)
+    assert found['backbone.pos_embed'] == found['backbone.cls_token'] == 0.05
+    assert (
+        found['backbone.layers.0.ln1.weight'] == found['backbone.patch_embed.projection.bias'] == 0
+    )
 
 
 @pytest.mark.parametrize('name', LSJ)
@@ -82,15 +140,47 @@ def test_lsj_recipe_tests_on_whole_squares_of_1024(name):
     cfg = load(name)
     (resize,) = (step for step in cfg.test_pipeline if step.type == 'Resize')
     assert tuple(resize.scale) == (1024, 1024)
-    assert cfg.model.data_preprocessor.pad_size_divisor == cfg.model.backbone.img_size == 1024
+    assert cfg.model.data_preprocessor.pad_size_divisor == 1024
 
 
-def test_swin_recipe_draws_sizes_from_480_to_800():
-    cfg = load('mask-rcnn_swin-tiny_8xb2-amp-swin-36e_coco-800px')
-    (choice,) = (step for step in train_pipeline(cfg) if step['type'] == 'RandomChoice')
-    plain, cropped = choice['transforms']
-    scales = [480, 512, 544, 576, 608, 640, 672, 704, 736, 768, 800]
-    assert plain[0]['scales'] == cropped[-1]['scales'] == [(side, 1333) for side in scales]
+@pytest.mark.parametrize('name', [MASK_VITDET, CASCADE_VITDET])
+def test_vitdet_recipe_assigns_and_proposes_as_detectron2(name):
+    train = load(name).model.train_cfg
+    stages = train.rcnn if isinstance(train.rcnn, list) else [train.rcnn]
+    assert not any(stage.assigner.match_low_quality for stage in stages)
+    assert train.rpn_proposal.max_per_img == 1000
+    assert train.rpn.allowed_border == -1
+
+
+@pytest.mark.parametrize(('size', 'decay', 'drop_path'), [('base', 0.7, 0.1), ('large', 0.8, 0.4)])
+def test_vitdet_recipe_has_the_rates_of_its_size(size, decay, drop_path):
+    for name in (MASK_VITDET, CASCADE_VITDET):
+        cfg = load(name.replace('vit-base', f'vit-{size}'))
+        assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay
+        assert cfg.model.backbone.drop_path_rate == drop_path
+
+
+def test_vitdet_recipe_decays_the_norms_of_heads_but_not_the_backbones():
+    found = decays(MASK_VITDET)
+    assert found['backbone.layers.0.ln1.weight'] == found['backbone.pos_embed'] == 0
+    assert found['backbone.layers.0.attn.proj.bias'] == 0.1
+    assert {v for n, v in found.items() if n.startswith(('neck.', 'roi_head.'))} == {0.1}
+
+
+def test_vitdet_cascade_has_one_mask_head_and_unweighted_losses():
+    cfg = load(CASCADE_VITDET)
+    head = build_model(cfg).roi_head
+    assert head.stage_loss_weights == [1, 1, 1]
+    assert (len(head.bbox_head), len(head.mask_head), len(head.mask_roi_extractor)) == (3, 1, 1)
+    maps = [torch.ones(1, 256, 16 // 2**i, 16 // 2**i, requires_grad=True) for i in range(4)]
+    rois = torch.tensor([[0, 0.0, 0, 32, 32]])
+    features = head._bbox_forward(1, tuple(maps), rois)['bbox_feats']
+    features.sum().backward()
+    whole = torch.ones_like(maps[0], requires_grad=True)
+    head.bbox_roi_extractor[1]((whole, *maps[1:]), rois).sum().backward()
+    torch.testing.assert_close(maps[0].grad, whole.grad / 3)
+    masks = [head._mask_forward(stage, tuple(maps), rois)['mask_preds'] for stage in range(3)]
+    assert torch.equal(masks[0], masks[2])
 
 
 def test_gfl_recipe_makes_five_levels_from_stride_8_on():
@@ -111,3 +201,53 @@ def test_gfl_recipe_measures_boxes_only():
     assert cfg.find_unused_parameters
     for pipeline in (cfg.train_pipeline, cfg.test_pipeline):
         assert not any(step.get('with_mask') for step in pipeline)
+
+
+def test_gfl_recipe_steps_its_cosine_once_an_epoch_and_decays_norms_of_projections():
+    name = 'gfl_ummae-swin-tiny_8xb2-amp-ummae-25e_coco-1024px'
+    cosine = load(name).param_scheduler[1]
+    assert cosine.by_epoch
+    assert 'convert_to_iter_based' not in cosine
+    found = decays(name)
+    assert found['neck.0.norms.0.weight'] == 0.05
+    assert found['neck.0.norms.0.bias'] == found['neck.0.projections.0.bias'] == 0
+
+
+@pytest.mark.parametrize('path', HTC_PLUS, ids=lambda path: path.stem)
+def test_htc_plus_multi_scale_test_shows_the_picture_at_six_sizes(path):
+    cfg = load_config(path)
+    multi_scale = cfg.tta_pipeline[1]['transforms'][0]
+    sizes = []
+    for resize in multi_scale:
+        results = dict(img=np.zeros((480, 640, 3), np.uint8), img_shape=(480, 640))
+        height, width = build_pipeline(cfg, [resize])(results)['img_shape']
+        sizes.append((width, height))
+    assert sizes == [
+        (800, 600),
+        (1067, 800),
+        (1333, 1000),
+        (1600, 1200),
+        (1867, 1400),
+        (2133, 1600),
+    ]
+    # Each has its place in the filter by area.
+    assert [side for side, _ in cfg.tta_model.area_filter] == [height for _, height in sizes]
+
+
+def test_htc_plus_of_plain_transformers_decays_tables_and_drops_0_3_behind_the_backbone():
+    cfg = load('htc-plus_beit-vit-large_16xb1-vitadapter-36e_coco-1400px')
+    found = decays('htc-plus_beit-vit-large_16xb1-vitadapter-36e_coco-1400px')
+    tables = [name for name in found if name.endswith('relative_position_bias_table')]
+    assert tables
+    assert {found[name] for name in tables} == {0.05}
+    attention = next(part for part in cfg.model.neck if part.type == 'mim_bench.GlobalAttention')
+    assert (attention.drop_path_rate, cfg.model.backbone.drop_path_rate) == (0.3, 0.4)
+
+
+def test_one_mask_cascade_learns_masks_from_the_first_stage_only():
+    cfg = load(CASCADE_VITDET)
+    head = build_model(cfg).roi_head
+    assert head.mask_loss(1, (), [], []) == {'loss_mask': {}}
+    assert [type(sampler).__name__ for sampler in head.bbox_sampler] == [
+        'RandomSampler', 'PseudoSampler', 'PseudoSampler',
+    ]  # fmt: skip

@@ -110,13 +110,6 @@ def test_readme_lists_the_commands_there_are():
     assert not set(missing) & set(command_names())
 
 
-def test_recipes_list_every_config():
-    listed = {Path(code).name for code in CODE.findall(prose(ROOT / 'docs/recipes.md'))}
-    folders = ('pretrain', 'classification', 'segmentation', 'detection')
-    configs = {p.name for folder in folders for p in (ROOT / 'configs' / folder).rglob('*.py')}
-    assert {name for name in listed if '_' in name and name.endswith('.py')} == configs
-
-
 def test_data_page_lists_the_photographs_and_sizes():
     text = (ROOT / 'docs/data.md').read_text('utf-8')
     rows = re.findall(r'^\| `([\w.]+\.(?:png|jpg))` \| ([\w-]+) \| (.+) \|$', text, re.MULTILINE)

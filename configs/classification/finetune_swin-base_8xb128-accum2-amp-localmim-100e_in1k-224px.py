@@ -4,4 +4,4 @@ _base_ = './finetune_swin-base_8xb128-amp-localmimpixel-100e_in1k-224px.py'
 base_batch_size = 2048
 effective_batch_size = 2048
 optim_wrapper = dict(accumulative_counts=2)
-protocol = dict(name='in1k-ft-localmim-100e')
+protocol = dict(name='in1k-ft-localmim-100e-swin-base')

@@ -1,5 +1,6 @@
 # LocalMIM's recipe for Swin-B after 400 epochs of predicting pixels (Haoqing-Wang/LocalMIM@314a6e5,
-# README), windows of 7: 4e-3 for 8 GPUs x 128 images = 1024. It pools before it normalises.
+# Swin/README.md), windows of 7: 4e-3 for 8 GPUs x 128 images = 1024. It pools before it normalises,
+# and its norms have other epsilons than Microsoft's Swin.
 _base_ = [
     '../_base_/models/classifier.py',
     '../_base_/datasets/in1k_cls_224px.py',
@@ -8,7 +9,14 @@ _base_ = [
 ]
 default_scope = 'mmpretrain'
 model = dict(
-    backbone=dict(type='mim_bench.Swin', arch='base', window_size=7, drop_path_rate=0.1),
+    backbone=dict(
+        type='mim_bench.Swin',
+        arch='base',
+        window_size=7,
+        drop_path_rate=0.1,
+        norm_eps=1e-6,
+        norm2_eps=1e-5,
+    ),
     neck=dict(in_dims=1024),
     head=dict(in_channels=1024),
 )

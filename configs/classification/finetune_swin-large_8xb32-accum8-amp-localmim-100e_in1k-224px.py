@@ -13,3 +13,4 @@ optim_wrapper = dict(
     optimizer=dict(lr=base_lr * _base_.effective_batch_size / _base_.base_batch_size),
     paramwise_cfg=dict(layer_decay_rate=0.8),
 )
+protocol = dict(name='in1k-ft-localmim-100e-swin-large')

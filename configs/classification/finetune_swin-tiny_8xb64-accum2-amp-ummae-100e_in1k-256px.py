@@ -10,3 +10,4 @@ model = dict(
         window_size=(16, 16, 16, 8),
     ),
 )
+protocol = dict(name='in1k-ft-ummae-100e-pyramid')

@@ -5,3 +5,4 @@ model = dict(
     neck=dict(in_dims=512),
     head=dict(in_channels=512),
 )
+protocol = dict(name='in1k-ft-ummae-100e-pyramid')

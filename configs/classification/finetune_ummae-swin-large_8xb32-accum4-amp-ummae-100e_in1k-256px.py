@@ -8,3 +8,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=32)
 optim_wrapper = dict(accumulative_counts=4, paramwise_cfg=dict(layer_decay_rate=0.7))
+protocol = dict(name='in1k-ft-ummae-100e-ummae-swin-large')

@@ -12,4 +12,4 @@ model = dict(
     head=dict(in_channels=768),
 )
 train_dataloader = dict(batch_size=64)
-protocol = dict(task='in1k-ft', name='in1k-ft-ummae-100e', version='1', tier='full')
+protocol = dict(task='in1k-ft', name='in1k-ft-ummae-100e-pyramid', version='1', tier='full')

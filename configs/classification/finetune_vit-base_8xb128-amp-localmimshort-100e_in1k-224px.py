@@ -7,4 +7,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay_rate=0.75),
 )
 param_scheduler = dict(min_lr=1e-6)
-protocol = dict(name='in1k-ft-localmimshort-100e')
+protocol = dict(name='in1k-ft-localmimshort-100e-vit-base')

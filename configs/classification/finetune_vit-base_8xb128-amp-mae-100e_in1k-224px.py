@@ -1,4 +1,4 @@
-# MAE's recipe for ViT-B; 8 GPUs x 128 images = 1024. Inferred: half precision.
+# MAE's recipe for ViT-B; 8 GPUs x 128 images = 1024, there 32 x 32.
 _base_ = [
     '../_base_/models/classifier.py',
     '../_base_/datasets/in1k_cls_224px.py',

@@ -13,4 +13,4 @@ model = dict(
 )
 train_dataloader = dict(batch_size=64)
 optim_wrapper = dict(paramwise_cfg=dict(layer_decay_rate=0.8))
-protocol = dict(task='in1k-ft', name='in1k-ft-ummae-100e', version='1', tier='full')
+protocol = dict(task='in1k-ft', name='in1k-ft-ummae-100e-vit-base', version='1', tier='full')

@@ -11,4 +11,4 @@ optim_wrapper = dict(
     paramwise_cfg=dict(layer_decay_rate=0.75),
 )
 train_cfg = dict(max_epochs=50)
-protocol = dict(name='in1k-ft-mae-50e')
+protocol = dict(name='in1k-ft-mae-50e-vit-large')

@@ -1,11 +1,3 @@
-# The probes of a ViT-B with relative positions.
-_base_ = [
-    '../_base_/backbones/beit_vit.py',
-    '../_base_/datasets/in1k_probe_224px.py',
-    '../_base_/default_runtime.py',
-]
-default_scope = 'mmpretrain'
-model = dict(
-    type='ImageClassifier',
-    backbone=_base_.backbone_cfg,
-)
+# The common protocol for a ViT with relative positions; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/in1k_probe.py', '../_base_/backbones/beit_vit.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -23,15 +23,14 @@ model = dict(
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
-        type='RandomResizedCropAndInterpolationWithTwoPic',
-        size=64,
-        # A token of the tokenizer stands for 8 px.
-        second_size=64,
+        type='mim_bench.TwoSizeCrop',
+        scale=64,
+        crop_ratio_range=(0.6, 1.0),
         interpolation='bicubic',
-        second_interpolation='lanczos',
-        scale=(0.6, 1.0),
+        # A token of the tokenizer stands for 8 px.
+        second_scale=64,
     ),
-    dict(type='BEiTMaskGenerator', input_size=(8, 8), num_masking_patches=25, min_num_patches=4),
+    dict(type='mim_bench.RandomBlockMask', grid=(8, 8), max_hidden=25, min_block=4),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))

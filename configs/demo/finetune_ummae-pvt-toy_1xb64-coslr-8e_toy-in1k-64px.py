@@ -1,14 +1,3 @@
-# The same recipe for UM-MAE's PVT.
-_base_ = [
-    './finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    '../_base_/backbones/ummae_pvt_toy.py',
-]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        img_size=64,
-        out_indices=(2,),
-        final_norm=False,
-    ),
-)
+# The common protocol in small for UM-MAE's PVT; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_finetune.py', '../_base_/backbones/ummae_pvt_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

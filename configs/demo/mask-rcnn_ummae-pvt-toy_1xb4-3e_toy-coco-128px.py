@@ -1,13 +1,3 @@
-# The same recipe for UM-MAE's PVT.
-_base_ = [
-    './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py',
-    '../_base_/backbones/ummae_pvt_toy.py',
-]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        img_size=128,
-        out_indices=(0, 1, 2),
-    ),
-)
+# The common protocol in small for UM-MAE's PVT; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_mask_rcnn.py', '../_base_/backbones/ummae_pvt_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -1,24 +1,3 @@
-# The same recipe for a plain vision transformer: its patches of 8 px give maps at 4, 8 and 16 px.
-_base_ = [
-    './mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py',
-    '../_base_/backbones/vit_toy.py',
-]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        img_size=128,
-        final_norm=False,
-        out_indices=(1, 2, 3),
-    ),
-    neck=[
-        dict(
-            type='mim_bench.ViTPyramid',
-            embed_dims=64,
-            rescales=(2, 1, 0.5),
-            norm_cfg=dict(type='GN', num_groups=32),
-        ),
-        dict(type='mim_bench.StageProjection', in_channels=[64] * 3, out_channels=48, norm=True),
-        dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4),
-    ],
-)
+# The common protocol in small for a plain ViT; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_mask_rcnn.py', '../_base_/backbones/vit_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -1,12 +1,3 @@
-# The same probes for the standard Swin.
-_base_ = [
-    './probe_ummae-swin-toy_1xb64_toy-in1k-64px.py',
-    '../_base_/backbones/swin_toy.py',
-]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        out_norms=True,
-    ),
-)
+# The common protocol in small for the standard Swin; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_probe.py', '../_base_/backbones/swin_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -1,13 +1,3 @@
-# The same probes for a plain vision transformer.
-_base_ = [
-    './probe_ummae-swin-toy_1xb64_toy-in1k-64px.py',
-    '../_base_/backbones/vit_toy.py',
-]
-model = dict(
-    backbone=dict(
-        _delete_=True,
-        **_base_.backbone_cfg,
-        img_size=64,
-        final_norm=True,
-    ),
-)
+# The common protocol in small for a plain ViT; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_probe.py', '../_base_/backbones/vit_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mim_bench.errors import ConfigError
+from mim_bench.results.stated_facts import FACTS, parse_facts
 
 if TYPE_CHECKING:
     from mim_bench.engine.launch import Launch
+
+_FIELDS = ('id', 'backbone', 'source', 'sha256', 'params', 'pretrain_epochs', 'pretrain_data')
+_RECORD_KEYS = {**FACTS, **{name: name for name in (*_FIELDS, 'file')}}
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +69,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         options=parse_options(args.cfg_options),
         results_dir=args.results_dir,
         run_id=args.run_id,
-        record_checkpoint=parse_facts(args.record_checkpoint),
+        record_checkpoint=record_facts(args.record_checkpoint),
         **more,
     )
 
@@ -89,34 +92,24 @@ def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> boo
 
 
 def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--record-checkpoint``, whose words :func:`parse_facts` reads."""
+    """Declare ``--record-checkpoint``, whose words :func:`record_facts` reads."""
     parser.add_argument(
         '--record-checkpoint',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help="of the record's checkpoint: id, method, backbone, source, pretrain_epochs, sha256",
+        help="of the record's checkpoint: id, backbone, method, data, labels (in1k+ade20k, none), "
+        'epochs, img_size, params, licence, source, sha256; or file=CKPT, of which the facts are',
     )
 
 
-def parse_facts(words: Sequence[str]) -> dict:
-    """``KEY=VALUE`` words about a checkpoint: text but for its epochs, and None.
+def record_facts(words: Sequence[str]) -> dict:
+    """The words of ``--record-checkpoint``.
 
     Raises:
-        ConfigError: A word has no ``=``, or the epochs are no number.
+        ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
     """
-    facts: dict = {}
-    for word in words:
-        key, equals, value = word.partition('=')
-        facts[key] = None if value == 'None' else value
-        if not equals:
-            raise ConfigError(f'--record-checkpoint {word}: is not KEY=VALUE. Write one.')
-    if facts.get('pretrain_epochs') is not None:
-        try:
-            facts['pretrain_epochs'] = float(facts['pretrain_epochs'])
-        except ValueError as error:
-            raise ConfigError(f'--record-checkpoint pretrain_epochs: {error}.') from error
-    return facts
+    return parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
 
 
 def parse_options(words: list[str]) -> dict:

@@ -7,7 +7,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from mim_bench.cli._launch_arguments import add_checkpoint_facts, parse_facts
+from mim_bench.cli._launch_arguments import add_checkpoint_facts, record_facts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f'--run-id names one record, but there are {len(found)} runs. Leave it.')
     wanted = Wanted(
         task=args.task,
-        checkpoint=parse_facts(args.record_checkpoint),
+        checkpoint=record_facts(args.record_checkpoint),
         seed=args.seed,
         tier=args.tier,
         run_id=args.run_id,

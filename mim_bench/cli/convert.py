@@ -6,6 +6,7 @@ Examples:
   mim-bench convert work_dirs/ummae checkpoints/swin-tiny.ummae.pth
   mim-bench convert official.pth vit-base.pth --source conmim
   mim-bench convert official.pth vit.pth --arch num_heads=6
+  mim-bench convert official.pth vit.pth --facts method=mae data=in1k labels=none
   mim-bench convert vit-base.pth model.safetensors --to huggingface
 """
 
@@ -19,12 +20,17 @@ from mim_bench.errors import CheckpointError
 _SHOWN = (
     'method',
     'epochs',
+    'pretrain_data',
+    'labels',
+    'trained_by',
     'finetune_epochs',
     'backbone_type',
     'arch',
+    'params',
+    'img_size',
     'merge_order',
     'licence',
-    'source_sha256',
+    'origin_sha256',
 )
 
 
@@ -44,6 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='KEY=VALUE',
         help='what the weights do not tell, such as num_heads=6, or a name (tiny to huge)',
+    )
+    parser.add_argument(
+        '--facts',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='what you know of the weights: method, data, labels (in1k+ade20k, or none), epochs, '
+        'img_size, licence',
     )
     parser.add_argument(
         '--merge-order',
@@ -68,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and say what was recognised, loaded, dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
+    from mim_bench.conversion.provenance import meta_names
+    from mim_bench.results.stated_facts import parse_facts
 
     src = newest_checkpoint(args.src) if args.src.is_dir() else args.src
     conversion = convert_checkpoint(
@@ -76,6 +92,7 @@ def run(args: argparse.Namespace) -> int:
         source=args.source,
         to=args.to,
         arch=parse_arch(args.arch),
+        facts=meta_names(parse_facts(args.facts, '--facts')),
         merge_order=args.merge_order,
         keep_decoder=args.keep_decoder,
         use_ema=args.use_ema,

@@ -26,7 +26,12 @@ _FOUND = (
     'assumed',
     'epochs',
     'finetune_epochs',
+    'pretrain_data',
+    'labels',
+    'trained_by',
+    'img_size',
     'licence',
+    'known_from',
 )
 
 

@@ -163,42 +163,29 @@ def _sources(_: argparse.Namespace) -> _Listing:
 
 
 def _published(args: argparse.Namespace) -> _Listing:
-    from mim_bench.report.wording import (
-        cost_text,
-        measured_as,
-        pretrained_for,
-        published_by,
-        published_value,
-    )
+    from mim_bench.report.wording import measured_as, pretrained_for, published_by, published_value
     from mim_bench.results.published import load_published
 
-    published = load_published()
-    known = sorted({result.method for result in published.results})
+    results = load_published()
+    known = sorted({result.method for result in results})
     if args.method is not None and args.method not in known:
         near = difflib.get_close_matches(args.method, known, n=1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ConfigError(
             f'Nothing is published here of method {args.method!r}.{hint} Known: {", ".join(known)}.'
         )
-    results = [r for r in published.results if args.method in (None, r.method)]
-    costs = [c for c in published.costs if args.method in (None, c.method)]
+    picked = [r for r in results if args.method in (None, r.method)]
     rows = [
         (r.method, r.backbone, pretrained_for(r), r.task, r.metric,
-         f'{published_value(r.value)} {r.unit}', r.protocol.name or measured_as(r),
-         published_by(r), r.source.label)
-        for r in results
+         f'{published_value(r.value)} {r.protocol.unit}', r.protocol.ours or measured_as(r),
+         published_by(r), r.label)
+        for r in picked
     ]  # fmt: skip
-    headings = ('method', 'backbone', 'pre-training', 'task', 'metric', 'value', 'protocol', 'by')
-    tables = [_Table('Published by others', (*headings, 'source'), rows)]
-    if costs:
-        lines = [
-            (c.method, c.backbone, pretrained_for(c), cost_text(c), c.hardware, c.source.label)
-            for c in costs
-        ]
-        headings = ('method', 'backbone', 'pre-training', 'cost', 'hardware', 'source')
-        tables.append(_Table('Published costs of pre-training', headings, lines))
-    data = {'results': [asdict(r) for r in results], 'costs': [asdict(c) for c in costs]}
-    return _Listing(data, tables)
+    headings = (
+        'method', 'backbone', 'pre-training', 'task', 'metric', 'value', 'protocol', 'by', 'source',
+    )  # fmt: skip
+    data = {'results': [r.model_dump(exclude_none=True) | {'link': r.link} for r in picked]}
+    return _Listing(data, [_Table('Published by others', headings, rows)])
 
 
 _KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {

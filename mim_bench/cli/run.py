@@ -5,6 +5,7 @@ process of its own, then collects the records and writes the leaderboard. Run ag
 where it stopped.
 
 Examples:
+  mim-bench run --checkpoint mine=a.pth,method=mae,data=in1k,labels=none --tasks in1k-knn
   mim-bench run --checkpoint a.pth b.pth --tasks in1k-ft,in1k-linear,in1k-knn --gpus 8
   mim-bench run --checkpoint simmim=a.pth --suite proxy --seeds 0,1,2 --dry-run
   mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
@@ -33,8 +34,9 @@ EXECUTORS = ('local', 'slurm', 'submitit-local', 'submitit-debug')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT',
-        help='files in any layout that `mim-bench convert` recognises; random:BACKBONE is none',
+        '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
+        help='files in any layout that `mim-bench convert` recognises, each with what you know of '
+        'it (method, data, labels, epochs, img_size, licence); random:BACKBONE is none',
     )  # fmt: skip
     parser.add_argument(
         '--tasks', metavar='T1,T2=RECIPE',
@@ -103,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     rows = rows_of(args.checkpoint, places.checkpoints, suite, backbone=args.backbone)
     if wanted is None:
         for row in rows:
-            if missing := missing_tasks(suite, row.config_backbone):
+            if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')
     settings = Settings(
         gpus=args.gpus_per_run or len(local.gpus) or args.gpus or 1,

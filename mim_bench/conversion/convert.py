@@ -32,6 +32,8 @@ class Options:
         merge_order: How the weights of a Swin's mergings order their neighbours; None takes
             the source's usual one.
         arch: What the user says about the architecture; what the weights show must agree.
+        facts: What the user says about the weights, by the names of
+            :data:`~mim_bench.conversion.provenance.FACTS`.
         to: 'canonical', or a name of :data:`~mim_bench.conversion.exports.EXPORTS`.
     """
 
@@ -41,6 +43,7 @@ class Options:
     use_ema: bool = False
     merge_order: str | None = None
     arch: Mapping = field(default_factory=dict)
+    facts: Mapping = field(default_factory=dict)
     to: str = CANONICAL
 
 
@@ -85,11 +88,21 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
         digest = pool.submit(file_sha256, src)
         weights = open_container(content, src.name, use_ema=how.use_ema)
         source = find_source(weights.state, how.source, src.name, content)
-        converted = convert_weights(weights, source, src.name, how)
+        whole = convert_weights(weights, source, src.name, how.merge_order)
+        converted = whole if how.keep_decoder else backbone_alone(whole, source.backbone_names)
         architecture = _architecture(converted, source, content, src.name, how)
         state, cast = plain_tensors({**converted.backbone, **converted.rest})
-        meta = build_meta(source, weights, converted, architecture, content)
-        meta |= {'source_file': src.name, 'source_sha256': digest.result(), 'cast': cast}
+        meta = {'source_file': src.name} | build_meta(
+            source,
+            weights,
+            whole,
+            architecture,
+            content,
+            sha256=digest.result(),
+            stated=how.facts,
+        )
+        changes = ('dropped', 'reordered', 'expanded')
+        meta |= {'cast': cast, **{name: getattr(converted, name) for name in changes}}
         if converted.reordered:
             meta['merge_order'] = how.merge_order or next(iter(source.merge_orders))
     exported = export(how.to, state, meta, src.name)
@@ -99,20 +112,22 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
     return Conversion(dst, source.name, meta, len(exported.state), dropped, notes)
 
 
-def convert_weights(weights: Weights, source: Source, where: str, how: Options) -> Converted:
-    """Weights under canonical names: the whole model, or the backbone alone.
+def convert_weights(
+    weights: Weights, source: Source, where: str, merge_order: str | None
+) -> Converted:
+    """The whole model under canonical names.
 
     Raises:
         ConversionError: Keys have no rule, or no weight belongs to a backbone.
     """
-    converted = source.convert(weights.state, where, merge_order=how.merge_order)
-    if how.merge_order is not None and not converted.reordered:
+    converted = source.convert(weights.state, where, merge_order=merge_order)
+    if merge_order is not None and not converted.reordered:
         raise ConversionError(
             f'{where}: has no mergings, so no order of theirs. Leave --merge-order out.'
         )
     if not converted.backbone:
         raise ConversionError(f'{where}: holds no weights of a backbone.')
-    return converted if how.keep_decoder else backbone_alone(converted, source.backbone_names)
+    return converted
 
 
 def _architecture(

@@ -1,16 +1,20 @@
-"""What a checkpoint holds, found out without converting the file."""
+"""What a checkpoint holds, found out without converting the file; what a record says of it."""
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from mim_bench.conversion.architecture import Architecture, architecture_of
 from mim_bench.conversion.canonical import backbone_alone
 from mim_bench.conversion.containers import Weights, open_container
 from mim_bench.conversion.detection import fitting_sources
-from mim_bench.conversion.provenance import build_meta, earlier_arch
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, earlier_arch
 from mim_bench.conversion.source import Source
 from mim_bench.errors import ConversionError
+from mim_bench.results.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,13 @@ class Inspection:
     num_parameters: int = 0
 
 
-def inspect_content(content: Mapping, where: str) -> Inspection:
+def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> Inspection:
     """Look at a file's dictionary.
 
     Args:
         content: What the file holds.
         where: The file, for messages.
+        sha256: Of the file, which the list of releases may know.
 
     Raises:
         ConversionError: It holds no weights.
@@ -49,7 +54,7 @@ def inspect_content(content: Mapping, where: str) -> Inspection:
     meta, problem = {}, None
     if sources:
         try:
-            meta = _meta(weights, sources, content, where)
+            meta = _meta(weights, sources, content, where, sha256)
         except ConversionError as error:
             problem = str(error)
     tensors = weights.state.values()
@@ -63,15 +68,71 @@ def inspect_content(content: Mapping, where: str) -> Inspection:
     )
 
 
-def _meta(weights: Weights, sources: list[Source], content: Mapping, where: str) -> dict:
+def label_history(path: Path) -> dict[str, Any]:
+    """What a file says of labels: ``labels`` that the weights saw, and the run ``trained_by``.
+
+    Args:
+        path: Of any format, also what a training of this package saved.
+
+    Returns:
+        No key for what the file does not say, or did not see.
+    """
+    content = read_checkpoint(path)
+    try:
+        meta = inspect_content(content, path.name, '').meta
+    except ConversionError:
+        stored = content.get('meta')
+        meta = stored if isinstance(stored, Mapping) else {}
+    history = {'labels': sorted(meta.get('labels') or ()), 'trained_by': meta.get('trained_by')}
+    return {key: value for key, value in history.items() if value}
+
+
+def checkpoint_facts(path: Path) -> dict[str, Any]:
+    """What a record says of the checkpoint in a file, as far as the file tells.
+
+    Args:
+        path: Of any format; a canonical file says which file it was made of.
+
+    Returns:
+        Fields of :class:`mim_bench.results.record.Checkpoint`.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    content = read_checkpoint(path)
+    stored = content.get('meta')
+    sha256 = stored.get('origin_sha256') if isinstance(stored, Mapping) else None
+    sha256 = sha256 or file_sha256(path)
+    try:
+        meta = inspect_content(content, path.name, sha256).meta
+    except ConversionError:  # no weights, which is the load gate's to report
+        meta = {}
+    facts = {key: meta.get(key) for key in (*FACTS, 'params', 'source')}
+    known_from = {**meta.get('known_from', {})} | ({'params': 'weights'} if meta else {})
+    return {
+        **{RECORD_NAMES.get(key, key): value for key, value in facts.items()},
+        'method': facts['method'] or 'unknown',
+        'source': facts['source'] or '',
+        'sha256': sha256,
+        'known_from': {RECORD_NAMES.get(key, key): value for key, value in known_from.items()},
+    }
+
+
+def _meta(
+    weights: Weights, sources: list[Source], content: Mapping, where: str, sha256: str | None
+) -> dict:
     """The formats that fit share their names, so that the first tells the architecture of all."""
     source = sources[0]
-    converted = backbone_alone(source.convert(weights.state, where), source.backbone_names)
-    found = architecture_of(converted.backbone)
+    whole = source.convert(weights.state, where)
+    found = architecture_of(backbone_alone(whole, source.backbone_names).backbone)
     earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
     known = [key for key in found.assumed if key not in earlier]
     architecture = Architecture(found.backbone_type, {**found.arch, **earlier}, known)
-    meta = build_meta(source, weights, converted, architecture, content)
+    meta = build_meta(source, weights, whole, architecture, content, sha256=sha256)
     if len(sources) > 1:
-        meta |= {'source': None, 'method': None, 'licence': None}
+        # What the formats do not share.
+        known_from = meta['known_from']
+        unclear = [key for key, origin in known_from.items() if origin == 'format']
+        meta |= {'source': None, **dict.fromkeys(unclear)}
+        meta['known_from'] = {k: v for k, v in known_from.items() if k not in unclear}
     return meta

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,6 +30,8 @@ class Release:
         config: A config of this repository that fits it.
         source: What ``mim-bench convert --source`` takes.
         pretrain_epochs: Of the pre-training.
+        pretrain_data: Data set of the pre-training.
+        labels: Data sets whose labels the weights have seen.
         file: Its name as published.
         place: Where it is published.
         content: What the file holds.
@@ -44,6 +48,8 @@ class Release:
     config: str | None
     source: str
     pretrain_epochs: int
+    pretrain_data: str
+    labels: list[str] | None
     file: str | None
     place: str
     content: str
@@ -52,6 +58,17 @@ class Release:
     licence: str | None
     published_top1: float | None
     published_place: str | None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a canonical file says of its weights."""
+        return {
+            'method': self.method,
+            'epochs': self.pretrain_epochs,
+            'pretrain_data': self.pretrain_data,
+            'labels': self.labels,
+            'licence': self.licence,
+        }
 
 
 class Verdict(Enum):
@@ -102,6 +119,18 @@ def read_manifest(path: Path = DEFAULT_MANIFEST) -> list[Release]:
     if twice := {name for name in names if names.count(name) > 1}:
         raise CheckpointError(f'{path}: {sorted(twice)} stand there twice. Rename one.')
     return releases
+
+
+@cache
+def _known_releases() -> dict[str, Release]:
+    """By hash; none where the package is installed without the list."""
+    releases = read_manifest() if DEFAULT_MANIFEST.is_file() else []
+    return {release.sha256: release for release in releases if release.sha256}
+
+
+def release_of(sha256: str | None) -> Release | None:
+    """The release of that hash in the project's own list, if there is one."""
+    return _known_releases().get(sha256)
 
 
 def _release(entry: object, where: str) -> Release:

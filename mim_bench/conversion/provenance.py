@@ -1,58 +1,111 @@
-"""Where weights come from: the ``meta`` of a canonical file."""
+"""Where weights come from: what a canonical file says of itself, each fact with its origin."""
 
+import re
 from collections.abc import Mapping
+from typing import Any
+
+import torch
 
 from mim_bench.conversion.architecture import Architecture
+from mim_bench.conversion.canonical import PRETRAINING_TOKENS
 from mim_bench.conversion.containers import Weights
 from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.manifest import release_of
 from mim_bench.conversion.source import Source
+from mim_bench.results.record import RANDOM_METHOD, data_set_of
 
-# What an earlier conversion found out and a new one may not.
-_KEPT = ('method', 'licence', 'epochs', 'finetune_epochs', 'merge_order')
-_ORIGIN = ('source', 'source_file', 'source_sha256')
-CLASSIFIER_KEY = 'head.fc.weight'
+# What a canonical file says of its weights; `epochs` are those of the pre-training.
+FACTS = ('method', 'epochs', 'pretrain_data', 'labels', 'img_size', 'licence')
+# Where a record's checkpoint calls them otherwise.
+RECORD_NAMES = {'epochs': 'pretrain_epochs'}
+# What an earlier conversion found out and a new one keeps.
+_KEPT = (
+    'source', 'source_file', 'origin_sha256', 'finetune_epochs', 'merge_order', 'params',
+    'trained_by',
+)  # fmt: skip
+# Heads that are trained with labels, and the data set that a number of classes tells.
+_HEADS: tuple[tuple[str, Mapping[int, str]], ...] = (
+    (r'head\.fc\.weight', {1000: 'in1k', 11821: 'in12k', 21841: 'in22k', 21843: 'in22k'}),
+    (r'decode_head\.conv_seg\.weight', {150: 'ade20k'}),
+    (r'roi_head\.bbox_head(?:\.\d+)?\.fc_cls\.weight', {81: 'coco'}),
+    (r'bbox_head\.gfl_cls\.weight', {80: 'coco'}),
+)
+# The norm behind the pooling of a fine-tuned ViT, whose head may have been taken off.
+_FINETUNED_NORM = 'backbone.ln2.weight'
 
 
 def build_meta(
     source: Source,
     weights: Weights,
-    converted: Converted,
+    whole: Converted,
     architecture: Architecture,
     content: Mapping,
+    *,
+    sha256: str | None = None,
+    stated: Mapping[str, Any] | None = None,
 ) -> dict:
     """What a canonical file says about itself.
+
+    Each of :data:`FACTS` is taken from the first of these that knows it: what the user stated,
+    an earlier conversion or the run that made the file, the list of releases, the format, the
+    weights themselves. ``known_from`` says by fact which one it was.
 
     Args:
         source: The format.
         weights: As they stood in the file.
-        converted: Under canonical names.
-        architecture: Read off them.
+        whole: The whole model under canonical names.
+        architecture: Read off it.
         content: The file's dictionary.
+        sha256: Of the file.
+        stated: Facts that the user states, by name.
 
     Returns:
-        ``meta`` without the file's name and hash. ``epochs`` are those of the pre-training:
-        a file of a fine-tuned classifier counts its own, ``finetune_epochs``.
+        ``meta`` without the file's name and what the conversion changed. A file of a fine-tuned
+        classifier counts its own epochs, ``finetune_epochs``.
     """
-    is_finetuned = 'head.weight' in weights.state or CLASSIFIER_KEY in weights.state
+    earlier, run = _canonical_meta(content), run_meta(content)
     epochs = _epochs(content)
+    heads = _heads(whole.rest)
+    trained_by = _trained_by(run)
+    is_finetuned = bool(heads) or trained_by is not None
+    release = release_of(earlier.get('origin_sha256') or sha256)
+    layers = {
+        'stated': stated or {},
+        'file': {key: earlier.get(key) for key in FACTS},
+        'run': _facts_of_run(run, None if is_finetuned else epochs),
+        'release': {} if release is None else release.facts,
+        'format': {
+            'method': source.method_of(weights.state),
+            'licence': source.licence,
+            'epochs': None if is_finetuned else epochs,
+            'labels': None if run else _labels_of_format(source, weights, whole, is_finetuned),
+        },
+        'weights': {
+            'labels': _labels_of_heads(heads),
+            'img_size': None if is_finetuned else architecture.arch.get('img_size'),
+        },
+    }
+    facts, known_from = _first_known(layers)
+    before = earlier.get('known_from', {})
+    known_from |= {key: before[key] for key in before if known_from[key] == 'file'}
     meta = {
         'source': source.name,
         'container': weights.container,
         'arch': architecture.arch,
         'backbone_type': architecture.backbone_type,
         'assumed': architecture.assumed,
-        'method': source.method_of(weights.state),
-        'licence': source.licence,
-        'epochs': None if is_finetuned else epochs,
-        'dropped': converted.dropped,
+        **facts,
+        'known_from': known_from,
+        'params': count_parameters(whole.backbone),
         'resized': [],
-        'reordered': converted.reordered,
-        'expanded': converted.expanded,
     }
+    if sha256 is not None:
+        meta['origin_sha256'] = sha256
+    if trained_by is not None:
+        meta['trained_by'] = trained_by
     if is_finetuned and epochs is not None:
         meta['finetune_epochs'] = epochs
-    meta |= {k: v for k, v in _run_meta(content).items() if meta.get(k) is None}
-    return meta | _earlier(content, meta)
+    return meta | {key: earlier[key] for key in _KEPT if earlier.get(key) is not None}
 
 
 def earlier_arch(content: Mapping) -> Mapping:
@@ -60,18 +113,42 @@ def earlier_arch(content: Mapping) -> Mapping:
     return _canonical_meta(content).get('arch') or {}
 
 
-def _earlier(content: Mapping, meta: Mapping) -> dict:
-    """From a file that was converted before: its facts, and where it came from in turn."""
-    earlier = _canonical_meta(content)
-    kept = {k: earlier[k] for k in _KEPT if earlier.get(k) is not None and meta.get(k) is None}
-    if earlier:
-        kept['origin'] = earlier.get('origin') or {key: earlier.get(key) for key in _ORIGIN}
-    return kept
+def run_meta(content: Mapping) -> Mapping:
+    """What mim_bench's runner wrote about itself into ``meta``."""
+    meta = content.get('meta')
+    own = meta.get('mim_bench') if isinstance(meta, Mapping) else None
+    return own if isinstance(own, Mapping) else {}
+
+
+def meta_names(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of a record's checkpoint under the names that a canonical file has for them."""
+    names = {value: key for key, value in RECORD_NAMES.items()}
+    return {names.get(key, key): value for key, value in facts.items()}
+
+
+def count_parameters(backbone: Mapping[str, torch.Tensor]) -> int:
+    """The values of a backbone's weights; a table that all blocks share counts once."""
+    return sum(
+        value.numel()
+        for key, value in backbone.items()
+        if value.is_floating_point() and key not in PRETRAINING_TOKENS
+    )
+
+
+def _first_known(layers: Mapping[str, Mapping[str, Any]]) -> tuple[dict, dict[str, str]]:
+    """Each fact from the first layer that has it, and the name of that layer."""
+    facts, known_from = {}, {}
+    for key in FACTS:
+        found = [name for name, layer in layers.items() if layer.get(key) is not None]
+        facts[key] = layers[found[0]][key] if found else None
+        if found:
+            known_from[key] = found[0]
+    return facts, known_from
 
 
 def _canonical_meta(content: Mapping) -> Mapping:
     meta = content.get('meta')
-    is_canonical = isinstance(meta, Mapping) and 'source_sha256' in meta
+    is_canonical = isinstance(meta, Mapping) and 'origin_sha256' in meta
     return meta if is_canonical else {}
 
 
@@ -84,8 +161,52 @@ def _epochs(content: Mapping) -> int | None:
     return epoch if isinstance(epoch, int) else None
 
 
-def _run_meta(content: Mapping) -> Mapping:
-    """What mim_bench's runner wrote about the method into ``meta``."""
-    meta = content.get('meta')
-    own = meta.get('mim_bench') if isinstance(meta, Mapping) else None
-    return own if isinstance(own, Mapping) else {}
+def _trained_by(run: Mapping) -> dict | None:
+    """The task and protocol by which a run of this project trained with labels."""
+    if not run.get('task') or 'method' in run:
+        return None
+    return {key: run.get(key) for key in ('task', 'protocol', 'version', 'hash')}
+
+
+def _facts_of_run(run: Mapping, epochs: int | None) -> dict:
+    """Facts of weights that a run of this project left.
+
+    A pre-training knows its own; one with labels keeps those of its start and adds its data
+    set to the labels.
+    """
+    start = run.get('start') or {}
+    labels = start.get('labels', [])  # a run without a start began from random weights
+    if 'method' in run:
+        own = {key: run.get(key) for key in ('method', 'pretrain_data', 'img_size')}
+        return {**own, 'epochs': run.get('epochs') if epochs is None else epochs, 'labels': labels}
+    trained_by = _trained_by(run)
+    if trained_by is None:
+        return {}
+    seen = data_set_of(trained_by['task'])
+    facts = {key: start.get(RECORD_NAMES.get(key, key)) for key in FACTS}
+    if facts['method'] == RANDOM_METHOD:
+        facts['method'] = f'supervised-{seen}'
+    return {**facts, 'labels': [*(name for name in labels or () if name != seen), seen]}
+
+
+def _heads(rest: Mapping[str, torch.Tensor]) -> list[tuple[Mapping[int, str], torch.Tensor]]:
+    """The layers that were trained with labels, each with what its number of classes tells."""
+    return [
+        (known, value)
+        for key, value in rest.items()
+        for pattern, known in _HEADS
+        if re.fullmatch(pattern, key)
+    ]
+
+
+def _labels_of_heads(heads: list[tuple[Mapping[int, str], torch.Tensor]]) -> list[str] | None:
+    found = {known[len(weight)] for known, weight in heads if len(weight) in known}
+    return sorted(found) or None
+
+
+def _labels_of_format(
+    source: Source, weights: Weights, whole: Converted, is_finetuned: bool
+) -> list[str] | None:
+    """None seen where the format is that of a method without labels, and no head was trained."""
+    is_finetuned = is_finetuned or _FINETUNED_NORM in whole.backbone
+    return None if is_finetuned or source.method_of(weights.state) is None else []

@@ -6,13 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import mim_bench
+from mim_bench.engine.checkpoint_identity import UNKNOWN_START, record_checkpoint, start_facts
 from mim_bench.engine.environment import UNKNOWN
-from mim_bench.engine.metric_names import record_metrics
-from mim_bench.engine.run_record import config_file, make_protocol, protocol_content
+from mim_bench.engine.metric_names import (
+    METRICS,
+    PRETRAINING,
+    primary_metric,
+    ranking_metrics,
+    record_metrics,
+)
+from mim_bench.engine.run_record import (
+    config_file,
+    content_of,
+    error_text,
+    make_protocol,
+)
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
-from mim_bench.errors import RecordError
+from mim_bench.errors import RecordError, ResultError
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.curves import CURVES_FILE, write_curves
@@ -81,7 +93,7 @@ class _Task:
 
     @property
     def is_pretraining(self) -> bool:
-        return self.name.startswith('pretrain')
+        return self.name.startswith(PRETRAINING)
 
 
 def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
@@ -111,7 +123,7 @@ def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
 
 
 def _record(run: WorkDir, task: _Task, wanted: Wanted, *, is_only: bool) -> RunRecord:
-    metrics = _metrics(run, task, wanted)
+    metrics, primary, error = _result(run, task, wanted)
     checkpoint = _checkpoint(run, wanted)
     seed = _seed(run, wanted)
     run_id = wanted.run_id or f'{task.name}-{checkpoint.id}-s{seed}'
@@ -119,44 +131,63 @@ def _record(run: WorkDir, task: _Task, wanted: Wanted, *, is_only: bool) -> RunR
         run_id += f'-{task.name}'
     return RunRecord(
         run_id=run_id,
-        status='done',
+        status='done' if error is None else 'failed',
         task=task.name,
         protocol=make_protocol(task.protocol, task.name, run.cfg),
         checkpoint=checkpoint,
         config=config_file(run.cfg),
         seed=seed,
         metrics=metrics,
-        primary_metric=next(iter(metrics), None),
+        primary_metric=primary,
         cost=cost_of(run),
         env=_environment(run),
         started_at=run.started_at,
+        error=error,
         precision=precision_of(run.cfg) if run.cfg.get('optim_wrapper') else None,
         origin='collected',
     )
 
 
-def _metrics(run: WorkDir, task: _Task, wanted: Wanted) -> dict[str, Metric]:
-    """Of the last evaluation, or of the best; a pre-training may have none."""
-    found = [record_metrics(evaluation.metrics) for evaluation in run.evaluations]
-    if task.metrics is not None:
-        names = set(task.metrics)
-        found = [{n: m for n, m in one.items() if n in names} for one in found]
-    found = [one for one in found if one]
-    if not found and task.is_pretraining:
-        return {}
-    if not found:
+_Result = tuple[dict[str, Metric], str | None, str | None]
+
+
+def _result(run: WorkDir, task: _Task, wanted: Wanted) -> _Result:
+    """Metrics and primary metric of the last evaluation or the best, or why there is no result.
+
+    A pre-training may have no metric.
+    """
+    keys = {key for key, spec in METRICS.items() if spec.name in ranking_metrics(task.name)}
+    # A k-NN accuracy that was logged during a fine-tuning is no evaluation of it.
+    evaluations = [e.metrics for e in run.evaluations if task.is_pretraining or keys & {*e.metrics}]
+    evaluations = evaluations or [e.metrics for e in run.evaluations]
+    if not evaluations and task.is_pretraining:
+        return {}, None, None
+    if not evaluations:
         raise RecordError(
             f'no evaluation logged a metric of {task.name}. Test its checkpoint, then collect it.'
         )
-    if not wanted.best:
+    found = [_measured(values, task) for values in evaluations]
+    valid = [one for one in found if one[2] is None]
+    if not wanted.best or not valid:
         return found[-1]
-    name, metric = next(iter(found[-1].items()))
-    sign = 1 if metric.higher_is_better else -1
-    return max((one for one in found if name in one), key=lambda one: sign * one[name].value)
+    name = valid[-1][1]
+    sign = 1 if valid[-1][0][name].higher_is_better else -1
+    return max((one for one in valid if name in one[0]), key=lambda one: sign * one[0][name].value)
+
+
+def _measured(values: Mapping[str, float], task: _Task) -> _Result:
+    """The result of one evaluation."""
+    metrics = record_metrics(values)
+    if task.metrics is not None:
+        metrics = {name: metrics[name] for name in task.metrics if name in metrics}
+    try:
+        return metrics, primary_metric(task.name, metrics, values), None
+    except ResultError as error:
+        return {}, None, error_text(error)
 
 
 def _checkpoint(run: WorkDir, wanted: Wanted) -> Checkpoint:
-    pretraining = run.cfg.get('pretraining') or {}
+    """What the user states and the config says; the file may not be there any more."""
     model = network_settings(run.cfg) if run.cfg.get('model') else {}
     kind = (model.get('backbone') or {}).get('type', UNKNOWN)
     # A class stands for itself where a config was written in Python.
@@ -164,13 +195,13 @@ def _checkpoint(run: WorkDir, wanted: Wanted) -> Checkpoint:
     file = run.cfg.get('backbone_checkpoint')
     fields = {
         'id': Path(file).stem if file else run.path.name,
-        'method': pretraining.get('method', UNKNOWN),
         'backbone': kind.rpartition('.')[2],
-        'pretrain_epochs': pretraining.get('epochs'),
         **wanted.checkpoint,
     }
+    file = fields.pop('file', file)
+    start = start_facts(run.cfg, file) if file else UNKNOWN_START
     try:
-        return Checkpoint(**fields)
+        return Checkpoint(**record_checkpoint(run.cfg, fields, start))
     except TypeError as error:
         raise RecordError(f'--record-checkpoint: {error}. Correct it.') from None
 
@@ -211,9 +242,9 @@ def _write(run: WorkDir, record: RunRecord, task: _Task, results_dir: Path) -> P
     curves = collect_curves(run.path)
     if curves:
         write_curves(curves, folder)
-    content = protocol_content(task.protocol, task.name, run.cfg)
+    content = content_of(task.protocol, task.name, run.cfg)
     artifacts = Artifacts(
         curves=CURVES_FILE if curves else None,
-        protocol=write_protocol(content, folder) if content else None,
+        protocol=write_protocol(content, folder),
     )
     return write_record(replace(record, artifacts=artifacts), results_dir)

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.fsdp import shard
@@ -17,7 +17,6 @@ from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError, MimBenchError, TrainingError
-from mim_bench.recipe.backbone_fit import fit_backbone
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -29,10 +28,9 @@ from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processe
 from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
-from mim_bench.recipe.tta import network_settings, use_test_time_augmentation
+from mim_bench.recipe.start import start_of
+from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
-from mim_bench.results.hashing import file_sha256
-from mim_bench.results.record import RANDOM_METHOD
 
 NO_PLAN = (
     'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
@@ -49,7 +47,7 @@ class Launch:
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
         load_from: Checkpoint of the whole model.
-        fit_backbone: Give the config's backbone the sizes of the checkpoint.
+        fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
         seed: Of the run; the config's if None.
@@ -62,7 +60,8 @@ class Launch:
         fsdp: Shard weights, gradients and optimiser over the processes.
         options: Overrides by dotted key.
         results_dir: Folder for the run's record; no record if None.
-        record_checkpoint: Fields of the record's checkpoint (id, method, backbone, ...).
+        record_checkpoint: What the user states of the record's checkpoint. ``file`` is the one of
+            the row, where the run starts from another; None: random weights.
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
     """
@@ -183,9 +182,17 @@ def check_precision(cfg: Config) -> None:
         )
 
 
-def resolve(launch: Launch) -> Config:
-    """The config with everything that the launch says."""
-    cfg = load_config(launch.config, dict(launch.options))
+def resolve(launch: Launch, *, is_test: bool = True) -> Config:
+    """The config with everything that the launch says.
+
+    Args:
+        launch: Of the run.
+        is_test: Whether the run tests.
+    """
+    if launch.fit_backbone and not launch.checkpoint:
+        raise ConfigError('--fit-backbone takes the backbone of --checkpoint. Give both.')
+    fitted = launch.checkpoint if launch.fit_backbone else None
+    cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
     # The config that an earlier run left in its folder may say so already.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
     if launch.data_root:
@@ -195,10 +202,6 @@ def resolve(launch: Launch) -> Config:
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
-    if launch.fit_backbone:
-        if not launch.checkpoint:
-            raise ConfigError('--fit-backbone takes the sizes of --checkpoint. Give both.')
-        fit_backbone(cfg, launch.checkpoint)
     if launch.load_from:
         cfg.load_from = launch.load_from
     if launch.seed is not None:
@@ -209,8 +212,9 @@ def resolve(launch: Launch) -> Config:
         cfg.load_from = str(latest)
     if launch.tta:
         use_test_time_augmentation(cfg)
+    cfg.protocol_start = start_of(cfg)
     if launch.results_dir:
-        cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch)]
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
@@ -221,7 +225,9 @@ def _is_changed(cfg: Config, launch: Launch) -> bool:
     # A tier only says how to read the numbers.
     if all(key.startswith('protocol.') for key in launch.options):
         return False
-    return protocol_settings(cfg) != protocol_settings(load_config(launch.config))
+    fitted = launch.checkpoint if launch.fit_backbone else None
+    as_written = load_config(launch.config, backbone_of=fitted)
+    return protocol_settings(cfg) != protocol_settings(as_written)
 
 
 def resolve_training(launch: Launch) -> Config:
@@ -230,7 +236,7 @@ def resolve_training(launch: Launch) -> Config:
     Raises:
         ConfigError: They contradict each other or the config.
     """
-    cfg = resolve(launch)
+    cfg = resolve(launch, is_test=False)
     if launch.no_amp and launch.precision not in ('recipe', 'fp32'):
         raise ConfigError(
             f'--no-amp means --precision fp32, but --precision is {launch.precision}. Give one.'
@@ -246,7 +252,7 @@ def resolve_training(launch: Launch) -> Config:
     return cfg
 
 
-def record_hook(cfg: Config, launch: Launch) -> dict:
+def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     """The config of the hook that writes the run's record."""
     protocol = dict(cfg.get('protocol') or {})
     if not protocol:
@@ -259,20 +265,12 @@ def record_hook(cfg: Config, launch: Launch) -> dict:
     if launch.run_id:
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
-    pretraining = cfg.get('pretraining', {})
-    checkpoint = dict(launch.record_checkpoint or {})
-    if launch.checkpoint:
-        checkpoint.setdefault('id', Path(launch.checkpoint).stem)
-        checkpoint = {**_checkpoint_facts(launch.checkpoint), **checkpoint}
-    checkpoint.setdefault('method', pretraining.get('method', RANDOM_METHOD))
-    checkpoint.setdefault('id', f'{checkpoint["method"]}_{Path(launch.config).stem}')
-    if pretraining:
-        checkpoint.setdefault('pretrain_epochs', pretraining.get('epochs'))
-    checkpoint.setdefault('backbone', network_settings(cfg).backbone.type.rpartition('.')[2])
+    stated = dict(launch.record_checkpoint or {})
+    start = start_facts(cfg, stated.pop('file', launch.checkpoint), is_test=is_test)
     return dict(
         type='mim_bench.RecordHook',
         results_dir=launch.results_dir,
-        checkpoint=checkpoint,
+        checkpoint=record_checkpoint(cfg, stated, start),
         protocol=protocol,
         tasks=tasks,
     )
@@ -320,19 +318,6 @@ def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) 
             f'{cfg.filename}: has no {", ".join(missing)}, so there is nothing to {command}. '
             f'Use `mim-bench {other}`, or another config.'
         )
-
-
-def _checkpoint_facts(path: str) -> dict[str, Any]:
-    """What a record says about a canonical checkpoint; a missing file is the gate's to report."""
-    if not Path(path).is_file():
-        return {'method': 'unknown'}
-    meta = read_checkpoint(path).get('meta') or {}
-    return {
-        'method': meta.get('method') or 'unknown',
-        'source': meta.get('source') or '',
-        'pretrain_epochs': meta.get('epochs'),
-        'sha256': file_sha256(Path(path)),
-    }
 
 
 def _as_training(cfg: Config) -> Config:

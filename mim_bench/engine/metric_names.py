@@ -1,10 +1,12 @@
-"""What the libraries call their metrics, and what they are called in a record."""
+"""What the libraries call their metrics, their names in a record, and which one ranks a task."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from mim_bench.errors import ResultError
 from mim_bench.results.record import Metric
 
 
@@ -28,7 +30,7 @@ METRICS: dict[str, MetricSpec] = {
     # mmpretrain's Accuracy, in percent
     'accuracy/top1': MetricSpec('top1'),
     'accuracy/top5': MetricSpec('top5'),
-    # mmseg's IoUMetric, in percent; the first of a record is its primary metric
+    # mmseg's IoUMetric, in percent
     'mIoU': MetricSpec('mIoU'),
     'aAcc': MetricSpec('aAcc'),
     'mAcc': MetricSpec('mAcc'),
@@ -48,6 +50,16 @@ METRICS: dict[str, MetricSpec] = {
     'loss': MetricSpec('loss', unit='', higher_is_better=False, split='train'),
 }
 
+# The metrics by which a task may be ranked, by the beginning of its name; the longest decides.
+PRIMARY: dict[str, tuple[str, ...]] = {
+    'in1k-': ('top1',),
+    'in1k-knn': ('knn_top1',),
+    'in1k-linear': ('linear_top1', 'top1'),
+    'ade20k-': ('mIoU',),
+    'coco-': ('bbox_mAP', 'segm_mAP'),
+}
+PRETRAINING = 'pretrain'
+
 
 def record_metrics(measured: Mapping[str, Any]) -> dict[str, Metric]:
     """The metrics of a record, by their names there.
@@ -65,3 +77,45 @@ def record_metrics(measured: Mapping[str, Any]) -> dict[str, Metric]:
             float(value) * spec.scale, spec.unit, spec.higher_is_better, spec.split
         )
     return metrics
+
+
+def ranking_metrics(task: str) -> tuple[str, ...]:
+    """The metrics by which a task may be ranked; of an unknown task all that evaluations give."""
+    known = [prefix for prefix in PRIMARY if task.startswith(prefix)]
+    if known:
+        return PRIMARY[max(known, key=len)]
+    return tuple(spec.name for spec in METRICS.values() if spec.split != 'train')
+
+
+def primary_metric(
+    task: str, metrics: Mapping[str, Metric], measured: Mapping[str, Any]
+) -> str | None:
+    """The metric that a task is ranked by: one of its evaluation, never the training's loss.
+
+    Args:
+        task: Of the record. A pre-training has its first metric, or none.
+        metrics: Of the record; the first of :func:`ranking_metrics` is taken.
+        measured: Values by the library's key, for the message.
+
+    Raises:
+        ResultError: There is none, or a metric is not finite.
+    """
+    if wrong := [name for name, metric in metrics.items() if not math.isfinite(metric.value)]:
+        raise ResultError(_message(task, f'not finite: {", ".join(wrong)}', measured))
+    if task.startswith(PRETRAINING):
+        return next(iter(metrics), None)
+    allowed = ranking_metrics(task)
+    found = [name for name in metrics if name in allowed]
+    if not found:
+        names = allowed if task.startswith(tuple(PRIMARY)) else ('a metric of an evaluation',)
+        raise ResultError(_message(task, f'not measured: {" or ".join(names)}', measured))
+    return found[0]
+
+
+def _message(task: str, what: str, measured: Mapping[str, Any]) -> str:
+    found = [f'{key} = {value:g}' for key, value in measured.items() if isinstance(value, Real)]
+    return (
+        f'{task}: no valid result ({what}; the run measured {", ".join(found) or "nothing"}). A '
+        'validation set without labels or objects has none: check it with `mim-bench data check`, '
+        'then the evaluator of the config.'
+    )

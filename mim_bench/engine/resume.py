@@ -1,7 +1,20 @@
-"""Which checkpoint a run that was cut off goes on from."""
+"""Which checkpoint a run that was cut off goes on from, and whether it may."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mim_bench.errors import ConfigError
+from mim_bench.recipe.by_backbone import plain
+from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.results.protocol_file import setting_differences
+
+RESUME_KEY = 'settings'
+_MOST = 6
 
 POINTER_FILE = 'last_checkpoint'  # mmengine's name
 _CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
@@ -29,3 +42,46 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
         if (match := _CHECKPOINT.fullmatch(path.name))
     }
     return numbered[max(numbered)] if numbered else None
+
+
+def resume_settings(cfg: Config) -> dict[str, Any]:
+    """What a run that resumes must have in common with the one that wrote a checkpoint."""
+    return {
+        'settings': protocol_settings(cfg),
+        'start': plain(cfg.get('protocol_start') or {}),
+        'data': plain(cfg.get('protocol_data') or {}),
+    }
+
+
+def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> None:
+    """Refuse to go on with other settings than a checkpoint was trained with.
+
+    The schedule and the optimiser come out of the checkpoint, so that other settings would have
+    no effect, or half of one, and the record would state them all the same.
+
+    Args:
+        path: Of the checkpoint, for messages.
+        meta: Of the checkpoint.
+        cfg: Of the run that resumes.
+
+    Raises:
+        ConfigError: Names the settings that differ, with both values.
+    """
+    stated = ((meta or {}).get('mim_bench') or {}).get(RESUME_KEY)
+    if stated is None:
+        print_log(f'{path}: does not say the settings of its run; not compared.', logger='current')
+        return
+    now = resume_settings(cfg)
+    if not (now['data'] and stated['data']):  # only the main process reads them
+        now['data'] = stated['data'] = {}
+    found = [
+        f'{d.key.removeprefix("settings.")} was {d.first or "not set"} and is '
+        f'{d.second or "not set"}'
+        for d in setting_differences(stated, now)
+    ]
+    if found:
+        more = f', and {len(found) - _MOST} more' if len(found) > _MOST else ''
+        raise ConfigError(
+            f'{path}: was trained with other settings: {"; ".join(found[:_MOST])}{more}. Resume '
+            'with the settings it had, or start anew with another --work-dir.'
+        )

@@ -17,7 +17,7 @@ from mim_bench.engine.scalars import collect_curves
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.profiling.ledger import CostLedger
 from mim_bench.recipe.precision import precision_of
-from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.protocol import protocol_content
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.hashing import protocol_hash
@@ -65,45 +65,45 @@ class PictureSource:
 
 
 def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protocol:
-    """The protocol of a task.
+    """The protocol of a task; its hash is always that of what the run does.
 
     Args:
-        settings: ``name``, ``version``, ``tier``; either ``hash``, or ``settings`` to be
-            hashed with task, name and version. Without both, the settings are those of
-            :func:`mim_bench.recipe.protocol.protocol_settings`.
+        settings: A config's ``protocol``: ``name``, ``version``, ``tier``, and ``by_backbone``.
         task: Name of the task.
         cfg: The resolved config of the run.
 
     Raises:
         ConfigError: A key is missing or unknown.
     """
-    known = {'name', 'version', 'tier', 'hash', 'settings'}
-    missing = {'name', 'version', 'tier'} - set(settings)
-    if missing or set(settings) - known:
+    needed = {'name', 'version', 'tier'}
+    if needed - set(settings) or set(settings) - needed - {'by_backbone', 'words'}:
         raise ConfigError(
             f'RecordHook: protocol of {task!r} has the keys {sorted(settings)}. It needs name, '
-            'version and tier, and may have hash or settings.'
+            'version and tier, and may have by_backbone. The hash is computed from the config.'
         )
-    digest = settings.get('hash') or protocol_hash(protocol_content(settings, task, cfg))
-    return Protocol(settings['name'], str(settings['version']), digest, settings['tier'])
+    content = content_of(settings, task, cfg)
+    return Protocol(
+        settings['name'], str(settings['version']), protocol_hash(content), settings['tier']
+    )
 
 
-def protocol_content(settings: Mapping[str, Any], task: str, cfg: Config) -> dict[str, Any] | None:
-    """What the hash of a protocol covers; None where the hash was given.
+def content_of(settings: Mapping[str, Any], task: str, cfg: Config) -> dict[str, Any]:
+    """What the hash of a protocol covers; arguments as of :func:`make_protocol`."""
+    return protocol_content(
+        cfg,
+        task,
+        name=settings['name'],
+        version=str(settings['version']),
+        table=settings.get('by_backbone'),
+    )
 
-    Args:
-        settings: As for :func:`make_protocol`.
-        task: Name of the task.
-        cfg: The resolved config of the run.
-    """
-    if settings.get('hash'):
-        return None
-    return {
-        'task': task,
-        'name': settings['name'],
-        'version': str(settings['version']),
-        'settings': settings.get('settings', None) or protocol_settings(cfg),
-    }
+
+def protocol_tasks(cfg: Config) -> list[tuple[str, dict[str, Any]]]:
+    """Every task that a config measures, with the settings of its protocol."""
+    protocol = dict(cfg.get('protocol') or {})
+    tasks = protocol.pop('tasks', None) or [{'task': protocol.get('task')}]
+    protocol.pop('task', None)
+    return [(task['task'], {**protocol, **(task.get('protocol') or {})}) for task in tasks]
 
 
 def config_file(cfg: Config) -> ConfigFile:

@@ -15,11 +15,14 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader
 
 from mim_bench.conversion.files import state_dict_of
+from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
+from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
 from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.pretrained_init import gated_initialisation
+from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.tta import unwrap
@@ -54,6 +57,7 @@ class BenchRunner(Runner):
 
     load_report: LoadReport | None = None
     _loaded_meta: dict | None = None
+    _start: dict | None = None
 
     @property
     def iterations_per_update(self) -> int:
@@ -182,6 +186,8 @@ class BenchRunner(Runner):
         """
         checkpoint = _load_checkpoint(str(filename), map_location=map_location)
         self._loaded_meta = checkpoint.get('meta')
+        if self._resume:
+            check_resumable(filename, self._loaded_meta, self.cfg)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         state = state_dict_of(checkpoint)
         for pattern, replacement in revise_keys or ():
@@ -228,5 +234,9 @@ class BenchRunner(Runner):
             ) from error
 
     def checkpoint_meta(self) -> dict:
-        """What a converter wants to know about the method: from the config's ``pretraining``."""
-        return dict(self.cfg.get('pretraining', {}))
+        """What a converter and a run that resumes want to know of the run."""
+        if self._start is None:
+            before = run_meta({'meta': self._loaded_meta}) if self._resume else {}
+            file = self.cfg.get('backbone_checkpoint')
+            self._start = before.get('start') or start_facts(self.cfg, file)
+        return {**run_facts(self.cfg, self._start), RESUME_KEY: resume_settings(self.cfg)}

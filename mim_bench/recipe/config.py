@@ -7,8 +7,8 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mim_bench.errors import ConfigError, DataError
+from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
-from mim_bench.recipe.switches import switches_of, turn_switches
 
 # What the runner or this package reads. Everything else at the top of a config must be a
 # plain variable that the config itself uses, and those have the field's usual endings.
@@ -19,8 +19,8 @@ _RUNNER_KEYS = (
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
-    'vis_backends backend_args switches when_off when_on lr_scaling '
-    'batch_plan effective_batch_size is_changed'
+    'vis_backends backend_args lr_scaling '
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
@@ -33,17 +33,19 @@ RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'ran
 SLIP_SIMILARITY = 0.9
 
 
-def load_config(path: str | Path, options: dict | None = None) -> Config:
-    """Read a config file.
+def load_config(
+    path: str | Path, options: dict | None = None, *, backbone_of: str | Path | None = None
+) -> Config:
+    """Read a config file, and set what its protocol's table says for its backbone.
 
     Args:
         path: A Python config of mmengine.
         options: Overrides by dotted key, as ``--cfg-options`` gives them. A key must exist
             already, or its parent must be a dictionary with a ``type``.
+        backbone_of: A canonical checkpoint whose backbone replaces the config's.
 
     Raises:
-        ConfigError: No such file, a syntax error, a key that nothing reads, or a switch that
-            is unknown or changes what is not there.
+        ConfigError: No such file, a syntax error, or a key that nothing reads.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,13 +55,12 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
     except (SyntaxError, NameError, KeyError, TypeError, AttributeError, FileNotFoundError) as e:
         raise ConfigError(f'{path}: cannot be read as a config: {e}') from e
     follow_pipelines(cfg)
-    written = switches_of(cfg)
     options = options or {}
-    turned = {key: value for key, value in options.items() if key.split('.')[0] == 'switches'}
-    _merge_options(cfg, turned, path)
-    turn_switches(cfg, written)
-    # What the user sets by hand wins over what a switch sets.
-    _merge_options(cfg, {k: v for k, v in options.items() if k not in turned}, path)
+    norms = take_backbone(cfg, backbone_of) if backbone_of else None
+    _merge_options(cfg, {k: v for k, v in options.items() if decides_architecture(cfg, k)}, path)
+    apply_by_backbone(cfg, norms)
+    # What the user sets by hand wins over what a table sets.
+    _merge_options(cfg, options, path)
     check_top_level(cfg)
     return cfg
 
@@ -145,12 +146,11 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
     folder = prefix.get('seg') if isinstance(prefix, dict) else None
     if not folder or (Path(dataset.get('data_root') or '') / folder).is_dir():
         return
-    off = ' with --cfg-options switches.stuff=False' if 'stuff' in cfg.get('switches', {}) else ''
     raise DataError(
         f'{cfg.filename}: {loader} reads stuff maps from '
         f'{Path(dataset.get("data_root") or "") / folder}, which is not a folder. `mim-bench data '
         f'check coco {dataset.get("data_root")} --need-stuff` says where to get them; or train '
-        f'without the stuff branch{off or ": use a config htc-no-stuff_*"}.'
+        'without the stuff branch: use a config htc-no-stuff_* or htc-plus-no-stuff_*.'
     )
 
 
@@ -170,6 +170,12 @@ def _merge_options(cfg: Config, options: dict, path: Path) -> None:
 
 
 def _check_option(cfg: Config, key: str, path: Path) -> None:
+    first = key.partition('.')[0]
+    if first in cfg and first not in RUNNER_KEYS:
+        raise ConfigError(
+            f'{path}: --cfg-options {key}: {first!r} is a variable of the config file, which was '
+            f'read when the file was; setting it now changes nothing. {_instead(first)}'
+        )
     node, done = cfg._cfg_dict, ''
     for part in key.split('.'):
         if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
@@ -187,6 +193,18 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
                 f'{"in " + done[:-1] if done else "at the top"}.{_near(part, known)}'
             )
         done += f'{part}.'
+
+
+def _instead(variable: str) -> str:
+    """What to set in place of a variable of a config file."""
+    if variable == 'data_root':
+        return 'Use --data-root.'
+    if variable in ('train_pipeline', 'test_pipeline'):
+        loader = 'train_dataloader' if variable.startswith('train') else 'val_dataloader'
+        return f'Set {loader}.dataset.pipeline.<number>.<key>.'
+    if variable == 'base_lr':
+        return 'Set optim_wrapper.optimizer.lr.'
+    return 'Set the key that uses it, or write a config that inherits from this one.'
 
 
 def _near(key: str, known: object) -> str:

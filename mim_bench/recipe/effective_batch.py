@@ -16,8 +16,8 @@ RULES = {'linear': float, 'sqrt': math.sqrt, 'none': lambda ratio: 1.0}
 # What a scheduler counts in iterations where it is not `by_epoch`.
 _LENGTHS = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'warmup_epochs')
 _LOOP_LENGTHS = ('max_iters', 'val_interval', 'val_begin')
-# Absolute rates of a scheduler; other floors are shares of the optimiser's.
-_FLOORS = ('min_lr', 'eta_min')
+# Absolute rates of a scheduler; others are shares of the optimiser's.
+_FLOORS = ('min_lr', 'warmup_lr', 'eta_min')
 
 
 @dataclass(frozen=True)

@@ -1,73 +1,146 @@
-"""The settings of a run that decide what its numbers mean, taken from its config."""
+"""What a run measures, as plain data to be hashed: all of its config but what is listed here.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+A protocol's hash covers the task, the protocol's name and version, every setting of the resolved
+config, the content of the data sets and what the run starts from. Two things stay out: what a
+checkpoint fixes of the backbone (``FIXED_BY_CHECKPOINT`` beside each class), and ``HARMLESS``. A
+key that nobody classified is in, so it splits.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import Any
 
 from mmengine.config import Config
 
+from mim_bench.recipe.by_backbone import (
+    CHECKPOINT,
+    MISSING,
+    expected_settings,
+    is_fixed,
+    plain,
+    read_key,
+)
+from mim_bench.recipe.config import RUNNER_KEYS
 from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
 
-# Data, augmentation, batch, schedule, optimiser, evaluation, and the model around the backbone.
-# Not tta_model and tta_pipeline: a test with --tta has them as its model and its pipeline.
-_PARTS = (
-    'model',
-    'train_dataloader',
-    'val_dataloader',
-    'test_dataloader',
-    'train_cfg',
-    'val_cfg',
-    'test_cfg',
-    'val_evaluator',
-    'test_evaluator',
-    'optim_wrapper',
-    'param_scheduler',
-)
-# What is compared (the backbone, and widths that follow from it), where files lie, and how
-# fast they are read. None of them changes what is measured.
-_IGNORED = {
-    'backbone',
-    'in_channels',
-    'in_dims',
-    'input_features',
-    'num_patches',
-    'init_cfg',
-    'pretrained',
-    'data_root',
-    'backend_args',
-    'file_client_args',
-    'num_workers',
-    'persistent_workers',
-    'pin_memory',
-    'prefetch_factor',
-    'eval_backend',
-    'outfile_prefix',
-    'cache_dir',
+# Dotted keys that cannot change a number, each with the reason. ``*`` is one part of a key, ``**``
+# any number of them.
+HARMLESS = {
+    'work_dir experiment_name results_dir': 'where a run writes',
+    'launcher model_wrapper_cfg find_unused_parameters env_cfg compile': 'how a run is executed',
+    'log_level log_processor visualizer vis_backends': 'what is logged',
+    'randomness': 'the seed stands in the record; rows show the spread over seeds',
+    'load_from resume backbone_checkpoint': 'the start of a run is hashed by what it is',
+    'allow_partial': 'the record says which share of the backbone was filled',
+    'protocol pretraining': 'task, name, version and table are hashed beside the settings',
+    'batch_plan is_changed lr_scaling': 'only describes; rate and images of an update are settings',
+    'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',
+    'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
+    'their content is hashed',
+    '**.num_workers **.persistent_workers **.pin_memory **.prefetch_factor': 'how fast data come',
+    'val_dataloader.batch_size test_dataloader.batch_size': 'each image is evaluated by itself',
+    'train_cfg.val_interval train_cfg.val_begin train_cfg.dynamic_intervals': 'when a run looks',
+    'test_cfg.**.cache_dir test_cfg.cache_dir': 'where features are kept',
+    '**.outfile_prefix **.eval_backend': 'where results go, and which of two equal counters',
+    'model.**.with_cp': 'computes the same twice, to save memory',
+    'default_hooks.runtime_info default_hooks.timer default_hooks.logger '
+    'default_hooks.checkpoint default_hooks.sampler_seed default_hooks.visualization': 'looks, '
+    'logs or saves',
 }
-# What a backbone needs to give out the normalised maps of a pyramid at all: a part of its family.
-_ADAPTERS = {'mim_bench.ViTPyramid', 'mim_bench.StageNorm'}
+# Hooks that only look, log, save or stop a run.
+HARMLESS_HOOKS = frozenset(
+    (
+        'mim_bench.CostLedgerHook',
+        'mim_bench.FiniteLossHook',
+        'mim_bench.KnnHook',
+        'mim_bench.LabelRangeHook',
+        'mim_bench.PredictionHook',
+        'mim_bench.ReconstructionHook',
+        'mim_bench.RecordHook',
+    )
+)
+# Arguments of what stands behind the backbone that must equal the width of what they read.
+_WIDTHS = frozenset(('in_channels', 'in_dims', 'embed_dims', 'input_features', 'num_patches'))
+_HEADS = ('neck', 'head', 'decode_head', 'auxiliary_head')
+_TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a config that a protocol's hash covers, and what was left out.
+
+    Attributes:
+        covered: Plain data: dictionaries, lists, texts, numbers, booleans, None.
+        left_out: Reason by dotted key; a key stands for everything below it.
+    """
+
+    covered: dict[str, Any]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def protocol_settings(cfg: Config) -> dict[str, Any]:
-    """Plain data that is equal for two configs that measure the same thing.
+    """Plain data that is equal for two configs only if they measure the same thing.
 
-    It errs on the side of a difference: a config that says the same in other words gets
-    other settings, and its numbers are not ranked beside the first one's. Paths count from
-    the data root, wherever that lies. Where the config says its ``effective_batch_size``, that
+    Paths count from the data root. Where the config has an ``effective_batch_size``, that
     counts, however many GPUs and forward passes it is made of.
 
     Args:
         cfg: The resolved config of a run.
     """
-    roots = data_roots(cfg)
-    settings = {part: _plain(cfg[part], roots) for part in _PARTS if cfg.get(part) is not None}
-    if 'train_dataloader' in settings:
-        _state_update(settings, cfg.get('effective_batch_size'))
-    return settings
+    return read_settings(cfg).covered
+
+
+def read_settings(cfg: Config) -> Settings:
+    """The settings of a config as :func:`protocol_settings` has them, with what was left out."""
+    reader = _Reader(cfg)
+    covered = reader.read('', plain(cfg.to_dict()))
+    wrapper = covered.get('optim_wrapper') or {}
+    if wrapper.get('type') == BFLOAT16_WRAPPER:  # the same precision in other words
+        wrapper.update(type=AMP_WRAPPER, dtype='bfloat16')
+    if missing := [key for key in reader.expected if read_key(cfg, key, MISSING) is MISSING]:
+        covered['missing'] = sorted(missing)
+    return Settings(covered, reader.left_out)
+
+
+def protocol_content(
+    cfg: Config, task: str, *, name: str, version: str, table: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the hash of a protocol covers.
+
+    Args:
+        cfg: The resolved config of a run. ``protocol_start`` and ``protocol_data`` in it, if a
+            launch has set them, are part of the content.
+        task: Name of the task.
+        name: Of the protocol.
+        version: Of the protocol.
+        table: Its ``by_backbone``.
+    """
+    return {
+        'task': task,
+        'name': name,
+        'version': version,
+        'by_backbone': plain(table or {}),
+        'words': _own_words(cfg, table or {}),
+        'start': plain(cfg.get('protocol_start') or {}),
+        'data': plain(cfg.get('protocol_data') or {}),
+        'settings': protocol_settings(cfg),
+    }
+
+
+def _own_words(cfg: Config, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Words of the config itself that stand for what a backbone gives."""
+    of_table = [key for row in table.values() for key in row]
+    words = (cfg.get('protocol') or {}).get('words') or {}
+    inside = tuple(f'{key}.' for key in of_table)
+    return {k: plain(v) for k, v in words.items() if k not in of_table and not k.startswith(inside)}
 
 
 def plain_settings(node: Any, cfg: Config) -> Any:
-    """A part of a config as :func:`protocol_settings` gives it."""
-    return _plain(node, data_roots(cfg))
+    """A part of a config as plain data, without where data lie and how fast they are read."""
+    return _Reader(cfg).read('part', plain(node))
 
 
 def data_roots(cfg: Config) -> list[str]:
@@ -76,7 +149,7 @@ def data_roots(cfg: Config) -> list[str]:
     The longest first: one may lie in another.
     """
     named = [cfg.get('data_root'), *_data_roots(cfg.to_dict())]
-    roots = {root.rstrip('/') + '/' for root in named if root}
+    roots = {root.rstrip('/') + '/' for root in named if isinstance(root, str) and root}
     return sorted(roots, key=len, reverse=True)
 
 
@@ -88,23 +161,123 @@ def below_roots(text: str, roots: Sequence[str]) -> str:
     return text
 
 
-def _state_update(settings: dict[str, Any], effective_batch: int | None) -> None:
-    """Say what an update is, not how the GPUs share it."""
-    wrapper = settings.get('optim_wrapper') or {}
-    if wrapper.get('type') == BFLOAT16_WRAPPER:
-        wrapper.update(type=AMP_WRAPPER, dtype='bfloat16')
-    if wrapper.get('dtype') == 'bfloat16':
-        wrapper.pop('loss_scale', None)  # nothing underflows that would need one
-    wrapper.pop('use_fsdp', None)
-    if effective_batch is not None:
-        settings['train_dataloader'].pop('batch_size', None)
-        wrapper.pop('accumulative_counts', None)
-        settings['effective_batch_size'] = effective_batch
+def _pattern(key: str) -> re.Pattern[str]:
+    text = re.escape(key).replace(r'\*\*\.', r'(?:[^.]+\.)*').replace(r'\*', r'[^.]+')
+    return re.compile(text)
+
+
+_RULES = [(_pattern(key), why) for keys, why in HARMLESS.items() for key in keys.split()]
+
+
+@cache
+def _listed(key: str) -> str | None:
+    return next((reason for pattern, reason in _RULES if pattern.fullmatch(key)), None)
+
+
+class _Reader:
+    """Walks a config, and leaves out what is harmless or fixed."""
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg, self.roots = cfg, data_roots(cfg)
+        self.left_out: dict[str, str] = {}
+        self.is_training = bool(cfg.get('train_cfg'))
+        self.is_pretraining = str((cfg.get('protocol') or {}).get('task')).startswith('pretrain')
+
+    def read(self, key: str, value: Any) -> Any:
+        """The part of a value that counts."""
+        if isinstance(value, dict):
+            items = ((f'{key}.{k}'.lstrip('.'), k, v) for k, v in value.items())
+            return {k: self.read(path, v) for path, k, v in items if self._counts(path, v)}
+        if isinstance(value, list):
+            items = ((f'{key}.{i}', v) for i, v in enumerate(value))
+            return [self.read(path, v) for path, v in items if self._counts(path, v)]
+        if isinstance(value, str):
+            return below_roots(value, self.roots)
+        if value is None or isinstance(value, bool | int):
+            return value
+        if isinstance(value, float):
+            return value if abs(value) < float('inf') else str(value)
+        # Classes and functions by name; their default text holds an address in memory.
+        name = getattr(value, '__qualname__', None)
+        return f'{value.__module__}.{name}' if name else type(value).__qualname__
+
+    def _counts(self, key: str, value: Any) -> bool:
+        reason = self._reason(key, value)
+        if reason:
+            self.left_out[key] = reason
+        return not reason
+
+    def _reason(self, key: str, value: Any) -> str | None:
+        """Why a key does not count; None if it does."""
+        first, _, rest = key.partition('.')
+        if not rest:
+            if key not in RUNNER_KEYS:
+                return 'a variable of the config file; what it sets stands where it is used'
+            if key.startswith('protocol_'):
+                return 'hashed beside the settings'
+            if key in _TEST_PARTS and self.is_training:
+                return 'a training does not test'
+        if reason := _listed(key):
+            return reason
+        is_hook = first == 'custom_hooks' and isinstance(value, dict) and '.' not in rest
+        if is_hook and value.get('type') in HARMLESS_HOOKS:
+            return 'a hook that looks, logs, saves or stops'
+        return (
+            self._reason_of_update(key)
+            or (self._reason_in_model(key) if first == 'model' else None)
+            or self._reason_of_table(key, value)
+        )
+
+    def _reason_of_update(self, key: str) -> str | None:
+        """What an update is counts, not how GPUs share it."""
+        wrapper = self.cfg.get('optim_wrapper') or {}
+        if key == 'optim_wrapper.use_fsdp':
+            return 'how a run is executed'
+        if key == 'optim_wrapper.loss_scale' and wrapper.get('dtype') == 'bfloat16':
+            return 'nothing underflows in bfloat16 that would need one'
+        if key in ('train_dataloader.batch_size', 'optim_wrapper.accumulative_counts') and (
+            self.cfg.get('effective_batch_size') is not None
+        ):
+            return 'effective_batch_size says the images of an update'
+        return None
+
+    def _reason_in_model(self, key: str) -> str | None:
+        if self.is_pretraining:
+            return None
+        parts = key.removeprefix('model.').removeprefix('module.').split('.')
+        if parts[0] == 'backbone' and len(parts) == 2:
+            if parts[1] == 'type' or is_fixed(self._backbone, parts[1]):
+                return 'a checkpoint fixes it'
+        elif parts[0] in _HEADS and parts[-1] in _WIDTHS:
+            return 'must equal the width of what it reads'
+        return None
+
+    def _reason_of_table(self, key: str, value: Any) -> str | None:
+        """Whether the table of the protocol, or the backbone's shape, says this very value."""
+        expected = self.expected.get(key, MISSING)
+        if expected is MISSING or (expected != CHECKPOINT and _differ(expected, value)):
+            return None
+        return 'as the table of the protocol says for this backbone'
+
+    @cached_property
+    def _backbone(self) -> Mapping[str, Any]:
+        model = self.cfg.model.get('module') or self.cfg.model
+        return model.get('backbone') or {}
+
+    @cached_property
+    def expected(self) -> dict[str, Any]:
+        """What the backbone decides, by dotted key."""
+        return plain(expected_settings(self.cfg))
+
+
+def _differ(one: Any, other: Any) -> bool:
+    """Whether two values differ as JSON has them: True is not 1, and 1 is not 1.0."""
+    return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)
 
 
 def _data_roots(node: Any) -> Iterator[str]:
     """Of every data set of a config."""
-    values: Iterable[Any] = ()
+    values: Any = ()
     if isinstance(node, Mapping):
         if isinstance(node.get('data_root'), str):
             yield node['data_root']
@@ -113,25 +286,3 @@ def _data_roots(node: Any) -> Iterator[str]:
         values = node
     for value in values:
         yield from _data_roots(value)
-
-
-def _plain(value: Any, roots: Sequence[str]) -> Any:
-    if isinstance(value, Mapping):
-        plain = {str(k): _plain(v, roots) for k, v in value.items() if k not in _IGNORED}
-        if isinstance(plain.get('neck'), list) and len(plain['neck']) == 1:
-            plain['neck'] = plain['neck'][0]  # the same network
-        return plain
-    if isinstance(value, list | tuple):
-        return [_plain(v, roots) for v in value if not _is_adapter(v)]
-    if isinstance(value, str):
-        return below_roots(value, roots)
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return value if abs(value) < float('inf') else str(value)
-    # Classes and functions by name; their default text holds an address in memory.
-    return getattr(value, '__qualname__', None) or type(value).__qualname__
-
-
-def _is_adapter(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get('type') in _ADAPTERS

@@ -1,6 +1,12 @@
-"""The learning-rate schedule of the field: linear warm-up from zero, then half a cosine."""
+"""The learning-rate schedules of the official recipes: a warm-up, then a cosine or steps.
+
+One scheduler where mmengine's configs chain two, so that a child config changes the length
+without restating a list. Each class follows one code base to the last update; they differ in
+where the warm-up ends, what the cosine counts from, and whether floors follow layer-wise decay.
+"""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.optim import _ParamScheduler
@@ -10,67 +16,171 @@ from mim_bench.errors import ConfigError
 from mim_bench.registry import PARAM_SCHEDULERS
 
 
-@PARAM_SCHEDULERS.register_module()
-class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
-    """Warm up from 0 to the group's rate, then fall along half a cosine to its floor.
-
-    One scheduler where mmengine's configs chain two, so that a child config changes the
-    length without restating a list; and a floor that follows layer-wise decay.
+class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
+    """Shared by the schedules: lengths in epochs, or in updates after ``convert_to_iter_based``.
 
     Args:
-        optimizer: Of mmengine's runner.
-        warmup_epochs: Length of the warm-up, in the steps of this scheduler (epochs in a
-            config; iterations after ``convert_to_iter_based``).
+        optimizer: Optimizer wrapper of mmengine's runner.
+        warmup_epochs: Length of the warm-up, in the steps of this scheduler.
         end: Length of the whole schedule; mmengine's runner fills in the training's.
-        min_lr: The floor of a group that has the optimiser's full rate; a group with a share
-            of it (layer-wise decay) has that share of the floor.
         kwargs: Of mmengine's schedulers.
 
     Raises:
         ConfigError: The warm-up is longer than the schedule.
-
-    Source: MAE's ``lr_sched.py`` (facebookresearch/mae@efb2a80), where lr and min_lr are both
-    multiplied by the group's scale.
     """
 
-    def __init__(
-        self, optimizer: Any, *, warmup_epochs: int, end: int, min_lr: float = 0.0, **kwargs: Any
-    ) -> None:
+    # Arguments that count epochs and become updates.
+    lengths = ('warmup_epochs', 'end')
+
+    def __init__(self, optimizer: Any, *, warmup_epochs: int, end: int, **kwargs: Any) -> None:
         if not 0 <= warmup_epochs < end:
             raise ConfigError(
-                f'WarmupCosineLR: warmup_epochs {warmup_epochs} must be shorter than the '
+                f'{type(self).__name__}: warmup_epochs {warmup_epochs} must be shorter than the '
                 f'training, {end}. Set param_scheduler.warmup_epochs.'
             )
         self.warmup = warmup_epochs
-        full_rate = getattr(optimizer, 'optimizer', optimizer).defaults['lr']
-        self.min_ratio = min_lr / full_rate
+        self.full_rate = getattr(optimizer, 'optimizer', optimizer).defaults['lr']
         super().__init__(optimizer, end=end, **kwargs)
 
     @classmethod
-    def build_iter_from_epoch(
-        cls, *args: Any, warmup_epochs: int, end: int, epoch_length: int, **kwargs: Any
-    ) -> 'WarmupCosineLR':
-        """The same schedule in iterations.
+    def build_iter_from_epoch(cls, *args: Any, epoch_length: int, **kwargs: Any) -> '_WarmupLR':
+        """The same schedule in updates.
 
         Args:
             args: As for the class.
-            warmup_epochs: In epochs, fractions allowed.
-            end: In epochs.
-            epoch_length: Iterations of an epoch.
-            kwargs: As for the class.
+            epoch_length: Updates of an epoch.
+            kwargs: As for the class, lengths in epochs, fractions allowed.
         """
-        kwargs['by_epoch'] = False
-        return cls(
-            *args,
-            warmup_epochs=round(warmup_epochs * epoch_length),
-            end=end * epoch_length,
-            **kwargs,
-        )
+        for key in cls.lengths:
+            value = kwargs.get(key)
+            if isinstance(value, Sequence):
+                kwargs[key] = [round(v * epoch_length) for v in value]
+            elif value is not None:
+                kwargs[key] = round(value * epoch_length)
+        return cls(*args, by_epoch=False, **{k: v for k, v in kwargs.items() if k != 'by_epoch'})
 
     def _get_value(self) -> list[float]:
-        step = self.last_step
+        return [self._rate(base, self.last_step) for base in self.base_values]
+
+    def _rate(self, base: float, step: int) -> float:
+        """The rate of a group before an update.
+
+        Args:
+            base: The group's peak.
+            step: Updates done.
+        """
+        raise NotImplementedError
+
+
+@PARAM_SCHEDULERS.register_module()
+class WarmupCosineLR(_WarmupLR):
+    """Warm up from 0 to the group's rate, then fall along half a cosine to its floor.
+
+    Args:
+        min_lr: The floor of a group that has the optimiser's full rate; a group with a share
+            of it (layer-wise decay) has that share of the floor.
+        kwargs: ``warmup_epochs``, and arguments of mmengine's schedulers.
+
+    Source: MAE's ``util/lr_sched.py`` (facebookresearch/mae@efb2a80), where lr and min_lr are
+    both multiplied by the group's scale; UM-MAE and LocalMIM share it.
+    Differs: an epoch ends with a whole update, where the official code drops the micro-batches
+    that do not fill an accumulation but lets them move the schedule on.
+    """
+
+    def __init__(self, optimizer: Any, *, min_lr: float = 0.0, **kwargs: Any) -> None:
+        self.min_lr = min_lr
+        super().__init__(optimizer, **kwargs)
+
+    def _rate(self, base: float, step: int) -> float:
         if step < self.warmup:
-            return [base * step / self.warmup for base in self.base_values]
-        progress = (step - self.warmup) / (self.end - self.warmup)
-        share = self.min_ratio + (1 - self.min_ratio) * 0.5 * (1 + math.cos(math.pi * progress))
-        return [base * share for base in self.base_values]
+            return base * self._warmup_share(step)
+        floor = self.min_lr / self.full_rate
+        return base * (floor + (1 - floor) * _cosine(step - self.warmup, self.end - self.warmup))
+
+    def _warmup_share(self, step: int) -> float:
+        return step / self.warmup
+
+
+@PARAM_SCHEDULERS.register_module()
+class TableCosineLR(WarmupCosineLR):
+    """:class:`WarmupCosineLR` whose warm-up includes its peak, so that two updates have it.
+
+    Source: BEiT's ``utils.py`` (microsoft/unilm@768a3c8, beit), which computes a table of rates
+    with ``linspace``; ConMIM shares it.
+    """
+
+    def _warmup_share(self, step: int) -> float:
+        return step / max(self.warmup - 1, 1)
+
+
+class _LateLR(_WarmupLR):
+    """A schedule that runs one update late and warms up from an absolute rate.
+
+    Update k runs with value k - 1, updates 0 and 1 both with value 0.
+
+    Args:
+        warmup_lr: Where every group starts, whatever its scale.
+        kwargs: ``warmup_epochs``, and arguments of mmengine's schedulers.
+    """
+
+    def __init__(self, optimizer: Any, *, warmup_lr: float = 0.0, **kwargs: Any) -> None:
+        self.warmup_lr = warmup_lr
+        super().__init__(optimizer, **kwargs)
+
+    def _rate(self, base: float, step: int) -> float:
+        step = max(step - 1, 0)
+        if step < self.warmup:
+            return self.warmup_lr + step * (base - self.warmup_lr) / self.warmup
+        return self._decayed(base, step)
+
+    def _decayed(self, base: float, step: int) -> float:
+        raise NotImplementedError
+
+
+@PARAM_SCHEDULERS.register_module()
+class TimmCosineLR(_LateLR):
+    """A cosine that counts from the first update and overtakes the warm-up with a drop.
+
+    Args:
+        min_lr: The floor, the same absolute rate for every group.
+        kwargs: ``warmup_epochs``, ``warmup_lr``, and arguments of mmengine's schedulers.
+
+    Source: timm 0.4.12's ``CosineLRScheduler`` as microsoft/SimMIM@d3e29bc, lr_scheduler.py,
+    calls it.
+    """
+
+    def __init__(self, optimizer: Any, *, min_lr: float = 0.0, **kwargs: Any) -> None:
+        self.min_lr = min_lr
+        super().__init__(optimizer, **kwargs)
+
+    def _decayed(self, base: float, step: int) -> float:
+        return self.min_lr + (base - self.min_lr) * _cosine(step, self.end)
+
+
+@PARAM_SCHEDULERS.register_module()
+class TimmMultiStepLR(_LateLR):
+    """The peak after the warm-up, times ``gamma`` from each milestone on.
+
+    Args:
+        milestones: Epochs of the whole training, the warm-up included.
+        gamma: Factor of a milestone.
+        kwargs: ``warmup_epochs``, ``warmup_lr``, and arguments of mmengine's schedulers.
+
+    Source: ``MultiStepLRScheduler`` of microsoft/SimMIM@d3e29bc, lr_scheduler.py.
+    """
+
+    lengths = (*_LateLR.lengths, 'milestones')
+
+    def __init__(
+        self, optimizer: Any, *, milestones: Sequence[int], gamma: float = 0.1, **kwargs: Any
+    ) -> None:
+        self.milestones, self.gamma = tuple(milestones), gamma
+        super().__init__(optimizer, **kwargs)
+
+    def _decayed(self, base: float, step: int) -> float:
+        return base * self.gamma ** sum(milestone <= step for milestone in self.milestones)
+
+
+def _cosine(step: int, length: int) -> float:
+    """Half a cosine: 1 at step 0, 0 at ``length``."""
+    return 0.5 * (1 + math.cos(math.pi * step / length))

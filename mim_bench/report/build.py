@@ -1,5 +1,6 @@
 """Turns records into a leaderboard: what is a row, what is a column, what may be ranked."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -10,12 +11,14 @@ from mim_bench.report.leaderboard import Cell, Column, ColumnGroup, Leaderboard,
 from mim_bench.report.published import published_section
 from mim_bench.report.spread import add_spread
 from mim_bench.report.task_cost import add_task_costs
-from mim_bench.results.published import Published, load_published
+from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import Collection
 
 
-def build_leaderboard(collection: Collection, published: Published | None = None) -> Leaderboard:
+def build_leaderboard(
+    collection: Collection, published: Sequence[PublishedResult] | None = None
+) -> Leaderboard:
     """Arrange the records of a collection as rows and columns.
 
     A row is a checkpoint id; an id that stands for files with different hashes gives one
@@ -47,7 +50,7 @@ def build_leaderboard(collection: Collection, published: Published | None = None
         records=collection.records,
         damaged=[*collection.damaged, *unusable],
         sorted_by=sorted_by,
-        published=published_section(rows, groups, published),
+        published=published_section(rows, groups, published, collection),
         costs=add_task_costs(rows, groups),
     )
 
@@ -76,7 +79,8 @@ def _make_row(
     label: str, records: list[RunRecord], groups: list[ColumnGroup], cost: ColumnGroup | None
 ) -> Row:
     downstream = [record for record in records if not record.is_pretraining]
-    checkpoint = (downstream or records)[0].checkpoint
+    # What was stated last about a checkpoint counts.
+    checkpoint = max(downstream or records, key=lambda r: (r.started_at, r.run_id)).checkpoint
     row = Row(label, checkpoint, _metric_cells(downstream, groups), records)
     if cost is not None and not row.is_random:
         row.cells.update(cost_cells(cost, [r for r in records if r.is_pretraining]))
@@ -111,7 +115,10 @@ def _value_cell(records: list[RunRecord], metric: str) -> Cell:
     for record in sorted(records, key=lambda r: (r.started_at, r.run_id)):
         latest[record.seed] = record
     runs = [latest[seed] for seed in sorted(latest)]
-    return Cell('value', fmean(run.metrics[metric].value for run in runs), runs=runs)
+    value = fmean(run.metrics[metric].value for run in runs)
+    seen = {run.checkpoint.saw_labels_of(run.task) for run in runs}
+    saw_labels = next(answer for answer in (True, None, False) if answer in seen)
+    return Cell('value', value, runs=runs, saw_labels=saw_labels)
 
 
 def _mark_best(rows: list[Row], columns: list[Column]) -> list[Row]:

@@ -60,28 +60,55 @@ TASKS = {
 
 METHOD_TITLES = {
     RANDOM_METHOD: 'Random weights',
+    'a2mim': 'A²MIM',
     'beit': 'BEiT',
+    'beit3': 'BEiT-3',
     'beitv2': 'BEiT v2',
     'cae': 'CAE',
+    'capi': 'CAPI',
     'cmae': 'CMAE',
     'conmim': 'ConMIM',
+    'data2vec2': 'data2vec 2.0',
     'dino': 'DINO',
+    'dinov2': 'DINOv2',
+    'eva': 'EVA',
+    'eva-clip': 'EVA-CLIP',
+    'eva-mae-style': 'EVA, MAE style',
+    'eva02': 'EVA-02',
     'fastmim': 'FastMIM',
+    'fcmae': 'FCMAE',
     'greenmim': 'GreenMIM',
     'hpm': 'HPM',
     'ibot': 'iBOT',
+    'igpt': 'iGPT',
     'localmim': 'LocalMIM',
     'mae': 'MAE',
     'maskfeat': 'MaskFeat',
+    'mff': 'MFF',
+    'milan': 'MILAN',
+    'mixmim': 'MixMIM',
+    'moby': 'MoBY',
     'mocov3': 'MoCo v3',
     'randsac': 'RandSAC',
     'saim': 'SAIM',
     'semaim': 'SemAIM',
     'simmim': 'SimMIM',
+    'spark': 'SparK',
+    'supervised': 'Supervised',
     'supervised-in1k': 'Supervised on ImageNet-1K',
     'supervised-in22k': 'Supervised on ImageNet-22K',
     'symmim': 'SymMIM',
     'ummae': 'UM-MAE',
+    'vit-igpt': 'ViT-iGPT',
+}
+
+DATA_TITLES = {
+    'in1k': 'ImageNet-1K',
+    'in12k': 'ImageNet-12K',
+    'in21k': 'ImageNet-21K',
+    'in22k': 'ImageNet-22K',
+    'ade20k': 'ADE20K',
+    'coco': 'COCO',
 }
 
 TIER_ORDER = ('full', 'proxy', 'smoke')
@@ -95,6 +122,11 @@ def task_title(task: str) -> str:
 def method_title(method: str) -> str:
     """The title of a pre-training method; unknown ones keep their name."""
     return METHOD_TITLES.get(method, method)
+
+
+def data_title(data_set: str) -> str:
+    """The title of a data set; unknown ones keep their name."""
+    return DATA_TITLES.get(data_set, data_set)
 
 
 def metric_titles(task: str, metric: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mim_bench.results.published import PublishedCost, PublishedResult
+from mim_bench.results.published import PublishedResult
 from mim_bench.results.record import Protocol
 
 Verdict = Literal['reproduced', 'above', 'below', 'other protocol']
@@ -17,8 +17,7 @@ MIOU_TOLERANCE = 0.5
 AP_TOLERANCE = 0.3
 TOLERANCES = {
     'top1': TOP1_TOLERANCE,
-    'linear_top1': TOP1_TOLERANCE,
-    'knn_top1': TOP1_TOLERANCE,
+    'top5': TOP1_TOLERANCE,
     'mIoU': MIOU_TOLERANCE,
     'bbox_mAP': AP_TOLERANCE,
     'segm_mAP': AP_TOLERANCE,
@@ -94,15 +93,13 @@ class PublishedSection:
 
     Attributes:
         comparisons: In the order of rows and columns.
-        near: Published results of a method or a backbone that the board has.
+        near: Published results of a method or a backbone that the board has, in its tasks.
         further: All others.
-        costs: What pre-trainings took.
     """
 
     comparisons: Sequence[Comparison] = ()
     near: Sequence[PublishedResult] = ()
     further: Sequence[PublishedResult] = ()
-    costs: Sequence[PublishedCost] = ()
 
     @property
     def compared(self) -> list[Comparison]:

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 
 from mim_bench.report.leaderboard import Cell, Column, Leaderboard, Row
 from mim_bench.report.plain_text import csv_text, to_csv
+from mim_bench.report.wording import labels_note, labels_text
 from mim_bench.results.record import Protocol
 
 _FIELDS = (
-    'checkpoint', 'method', 'backbone', 'source', 'pretrain_epochs', 'task', 'metric', 'title',
+    'checkpoint', 'method', 'backbone', 'source', 'pretrain_epochs', 'pretrain_data', 'labels',
+    'params', 'img_size', 'licence', 'task', 'metric', 'title', 'saw_labels',
     'state', 'value', 'n', 'sd', 'ci_low', 'ci_high', 'ci_of', 'not_distinguishable', 'unit',
     'higher_is_better', 'is_best', 'protocol', 'protocol_version',
     'protocol_hash', 'tier', 'runs', 'seeds', 'started_at', 'device', 'error', 'note',
@@ -46,12 +48,18 @@ def _line(row: Row, column: Column, cell: Cell) -> dict[str, object]:
         'seeds': ' '.join(str(r.seed) for r in cell.runs),
         'device': run.cost.device,
         'error': run.error or '',
-        'note': cell.note,
+        'note': cell.note or labels_note(cell),
+        'pretrain_data': checkpoint.pretrain_data or '',
+        'labels': labels_text(checkpoint),
+        'licence': checkpoint.licence or '',
     }
     if column.is_sum:  # of runs of several protocols
         texts |= {'protocol': '', 'protocol_version': ''}
     return {name: csv_text(text) for name, text in texts.items()} | {
         'pretrain_epochs': checkpoint.pretrain_epochs,
+        'params': checkpoint.params,
+        'img_size': checkpoint.img_size,
+        'saw_labels': _saw_labels(cell) if column.is_ranked else '',
         'state': cell.state,
         'value': cell.value,
         'n': '' if column.is_sum else len(cell.runs),
@@ -67,3 +75,7 @@ def _line(row: Row, column: Column, cell: Cell) -> dict[str, object]:
         'tier': '' if column.is_sum else protocol.tier,
         'started_at': run.started_at,
     }
+
+
+def _saw_labels(cell: Cell) -> bool | str:
+    return 'unknown' if cell.saw_labels is None else cell.saw_labels

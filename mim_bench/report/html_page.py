@@ -14,6 +14,7 @@ from mim_bench.report.leaderboard import (
     format_cell,
     format_heading,
     format_interval,
+    format_labels,
     format_tie,
 )
 from mim_bench.report.page_table import cost_places, page_facts
@@ -89,6 +90,7 @@ def _environment() -> Environment:
         one_line=one_line,
         format_cell=format_cell,
         format_interval=format_interval,
+        format_labels=format_labels,
         format_tie=format_tie,
         heading=format_heading,
         csp_hash=_csp_hash,

@@ -10,9 +10,9 @@ from mim_bench.report.leaderboard import (
     Leaderboard,
     Row,
     format_cell,
-    format_tie,
+    format_marks,
 )
-from mim_bench.report.wording import READING_NOTE, TIER_NOTES, plural, spread_note, summary_line
+from mim_bench.report.wording import READING_NOTE, TIER_NOTES, marks_note, plural, summary_line
 
 # As many numbers as a page is wide, and rows as it is high; the other forms have all rows.
 MOST_COLUMNS = 6
@@ -50,8 +50,8 @@ def _chunks(groups: Sequence[ColumnGroup]) -> Iterator[list[ColumnGroup]]:
 
 def _table(board: Leaderboard, groups: list[ColumnGroup], number: int) -> Iterator[str]:
     columns = [column for group in groups for column in group.columns]
-    spread = spread_note(board, with_intervals=False)
-    caption = f'{summary_line(board)}. {READING_NOTE} {spread}'.strip()
+    marks = marks_note(board, with_intervals=False)
+    caption = f'{summary_line(board)}. {READING_NOTE} {marks}'.strip()
     yield r'\begin{table}'
     yield r'\centering\footnotesize\setlength{\tabcolsep}{4pt}'
     yield rf'\caption{{{latex_text(caption)}}}'
@@ -111,10 +111,10 @@ def _column_title(column: Column) -> str:
 def _cell(row: Row, column: Column) -> str:
     cell: Cell = row.cell(column)
     text = latex_text(format_cell(cell, column))
-    tie = format_tie(cell)
+    marks = format_marks(cell)
     if cell.is_best:
         text = rf'\textbf{{{text}}}'
-    return rf'{text}\textsuperscript{{{latex_text(tie)}}}' if tie else text
+    return rf'{text}\textsuperscript{{{latex_text(marks)}}}' if marks else text
 
 
 def _notes(board: Leaderboard, groups: list[ColumnGroup]) -> Iterator[str]:

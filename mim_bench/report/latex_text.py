@@ -40,6 +40,7 @@ _SYMBOLS = {
     '↓': r'\ensuremath{\downarrow}',
     '→': r'\ensuremath{\rightarrow}',
     '†': r'\ensuremath{\dagger}',
+    '‡': r'\ensuremath{\ddagger}',
     '…': r'\dots{}',
     '\N{REPLACEMENT CHARACTER}': '?',
 }

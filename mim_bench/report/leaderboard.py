@@ -57,7 +57,8 @@ class Cell:
     and ``interval`` that of the mean over seeds; with one seed the interval is that over images,
     where the run kept its outcomes. ``is_tied`` says that tests cannot tell the value from the
     best of its column, None that nothing could be tested. ``mark`` is the tier of the run, given
-    only where the column mixes tiers. The ``note`` of what is unknown says why.
+    only where the column mixes tiers. The ``note`` of what is unknown says why. ``saw_labels``
+    says whether the backbone saw labels of the task's data set before; None: not known.
     """
 
     state: Literal['value', 'failed', 'unknown', 'missing'] = 'missing'
@@ -69,6 +70,7 @@ class Cell:
     interval: tuple[float, float] | None = None
     interval_of: Literal['seeds', 'images'] | None = None
     is_tied: bool | None = None
+    saw_labels: bool | None = False
     note: str = ''
 
 
@@ -76,6 +78,8 @@ MISSING = Cell()
 DASH = '\N{EN DASH}'
 # Behind a value that tests cannot tell from the best of its column.
 TIE_MARK = '\N{ALMOST EQUAL TO}'
+# Behind a value whose backbone saw labels of the task's data set, or may have.
+LABELS_MARK, LABELS_UNKNOWN_MARK = '\N{DOUBLE DAGGER}', '?'
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,18 @@ def format_cell(cell: Cell, column: Column) -> str:
 def format_tie(cell: Cell) -> str:
     """The mark of a value that cannot be told from the best of its column; empty without one."""
     return TIE_MARK if cell.is_tied else ''
+
+
+def format_labels(cell: Cell) -> str:
+    """The mark of a value whose backbone saw labels of the task, or may have; empty without one."""
+    if cell.saw_labels is None:
+        return LABELS_UNKNOWN_MARK
+    return LABELS_MARK if cell.saw_labels else ''
+
+
+def format_marks(cell: Cell) -> str:
+    """All marks behind a value."""
+    return ' '.join(mark for mark in (format_tie(cell), format_labels(cell)) if mark)
 
 
 def format_interval(cell: Cell, column: Column) -> str:

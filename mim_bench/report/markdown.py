@@ -11,7 +11,7 @@ from mim_bench.report.leaderboard import (
     format_cell,
     format_heading,
     format_interval,
-    format_tie,
+    format_marks,
 )
 from mim_bench.report.plain_text import markdown_text
 from mim_bench.report.provenance import protocol_lines
@@ -23,8 +23,8 @@ from mim_bench.report.wording import (
     READING_NOTE,
     TIER_NOTES,
     further_pairs,
+    marks_note,
     published_value,
-    spread_note,
     summary_line,
 )
 
@@ -34,7 +34,7 @@ def render_markdown(board: Leaderboard) -> str:
     parts = ['# Leaderboard', summary_line(board), *(TIER_NOTES[tier] for tier in board.tiers)]
     parts += [
         _board_table(board, board.groups_of(headline=True)),
-        f'{READING_NOTE} {spread_note(board)}'.strip(),
+        f'{READING_NOTE} {marks_note(board)}'.strip(),
     ]
     if board.groups_of(headline=False):
         parts += ['## Further metrics', _board_table(board, board.groups_of(headline=False))]
@@ -83,7 +83,7 @@ def _heading(column: Column) -> str:
 def _cell(cell: Cell, column: Column) -> str:
     text = markdown_text(format_cell(cell, column))
     text = f'**{text}**' if cell.is_best else text
-    text = f'{text} {format_tie(cell)}'.strip()
+    text = f'{text} {format_marks(cell)}'.strip()
     interval = format_interval(cell, column)
     return f'{text}<br>{markdown_text(interval)}' if interval else text
 
@@ -94,7 +94,7 @@ def _published_parts(section: PublishedSection) -> list[str]:
     pairs = [*section.compared, *section.flagged]
     rows = []
     for pair in pairs[:MOST_PAIRS]:
-        texts = (pair.row, pair.title, pair.verdict_text, pair.published.source.label)
+        texts = (pair.row, pair.title, pair.verdict_text, pair.published.label)
         numbers = (f'{pair.ours:.2f}', published_value(pair.published.value), pair.difference_text)
         rows.append((*texts, *numbers))
     further = [further_pairs(len(pairs))] if len(pairs) > MOST_PAIRS else []

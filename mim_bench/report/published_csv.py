@@ -5,20 +5,21 @@ from collections.abc import Iterator
 from mim_bench.report.comparison import Comparison
 from mim_bench.report.leaderboard import Leaderboard
 from mim_bench.report.plain_text import csv_text, to_csv
-from mim_bench.results.published import PublishedResult
+from mim_bench.results.published import Pretraining, PublishedProtocol, PublishedResult
 
 _FIELDS = (
-    'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'published',
-    'difference', 'tolerance', 'verdict', 'method', 'variant', 'backbone', 'pretrain_epochs',
-    'task', 'metric', 'unit', 'split', 'protocol', 'protocol_stated', 'epochs', 'iterations',
-    'resolution', 'detector', 'schedule', 'test', 'init', 'kind', 'source', 'place', 'link',
-    'read_as', 'note',
+    'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'value', 'difference',
+    'tolerance', 'verdict',
+    *(n for n in PublishedResult.model_fields if n not in ('value', 'pretrain', 'protocol')),
+    *(f'pretrain_{name}' for name in Pretraining.model_fields),
+    *(f'protocol_{name}' for name in PublishedProtocol.model_fields),
+    'link',
 )  # fmt: skip
 
 
 def render_published_csv(board: Leaderboard) -> str:
     """Render every published result, those that match a row of ours first."""
-    return to_csv(_FIELDS, _lines(board))
+    return to_csv(_FIELDS, map(_as_texts, _lines(board)))
 
 
 def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:
@@ -33,44 +34,24 @@ def _lines(board: Leaderboard) -> Iterator[dict[str, object]]:
 
 def _ours(comparison: Comparison) -> dict[str, object]:
     return {
-        'checkpoint': csv_text(comparison.row),
-        'our_protocol': csv_text(comparison.protocol.name),
+        'checkpoint': comparison.row,
+        'our_protocol': comparison.protocol.name,
         'our_protocol_hash': comparison.protocol.hash,
         'our_runs': comparison.num_runs,
         'ours': comparison.ours,
         'difference': comparison.difference,
         'tolerance': comparison.tolerance,
-        'verdict': csv_text(comparison.verdict_text),
+        'verdict': comparison.verdict_text,
     }
 
 
 def _published(result: PublishedResult) -> dict[str, object]:
-    protocol, source = result.protocol, result.source
-    texts = {
-        'method': result.method,
-        'variant': result.variant,
-        'backbone': result.backbone,
-        'task': result.task,
-        'metric': result.metric,
-        'unit': result.unit,
-        'split': protocol.split,
-        'protocol': protocol.name,
-        'protocol_stated': protocol.stated,
-        'detector': protocol.detector,
-        'schedule': protocol.schedule,
-        'test': protocol.test,
-        'init': protocol.init,
-        'kind': result.kind,
-        'source': source.title,
-        'place': source.place,
-        'link': source.link,
-        'read_as': source.read_as,
-        'note': result.note,
-    }
-    return {name: csv_text(text or '') for name, text in texts.items()} | {
-        'published': result.value,
-        'pretrain_epochs': result.pretrain_epochs,
-        'epochs': protocol.epochs,
-        'iterations': protocol.iterations,
-        'resolution': protocol.resolution,
-    }
+    line = {name: value for name, value in result if name not in ('pretrain', 'protocol')}
+    line |= {f'pretrain_{name}': value for name, value in result.pretrain}
+    line |= {f'protocol_{name}': value for name, value in result.protocol}
+    other = '; '.join(f'{name} {value}' for name, value in result.protocol.other.items())
+    return line | {'protocol_other': other, 'link': result.link}
+
+
+def _as_texts(line: dict[str, object]) -> dict[str, object]:
+    return {k: csv_text(v) if isinstance(v, str) else v for k, v in line.items()}

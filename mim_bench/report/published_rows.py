@@ -59,13 +59,9 @@ def published_rows(board: Leaderboard) -> list[PublishedRow]:
 
 
 def _identity(result: PublishedResult) -> tuple:
-    return (
-        result.method,
-        result.variant,
-        network_family(result.backbone),
-        result.pretrain_epochs,
-        result.source.title,
-    )
+    family = network_family(result.backbone)
+    source = result.repository or result.file
+    return (result.method, result.variant, family, result.pretrain.model_dump_json(), source)
 
 
 def _value_rank(row: PublishedRow, column: Column | None) -> tuple[bool, float]:
@@ -78,24 +74,23 @@ def _value_rank(row: PublishedRow, column: Column | None) -> tuple[bool, float]:
 
 def _rank(row: PublishedRow) -> tuple:
     first = row.first
-    epochs = first.pretrain_epochs or 0
-    return (first.backbone, row.method.lower(), first.variant or '', epochs, first.source.label)
+    epochs = first.pretrain.epochs or 0
+    return (first.backbone, row.method.lower(), first.variant or '', epochs, first.label)
 
 
 def _column_for(
     groups: Sequence[ColumnGroup], result: PublishedResult
 ) -> tuple[Column | None, bool]:
     """The column of a result, and whether its recipe is the column's."""
-    wanted = metric_name(result.task, result.metric)
     others = []
     for group in groups:
         protocol = group.protocol
         if protocol is None or protocol.tier != 'full' or group.task != result.task:
             continue
         for column in group.columns:
-            if not column.is_headline or metric_name(column.task, column.metric) != wanted:
+            if not column.is_headline or metric_name(column.metric) != result.metric:
                 continue
-            if protocol.name == result.protocol.name and result.protocol.test != 'multi-scale':
+            if protocol.name == result.protocol.ours and result.protocol.test != 'multi-scale':
                 return column, True
             others.append(column)
     return (others[0], False) if others else (None, False)

@@ -3,10 +3,12 @@
 from mim_bench.report.leaderboard import Leaderboard
 from mim_bench.report.plain_text import csv_text, to_csv
 from mim_bench.report.provenance import ordered_runs, results_text
+from mim_bench.report.wording import labels_text
 from mim_bench.results.record import RunRecord
 
 _FIELDS = (
     'run', 'status', 'task', 'checkpoint', 'method', 'backbone', 'pretrain_epochs',
+    'pretrain_data', 'labels', 'params', 'img_size', 'licence',
     'checkpoint_sha256', 'protocol', 'protocol_version', 'protocol_hash', 'tier', 'seed',
     'results', 'wall_s', 'gpu_hours', 'device_hours', 'img_per_s', 'data_wait_share',
     'peak_mem_bytes', 'energy_joules', 'device', 'num_devices', 'precision', 'effective_batch',
@@ -27,6 +29,9 @@ def _line(record: RunRecord) -> dict[str, object]:
         'checkpoint': checkpoint.id,
         'method': checkpoint.method,
         'backbone': checkpoint.backbone,
+        'pretrain_data': checkpoint.pretrain_data or '',
+        'labels': labels_text(checkpoint),
+        'licence': checkpoint.licence or '',
         'protocol': protocol.name,
         'protocol_version': protocol.version,
         'results': results_text(record),
@@ -39,6 +44,8 @@ def _line(record: RunRecord) -> dict[str, object]:
     facts = {
         'status': record.status,
         'pretrain_epochs': checkpoint.pretrain_epochs,
+        'params': checkpoint.params,
+        'img_size': checkpoint.img_size,
         'checkpoint_sha256': checkpoint.sha256,
         'protocol_hash': protocol.hash,
         'tier': protocol.tier,

@@ -17,7 +17,7 @@ from mim_bench.report.leaderboard import (
     Row,
     format_cell,
     format_interval,
-    format_tie,
+    format_marks,
 )
 from mim_bench.report.plain_text import one_line
 from mim_bench.report.wording import (
@@ -26,9 +26,9 @@ from mim_bench.report.wording import (
     READING_NOTE,
     TIER_NOTES,
     further_pairs,
+    marks_note,
     plural,
     published_value,
-    spread_note,
     summary_line,
 )
 
@@ -58,7 +58,7 @@ def render_terminal(board: Leaderboard, width: int) -> RenderableType:
     if len(board.rows) > _MOST_ROWS:
         count = plural(len(board.rows) - _MOST_ROWS, 'further checkpoint')
         parts.append(Text(f'{count} in the written leaderboard.', style='dim'))
-    parts.append(Text(f'{READING_NOTE} {spread_note(board)}'.strip(), style='dim'))
+    parts.append(Text(f'{READING_NOTE} {marks_note(board)}'.strip(), style='dim'))
     num_further = len(board.columns) - len(columns)
     if num_further:
         note = f'{plural(num_further, "further metric")} in the written leaderboard.'
@@ -134,7 +134,7 @@ def _cell(cell: Cell, column: Column) -> Text:
 
 
 def _cell_lines(cell: Cell, column: Column) -> list[str]:
-    value = f'{format_cell(cell, column)} {format_tie(cell)}'.strip()
+    value = f'{format_cell(cell, column)} {format_marks(cell)}'.strip()
     return [line for line in (value, format_interval(cell, column)) if line]
 
 
@@ -178,7 +178,7 @@ def _published_table(pairs: Sequence[Comparison]) -> Table:
             f'\n{one_line(pair.title)}', 'not bold'
         )
         verdict = Text(one_line(pair.verdict_text), style=_VERDICT_STYLES[pair.verdict])
-        verdict.append(f'\n{one_line(pair.published.source.label)}', style='dim')
+        verdict.append(f'\n{one_line(pair.published.label)}', style='dim')
         numbers = (f'{pair.ours:.2f}', published_value(pair.published.value), pair.difference_text)
         table.add_row(name, *numbers, verdict)
     return table

@@ -1,8 +1,16 @@
 """Sentences that more than one renderer shows."""
 
+from mim_bench.report.catalogue import data_title
 from mim_bench.report.comparison import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
-from mim_bench.report.leaderboard import TIE_MARK, Leaderboard
-from mim_bench.results.published import PublishedCost, PublishedResult
+from mim_bench.report.leaderboard import (
+    LABELS_MARK,
+    LABELS_UNKNOWN_MARK,
+    TIE_MARK,
+    Cell,
+    Leaderboard,
+)
+from mim_bench.results.published import PublishedResult
+from mim_bench.results.record import RANDOM_METHOD, Checkpoint, data_set_of, share_labels
 from mim_bench.results.statistics.seeds import ALPHA
 
 READING_NOTE = (
@@ -19,6 +27,11 @@ _TIE_NOTE = (
     f'(p ≥ {ALPHA:g} over the same images, or over seeds). '
 )
 _UNTESTED_NOTE = 'Values without the mark that are not bold differ, or could not be tested.'
+
+_LABELS_NOTE = (
+    f"{LABELS_MARK} marks results whose backbone saw labels of the task's data set before. "
+)
+_LABELS_UNKNOWN_NOTE = f'{LABELS_UNKNOWN_MARK} marks results where that is not known. '
 
 PUBLISHED_NOTE = (
     'Published numbers are of others, read at the place that stands beside them. Ours counts as '
@@ -44,11 +57,8 @@ TIER_NOTES = {
 }
 
 
-COST_UNITS = {'gpu_hours_per_epoch': 'GPU hours an epoch', 'wall_hours': 'hours of wall time'}
-
-
-def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
-    """What the marks of spread and ties on this board mean; empty if it has none.
+def marks_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
+    """What the marks of spread, ties and labels on this board mean; empty if it has none.
 
     Args:
         board: That is shown.
@@ -59,8 +69,50 @@ def spread_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
     if with_intervals and any(cell.interval is not None for cell in cells):
         note += _INTERVAL_NOTE
     if any(cell.is_tied for cell in cells):
-        note += _TIE_NOTE + _UNTESTED_NOTE
+        note += f'{_TIE_NOTE}{_UNTESTED_NOTE} '
+    if any(cell.saw_labels for cell in cells):
+        note += _LABELS_NOTE
+    if any(cell.saw_labels is None for cell in cells):
+        note += _LABELS_UNKNOWN_NOTE
     return note.strip()
+
+
+def labels_note(cell: Cell) -> str:
+    """Which labels the backbone of a value saw; empty if none of the task's."""
+    if cell.saw_labels is False:
+        return ''
+    if cell.saw_labels is None:
+        return "not known whether the backbone saw labels of the task's data set"
+    seen = {name for run in cell.runs for name in run.checkpoint.labels or ()}
+    own = [name for name in sorted(seen) if share_labels(name, data_set_of(cell.runs[0].task))]
+    return f'backbone saw labels of {", ".join(map(data_title, own))}'
+
+
+def labels_text(checkpoint: Checkpoint) -> str:
+    """Names of the data sets whose labels a checkpoint has seen; empty: not known."""
+    return '' if checkpoint.labels is None else '+'.join(checkpoint.labels) or 'none'
+
+
+def checkpoint_details(checkpoint: Checkpoint) -> str:
+    """Size, pre-training, labels and licence of a checkpoint in one line, and what is unknown.
+
+    Random weights have a size only.
+    """
+    labels = checkpoint.labels
+    seen = None if labels is None else ', '.join(map(data_title, labels)) or 'none'
+    data, licence = checkpoint.pretrain_data, checkpoint.licence
+    facts = {
+        'parameters': checkpoint.params and f'{checkpoint.params / 1e6:,.1f} M parameters',
+        'data': data and f'pre-trained on {data_title(data)}',
+        'image size': checkpoint.img_size and f'{checkpoint.img_size} px',
+        'labels': seen and f'labels seen: {seen}',
+        'licence': licence and f'licence {licence}',
+    }
+    if checkpoint.method == RANDOM_METHOD:
+        return facts['parameters'] or 'not known: parameters'
+    known = [text for text in facts.values() if text]
+    unknown = [name for name, text in facts.items() if not text]
+    return ' · '.join([*known, *([f'not known: {", ".join(unknown)}'] if unknown else [])])
 
 
 def further_pairs(count: int) -> str:
@@ -75,34 +127,39 @@ def published_value(value: float) -> str:
 
 
 def measured_as(result: PublishedResult) -> str:
-    """How a published number was measured, as stated, and on what."""
+    """How a published number was measured, as far as its source states it."""
     protocol = result.protocol
-    parts = [protocol.stated]
-    if protocol.init is not None:
-        parts.append(protocol.init)
-    if protocol.split != 'val':
-        parts.append(protocol.split)
-    return '; '.join(parts)
+    length = f'{protocol.epochs} epochs' if protocol.epochs else protocol.schedule
+    if length is None and protocol.iterations:
+        length = f'{protocol.iterations:,} iterations'
+    parts = [
+        protocol.head,
+        length,
+        f'{protocol.resolution} px' if protocol.resolution else None,
+        f'batch {protocol.batch:,}' if protocol.batch else None,
+        f'rate {protocol.peak_lr:g}' if protocol.peak_lr else None,
+        f'layer decay {protocol.layer_decay:g}' if protocol.layer_decay else None,
+        f'from: {protocol.init}' if protocol.init else None,
+        protocol.test,
+        protocol.split if protocol.split != 'val' else None,
+        protocol.note,
+    ]
+    return '; '.join(part for part in parts if part) or 'not stated'
 
 
-def pretrained_for(entry: PublishedResult | PublishedCost) -> str:
-    """The variant and epochs of a published pre-training, as far as they are stated."""
-    epochs = f'{entry.pretrain_epochs:,} epochs' if entry.pretrain_epochs is not None else ''
-    return ', '.join(part for part in (entry.variant, epochs) if part)
+def pretrained_for(result: PublishedResult) -> str:
+    """Variant, epochs and labels of a published pre-training, as far as they are stated."""
+    pretrain = result.pretrain
+    epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else None
+    if epochs and pretrain.counts_views:
+        epochs += ' (perhaps views)'
+    labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else None
+    return ', '.join(part for part in (result.variant, epochs, labels) if part)
 
 
-def published_by(entry: PublishedResult | PublishedCost) -> str:
-    """Whether the authors of the method published it."""
-    return 'its authors' if entry.kind == 'own' else 'third party'
-
-
-def cost_text(cost: PublishedCost) -> str:
-    """A published cost with its unit; hours of all epochs are computed, and say so."""
-    text = f'{cost.value:g} {COST_UNITS[cost.quantity]}'
-    if cost.quantity == 'gpu_hours_per_epoch' and cost.pretrain_epochs is not None:
-        total = cost.value * cost.pretrain_epochs
-        text += f' (computed: {total:,.0f} GPU hours for all)'
-    return text
+def published_by(result: PublishedResult) -> str:
+    """Whether the authors of the method published it, or who else."""
+    return 'its authors' if result.is_own else result.by
 
 
 def plural(count: int, noun: str) -> str:

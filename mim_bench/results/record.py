@@ -4,11 +4,12 @@ Nothing here knows of JSON or touches a disk; see :mod:`mim_bench.results.record
 :mod:`mim_bench.results.store` for that.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 
 Status = Literal['done', 'failed']
 Tier = Literal['smoke', 'proxy', 'full']
@@ -31,10 +32,24 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The pre-trained backbone that a run started from, or that it made.
+    """The pre-trained backbone that a run started from, or that it made. None: not known.
 
-    ``id`` names one row of the leaderboard. ``sha256`` is None for random weights and
-    where the file does not exist yet.
+    Attributes:
+        id: Names one row of the leaderboard.
+        method: Of the pre-training.
+        backbone: As the configs name it.
+        source: Format of the file.
+        sha256: Of the file that the user brought, not of its conversions. None for random
+            weights and where the file does not exist yet.
+        pretrain_epochs: Of the pre-training.
+        pretrain_data: Data set of the pre-training, for example ``in1k``.
+        labels: Data sets whose labels the weights are known to have seen; empty: none.
+        params: Parameters of the backbone.
+        img_size: Side of the images of the pre-training in pixels.
+        licence: Of the weights.
+        known_from: Where each of these facts is from, by field: what the user stated
+            (``stated``), the run that made the file (``run``), the list of releases
+            (``release``), its format (``format``) or its ``weights``.
     """
 
     id: str
@@ -43,6 +58,18 @@ class Checkpoint:
     source: str = ''
     sha256: str | None = None
     pretrain_epochs: float | None = None
+    pretrain_data: str | None = None
+    labels: list[str] | None = None
+    params: int | None = None
+    img_size: int | None = None
+    licence: str | None = None
+    known_from: dict[str, str] = field(default_factory=dict)
+
+    def saw_labels_of(self, task: str) -> bool | None:
+        """Whether the weights saw labels of a task's data set; None where that is not known."""
+        if self.labels is None:
+            return None
+        return any(share_labels(name, data_set_of(task)) for name in self.labels)
 
 
 @dataclass(frozen=True)
@@ -199,8 +226,8 @@ class RunRecord:
     """Everything that is known about one run, failed runs included.
 
     ``precision`` (``fp32``, ``fp16``, ``bf16`` or ``custom``) and ``batch`` are those of a
-    training; None for a test, and in records from before they were kept. ``origin`` says
-    whether the run wrote its record, or ``mim-bench collect`` made it of what a run left.
+    training; None for a test. ``origin`` says whether the run wrote its record, or ``mim-bench
+    collect`` made it of what a run left.
     """
 
     run_id: str
@@ -227,6 +254,16 @@ class RunRecord:
     def is_pretraining(self) -> bool:
         """Whether the run made its checkpoint instead of starting from it."""
         return self.task.startswith('pretrain')
+
+
+def data_set_of(task: str) -> str:
+    """The data set whose labels a task uses: ``in1k`` of ``in1k-10pct-ft``."""
+    return task.partition('-')[0]
+
+
+def share_labels(one: str, other: str) -> bool:
+    """Whether two data sets have labels in common: ImageNet-22K has those of ImageNet-1K."""
+    return one == other or all(re.fullmatch(r'in\d+k', name) for name in (one, other))
 
 
 def utc_now() -> str:

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any
 
 from mim_bench.errors import RecordError
-from mim_bench.results.migration import newest_version
 from mim_bench.results.record import (
     SCHEMA_VERSION,
     Artifacts,
@@ -22,7 +21,7 @@ from mim_bench.results.validation import check_schema
 
 
 def record_to_dict(record: RunRecord) -> dict[str, Any]:
-    """The record as plain JSON data of the newest version.
+    """The record as plain JSON data.
 
     Raises:
         RecordError: A value breaks the schema or is not finite.
@@ -39,7 +38,7 @@ def record_to_dict(record: RunRecord) -> dict[str, Any]:
 
 
 def record_from_dict(data: Any, where: str) -> RunRecord:
-    """The record that JSON data of any known version hold.
+    """The record that JSON data hold.
 
     Args:
         data: What ``json.loads`` gave.
@@ -49,7 +48,12 @@ def record_from_dict(data: Any, where: str) -> RunRecord:
         RecordError: The version is unknown, the data break its schema or hold numbers that
             are not finite.
     """
-    data = newest_version(data, where)
+    version = data.get('schema_version') if isinstance(data, dict) else SCHEMA_VERSION
+    if type(version) is not int or version != SCHEMA_VERSION:  # True equals 1 in Python
+        raise RecordError(
+            f'{where}: schema_version is {version!r}, this mim_bench reads {SCHEMA_VERSION}. Run '
+            'again, with the mim_bench that reports.'
+        )
     check_schema(data, 'record', where)
     load, batch, artifacts = data['load'], data['batch'], data['artifacts']
     pictures = [Picture(**picture) for picture in artifacts['pictures']]

@@ -59,7 +59,7 @@ def check_schema(data: Any, schema: str, where: str) -> None:
 
     Args:
         data: What ``json.loads`` gave, or a YAML file.
-        schema: Name of the schema, for example ``record`` (the newest), ``record.v1``, ``curves``.
+        schema: Name of the schema, for example ``record`` or ``curves``.
         where: The file that the data came from, for messages.
 
     Raises:
@@ -72,7 +72,7 @@ def check_schema(data: Any, schema: str, where: str) -> None:
         if error is not None:
             place = '.'.join(map(str, error.absolute_path))
             raise _refusal(where, place, error.message)
-    if schema.startswith('record'):
+    if schema == 'record':
         _check_meaning(data, where)
 
 
@@ -119,12 +119,20 @@ def _check_values(data: Any, place: str, where: str) -> None:
 
 
 def _check_meaning(record: dict[str, Any], where: str) -> None:
-    """What a JSON schema cannot say: a real date, and a primary metric that exists."""
+    """What a JSON schema cannot say: a real date, and a primary metric that was evaluated.
+
+    Only a pre-training may have no metric, or its loss as the primary one.
+    """
     try:
         datetime.fromisoformat(record['started_at'].replace('Z', '+00:00'))
     except ValueError as error:
         raise _refusal(where, 'started_at', str(error)) from None
     primary = record['primary_metric']
-    if record['status'] == 'done' and primary is not None and primary not in record['metrics']:
+    is_pretraining = record['task'].startswith('pretrain')
+    if record['status'] != 'done' or (primary is None and is_pretraining):
+        return
+    if primary not in record['metrics']:
         known = ', '.join(record['metrics']) or 'none'
         raise _refusal(where, 'primary_metric', f'{primary!r} is not among the metrics ({known})')
+    if record['metrics'][primary]['split'] == 'train' and not is_pretraining:
+        raise _refusal(where, 'primary_metric', f'{primary!r} is no metric of an evaluation')

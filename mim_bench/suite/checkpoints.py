@@ -10,12 +10,13 @@ from typing import Any
 from mim_bench.errors import ConfigError, ConversionError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
+from mim_bench.results.stated_facts import parse_facts
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.plan import Row
-from mim_bench.suite.tasks import Suite
+from mim_bench.suite.tasks import Network, Suite, network_named
 
 RANDOM = 'random'
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,11 @@ class Facts:
         path: Where it lies.
         size: Bytes.
         mtime_ns: When it was written.
-        sha256: Of its content.
-        source: Its format.
-        method: Of its pre-training; 'unknown' where the file does not tell.
-        epochs: Of its pre-training, where known.
+        file_sha256: Of its content.
+        sha256: Of the file that it was converted from, if it was; its own otherwise.
+        stated: What the user states about it.
+        method: Of its pre-training; 'unknown' where nothing tells.
+        labels: Data sets whose labels it has seen, where known.
         family: ``vit``, ``beit-vit``, ``swin``, ``ummae-swin`` or ``ummae-pvt``; None for others.
         backbone: Family and size, as the configs spell it; None for a size without a name.
         arch: What the weights show, for messages.
@@ -39,10 +41,11 @@ class Facts:
     path: str
     size: int
     mtime_ns: int
+    file_sha256: str
     sha256: str
-    source: str
+    stated: dict[str, Any]
     method: str
-    epochs: float | None
+    labels: list[str] | None
     family: str | None
     backbone: str | None
     arch: str
@@ -61,6 +64,7 @@ def rows_of(
 
     Args:
         words: ``PATH``, ``ID=PATH``, or ``random:BACKBONE`` for weights that nobody trained.
+            After a path may follow what the user states: ``,method=mae,data=in1k,labels=none``.
         folder: Where the converted files go, ``<id>.pth``, and what is known of them.
         suite: Whose configs the rows are for.
         backbone: Of all of them, where it is not to be read off the weights.
@@ -81,13 +85,16 @@ def rows_of(
     return rows
 
 
-def facts_of(path: Path, folder: Path, checkpoint_id: str) -> Facts:
+def facts_of(
+    path: Path, folder: Path, checkpoint_id: str, stated: Mapping[str, Any] | None = None
+) -> Facts:
     """Convert a checkpoint unless that was done, and say what it is.
 
     Args:
         path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
         folder: Gets ``<id>.pth`` and ``<id>.json``.
         checkpoint_id: Of its row.
+        stated: What the user states about it, by field of a record's checkpoint.
 
     Raises:
         ConfigError: Another checkpoint has that id in the folder, or there is no such file.
@@ -95,24 +102,26 @@ def facts_of(path: Path, folder: Path, checkpoint_id: str) -> Facts:
     """
     if not path.is_file():
         raise ConfigError(f'--checkpoint {path}: there is no such file. Check the path.')
+    stated = dict(stated or {})
     folder.mkdir(parents=True, exist_ok=True)
     with wait_for_lock(folder / f'.{checkpoint_id}.lock'):
         converted, described = folder / f'{checkpoint_id}.pth', folder / f'{checkpoint_id}.json'
         stat, where = path.stat(), str(path.resolve())
         known = _read(described) if converted.is_file() else None
         seen = (where, stat.st_size, stat.st_mtime_ns)
-        if known and (known.path, known.size, known.mtime_ns) == seen:
+        is_same = known is not None and known.stated == stated
+        if is_same and (known.path, known.size, known.mtime_ns) == seen:
             return known
         digest = file_sha256(path)
-        if known and known.sha256 == digest:  # moved, or touched
+        if is_same and known.file_sha256 == digest:  # moved, or touched
             facts = Facts(**{**asdict(known), **dict(zip(('path', 'size', 'mtime_ns'), seen))})  # noqa: B905
-        elif known and known.path != where:
+        elif known and known.path != where and known.file_sha256 != digest:
             raise ConfigError(
                 f'{path}: {folder} has results of another checkpoint {checkpoint_id!r}, '
                 f'{known.path}. Name this one: --checkpoint ID={path}, or choose another --out.'
             )
         else:
-            facts = _convert(path, converted, seen, digest)
+            facts = _convert(path, converted, seen, digest, stated)
         write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
         return facts
 
@@ -120,47 +129,53 @@ def facts_of(path: Path, folder: Path, checkpoint_id: str) -> Facts:
 def _row(word: str, folder: Path, suite: Suite, backbone: str | None) -> Row:
     if word.startswith(f'{RANDOM}:'):
         name = word.removeprefix(f'{RANDOM}:')
-        fitted = _config_backbone(suite, name, None, word)
-        return Row(f'{RANDOM}_{name}', RANDOM, fitted, source='random weights')
+        _check_known(suite, network_named(name), word)
+        return Row(f'{RANDOM}_{name}', RANDOM, name)
+    word, stated = _split_facts(word)
     name, equals, place = word.partition('=')
     if not equals or Path(word).exists():
         name, place = Path(word).stem, word
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
-    facts = facts_of(Path(place), folder, checkpoint_id)
-    found = _config_backbone(suite, backbone or facts.backbone, facts, place)
+    facts = facts_of(Path(place), folder, checkpoint_id, stated)
+    network = Network(backbone or facts.backbone, facts.family)
+    _check_known(suite, network, f'{place} ({facts.arch})')
     return Row(
         id=checkpoint_id,
         method=facts.method,
-        backbone=backbone or facts.backbone or found,
+        backbone=str(network),
         start=folder / f'{checkpoint_id}.pth',
         sha256=facts.sha256,
-        source=facts.source,
-        epochs=facts.epochs,
-        fitted=found if suite.fit_backbone else None,
+        labels=None if facts.labels is None else tuple(facts.labels),
+        family=facts.family,
     )
 
 
-def _config_backbone(suite: Suite, name: str | None, facts: Facts | None, where: str) -> str:
-    """The backbone whose configs a row runs."""
+def _split_facts(word: str) -> tuple[str, dict[str, Any]]:
+    """``[ID=]PATH`` and what is stated behind it; a path may have commas itself."""
+    if Path(word).exists() or Path(word.partition('=')[2]).exists():
+        return word, {}
+    word, *facts = re.split(r',(?=\w+=)', word)
+    return word, parse_facts(facts, '--checkpoint')
+
+
+def _check_known(suite: Suite, network: Network, where: str) -> None:
+    """Refuse a backbone that no entry of the suite can measure."""
+    if any(entry.config_of(network) for entry in suite.entries):
+        return
     known = list(dict.fromkeys(b for entry in suite.entries for b in entry.configs))
-    if suite.fit_backbone and facts is not None and facts.family in suite.families:
-        return suite.families[facts.family]
-    if name in known:
-        return name
-    if facts is None:
-        raise ConfigError(f'{where}: no config is for {name}. There are {", ".join(known)}.')
-    what = name or f'{facts.family or "an unknown family"} with {facts.arch}'
     raise ConfigError(
-        f'{where}: the backbone is {what}; the suite {suite.name!r} has configs for '
+        f'{where}: the backbone is {network}; the suite {suite.name!r} has configs for '
         f'{", ".join(known)}. Say --backbone NAME if it is one of these, or add configs.'
     )
 
 
-def _convert(path: Path, converted: Path, seen: tuple[str, int, int], digest: str) -> Facts:
+def _convert(
+    path: Path, converted: Path, seen: tuple[str, int, int], digest: str, stated: dict[str, Any]
+) -> Facts:
     from mim_bench.conversion.convert import convert_checkpoint  # imports torch
+    from mim_bench.conversion.provenance import meta_names
 
-    meta = convert_checkpoint(path, converted).meta
-    origin = meta.get('origin') or meta
+    meta = convert_checkpoint(path, converted, facts=meta_names(stated)).meta
     if meta.get('backbone_type') is None:
         raise ConversionError(
             f'{path}: holds no backbone of a family that mim_bench has configs for.'
@@ -168,10 +183,11 @@ def _convert(path: Path, converted: Path, seen: tuple[str, int, int], digest: st
     family, backbone = name_backbone(meta)
     return Facts(
         *seen,
-        sha256=digest,
-        source=origin.get('source') or meta['source'],
-        method=meta.get('method') or 'unknown',
-        epochs=meta.get('epochs'),
+        file_sha256=digest,
+        sha256=meta['origin_sha256'],
+        stated=stated,
+        method=meta['method'] or 'unknown',
+        labels=meta['labels'],
         family=family,
         backbone=backbone,
         arch=', '.join(f'{key}={value}' for key, value in meta['arch'].items()),

@@ -131,8 +131,10 @@ def config_hash(path: Path) -> str:
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Dictionaries key by key, as mmengine does it; anything else is replaced."""
-    merged = dict(base)
+    merged = {} if own.get('_delete_') else dict(base)
     for key, value in own.items():
+        if key == '_delete_':
+            continue
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
@@ -142,6 +144,9 @@ def _value(node: ast.expr, path: Path) -> Any:
     """The value of ``dict(...)``, a list or a literal."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         return {word.arg: _value(word.value, path) for word in node.keywords}
+    if isinstance(node, ast.Dict):
+        pairs = zip(node.keys, node.values, strict=True)
+        return {_value(key, path): _value(value, path) for key, value in pairs if key}
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item, path) for item in node.elts]
     if isinstance(node, ast.Constant):

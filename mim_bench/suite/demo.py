@@ -46,7 +46,7 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
     places = demo_places(out)
     steps, rows = [make_data(places, seed)], []
     for method, backbone in PRETRAINED_ROWS:
-        row = Row(f'{method}_{backbone}', method, backbone, source='mim_bench')
+        row = Row(f'{method}_{backbone}', method, backbone)
         pretrain = _pretrain(row, places, seed)
         start = places.checkpoints / f'{row.id}.pth'
         convert = keep_backbone(f'convert-{row.id}', pretrain, start)
@@ -57,7 +57,6 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
                 method,
                 backbone,
                 start,
-                source=row.source,
                 needs=(convert.name,),
                 inputs=convert.fingerprint,
             )
@@ -77,7 +76,7 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
 
 def random_row(backbone: str) -> Row:
     """The row of a backbone without pre-training."""
-    return Row(f'random_{backbone}', 'random', backbone, source='random weights')
+    return Row(f'random_{backbone}', 'random', backbone)
 
 
 def _pretrain(row: Row, places: Places, seed: int) -> Step:

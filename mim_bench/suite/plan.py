@@ -9,7 +9,7 @@ from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.selection import choose_entries, start_of
 from mim_bench.suite.steps import Step
-from mim_bench.suite.tasks import Entry, Suite
+from mim_bench.suite.tasks import Entry, Network, Suite, network_named
 
 DATA_STEP = 'data'
 
@@ -22,13 +22,12 @@ class Row:
         id: Names the row, and is part of the name of each of its runs.
         method: Pre-training method, or 'random'.
         backbone: As the names of configs spell it, for the record.
+        family: Of the backbone; None where it has no name.
         start: The canonical file; None for random weights.
         sha256: Of the file that the user gave; '' if the plan makes it.
-        source: Format that it was converted from, for the records.
-        epochs: Of its pre-training, if known.
+        labels: Data sets whose labels it has seen; None: not known, or the plan makes it.
         needs: Steps that make it.
         inputs: What it follows from, where the plan makes it.
-        fitted: The backbone of the configs, where they take the sizes of this one.
     """
 
     id: str
@@ -36,16 +35,15 @@ class Row:
     backbone: str
     start: Path | None = None
     sha256: str = ''
-    source: str = ''
-    epochs: float | None = None
+    labels: tuple[str, ...] | None = None
     needs: tuple[str, ...] = ()
     inputs: str = ''
-    fitted: str | None = None
+    family: str | None = None
 
     @property
-    def config_backbone(self) -> str:
-        """The backbone whose configs it runs."""
-        return self.fitted or self.backbone
+    def network(self) -> Network:
+        """The backbone as suites look for its configs."""
+        return Network(self.backbone, self.family or network_named(self.backbone).family)
 
 
 @dataclass(frozen=True)
@@ -137,10 +135,8 @@ def plan_rows(
     """
     steps = []
     for row in rows:
-        entries = choose_entries(suite, row.config_backbone, wanted, row.id)
-        starts = [
-            start_of(entry, suite, row.config_backbone, wanted or {}, row.id) for entry in entries
-        ]
+        entries = choose_entries(suite, row.network, wanted, row.id)
+        starts = [start_of(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
             made: dict[str, Step] = {}
             for entry, start in zip(entries, starts, strict=True):
@@ -169,10 +165,6 @@ def run_words(
     config: Path, name: str, row: Row, dataset: str, places: Places, seed: int
 ) -> tuple[str, ...]:
     """The arguments of ``train`` and ``test`` that every run has."""
-    facts = {'id': row.id, 'method': row.method, 'backbone': row.backbone}
-    facts |= {'source': row.source} if row.source else {}
-    facts |= {'sha256': row.sha256} if row.sha256 else {}
-    facts |= {'pretrain_epochs': row.epochs} if row.epochs is not None else {}
     return (
         str(config),
         *('--work-dir', str(places.work_dir(name))),
@@ -180,8 +172,7 @@ def run_words(
         *('--seed', str(seed)),
         *('--results-dir', str(places.results)),
         *('--run-id', name),
-        '--record-checkpoint',
-        *(f'{key}={value}' for key, value in facts.items()),
+        *('--record-checkpoint', f'id={row.id}', f'backbone={row.backbone}'),
     )
 
 
@@ -205,33 +196,34 @@ class _Planner:
     def run(self, entry: Entry, start: Step | None) -> Step:
         """The run of an entry; ``start`` keeps the fine-tuned backbone that it starts from."""
         row, name = self.row, self._name(entry.name)
-        config = configs_folder() / entry.configs[row.config_backbone]
+        relative = entry.config_of(row.network)
+        config = configs_folder() / relative
         words = (
             entry.command,
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
         )
-        if start and not row.sha256:
+        if start:
             # The row is the pre-trained checkpoint, whatever file its tasks start from.
-            words += ('sha256=None',)
+            words += (f'file={row.start}',)
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
-        is_fitted = bool(row.fitted)
         identity = (
-            *(entry.command, entry.configs[row.config_backbone], f'seed={self.seed}'),
+            *(entry.command, relative, f'seed={self.seed}'),
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
+            f'labels={row.labels}',
             *((start.fingerprint,) if start else ()),
             *same,
         )
         return Step(
             name=name,
-            words=(*words, *_given(str(start.files[0]) if start else given, fit=is_fitted), *more),
+            words=(*words, *_given(str(start.files[0]) if start else given, fit=entry.fit), *more),
             records=record_paths(self.places, name, list(entry.tasks)),
             work_dir=self.places.work_dir(name),
             needs=(*self.needs, *((start.name,) if start else row.needs)),
             inputs=config_hash(config),
             identity=identity,
             gpus=1 if entry.gpus == 1 else self.settings.gpus,
-            trial_words=(*words, *_given(given, fit=is_fitted), *more),
+            trial_words=(*words, *_given(given, fit=entry.fit), *more),
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
             need_stuff=entry.need_stuff,
         )
@@ -248,7 +240,7 @@ class _Planner:
         """Further words, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
-        options = list(self.settings.options)
+        options = [*_architecture(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
@@ -263,6 +255,14 @@ class _Planner:
             words.append('--allow-partial')
             same.append('--allow-partial')
         return tuple(words), tuple(same)
+
+
+def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
+    """The option that gives a config of the family the size of a row that has no file."""
+    own = config.stem.split('_')[1]
+    if not entry.fit or row.start is not None or own == row.backbone:
+        return []
+    return [f'model.backbone.arch={row.backbone.removeprefix(f"{row.network.family}-")}']
 
 
 def _given(checkpoint: str | None, *, fit: bool) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from mim_bench.errors import ConfigError
-from mim_bench.suite.tasks import PRETRAINED, Entry, Suite, near
+from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite, near
 
 
 def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
@@ -40,7 +40,7 @@ def is_called(recipe: str, word: str) -> bool:
 
 
 def choose_entries(
-    suite: Suite, backbone: str, wanted: Mapping[str, str] | None, who: str
+    suite: Suite, network: Network, wanted: Mapping[str, str] | None, who: str
 ) -> list[Entry]:
     """The entries that a backbone runs, each before those that start from its result.
 
@@ -48,7 +48,7 @@ def choose_entries(
 
     Args:
         suite: The suite.
-        backbone: As the configs spell it.
+        network: The backbone.
         wanted: From :func:`parse_tasks`; None is every task that the backbone has configs for.
         who: The checkpoint, for messages.
 
@@ -58,14 +58,14 @@ def choose_entries(
     chosen: list[Entry] = []
     for task in suite.tasks if wanted is None else wanted:
         recipe = '' if wanted is None else wanted[task]
-        candidates = _candidates(suite, task, backbone, recipe)
+        candidates = _candidates(suite, task, network, recipe)
         if not candidates and wanted is None:
             continue
         if not candidates:
-            raise _no_config(suite, task, backbone, recipe, who)
+            raise _no_config(suite, task, network, recipe, who)
         if candidates[0] not in chosen:
             chosen.append(candidates[0])
-    starts = [start_of(e, suite, backbone, wanted or {}, who) for e in chosen]
+    starts = [start_of(e, suite, network, wanted or {}, who) for e in chosen]
     for start in starts:
         if start is not None and start not in chosen:
             chosen.append(start)
@@ -73,7 +73,7 @@ def choose_entries(
 
 
 def start_of(
-    entry: Entry, suite: Suite, backbone: str, wanted: Mapping[str, str], who: str
+    entry: Entry, suite: Suite, network: Network, wanted: Mapping[str, str], who: str
 ) -> Entry | None:
     """The fine-tuning that an entry starts from; None if it starts from the pre-trained file.
 
@@ -87,24 +87,24 @@ def start_of(
         return None
     recipe = wanted.get(entry.start, '')
     own = entry.recipe.partition('-')[0]
-    candidates = _candidates(suite, entry.start, backbone, recipe)
+    candidates = _candidates(suite, entry.start, network, recipe)
     alike = [c for c in candidates if is_called(c.recipe, own)]
     if not candidates:
-        raise _no_config(suite, entry.start, backbone, recipe, who)
+        raise _no_config(suite, entry.start, network, recipe, who)
     return candidates[0] if recipe or not alike else alike[0]
 
 
-def _candidates(suite: Suite, task: str, backbone: str, recipe: str) -> list[Entry]:
+def _candidates(suite: Suite, task: str, network: Network, recipe: str) -> list[Entry]:
     return [
         entry
         for entry in suite.entries
         if task in entry.tasks
-        and backbone in entry.configs
+        and entry.config_of(network)
         and (not recipe or is_called(entry.recipe, recipe))
     ]
 
 
-def _no_config(suite: Suite, task: str, backbone: str, recipe: str, who: str) -> ConfigError:
+def _no_config(suite: Suite, task: str, network: Network, recipe: str, who: str) -> ConfigError:
     entries = [entry for entry in suite.entries if task in entry.tasks]
     known = [
         f'{entry.recipe} ({", ".join(entry.configs)})'
@@ -113,11 +113,11 @@ def _no_config(suite: Suite, task: str, backbone: str, recipe: str, who: str) ->
     ]
     asked = f'{task}={recipe}' if recipe else task
     return ConfigError(
-        f'{who}: the suite {suite.name!r} has no config of {asked} for the backbone {backbone}. '
+        f'{who}: the suite {suite.name!r} has no config of {asked} for the backbone {network}. '
         f'There are: {"; ".join(known)}. Leave the task out, or add a config and its entry.'
     )
 
 
-def missing_tasks(suite: Suite, backbone: str) -> Sequence[str]:
+def missing_tasks(suite: Suite, network: Network) -> Sequence[str]:
     """Tasks of a suite that have no config for a backbone."""
-    return [t for t in suite.tasks if not _candidates(suite, t, backbone, '')]
+    return [t for t in suite.tasks if not _candidates(suite, t, network, '')]

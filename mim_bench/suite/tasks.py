@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ SUITES = ('smoke', 'proxy', 'full')
 PRETRAINED = 'pretrained'
 _TIERS = ('smoke', 'proxy', 'full')
 _COMMANDS = ('train', 'test')
-_SUITE_KEYS = {'tier': True, 'entries': True, 'fit_backbone': False, 'families': False}
+_SUITE_KEYS = {'tier': True, 'entries': True}
 _ENTRY_KEYS = {
     'name': True,
     'command': True,
@@ -24,10 +24,35 @@ _ENTRY_KEYS = {
     'version': True,
     'tasks': True,
     'configs': True,
+    'fit': False,
     'start': False,
     'gpus': False,
     'need_stuff': False,
 }
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone as suites look for its configs.
+
+    Attributes:
+        name: Family and size, as configs spell it; None for a size without a name.
+        family: ``vit``, ``beit-vit``, ``swin``, ``ummae-swin``, ``ummae-pvt``; None for others.
+    """
+
+    name: str | None
+    family: str | None = None
+
+    def __str__(self) -> str:
+        return self.name or self.family or 'an unknown backbone'
+
+
+FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
+
+
+def network_named(name: str) -> Network:
+    """The network of a backbone's name, for example ``swin-tiny``."""
+    return Network(name, next((f for f in FAMILIES if name.startswith(f'{f}-')), None))
 
 
 @dataclass(frozen=True)
@@ -41,7 +66,8 @@ class Entry:
         protocol: Name of the configs' protocol.
         version: Of it.
         tasks: Metrics of a record by its task; the first one is the primary metric.
-        configs: Path below ``configs/`` by backbone.
+        configs: Path below ``configs/`` by backbone; by family where ``fit``.
+        fit: The configs take the backbone of any checkpoint of the family.
         start: ``pretrained``, or a task whose fine-tuned backbone the run starts from.
         gpus: 1, or 'all' of a run.
         need_stuff: COCO's stuff maps are learned from.
@@ -54,6 +80,7 @@ class Entry:
     version: str
     tasks: Mapping[str, tuple[str, ...]]
     configs: Mapping[str, str]
+    fit: bool = False
     start: str = PRETRAINED
     gpus: int | str = 'all'
     need_stuff: bool = False
@@ -65,6 +92,10 @@ class Entry:
         for prefix in (*self.tasks, self.dataset):
             recipe = recipe.removeprefix(f'{prefix}-')
         return recipe
+
+    def config_of(self, network: Network) -> str | None:
+        """The config that measures a network; None if the entry has none."""
+        return self.configs.get(network.family if self.fit else network.name)
 
     def primary_metric(self, task: str) -> str:
         """The metric that a task is ranked by."""
@@ -79,15 +110,11 @@ class Suite:
         name: Of its file.
         tier: ``smoke``, ``proxy`` or ``full``: what its records say.
         entries: Of several that a task and a backbone have, the first is the default.
-        fit_backbone: The configs take the sizes of any checkpoint of their family.
-        families: Backbone of the configs by family, where ``fit_backbone``.
     """
 
     name: str
     tier: str
     entries: tuple[Entry, ...]
-    fit_backbone: bool = False
-    families: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:
@@ -179,8 +206,6 @@ def _suite(name: str, node: _Node) -> Suite:
         name,
         fields['tier'].choice(_TIERS),
         tuple(entries),
-        fields['fit_backbone'].typed(bool, 'true or false') if 'fit_backbone' in fields else False,
-        fields['families'].texts() if 'families' in fields else {},
     )
     for index, entry in enumerate(entries):
         if entry.start not in (PRETRAINED, *suite.tasks):
@@ -200,8 +225,9 @@ def _entry(node: _Node) -> Entry:
         more['gpus'] = fields['gpus'].value
         if more['gpus'] not in (1, 'all') or isinstance(more['gpus'], bool):
             raise fields['gpus'].wrong(f"is {more['gpus']!r}, neither 1 nor 'all'.")
-    if 'need_stuff' in fields:
-        more['need_stuff'] = fields['need_stuff'].typed(bool, 'true or false')
+    for key in ('need_stuff', 'fit'):
+        if key in fields:
+            more[key] = fields[key].typed(bool, 'true or false')
     return Entry(
         name=fields['name'].text(),
         command=fields['command'].choice(_COMMANDS),

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.recipe.config import load_config
 from mim_bench.suite.locations import configs_folder
 
 CONFIGS = configs_folder()
@@ -19,7 +20,7 @@ BASES = sorted((CONFIGS / '_base_').rglob('*.py'))
 # config names whose settings they are; `coslr` says the schedule.
 WORD = r'[a-z0-9]+(?:-[a-z0-9]+)*'
 NAME = re.compile(
-    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|small|base|large|toy))_'
+    rf'(?P<head>{WORD})_(?P<backbone>{WORD}-(?P<size>tiny|small|base|large|huge|toy))_'
     r'(?P<gpus>\d+)xb(?P<batch>\d+)(?:-accum(?P<accum>\d+))?(?P<amp>-amp)?'
     r'(?:(?:-(?P<recipe>[a-z0-9]*[a-z][a-z0-9]*))?-(?P<length>\d+)(?P<unit>[eik]))?'
     r'_(?P<dataset>in1k(?:-1pct|-10pct)?|ade20k|coco|toy-in1k|toy-ade20k|toy-coco)'
@@ -30,7 +31,7 @@ NAME = re.compile(
 @cache
 def load(path: Path) -> Config:
     """The resolved config; shared, so change a copy only."""
-    return Config.fromfile(path)
+    return load_config(path)
 
 
 @cache

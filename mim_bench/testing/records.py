@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from mim_bench.results.hashing import protocol_hash
+from mim_bench.results.published import Pretraining, PublishedProtocol, PublishedResult
 from mim_bench.results.record import (
     Artifacts,
     Checkpoint,
@@ -24,6 +25,12 @@ def make_checkpoint(**changes: Any) -> Checkpoint:
         source='mim_bench',
         sha256='ab' * 32,
         pretrain_epochs=10,
+        pretrain_data='in1k',
+        labels=[],
+        params=28_000_000,
+        img_size=256,
+        licence='Apache-2.0',
+        known_from={'method': 'run', 'params': 'weights'},
     )
     return replace(base, **changes)
 
@@ -91,3 +98,33 @@ def make_pretraining_record(checkpoint: Checkpoint | None = None, **changes: Any
         return record
     loss = make_metric(0.5, '', higher_is_better=False)
     return replace(record, metrics={'loss': loss}, primary_metric='loss')
+
+
+def make_published(**changes: Any) -> PublishedResult:
+    """A published fine-tuning of MAE's ViT-B, with the given fields changed.
+
+    Args:
+        changes: Fields of the result; ``pretrain`` and ``protocol`` as the fields that change.
+    """
+    pretrain = {'data': 'ImageNet-1K', 'epochs': 1600, 'labels': 'none'}
+    protocol = {
+        'task': 'in1k-ft',
+        'ours': 'in1k-ft-mae-100e',
+        'epochs': 100,
+        'resolution': 224,
+    }
+    fields = {
+        'method': 'mae',
+        'backbone': 'vit-base-p16',
+        'row': 'ViT-B | 83.7',
+        'metric': 'top1',
+        'value': 83.7,
+        'repository': 'owner/mae',
+        'commit': 'ab' * 20,
+        'file': 'FINETUNE.md',
+    }
+    return PublishedResult(
+        pretrain=Pretraining(**pretrain | changes.pop('pretrain', {})),
+        protocol=PublishedProtocol(**protocol | changes.pop('protocol', {})),
+        **fields | changes,
+    )

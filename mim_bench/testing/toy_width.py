@@ -142,7 +142,7 @@ def _shorten(cfg: Config) -> None:
     if cfg.get('val_dataloader') is not None:
         loop.val_interval = loop.get('max_iters', 1)
     for scheduler in dictionaries(cfg.get('param_scheduler')):
-        if scheduler.get('type') == 'mim_bench.WarmupCosineLR':
+        if 'warmup_epochs' in scheduler:
             scheduler.update(warmup_epochs=0)
             scheduler.pop('end', None)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)

@@ -16,7 +16,7 @@ def test_convert_official_file_becomes_canonical(official, tmp_path, capsys):
     assert (meta['method'], meta['epochs'], meta['licence']) == ('ummae', 10, 'CC-BY-NC-4.0')
     sizes = dict(embed_dims=4, depths=[1, 1], num_heads=[1, 2], posmlp_dims=3)
     assert meta['arch'] == {**sizes, 'patch_size': 4, 'norms': ['norm']}
-    assert meta['source_sha256'] == file_sha256(official)
+    assert meta['origin_sha256'] == file_sha256(official)
     printed = capsys.readouterr().out
     assert 'recognised as ummae' in printed
     assert 'epochs: 10' in printed

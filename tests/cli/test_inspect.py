@@ -29,7 +29,7 @@ def test_inspect_canonical_file_shows_where_it_comes_from(official, tmp_path, ca
     capsys.readouterr()
     assert main(['inspect', str(tmp_path / 'swin.pth')]) == 0
     printed = capsys.readouterr().out
-    for text in ('mmpretrain', 'source_sha256', 'CC-BY-NC-4.0', 'mim_bench.UMMAESwin'):
+    for text in ('mmpretrain', 'origin_sha256', 'CC-BY-NC-4.0', 'mim_bench.UMMAESwin'):
         assert text in printed
 
 

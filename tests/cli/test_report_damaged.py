@@ -7,7 +7,7 @@ import pytest
 from mim_bench.cli.main import main
 from mim_bench.results.record_data import record_to_dict
 from mim_bench.results.store import write_record
-from mim_bench.testing.records import make_checkpoint, make_record
+from mim_bench.testing.records import make_record
 
 GOOD = make_record(metrics={'knn_top1': 51.2}, run_id='good')
 VALID = json.dumps(record_to_dict(make_record(run_id='bad')))
@@ -18,8 +18,8 @@ DAMAGED = {
     'wrong-type': (VALID.replace('"value": 50.0', '"value": "50"'), 'metrics.knn_top1.value'),
     'nan': (VALID.replace('50.0', 'NaN'), 'NaN is not a number'),
     'infinite': (VALID.replace('50.0', '1e999'), 'inf is not a finite number'),
-    'future': (VALID.replace('"schema_version": 2', '"schema_version": 9'), 'schema_version is 9'),
-    'versionless': (VALID.replace('"schema_version": 2', '"schema_version": null'), 'None'),
+    'future': (VALID.replace('"schema_version": 1', '"schema_version": 9'), 'schema_version is 9'),
+    'versionless': (VALID.replace('"schema_version": 1', '"schema_version": null'), 'None'),
     'unknown-key': (VALID.replace('{', '{"extra": 1, ', 1), "'extra' was unexpected"),
     'no-object': ('[1, 2]', "is not of type 'object'"),
     'bad-date': (VALID.replace('2026-01-01', '2026-02-30'), 'started_at'),
@@ -70,22 +70,5 @@ def test_report_every_record_damaged_fails_and_names_them(results, tmp_path, cap
     assert main(['report', str(results), '--out', str(tmp_path / 'out')]) == 1
     message = capsys.readouterr().err
     assert 'every record is damaged' in message
-    assert 'future/record.json: schema_version is 9, this mim_bench reads 1 to 2' in message
+    assert 'future/record.json: schema_version is 9, this mim_bench reads 1' in message
     assert not (tmp_path / 'out').exists()
-
-
-def test_report_shows_records_of_both_versions(tmp_path):
-    old = record_to_dict(
-        make_record(metrics={'knn_top1': 48.5}, checkpoint=make_checkpoint(id='x'))
-    )
-    old['schema_version'] = 1
-    del old['origin'], old['cost']['energy_joules'], old['config']['changed']
-    old['artifacts'] = {'curves': None, 'pictures': []}
-    (tmp_path / 'results' / 'old').mkdir(parents=True)
-    (tmp_path / 'results' / 'old' / 'record.json').write_text(json.dumps(old))
-    write_record(GOOD, tmp_path / 'results')
-    assert main(['report', str(tmp_path / 'results'), '--out', str(tmp_path / 'out')]) == 0
-    text = (tmp_path / 'out' / 'leaderboard.md').read_text('utf-8')
-    assert '48.5' in text
-    assert '51.2' in text
-    assert 'left out' not in text

@@ -8,7 +8,6 @@ import pytest
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from PIL import Image
 
 from mim_bench.data.seeding import seed_everything
 from mim_bench.suite.locations import configs_folder
@@ -73,16 +72,3 @@ def test_conmim_teacher_view_is_distorted_for_most_images(pipeline):
     # All four are left out in 0.2 * 0.8 * 0.9 * 0.8 = 11.5 % of the images.
     assert untouched <= 15
     assert untouched < len(pairs)
-
-
-def test_conmim_grey_is_the_luma_of_the_official_code(config):
-    step = config.strong_pipeline[1]
-    assert step.type == 'RandomGrayscale'
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
-        grey = Compose([{**step, 'prob': 1.0}])
-    image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)  # BGR
-    expected = np.asarray(Image.fromarray(image[..., ::-1].copy()).convert('L'))
-    found = grey(dict(img=image))['img']
-    assert found.shape == image.shape
-    # One cuts, the other rounds.
-    assert np.abs(found[..., 0].astype(int) - expected).max() <= 1

@@ -7,7 +7,7 @@ from mim_bench.engine.run_record import config_file
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 FINETUNING = str(CONFIGS / 'classification/finetune_vit-base_8xb128-amp-mae-100e_in1k-224px.py')
-HTC_PLUS = str(CONFIGS / 'detection/htc-plus_swin-tiny_8xb2-swin-72e_coco-1400px.py')
+HTC_PLUS = str(CONFIGS / 'detection/htc_plus/htc-plus_swin-base_8xb2-swin-72e_coco-1400px.py')
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ HTC_PLUS = str(CONFIGS / 'detection/htc-plus_swin-tiny_8xb2-swin-72e_coco-1400px
         (FINETUNING, {'train_dataloader.dataset.data_root': 'elsewhere'}, False),
         (FINETUNING, {'optim_wrapper.optimizer.lr': 1e-3}, True),
         (FINETUNING, {'train_cfg.max_epochs': 3}, True),
-        (HTC_PLUS, {'switches.soft_nms': False}, True),
+        (HTC_PLUS, {'model.test_cfg.rcnn.nms.type': 'nms'}, True),
     ],
     ids=lambda value: Path(value).stem.split('_')[0] if isinstance(value, str) else str(value),
 )

@@ -172,11 +172,38 @@ def test_collect_work_dir_without_a_task_is_named(run, tmp_path):
         collect_work_dir(run, tmp_path / 'results', Wanted())
 
 
-def test_collect_work_dir_not_finite_metric_is_refused(run, tmp_path):
+def test_collect_work_dir_not_finite_metric_gives_a_failed_record(run, tmp_path):
     set_metrics(run, 1.0, float('nan'))
-    with pytest.raises(RecordError, match=r'mIoU.value: nan is not a finite number'):
-        collect_work_dir(run, tmp_path / 'results', WANTED)
-    assert not (tmp_path / 'results').exists()
+    record = collect_one(run, tmp_path / 'results')
+    assert (record.status, record.metrics, record.primary_metric) == ('failed', {}, None)
+    assert 'not finite: mIoU' in record.error
+    assert collect_one(run, tmp_path / 'results', replace(WANTED, best=True)).metrics
+
+
+def test_collect_work_dir_without_objects_gives_a_failed_record(pretraining, tmp_path):
+    values = {'coco/bbox_mAP': -1.0, 'coco/segm_mAP': -1.0}
+    runner = make_runner(pretraining(**with_validation(**values)), Runner)
+    runner.train()
+    wanted = replace(WANTED, task='coco-mask-rcnn')
+    record = collect_one(Path(runner.work_dir), tmp_path / 'results', wanted)
+    assert record.status == 'failed'
+    assert 'not measured: bbox_mAP or segm_mAP' in record.error
+    assert 'coco/bbox_mAP = -1' in record.error
+
+
+def test_collect_work_dir_k_nn_of_a_fine_tuning_is_no_evaluation_of_it(pretraining, tmp_path):
+    knn = dict(
+        type='mim_bench.KnnHook',
+        bank_dataloader=loader(length=30),
+        query_dataloader=loader(length=9, offset=1),
+        pooling='gap',
+    )
+    evaluation = with_validation(**{'accuracy/top1': 61.0})
+    runner = make_runner(pretraining(**evaluation, custom_hooks=[knn]), Runner)
+    runner.train()
+    wanted = replace(WANTED, task='in1k-ft')
+    record = collect_one(Path(runner.work_dir), tmp_path / 'results', wanted)
+    assert (record.primary_metric, record.metrics['top1'].value) == ('top1', 61.0)
 
 
 @pytest.mark.parametrize('text', ['raise OSError("no")', 'a = ('])

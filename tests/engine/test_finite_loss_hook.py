@@ -5,7 +5,7 @@ import torch
 
 from mim_bench.engine.batch import image_names
 from mim_bench.errors import ConfigError, TrainingError
-from mim_bench.testing.toy_runs import loader, make_runner
+from mim_bench.testing.toy_runs import ToyNet, loader, make_runner
 
 HOOK = dict(type='mim_bench.FiniteLossHook')
 
@@ -57,6 +57,35 @@ def test_finite_loss_hook_stops_before_the_checkpoint(pretraining):
     with pytest.raises(TrainingError, match='iteration 2'):
         runner.train()
     assert (Path(runner.work_dir) / 'last_checkpoint').read_text().endswith('iter_1.pth')
+
+
+class ZeroNet(ToyNet):
+    """The loss is exactly 0 in its first iterations, as without an annotation."""
+
+    zeros = 100
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        """As the toy's."""
+        self.zeros -= mode == 'loss'
+        return {'loss': 0 * self.backbone(inputs).sum() + (self.zeros < 0)}
+
+
+@pytest.mark.parametrize(('epochs', 'iteration'), [(2, 8), (5, 10)])
+def test_finite_loss_hook_zero_from_the_first_step_stops(pretraining, epochs, iteration):
+    cfg = pretraining(custom_hooks=[HOOK], train_cfg=dict(by_epoch=True, max_epochs=epochs))
+    runner = make_runner(cfg)
+    runner.model = ZeroNet()
+    with pytest.raises(TrainingError, match=rf'0 from the first .*\({iteration} iterations\)'):
+        runner.train()
+
+
+def test_finite_loss_hook_zero_in_some_steps_passes(pretraining):
+    cfg = pretraining(custom_hooks=[HOOK], train_cfg=dict(by_epoch=True, max_epochs=5))
+    runner = make_runner(cfg)
+    runner.model = ZeroNet()
+    runner.model.zeros = 9
+    runner.train()
+    assert runner.iter == 20
 
 
 def test_finite_loss_hook_bad_interval_raises(pretraining):

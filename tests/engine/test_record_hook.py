@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mim_bench.engine.hooks.record_hook import record_failure
-from mim_bench.errors import ConfigError, TrainingError
+from mim_bench.errors import ConfigError, ResultError, TrainingError
 from mim_bench.results.curves import read_curves
 from mim_bench.results.record import Batch, LoadReport
 from mim_bench.results.store import collect, read_record
@@ -62,6 +62,7 @@ def test_record_hook_pretraining_has_loss_cost_curves_and_pictures(recorded, res
     record = read_record(results / 'pretrain-toy-s7' / 'record.json')
     assert record.status == 'done'
     assert record.primary_metric == 'loss'
+    assert record.checkpoint.params == 4 * 3 * 3 * 3 + 4  # the toy's convolution
     assert record.seed == 7
     assert record.cost.img_per_s > 0
     assert record.cost.wall_s > 0
@@ -109,10 +110,24 @@ def test_record_hook_one_test_gives_two_records(recorded, results):
 
 
 def test_record_hook_missing_metric_raises(recorded, results):
-    runner = make_runner(recorded([dict(task='ade20k', metrics=['mIoU'])], **VALIDATION))
-    with pytest.raises(ConfigError, match=r"'ade20k' asks for mIoU; the run measured .*bbox_mAP"):
+    tasks = [dict(task='coco-gfl', metrics=['bbox_mAP', 'segm_mAP']), dict(task='coco-htc')]
+    runner = make_runner(recorded(tasks, **VALIDATION))
+    with pytest.raises(ResultError, match=r"'coco-gfl' asks for segm_mAP; .*measured .*bbox_mAP"):
         runner.train()
-    assert not results.exists()
+    gfl, htc = (read_record(results / f'coco-{n}-toy-s7' / 'record.json') for n in ('gfl', 'htc'))
+    assert (gfl.status, gfl.metrics, htc.status) == ('failed', {}, 'done')
+    assert 'asks for segm_mAP' in gfl.error
+
+
+@pytest.mark.parametrize('values', [{'mIoU': float('nan')}, {'coco/bbox_mAP': 0.5}, {'aAcc': 9.0}])
+def test_record_hook_without_a_valid_primary_metric_is_failed(recorded, results, values):
+    validation = {**VALIDATION, 'val_evaluator': dict(type='ToyMetric', values=values)}
+    runner = make_runner(recorded([dict(task='ade20k-upernet')], **validation))
+    with pytest.raises(ResultError, match=r'ade20k-upernet: .*not (finite|measured): mIoU'):
+        runner.train()
+    record = read_record(results / 'ade20k-upernet-toy-s7' / 'record.json')
+    assert (record.status, record.metrics, record.primary_metric) == ('failed', {}, None)
+    assert record.cost.wall_s > 0
 
 
 def test_record_hook_killed_in_the_last_validation_validates_again(recorded, results):

@@ -34,8 +34,14 @@ STAGES = {
     'classify': ('finetune_ummae-swin-toy_', CLASSIFICATION + """
 model = dict(
     backbone=dict(drop_path_rate=0.2),
-    train_cfg=dict(_delete_=True, augments=[dict(type='Mixup', alpha=0.8)]),
+    train_cfg=dict(_delete_=True, augments=[dict(type='mim_bench.Mixup')]),
 )
+train_pipeline = [
+    *_base_.train_pipeline[:-1],
+    dict(type='mim_bench.RandAugment'),
+    dict(type='mim_bench.RandomErasing'),
+    dict(type='PackInputs', algorithm_keys=['erased']),
+]
 """, 15),
     'segment': ('upernet_ummae-swin-toy_', """
 train_dataloader = dict(batch_size=3)

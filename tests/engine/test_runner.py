@@ -62,7 +62,9 @@ def test_save_checkpoint_disk_full_at_the_rename_leaves_no_temporary(runner, mon
 
 def test_save_checkpoint_tells_converters_about_the_method(runner):
     content = torch.load(Path(runner.work_dir) / 'epoch_2.pth', weights_only=False)
-    assert content['meta']['mim_bench'] == {'method': 'toy'}
+    own = content['meta']['mim_bench']
+    assert (own['method'], own['epochs'], own['pretrain_data']) == ('toy', None, None)
+    assert own['start']['method'] == 'random'
     assert content['meta']['epoch'] == 2
 
 

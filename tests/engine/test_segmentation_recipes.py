@@ -41,9 +41,9 @@ DECAYS = {
     'upernet_vit-base_8xb2-amp-localmim-': VIT,
     'upernet_vit-base_8xb2-amp-mae-': VIT,
     'upernet_beit-vit-base_8xb2-amp-beit-': BEIT,
-    'upernet_swin-base_8xb2-localmim-': SWIN,
+    'upernet_swin-base_8xb2-swin-': SWIN,
 }
-LINEAR = sorted(FOLDER.glob('linear_*.py'))
+LINEAR = sorted(FOLDER.rglob('linear_*.py'))
 
 
 def narrow(path: Path) -> Config:
@@ -61,7 +61,7 @@ def groups_of(cfg, model):
 
 @pytest.mark.parametrize('prefix', DECAYS)
 def test_upernet_weight_decay_is_the_recipes(prefix):
-    (path,) = FOLDER.glob(f'{prefix}*512px.py')
+    (path,) = (FOLDER / 'upernet').glob(f'{prefix}*512px.py')
     cfg = narrow(path)
     model = build_model(cfg)
     groups = groups_of(cfg, model)
@@ -72,7 +72,7 @@ def test_upernet_weight_decay_is_the_recipes(prefix):
 
 
 def test_upernet_layer_decay_leaves_pyramid_and_heads_at_the_full_rate():
-    (path,) = FOLDER.glob('upernet_vit-base_8xb2-amp-localmim-*.py')
+    (path,) = (FOLDER / 'upernet').glob('upernet_vit-base_8xb2-amp-localmim-*.py')
     cfg = narrow(path)
     groups = groups_of(cfg, build_model(cfg))
     rates = {name: group['lr'] for name, group in groups.items()}

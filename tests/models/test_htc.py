@@ -11,12 +11,13 @@ from mim_bench.recipe.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 HTC = DEMO / 'htc-plus_swin-toy_1xb4-300i_toy-coco-128px.py'
+NO_STUFF = DEMO / 'htc-plus-no-stuff_swin-toy_1xb4-300i_toy-coco-128px.py'
 ROIS = torch.tensor([[0, 4.0, 4, 40, 40], [0, 20, 10, 60, 60]])
 
 
-def roi_head(**switches):
+def roi_head(path=HTC, **options):
     """The demo's head with random weights, and features of an image of 64 x 64 pixels."""
-    cfg = load_config(HTC, {f'switches.{name}': value for name, value in switches.items()})
+    cfg = load_config(path, options)
     torch.manual_seed(0)
     model = build_model(cfg)
     init_weights(model)
@@ -83,8 +84,8 @@ def test_semantic_loss_is_of_the_map_at_an_eighth_and_leaves_out_255():
     assert losses(head, features, sample, proposals)['loss_semantic_seg'] == 0
 
 
-def test_stuff_turned_off_has_no_semantic_loss_and_needs_no_map():
-    head, features = roi_head(stuff=False)
+def test_config_without_stuff_has_no_semantic_loss_and_needs_no_map():
+    head, features = roi_head(NO_STUFF)
     sample, proposals = annotated()
     del sample.gt_sem_seg
     found = losses(head, features, sample, proposals)
@@ -120,11 +121,10 @@ def test_later_stages_weigh_less_and_are_stricter():
     assert [part.assigner.pos_iou_thr for part in head.train_cfg] == [0.5, 0.6, 0.7]
 
 
-@pytest.mark.parametrize(('name', 'num_convs', 'num_fcs'), [('on', 4, 1), ('off', 0, 2)])
-def test_box_heads_are_four_convolutions_and_one_layer(name, num_convs, num_fcs):
-    head, _ = roi_head(conv_heads=name == 'on')
+def test_box_heads_are_four_convolutions_and_one_layer():
+    head, _ = roi_head()
     for part in head.bbox_head:
-        assert (len(part.shared_convs), len(part.shared_fcs)) == (num_convs, num_fcs)
+        assert (len(part.shared_convs), len(part.shared_fcs)) == (4, 1)
         assert part.reg_class_agnostic
 
 
@@ -132,7 +132,8 @@ def test_box_heads_are_four_convolutions_and_one_layer(name, num_convs, num_fcs)
 def test_soft_nms_keeps_overlapping_boxes_with_lower_scores(is_soft):
     from mmdet.models.layers import multiclass_nms
 
-    head, _ = roi_head(soft_nms=is_soft)
+    kind = 'soft_nms' if is_soft else 'nms'
+    head, _ = roi_head(**{'model.test_cfg.rcnn.nms.type': kind})
     # The second overlaps the first by 60 of 100 columns of 100: 60 / 140 = 0.4286; the third
     # by 80: 80 / 120 = 0.6667. The fourth has another class.
     boxes = torch.tensor([[0, 0, 100, 100.0], [40, 0, 140, 100], [-20, 0, 80, 100]])

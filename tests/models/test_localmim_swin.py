@@ -137,15 +137,23 @@ def test_localmim_swin_mask_that_does_not_fit_raises(size, grid):
         encode(model, torch.randn(1, 3, size, size), mask)
 
 
-def test_localmim_swin_masks_of_several_images_raise_and_name_the_line_of_the_config():
-    model, masks = build(img_size=128, window_size=4), draw_mask(4, 4).repeat(2, 1, 1)
-    with pytest.raises(ConfigError, match=r'not planned .* window_sizes=\[4, 4, 4, 4\]'):
-        model(torch.randn(2, 3, 128, 128), Mask.of(masks))
+def test_localmim_swin_different_masks_in_a_batch_raise():
+    model, mask = build(img_size=128, window_size=4), draw_mask(4, 4)
+    with pytest.raises(ConfigError, match='2 images with different masks'):
+        model.plan_mask(torch.cat((mask, mask.flip(1, 2))))
+
+
+def test_localmim_swin_mask_without_a_plan_is_planned_with_a_warning():
+    model, images = build(img_size=128, window_size=4), torch.randn(2, 3, 128, 128)
+    masks = draw_mask(4, 4).repeat(2, 1, 1)
+    with pytest.warns(UserWarning, match=r'window_sizes=\[4, 4, 4, 4\]'):
+        features = model(images, masks)
+    torch.testing.assert_close(features, encode(model, images, masks), rtol=0, atol=0)
 
 
 def test_localmim_swin_windows_planned_for_another_network_raise():
     mask = build(img_size=128, window_size=8).plan_mask(draw_mask(4, 4))
-    with pytest.raises(ConfigError, match=r'planned for windows of \(8, 8, 8, 4\)'):
+    with pytest.raises(ConfigError, match=r'planned for \(8, 8, 8, 4\)'):
         build(img_size=128, window_size=4)(torch.randn(1, 3, 128, 128), mask)
 
 

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models.selfsup.simmim import SimMIMSwinTransformer
 
 from mim_bench.masking.checkerboard import checkerboard_mask
-from mim_bench.models.backbones.swin import MaskTokenSwin
+from mim_bench.models.backbones.simmim_encoders import MaskTokenSwin
 
 SETTINGS = dict(
     arch=dict(embed_dims=8, depths=[2, 2, 2], num_heads=[1, 2, 2]),

@@ -1,93 +1,246 @@
-from pathlib import Path
+"""The hash of a protocol: what splits it, what does not, and that nothing is forgotten."""
+
+import json
+import re
+from copy import deepcopy
 
 import pytest
+import torch
 from mmengine.config import Config
 
-from mim_bench.engine.run_record import config_file, make_protocol
+from mim_bench.engine.run_record import config_file, make_protocol, protocol_tasks
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.config import load_config, set_data_root
-from mim_bench.recipe.protocol import protocol_settings
-from mim_bench.suite.demo import find_config
-from mim_bench.testing.toy_runs import loader, run_config
+from mim_bench.recipe.data_content import dataset_content
+from mim_bench.recipe.protocol import protocol_settings, read_settings
+from mim_bench.recipe.start import start_of
+from mim_bench.testing.config_names import PATHS, load, parse
+from mim_bench.testing.toy_runs import run_config
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
-UMMAE_SWINS = sorted(CONFIGS.glob('*/*_ummae-swin-*.py'))
 BASE = {'name': 'in1k-ft', 'version': 1, 'tier': 'full'}
+DOWNSTREAM = [p for p in PATHS if not load(p).get('pretraining')]
 
 
-def digest(cfg, task='in1k-ft', **settings):
-    return make_protocol({**BASE, **settings}, task, cfg).hash
+def find(pattern):
+    return next(p for p in PATHS if re.fullmatch(pattern, p.stem))
 
 
-def with_model(**model):
-    return run_config('w', model={'type': 'ImageClassifier', 'head': {'num_classes': 10}, **model})
+FINETUNE = find('finetune_vit-base_.*common.*_in1k-224px')
+PROBE = find('linear_vit-base_.*mae.*')
+UPERNET = find('upernet_vit-base_.*common.*')
+WINDOWED = find('mask-rcnn_vit-base_.*common.*')
+
+
+def digest(cfg):
+    """The hash of the first task of a config."""
+    task, settings = protocol_tasks(cfg)[0]
+    return make_protocol(settings, task, cfg).hash
+
+
+def changed(path, options):
+    return digest(load_config(path, options))
 
 
 @pytest.mark.parametrize(
-    'changes',
+    ('path', 'options'),
     [
-        {'optim_wrapper': {'optimizer': {'type': 'SGD', 'lr': 0.2}}},
-        {'train_dataloader': loader(shuffle=True, batch_size=4)},
-        {'train_cfg': {'by_epoch': True, 'max_epochs': 3}},
+        pytest.param(PROBE, {'model.backbone.frozen_stages': -1}, id='a probe that fine-tunes'),
+        pytest.param(PROBE, {'model.backbone.out_type': 'avg_featmap'}, id='probe of the average'),
+        pytest.param(FINETUNE, {'model.backbone.drop_path_rate': 0.3}, id='drop path'),
+        pytest.param(FINETUNE, {'model.backbone.frozen_stages': 12}, id='frozen backbone'),
+        pytest.param(FINETUNE, {'custom_hooks': [{'type': 'EMAHook', 'momentum': 1e-4}]}, id='EMA'),
+        pytest.param(UPERNET, {'model.backbone.out_indices': [2, 5, 8, 11]}, id='taps'),
+        pytest.param(WINDOWED, {'model.backbone.window_size': 14}, id='window size'),
+        pytest.param(
+            WINDOWED, {'model.backbone.global_blocks': list(range(12))}, id='all blocks global'
+        ),
+        pytest.param(FINETUNE, {'optim_wrapper.optimizer.lr': 1e-3}, id='rate of the table'),
+        pytest.param(
+            FINETUNE,
+            {'protocol.by_backbone.plain-huge': {'train_cfg.max_epochs': 9}},
+            id='another row',
+        ),
     ],
 )
-def test_protocol_hash_other_recipe_differs(changes):
-    assert digest(run_config('w')) != digest(run_config('w', **changes))
+def test_hash_of_another_recipe_differs(path, options):
+    assert changed(path, options) != digest(load(path))
 
 
-def standard(path):
-    """The config of the standard Swin beside that of UM-MAE's."""
-    return path.with_name(path.name.replace('_ummae-swin-', '_swin-'))
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'val_dataloader.batch_size': 3},
+        {'train_cfg.val_interval': 7},
+        {'train_dataloader.num_workers': 1},
+        {'default_hooks.checkpoint.interval': 9},
+        {'randomness.seed': 5},
+        {'model.backbone.with_cp': True},
+    ],
+)
+def test_hash_does_not_depend_on_what_cannot_change_a_number(options):
+    assert changed(FINETUNE, options) == digest(load(FINETUNE))
 
 
-def has_standard(path):
-    return standard(path).exists()
+class Folder:
+    """A data set as mmengine's are: samples that name their files."""
+
+    def __init__(self, root, names):
+        self.data_root, self.names = str(root), names
+
+    def __len__(self):
+        return len(self.names)
+
+    def get_data_info(self, index):
+        return {'img_path': f'{self.data_root}/{self.names[index]}'}
 
 
-def test_protocol_hash_other_head_task_version_or_settings_differs():
-    cfg = with_model()
-    hashes = {
-        digest(cfg),
-        digest(with_model(head={'num_classes': 11})),
-        digest(cfg, task='in1k-knn'),
-        digest(cfg, version=2),
-        digest(cfg, settings={'px': 224}),
-    }
-    assert len(hashes) == 5
+@pytest.mark.parametrize('evaluated', [False, True])
+def test_hash_of_other_images_differs(tmp_path, evaluated):
+    def content(folder, data):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, text in data.items():
+            (tmp_path / folder / name).write_text(text)
+        cfg = deepcopy(load(FINETUNE))
+        dataset = Folder(tmp_path / folder, sorted(data, reverse=folder == 'copy'))
+        cfg.protocol_data = {'train': dataset_content(dataset, evaluated=evaluated)}
+        return digest(cfg)
+
+    images = {'a.png': 'one', 'b.png': 'two'}
+    own = content('own', images)
+    assert own == content('copy', images)  # in another place and order
+    assert own != content('longer', {**images, 'b.png': 'three'})
+    assert own != content('renamed', {'a.png': 'one', 'c.png': 'two'})
+    assert (own != content('bytes', {**images, 'b.png': 'TWO'})) == evaluated
 
 
-def test_protocol_hash_same_recipe_on_another_backbone_and_machine_is_equal():
-    workers = loader(shuffle=True) | {'num_workers': 8}
-    workers['dataset'] = workers['dataset'] | {'data_root': 'elsewhere/'}
-    one = with_model(backbone={'type': 'ViT'})
-    other = with_model(backbone={'type': 'Swin', 'depth': 3})
-    other.train_dataloader = workers
-    other.work_dir = 'another'
-    assert digest(one) == digest(other)
+def checkpoint(path, **meta):
+    torch.save({'state_dict': {}, 'meta': meta}, path)
+    return str(path)
 
 
-@pytest.mark.parametrize('path', filter(has_standard, UMMAE_SWINS), ids=lambda path: path.stem)
-def test_protocol_settings_of_both_swins_are_equal(path):
-    """Otherwise their rows would not rank beside each other."""
-    one, two = load_config(path), load_config(standard(path))
-    assert one.model.backbone != two.model.backbone
-    assert protocol_settings(one) == protocol_settings(two)
+def test_hash_of_weights_that_saw_labels_differs(tmp_path):
+    def start(**meta):
+        cfg = deepcopy(load(FINETUNE))
+        cfg.backbone_checkpoint = checkpoint(tmp_path / 'x.pth', **meta)
+        cfg.protocol_start = start_of(cfg)
+        return digest(cfg)
+
+    by = {'task': 'in1k-ft', 'protocol': 'in1k-ft-common', 'version': '1', 'hash': '0' * 12}
+    assert start() == start(labels=[]) == digest(load(FINETUNE))
+    supervised = start(labels=['in1k'])
+    assert supervised != start()
+    assert start(labels=['in1k'], trained_by=by) not in (supervised, start())
 
 
-def test_protocol_settings_both_swins_are_in_every_task():
-    names = {path.stem.partition('_')[0] for path in UMMAE_SWINS}
-    assert names >= {'finetune', 'probe', 'upernet', 'mask-rcnn'}
+def test_hash_of_a_part_from_another_file_differs(tmp_path):
+    hashes = set()
+    for content in ('one', 'two'):
+        file = tmp_path / f'{content}.pth'
+        file.write_text(content)
+        cfg = deepcopy(load(FINETUNE))
+        cfg.model.head.init_cfg = {'type': 'Pretrained', 'checkpoint': str(file)}
+        cfg.protocol_start = start_of(cfg)
+        hashes.add(digest(cfg))
+    assert len(hashes) == 2
 
 
-@pytest.mark.parametrize('path', UMMAE_SWINS, ids=lambda path: path.stem)
-def test_protocol_settings_do_not_tell_where_the_data_lie(path):
-    here, there = load_config(path), load_config(path)
-    set_data_root(there, 'somewhere/else')
-    assert there.data_root == 'somewhere/else/'
-    assert protocol_settings(here) == protocol_settings(there)
+def test_hash_cannot_be_stated():
+    with pytest.raises(ConfigError, match='The hash is computed from the config'):
+        make_protocol({**BASE, 'hash': '0123456789ab'}, 'in1k-ft', run_config('w'))
 
 
-def test_protocol_settings_other_file_below_the_data_root_differs():
+def test_hash_of_another_task_name_or_version_differs():
+    cfg = load(FINETUNE)
+    names = [('in1k-ft', BASE), ('in1k-knn', BASE)]
+    names += [('in1k-ft', {**BASE, 'name': 'x'}), ('in1k-ft', {**BASE, 'version': 2})]
+    assert len({make_protocol(settings, task, cfg).hash for task, settings in names}) == 4
+    assert (
+        make_protocol({**BASE, 'tier': 'smoke'}, 'in1k-ft', cfg).hash
+        == make_protocol(BASE, 'in1k-ft', cfg).hash
+    )
+
+
+def test_one_name_and_version_is_one_hash():
+    hashes = {}
+    for path in DOWNSTREAM:
+        for task, settings in protocol_tasks(load(path)):
+            protocol = make_protocol(settings, task, load(path))
+            found = hashes.setdefault((task, protocol.name, protocol.version), {})
+            found.setdefault(protocol.hash, []).append(path.stem)
+    assert not {name: found for name, found in hashes.items() if len(found) > 1}
+
+
+# One config a head, task and family.
+CHOSEN = list(
+    {
+        (parse(p)['head'], parse(p)['dataset'], load(p).model.backbone.type): p
+        for p in DOWNSTREAM
+        if parse(p)['size'] != 'toy'
+    }.values()
+)
+
+
+SEEN = set()
+
+
+@pytest.mark.parametrize('path', CHOSEN, ids=lambda path: path.stem)
+def test_every_leaf_is_hashed_or_on_the_harmless_list(path):
+    cfg = load(path)
+    task, settings = protocol_tasks(cfg)[0]
+    whole, left_out = make_protocol(settings, task, cfg).hash, read_settings(cfg).left_out
+    forgotten = []
+    for key, holder, last in leaves(cfg._cfg_dict):
+        value = holder[last]
+        if (key, repr(value)) in SEEN:  # of a config before
+            continue
+        SEEN.add((key, repr(value)))
+        holder[last] = mutated(value)
+        _, settings = protocol_tasks(cfg)[0]
+        try:
+            unchanged = make_protocol(settings, task, cfg).hash == whole
+        except (ConfigError, KeyError, IndexError, TypeError):
+            unchanged = False  # refused before anything is trained
+        finally:
+            holder[last] = value
+        parts = key.split('.')
+        is_listed = any('.'.join(parts[: n + 1]) in left_out for n in range(len(parts)))
+        if unchanged and not is_listed:
+            forgotten.append(key)
+    assert make_protocol(protocol_tasks(cfg)[0][1], task, cfg).hash == whole
+    assert not forgotten
+
+
+def leaves(node, key=''):
+    """Dotted key, holder and last key of every value that holds no others."""
+    items = node.items() if isinstance(node, dict) else enumerate(node)
+    for last, value in list(items):
+        path = f'{key}.{last}'.lstrip('.')
+        if isinstance(value, tuple):
+            node[last] = list(value)  # so that an item can be exchanged
+            value = node[last]
+        if isinstance(value, dict | list) and value:
+            yield from leaves(value, path)
+        elif path.partition('.')[0] != 'protocol':  # hashed beside the settings
+            yield path, node, last
+
+
+def mutated(value):
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    return f'{value}x'
+
+
+def test_settings_do_not_tell_where_the_data_lie():
+    for path in (FINETUNE, UPERNET, WINDOWED):
+        there = load_config(path)
+        set_data_root(there, 'somewhere/else')
+        assert there.data_root == 'somewhere/else/'
+        assert protocol_settings(there) == protocol_settings(load(path))
+
+
+def test_settings_of_another_file_below_the_data_root_differ():
     def settings(root, file):
         evaluator = {'type': 'CocoMetric', 'ann_file': f'{root}{file}'}
         return protocol_settings(Config({'data_root': root, 'val_evaluator': evaluator}))
@@ -97,35 +250,16 @@ def test_protocol_settings_other_file_below_the_data_root_differs():
     assert settings('a/', 'val.json')['val_evaluator']['ann_file'] == 'val.json'
 
 
-def test_protocol_hash_given_is_taken():
-    assert digest(run_config('w'), hash='0123456789ab') == '0123456789ab'
-
-
-@pytest.mark.parametrize('backbone', ['vit', 'swin', 'ummae-pvt'])
-@pytest.mark.parametrize('head', ['probe', 'finetune', 'upernet', 'mask-rcnn'])
-def test_protocol_of_every_backbone_of_the_demo_is_one(head, backbone):
-    own, reference = (
-        load_config(find_config(CONFIGS, f'{head}_{name}-toy_'))
-        for name in (backbone, 'ummae-swin')
-    )
-    assert protocol_settings(own) == protocol_settings(reference)
-
-
-def test_protocol_tier_does_not_enter_the_hash():
-    assert digest(run_config('w'), tier='smoke') == digest(run_config('w'))
-
-
-def test_protocol_settings_of_classes_and_infinities_are_plain():
+def test_settings_of_classes_and_infinities_are_plain():
     cfg = Config({'train_cfg': {'type': dict, 'limit': float('inf'), 'steps': (1, 2)}})
-    assert protocol_settings(cfg) == {
-        'train_cfg': {'type': 'dict', 'limit': 'inf', 'steps': [1, 2]}
+    assert json.loads(json.dumps(protocol_settings(cfg))) == {
+        'train_cfg': {'type': 'builtins.dict', 'limit': 'inf', 'steps': [1, 2]}
     }
 
 
-@pytest.mark.parametrize('protocol', [{'name': 'x'}, {**BASE, 'hsah': '0'}])
-def test_make_protocol_wrong_keys_raise(protocol):
+def test_make_protocol_wrong_keys_raise():
     with pytest.raises(ConfigError, match=r"protocol of 'knn' has the keys \["):
-        make_protocol(protocol, 'knn', run_config('w'))
+        make_protocol({'name': 'x'}, 'knn', run_config('w'))
 
 
 def test_config_file_hash_ignores_where_the_run_was_launched():

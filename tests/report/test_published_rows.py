@@ -1,23 +1,18 @@
-from dataclasses import replace
-
 import pytest
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.html_page import render_html
 from mim_bench.report.published_rows import published_rows
-from mim_bench.results.published import (
-    Published,
-    PublishedProtocol,
-    PublishedResult,
-    PublishedSource,
-)
 from mim_bench.results.store import collect, write_record
-from mim_bench.testing.records import make_checkpoint, make_protocol, make_record
+from mim_bench.testing.records import (
+    make_checkpoint,
+    make_protocol,
+    make_published,
+    make_record,
+)
 
-MAE_RECIPE = PublishedProtocol('in1k-ft', 'fine-tuning', 'in1k-ft-mae-100e')
-OTHER_RECIPE = PublishedProtocol('in1k-ft', 'fine-tuning for 200 epochs')
-SOURCE = PublishedSource('MAE', 'table 1', 'paper', arxiv='2111.06377')
-RESULT = PublishedResult('mae', 'vit-base', 1600, 'top1', 83.6, MAE_RECIPE, SOURCE, 'own')
+RESULT = make_published(value=83.6)
+OTHER_RECIPE = {'ours': None, 'epochs': 200}
 CHECKPOINT = make_checkpoint(id='ours', method='simmim', backbone='vit-base-p16')
 
 
@@ -28,7 +23,7 @@ def board_with(tmp_path):
             protocol = make_protocol(name, tier=tier)
             record = make_record(task, {'top1': 80.0}, CHECKPOINT, protocol=protocol, run_id=name)
             write_record(record, tmp_path)
-        return build_leaderboard(collect(tmp_path), Published(results))
+        return build_leaderboard(collect(tmp_path), results)
 
     return build
 
@@ -43,7 +38,7 @@ def test_published_rows_stand_below_the_column_of_their_recipe(board_with):
 
 
 def test_published_rows_of_another_recipe_are_marked(board_with):
-    (row,) = published_rows(board_with(replace(RESULT, protocol=OTHER_RECIPE)))
+    (row,) = published_rows(board_with(make_published(value=83.6, protocol=OTHER_RECIPE)))
     (cell,) = row.cells.values()
     assert not cell.is_same_recipe
 
@@ -54,22 +49,28 @@ def test_published_rows_never_stand_beside_lower_tiers(board_with, tier):
 
 
 def test_published_rows_are_of_the_backbones_of_the_board(board_with):
-    board = board_with(RESULT, replace(RESULT, backbone='swin-base', method='simmim'))
-    assert [row.first.backbone for row in published_rows(board)] == ['vit-base']
+    board = board_with(RESULT, make_published(backbone='swin-base', method='simmim'))
+    assert [row.first.backbone for row in published_rows(board)] == ['vit-base-p16']
 
 
 def test_published_rows_two_numbers_for_one_column_give_two_rows_best_first(board_with):
-    second = replace(RESULT, value=83.9, protocol=OTHER_RECIPE)
+    second = make_published(value=83.9, protocol=OTHER_RECIPE)
     rows = published_rows(board_with(RESULT, second))
     assert [cell.result.value for row in rows for cell in row.cells.values()] == [83.9, 83.6]
 
 
 def test_render_html_published_rows_are_marked_and_not_among_ours(board_with, tmp_path):
-    board = board_with(RESULT, replace(RESULT, method='beit', protocol=OTHER_RECIPE, value=83.2))
+    board = board_with(RESULT, make_published(method='beit', protocol=OTHER_RECIPE, value=83.2))
     page = render_html(board, collect(tmp_path))
     own, _, published = page.partition('<tbody class="published-part divider">')
     assert '83.6' not in own[own.index('<tbody data-part="own"') :]
     assert 'data-value="83.6"' in published
     assert '83.2<sup>†' in published
     assert '83.6<sup>' not in published
-    assert 'https://arxiv.org/abs/2111.06377' in published
+    assert 'https://github.com/owner/mae/blob/' in published
+
+
+def test_published_rows_say_which_labels_the_weights_had_seen(board_with, tmp_path):
+    result = make_published(pretrain={'labels': 'ImageNet-22K'})
+    page = render_html(board_with(result), collect(tmp_path))
+    assert '<small>1,600 epochs, labels: ImageNet-22K · <a' in page

@@ -12,7 +12,7 @@ from mim_bench.results.record import (
     utc_now,
 )
 from mim_bench.results.record_data import record_from_dict, record_to_dict
-from mim_bench.testing.records import make_metric, make_record
+from mim_bench.testing.records import make_checkpoint, make_metric, make_record
 
 
 def test_record_to_dict_and_back_gives_the_same_record():
@@ -49,7 +49,9 @@ def test_record_failed_run_needs_no_metric_and_no_config_hash():
         ({'artifacts': Artifacts('/etc/passwd')}, 'artifacts.curves'),
         ({'artifacts': Artifacts('a/../../b')}, 'artifacts.curves'),
         ({'load': LoadReport(1.5)}, 'load'),
-        ({'schema_version': 1}, 'schema_version is 1.*writes 2'),
+        ({'schema_version': 2}, 'schema_version is 2.*writes 1'),
+        ({'checkpoint': make_checkpoint(labels=['in1k', ''])}, 'checkpoint.labels'),
+        ({'checkpoint': make_checkpoint(params=0)}, 'checkpoint.params'),
         ({'origin': 'guess'}, 'origin'),
         ({'artifacts': Artifacts(outcomes='../x')}, 'artifacts.outcomes'),
     ],
@@ -70,6 +72,28 @@ def test_record_from_dict_half_a_surrogate_pair_raises():
 def test_record_from_dict_of_another_type_raises(data):
     with pytest.raises(RecordError, match=r'^here: '):
         record_from_dict(data, 'here')
+
+
+@pytest.mark.parametrize('version', [0, 2, True, '1', None, [1]])
+def test_record_from_dict_of_another_version_raises(version):
+    data = {**record_to_dict(make_record()), 'schema_version': version}
+    with pytest.raises(RecordError, match=r'^here: schema_version is .*, this mim_bench reads 1'):
+        record_from_dict(data, 'here')
+
+
+@pytest.mark.parametrize(
+    ('labels', 'task', 'saw'),
+    [
+        ([], 'in1k-knn', False),
+        (None, 'in1k-knn', None),
+        (['in1k'], 'in1k-10pct-ft', True),
+        (['in22k'], 'in1k-linear', True),
+        (['in1k'], 'ade20k-upernet', False),
+        (['in1k', 'coco'], 'coco-htc-plus', True),
+    ],
+)
+def test_checkpoint_saw_labels_of_the_data_set_of_a_task(labels, task, saw):
+    assert make_checkpoint(labels=labels).saw_labels_of(task) is saw
 
 
 def test_cost_measured_on_cpu_has_no_gpu_hours():

@@ -38,13 +38,6 @@ def places(data, found=()):
             yield from places(value, (*found, key))
 
 
-def version_1():
-    data = {**full_record(), 'schema_version': 1}
-    del data['origin'], data['cost']['energy_joules'], data['config']['changed']
-    del data['artifacts']['outcomes'], data['artifacts']['protocol']
-    return data
-
-
 def changed(data, place, change):
     data = copy.deepcopy(data)
     node = data
@@ -67,7 +60,6 @@ def damaged_ones(data):
 
 CASES = {
     'record': [full_record(), record_to_dict(make_record(error='boom'))],
-    'record.v1': [version_1()],
     'curves': [[{'series': 'loss', 'step_unit': 'iter', 'points': [[1, 0.5], [2, 0.25]]}]],
 }
 
@@ -94,10 +86,6 @@ def test_compiled_schema_of_every_kind_of_record_is_quick():
     check = compile_schema(read_schema('record'))
     for record in (make_record(), make_pretraining_record(), make_record(error='boom')):
         assert check(record_to_dict(record))
-
-
-def test_compiled_schema_of_published_numbers_compiles():
-    assert not compile_schema(read_schema('published'))({})
 
 
 def test_compile_schema_unknown_keyword_raises():

@@ -10,10 +10,9 @@ from mim_bench.suite.steps import check_plan
 from mim_bench.suite.tasks import load_suite
 
 PLACES = Places(Path('/out'), Path('/data'))
-SWIN = Row(
-    'mine', 'simmim', 'swin-tiny', Path('/out/checkpoints/mine.pth'), 'ab' * 32, 'simmim', 800
-)
-VIT = Row('other', 'mae', 'vit-base', Path('/out/checkpoints/other.pth'), 'cd' * 32, 'mae')
+SWIN = Row('mine', 'simmim', 'swin-tiny', Path('/out/checkpoints/mine.pth'), 'ab' * 32)
+UMMAE = replace(SWIN, method='ummae', backbone='ummae-swin-tiny')
+VIT = Row('other', 'mae', 'vit-base', Path('/out/checkpoints/other.pth'), 'cd' * 32)
 
 
 def plan(tasks, rows=(SWIN,), suite='full', places=PLACES, **options):
@@ -30,19 +29,20 @@ def after(step, word):
 
 
 def test_plan_rows_is_checkpoints_times_tasks_times_seeds():
-    steps = plan('in1k-knn,in1k-ft=simmim', [SWIN], seeds=(0, 7))
+    steps = plan('in1k-knn,in1k-ft=ummae', [SWIN], seeds=(0, 7))
     assert names(steps) == [
         'in1k-probe-mine-s0',
-        'in1k-ft-simmim-100e-mine-s0',
+        'in1k-ft-ummae-100e-mine-s0',
         'in1k-probe-mine-s7',
-        'in1k-ft-simmim-100e-mine-s7',
+        'in1k-ft-ummae-100e-mine-s7',
     ]
     assert len(plan('in1k-knn,in1k-ft', [SWIN, VIT], seeds=(0, 1, 2))) == 12
 
 
 def test_plan_rows_is_the_same_every_time_and_its_commands_parse():
-    steps = plan('in1k-knn,in1k-ft,ade20k-upernet=ummae,coco-htc-plus', seeds=(0, 1))
-    assert steps == plan('in1k-knn,in1k-ft,ade20k-upernet=ummae,coco-htc-plus', seeds=(0, 1))
+    tasks = 'in1k-knn,in1k-ft,ade20k-upernet=ummae,coco-gfl'
+    steps = plan(tasks, [UMMAE], seeds=(0, 1))
+    assert steps == plan(tasks, [UMMAE], seeds=(0, 1))
     check_plan(steps)
     parser = build_parser()
     for step in steps:
@@ -60,7 +60,7 @@ def test_plan_rows_probe_leaves_a_record_of_each_task():
 
 
 def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
-    steps = {s.name: s for s in plan('ade20k-upernet=ummae', seeds=(0, 1))}
+    steps = {s.name: s for s in plan('ade20k-upernet=ummae', [UMMAE], seeds=(0, 1))}
     for seed in (0, 1):
         keep = steps[f'keep-in1k-ft-ummae-100e-mine-s{seed}']
         dense = steps[f'ade20k-upernet-ummae-160k-mine-s{seed}']
@@ -69,6 +69,8 @@ def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
         assert keep.needs == (f'in1k-ft-ummae-100e-mine-s{seed}',)
         # Before it is there, the pre-trained file tells what it takes.
         assert str(SWIN.start) in dense.trial_words
+        # The row is the pre-trained one.
+        assert f'file={SWIN.start}' in dense.words
 
 
 def test_plan_rows_dense_task_that_does_not_starts_from_the_given_file():
@@ -80,14 +82,9 @@ def test_plan_rows_dense_task_that_does_not_starts_from_the_given_file():
 def test_plan_rows_record_names_the_user_s_file():
     (step,) = plan('in1k-ft')
     facts = step.words[step.words.index('--record-checkpoint') + 1 :]
-    assert facts[:6] == (
-        'id=mine',
-        'method=simmim',
-        'backbone=swin-tiny',
-        'source=simmim',
-        f'sha256={"ab" * 32}',
-        'pretrain_epochs=800',
-    )
+    assert facts[:2] == ('id=mine', 'backbone=swin-tiny')
+    # What is known of it stands in the file.
+    assert not facts[2].startswith('file=')
 
 
 def test_plan_rows_proxy_changes_the_tier_of_configs_that_say_another():
@@ -105,7 +102,7 @@ def test_plan_rows_trainings_resume_and_take_all_gpus_probes_one():
 
 
 def test_plan_rows_htc_plus_needs_the_stuff_maps():
-    (step,) = plan('coco-htc-plus')
+    (step,) = plan('coco-htc-plus', [replace(SWIN, backbone='swin-large')])
     assert step.need_stuff
     assert step.dataset == ('coco', '/data/coco')
 
@@ -118,8 +115,8 @@ def test_plan_rows_data_set_may_lie_elsewhere():
 
 
 def test_plan_rows_moved_folders_and_other_gpus_leave_the_fingerprints():
-    moved = replace(SWIN, start=Path('/moved/checkpoints/mine.pth'))
-    steps = plan('in1k-knn,ade20k-upernet=ummae')
+    moved = replace(UMMAE, start=Path('/moved/checkpoints/mine.pth'))
+    steps = plan('in1k-knn,ade20k-upernet=ummae', [UMMAE])
     others = plan(
         'in1k-knn,ade20k-upernet=ummae',
         [moved],
@@ -132,32 +129,33 @@ def test_plan_rows_moved_folders_and_other_gpus_leave_the_fingerprints():
 @pytest.mark.parametrize(
     ('rows', 'options'),
     [
-        ((replace(SWIN, sha256='ef' * 32),), {}),
-        ((SWIN,), {'settings': Settings(options=('train_cfg.max_epochs=1',))}),
-        ((SWIN,), {'settings': Settings(precision='bf16')}),
+        ((replace(UMMAE, sha256='ef' * 32),), {}),
+        ((replace(UMMAE, labels=('in1k',)),), {}),
+        ((UMMAE,), {'settings': Settings(options=('train_cfg.max_epochs=1',))}),
+        ((UMMAE,), {'settings': Settings(precision='bf16')}),
     ],
 )
 def test_plan_rows_another_file_or_setting_changes_all_fingerprints(rows, options):
     tasks = 'in1k-ft=ummae,ade20k-upernet=ummae'
-    before = {s.fingerprint for s in plan(tasks)}
+    before = {s.fingerprint for s in plan(tasks, [UMMAE])}
     assert not before & {s.fingerprint for s in plan(tasks, rows, **options)}
 
 
 def test_plan_rows_changed_config_changes_what_starts_from_its_result(monkeypatch):
     from mim_bench.suite import plan as module
 
-    before = plan('ade20k-upernet=ummae,in1k-knn')
+    before = plan('ade20k-upernet=ummae,in1k-knn', [UMMAE])
     real = module.config_hash
     monkeypatch.setattr(
         module, 'config_hash', lambda path: 'new' if 'finetune_' in path.name else real(path)
     )
-    after_change = plan('ade20k-upernet=ummae,in1k-knn')
+    after_change = plan('ade20k-upernet=ummae,in1k-knn', [UMMAE])
     same = [a.name for a, b in zip(before, after_change) if a.fingerprint == b.fingerprint]  # noqa: B905
     assert same == ['in1k-probe-mine-s0']
 
 
 def test_plan_rows_random_weights_have_no_checkpoint():
-    row = Row('random_swin-tiny', 'random', 'swin-tiny', source='random weights')
+    row = Row('random_swin-tiny', 'random', 'swin-tiny')
     (step,) = plan('in1k-knn', [row])
     assert '--checkpoint' not in step.words
 

@@ -18,7 +18,7 @@ def names(suite, backbone, tasks):
         ('vit-base', 'mae-100e'),
         ('vit-large', 'mae-50e'),
         ('beit-vit-base', 'beit-100e'),
-        ('swin-tiny', 'simmim-100e'),
+        ('swin-base', 'simmim-100e'),
         ('ummae-swin-tiny', 'ummae-100e'),
         ('ummae-pvt-small', 'ummae-100e'),
     ],
@@ -55,24 +55,24 @@ def test_choose_entries_adds_the_fine_tuning_that_a_task_starts_from_before_it()
 
 
 def test_choose_entries_fine_tuning_of_the_same_recipe_is_what_a_task_starts_from():
-    assert names(FULL, 'swin-tiny', 'ade20k-upernet=ummae') == [
+    assert names(FULL, 'ummae-swin-tiny', 'ade20k-upernet=ummae') == [
         'in1k-ft-ummae-100e',
         'ade20k-upernet-ummae-160k',
     ]
 
 
 def test_choose_entries_chosen_fine_tuning_is_what_a_task_starts_from():
-    tasks = 'ade20k-upernet=ummae,in1k-ft=simmim'
-    assert names(FULL, 'swin-tiny', tasks) == ['in1k-ft-simmim-100e', 'ade20k-upernet-ummae-160k']
+    assert names(FULL, 'beit-vit-base', 'ade20k-upernet=beitft,in1k-ft=simmim') == [
+        'in1k-ft-simmim-100e',
+        'ade20k-upernet-beitft-160k-640px',
+    ]
 
 
 def test_choose_entries_without_tasks_takes_all_that_the_backbone_has():
     chosen = names(FULL, 'vit-small', '')
     assert chosen == [
-        'in1k-linear-mae-90e',
         'in1k-probe',
         'in1k-ft-mae-100e',
-        'ade20k-upernet-localmim-160k',
     ]
     assert 'coco-htc-plus' in missing_tasks(FULL, 'vit-small')
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from mim_bench.conversion import convert as conversion
+from mim_bench.conversion.files import read_checkpoint
 from mim_bench.errors import ConfigError, ConversionError
+from mim_bench.results.hashing import file_sha256
 from mim_bench.suite.checkpoints import facts_of, name_backbone, rows_of
 from mim_bench.suite.tasks import load_suite
 
@@ -59,11 +61,11 @@ def count_conversions(monkeypatch):
 def test_rows_of_a_checkpoint_says_what_it_is(checkpoint, tmp_path):
     path = checkpoint()
     (row,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
-    assert (row.id, row.method, row.epochs) == ('run', 'simmim', 12)
+    assert (row.id, row.method, row.labels) == ('run', 'simmim', ())
+    assert row.sha256 == file_sha256(path)
     assert (row.backbone, row.fitted) == ('swin-toy', 'swin-toy')
     assert row.start == tmp_path / 'out' / 'run.pth'
     assert row.start.is_file()
-    assert len(row.sha256) == 64
 
 
 def test_rows_of_same_file_converts_once(checkpoint, tmp_path, count_conversions):
@@ -191,3 +193,46 @@ def test_rows_of_known_size_is_a_row_of_its_configs(checkpoint, tmp_path):
     assert row.config_backbone == 'swin-tiny'
     (fitted,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
     assert (fitted.backbone, fitted.config_backbone) == ('swin-tiny', 'swin-toy')
+
+
+def test_rows_of_takes_what_the_user_states_and_the_canonical_file_has_it(checkpoint, tmp_path):
+    path = checkpoint()
+    words = [f'mine={path},method=mae,data=in22k,labels=in1k+ade20k,epochs=300']
+    (row,) = rows_of(words, tmp_path / 'out', SMOKE)
+    assert (row.id, row.method, row.labels) == ('mine', 'mae', ('in1k', 'ade20k'))
+    meta = read_checkpoint(row.start)['meta']
+    assert (meta['pretrain_data'], meta['epochs']) == ('in22k', 300)
+    assert meta['known_from']['pretrain_data'] == 'stated'
+
+
+def test_rows_of_another_statement_converts_again(checkpoint, tmp_path, count_conversions):
+    path = checkpoint()
+    rows_of([f'mine={path},labels=in1k'], tmp_path / 'out', SMOKE)
+    (row,) = rows_of([f'mine={path}'], tmp_path / 'out', SMOKE)
+    assert row.labels == ()
+    assert len(count_conversions) == 2
+
+
+def test_rows_of_file_with_commas_in_its_name(checkpoint, tmp_path):
+    path = checkpoint('a,labels=x.pth')
+    (row,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
+    assert row.method == 'simmim'
+
+
+@pytest.mark.parametrize(
+    ('words', 'reason'),
+    [
+        (',lables=none', '--checkpoint lables=none: is not KEY=VALUE with one of method, data'),
+        (',epochs=many', '--checkpoint epochs=many: .*Give a number'),
+    ],
+)
+def test_rows_of_statement_that_is_none_raises(checkpoint, tmp_path, words, reason):
+    with pytest.raises(ConfigError, match=reason):
+        rows_of([f'mine={checkpoint()}{words}'], tmp_path / 'out', SMOKE)
+
+
+def test_rows_of_a_converted_file_has_the_hash_of_the_original(checkpoint, tmp_path):
+    path = checkpoint()
+    (first,) = rows_of([str(path)], tmp_path / 'out', SMOKE)
+    (second,) = rows_of([f'again={first.start}'], tmp_path / 'out', SMOKE)
+    assert first.sha256 == second.sha256 == file_sha256(path)

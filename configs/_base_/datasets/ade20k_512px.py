@@ -1,5 +1,5 @@
-# BEiT, MAE, LocalMIM, Swin and UM-MAE alike: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75,
-# flip, photometric.
+# mmsegmentation 1.2.2's ADE20K, which BEiT, MAE, LocalMIM, iBOT, CAE, Swin and UM-MAE train on
+# alike: resize ratio 0.5-2, crop 512 with cat_max_ratio 0.75, flip, photometric.
 data_root = 'data/ade/ADEChallengeData2016/'
 crop_size = (512, 512)
 data_preprocessor = dict(
@@ -41,6 +41,24 @@ tta_pipeline = [
             [dict(type='RandomFlip', prob=prob, direction='horizontal') for prob in (0.0, 1.0)],
             [dict(type='LoadAnnotations', reduce_zero_label=True)],
             [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+# BEiT's multi-scale test for windows that slide (microsoft/unilm@768a3c8, beit/
+# semantic_segmentation/mmcv_custom/resize_transform.py, after SETR): no side is shorter than the
+# window, and a long side has no limit. Differs: sizes are rounded as mmseg rounds them.
+tta_steps_cfg = tta_pipeline[1]['transforms'][1:]
+tta_ratios_cfg = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+sliding_tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='ResizeShortestEdge', scale=max(512, int(512 * ratio)), max_size=100000)
+                for ratio in tta_ratios_cfg
+            ],
+            *tta_steps_cfg,
         ],
     ),
 ]

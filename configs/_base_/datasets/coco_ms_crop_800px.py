@@ -1,6 +1,7 @@
-# Multi-scale training as DETR brought it and Swin's detectors use it (mmdet 3.3, ms-crop-3x): a
-# short side of 480 to 800, for one half of the images after a crop of 384 to 600 px.
-_base_ = './coco_fixed_800px.py'
+# Multi-scale training of DETR (SwinTransformer/Swin-Transformer-Object-Detection@c7b2011,
+# configs/swin/*_mstrain_480-800_*; the same in iBOT's and CAE's files): a short side of 480 to 800
+# px, for one half of the images after a crop of 384 to 600 px.
+_base_ = './coco_800px.py'
 train_scale_cfg = dict(
     type='RandomChoiceResize',
     scales=[(side, 1333) for side in range(480, 801, 32)],

@@ -1,8 +1,8 @@
-# Data of HTC++ (Swin, arXiv:2103.14030, A2.2; settings of ViT-Adapter's open implementation):
+# Data of HTC++ (Swin, arXiv:2103.14030, A2.2; czczup/ViT-Adapter@fd64a51, detection/configs/htc++):
 # InstaBoost, a short side of 400 to 1400 with a long side of at most 1600, flips; test at
-# (1600, 1400). InstaBoost stands after the annotations, where it can edit masks and stuff maps;
-# in mmdet it stands before them.
-_base_ = './coco_stuff_800px.py'
+# (1600, 1400). Differs: InstaBoost stands after the annotations, where it can edit masks and stuff
+# maps; there it stands before them.
+_base_ = './coco_800px.py'
 image_size = [(1600, 400), (1600, 1400)]
 test_scale_cfg = (1600, 1400)
 train_pipeline = [
@@ -29,17 +29,23 @@ test_pipeline = [
     {**step, 'scale': test_scale_cfg} if step['type'] == 'Resize' else step
     for step in _base_.test_pipeline
 ]
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    dataset=dict(
+        data_prefix=dict(img='train2017/', seg='stuffthingmaps/train2017/'),
+        pipeline=train_pipeline,
+    )
+)
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
-# Multi-scale test: `mim-bench test --tta`. Six sizes, each plain and mirrored.
+# Multi-scale test (`mim-bench test --tta`; htc++_*_ms.py of the same folder): six short sides, each
+# plain and mirrored. The long side is limited where it is far beyond the picture's, at 3000 px.
 tta_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(
         type='TestTimeAug',
         transforms=[
             [
-                dict(type='Resize', scale=(1600, side), keep_ratio=True)
+                dict(type='Resize', scale=(3000, side), keep_ratio=True)
                 for side in (600, 800, 1000, 1200, 1400, 1600)
             ],
             [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)],

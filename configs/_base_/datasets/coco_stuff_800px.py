@@ -1,5 +1,5 @@
-# The same with COCO-stuff's maps, which the stuff branch of HTC learns from.
-_base_ = './coco_fixed_800px.py'
+# COCO at one size with COCO-stuff's maps, which the stuff branch of HTC learns from.
+_base_ = './coco_800px.py'
 train_pipeline = [
     {**step, 'with_seg': True} if step['type'] == 'LoadAnnotations' else step
     for step in _base_.train_pipeline

@@ -1,6 +1,10 @@
-# A linear classifier on a frozen backbone (MAE, arXiv:2111.06377, appendix A.1): crop and flip.
-# Inferred: bicubic, as in fine-tuning.
+# A linear classifier on a frozen backbone: a crop of one draw, and flip
+# (facebookresearch/mae@efb2a80, main_linprobe.py, util/crop.py).
 _base_ = './in1k_cls_224px.py'
-augment_pipeline = [dict(type='RandomFlip', prob=0.5), dict(type='PackInputs')]
-train_pipeline = [*_base_.train_pipeline[:2], *augment_pipeline]
+train_pipeline = [
+    _base_.train_pipeline[0],
+    {**_base_.train_pipeline[1], 'type': 'mim_bench.SingleDrawCrop'},
+    _base_.train_pipeline[2],
+    dict(type='PackInputs'),
+]
 train_dataloader = dict(batch_size=2048, dataset=dict(pipeline=train_pipeline))

@@ -36,3 +36,4 @@ train_dataloader = dict(
         pipeline=train_pipeline,
     ),
 )
+pretraining = dict(data='in1k')

@@ -1,21 +1,20 @@
-# Swin's detectors (arXiv:2103.14030, A2.2: AdamW 1e-4, weight decay 0.05, 16 images), as mmdet 3.3
-# trains its mask-rcnn_swin-t-p4-w7_fpn_1x: 1,000 iterations of warm-up, steps at 8 and 11.
+# AdamW for 16 images, two steps: Swin's detectors
+# (SwinTransformer/Swin-Transformer-Object-Detection@c7b2011, configs/swin): 500 iterations of
+# warm-up, steps at epochs 8 and 11. czczup/ViT-Adapter@fd64a51's HTC++ has the same optimiser.
 max_epochs = 12
 base_lr = 1e-4
 base_batch_size = effective_batch_size = 16
 lr_scaling = 'linear'
-warmup_iters = 1000
+warmup_iters = 500
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
     constructor='mim_bench.LayerDecayOptimWrapperConstructor',
-    # By name as the source: norms inside of convolution modules are called bn, and are decayed.
+    # By name there: 'norm' has no decay, batch norms of heads are called 'bn' and have it.
     paramwise_cfg=dict(
-        custom_keys={
-            'norm': dict(decay_mult=0.0),
-            'pos_embed': dict(decay_mult=0.0),
-            'relative_position_bias_table': dict(decay_mult=0.0),
-        }
+        norm_decay_mult=0.0,
+        no_decay_names=('relative_position_bias_table',),
+        custom_keys={'.bn.': dict(decay_mult=1.0)},
     ),
 )
 param_scheduler = [

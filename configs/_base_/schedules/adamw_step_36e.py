@@ -1,7 +1,6 @@
-# Three times the length, steps at 27 and 33, fp16: mmdet 3.3's amp-ms-crop-3x of Swin.
+# Three times the length, steps at 27 and 33: Swin's detectors and ViT-Adapter's HTC++.
 _base_ = './adamw_step_12e.py'
 max_epochs = 36
-optim_wrapper = dict(type='AmpOptimWrapper', loss_scale='dynamic')
 param_scheduler = [
     _base_.param_scheduler[0],
     {**_base_.param_scheduler[1], 'end': max_epochs, 'milestones': [27, 33]},

@@ -1,5 +1,5 @@
-# MAE's fine-tuning of ViT-B (facebookresearch/mae@efb2a80, FINETUNE.md; mmpretrain 1.2.0's MAE
-# configs): lr = 5e-4 * batch / 256, layer decay, 5 epochs of warm-up, cosine to 1e-6. The other
+# MAE's fine-tuning of ViT-B (facebookresearch/mae@efb2a80, FINETUNE.md, util/lr_decay.py and
+# lr_sched.py): lr = 5e-4 * batch / 256, layer decay, 5 epochs of warm-up, cosine to 1e-6. The other
 # recipes state what differs.
 base_lr = 5e-4
 base_batch_size = 256

@@ -2,7 +2,7 @@
 # 8 GPUs x 256 images = 2048. The targets need DALL-E's tokenizer, which is not downloaded; give
 # mmpretrain's dalle_encoder.pth with
 #   --cfg-options model.target_generator.init_cfg.checkpoint=dalle_encoder.pth
-# Differs: the warm-up starts from 0, mmpretrain's from 1e-4 of the rate; the tokenizer is frozen.
+# Rate, warm-up, decay and clipping as microsoft/unilm@768a3c8, beit/README.md and optim_factory.py.
 _base_ = [
     '../../_base_/datasets/in1k_mim_224px.py',
     '../../_base_/schedules/adamw_coslr_mim.py',
@@ -37,25 +37,21 @@ model = dict(
         type='mim_bench.DalleTokenizer', init_cfg=dict(type='Pretrained', checkpoint=None)
     ),
 )
+# microsoft/unilm@768a3c8, beit/datasets.py: PIL images; at most 75 of 196 patches hidden.
 train_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.0),
+    dict(type='NumpyToPIL', to_rgb=True),
+    dict(type='torchvision/ColorJitter', brightness=0.4, contrast=0.4, saturation=0.4),
+    dict(type='PILToNumpy', to_bgr=True),
     dict(type='RandomFlip', prob=0.5),
     dict(
-        type='RandomResizedCropAndInterpolationWithTwoPic',
-        size=224,
-        second_size=112,
+        type='mim_bench.TwoSizeCrop',
+        scale=224,
         interpolation='bicubic',
+        second_scale=112,
         second_interpolation='lanczos',
-        scale=(0.08, 1.0),
     ),
-    dict(
-        type='BEiTMaskGenerator',
-        input_size=(14, 14),
-        num_masking_patches=75,
-        max_num_patches=None,
-        min_num_patches=16,
-    ),
+    dict(type='mim_bench.RandomBlockMask', grid=(14, 14), max_hidden=75, min_block=16),
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(batch_size=256, dataset=dict(pipeline=train_pipeline))
@@ -66,7 +62,7 @@ optim_wrapper = dict(
     # Of what is not one-dimensional, only the class token is not decayed; the mask token is.
     paramwise_cfg=dict(custom_keys=dict(cls_token=dict(decay_mult=0.0))),
 )
-param_scheduler = dict(min_lr=1e-5)
+param_scheduler = dict(type='mim_bench.TableCosineLR', min_lr=1e-5)
 train_cfg = dict(max_epochs=300)
 protocol = dict(task='pretrain', name='pretrain-beit-300e', version='1', tier='full')
 pretraining = dict(method='beit', epochs=300)

@@ -60,13 +60,8 @@ train_dataloader = dict(
     dataset=dict(pipeline=train_pipeline),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
-optim_wrapper = dict(
-    accumulative_counts=1,
-    # Inferred: MAE and CMAE decay no token.
-    paramwise_cfg=dict(
-        custom_keys=dict(cls_token=dict(decay_mult=0.0), mask_token=dict(decay_mult=0.0))
-    ),
-)
+# Inferred: tokens are decayed, as MAE's.
+optim_wrapper = dict(accumulative_counts=1)
 param_scheduler = dict(warmup_epochs=40)  # inferred: MAE, CMAE, MoCo v3
 train_cfg = dict(max_epochs=300)  # inferred: MoCo v3
 protocol = dict(task='pretrain', name='pretrain-symmim-300e', version='1', tier='full')

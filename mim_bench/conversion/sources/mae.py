@@ -2,16 +2,22 @@
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
 from mim_bench.conversion.vit_keys import (
     CLASSIFIER_RULES,
+    ENDING,
     is_plain_vit,
     mae_decoder_rules,
     vit_rules,
 )
 
-_TABLE = KeyTable('mae', (*vit_rules(), *mae_decoder_rules(), *CLASSIFIER_RULES))
+# Of a linear probe: a batch norm without weights, and the linear layer.
+_PROBE_RULES: Rules = (
+    (r'head\.0\.(running_mean|running_var|num_batches_tracked)', r'neck.bn.\1'),
+    (rf'head\.1{ENDING}', r'head.fc.\1'),
+)
+_TABLE = KeyTable('mae', (*vit_rules(), *mae_decoder_rules(), *CLASSIFIER_RULES, *_PROBE_RULES))
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:

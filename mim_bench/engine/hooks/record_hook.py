@@ -12,24 +12,28 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
 
+from mim_bench.conversion.provenance import count_parameters
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
-from mim_bench.engine.metric_names import record_metrics
+from mim_bench.engine.metric_names import primary_metric, record_metrics
 from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
     config_file,
+    content_of,
     error_text,
     is_record_hook,
     make_protocol,
-    protocol_content,
     run_cost,
     save_artifacts,
     training_facts,
     training_metrics,
 )
-from mim_bench.errors import ConfigError, RecordError
+from mim_bench.errors import ConfigError, RecordError, ResultError
+from mim_bench.recipe.data_content import runner_content
+from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
@@ -55,14 +59,12 @@ class RecordTask:
         task: Name of the task.
         metrics: Names of the record's metrics; all that are known if None. Each must have
             been measured.
-        primary_metric: The first of the metrics if None.
         protocol: Keys that replace those of the hook's ``protocol``.
         run_id: ``<task>-<checkpoint id>-s<seed>`` if None.
     """
 
     task: str
     metrics: Sequence[str] | None = None
-    primary_metric: str | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
     run_id: str | None = None
 
@@ -76,6 +78,9 @@ class RecordHook(Hook):
     the metrics of the last evaluation keep that. The metrics are those of the last
     validation or test and, after a training, the loss and k-NN accuracy. A run that was
     killed in its last validation and resumes after its last iteration validates again.
+
+    A task without a valid result (see :func:`mim_bench.engine.metric_names.primary_metric`) is
+    recorded as failed, and the run ends with that error; its other tasks are recorded as done.
 
     Note:
         - The run needs a ``CostLedgerHook``.
@@ -109,7 +114,8 @@ class RecordHook(Hook):
     ) -> None:
         self.results_dir = Path(results_dir)
         self.protocol = dict(protocol)
-        self.checkpoint = _build(Checkpoint, checkpoint, 'checkpoint')
+        known_from = dict(checkpoint.get('known_from', {}))
+        self.checkpoint = _build(Checkpoint, {**checkpoint, 'known_from': known_from}, 'checkpoint')
         self.tasks = [_build(RecordTask, task, 'tasks') for task in tasks]
         self.pictures = [_build(PictureSource, source, 'pictures') for source in pictures]
         self._measured: dict[str, Any] = {}
@@ -120,7 +126,7 @@ class RecordHook(Hook):
         self._started_at = utc_now()
 
     def before_run(self, runner: Runner) -> None:
-        """Find out now, not after days, that the record could not be written.
+        """Find out now, not after days, that the record could not be written; count parameters.
 
         Raises:
             ConfigError: There is no ledger, or a protocol is incomplete.
@@ -130,8 +136,12 @@ class RecordHook(Hook):
                 "RecordHook needs the run's cost. Add dict(type='mim_bench.CostLedgerHook') to "
                 'custom_hooks.'
             )
+        if is_main_process():
+            runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
+        if self.checkpoint.params is None:
+            self.checkpoint = _with_params(self.checkpoint, unwrap(runner.model))
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         """Keep the metrics and outcomes of the last validation."""
@@ -159,20 +169,42 @@ class RecordHook(Hook):
         """Write the records, on the main process.
 
         Raises:
-            ConfigError: A metric that a task asks for was not measured.
+            ResultError: A task has no valid result.
             MimBenchError: The disk refuses.
         """
         if not is_main_process():
             return
         known = record_metrics(self._measured)
+        problems = []
         for task in self.tasks:
-            metrics = _select(known, task, self._measured)
-            primary = task.primary_metric or next(iter(metrics), None)
-            artifacts = self._save_artifacts(task, runner, metrics)
-            path = self._write(
-                task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
-            )
+            try:
+                metrics, primary = self._result(task, known)
+            except ResultError as error:
+                problems.append(error)
+                path = self._write(task, runner.cfg, runner, error=error_text(error))
+            else:
+                artifacts = self._save_artifacts(task, runner, metrics)
+                path = self._write(
+                    task, runner.cfg, runner, metrics=metrics, primary=primary, artifacts=artifacts
+                )
             runner.logger.info(f'Record of {task.task}: {path}')
+        if problems:
+            raise problems[0]
+
+    def _result(
+        self, task: RecordTask, known: Mapping[str, Metric]
+    ) -> tuple[dict[str, Metric], str | None]:
+        """The metrics of a task's record, and the primary one."""
+        names = list(known) if task.metrics is None else list(task.metrics)
+        metrics = {name: known[name] for name in names if name in known}
+        primary = primary_metric(task.task, metrics, self._measured)
+        if missing := [name for name in names if name not in known]:
+            raise ResultError(
+                f'RecordHook: the task {task.task!r} asks for {", ".join(missing)}; the run '
+                f'measured {", ".join(self._measured) or "nothing"}. Correct metrics in tasks, or '
+                'the evaluator.'
+            )
+        return metrics, primary
 
     def _save_artifacts(
         self, task: RecordTask, runner: Runner, metrics: Mapping[str, Metric]
@@ -180,11 +212,11 @@ class RecordHook(Hook):
         folder = self._folder(task, runner.seed)
         artifacts = save_artifacts(Path(runner.work_dir), folder, self.pictures)
         settings = {**self.protocol, **task.protocol}
-        content = protocol_content(settings, task.task, runner.cfg)
+        content = content_of(settings, task.task, runner.cfg)
         return replace(
             artifacts,
             outcomes=save_outcomes(self._outcomes, metrics, folder),
-            protocol=write_protocol(content, folder) if content else None,
+            protocol=write_protocol(content, folder),
         )
 
     def write_failure(self, error: BaseException, cfg: Config, runner: Runner | None) -> list[Path]:
@@ -202,6 +234,7 @@ class RecordHook(Hook):
             The records written.
         """
         seed = _seed(cfg, runner)
+        cfg = cfg if runner is None else runner.cfg
         return [
             self._write(task, cfg, runner, error=error_text(error))
             for task in self.tasks
@@ -291,16 +324,16 @@ def _seed(cfg: Config, runner: Runner | None) -> int:
     return int(seed or 0)
 
 
-def _select(
-    known: Mapping[str, Metric], task: RecordTask, measured: Mapping[str, Any]
-) -> dict[str, Metric]:
-    names = list(known) if task.metrics is None else list(task.metrics)
-    if missing := [name for name in names if name not in known]:
-        raise ConfigError(
-            f'RecordHook: the task {task.task!r} asks for {", ".join(missing)}; the run measured '
-            f'{", ".join(measured) or "nothing"}. Correct metrics in tasks, or the evaluator.'
-        )
-    return {name: known[name] for name in names}
+def _with_params(checkpoint: Checkpoint, model: nn.Module) -> Checkpoint:
+    """With the parameters of the model's backbone, where it has one."""
+    weights = {
+        name: parameter.data
+        for name, parameter in model.named_parameters()
+        if name.startswith('backbone.')
+    }
+    known_from = {**checkpoint.known_from, 'params': 'weights'}
+    count = count_parameters(weights)
+    return replace(checkpoint, params=count, known_from=known_from) if count else checkpoint
 
 
 def _build(kind: type, fields: Mapping[str, Any], where: str) -> Any:

@@ -34,7 +34,8 @@ def coco_metric(*, eval_backend: str = 'auto', **settings: Any) -> BaseMetric:
         ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for an
             evaluator of its own.
 
-    Differs: no detection in any image is an AP of 0, where mmdet reports nothing.
+    Differs: no detection in any image is an AP of 0, where mmdet reports nothing; without an
+    object in the whole set there is no AP, which is -1 as in pycocotools.
     """
     backend = chosen_backend(eval_backend, use_mp_eval=settings.get('use_mp_eval', False))
     print_log(f'COCO evaluation: {backend}.', logger='current')
@@ -87,13 +88,14 @@ def _metric_class() -> type[BaseMetric]:
         outcomes: Detections | None = None
 
         def compute_metrics(self, results: list) -> dict[str, float]:
-            """As mmdet's; 0 where nothing was detected at all."""
+            """As mmdet's; 0 where nothing of what there is was detected."""
             self.outcomes = None
             average_precisions = {'bbox', 'segm'} >= set(self.metrics) and not self.format_only
             if average_precisions and not any(len(found['scores']) for _, found in results):
-                print_log('Nothing was detected in any image: AP is 0.', logger='current')
+                value = 0.0 if _has_objects(self._coco_api, results) else -1.0
+                print_log(f'Nothing was detected in any image: AP is {value:g}.', logger='current')
                 names = ('mAP', 'mAP_50', 'mAP_75')
-                return {f'{kind}_{name}': 0.0 for kind in self.metrics for name in names}
+                return {f'{kind}_{name}': value for kind in self.metrics for name in names}
             base = FasterCOCOeval if self.is_faster else mmdet_module.COCOeval
             evaluator, matches = keeping_matches(base)
             with _evaluator(mmdet_module, evaluator):
@@ -103,6 +105,13 @@ def _metric_class() -> type[BaseMetric]:
             return metrics
 
     return CocoMetric
+
+
+def _has_objects(coco: Any, results: list) -> bool:
+    """Whether the truth has an object: that of the annotation file, or of the samples."""
+    if coco is not None:
+        return any(not annotation.get('iscrowd') for annotation in coco.anns.values())
+    return any(not a.get('ignore_flag') for truth, _ in results for a in truth['anns'])
 
 
 @contextmanager

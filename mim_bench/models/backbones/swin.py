@@ -1,4 +1,4 @@
-"""The standard Swin: for tasks on images of any size, and with mask tokens as SimMIM trains it."""
+"""The standard Swin for classification, segmentation and detection, on images of any size."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
-from mim_bench.masking.mask import Mask
 from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.layers.pyramid import (
     Pyramid,
@@ -338,64 +337,6 @@ class Swin(Pyramid):
         """The patch embedding, the first stages and the norms of their maps."""
         yield from super().frozen_parts()
         yield from (getattr(self, f'norm{i}', None) for i in range(self.frozen_stages))
-
-
-@MODELS.register_module()
-class MaskTokenSwin(Swin):
-    """The Swin of SimMIM: a mask token stands for each hidden token of the first stage.
-
-    State-dict keys are those of mmpretrain's ``SimMIMSwinTransformer`` without its buffers.
-
-    Args:
-        arch: Of :class:`Swin`.
-        stage_cfgs: mmpretrain's way of giving window sizes: ``block_cfgs.window_size`` for all
-            stages, or a list of such entries.
-        img_size: Side of the training images in pixels; masks have a bool for each patch.
-        **kwargs: Of :class:`Swin`; ``out_norms`` is on by default.
-
-    Source: SimMIM, arXiv:2111.09886.
-    """
-
-    def __init__(
-        self,
-        arch: str | dict = 'tiny',
-        *,
-        stage_cfgs: dict | Sequence[dict] | None = None,
-        img_size: int = 224,
-        **kwargs: object,
-    ) -> None:
-        if stage_cfgs is not None:
-            is_one = isinstance(stage_cfgs, dict)
-            stages = [stage_cfgs] if is_one else stage_cfgs
-            sizes = [stage['block_cfgs']['window_size'] for stage in stages]
-            kwargs['window_size'] = sizes[0] if is_one else sizes
-        kwargs.setdefault('out_norms', True)
-        super().__init__(arch, **kwargs)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, self.stage_dims[0]))
-
-    def init_own_weights(self) -> None:
-        """As Swin; the mask token is normal with deviation 0.02, truncated."""
-        super().init_own_weights()
-        nn.init.trunc_normal_(self.mask_token, std=0.02)
-
-    def forward(
-        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, ...]:
-        """Encode.
-
-        Args:
-            x: Images (B, C, H, W).
-            mask: Over the tokens of the first stage, also as (B, rows, cols) with True = hidden;
-                None encodes the full image.
-
-        Returns:
-            A map for each stage of ``out_indices``.
-        """
-        if mask is None:
-            return super().forward(x)
-        is_hidden = mask.is_hidden if isinstance(mask, Mask) else mask.bool()
-        x = self.patch_embed(x)
-        return self.run_stages(torch.where(is_hidden[..., None], self.mask_token.to(x.dtype), x))
 
 
 def _widths_and_heads(sizes: dict) -> tuple[list[int], list[int]]:

@@ -72,6 +72,7 @@ class TimmBackbone(BaseBackbone):
         )
         if not hasattr(net, 'forward_intermediates'):
             raise ConfigError(f'TimmBackbone: {name!r} of timm gives no intermediate maps.')
+        self.num_outputs = len(net.feature_info)
         self.out_indices = _prune(net, out_indices)
         info = [net.feature_info[i] for i in self.out_indices]
         self.out_channels = tuple(entry['num_chs'] for entry in info)

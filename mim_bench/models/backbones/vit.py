@@ -231,6 +231,7 @@ class ViT(Backbone):
         self.num_prefix_tokens = int(with_cls_token)
         self.out_indices = self._blocks(out_indices, 'out_indices')
         self.out_type, self.abs_pos, self.qkv_bias = out_type, abs_pos, qkv_bias
+        self.num_outputs = self.num_layers
         self.out_channels = (dims,) * len(self.out_indices)
         self.strides = (self.patch_size[0],) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages

@@ -32,11 +32,13 @@ class Backbone(OwnWeights, BaseBackbone):
     :meth:`frozen_parts`, and calls :meth:`freeze` at the end of its ``__init__``.
 
     Attributes:
+        num_outputs: Maps that ``out_indices`` can choose from.
         out_channels: Widths of the returned maps.
         strides: Pixels along a side of a token of each returned map.
     """
 
     frozen_stages: int = -1
+    num_outputs: int
     out_channels: tuple[int, ...]
     strides: tuple[int, ...]
 

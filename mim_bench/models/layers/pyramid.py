@@ -117,6 +117,7 @@ class Pyramid(Backbone):
                 f'Name stages from 0 to {last}.'
             )
         self.patch_size, self.stage_dims = patch_size, list(stage_dims)
+        self.num_outputs = len(stages)
         self.out_channels = tuple(self.stage_dims[i] for i in self.out_indices)
         self.strides = tuple(patch_size * 2**i for i in self.out_indices)
         self.frozen_stages = frozen_stages

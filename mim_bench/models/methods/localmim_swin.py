@@ -1,5 +1,6 @@
 """LocalMIM's Swin: an encoder of visible tokens only, and a small decoder for each stage."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -114,18 +115,29 @@ class LocalMIMSwin(Swin):
         """Plan this network's windows by hand; training gets its plans from the loader.
 
         Args:
-            mask: Over the units, on the CPU; the first one holds for the batch.
+            mask: Over the units, the same for all images of the batch.
+
+        Raises:
+            ConfigError: The images have different masks.
         """
-        return plan_windows(Mask.of(mask), self.window_sizes)
+        mask = Mask.of(mask)
+        if (mask.order != mask.order[:1]).any():
+            raise ConfigError(
+                f'LocalMIMSwin: {len(mask.order)} images with different masks, but one must hold '
+                'for the batch. Give Mask.first() to backbone, neck and head alike.'
+            )
+        device = mask.order.device
+        return plan_windows(mask.to('cpu'), self.window_sizes).to(device)
 
     def forward(
-        self, x: torch.Tensor, mask: PlannedMask | None = None
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...] | list[torch.Tensor]:
         """Encode.
 
         Args:
             x: Images (B, C, H, W).
-            mask: Over the units, one for the batch; None encodes the full images.
+            mask: Over the units, one for the batch; None encodes the full images. A mask
+                without a plan is planned here, for which a GPU is waited for.
 
         Returns:
             Without a mask the maps of Swin. With one, for each stage the visible tokens
@@ -133,10 +145,19 @@ class LocalMIMSwin(Swin):
             :mod:`mim_bench.masking.units`.
 
         Raises:
-            ConfigError: The mask has no plan for these windows, or not one bool a unit.
+            ConfigError: The mask is planned for other windows, has not one bool a unit, or
+                differs between images.
         """
         if mask is None:
             return super().forward(x)
+        if not isinstance(mask, PlannedMask):
+            warnings.warn(
+                'LocalMIMSwin plans its windows while the device waits. Let the loader plan them: '
+                "train_dataloader.collate_fn=dict(type='mim_bench.collate_masks', window_sizes="
+                f'{list(self.window_sizes)}).',
+                stacklevel=2,
+            )
+            mask = self.plan_mask(mask)
         self._check(x, mask)
         x = self.patch_embed(x, mask_of_tokens(mask, self.tokens_per_unit).visible)
         features = []
@@ -145,13 +166,12 @@ class LocalMIMSwin(Swin):
             features.append(x)
         return features
 
-    def _check(self, images: torch.Tensor, mask: Mask) -> None:
-        if not isinstance(mask, PlannedMask) or mask.window_sizes != self.window_sizes:
+    def _check(self, images: torch.Tensor, mask: PlannedMask) -> None:
+        if mask.window_sizes != self.window_sizes:
             raise ConfigError(
-                f'LocalMIMSwin: windows of {self.window_sizes} tokens, but the mask is '
-                f'{self._describe(mask)}. Set train_dataloader.collate_fn=dict('
-                f"type='mim_bench.collate_masks', window_sizes={list(self.window_sizes)}), or "
-                'call plan_mask.'
+                f'LocalMIMSwin: windows of {self.window_sizes} tokens, but the mask is planned '
+                f'for {mask.window_sizes}. Set train_dataloader.collate_fn.window_sizes='
+                f'{list(self.window_sizes)}.'
             )
         unit = self.patch_size * self.tokens_per_unit
         size = tuple(images.shape[-2:])
@@ -161,11 +181,6 @@ class LocalMIMSwin(Swin):
                 f'whole units of {unit} px and one bool for each. Make input_size and unit_size '
                 'of mim_bench.UnitMask fit.'
             )
-
-    def _describe(self, mask: Mask) -> str:
-        if isinstance(mask, PlannedMask):
-            return f'planned for windows of {mask.window_sizes}'
-        return f'not planned (masks of {len(mask.order)} images)'
 
 
 @MODELS.register_module()
@@ -225,7 +240,11 @@ class LocalMIMSwinDecoder(OwnWeights, BaseModule):
         self.preds.apply(init_mae_weights)
 
     def forward(
-        self, features: Sequence[torch.Tensor], mask: Mask, *, hidden_only: bool = False
+        self,
+        features: Sequence[torch.Tensor],
+        mask: Mask | torch.Tensor,
+        *,
+        hidden_only: bool = False,
     ) -> list[torch.Tensor]:
         """Predict.
 
@@ -238,7 +257,7 @@ class LocalMIMSwinDecoder(OwnWeights, BaseModule):
             For each task (B, tokens, length) in raster order, or (B, hidden tokens, length) in
             the order of :mod:`mim_bench.masking.units`.
         """
-        preds = []
+        mask, preds = Mask.of(mask), []
         for x, decoder, pred, t in zip(
             features, self.decoders, self.preds, self.tokens_per_unit, strict=True
         ):

@@ -1,0 +1,93 @@
+# The common protocol of Mask R-CNN on COCO: 25 epochs at 1024 px with large-scale jitter, the
+# length that Benchmarking-ViT (arXiv:2111.11429; hustvl/MIMDet@fb0aaa1) publishes as its shortest
+# and UM-MAE (implus/UM-MAE@cb7776b, its mmdet config) uses, whose optimiser and schedule these are:
+# AdamW 1e-4 for 16 images, cosine. A plain transformer has windows of 16 with four global blocks
+# and a pyramid of their outputs, as Benchmarking-ViT; a pyramid a fresh norm on each map, as Swin.
+# Layer decay and drop path of ViT: ViTDet (facebookresearch/detectron2@02b5c4e); drop path of
+# pyramids: UM-MAE and Swin. Every backbone starts from pre-trained weights.
+_base_ = [
+    '../models/mask_rcnn.py',
+    '../datasets/coco_lsj_1024px.py',
+    '../default_runtime.py',
+]
+default_scope = 'mmdet'
+max_epochs = 25
+base_lr = 1e-4
+base_batch_size = effective_batch_size = 16
+lr_scaling = 'linear'
+warmup_iters = 2000
+model = dict(
+    data_preprocessor=dict(
+        # In training only.
+        batch_augments=[dict(type='BatchFixedSizePad', size=_base_.image_size, pad_mask=True)]
+    ),
+    neck=None,  # of the table
+)
+optim_wrapper = dict(
+    type='AmpOptimWrapper',
+    loss_scale='dynamic',
+    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
+    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, no_decay_names=('pos_embed',)),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
+    dict(
+        type='CosineAnnealingLR',
+        eta_min=base_lr * 0.01,
+        begin=0,
+        end=max_epochs,
+        T_max=max_epochs,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+protocol = dict(
+    task='coco-mask-rcnn',
+    name='coco-mask-rcnn-common',
+    version='1',
+    tier='full',
+    by_backbone={
+        'plain': {
+            'model.backbone.img_size': 1024,
+            'model.backbone.out_indices': ['1/4', '1/2', '3/4', '1'],
+            'model.backbone.drop_path_rate': 0.1,
+            'model.neck': [
+                dict(
+                    type='mim_bench.ViTPyramid',
+                    embed_dims='widths[-1]',
+                    norm_cfg=dict(type='GN', num_groups=32),
+                ),
+                dict(type='FPN', in_channels='widths', out_channels=256, num_outs=5),
+            ],
+            'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.7,
+        },
+        'plain-large': {
+            'model.backbone.drop_path_rate': 0.4,
+            'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.8,
+        },
+        'plain-huge': {
+            'model.backbone.drop_path_rate': 0.5,
+            'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.9,
+        },
+        'pyramid': {
+            'model.backbone.out_indices': [0, 1, 2, 3],
+            'model.backbone.drop_path_rate': 0.3,
+            'model.neck': [
+                dict(type='mim_bench.StageNorm', in_channels='widths'),
+                dict(type='FPN', in_channels='widths', out_channels=256, num_outs=5),
+            ],
+            'optim_wrapper.paramwise_cfg.layer_decay_rate': 1.0,
+        },
+        'pyramid-small': {'model.backbone.drop_path_rate': 0.1},
+        'ViT': {
+            'model.backbone.final_norm': False,
+            'model.backbone.window_size': 16,
+            'model.backbone.global_blocks': ['1/4', '1/2', '3/4', '1'],
+        },
+        'Swin': {'model.backbone.pad_small_map': True},
+        'UMMAEPvt': {'model.backbone.img_size': 1024},
+    },
+)

@@ -1,0 +1,118 @@
+# UPerNet on the embedded scenes: the photograph and ten digits.
+_base_ = './ade20k_upernet.py'
+data_root = 'data/toy/ade/ADEChallengeData2016/'
+crop_size = (128, 128)
+base_lr = 1e-3
+base_batch_size = 8
+effective_batch_size = 8
+max_iters = 400
+warmup_iters = 40
+num_classes = 11
+metainfo = dict(
+    classes=[
+        'photograph', 'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'
+    ],
+    palette=[
+        [40, 40, 40], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48],
+        [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
+    ],
+)  # fmt: skip
+# Nine pixels in ten are photograph; without weights a short training finds nothing else.
+class_weight = [0.1] + [1.0] * 10
+model = dict(
+    data_preprocessor=dict(size=crop_size),
+    decode_head=dict(
+        in_channels=[48] * 3,
+        in_index=[0, 1, 2],
+        channels=48,
+        num_classes=num_classes,
+        loss_decode=dict(class_weight=class_weight),
+    ),
+    auxiliary_head=dict(
+        in_channels=48,
+        channels=32,
+        num_classes=num_classes,
+        loss_decode=dict(class_weight=class_weight),
+    ),
+    test_cfg=dict(_delete_=True, mode='whole'),
+)
+data_preprocessor = dict(size=crop_size)
+train_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='RandomResize', scale=(160, 128), ratio_range=(0.8, 1.5), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=crop_size, cat_max_ratio=0.95),
+    dict(type='PackSegInputs'),
+]
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(160, 128), keep_ratio=True),
+    dict(type='LoadAnnotations', reduce_zero_label=True),
+    dict(type='PackSegInputs'),
+]
+# Without flips: a mirrored digit is no digit.
+tta_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale=(int(160 * ratio), int(128 * ratio)), keep_ratio=True)
+                for ratio in (0.75, 1.0, 1.25)
+            ],
+            [dict(type='LoadAnnotations', reduce_zero_label=True)],
+            [dict(type='PackSegInputs')],
+        ],
+    ),
+]
+loader = dict(num_workers=0, persistent_workers=False)
+# The layout is ADE20K's, the classes are not.
+dataset = dict(
+    type='BaseSegDataset',
+    data_root=data_root,
+    metainfo=metainfo,
+    reduce_zero_label=True,
+    img_suffix='.jpg',
+    seg_map_suffix='.png',
+)
+train_dataloader = dict(batch_size=8, **loader, dataset=dict(**dataset, pipeline=train_pipeline))
+val_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
+test_dataloader = val_dataloader
+optim_wrapper = dict(
+    _delete_=True,
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
+    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=warmup_iters),
+    dict(type='PolyLR', power=1.0, eta_min=0.0, by_epoch=False, begin=warmup_iters, end=max_iters),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=200))
+# Three maps of 48 channels. Patches of 8 px give a plain transformer maps at 4, 8 and 16 px.
+projection_cfg = dict(type='mim_bench.StageProjection', in_channels='widths', out_channels=48)
+protocol = dict(
+    name='toy-upernet',
+    tier='smoke',
+    by_backbone={
+        '_delete_': True,
+        'plain': {
+            'model.backbone.out_indices': ['1/2', '3/4', '1'],
+            'model.neck': [
+                dict(
+                    type='mim_bench.ViTPyramid',
+                    embed_dims='widths[-1]',
+                    rescales=(2, 1, 0.5),
+                    norm_cfg=dict(type='GN', num_groups=32),
+                ),
+                projection_cfg,
+            ],
+        },
+        'pyramid': {'model.backbone.out_indices': [0, 1, 2], 'model.neck': projection_cfg},
+        'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
+        'Swin': {'model.backbone.pad_small_map': True},
+        'UMMAESwin': {'model.backbone.window_size': 8},
+        'UMMAEPvt': {'model.backbone.img_size': 128},
+    },
+)

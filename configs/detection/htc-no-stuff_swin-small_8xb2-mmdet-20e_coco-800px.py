@@ -1,2 +1,0 @@
-_base_ = './htc-no-stuff_swin-tiny_8xb2-mmdet-20e_coco-800px.py'
-model = dict(backbone=dict(arch='small'))

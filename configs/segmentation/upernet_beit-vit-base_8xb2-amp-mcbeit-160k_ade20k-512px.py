@@ -1,5 +1,0 @@
-# mc-BEiT's variant of BEiT's recipe, for self-supervised weights.
-_base_ = './upernet_beit-vit-base_8xb2-amp-beit-160k_ade20k-512px.py'
-base_lr = 8e-5
-optim_wrapper = dict(optimizer=dict(lr=base_lr), paramwise_cfg=dict(layer_decay_rate=0.9))
-protocol = dict(name='ade20k-upernet-mcbeit-160k')

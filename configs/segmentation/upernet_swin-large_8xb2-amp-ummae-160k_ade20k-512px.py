@@ -1,6 +1,0 @@
-# The same recipe for the standard Swin-L; inferred, as for UM-MAE's Swin-L.
-_base_ = './upernet_swin-tiny_8xb2-amp-ummae-160k_ade20k-512px.py'
-model = dict(
-    backbone=dict(arch='large', drop_path_rate=0.2),
-    neck=dict(in_channels=[192, 384, 768, 1536]),
-)

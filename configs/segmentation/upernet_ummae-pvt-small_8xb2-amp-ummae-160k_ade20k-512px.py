@@ -1,6 +1,0 @@
-# The same recipe for PVT-S (implus/UM-MAE@cb7776b, its mmseg config).
-_base_ = './upernet_ummae-swin-tiny_8xb2-amp-ummae-160k_ade20k-512px.py'
-model = dict(
-    backbone=dict(type='mim_bench.UMMAEPvt', arch='small', img_size=512),
-    neck=dict(in_channels=[64, 128, 320, 512]),
-)

@@ -1,0 +1,52 @@
+"""BEiT's mask: rectangles of patches, drawn until enough is hidden or none fits any more."""
+
+import math
+
+import numpy as np
+
+BLOCK_TRIES = 10
+
+
+def random_block_mask(
+    grid: tuple[int, int],
+    max_hidden: int,
+    rng: np.random.Generator,
+    *,
+    min_block: int = 16,
+    min_aspect: float = 0.3,
+) -> np.ndarray:
+    """Hide rectangles that may overlap, at most ``max_hidden`` patches in all.
+
+    Args:
+        grid: Patch grid as (rows, cols).
+        max_hidden: Bound of the hidden patches. A block that would exceed it is drawn again;
+            after ten such draws in a row the mask stays as it is, so a little less is hidden
+            in some images.
+        rng: Same state, same mask.
+        min_block: Area of the smallest block in patches, while that many may still be hidden;
+            the largest has all that are left.
+        min_aspect: Least ratio of a block's sides; the greatest is its reciprocal.
+
+    Returns:
+        Boolean array (rows, cols). True = hidden.
+
+    Source: BEiT, arXiv:2106.08254; microsoft/unilm@768a3c8, beit/masking_generator.py.
+    """
+    rows, cols = grid
+    mask = np.zeros(grid, dtype=bool)
+    log_aspect = math.log(min_aspect)
+    failures = 0
+    while (left_over := max_hidden - int(mask.sum())) > 0 and failures < BLOCK_TRIES:
+        failures += 1
+        # Near the end the bounds change places, as in the official code.
+        area = min_block + (left_over - min_block) * rng.random()
+        aspect = math.exp(rng.uniform(log_aspect, -log_aspect))
+        height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if height >= rows or width >= cols:
+            continue
+        top, left = rng.integers(rows - height + 1), rng.integers(cols - width + 1)
+        block = mask[top : top + height, left : left + width]
+        if 0 < block.size - block.sum() <= left_over:
+            block[:] = True
+            failures = 0
+    return mask

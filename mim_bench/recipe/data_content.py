@@ -1,0 +1,157 @@
+"""What a data set holds, as a digest: two runs on other images never share a protocol's hash.
+
+Training images count by name and size, evaluated ones and annotations by their bytes. Digests are
+kept in the user's cache folder, so that a start reads the files once and later only their stat.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from mmengine.runner import Runner
+
+from mim_bench.errors import MimBenchError
+from mim_bench.recipe.building import explained, library_scope
+from mim_bench.recipe.protocol import data_roots
+from mim_bench.results.atomic import write_atomically
+
+# Keys of a sample of mmpretrain, mmseg and mmdet that name its files.
+_FILES = ('img_path', 'seg_map_path')
+_THREADS = 16
+_CHUNK_BYTES = 1 << 20
+
+
+def runner_content(runner: Runner) -> dict[str, Any]:
+    """The content of the data sets that a run reads: ``train``, ``evaluated`` and ``bank``.
+
+    Args:
+        runner: With its loops built, as in the hook point ``before_run``.
+    """
+    loops = [loop for loop in (runner.train_loop, runner.val_loop, runner.test_loop) if loop]
+    content = {}
+    for loop in loops:
+        is_training = loop is runner.train_loop
+        content['train' if is_training else 'evaluated'] = dataset_content(
+            loop.dataloader.dataset, evaluated=not is_training
+        )
+        if bank := getattr(loop, 'bank_dataloader', None):
+            content['bank'] = dataset_content(bank.dataset, evaluated=False)
+    return content
+
+
+def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
+    """The content of the data sets that a config names, as :func:`runner_content` gives it.
+
+    Args:
+        cfg: The resolved config of a run.
+
+    Returns:
+        The content, and the folders that are not there; without a folder there is no content.
+    """
+    bank = (cfg.get('test_cfg') or {}).get('bank_dataloader')
+    loaders = {
+        'train': cfg.get('train_dataloader'),
+        'evaluated': cfg.get('val_dataloader') or cfg.get('test_dataloader'),
+        'bank': bank,
+    }
+    settings = {name: loader.dataset for name, loader in loaders.items() if loader}
+    absent = sorted({root for root in data_roots(cfg) if not Path(root).is_dir()})
+    if absent:
+        return {}, absent
+    with library_scope(cfg), explained(cfg):
+        return {
+            name: dataset_content(DATASETS.build(node), evaluated=name == 'evaluated')
+            for name, node in settings.items()
+        }, []
+
+
+def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:
+    """The content of a data set that a loader built.
+
+    Args:
+        dataset: Of mmengine, wrapped or not, after it was loaded.
+        evaluated: Whether numbers are measured on it: files count by their bytes.
+
+    Returns:
+        ``images``, their number; ``files``, a digest over their names below the data root and
+        their sizes or bytes; ``annotations``, that of the annotation file if there is one. None
+        if the data set does not say its files.
+    """
+    if not hasattr(dataset, 'get_data_info'):
+        return None
+    root = str(getattr(dataset, 'data_root', '') or '')
+    samples = (dataset.get_data_info(index) for index in range(len(dataset)))
+    paths = [str(sample[key]) for sample in samples for key in _FILES if sample.get(key)]
+    content = {'images': len(dataset), 'files': files_digest(paths, root, read=evaluated)}
+    annotations = str(getattr(dataset, 'ann_file', '') or '')
+    if annotations and Path(annotations).is_file():
+        content['annotations'] = files_digest([annotations], root, read=True)
+    return content
+
+
+def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
+    """A digest over files, whatever their order and wherever their folder lies.
+
+    Args:
+        paths: Of the files.
+        root: Folder that names count from.
+        read: Digest the bytes of the files; else their sizes.
+
+    Raises:
+        OSError: A file is not there.
+    """
+    paths = sorted(set(paths))
+    with ThreadPoolExecutor(_THREADS) as pool:
+        stats = list(pool.map(os.stat, paths, chunksize=256))
+        names = [os.path.relpath(path, root) if root else path for path in paths]
+        sizes = [stat.st_size for stat in stats]
+        if not read:
+            return _digest(names, sizes)
+        times = [stat.st_mtime_ns for stat in stats]
+        kept = (
+            _cache_folder() / f'{_digest([os.path.abspath(p) for p in paths], sizes, times)}.json'
+        )
+        digest = _kept(kept)
+        if digest is None:
+            digest = _digest(names, list(pool.map(_sha256, paths)))
+            _keep(kept, digest)
+    return digest
+
+
+def _digest(*columns: Sequence[Any]) -> str:
+    digest = hashlib.sha256()
+    for row in zip(*columns, strict=True):
+        digest.update(f'{json.dumps(row)}\n'.encode())
+    return digest.hexdigest()[:16]
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(base) / 'mim_bench' / 'digests'
+
+
+def _kept(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(path: Path, digest: str) -> None:
+    with contextlib.suppress(MimBenchError):  # the next start reads the files again
+        write_atomically({path: json.dumps(digest).encode()})

@@ -1,0 +1,104 @@
+"""What a run starts from, as far as it decides what the numbers mean: labels seen, and by whom."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.inspection import label_history
+from mim_bench.recipe.by_backbone import plain
+from mim_bench.recipe.tta import network_settings
+from mim_bench.results.hashing import file_sha256
+
+PRETRAINED = 'Pretrained'
+# Arguments of backbones that the keys and shapes of a file decide.
+_FIXED_IN_KIND = ('abs_pos', 'layer_scale', 'patch_size', 'qkv_bias', 'rel_pos_bias', 'window_size')
+
+
+def start_of(cfg: Config) -> dict[str, Any]:
+    """The start of a run, for its protocol's hash.
+
+    Random weights and weights that saw no labels are the same start: they are what rows compare.
+    Weights that saw labels are another one, with the protocol that trained them where the file
+    says it. A file that does not say what it saw counts as one without labels; the board marks it.
+
+    Args:
+        cfg: The resolved config of a run.
+
+    Returns:
+        ``labels`` and ``trained_by`` of the backbone's file, ``deviates`` for arguments of the
+        backbone that a checkpoint fixes and that are not as this file has them, ``model`` for a
+        file that fills the whole model, ``parts`` for files that other modules are initialised
+        from; no key for what there is not.
+    """
+    start = {}
+    backbone = cfg.get('backbone_checkpoint')
+    if backbone:
+        start |= _history(backbone) | _deviation(cfg, backbone)
+    if cfg.get('load_from') and not cfg.get('resume'):
+        start['model'] = _history(cfg.load_from) or _identity(cfg.load_from)
+    parts = {}
+    for name, path in _initialised(cfg.get('model') or {}, 'model'):
+        if name in ('model', 'model.backbone'):
+            start |= _history(path)
+        else:
+            parts[name] = _identity(path)
+    return {**start, 'parts': parts} if parts else start
+
+
+def _history(path: str | Path) -> dict[str, Any]:
+    """Labels that the weights of a file saw, and the run that trained them with labels."""
+    return label_history(Path(path)) if Path(path).is_file() else {}
+
+
+def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:
+    """Arguments that a checkpoint fixes, where the config does not follow the checkpoint."""
+    if not Path(path).is_file():
+        return {}
+    meta = read_checkpoint(path).get('meta') or {}
+    used = network_settings(cfg).backbone
+    if meta.get('backbone_type') != used.type:
+        return {}
+    stated = backbone_config(meta)
+    defaults = inspect.signature(MODELS.get(used.type)).parameters
+    deviates = {}
+    for argument in sorted(set(stated) & set(_FIXED_IN_KIND)):
+        value = used.get(argument, defaults[argument].default)
+        if _kind(argument, value) != _kind(argument, stated[argument]):
+            deviates[argument] = plain(value)
+    return {'deviates': deviates} if deviates else {}
+
+
+def _kind(argument: str, value: Any) -> Any:
+    """What counts of a value: of a layer scale or a table, whether there is one."""
+    if argument in ('abs_pos', 'layer_scale'):
+        return value not in (None, 'none')
+    value = plain(value)
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
+
+
+def _identity(path: str | Path) -> dict[str, str]:
+    path = Path(path)
+    return {'sha256': file_sha256(path)} if path.is_file() else {'file': path.name}
+
+
+def _initialised(node: Any, name: str) -> Iterator[tuple[str, str]]:
+    """Modules whose ``init_cfg`` names a file, with the file."""
+    if isinstance(node, list | tuple):
+        for index, value in enumerate(node):
+            yield from _initialised(value, f'{name}.{index}')
+    if not isinstance(node, Mapping):
+        return
+    init = node.get('init_cfg')
+    for entry in init if isinstance(init, list | tuple) else [init]:
+        is_file = isinstance(entry, Mapping) and str(entry.get('type')).endswith(PRETRAINED)
+        if is_file and entry.get('checkpoint'):
+            yield name, entry['checkpoint']
+    for key, value in node.items():
+        if key != 'init_cfg':
+            yield from _initialised(value, f'{name}.{key}')

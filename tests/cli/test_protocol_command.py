@@ -1,0 +1,95 @@
+"""``mim-bench protocol``, and resuming with other settings, as a user calls them."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
+SHORT = [
+    'param_scheduler.warmup_epochs=0',
+    'train_cfg.max_epochs=1',
+    'train_cfg.val_interval=1',
+    'train_dataloader.batch_size=20',
+    'effective_batch_size=20',
+]
+
+
+def mim_bench(*words):
+    command = [sys.executable, '-m', 'mim_bench.cli.main', *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def config(pattern):
+    (path,) = DEMO.glob(pattern)
+    return path
+
+
+def hash_of(*words):
+    done = mim_bench('protocol', *words)
+    assert done.returncode == 0, done.stderr
+    return re.search(r'in1k-ft: toy-ft, version 1, hash ([0-9a-f]{12})\n', done.stdout)[1]
+
+
+def test_protocol_of_families_is_one_and_depends_on_settings_and_data(toy_root):
+    vit, pvt = config('finetune_vit-toy*'), config('finetune_ummae-pvt-toy*')
+    recipe = hash_of(vit)
+    assert hash_of(pvt) == recipe
+    assert hash_of(vit, '--cfg-options', 'model.backbone.drop_path_rate=0.1') != recipe
+    assert hash_of(vit, '--data-root', toy_root / 'imagenet') != recipe
+
+
+def test_protocol_settings_and_what_is_left_out_are_printed():
+    done = mim_bench('protocol', config('finetune_vit-toy*'), '--settings', '--left-out')
+    assert '"lr": 0.001' in done.stdout
+    assert 'val_dataloader.batch_size: each image is evaluated by itself' in done.stdout
+
+
+@pytest.mark.parametrize('variable', ['base_lr=1.0', 'train_pipeline=[]', 'data_root=x'])
+def test_a_variable_that_would_change_nothing_is_refused(variable):
+    done = mim_bench('protocol', config('finetune_vit-toy*'), '--cfg-options', variable)
+    assert done.returncode == 1
+    assert 'is a variable of the config file' in done.stderr
+
+
+@pytest.fixture(scope='module')
+def trained(toy_root, tmp_path_factory):
+    """The words of a training that is done, with one epoch behind it."""
+    folder = tmp_path_factory.mktemp('resume')
+    words = ['train', config('finetune_vit-toy*'), '--auto-resume', '--no-amp', '--results-dir']
+    words += [folder / 'results', '--work-dir', folder / 'work']
+    words += ['--data-root', toy_root / 'imagenet']
+    done = mim_bench(*words, '--cfg-options', *SHORT)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return words
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        ('train_cfg.max_epochs=3', 'train_cfg.max_epochs was 1 and is 3'),
+        ('optim_wrapper.optimizer.lr=0.5', 'optim_wrapper.optimizer.lr was 0.001 and is 0.5'),
+    ],
+)
+def test_resume_with_other_settings_is_refused(trained, option, message):
+    done = mim_bench(*trained, '--cfg-options', *SHORT, option)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert 'start anew with another --work-dir' in done.stderr
+
+
+def test_resume_with_other_data_is_refused(trained, toy_root, tmp_path):
+    shutil.copytree(toy_root / 'imagenet', tmp_path / 'imagenet')
+    next((tmp_path / 'imagenet' / 'train').glob('*/*')).unlink()
+    words = [*trained[:-1], tmp_path / 'imagenet']
+    done = mim_bench(*words, '--cfg-options', *SHORT)
+    assert done.returncode == 1
+    assert 'data.train.images was 40 and is 39' in done.stderr
+
+
+def test_resume_with_the_same_settings_and_other_intervals_goes_on(trained):
+    done = mim_bench(*trained, '--cfg-options', *SHORT, 'val_dataloader.batch_size=3')
+    assert done.returncode == 0, done.stderr[-2000:]
