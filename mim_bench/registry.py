@@ -6,6 +6,7 @@ Config files name classes as ``mim_bench.X``; mmengine imports the modules in
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -35,6 +36,7 @@ OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'recipe.lars')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'recipe.schedules')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
 DATASETS = _child(MMENGINE_DATASETS, 'data.seeding', 'data.label_fraction')
+FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'data.masked_samples')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
 HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
 METRICS = _child(MMENGINE_METRICS, 'engine.metrics')

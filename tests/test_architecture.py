@@ -17,6 +17,7 @@ LAYERS = [
     {'report'},
     {'profiling', 'engine'},
     {'recipe'},
+    {'visualization'},
     {'models'},
     {'conversion'},
     {'results'},
@@ -38,7 +39,7 @@ FORBIDDEN_LIBRARIES = {
 }
 ONLY_AS_STRINGS = {'mmdet', 'mmseg'}  # heavy, and optional for who does not detect or segment
 VAGUE_NAMES = {'utils', 'util', 'misc', 'helpers', 'helper', 'common'}
-MAX_LINES = 400
+MAX_LINES = 600
 # Folders of one machine; home stands for a user's.
 MACHINE_PATH = re.compile(r'(?<![\w./~$}>-])/(?:root|tmp|work|workspace|home/\w+)/')
 
@@ -142,7 +143,9 @@ def method_violations(imports):
     home = 'mim_bench.models.methods.'
     for found in imports:
         is_pair = found.importer.startswith(home) and found.imported.startswith(home)
-        if is_pair and found.importer.split('.')[3] != found.imported.split('.')[3]:
+        # localmim and localmim_swin are one method.
+        names = [name.removeprefix(home).split('_')[0] for name in (found.importer, found.imported)]
+        if is_pair and names[0] != names[1]:
             yield found.breaks('methods never import each other; move what they share down')
 
 

@@ -32,7 +32,11 @@ train_pipeline = [
     dict(type='MultiView', num_views=[1, 1], transforms=[[], strong_pipeline]),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 base_lr = 1e-3
 base_batch_size = effective_batch_size = 32

@@ -21,14 +21,17 @@ model = dict(
         embed_dims=[32, 64, 64],
     ),
     head=dict(type='mim_bench.LocalMIMHead', patch_size=16, scales=[2, 1, 1]),
-    shared_mask=True,
 )
 train_pipeline = [
     *_base_.load_and_crop,
     dict(type='mim_bench.UnitMask', input_size=64, unit_size=16, mask_ratio=0.75),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='mim_bench.collate_masks', window_sizes=[8, 8, 4]),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(
     optimizer=dict(lr=base_lr * effective_batch_size / 256),
     paramwise_cfg=dict(

@@ -28,7 +28,11 @@ train_pipeline = [
     dict(type='mim_bench.RandomPatchMask', input_size=64, patch_size=8, mask_ratio=0.75),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

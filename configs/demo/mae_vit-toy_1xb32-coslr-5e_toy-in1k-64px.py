@@ -30,7 +30,11 @@ model = dict(
     ),
 )
 train_pipeline = [*_base_.load_and_crop, dict(type='PackInputs')]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

@@ -32,7 +32,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(pipeline=train_pipeline),
+)
 base_lr = 8e-3
 base_batch_size = effective_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=base_lr))

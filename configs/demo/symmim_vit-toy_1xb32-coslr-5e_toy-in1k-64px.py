@@ -40,7 +40,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
-train_dataloader = dict(batch_size=32, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=32,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)

@@ -31,9 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """Draw and save."""
     from mim_bench.cli._launch_arguments import parse_options
     from mim_bench.engine.drawing import draw_images
-    from mim_bench.engine.pictures import save_png
     from mim_bench.errors import ConfigError
     from mim_bench.recipe.config import load_config
+    from mim_bench.visualization.pictures import save_png
 
     if args.out.suffix.lower() != '.png':
         raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')

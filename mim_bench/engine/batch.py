@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from mim_bench.data.masked_samples import MaskedSamples
+
 
 def num_samples(batch: Any) -> int:
     """How many images a batch holds, as it comes from the loader.
@@ -18,7 +20,8 @@ def num_samples(batch: Any) -> int:
     """
     for key in ('data_samples', 'inputs'):
         value = batch.get(key) if isinstance(batch, Mapping) else None
-        if isinstance(value, Sequence) or (isinstance(value, torch.Tensor) and value.ndim):
+        is_tensor = isinstance(value, torch.Tensor) and value.ndim
+        if isinstance(value, Sequence | MaskedSamples) or is_tensor:
             return len(value)
     return 0
 
@@ -30,7 +33,7 @@ def image_names(batch: Any) -> list[str]:
         batch: Mapping with ``inputs`` and ``data_samples``, as it comes from the loader.
     """
     samples = batch.get('data_samples') if isinstance(batch, Mapping) else None
-    if not isinstance(samples, Sequence):
+    if not isinstance(samples, Sequence | MaskedSamples):
         return [f'image {i} of the batch' for i in range(num_samples(batch))]
     return [_image_name(sample, position) for position, sample in enumerate(samples)]
 

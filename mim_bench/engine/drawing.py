@@ -14,8 +14,6 @@ from torch import nn
 from mim_bench.data.seeding import seed_everything
 from mim_bench.engine.isolation import evaluating, preserved_rng
 from mim_bench.engine.load_gate import load_model
-from mim_bench.engine.panels import panels_of, require_panels
-from mim_bench.engine.pictures import MIN_TILE_PX, enlarge, picture_grid
 from mim_bench.errors import DataError
 from mim_bench.recipe.building import (
     build_model,
@@ -25,9 +23,11 @@ from mim_bench.recipe.building import (
     train_pipeline,
     without_pretrained,
 )
+from mim_bench.visualization.methods import panels_of, require_panels
+from mim_bench.visualization.pictures import MIN_TILE_PX, enlarge, picture_grid
 
 if TYPE_CHECKING:
-    from mim_bench.models.panels import Panel
+    from mim_bench.visualization.panels import Panel
 
 # Least side of an image that a person looks at: 64 px are enlarged three times, 192 px stay.
 SHOWN_TILE_PX = 160

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mim_bench.engine.overlays import class_colours, show_image, show_map, show_objects
+from mim_bench.visualization.overlays import class_colours, show_image, show_map, show_objects
 
 Kind = Literal['segmentation', 'detection']
 Row = tuple[np.ndarray, np.ndarray, np.ndarray]

@@ -1,8 +1,15 @@
-"""Masking of whole units: the squares of pixels that one token of the last stage stands for."""
+"""Masking of whole units, the squares that one token of a pyramid's last stage stands for.
+
+Sparse networks keep the tokens of visible units in this order: units in raster order and,
+inside a unit, tokens on the Z-curve, so the four tokens that a 2x2 merging joins always lie
+next to each other, and the merged tokens lie on the Z-curve of the coarser grid again.
+"""
 
 import numpy as np
+import torch
 
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 
 
 def unit_mask(grid: tuple[int, int], mask_ratio: float, rng: np.random.Generator) -> np.ndarray:
@@ -35,3 +42,38 @@ def unit_mask(grid: tuple[int, int], mask_ratio: float, rng: np.random.Generator
     mask = np.zeros(num_units, dtype=bool)
     mask[rng.permutation(num_units)[:num_hidden]] = True
     return mask.reshape(grid)
+
+
+def token_places(units: torch.Tensor, grid: tuple[int, int], tokens_per_unit: int) -> torch.Tensor:
+    """Where the tokens of some units stand.
+
+    Args:
+        units: (..., U) int64, numbers of units in raster order of the unit grid.
+        grid: All units as (rows, cols).
+        tokens_per_unit: Tokens along a side of a unit; a power of two.
+
+    Returns:
+        (..., U * tokens_per_unit ** 2) int64: the raster number of each token in the token grid
+        of ``rows * tokens_per_unit`` by ``cols * tokens_per_unit``.
+    """
+    side = tokens_per_unit
+    visit = torch.arange(side**2, device=units.device)
+    row = col = torch.zeros_like(visit)
+    for bit in range(side.bit_length() - 1):  # the column has the even bits of a visit
+        col = col + (((visit >> (2 * bit)) & 1) << bit)
+        row = row + (((visit >> (2 * bit + 1)) & 1) << bit)
+    units = units[..., None]
+    rows = units // grid[1] * side + row
+    return (rows * (grid[1] * side) + units % grid[1] * side + col).flatten(-2)
+
+
+def mask_of_tokens(mask: Mask, tokens_per_unit: int) -> Mask:
+    """A mask of units over their tokens, in the order in which sparse networks keep them.
+
+    Args:
+        mask: Over units.
+        tokens_per_unit: Tokens along a side of a unit; a power of two.
+    """
+    t = tokens_per_unit
+    order = token_places(mask.order, mask.grid, t)
+    return Mask(order, mask.num_visible * t**2, (mask.grid[0] * t, mask.grid[1] * t))

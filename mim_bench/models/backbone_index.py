@@ -5,9 +5,11 @@ import re
 import sys
 from dataclasses import dataclass
 
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
+
 from mim_bench.registry import MODELS
 
-_HOME = 'mim_bench.models.backbones.'
+_HOME = 'mim_bench.models.'
 # Markup of the documentation, for example :class:`ViT` or ``ViT``.
 _ROLE = re.compile(r'(?::\w+:)?`+([^`]+)`+')
 
@@ -34,9 +36,13 @@ class BackboneEntry:
 def index_backbones() -> list[BackboneEntry]:
     """All backbones that configs name as ``mim_bench.X``, those of downstream tasks first."""
     MODELS.import_from_location()
-    own = {n: c for n, c in MODELS.module_dict.items() if c.__module__.startswith(_HOME)}
+    own = {n: c for n, c in MODELS.module_dict.items() if _is_own_backbone(c)}
     entries = [_entry(name, cls) for name, cls in own.items()]
     return sorted(entries, key=lambda entry: (entry.use != 'downstream', entry.name))
+
+
+def _is_own_backbone(cls: type) -> bool:
+    return issubclass(cls, BaseBackbone) and cls.__module__.startswith(_HOME)
 
 
 def _entry(name: str, cls: type) -> BackboneEntry:

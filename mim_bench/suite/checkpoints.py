@@ -201,13 +201,13 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
         None where the family, or the size, has no name.
     """
     from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
-    from mim_bench.models.backbones import swin_stages, ummae_pvt, ummae_swin, vit_settings
+    from mim_bench.models.backbones import swin, ummae_pvt, ummae_swin, vit
 
     arch = meta.get('arch') or {}
     is_beit = arch.get('rel_pos_bias', 'none') != 'none'
     known = {
-        VIT: ('beit-vit' if is_beit else 'vit', vit_settings.ARCHITECTURES),
-        SWIN: ('swin', swin_stages.ARCHITECTURES),
+        VIT: ('beit-vit' if is_beit else 'vit', vit.ARCHITECTURES),
+        SWIN: ('swin', swin.ARCHITECTURES),
         UMMAE_SWIN: ('ummae-swin', ummae_swin.ARCHITECTURES),
         UMMAE_PVT: ('ummae-pvt', ummae_pvt.ARCHITECTURES),
     }

@@ -15,7 +15,7 @@ def hog_pyramid(
     images: torch.Tensor,
     num_bins: int,
     cells: Sequence[int],
-    biases: Sequence[torch.Tensor | None] | None = None,
+    biases: Sequence[torch.Tensor] | None = None,
 ) -> list[torch.Tensor]:
     """Histograms of oriented gradients at several cell sizes.
 
@@ -23,15 +23,15 @@ def hog_pyramid(
     its sign in ``num_bins`` bins of equal width, the whole magnitude into one bin, the mean
     over the cell, then L2 normalisation over the bins. No window, no gamma, no clipping.
 
-    Gradients are computed once, histograms once for all sizes with the same bias: the mean
+    Gradients are computed once, and without biases histograms, too, for all sizes: the mean
     over a cell is the mean over the finer cells it consists of.
 
     Args:
         images: (B, C, H, W), normalised; converted to float32.
         num_bins: Bins over half a turn.
         cells: Sides of the cells in pixels; H and W are multiples of each.
-        biases: For each cell size None or a tensor of two numbers, added to the horizontal
-            and to the vertical gradient.
+        biases: For each cell size two numbers that are added to the horizontal and to the
+            vertical gradient; None adds nothing.
 
     Returns:
         For each cell size float32 (B, rows * cols, C * num_bins), without gradient: cells in
@@ -44,12 +44,12 @@ def hog_pyramid(
     under autocast; the official code runs the filters and the angle in half precision.
     """
     _check(images, cells)
-    biases = [None] * len(cells) if biases is None else biases
     histograms: list[torch.Tensor | None] = [None] * len(cells)
     with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         gradients = sobel_gradients(images.float())
-        for tasks in _same_bias(biases):
-            bias = biases[tasks[0]]
+        groups = [list(range(len(cells)))] if biases is None else [[k] for k in range(len(cells))]
+        for tasks in groups:
+            bias = None if biases is None else biases[tasks[0]]
             finest = math.gcd(*(cells[k] for k in tasks))
             fine = _cell_histograms(*gradients, num_bins, finest, bias)
             for k in tasks:
@@ -119,14 +119,6 @@ def _pool(histograms: torch.Tensor, factor: int) -> torch.Tensor:
     b, rows, cols, c, bins = histograms.shape
     grouped = histograms.reshape(b, rows // factor, factor, cols // factor, factor, c, bins)
     return grouped.mean(dim=(2, 4))
-
-
-def _same_bias(biases: Sequence[torch.Tensor | None]) -> list[list[int]]:
-    """The tasks that share a bias object, or have none."""
-    groups: dict[int, list[int]] = {}
-    for task, bias in enumerate(biases):
-        groups.setdefault(id(bias), []).append(task)
-    return list(groups.values())
 
 
 def _check(images: torch.Tensor, cells: Sequence[int]) -> None:

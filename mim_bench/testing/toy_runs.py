@@ -81,7 +81,7 @@ class ToyNet(BaseModel):
     def panels(self, inputs: torch.Tensor, data_samples: Any, *, predict: bool) -> list:
         """The images and, as a prediction, noise of the global generator."""
         # Not at the top: it imports every model of this package, which most tests do not need.
-        from mim_bench.models.panels import Panel
+        from mim_bench.visualization.panels import Panel
 
         panels = [Panel('input', inputs.clamp(0, 1))]
         if predict:

@@ -10,8 +10,8 @@ from PIL import Image
 
 from mim_bench.engine.drawing import SHOWN_TILE_PX, draw_images, draw_panels
 from mim_bench.errors import CheckpointError, ConfigError, DataError
-from mim_bench.models.panels import Panel
 from mim_bench.recipe.config import load_config
+from mim_bench.visualization.panels import Panel
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 PRETRAININGS = sorted(

@@ -9,7 +9,7 @@ from torch import nn
 
 from mim_bench.engine.hooks.momentum_hook import MomentumHook
 from mim_bench.errors import ConfigError
-from mim_bench.models.momentum import MomentumNetwork
+from mim_bench.models.layers.momentum import MomentumNetwork
 
 
 class Scalars(dict):

@@ -9,9 +9,9 @@ from PIL import Image
 
 from mim_bench.engine.hooks.prediction_hook import PredictionHook
 from mim_bench.engine.hooks.record_hook import RecordHook
-from mim_bench.engine.overlays import show_image
 from mim_bench.engine.run_record import save_artifacts
 from mim_bench.errors import ConfigError
+from mim_bench.visualization.overlays import show_image
 
 META = {'classes': ('ground', 'thing'), 'palette': [[0, 0, 0], [250, 0, 0]]}
 

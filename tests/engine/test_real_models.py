@@ -7,11 +7,11 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mim_bench.engine.panels import panels_of
 from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.results.store import collect
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
+from mim_bench.visualization.methods import panels_of
 
 # Two stages of 4 x 4 and 2 x 2 tokens, out of images of 8 px.
 SWIN = {

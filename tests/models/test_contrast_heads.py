@@ -7,8 +7,8 @@ import torch
 from mmpretrain.models.heads import MoCoV3Head
 from torch import distributed, multiprocessing, nn
 
-from mim_bench.models.heads.momentum_contrast_head import MomentumContrastHead
-from mim_bench.models.heads.patch_contrast_head import PatchContrastHead
+from mim_bench.models.methods.conmim import PatchContrastHead
+from mim_bench.models.methods.symmim import MomentumContrastHead
 
 PREDICTOR = dict(
     type='NonLinearNeck',

@@ -3,8 +3,8 @@
 import torch
 
 from mim_bench.masking.checkerboard import checkerboard_mask
-from mim_bench.masking.token_order import split_by_mask
-from mim_bench.models.necks.hidden_patch_decoder import HiddenPatchDecoder
+from mim_bench.masking.mask import Mask
+from mim_bench.models.methods.symmim import HiddenPatchDecoder
 
 
 def build():
@@ -23,7 +23,7 @@ def batch():
 def decode_all(decoder, tokens, mask):
     """The whole sequence in raster order through whole blocks, as MAE does."""
     x = decoder.embed(tokens)
-    visible, hidden = split_by_mask(mask)
+    visible, hidden = Mask.of(mask).visible, Mask.of(mask).hidden
     patches = decoder.mask_token.repeat(2, 16, 1)
     patches = patches.scatter(1, visible[..., None].expand(-1, -1, 16), x[:, 1:])
     x = torch.cat((x[:, :1], patches + decoder.pos_embed), dim=1)

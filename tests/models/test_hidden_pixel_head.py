@@ -6,8 +6,8 @@ from mmpretrain.models.heads import SimMIMHead
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.checkerboard import checkerboard_mask
-from mim_bench.masking.token_order import split_by_mask
-from mim_bench.models.heads.hidden_pixel_head import HiddenPixelHead
+from mim_bench.masking.mask import Mask
+from mim_bench.models.methods.symmim import HiddenPixelHead
 from mim_bench.targets.hidden_pixels import hidden_pixels
 from mim_bench.targets.pixels import normalize_patches, patchify, unpatchify
 
@@ -16,7 +16,7 @@ def batch(size=32, patch_size=8):
     torch.manual_seed(0)
     side = size // patch_size
     mask = torch.from_numpy(checkerboard_mask((side, side), 1)).expand(2, -1, -1)
-    return torch.randn(2, 3, size, size), mask, split_by_mask(mask)[1]
+    return torch.randn(2, 3, size, size), mask, Mask.of(mask).hidden
 
 
 def constant_head(**kwargs):

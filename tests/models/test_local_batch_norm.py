@@ -5,7 +5,7 @@ import torch
 from mmengine.model import convert_sync_batchnorm
 from torch import nn
 
-from mim_bench.models.necks.local_batch_norm import LocalBatchNorm
+from mim_bench.models.methods.conmim import LocalBatchNorm
 from mim_bench.registry import MODELS
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.heads.localmim_head import LocalMIMHead, rescale_mask
+from mim_bench.models.methods.localmim import LocalMIMHead, rescale_mask
 
 MASK = torch.tensor([[[1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 1]]]).bool()
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
-from mim_bench.masking.units import unit_mask
-from mim_bench.models.backbones.localmim_swin import LocalMIMSwin, visible_places
-from mim_bench.models.backbones.sparse_swin_blocks import sparse_block
+from mim_bench.masking.mask import Mask
+from mim_bench.masking.units import mask_of_tokens, unit_mask
+from mim_bench.models.methods.localmim_swin import GroupLayout, LocalMIMSwin
 from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=8, depths=(2, 2, 1, 2), num_heads=(1, 2, 2, 4))
@@ -27,14 +27,21 @@ def draw_mask(rows: int, cols: int, ratio: float = 0.6) -> torch.Tensor:
     return torch.from_numpy(unit_mask((rows, cols), ratio, np.random.default_rng(0)))[None]
 
 
+def visible_places(mask: torch.Tensor, tokens_per_unit: int) -> torch.Tensor:
+    return mask_of_tokens(Mask.of(mask), tokens_per_unit).visible[0]
+
+
+def encode(model: LocalMIMSwin, images: torch.Tensor, mask: torch.Tensor) -> list[torch.Tensor]:
+    return model(images, model.plan_mask(mask))
+
+
 def dense_features(model: LocalMIMSwin, images: torch.Tensor) -> list[torch.Tensor]:
-    """Every stage after its merging, (B, tokens, C) in raster order, by mmpretrain's forward."""
+    """Every stage after its merging, (B, tokens, C) in raster order, without a mask."""
     features = []
     for stage, x in zip(model.stages, model(images), strict=True):
-        tokens = x.flatten(2).transpose(1, 2)
-        if stage.downsample is not None:
-            tokens, _ = stage.downsample(tokens, x.shape[2:])
-        features.append(tokens)
+        x = x.permute(0, 2, 3, 1)
+        x = x if stage.downsample is None else stage.downsample(x)
+        features.append(x.flatten(1, 2))
     return features
 
 
@@ -46,41 +53,40 @@ def test_localmim_swin_nothing_hidden_equals_the_dense_network(size, window):
     images = torch.randn(2, 3, size, size)
     mask = torch.zeros(1, size // 32, size // 32, dtype=torch.bool)
     expected = dense_features(model, images)
-    for i, ours in enumerate(model(images, mask)):
-        places = visible_places(mask[0], max(4 // 2**i, 1))
+    for i, ours in enumerate(encode(model, images, mask)):
+        places = visible_places(mask, max(4 // 2**i, 1))
         torch.testing.assert_close(ours, expected[i][:, places], rtol=1e-4, atol=1e-4)
 
 
-def plain_block(block, x, places, window, shift):
+def plain_block(block, x, places, num_heads, window, shift):
     """A Swin block on tokens at some places: every pair in one matrix."""
-    msa = block.attn.w_msa
-    span = 2 * msa.window_size[0] - 1
+    msa, span = block.attn.w_msa, 2 * window - 1
     b, n, c = x.shape
-    q, k, v = msa.qkv(block.norm1(x)).reshape(b, n, 3, msa.num_heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, v = msa.qkv(block.norm1(x)).reshape(b, n, 3, num_heads, -1).permute(2, 0, 3, 1, 4)
     cell = (places - shift).div(window, rounding_mode='floor')
     together = (cell[:, None] == cell[None]).all(-1)
-    delta = places[:, None] - places[None] + msa.window_size[0] - 1
+    delta = places[:, None] - places[None] + window - 1
     index = (delta[..., 0] * span + delta[..., 1]).where(together, 0)
     bias = msa.relative_position_bias_table[index].permute(2, 0, 1)
-    scores = q @ k.transpose(-1, -2) * msa.scale + bias
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + bias
     weights = scores.masked_fill(~together, float('-inf')).softmax(-1)
     x = x + msa.proj((weights @ v).transpose(1, 2).reshape(b, n, c))
     return x + block.ffn.layers(block.norm2(x))
 
 
 @pytest.mark.parametrize('odd', [0, 1])
-def test_sparse_block_equals_attention_over_every_pair(odd):
+def test_block_on_groups_equals_attention_over_every_pair(odd):
     model = build(TINY, img_size=112, window_size=7, patch_size=4).double()
-    mask = draw_mask(14, 14, 0.5)[0]  # 97 units of 2x2 tokens: several groups
-    groups = model.window_groups(mask, 0, torch.device('cpu'))[odd]
-    assert groups.tokens is not None
+    mask = draw_mask(14, 14, 0.5)  # 97 units of 2x2 tokens: several groups
+    plans = model.plan_mask(mask).plans[0]
+    assert plans[odd].slots is not None
     raster = visible_places(mask, 2)
     places = torch.stack((raster // 28, raster % 28), -1)
     block = model.stages[0].blocks[odd]
     inputs = torch.randn(2, len(places), 8, dtype=torch.float64, requires_grad=True)
     weights = torch.randn(2, len(places), 8, dtype=torch.float64)
-    ours = sparse_block(block, inputs, groups)
-    expected = plain_block(block, inputs, places, window=7, shift=3 * odd)
+    ours = block(inputs, [GroupLayout(plan) for plan in plans])
+    expected = plain_block(block, inputs, places, 1, window=7, shift=3 * odd)
     torch.testing.assert_close(ours, expected)
     variables = [inputs, *block.parameters()]
     grads, expected_grads = (
@@ -95,25 +101,19 @@ def test_localmim_swin_does_not_see_hidden_units():
     images, mask = torch.randn(2, 3, 128, 128), draw_mask(4, 4)
     pixels = mask.repeat_interleave(32, 1).repeat_interleave(32, 2)[:, None]
     changed = torch.where(pixels, torch.randn_like(images), images)
-    for before, after in zip(model(images, mask), model(changed, mask), strict=True):
+    for before, after in zip(
+        encode(model, images, mask), encode(model, changed, mask), strict=True
+    ):
         torch.testing.assert_close(after, before, rtol=0, atol=0)
     seen = torch.where(pixels, images, images + 1)
-    assert not torch.allclose(model(seen, mask)[-1], model(images, mask)[-1])
-
-
-@torch.no_grad()
-def test_localmim_swin_first_mask_serves_the_batch():
-    model, images = build(img_size=128, window_size=4), torch.randn(2, 3, 128, 128)
-    masks = torch.cat((draw_mask(4, 4), draw_mask(4, 4).flip(1, 2)))
-    assert not torch.equal(masks[0], masks[1])
-    for both, shared in zip(model(images, masks), model(images, masks[:1]), strict=True):
-        torch.testing.assert_close(both, shared, rtol=0, atol=0)
+    assert not torch.allclose(encode(model, seen, mask)[-1], encode(model, images, mask)[-1])
 
 
 @pytest.mark.parametrize('size', [(64, 96), (160, 160)])
 def test_localmim_swin_trains_at_sizes_that_windows_do_not_divide(size):
     model = build(img_size=160, window_size=7)
-    features = model(torch.randn(1, 3, *size), draw_mask(size[0] // 32, size[1] // 32, 0.3))
+    mask = draw_mask(size[0] // 32, size[1] // 32, 0.3)
+    features = encode(model, torch.randn(1, 3, *size), mask)
     assert [x.shape[-1] for x in features] == [16, 32, 64, 64]
     assert features[0].shape[1] == 16 * features[-1].shape[1]
     sum(x.square().sum() for x in features).backward()
@@ -125,28 +125,48 @@ def test_localmim_swin_with_checkpointing_gives_the_same_gradients():
     for with_cp in (False, True):
         model = build(img_size=128, window_size=4, with_cp=with_cp)
         images = torch.randn(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
-        model(images, draw_mask(4, 4))[-1].square().sum().backward()
+        encode(model, images, draw_mask(4, 4))[-1].square().sum().backward()
         grads.append(model.stages[0].blocks[0].attn.w_msa.qkv.weight.grad)
     torch.testing.assert_close(*grads)
 
 
 @pytest.mark.parametrize(('size', 'grid'), [(224, (6, 7)), (100, (3, 3)), (128, (14, 14))])
 def test_localmim_swin_mask_that_does_not_fit_raises(size, grid):
-    model = build(img_size=224)
+    model, mask = build(img_size=224), torch.zeros(1, *grid, dtype=torch.bool)
     with pytest.raises(ConfigError, match='whole units of 32 px'):
-        model(torch.randn(1, 3, size, size), torch.zeros(1, *grid, dtype=torch.bool))
+        encode(model, torch.randn(1, 3, size, size), mask)
+
+
+def test_localmim_swin_different_masks_in_a_batch_raise():
+    model, mask = build(img_size=128, window_size=4), draw_mask(4, 4)
+    with pytest.raises(ConfigError, match='2 images with different masks'):
+        model.plan_mask(torch.cat((mask, mask.flip(1, 2))))
+
+
+def test_localmim_swin_mask_without_a_plan_is_planned_with_a_warning():
+    model, images = build(img_size=128, window_size=4), torch.randn(2, 3, 128, 128)
+    masks = draw_mask(4, 4).repeat(2, 1, 1)
+    with pytest.warns(UserWarning, match=r'window_sizes=\[4, 4, 4, 4\]'):
+        features = model(images, masks)
+    torch.testing.assert_close(features, encode(model, images, masks), rtol=0, atol=0)
+
+
+def test_localmim_swin_windows_planned_for_another_network_raise():
+    mask = build(img_size=128, window_size=8).plan_mask(draw_mask(4, 4))
+    with pytest.raises(ConfigError, match=r'planned for \(8, 8, 8, 4\)'):
+        build(img_size=128, window_size=4)(torch.randn(1, 3, 128, 128), mask)
 
 
 def test_localmim_swin_window_is_no_larger_than_a_stage():
-    assert build(img_size=224, window_size=14).window_sizes == [14, 14, 14, 7]
-    assert build(img_size=224, window_size=7).window_sizes == [7, 7, 7, 7]
+    assert build(img_size=224, window_size=14).window_sizes == (14, 14, 14, 7)
+    assert build(img_size=224, window_size=7).window_sizes == (7, 7, 7, 7)
 
 
-def test_localmim_swin_has_the_keys_of_mmpretrain():
-    ours = build(img_size=224, out_indices=(3,)).state_dict()
+def test_localmim_swin_has_the_parameters_of_mmpretrain():
+    ours = build(img_size=224)
     plain = MODELS.build(dict(type='mmpretrain.SwinTransformer', arch=ARCH, norm_cfg=None))
-    assert {k: v.shape for k, v in ours.items()} == {
-        k: v.shape for k, v in plain.state_dict().items()
+    assert {k: v.shape for k, v in ours.named_parameters()} == {
+        k: v.shape for k, v in plain.named_parameters()
     }
 
 

@@ -1,22 +1,20 @@
 """LocalMIM's decoders for Swin, and the whole model: sizes, orders, gradients."""
 
-from functools import partial
-
 import pytest
 import torch
-from mmpretrain.structures import DataSample
 
+from mim_bench.data.masked_samples import MaskedSamples
 from mim_bench.errors import ConfigError
-from mim_bench.masking.token_order import split_by_mask
-from mim_bench.models.backbones.unit_order import token_places
+from mim_bench.masking.mask import Mask
+from mim_bench.masking.units import mask_of_tokens
 from mim_bench.registry import MODELS
 
-MASK = torch.tensor([[[1, 0, 1], [1, 1, 0]]], dtype=torch.bool)
+MASK = Mask.of(torch.tensor([[[1, 0, 1], [1, 1, 0]]]))
 
 
 def build_neck(**kwargs) -> torch.nn.Module:
     settings = dict(in_dims=(8, 8), out_dims=(5, 6), tokens_per_unit=(2, 1), embed_dims=(4, 8))
-    settings |= dict(num_heads=2, grid=MASK.shape[1:]) | kwargs
+    settings |= dict(num_heads=2, grid=MASK.grid) | kwargs
     neck = MODELS.build(dict(type='mim_bench.LocalMIMSwinDecoder', **settings))
     neck.init_weights()
     return neck
@@ -32,7 +30,6 @@ def build_model(target: str = 'hog', **backbone) -> torch.nn.Module:
     return MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
-            shared_mask=True,
             backbone=dict(type='mim_bench.LocalMIMSwin', **backbone),
             neck=dict(
                 type='mim_bench.LocalMIMSwinDecoder',
@@ -50,11 +47,9 @@ def test_localmim_swin_decoder_predicts_each_grid_in_raster_order():
     neck, features = build_neck(), make_features()
     everything = neck(features, MASK)
     assert [x.shape for x in everything] == [(3, 24, 5), (3, 6, 6)]
-    _, hidden = split_by_mask(MASK)
-    for side, all_tokens, only in zip(
-        (2, 1), everything, neck.predict_hidden(features, MASK), strict=True
-    ):
-        places = token_places(hidden[0], (2, 3), side)
+    hidden = neck(features, MASK, hidden_only=True)
+    for side, all_tokens, only in zip((2, 1), everything, hidden, strict=True):
+        places = mask_of_tokens(MASK, side).hidden[0]
         torch.testing.assert_close(only, all_tokens[:, places])
 
 
@@ -80,9 +75,7 @@ def test_localmim_swin_decoder_uneven_arguments_raise():
     ('arch', 'window', 'target', 'total'),
     [('base', 7, 'hog', 87.76), ('base', 7, 'pixel', 88.64), ('large', 14, 'hog', 196.45)],
 )
-def test_localmim_swin_has_the_published_parameters(arch, window, target, total, monkeypatch):
-    # mmpretrain reads its drop-path rates back, which a meta tensor does not allow.
-    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+def test_localmim_swin_has_the_published_parameters(arch, window, target, total):
     width = {'base': 128, 'large': 192}[arch]
     lengths = 54 if target == 'hog' else (192, 768, 3072, 3072)
     with torch.device('meta'):
@@ -114,15 +107,14 @@ def test_localmim_swin_every_parameter_learns_and_hidden_places_alone_count(targ
     arch = dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 2, 2, 4))
     model = build_model(target, arch=arch, img_size=96, window_size=3)
     model.init_weights()
-    images, samples = torch.randn(2, 3, 96, 96), [DataSample(), DataSample()]
-    masks = torch.zeros(2, 3, 3, dtype=torch.bool)
+    images, masks = torch.randn(2, 3, 96, 96), torch.zeros(2, 3, 3, dtype=torch.bool)
     masks[0, :2] = masks[1, 1:] = True
-    for sample, mask in zip(samples, masks, strict=True):
-        sample.set_field(mask, 'mask')
+    samples = MaskedSamples()
+    samples.set_field(model.backbone.plan_mask(masks), 'mask')
     losses = model(images, samples, mode='loss')
     losses['loss'].backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     # The first sample's mask holds for both; and all places give the same loss as the hidden.
-    preds = model.neck(model.backbone(images, masks[:1]), masks[:1])
+    preds = model.neck(model.backbone(images, samples.mask), samples.mask)
     again = model.head.loss(preds, images, masks[:1].expand(2, -1, -1))
     torch.testing.assert_close(again['loss'], losses['loss'], rtol=1e-5, atol=1e-5)

@@ -5,7 +5,9 @@ import torch
 from mmpretrain.structures import DataSample
 
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.registry import MODELS
+from mim_bench.visualization.methods import panels_of
 
 ARCH = dict(embed_dims=16, num_layers=6, num_heads=2, feedforward_channels=32)
 WIDTHS = {'small': 384, 'base': 768, 'large': 1024}
@@ -97,7 +99,7 @@ def test_localmim_vit_hands_out_the_stream_as_it_goes_on():
     model, (images, samples) = build_model(), make_batch()
     mask = torch.stack([sample.mask for sample in samples])
     features = model.backbone(images, mask)
-    tokens = model.backbone.embed_visible(images, mask)
+    tokens = model.backbone.embed_visible(images, Mask.of(mask))
     for i, layer in enumerate(model.backbone.layers):
         tokens = layer(tokens)
         if i in BLOCKS:
@@ -157,11 +159,11 @@ def test_localmim_overfits_one_image():
     assert history[-1] < 0.9 * history[0]
 
 
-def test_localmim_shared_mask_is_that_of_the_first_sample():
+def test_localmim_backbone_that_shares_a_mask_gets_that_of_the_first_sample():
     model, (images, samples) = build_model(), make_batch()
     own = model.loss(images, samples)['loss']
     first = model.loss(images, [samples[0], samples[0]])['loss']
-    model.shared_mask = True
+    model.backbone.shares_mask = True
     torch.testing.assert_close(model.loss(images, samples)['loss'], first)
     assert not torch.allclose(first, own)
 
@@ -176,14 +178,14 @@ def test_localmim_shared_mask_is_that_of_the_first_sample():
 )
 def test_localmim_panels_show_mask_targets_and_predictions(head, kinds):
     model, (images, samples) = build_model(**head), make_batch()
-    panels = model.panels(images, samples, predict=True)
+    panels = panels_of(model, images, samples, predict=True)
     scales = [f'{kind}, {cell} px' for kind in kinds for cell in (2, 4, 8, 16)]
     assert [panel.title for panel in panels] == ['input', 'masked input', *scales]
     for panel in panels:
         assert panel.images.shape == (2, 3, 32, 64)
         assert panel.images.min() >= 0
         assert panel.images.max() <= 1
-    without = model.panels(images, samples, predict=False)
+    without = panels_of(model, images, samples, predict=False)
     assert [panel.title for panel in without] == [
         panel.title for panel in panels if not panel.title.startswith(('pred', 'recon'))
     ]

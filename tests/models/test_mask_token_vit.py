@@ -6,8 +6,7 @@ from mmpretrain.models.selfsup.maskfeat import MaskFeatViT
 
 from mim_bench.errors import ConfigError
 from mim_bench.masking.checkerboard import checkerboard_mask
-from mim_bench.models.backbones.block_queries import forward_block, forward_queries
-from mim_bench.models.backbones.mask_token_vit import MaskTokenViT
+from mim_bench.models.methods.symmim import MaskTokenViT
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 
@@ -44,7 +43,6 @@ def test_mask_token_vit_hidden_are_the_class_token_and_the_hidden_patches_of_all
 
 def test_mask_token_vit_class_is_the_class_token_of_all():
     backbone, (images, mask) = build(), batch()
-    mask[0] = False  # samples may hide different numbers here
     found = backbone(images, mask, wanted='class')[0]
     expected = backbone(images, mask)[0][:, :1]
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -107,22 +105,3 @@ def test_mask_token_vit_wrong_input_raises(size, num_hidden, wanted, message):
     mask[0].view(-1)[:] = torch.arange(16) < num_hidden
     with pytest.raises(ConfigError, match=message):
         build()(torch.randn(3, 3, size, size), mask, wanted=wanted)
-
-
-@pytest.mark.parametrize('settings', [{}, dict(layer_scale_init_value=0.1), dict(qkv_bias=False)])
-def test_forward_block_and_queries_give_the_numbers_of_the_block(settings):
-    torch.manual_seed(0)
-    layer = build(**settings).layers[0].double()
-    tokens = torch.randn(2, 7, 16, dtype=torch.float64)
-    results = []
-    for function in (layer, lambda x: forward_block(layer, x)):
-        layer.zero_grad()
-        output = function(tokens)
-        output[:, 2:5].square().sum().backward()
-        results.append((output, [p.grad.clone() for p in layer.parameters()]))
-    torch.testing.assert_close(*results)
-    layer.zero_grad()
-    queried = forward_queries(layer, tokens, tokens[:, 2:5])
-    queried.square().sum().backward()
-    torch.testing.assert_close(queried, results[0][0][:, 2:5])
-    torch.testing.assert_close([p.grad for p in layer.parameters()], results[0][1])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.momentum import MomentumNetwork
+from mim_bench.models.layers.momentum import MomentumNetwork
 
 
 class Model(nn.Module):

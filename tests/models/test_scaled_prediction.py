@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.unit_order import token_places
-from mim_bench.models.necks.scaled_prediction import ScaledPrediction
+from mim_bench.masking.units import token_places
+from mim_bench.models.methods.localmim import ScaledPrediction
 
 GRID = (2, 4)
 
@@ -19,8 +19,9 @@ def by_convolutions(head: ScaledPrediction, tokens: torch.Tensor) -> torch.Tenso
     for i, up in enumerate(head.ups):
         if i:
             x = nn.functional.gelu(head.norms[i - 1](x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
-        x = up(x)
-    return head.proj(x).flatten(2).transpose(1, 2)
+        x = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride=2)
+    x = nn.functional.conv2d(x, head.proj.weight, head.proj.bias)
+    return x.flatten(2).transpose(1, 2)
 
 
 @pytest.mark.parametrize('scale', [4.0, 2, 1, 0.5])
@@ -30,7 +31,7 @@ def test_scaled_prediction_equals_the_convolutions(scale):
     tokens = torch.randn(3, 8, 8)
     expected = by_convolutions(head, tokens)
     assert expected.shape == (3, 8 * scale**2, 5)
-    torch.testing.assert_close(head.predict_grid(tokens, GRID), expected)
+    torch.testing.assert_close(head(tokens, GRID), expected)
 
 
 @pytest.mark.parametrize('scale', [4, 2, 1])
@@ -38,7 +39,7 @@ def test_scaled_prediction_of_some_patches_is_a_part_of_the_grid(scale):
     head = ScaledPrediction(8, 5, scale)
     tokens, patches = torch.randn(1, 8, 8), torch.tensor([6, 1])
     places = token_places(patches, GRID, scale)
-    expected = head.predict_grid(tokens, GRID)[:, places]
+    expected = head(tokens, GRID)[:, places]
     torch.testing.assert_close(head(tokens[:, patches]), expected)
 
 
@@ -47,7 +48,7 @@ def test_scaled_prediction_gradients_equal_those_of_the_convolutions(scale):
     head = ScaledPrediction(8, 5, scale)
     tokens = torch.randn(2, 8, 8)
     grads = []
-    for compute in (lambda: head.predict_grid(tokens, GRID), lambda: by_convolutions(head, tokens)):
+    for compute in (lambda: head(tokens, GRID), lambda: by_convolutions(head, tokens)):
         loss = compute().square().sum()
         grads.append(torch.autograd.grad(loss, list(head.parameters())))
     for ours, expected in zip(*grads, strict=True):
@@ -61,4 +62,4 @@ def test_scaled_prediction_unknown_scale_raises():
 
 def test_scaled_prediction_coarse_scale_on_an_odd_grid_raises():
     with pytest.raises(ConfigError, match='even sides'):
-        ScaledPrediction(8, 5, 0.5).predict_grid(torch.randn(1, 6, 8), (2, 3))
+        ScaledPrediction(8, 5, 0.5)(torch.randn(1, 6, 8), (2, 3))

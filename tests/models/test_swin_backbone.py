@@ -99,9 +99,11 @@ def test_swin_window_larger_than_the_map_shrinks_to_it_and_uses_the_middle_of_it
 
 
 def _run_stage(backbone: Swin, stage: int, x: torch.Tensor) -> torch.Tensor:
-    for block in backbone.stages[stage].blocks:
-        x = block(x, backbone.layouts(stage, x))
-    return x
+    return backbone.stages[stage](x, _layouts(backbone, stage, x))[0]
+
+
+def _layouts(backbone: Swin, stage: int, x: torch.Tensor) -> tuple:
+    return backbone.layouts(stage, tuple(x.shape[1:3]), x.device)
 
 
 def test_swin_masked_padding_is_as_if_it_were_not_there():
@@ -125,7 +127,7 @@ def test_swin_drop_path_drops_each_branch_once():
         block.attn.w_msa.proj.bias.fill_(1)  # the first branch adds 1, the second 10
         block.ffn.layers[1].bias.fill_(10)
         x = torch.zeros(64, 4, 4, 8, dtype=torch.float64)
-        found = set(block(x, backbone.layouts(0, x)).unique().tolist())
+        found = set(block(x, _layouts(backbone, 0, x)).unique().tolist())
     # Kept branches are scaled by 1 / (1 - 0.5); dropped twice, they would be by 4.
     assert found == {0, 2, 20, 22}
 

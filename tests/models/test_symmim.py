@@ -6,6 +6,7 @@ from mmpretrain.structures import DataSample
 
 from mim_bench.errors import ConfigError
 from mim_bench.registry import MODELS, TRANSFORMS
+from mim_bench.visualization.methods import panels_of
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 SWIN = dict(embed_dims=8, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
@@ -80,7 +81,6 @@ VARIANTS = {
         backbone=dict(type='mim_bench.ConMIMViT', arch=ARCH, img_size=64, patch_size=16)
     ),
     'pyramid': swin,
-    'pyramid of mmpretrain': lambda: swin('mmpretrain.SimMIMSwinTransformer'),
     'patches of a pyramid': lambda: swin(**PATCH_LEVEL),
     'hidden patches left out': dropping,
 }
@@ -295,7 +295,9 @@ def test_symmim_panels_show_both_masks_and_fill_the_hidden_patches(build_model):
     model = build_model()
     images, samples = batch(model)
     images = (images * 20 + 128).clamp(0, 255)  # the preprocessor of the tests changes nothing
-    panels = {panel.title: panel.images for panel in model.panels(images, samples, predict=True)}
+    panels = {
+        panel.title: panel.images for panel in panels_of(model, images, samples, predict=True)
+    }
     assert [*panels] == ['input', 'online network sees', 'momentum network sees', 'reconstruction']
     mask = torch.stack([sample.mask for sample in samples])
     side = images.shape[-1] // mask.shape[-1]
@@ -305,13 +307,13 @@ def test_symmim_panels_show_both_masks_and_fill_the_hidden_patches(build_model):
     assert (panels['online network sees'][pixels] == 0.5).all()
     torch.testing.assert_close(panels['reconstruction'][~pixels], picture[~pixels])
     assert not torch.allclose(panels['reconstruction'][pixels], picture[pixels])
-    assert len(model.panels(images, samples, predict=False)) == 3
+    assert len(panels_of(model, images, samples, predict=False)) == 3
 
 
 def test_symmim_panels_of_two_views_hide_in_the_second():
     model = build()
     images, samples = batch(model)
-    panels = model.panels([images, images.flip(3)], samples, predict=False)
+    panels = panels_of(model, [images, images.flip(3)], samples, predict=False)
     by_title = {panel.title: panel.images for panel in panels}
     mask = torch.stack([sample.momentum_mask for sample in samples])
     pixels = mask.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None].expand_as(images)

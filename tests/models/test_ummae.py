@@ -5,19 +5,25 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.masking.uniform import uniform_mask
-from mim_bench.models.backbones.compact_grid import CompactGrid
-from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
+from mim_bench.models.layers.patches import PatchEmbed
+from mim_bench.models.methods.ummae import kept_patches, token_places
 from mim_bench.registry import MODELS, TRANSFORMS
 
 ARCH = dict(embed_dims=8, depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2), posmlp_dims=4)
 
 
-def build_model(**neck) -> torch.nn.Module:
+def build_model(*, secondary_masking: bool = True, **neck) -> torch.nn.Module:
     model = MODELS.build(
         dict(
             type='mim_bench.UMMAE',
-            backbone=dict(type='mim_bench.UMMAEPretrainSwin', arch=ARCH, window_size=8),
+            backbone=dict(
+                type='mim_bench.UMMAEPretrainSwin',
+                arch=ARCH,
+                window_size=8,
+                secondary_masking=secondary_masking,
+            ),
             neck=dict(
                 type='mim_bench.UMMAEPyramidDecoder',
                 in_dims=64,
@@ -34,14 +40,15 @@ def build_model(**neck) -> torch.nn.Module:
     return model.eval()
 
 
-def make_batch(ratio: float = 0.25) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def make_batch(ratio: float = 0.25) -> tuple[torch.Tensor, ...]:
+    """Images, ``mask`` and, with a ratio, ``hidden``."""
     torch.manual_seed(0)
     transform = TRANSFORMS.build(
         dict(type='mim_bench.UniformMask', input_size=64, secondary_ratio=ratio)
     )
     results = [transform({}) for _ in range(2)]
     images = torch.randn(2, 3, 64, 64)
-    return images, *(torch.stack([r[key] for r in results]) for key in ('mask', 'hidden'))
+    return images, *(torch.stack([r[key] for r in results]) for key in results[0])
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_ummae_raster_order_gives_most_visible_patches_another_place():
     rng = np.random.default_rng(0)
     mask = torch.from_numpy(np.stack([uniform_mask((16, 16), rng) for _ in range(500)]))
     places = torch.arange(256).expand(500, 256)
-    own = CompactGrid.from_mask(mask).gather(places.reshape(500, 16, 16, 1)).flatten(1)
+    own = kept_patches(Mask.of(mask)).flatten(1)
     raster = places[~mask.flatten(1)].reshape(own.shape)
     # 75.4 % were measured on the official code.
     assert (own != raster).float().mean().item() == pytest.approx(0.754, abs=0.01)
@@ -155,7 +162,59 @@ def test_ummae_swin_unknown_arch_raises():
         MODELS.build(dict(type='mim_bench.UMMAESwin', arch='huge'))
 
 
-def test_patch_embedding_leaves_out_what_fills_no_patch_as_a_convolution_does():
-    embed = PatchEmbed(3, 8, 4, norm=False)
-    images = torch.randn(2, 3, 18, 23)
-    torch.testing.assert_close(embed(images), embed.projection(images).permute(0, 2, 3, 1))
+def test_ummae_swin_leaves_out_what_fills_no_patch_as_a_convolution_does():
+    backbone = MODELS.build(dict(type='mim_bench.UMMAESwin', arch=ARCH, window_size=4))
+    images = torch.randn(2, 3, 34, 35)
+    torch.testing.assert_close(backbone(images), backbone(images[..., :32, :32]))
+
+
+def test_patch_embedding_gives_the_numbers_of_a_convolution():
+    embed, images = PatchEmbed(3, 8, (4, 4)), torch.randn(2, 3, 16, 24)
+    conv = torch.nn.Conv2d(3, 8, 4, stride=4)
+    embed.projection.load_state_dict(conv.state_dict())
+    torch.testing.assert_close(embed(images), conv(images).permute(0, 2, 3, 1))
+
+
+def test_kept_patches_are_the_visible_one_of_every_cell():
+    mask = torch.ones(1, 2, 4, dtype=torch.bool)
+    mask[0, 1, 0] = mask[0, 0, 3] = False  # raster numbers 4 and 3, cells 0 and 1
+    assert kept_patches(Mask.of(mask)).tolist() == [[[4, 3]]]
+
+
+def test_token_places_point_to_the_tokens_of_the_kept_patches():
+    # The kept patch is (1, 0) of a grid of 2 x 2, a patch of 2 x 2 tokens.
+    places = token_places(torch.tensor([[[2]]]), 2)
+    assert places.tolist() == [[[[2, 0], [2, 1]], [[3, 0], [3, 1]]]]
+
+
+@pytest.mark.parametrize('shape', [(1, 3, 4), (1, 4, 4)])
+def test_ummae_masks_that_keep_not_one_patch_a_cell_raise(shape):
+    with pytest.raises(ConfigError, match='one patch of every 2x2 cell'):
+        kept_patches(Mask.of(torch.zeros(shape, dtype=torch.bool)))
+
+
+def test_ummae_without_secondary_masking_has_no_token_and_trains_every_parameter():
+    model = build_model(secondary_masking=False).train()
+    images, mask = make_batch(ratio=0)
+    assert 'backbone.vis_mask_token' not in model.state_dict()
+    model.head.loss(model.predict_hidden(images, mask, None), images, mask).backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+
+
+def test_ummae_without_secondary_masking_encodes_as_with_a_mask_that_hides_nothing_more():
+    with_token, without = build_model(), build_model(secondary_masking=False)
+    state = with_token.state_dict()
+    del state['backbone.vis_mask_token']
+    without.load_state_dict(state, strict=True)
+    images, mask = make_batch(ratio=0)
+    torch.testing.assert_close(
+        without.backbone(images, mask, None), with_token.backbone(images, mask, mask)
+    )
+
+
+@pytest.mark.parametrize('secondary_masking', [True, False])
+def test_ummae_secondary_masking_in_the_network_or_the_masks_alone_raises(secondary_masking):
+    model = build_model(secondary_masking=secondary_masking)
+    images, *masks = make_batch(ratio=0 if secondary_masking else 0.25)
+    with pytest.raises(ConfigError, match='secondary mask token'):
+        model.backbone(images, *masks)

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.compact_grid import CompactGrid
+from mim_bench.masking.mask import Mask
 from mim_bench.models.backbones.ummae_pvt import PooledAttention
+from mim_bench.models.methods.ummae import kept_patches, token_places
 from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=(8, 8, 16, 16), depths=(1, 2, 1, 1), num_heads=(1, 1, 2, 2))
@@ -64,7 +65,7 @@ def test_ummae_pvt_gives_four_maps_at_any_size(size):
 
 def test_ummae_pvt_compact_tokens_get_the_positions_of_their_places():
     backbone, mask = build('UMMAEPretrainPvt', img_size=64), make_mask([[0, 3], [2, 1]])
-    places = CompactGrid.from_mask(mask).token_places(4)
+    places = token_places(kept_patches(Mask.of(mask)), 4)
     found = backbone.add_positions(torch.zeros(1, 8, 8, 8), places)
     table = backbone.pos_embed.reshape(16, 16, 8)
     # The kept patches, by their first row and column of tokens in the full map.
@@ -76,9 +77,8 @@ def test_ummae_pvt_compact_tokens_get_the_positions_of_their_places():
 @pytest.mark.parametrize(('given', 'compact'), [(None, (4, 2, 1, 1)), ((2, 1, 1, 1), (2, 1, 1, 1))])
 def test_ummae_pvt_compact_map_halves_the_ratios_unless_told(given, compact):
     backbone = build('UMMAEPretrainPvt', compact_sr_ratios=given, img_size=64)
-    x = torch.zeros(1, 8, 8, 8)
-    assert tuple(backbone.stage_context(i, x, places=x) for i in range(4)) == compact
-    assert tuple(backbone.stage_context(i, x, places=None) for i in range(4)) == (8, 4, 2, 1)
+    assert backbone.compact_sr_ratios == compact
+    assert backbone.sr_ratios == (8, 4, 2, 1)
 
 
 def test_ummae_pvt_table_of_another_size_is_resized_as_it_loads():

@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.masking.uniform import secondary_mask, uniform_mask
 from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 
 
-def build() -> torch.nn.Module:
-    backbone = MODELS.build(
-        dict(type='mim_bench.UMMAEPretrainViT', arch=ARCH, img_size=64, patch_size=16)
-    )
+def build(**kwargs) -> torch.nn.Module:
+    sizes = dict(arch=ARCH, img_size=64, patch_size=16)
+    backbone = MODELS.build(dict(type='mim_bench.UMMAEPretrainViT', **sizes, **kwargs))
     backbone.init_weights()
     backbone.eval()
     return backbone
@@ -38,8 +39,8 @@ def test_ummae_vit_has_the_published_parameters():
 
 def test_ummae_vit_hidden_patch_is_the_token_at_its_own_position():
     backbone, (mask, hidden) = build(), make_masks(0.5)
-    tokens = backbone.embed_visible(torch.randn(3, 3, 64, 64), mask)
-    found = backbone.hide(tokens, mask, hidden)
+    tokens = backbone.embed_visible(torch.randn(3, 3, 64, 64), Mask.of(mask))
+    found = backbone.hide(tokens, Mask.of(mask), Mask.of(hidden))
     assert torch.equal(found[:, 0], tokens[:, 0])
     for b in range(3):
         sampled = (~mask[b]).flatten().nonzero().flatten().tolist()
@@ -62,11 +63,15 @@ def test_ummae_vit_latent_does_not_see_hidden_patches():
     assert not torch.allclose(backbone(images + 1, mask, hidden)[0], before)
 
 
-def test_ummae_vit_without_a_secondary_mask_is_maes_encoder():
-    backbone, (mask, hidden) = build(), make_masks(0.0)
-    images = torch.randn(3, 3, 64, 64)
-    (with_both,), (with_one,) = backbone(images, mask, hidden), backbone(images, mask)
-    torch.testing.assert_close(with_both, with_one)
+def test_ummae_vit_without_secondary_masking_is_maes_encoder():
+    with_token, without = build(), build(secondary_masking=False)
+    state = with_token.state_dict()
+    del state['vis_mask_token']
+    without.load_state_dict(state, strict=True)
+    images, (mask, hidden) = torch.randn(3, 3, 64, 64), make_masks(0.0)
+    torch.testing.assert_close(with_token(images, mask, hidden), without(images, mask))
+    with pytest.raises(ConfigError, match='no secondary mask token'):
+        without(images, mask, hidden)
 
 
 def test_ummae_vit_token_learns_from_hidden_patches_only():

@@ -5,6 +5,7 @@ import torch
 
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask
 from mim_bench.registry import MODELS
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
@@ -46,10 +47,10 @@ def test_visible_vit_positions_are_the_fixed_table():
 def test_visible_vit_embeds_as_the_full_network_does():
     backbone = build()
     images, mask = make_batch()
-    tokens, _ = backbone.patch_embed(images)
+    tokens = backbone.patch_embed(images).flatten(1, 2)
     tokens = tokens + backbone.pos_embed[:, 1:]
     expected = tokens[~mask.flatten(1)].reshape(2, 6, 16)
-    ours = backbone.embed_visible(images, mask)
+    ours = backbone.embed_visible(images, Mask.of(mask))
     torch.testing.assert_close(ours[:, 1:], expected)
     torch.testing.assert_close(ours[:, :1], backbone.cls_token.expand(2, -1, -1))
 

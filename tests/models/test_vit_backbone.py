@@ -104,7 +104,6 @@ def test_vit_checkpointing_changes_neither_outputs_nor_gradients(settings, windo
 def test_vit_drop_path_acts_once_on_each_branch():
     vit = ViT(ARCH, img_size=32, drop_path_rate=0.5).train()
     assert [getattr(layer.drop_path, 'drop_prob', 0) for layer in vit.layers] == [0, 0.25, 0.5]
-    assert all(type(layer.ffn.dropout_layer).__name__ == 'Identity' for layer in vit.layers)
 
 
 @pytest.mark.parametrize('settings', [{}, BEIT])

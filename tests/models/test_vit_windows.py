@@ -1,12 +1,11 @@
 import pytest
 import torch
 
-from mim_bench.models.backbones.beit_blocks import attend_to_all
-from mim_bench.models.backbones.dense_swin_blocks import expand_bias
+from mim_bench.conversion.relative_index import relative_position_index
 from mim_bench.models.backbones.vit import ViT
-from mim_bench.models.backbones.vit_bias import pair_bias
-from mim_bench.models.backbones.vit_windows import attend_in_windows, window_shapes
-from mim_bench.models.backbones.windows import bias_table_index
+from mim_bench.models.layers import relative_bias
+from mim_bench.models.layers.relative_bias import pair_bias
+from mim_bench.models.layers.transformer import TransformerBlock
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 MODES = [
@@ -14,10 +13,6 @@ MODES = [
     dict(abs_pos='fixed', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=1e-5),
     dict(abs_pos='none', rel_pos_bias='shared', qkv_bias='none'),
 ]
-
-
-class Attention:
-    num_heads, scale = 2, 0.5
 
 
 def make_vit(**settings):
@@ -62,34 +57,23 @@ def test_vit_dense_sizes_run_forward_and_backward(settings, window_size, size):
     assert unused == []
 
 
-def test_attend_in_windows_equals_attention_with_a_mask():
+@pytest.mark.parametrize('with_table', [False, True])
+def test_vit_windows_equal_attention_of_all_tokens_that_a_mask_parts(with_table):
     grid, size = (5, 7), 3
-    qkv = torch.randn(2, 35, 12)
-    rows, cols = torch.arange(5).repeat_interleave(7) // size, torch.arange(7).repeat(5) // size
-    apart = (rows[:, None] != rows) | (cols[:, None] != cols)
-    mask = torch.zeros(1, 1, 35, 35).masked_fill(apart, float('-inf'))
-    windows = attend_in_windows(qkv, Attention, [None] * 4, grid=grid, window_size=size)
-    torch.testing.assert_close(windows, attend_to_all(qkv, Attention, mask), rtol=0, atol=1e-6)
-
-
-def test_attend_in_windows_bias_is_that_of_the_offset():
-    grid, size, table = (5, 7), 3, torch.randn(25, 2)
-    qkv = torch.randn(1, 35, 12)
-    maps = table.reshape(5, 5, 2)
-    shapes = window_shapes(grid, size)
-    assert shapes == ((3, 3), (3, 1), (2, 3), (2, 1))
-    biases = [
-        pair_bias(maps[3 - r : 2 + r, 3 - c : 2 + c].reshape(-1, 2), (r, c), class_rows=False)[None]
-        for r, c in shapes
-    ]
-    windows = attend_in_windows(qkv, Attention, biases, grid=grid, window_size=size)
+    vit = make_vit(window_size=size, rel_pos_bias='per_block' if with_table else 'none')
+    block, tokens = vit.layers[0], torch.randn(2, 35, 16)
     rows, cols = torch.arange(5).repeat_interleave(7), torch.arange(7).repeat(5)
-    down, right = rows[:, None] - rows, cols[:, None] - cols
-    near = (rows[:, None] // size == rows // size) & (cols[:, None] // size == cols // size)
-    index = ((down + 2) * 5 + right + 2).clamp(0, 24)
-    bias = table[index].permute(2, 0, 1).masked_fill(~near, float('-inf'))
-    expected = attend_to_all(qkv, Attention, bias[None])
-    torch.testing.assert_close(windows, expected, rtol=0, atol=1e-6)
+    apart = (rows[:, None] // size != rows // size) | (cols[:, None] // size != cols // size)
+    bias = torch.zeros(1, 2, 35, 35)
+    if with_table:
+        down, right = rows[:, None] - rows, cols[:, None] - cols
+        index = ((down + 2) * 5 + right + 2).clamp(0, 24)
+        bias = block.attn.relative_position_bias_table[index].permute(2, 0, 1)[None]
+    plain = TransformerBlock(16, 2, 32)
+    plain.load_state_dict(block.state_dict(), strict=False)
+    expected = plain(tokens, bias.masked_fill(apart, float('-inf')))
+    assert block.shapes(grid) == ((3, 3), (3, 1), (2, 3), (2, 1))
+    torch.testing.assert_close(block(tokens, grid), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_vit_class_token_passes_through_windows_unchanged():
@@ -114,12 +98,17 @@ def test_vit_windows_do_not_see_each_other():
 
 
 @pytest.mark.parametrize('grid', [(4, 4), (3, 5), (1, 2)])
-def test_pair_bias_is_the_entry_of_the_offset_and_so_are_its_gradients(grid):
-    num_offsets = (2 * grid[0] - 1) * (2 * grid[1] - 1)
-    table = torch.randn(num_offsets, 2, dtype=torch.float64, requires_grad=True)
-    bias = pair_bias(table, grid, class_rows=False)
-    expected = expand_bias(table, bias_table_index(grid, grid, table.device))
+@pytest.mark.parametrize('class_rows', [False, True])
+@pytest.mark.parametrize('at_once', [1, 2**22])
+def test_pair_bias_is_the_entry_of_the_index(grid, class_rows, at_once, monkeypatch):
+    monkeypatch.setattr(relative_bias, '_ENTRIES_AT_ONCE', at_once)
+    num_rows = (2 * grid[0] - 1) * (2 * grid[1] - 1) + 3 * class_rows
+    table = torch.randn(num_rows, 2, dtype=torch.float64, requires_grad=True)
+    bias = pair_bias(table, grid, class_rows=class_rows)
+    index = relative_position_index(grid, class_token=class_rows)
+    expected = table[index].permute(2, 0, 1)
     assert torch.equal(bias, expected)
+    assert bias.stride(1) % 8 == 0
     weight = torch.randn_like(bias)
     gradients = [torch.autograd.grad(out, table, weight)[0] for out in (bias, expected)]
     torch.testing.assert_close(*gradients)

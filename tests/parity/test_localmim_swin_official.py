@@ -6,6 +6,7 @@ from mmpretrain.models.backbones import SwinTransformer
 
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.masking.window_plans import PlannedMask
 from mim_bench.registry import MODELS
 from mim_bench.testing.parity import Fixture, assert_reproduces, fixtures
 
@@ -57,7 +58,6 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
                 depth=arch['decoder_depth'],
             ),
             head=head,
-            shared_mask=True,
         )
     )
     file = convert_checkpoint(fixture.checkpoint, folder / 'whole.pth', keep_decoder=True)
@@ -65,14 +65,16 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
     return model
 
 
-def read_mask(fixture: Fixture) -> torch.Tensor:
-    mask = torch.from_numpy(fixture.io['mask']).bool()
-    return mask.reshape(len(mask), *[num_units(fixture.spec)] * 2)
+def read_mask(model: torch.nn.Module, fixture: Fixture) -> PlannedMask:
+    masks = torch.from_numpy(fixture.io['mask']).bool()
+    assert (masks == masks[:1]).all()  # one for the batch
+    return model.backbone.plan_mask(masks.reshape(len(masks), *[num_units(fixture.spec)] * 2))
 
 
 @pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'pretrain'), ids=str)
 def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path):
-    model, images, mask = build_pretraining(fixture, tmp_path), fixture.images(), read_mask(fixture)
+    model, images = build_pretraining(fixture, tmp_path), fixture.images()
+    mask = read_mask(model, fixture)
     preds = model.neck(model.backbone(images, mask), mask)
     targets = model.head.targets(images)
     for k, (pred, target) in enumerate(zip(preds, targets, strict=True)):
@@ -80,7 +82,7 @@ def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path
         for name, ours in ((f'pred{k}', pred), (f'target{k}', target)):
             if name in fixture.io:
                 assert_reproduces(ours, fixture.io[name])
-    losses = model.head.loss(preds, images, mask)
+    losses = model.head.loss(preds, images, mask.is_hidden)
     parts = torch.stack([losses[f'task{k}_mse'] for k in range(len(preds))])
     assert_reproduces(parts, fixture.io['loss_parts'])
     assert_reproduces(losses['loss'], fixture.io['loss'])
@@ -88,10 +90,10 @@ def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path
 
 @pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'pretrain'), ids=str)
 def test_localmim_swin_training_path_gives_the_official_loss(fixture, tmp_path):
-    model, images, mask = build_pretraining(fixture, tmp_path), fixture.images(), read_mask(fixture)
-    mask = mask[:1]  # one for the batch
-    preds = model.neck.predict_hidden(model.backbone(images, mask), mask)
-    loss = model.head.loss(preds, images, mask)['loss']
+    model, images = build_pretraining(fixture, tmp_path), fixture.images()
+    mask = read_mask(model, fixture)
+    preds = model.neck(model.backbone(images, mask), mask, hidden_only=True)
+    loss = model.head.loss(preds, images, mask.is_hidden)['loss']
     assert_reproduces(loss, fixture.io['loss'])
     loss.backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)

@@ -19,7 +19,7 @@ from mmpretrain.structures import DataSample
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.hooks.momentum_hook import MomentumHook
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.models.momentum import MomentumNetwork
+from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.recipe.building import build_model, library_scope
 from mim_bench.recipe.effective_batch import apply_plan
 from mim_bench.recipe.precision import disable_amp

@@ -2,10 +2,14 @@
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmpretrain.models.classifiers import ImageClassifier
+from PIL import Image
 
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.drawing import draw_images
+from mim_bench.engine.load_gate import load_model
 from mim_bench.registry import MODELS
 from mim_bench.testing.parity import Fixture, assert_reproduces, fixtures
 
@@ -62,6 +66,13 @@ def pretrain_backbone(backbone: str, arch: dict) -> tuple[dict, int]:
 
 
 def build_pretraining(fixture: Fixture, folder, **decoder) -> torch.nn.Module:
+    model = MODELS.build(pretraining_config(fixture, **decoder))
+    file = convert_checkpoint(fixture.checkpoint, folder / 'whole.pth', keep_decoder=True)
+    model.load_state_dict(read_checkpoint(file.path)['state_dict'], strict=True)
+    return model.eval()
+
+
+def pretraining_config(fixture: Fixture, **decoder) -> dict:
     arch, backbone = fixture.spec['arch'], fixture.spec['backbone']
     stride = mask_patch_size(arch)
     encoder, width = pretrain_backbone(backbone, arch)
@@ -77,10 +88,7 @@ def build_pretraining(fixture: Fixture, folder, **decoder) -> torch.nn.Module:
     )
     norm_pix = fixture.spec['norm_pix_loss']
     head = dict(type='mim_bench.UMMAEHead', patch_size=stride, norm_pix=norm_pix)
-    model = MODELS.build(dict(type='mim_bench.UMMAE', backbone=encoder, neck=neck, head=head))
-    file = convert_checkpoint(fixture.checkpoint, folder / 'whole.pth', keep_decoder=True)
-    model.load_state_dict(read_checkpoint(file.path)['state_dict'], strict=True)
-    return model.eval()
+    return dict(type='mim_bench.UMMAE', backbone=encoder, neck=neck, head=head)
 
 
 def mask_patch_size(arch: dict) -> int:
@@ -120,6 +128,35 @@ def test_ummae_pyramid_pretraining_reproduces_official_numbers(fixture, order, t
 @pytest.mark.parametrize('fixture', every(('vit',), 'pretrain'), ids=str)
 def test_ummae_vit_pretraining_reproduces_official_numbers(fixture, tmp_path):
     check_pretraining(build_pretraining(fixture, tmp_path), fixture)
+
+
+@pytest.mark.parametrize('fixture', every(PYRAMIDS, 'pretrain'), ids=str)
+def test_ummae_weights_without_a_secondary_mask_token_continue_and_are_drawn(fixture, tmp_path):
+    state = read_checkpoint(fixture.checkpoint)
+    del state['model']['vis_mask_token']
+    torch.save({'model': state['model']}, tmp_path / 'official.pth')
+    size, patch = fixture.spec['arch']['img_size'], mask_patch_size(fixture.spec['arch'])
+    model = pretraining_config(fixture)
+    model['backbone']['secondary_masking'] = False
+    model['data_preprocessor'] = dict(type='SelfSupDataPreprocessor')
+    pipeline = [
+        dict(type='LoadImageFromFile'),
+        dict(type='Resize', scale=(size, size)),
+        dict(
+            type='mim_bench.UniformMask', input_size=size, mask_patch_size=patch, secondary_ratio=0
+        ),
+        dict(type='PackInputs', algorithm_keys=['mask', 'hidden']),
+    ]
+    loader = dict(dataset=dict(pipeline=pipeline), collate_fn=dict(type='mim_bench.collate_masks'))
+    cfg = Config(dict(model=model, train_dataloader=loader, default_scope='mmpretrain'))
+    Image.new('RGB', (size, size), (200, 50, 20)).save(tmp_path / 'image.png')
+    drawing = draw_images(cfg, [tmp_path / 'image.png'], checkpoint=tmp_path / 'official.pth')
+    assert 'filled 100.0%' in drawing.notes[0]
+    network = MODELS.build(cfg.model)
+    assert load_model(network, tmp_path / 'official.pth').missing == []
+    images, mask, _ = pretraining_inputs(fixture)
+    network.head.loss(network.predict_hidden(images, mask, None), images, mask).backward()
+    assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
 def features_backbone(fixture: Fixture, folder, **cfg) -> torch.nn.Module:

@@ -6,17 +6,6 @@ from mim_bench.profiling.fake_step import OwnProcess
 from mim_bench.testing.config_names import PATHS, load
 from mim_bench.testing.fake_networks import network_key, run_config
 
-# Networks of ours that still wait for the GPU, by what a config's name begins with. Each is to
-# run as the others do; then its line goes, at last the list.
-WAITING = (
-    'conmim_vit',
-    'localmim_pixel',
-    'localmim_swin',
-    'localmim_vit',
-    'symmim_swin',
-    'symmim_vit',
-    'ummae_vit',
-)
 # In the default suite: one of each way to mask, to attend, to pool and to predict.
 FAST = (
     'mae_vit-base_8xb512-amp-coslr-300e',
@@ -37,8 +26,6 @@ def _params():
         for precision in ('fp16', 'bf16'):
             is_fast = path.stem.startswith(FAST) and precision == 'fp16'
             marks = [] if is_fast else [pytest.mark.slow]
-            if path.stem.startswith(WAITING):
-                marks.append(pytest.mark.xfail(strict=False, reason='waits for the GPU'))
             params.append(pytest.param(path, precision, id=f'{path.stem}-{precision}', marks=marks))
     return params
 

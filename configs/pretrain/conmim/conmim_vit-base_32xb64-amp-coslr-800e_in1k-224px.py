@@ -65,7 +65,11 @@ train_pipeline = [
     dict(type='MultiView', num_views=[1, 1], transforms=[[], strong_pipeline]),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=64,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(
     accumulative_counts=1,
     optimizer=dict(lr=base_lr * effective_batch_size / base_batch_size, betas=(0.9, 0.98)),

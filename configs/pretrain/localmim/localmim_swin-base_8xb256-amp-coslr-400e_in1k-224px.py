@@ -25,7 +25,6 @@ model = dict(
         num_bins=18,
         hog_bias=True,
     ),
-    shared_mask=True,
 )
 train_pipeline = [
     *_base_.load_and_crop,
@@ -33,7 +32,12 @@ train_pipeline = [
     dict(type='mim_bench.UnitMask', input_size=224, unit_size=32, mask_ratio=0.75),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=256, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=256,
+    # The windows of each stage, for the mask that a batch on a device shares.
+    collate_fn=dict(type='mim_bench.collate_masks', window_sizes=[7, 7, 7, 7]),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(
     accumulative_counts=1,
     optimizer=dict(lr=base_lr * effective_batch_size / 256),

@@ -6,7 +6,7 @@ model = dict(
     backbone=dict(arch='large', window_size=14),
     neck=dict(in_dims=[384, 768, 1536, 1536]),
 )
-train_dataloader = dict(batch_size=128)
+train_dataloader = dict(batch_size=128, collate_fn=dict(window_sizes=[14, 14, 14, 7]))
 optim_wrapper = dict(
     accumulative_counts=4, optimizer=dict(lr=_base_.base_lr * effective_batch_size / 256)
 )

@@ -20,7 +20,11 @@ train_pipeline = [
     dict(type='mim_bench.RandomPatchMask', input_size=224, patch_size=16, mask_ratio=0.75),
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
-train_dataloader = dict(batch_size=256, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=256,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(accumulative_counts=1, optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=40, min_lr=1e-6)
 train_cfg = dict(max_epochs=1600)

@@ -32,7 +32,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=64,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(pipeline=train_pipeline),
+)
 optim_wrapper = dict(accumulative_counts=8)
 protocol = dict(name='pretrain-simmim-200e')
 pretraining = dict(method='simmim')

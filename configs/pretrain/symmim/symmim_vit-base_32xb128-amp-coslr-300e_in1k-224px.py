@@ -35,7 +35,9 @@ model = dict(
     ),
     pooling='cls',  # inferred: MoCo v3
     contrast_weight=1.0,  # inferred: CMAE (ZhichengHuang/CMAE@e786a52)
-    symmetrised=False,  # inferred from "asymmetric MoCo-v3-style" (SPECIFIED-2ND)
+    # inferred: the small mask belongs to the online network, the large to the momentum network
+    # (SPECIFIED-2ND); a symmetrised loss would swap them
+    symmetrised=False,
     momentum=dict(base_momentum=0.99, end_momentum=1.0),  # inferred: MoCo v3; ConMIM 0.996 to 1
 )
 train_pipeline = [
@@ -52,7 +54,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=128,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 # Inferred: tokens are decayed, as MAE's.
 optim_wrapper = dict(accumulative_counts=1)

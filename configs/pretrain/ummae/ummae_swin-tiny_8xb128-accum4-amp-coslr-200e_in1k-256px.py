@@ -12,5 +12,6 @@ model = dict(
     neck=dict(type='mim_bench.UMMAEPyramidDecoder', in_dims=768, num_patches=256),
     head=dict(type='mim_bench.UMMAEHead', patch_size=16, norm_pix=True),
 )
+train_dataloader = dict(collate_fn=dict(type='mim_bench.collate_masks'))
 protocol = dict(task='pretrain', name='pretrain-ummae-200e', version='1', tier='full')
 pretraining = dict(method='ummae', epochs=200)

@@ -17,6 +17,10 @@ train_pipeline = [
     dict(type='mim_bench.UniformMask', input_size=224, mask_patch_size=16, secondary_ratio=0.25),
     dict(type='PackInputs', algorithm_keys=['mask', 'hidden']),
 ]
-train_dataloader = dict(batch_size=128, dataset=dict(pipeline=train_pipeline))
+train_dataloader = dict(
+    batch_size=128,
+    collate_fn=dict(type='mim_bench.collate_masks'),
+    dataset=dict(pipeline=train_pipeline),
+)
 protocol = dict(task='pretrain', name='pretrain-ummae-200e', version='1', tier='full')
 pretraining = dict(method='ummae', epochs=200)

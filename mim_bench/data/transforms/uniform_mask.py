@@ -23,7 +23,8 @@ class UniformMask(BaseTransform):
     Args:
         input_size: Side of the (square) training image in pixels.
         mask_patch_size: Side of a mask patch in pixels.
-        secondary_ratio: Share of the sampled patches that the encoder does not see.
+        secondary_ratio: Share of the sampled patches that the encoder does not see; 0 is
+            without secondary masking, and there is no ``hidden``.
     """
 
     def __init__(
@@ -39,5 +40,7 @@ class UniformMask(BaseTransform):
         rng = np.random.default_rng(np.random.randint(0, 2**31, size=4))
         mask = uniform_mask(self.grid, rng)
         results['mask'] = torch.from_numpy(mask)
-        results['hidden'] = torch.from_numpy(secondary_mask(mask, self.secondary_ratio, rng))
+        if self.secondary_ratio:
+            hidden = secondary_mask(mask, self.secondary_ratio, rng)
+            results['hidden'] = torch.from_numpy(hidden)
         return results

@@ -14,8 +14,9 @@ class UnitMask(BaseTransform):
     """Draw LocalMIM's Swin mask for one image.
 
     Adds ``mask``, a bool tensor (rows, cols) over the units, True = hidden. Pack it with
-    ``PackInputs(algorithm_keys=['mask'])``. The model uses the first sample's mask for its
-    whole micro-batch, because the images of a batch share the packing of their windows.
+    ``PackInputs(algorithm_keys=['mask'])``. The first sample's mask holds for its whole batch on
+    a device, because the images share the packing of their windows, which ``collate_masks``
+    plans.
 
     Args:
         input_size: Side of the (square) training image in pixels.

@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.momentum import MomentumNetwork
+from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.registry import HOOKS
 
 

@@ -10,10 +10,10 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
-from mim_bench.engine.pictures import picture_grid, save_png
 from mim_bench.engine.predictions import prediction_kind, prediction_row
 from mim_bench.errors import ConfigError
 from mim_bench.registry import HOOKS
+from mim_bench.visualization.pictures import picture_grid, save_png
 
 FOLDER = 'predictions'
 

@@ -1,31 +1,176 @@
 """The standard Swin for classification, segmentation and detection, on images of any size."""
 
+import re
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional as F
 
-from mim_bench.models.backbones.dense_swin_blocks import SwinLayout, merge_map, swin_layout
-from mim_bench.models.backbones.frozen_stages import FreezableBackbone
-from mim_bench.models.backbones.swin_attention import init_bias_table, init_swin_weights
-from mim_bench.models.backbones.swin_loading import fit_loaded_state
-from mim_bench.models.backbones.swin_stages import (
-    ARCHITECTURES,
-    check_out_indices,
-    check_window_sizes,
-    make_stages,
-    stage_dims,
+from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
+from mim_bench.errors import ConfigError
+from mim_bench.models.layers.patches import PatchEmbed
+from mim_bench.models.layers.pyramid import (
+    Pyramid,
+    PyramidBlock,
+    cut_squares,
+    drop_path_rates,
+    read_architecture,
 )
-from mim_bench.models.backbones.ummae_pyramid import read_architecture
-from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
-from mim_bench.models.linear import use_fast_linear
+from mim_bench.models.layers.windows import (
+    Windows,
+    attend_in_windows,
+    fit_windows,
+    look_up_bias,
+    offset_index,
+)
 from mim_bench.registry import MODELS
+
+ARCHITECTURES = {
+    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
+    'small': dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
+    'base': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
+    'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
+}
+TABLE = 'relative_position_bias_table'
+# Buffers that other libraries save; they follow from the sizes of windows and image.
+DERIVED = re.compile(r'stages\.\d+\.blocks\.\d+\.attn\.(w_msa\.relative_position_index|attn_mask)')
+
+
+class WindowLayout(Protocol):
+    """How the tokens of a stage lie in windows, and the bias of their pairs."""
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens (B, ..., C) -> (B, windows, tokens, C)."""
+
+    def join(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`cut`."""
+
+    def bias(self, table: torch.Tensor) -> torch.Tensor:
+        """A table (relative positions, heads) -> (1, windows or 1, heads, tokens, tokens)."""
+
+
+@dataclass(frozen=True)
+class MapLayout:
+    """A :class:`WindowLayout` of a whole map.
+
+    Attributes:
+        windows: How the map is cut.
+        index: (tokens, tokens) int64 from (query, key) into the table.
+        separation: (windows, tokens, tokens) of 0 and -100, or None.
+    """
+
+    windows: Windows
+    index: torch.Tensor
+    separation: torch.Tensor | None
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, rows, cols, C) -> (B, windows, tokens, C)."""
+        return self.windows.cut(x)
+
+    def join(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`cut`."""
+        return self.windows.join(x)
+
+    def bias(self, table: torch.Tensor) -> torch.Tensor:
+        """A table (T, heads) -> (1, windows or 1, heads, tokens, tokens)."""
+        bias = look_up_bias(table, self.index)[None, None]
+        return bias if self.separation is None else bias + self.separation[None, :, None]
+
+
+class SwinWindowAttention(BaseModule):
+    """Self-attention inside windows with a table of relative positions as bias.
+
+    Args:
+        embed_dims: Width of a token.
+        num_heads: Heads.
+        window_size: Side of a window in tokens; the table has (2 * window_size - 1) ** 2 rows.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, window_size: int) -> None:
+        super().__init__()
+        table = torch.zeros((2 * window_size - 1) ** 2, num_heads)
+        self.relative_position_bias_table = nn.Parameter(table)
+        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+
+    def forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
+        """(B, windows, tokens, C) -> the same shape."""
+        bias = layout.bias(self.relative_position_bias_table)
+        return self.proj(attend_in_windows(self.qkv(x), bias))
+
+
+class SwinAttention(BaseModule):
+    """Attention of a block, not shifted or shifted; keeps mmpretrain's key ``w_msa``.
+
+    Args:
+        embed_dims: Width of a token.
+        num_heads: Heads.
+        window_size: Side of a window in tokens.
+        shifted: Whether the block shifts its windows.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, window_size: int, *, shifted: bool) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.w_msa = SwinWindowAttention(embed_dims, num_heads, window_size)
+
+    def forward(self, x: torch.Tensor, layouts: Sequence[WindowLayout]) -> torch.Tensor:
+        """Tokens (B, ..., C), the layouts not shifted and shifted -> the same shape."""
+        layout = layouts[int(self.shifted)]
+        return layout.join(self.w_msa(layout.cut(x), layout))
+
+
+class PatchMerging(BaseModule):
+    """Four neighbours become one token of twice the width; mmpretrain's channel order.
+
+    Args:
+        in_dims: Width of a token.
+        norm_eps: Of the norm.
+    """
+
+    def __init__(self, in_dims: int, norm_eps: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * in_dims, eps=norm_eps)
+        self.reduction = nn.Linear(4 * in_dims, 2 * in_dims, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Merge 2x2 tokens.
+
+        Args:
+            x: A map (B, rows, cols, C), filled up with zeros to even sides, or tokens (B, N, C)
+                of which four in a row are neighbours, row by row.
+
+        Returns:
+            (B, ceil(rows / 2), ceil(cols / 2), 2 C), or (B, N / 4, 2 C).
+        """
+        is_map = x.dim() == 4
+        x = cut_squares(x) if is_map else x.unflatten(1, (-1, 4)).transpose(2, 3).flatten(2)
+        return self.reduction(self.norm(x))
+
+
+class SwinStage(BaseModule):
+    """Blocks, then the merging to the next stage, which the last stage has not."""
+
+    def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+    def forward(
+        self, x: torch.Tensor, layouts: Sequence[WindowLayout]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (B, ..., C) -> those after the blocks, and those after the merging, too."""
+        for block in self.blocks:
+            x = block(x, layouts)
+        return x, x if self.downsample is None else self.downsample(x)
 
 
 @MODELS.register_module()
-class Swin(FreezableBackbone):
+class Swin(Pyramid):
     """The standard Swin with the keys and, up to rounding, the numbers of mmpretrain and mmdet.
 
     Images are filled up with zeros to whole patches and maps to whole windows, so any size
@@ -49,8 +194,8 @@ class Swin(FreezableBackbone):
             mergings and norms.
         with_cp: Recompute activations in the backward pass.
         norm_eps: Of every LayerNorm.
-        norm2_eps: Of the second LayerNorm of the blocks; as ``norm_eps`` if None.
-        init_cfg: Initialisation of mmengine; without it, that of the official code.
+        norm2_eps: Of each block's norm before the MLP; ``norm_eps`` by default.
+        init_cfg: Initialisation of mmengine, applied after that of the official code.
 
     Raises:
         ConfigError: The sizes do not fit together.
@@ -81,36 +226,40 @@ class Swin(FreezableBackbone):
         norm2_eps: float | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg)
         sizes = read_architecture(arch, ARCHITECTURES, tuple(ARCHITECTURES['tiny']), 'Swin')
-        self.depths = tuple(sizes['depths'])
-        self.window_sizes = check_window_sizes(window_size, len(self.depths))
-        self.stage_dims = stage_dims(sizes)
-        self.out_indices = check_out_indices(out_indices, len(self.depths))
-        self.patch_size, self.frozen_stages = patch_size, frozen_stages
-        self.num_outputs = len(self.depths)
-        self.out_channels = tuple(self.stage_dims[i] for i in self.out_indices)
-        self.strides = tuple(patch_size * 2**i for i in self.out_indices)
+        dims, heads = _widths_and_heads(sizes)
+        window_sizes = _window_sizes(window_size, len(dims))
+        eps = dict(norm_eps=norm_eps, norm2_eps=norm_eps if norm2_eps is None else norm2_eps)
+        rates = drop_path_rates(drop_path_rate, sizes['depths'])
+        stages = []
+        for i, width in enumerate(dims):
+            blocks = [
+                PyramidBlock(
+                    width,
+                    SwinAttention(width, heads[i], window_sizes[i], shifted=b % 2 == 1),
+                    drop_path=rate,
+                    with_cp=with_cp,
+                    **eps,
+                )
+                for b, rate in enumerate(rates[i])
+            ]
+            merging = PatchMerging(width, norm_eps) if i < len(dims) - 1 else None
+            stages.append(SwinStage(blocks, merging))
+        super().__init__(
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2, norm_eps=norm_eps),
+            stages,
+            patch_size=patch_size,
+            stage_dims=dims,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+        )
+        self.window_sizes = window_sizes
         self.pad_small_map, self.mask_padding = pad_small_map, mask_padding
-        self.patch_embed = PatchEmbed(
-            in_channels, self.stage_dims[0], patch_size, norm_eps=norm_eps
-        )
-        self.stages = nn.ModuleList(
-            make_stages(
-                sizes,
-                self.window_sizes,
-                drop_path_rate=drop_path_rate,
-                with_cp=with_cp,
-                norm_eps=norm_eps,
-            )
-        )
-        for block in (block for stage in self.stages for block in stage.blocks):
-            block.norm2.eps = norm_eps if norm2_eps is None else norm2_eps
         for i in self.out_indices if out_norms else ():
-            self.add_module(f'norm{i}', nn.LayerNorm(self.stage_dims[i], eps=norm_eps))
-        use_fast_linear(self)
+            self.add_module(f'norm{i}', nn.LayerNorm(dims[i], eps=norm_eps))
         self.resized_keys: list[str] = []
-        self.register_load_state_dict_pre_hook(fit_loaded_state)
+        self.register_load_state_dict_pre_hook(_fit_loaded_state)
         self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -126,69 +275,110 @@ class Swin(FreezableBackbone):
         p = self.patch_size
         if x.shape[-2] % p or x.shape[-1] % p:
             x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
-        x, outs = self.patch_embed(x), []
+        return self.run_stages(self.patch_embed(x))
+
+    def run_stages(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The map (B, rows, cols, C) of the first stage -> those of ``out_indices``."""
+        outs = []
         for i, stage in enumerate(self.stages):
-            layouts = self.layouts(i, x)
-            for block in stage.blocks:
-                x = block(x, layouts)
+            out, x = stage(x, self.layouts(i, tuple(x.shape[1:3]), x.device))
             if i in self.out_indices:
                 norm = getattr(self, f'norm{i}', None)
-                outs.append((x if norm is None else norm(x)).permute(0, 3, 1, 2).contiguous())
-            if stage.downsample is not None:
-                x = merge_map(stage.downsample, x)
+                outs.append((out if norm is None else norm(out)).permute(0, 3, 1, 2).contiguous())
         return tuple(outs)
 
-    def layouts(self, stage: int, x: torch.Tensor) -> tuple[SwinLayout, SwinLayout]:
-        """The windows of a stage's map (B, H, W, C), not shifted and shifted."""
+    def layouts(
+        self, stage: int, grid: tuple[int, int], device: torch.device
+    ) -> tuple[MapLayout, MapLayout]:
+        """The windows of a stage's map of (rows, cols), not shifted and shifted."""
+        size = self.window_sizes[stage]
         return tuple(
-            swin_layout(
-                tuple(x.shape[1:3]),
-                self.window_sizes[stage],
-                x.device,
-                shifted=shifted,
-                pad_small_map=self.pad_small_map,
-                mask_padding=self.mask_padding,
+            MapLayout(
+                windows,
+                offset_index(windows.size, (size, size), device).t(),  # query - key
+                windows.separation(device, of_padding=self.mask_padding),
             )
-            for shifted in (False, True)
+            for windows in (self._windows(size, grid, shifted) for shifted in (False, True))
         )
 
-    def init_weights(self) -> None:
-        """As the official code, or as ``init_cfg`` says; tables are normal in either case."""
-        super().init_weights()
-        configs = [self.init_cfg] if isinstance(self.init_cfg, dict) else self.init_cfg or []
-        if any(config['type'] == 'Pretrained' for config in configs):
-            return
-        self.apply(init_bias_table)
-        if not configs:
-            self.apply(init_swin_weights)
+    def _windows(self, size: int, grid: tuple[int, int], shifted: bool) -> Windows:
+        if not self.pad_small_map:
+            # A window that covers one side shifts along neither.
+            return fit_windows(grid, size, shifted and min(grid) > size)
+        shift = size // 2 if shifted else 0
+        return Windows(grid, (size, size), (shift, shift))
 
-    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """The layer of a parameter for layer-wise learning-rate decay.
+    def init_own_weights(self) -> None:
+        """Truncated normal of deviation 0.02 for linear layers and tables; biases zero.
 
-        Args:
-            param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
-
-        Returns:
-            (layer, layers): 0 for the patch embedding, g + 1 for block g of all, the layer of
-            a stage's last block for the merging behind it, blocks + 1 for the rest;
-            layers = blocks + 2.
-
-        Source: SimMIM's and LocalMIM's fine-tuning code, and mmpretrain's Swin. UM-MAE counts
-        its downsampling to the block that it opens.
+        Source: Swin, arXiv:2103.14030, official ``_init_weights``.
         """
-        num_layers = sum(self.depths) + 2
-        parts = param_name.removeprefix(prefix).split('.')
-        if not param_name.startswith(prefix) or parts[0] not in ('patch_embed', 'stages'):
-            return num_layers - 1, num_layers
-        if parts[0] == 'patch_embed':
-            return 0, num_layers
-        stage = int(parts[1])
-        block = int(parts[3]) if parts[2] == 'blocks' else self.depths[stage] - 1
-        return sum(self.depths[:stage]) + block + 1, num_layers
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+        self.init_tables()
+
+    def init_tables(self) -> None:
+        """Truncated normal of deviation 0.02 for the tables of relative positions."""
+        for name, parameter in self.named_parameters():
+            if name.endswith(TABLE):
+                nn.init.trunc_normal_(parameter, std=0.02)
+
+    def _block_of_downsample(self, stage: int) -> int:
+        """The stage's last block, as in SimMIM's and LocalMIM's fine-tuning and in mmpretrain."""
+        return self.depths[stage] - 1
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
         """The patch embedding, the first stages and the norms of their maps."""
-        yield self.patch_embed
-        yield from self.stages[: self.frozen_stages]
+        yield from super().frozen_parts()
         yield from (getattr(self, f'norm{i}', None) for i in range(self.frozen_stages))
+
+
+def _widths_and_heads(sizes: dict) -> tuple[list[int], list[int]]:
+    dims = [sizes['embed_dims'] * 2**i for i in range(len(sizes['depths']))]
+    heads = list(sizes['num_heads'])
+    if len(heads) != len(dims) or any(d % h for d, h in zip(dims, heads, strict=True)):
+        raise ConfigError(
+            f'Swin: stages of {dims} channels cannot have {heads} heads. Give num_heads one '
+            'number for each stage, which divides its channels.'
+        )
+    return dims, heads
+
+
+def _window_sizes(window_size: int | Sequence[int], num_stages: int) -> tuple[int, ...]:
+    sizes = (window_size,) * num_stages if isinstance(window_size, int) else tuple(window_size)
+    if len(sizes) != num_stages or min(sizes) < 1:
+        raise ConfigError(
+            f'Swin: window_size {window_size} for {num_stages} stages. Give one number of at '
+            'least 1, or one for each stage.'
+        )
+    return sizes
+
+
+def _fit_loaded_state(
+    backbone: Swin, state: dict[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Resize tables for other windows and drop derived buffers, in place, before loading.
+
+    Tables for another number of heads are left to torch, which reports their shape.
+
+    Source of the interpolation: Swin's official loader (bicubic between windows).
+    """
+    backbone.resized_keys = []
+    for name, parameter in backbone.named_parameters():
+        table = state.get(prefix + name)
+        if not name.endswith(TABLE) or table is None or table.shape[1:] != parameter.shape[1:]:
+            continue
+        if table.shape[0] != parameter.shape[0]:
+            side = backbone.window_sizes[int(name.split('.')[1])]
+            state[prefix + name] = resize_relative_bias(
+                table, (side, side), interpolation='bicubic', class_rows=False
+            )
+            backbone.resized_keys.append(name)
+    for key in [key for key in state if DERIVED.fullmatch(key.removeprefix(prefix))]:
+        del state[key]

@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
-from mim_bench.models.backbones.derived_table import DerivedTable
-from mim_bench.models.backbones.ummae_pyramid import UMMAEPyramid, read_architecture
-from mim_bench.models.backbones.ummae_pyramid_layers import (
-    PatchEmbed,
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
+from mim_bench.models.layers.pyramid import (
     PyramidBlock,
-    PyramidStage,
     UMMAEDownsample,
+    UMMAEPyramid,
+    UMMAEStage,
     drop_path_rates,
+    read_architecture,
 )
 from mim_bench.registry import MODELS
 
@@ -45,7 +45,7 @@ class PooledAttention(BaseModule):
         super().__init__()
         self.num_heads = num_heads
         self.q = nn.Linear(embed_dims, embed_dims)
-        self.sr = nn.Conv2d(embed_dims, embed_dims, 1)
+        self.sr = PatchConv(embed_dims, embed_dims)
         self.norm = nn.LayerNorm(embed_dims, eps=1e-5)
         self.kv = nn.Linear(embed_dims, 2 * embed_dims)
         self.proj = nn.Linear(embed_dims, embed_dims)
@@ -54,26 +54,22 @@ class PooledAttention(BaseModule):
         """Attend.
 
         Args:
-            x: (B, H, W, C).
+            x: (B, rows, cols, C).
             ratio: Side in tokens of the squares that give one key and value.
 
         Returns:
-            (B, H, W, C).
+            (B, rows, cols, C).
         """
-        b, rows, cols, c = x.shape
-        keys, values = self._keys_and_values(x, ratio)
-        queries = self.q(x).reshape(b, rows * cols, self.num_heads, -1).transpose(1, 2)
-        x = F.scaled_dot_product_attention(queries, keys, values)
-        return self.proj(x.transpose(1, 2).reshape(b, rows, cols, c))
-
-    def _keys_and_values(self, x: torch.Tensor, ratio: int) -> torch.Tensor:
-        """(B, H, W, C) -> (2, B, heads, pooled tokens, C / heads)."""
+        pooled = x
         if ratio > 1:
             # A side that the ratio does not divide ends in squares of fewer tokens.
-            x = F.avg_pool2d(x.permute(0, 3, 1, 2), ratio, ceil_mode=True).permute(0, 2, 3, 1)
-        x = self.norm(F.linear(x, self.sr.weight.flatten(1), self.sr.bias))
-        kv = self.kv(x).reshape(len(x), x.shape[1] * x.shape[2], 2, self.num_heads, -1)
-        return kv.permute(2, 0, 3, 1, 4)
+            pooled = F.avg_pool2d(x.permute(0, 3, 1, 2), ratio, ceil_mode=True).permute(0, 2, 3, 1)
+        kv = self.kv(self.norm(self.sr(pooled))).flatten(1, 2)
+        # (B, tokens, 2 C) -> keys and values, each (B, heads, tokens, C / heads)
+        keys, values = kv.unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        queries = self.q(x).flatten(1, 2).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(queries, keys, values)
+        return self.proj(attended.transpose(1, 2).reshape(x.shape))
 
 
 @MODELS.register_module()
@@ -90,7 +86,7 @@ class UMMAEPvt(UMMAEPyramid):
         learnable_positions: Train the table (in pre-training it stays fixed).
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.
-        out_indices: Stages to return.
+        out_indices: Stages to return; the last by default.
         final_norm: LayerNorm on the last stage.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
         frozen_stages: Freeze patch and position embedding (>= 0) and the first n stages; the
@@ -116,7 +112,7 @@ class UMMAEPvt(UMMAEPyramid):
         learnable_positions: bool = True,
         patch_size: int = 4,
         in_channels: int = 3,
-        out_indices: Sequence[int] = (3,),
+        out_indices: Sequence[int] | None = None,
         final_norm: bool = False,
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
@@ -124,10 +120,23 @@ class UMMAEPvt(UMMAEPyramid):
         init_cfg: dict | list | None = None,
     ) -> None:
         sizes = read_architecture(arch, ARCHITECTURES, tuple(ARCHITECTURES['small']), 'UMMAEPvt')
-        dims = sizes['embed_dims']
+        dims, stages = sizes['embed_dims'], []
+        for i, rates in enumerate(drop_path_rates(drop_path_rate, sizes['depths'])):
+            blocks = [
+                PyramidBlock(
+                    dims[i],
+                    PooledAttention(dims[i], sizes['num_heads'][i]),
+                    mlp_ratio=sizes['mlp_ratios'][i],
+                    drop_path=rate,
+                    with_cp=with_cp,
+                )
+                for rate in rates
+            ]
+            downsample = UMMAEDownsample(dims[i - 1], dims[i], norm=False) if i else None
+            stages.append(UMMAEStage(downsample, blocks))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size, norm=False),
-            make_stages(sizes, drop_path_rate=drop_path_rate, with_cp=with_cp),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2),
+            stages,
             patch_size=patch_size,
             stage_dims=dims,
             out_indices=out_indices,
@@ -139,29 +148,30 @@ class UMMAEPvt(UMMAEPyramid):
         self.position_grid = (img_size // patch_size,) * 2
         table = sincos_position_embedding(self.position_grid, dims[0])
         self.pos_embed = nn.Parameter(table[None], requires_grad=learnable_positions)
-        self.resized_positions = DerivedTable()
         self.resized_keys: list[str] = []
         self.register_load_state_dict_pre_hook(_resize_loaded_positions)
         self.freeze()
 
-    def add_positions(self, x: torch.Tensor, places: torch.Tensor | None = None) -> torch.Tensor:
-        """Add the table of positions to a map (B, H, W, C); see :meth:`run_stages`."""
+    def add_positions(self, x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
+        """Add the table of positions to a map (B, rows, cols, C); see :meth:`run_stages`."""
+        _, rows, cols, width = x.shape
         if places is None:
-            return x + self.positions(tuple(x.shape[1:3]))
+            return x + self.positions((rows, cols)).reshape(1, rows, cols, width)
         # A compact map has half the rows and columns of the full one.
-        table = self.positions((2 * x.shape[1], 2 * x.shape[2]))
-        index = places[..., 0] * table.shape[2] + places[..., 1]
-        return x + F.embedding(index, table[0].flatten(0, 1))
+        table = self.positions((2 * rows, 2 * cols))
+        return x + F.embedding(places[..., 0] * (2 * cols) + places[..., 1], table[0])
 
     def positions(self, grid: tuple[int, int]) -> torch.Tensor:
-        """The table for a map: (1, rows, cols, C)."""
-        table = self.resized_positions((self.pos_embed,), grid, lambda: self._resize(grid))
-        return table.reshape(1, *grid, -1)
-
-    def _resize(self, grid: tuple[int, int]) -> torch.Tensor:
+        """The table for a map: (1, rows * cols, C)."""
         return resize_position_embedding(self.pos_embed, grid, source_grid=self.position_grid)
 
-    def stage_context(self, stage: int, x: torch.Tensor, places: torch.Tensor | None) -> int:
+    def stage_context(
+        self,
+        stage: int,
+        grid: tuple[int, int],
+        places: torch.Tensor | None,
+        device: torch.device,
+    ) -> int:
         """The ratio of the pooling."""
         return self.sr_ratios[stage]
 
@@ -169,33 +179,6 @@ class UMMAEPvt(UMMAEPyramid):
         """Those of every pyramid, and the positions."""
         yield self.pos_embed
         yield from super().frozen_parts()
-
-
-def make_stages(sizes: dict, *, drop_path_rate: float, with_cp: bool) -> list[PyramidStage]:
-    """The stages of a PVT.
-
-    Args:
-        sizes: embed_dims, depths, num_heads, mlp_ratios.
-        drop_path_rate: Of the last block.
-        with_cp: Recompute activations in the backward pass.
-    """
-    dims = sizes['embed_dims']
-    rates = drop_path_rates(sizes['depths'], drop_path_rate)
-    stages = []
-    for i, width in enumerate(dims):
-        blocks = [
-            PyramidBlock(
-                width,
-                PooledAttention(width, sizes['num_heads'][i]),
-                mlp_ratio=sizes['mlp_ratios'][i],
-                drop_path=rate,
-                with_cp=with_cp,
-            )
-            for rate in rates[i]
-        ]
-        downsample = UMMAEDownsample(dims[i - 1], width, norm=False) if i else None
-        stages.append(PyramidStage(downsample, blocks))
-    return stages
 
 
 def _resize_loaded_positions(

@@ -1,22 +1,29 @@
 """UM-MAE's Swin: position MLP instead of a bias table, convolution as patch merging."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
+from mmengine.model import BaseModule
+from torch import nn
 
-from mim_bench.models.backbones.ummae_pyramid import UMMAEPyramid, read_architecture
-from mim_bench.models.backbones.ummae_pyramid_layers import (
-    PatchEmbed,
-    PyramidStage,
+from mim_bench.models.layers.patches import PatchConv, PatchEmbed
+from mim_bench.models.layers.pyramid import (
+    UMMAE_EPS,
+    PyramidBlock,
     UMMAEDownsample,
+    UMMAEPyramid,
+    UMMAEStage,
     drop_path_rates,
+    read_architecture,
 )
-from mim_bench.models.backbones.ummae_swin_blocks import UMMAESwinBlock, WindowLayout
-from mim_bench.models.backbones.windows import (
-    cached_region_mask,
-    plan_windows,
-    regular_offsets,
+from mim_bench.models.layers.windows import (
+    Windows,
+    attend_in_windows,
+    fit_windows,
+    look_up_bias,
+    offset_index,
 )
 from mim_bench.registry import MODELS
 
@@ -26,6 +33,89 @@ ARCHITECTURES = {
     'base': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), posmlp_dims=32),
     'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), posmlp_dims=64),
 }
+
+
+@dataclass(frozen=True)
+class OffsetLayout:
+    """The windows of a stage and the offsets between their tokens.
+
+    Attributes:
+        windows: How the map is cut.
+        offsets: (T, 2) float32, the offsets (key - query) that can occur, in token units.
+        index: int64 into ``offsets``: (1, 1, tokens, tokens), or (B, windows, tokens, tokens)
+            where every image has its own places.
+        separation: (windows, tokens, tokens) of 0 and -100, or None.
+    """
+
+    windows: Windows
+    offsets: torch.Tensor
+    index: torch.Tensor
+    separation: torch.Tensor | None
+
+
+class PositionMLP(nn.Sequential):
+    """Bias of attention from the offset between two tokens.
+
+    f = sign(d) * ln(1 + |d|) for each axis, then Linear - ReLU - Linear. The layers are
+    1x1 convolutions so that the official weights fit as they are.
+
+    Args:
+        hidden_dims: Width of the hidden layer.
+        num_heads: Width of the output.
+
+    Source: UM-MAE's official Swin (``posmlp``). Differs: evaluated once on every offset
+    that can occur and looked up, instead of on every pair of tokens.
+    """
+
+    def __init__(self, hidden_dims: int, num_heads: int) -> None:
+        super().__init__(PatchConv(2, hidden_dims), nn.ReLU(), PatchConv(hidden_dims, num_heads))
+
+    def forward(self, offsets: torch.Tensor) -> torch.Tensor:
+        """(T, 2) offsets in token units -> (T, heads) biases."""
+        return super().forward(offsets.sign() * offsets.abs().log1p())
+
+
+class OffsetAttention(BaseModule):
+    """Self-attention inside windows with the position MLP as bias.
+
+    Args:
+        embed_dims: Width of a token.
+        num_heads: Heads.
+        posmlp_dims: Hidden width of the position MLP.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, posmlp_dims: int) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(embed_dims, 3 * embed_dims)
+        self.proj = nn.Linear(embed_dims, embed_dims)
+        self.posmlp = PositionMLP(posmlp_dims, num_heads)
+
+    def forward(self, x: torch.Tensor, layout: OffsetLayout) -> torch.Tensor:
+        """(B, windows, tokens, C) -> the same shape."""
+        # (heads, B or 1, windows or 1, tokens, tokens) -> (B or 1, windows or 1, heads, ...)
+        bias = look_up_bias(self.posmlp(layout.offsets), layout.index).permute(1, 2, 0, 3, 4)
+        if layout.separation is not None:
+            bias = bias + layout.separation[None, :, None]
+        return self.proj(attend_in_windows(self.qkv(x), bias))
+
+
+class UMMAESwinAttention(BaseModule):
+    """Attention of a block, not shifted or shifted; keeps mmpretrain's key ``w_msa``.
+
+    Args:
+        *args: Of :class:`OffsetAttention`.
+        shifted: Whether the block shifts its windows.
+    """
+
+    def __init__(self, *args: int, shifted: bool) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.w_msa = OffsetAttention(*args)
+
+    def forward(self, x: torch.Tensor, layouts: Sequence[OffsetLayout]) -> torch.Tensor:
+        """(B, rows, cols, C), windows not shifted and shifted -> the same shape."""
+        layout = layouts[int(self.shifted)]
+        return layout.windows.join(self.w_msa(layout.windows.cut(x), layout))
 
 
 @MODELS.register_module()
@@ -41,7 +131,7 @@ class UMMAESwin(UMMAEPyramid):
             fine-tuning; pre-training on the compact map uses half of it).
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.
-        out_indices: Stages to return.
+        out_indices: Stages to return; the last by default.
         final_norm: LayerNorm on the last stage. Pre-training has it; fine-tuning and
             dense tasks start without.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
@@ -63,7 +153,7 @@ class UMMAESwin(UMMAEPyramid):
         window_size: int = 16,
         patch_size: int = 4,
         in_channels: int = 3,
-        out_indices: Sequence[int] = (3,),
+        out_indices: Sequence[int] | None = None,
         final_norm: bool = False,
         drop_path_rate: float = 0.0,
         frozen_stages: int = -1,
@@ -72,9 +162,22 @@ class UMMAESwin(UMMAEPyramid):
     ) -> None:
         sizes = read_architecture(arch, ARCHITECTURES, tuple(ARCHITECTURES['tiny']), 'UMMAESwin')
         dims = [sizes['embed_dims'] * 2**i for i in range(len(sizes['depths']))]
+        stages = []
+        for i, rates in enumerate(drop_path_rates(drop_path_rate, sizes['depths'])):
+            shape = (dims[i], sizes['num_heads'][i], sizes['posmlp_dims'])
+            blocks = [
+                PyramidBlock(
+                    dims[i],
+                    UMMAESwinAttention(*shape, shifted=b % 2 == 1),
+                    drop_path=rate,
+                    with_cp=with_cp,
+                )
+                for b, rate in enumerate(rates)
+            ]
+            stages.append(UMMAEStage(UMMAEDownsample(dims[i - 1], dims[i]) if i else None, blocks))
         super().__init__(
-            PatchEmbed(in_channels, dims[0], patch_size),
-            make_stages(sizes, dims, drop_path_rate=drop_path_rate, with_cp=with_cp),
+            PatchEmbed(in_channels, dims[0], (patch_size,) * 2, norm_eps=UMMAE_EPS),
+            stages,
             patch_size=patch_size,
             stage_dims=dims,
             out_indices=out_indices,
@@ -86,42 +189,36 @@ class UMMAESwin(UMMAEPyramid):
         self.freeze()
 
     def stage_context(
-        self, stage: int, x: torch.Tensor, places: torch.Tensor | None
-    ) -> list[WindowLayout]:
+        self,
+        stage: int,
+        grid: tuple[int, int],
+        places: torch.Tensor | None,
+        device: torch.device,
+    ) -> tuple[OffsetLayout, OffsetLayout]:
         """The windows, not shifted and shifted; all images share the offsets of tokens."""
         layouts = []
         for shifted in (False, True):
-            plan = plan_windows(tuple(x.shape[1:3]), self.window_size, shifted)
-            offsets, index = regular_offsets(plan.window, x.device)
-            mask = cached_region_mask(plan, x.device) if plan.needs_mask else None
-            layouts.append(WindowLayout(plan, offsets, index, mask))
-        return layouts
-
-
-def make_stages(
-    sizes: dict, dims: Sequence[int], *, drop_path_rate: float, with_cp: bool
-) -> list[PyramidStage]:
-    """The stages of a Swin.
-
-    Args:
-        sizes: depths, num_heads, posmlp_dims.
-        dims: Width of each stage.
-        drop_path_rate: Of the last block.
-        with_cp: Recompute activations in the backward pass.
-    """
-    stages = []
-    for i, rates in enumerate(drop_path_rates(sizes['depths'], drop_path_rate)):
-        blocks = [
-            UMMAESwinBlock(
-                dims[i],
-                sizes['num_heads'][i],
-                sizes['posmlp_dims'],
-                shifted=bool(b % 2),
-                drop_path=rate,
-                with_cp=with_cp,
+            windows = fit_windows(grid, self.window_size, shifted)
+            layouts.append(
+                OffsetLayout(
+                    windows,
+                    offset_table(windows.size, device),
+                    offset_index(windows.size, windows.size, device)[None, None],
+                    windows.separation(device, of_padding=True),
+                )
             )
-            for b, rate in enumerate(rates)
-        ]
-        downsample = UMMAEDownsample(dims[i - 1], dims[i]) if i else None
-        stages.append(PyramidStage(downsample, blocks))
-    return stages
+        return tuple(layouts)
+
+
+def offset_table(reach: tuple[int, int], device: torch.device, unit: float = 1.0) -> torch.Tensor:
+    """All offsets of less than ``reach`` (h, w), row by row: ((2h - 1)(2w - 1), 2) float32.
+
+    They are given in steps of ``unit`` and numbered as by
+    :func:`~mim_bench.models.layers.windows.offset_index`.
+    """
+    rows, cols = (torch.arange(1 - side, side, device=device) * unit for side in reach)
+    return (
+        torch.stack((rows[:, None].expand(-1, len(cols)), cols.expand(len(rows), -1)), dim=-1)
+        .flatten(0, 1)
+        .float()
+    )

@@ -1,41 +1,143 @@
-"""One vision transformer for classification and for dense tasks, in all three libraries."""
+"""The vision transformers: plain and BEiT-type, for dense tasks too, and MAE's masked one."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
+from timm.layers import calculate_drop_path_rates
 from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.axis_weights import check_interpolation
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
-from mim_bench.models.backbones.derived_table import DerivedTable
-from mim_bench.models.backbones.frozen_stages import FreezableBackbone
-from mim_bench.models.backbones.ummae_pyramid import read_architecture
-from mim_bench.models.backbones.ummae_pyramid_layers import PatchEmbed
-from mim_bench.models.backbones.vit_bias import BiasExpansion, RelativePositionBias
-from mim_bench.models.backbones.vit_blocks import NORM_EPS, BlockSettings, ViTBlock
-from mim_bench.models.backbones.vit_init import init_beit_vit, init_mae_vit, init_positions
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
+from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.vit_loading import fit_loaded_weights, save_grid
-from mim_bench.models.backbones.vit_settings import (
-    ARCHITECTURE_KEYS,
-    ARCHITECTURES,
-    block_indices,
-    check_choices,
-    pair,
-)
+from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.patches import PatchEmbed
+from mim_bench.models.layers.pyramid import read_architecture
+from mim_bench.models.layers.relative_bias import BiasTable, RelativePositionBias
+from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
+from mim_bench.models.layers.windows import Windows
 from mim_bench.registry import MODELS
+
+Grid = tuple[int, int]
+Biases = tuple[torch.Tensor, ...]
+
+ARCHITECTURE_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+# mmpretrain's own 'small' is another network: 8 layers of width 768.
+ARCHITECTURES = {
+    name: dict(zip(ARCHITECTURE_KEYS, (dims, depth, heads, 4 * dims), strict=True))
+    for name, dims, depth, heads in (
+        ('tiny', 192, 12, 3),
+        ('small', 384, 12, 6),
+        ('base', 768, 12, 12),
+        ('large', 1024, 24, 16),
+        ('huge', 1280, 32, 16),
+    )
+}
+CHOICES = {
+    'out_type': ('raw', 'featmap', 'cls_token', 'avg_featmap'),
+    'abs_pos': ('learned', 'zeros', 'fixed', 'none'),
+    'rel_pos_bias': ('none', 'per_block', 'shared'),
+    'qkv_bias': ('full', 'qv', 'none'),
+}
+STD = 0.02
+
+
+class ViTBlock(TransformerBlock):
+    """A block whose attention may be within windows of the map.
+
+    Args:
+        dims: Width of a token.
+        num_heads: Heads.
+        hidden_dims: Width of the MLP's hidden layer.
+        window_size: Side of a window in tokens; 0: every token attends to all.
+        **kwargs: Of :class:`TransformerBlock`.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        hidden_dims: int,
+        *,
+        window_size: int = 0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(dims, num_heads, hidden_dims, **kwargs)
+        self.window_size = window_size
+
+    def shapes(self, grid: Grid) -> tuple[Grid, ...]:
+        """The grids within which the tokens of a map see each other.
+
+        Windows at the right and lower border are as small as what is left there, so at most
+        four shapes occur. Smaller ones are what masking the padding of whole windows leaves.
+        """
+        if not self.window_size:
+            return (grid,)
+        rows, cols = (_spans(side, self.window_size) for side in grid)
+        return tuple((height, width) for *_, height in rows for *_, width in cols)
+
+    def run(
+        self,
+        tokens: torch.Tensor,
+        grid: Grid | None = None,
+        biases: Biases | None = None,
+        wanted: slice | None = None,
+    ) -> torch.Tensor:
+        """Run the block.
+
+        Args:
+            tokens: (B, prefix + rows * cols, C); attention in windows leaves out the prefix,
+                which passes through the block unchanged.
+            grid: (rows, cols); windows and a table of the block's own need it.
+            biases: Of a table that blocks share, for :meth:`shapes`.
+            wanted: Tokens whose output is wanted; all if None. Not with windows.
+        """
+        if not self.window_size:
+            return super().run(tokens, biases[0] if biases else None, wanted, grid)
+        num_prefix = tokens.shape[1] - grid[0] * grid[1]
+        prefix, patches = tokens[:, :num_prefix], tokens[:, num_prefix:]
+        attended = self._attend_in_windows(self.ln1(patches).unflatten(1, grid), biases)
+        patches = self.feed_forward(patches + self.scaled(attended.flatten(1, 2), self.gamma_1))
+        return torch.cat((prefix, patches), dim=1) if num_prefix else patches
+
+    def _attend_in_windows(self, maps: torch.Tensor, biases: Biases | None) -> torch.Tensor:
+        """(B, rows, cols, C) -> the same shape."""
+        rows, cols = (_spans(side, self.window_size) for side in maps.shape[1:3])
+        left = iter(biases or (None,) * (len(rows) * len(cols)))
+        strips = []
+        for top, bottom, height in rows:
+            parts = []
+            for start, end, width in cols:
+                windows = Windows((bottom - top, end - start), (height, width))
+                x = windows.cut(maps[:, top:bottom, start:end])  # (B, windows, tokens, C)
+                attended = self.attn(x.flatten(0, 1), next(left), None, (height, width))
+                parts.append(windows.join(attended.unflatten(0, x.shape[:2])))
+            strips.append(torch.cat(parts, dim=2) if len(parts) > 1 else parts[0])
+        return torch.cat(strips, dim=1) if len(strips) > 1 else strips[0]
+
+
+def _spans(side: int, window_size: int) -> list[tuple[int, int, int]]:
+    """Parts of a side with windows of one length: from, to, the length."""
+    whole = side - side % window_size
+    parts = [(0, whole, window_size), (whole, side, side - whole)]
+    return [part for part in parts if part[0] < part[1]]
 
 
 @MODELS.register_module()
-class ViT(FreezableBackbone):
+class ViT(Backbone):
     """The plain transformer of MAE (absolute positions) and of BEiT (relative positions).
 
     State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``BEiTViT``, without
     index buffers. Tables of other sizes are resized when weights are loaded; which ones stands
     in ``resized_keys`` afterwards. Images may have any size: they are filled up with zeros at
     the right and at the bottom to whole patches, and positions are fitted to their grid.
+
+    Blocks behind the last of ``out_indices`` are kept and frozen, but not computed.
 
     Args:
         arch: 'tiny', 'small', 'base', 'large' or 'huge' as MAE and DeiT mean them, or a dict
@@ -120,94 +222,151 @@ class ViT(FreezableBackbone):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        sizes = read_architecture(arch, ARCHITECTURES, ARCHITECTURE_KEYS, 'ViT')
+        sizes = read_architecture(arch, ARCHITECTURES, ARCHITECTURE_KEYS, type(self).__name__)
+        dims, self.num_layers, num_heads, hidden_dims = (sizes[key] for key in ARCHITECTURE_KEYS)
         with_cls_token = not window_size if with_cls_token is None else with_cls_token
-        check_choices(out_type, abs_pos, rel_pos_bias, qkv_bias, with_cls_token=with_cls_token)
-        self.embed_dims, self.num_layers = sizes['embed_dims'], sizes['num_layers']
-        self.patch_size = pair(patch_size)
-        self.grid = tuple(-(-s // p) for s, p in zip(pair(img_size), self.patch_size, strict=True))
+        self.embed_dims, self.patch_size = dims, self._pair(patch_size)
+        sides = zip(self._pair(img_size), self.patch_size, strict=True)
+        self.grid = tuple(-(-side // patch) for side, patch in sides)
         self.num_prefix_tokens = int(with_cls_token)
-        self.out_indices = block_indices(out_indices, self.num_layers, 'out_indices')
+        self.out_indices = self._blocks(out_indices, 'out_indices')
         self.out_type, self.abs_pos, self.qkv_bias = out_type, abs_pos, qkv_bias
         self.num_outputs = self.num_layers
-        self.out_channels = (self.embed_dims,) * len(self.out_indices)
+        self.out_channels = (dims,) * len(self.out_indices)
         self.strides = (self.patch_size[0],) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
         self.recompute_positions = recompute_positions
         self.resized_keys: list[str] = []
-
-        self.patch_embed = PatchEmbed(in_channels, self.embed_dims, self.patch_size, norm=False)
-        self._add_embeddings(with_cls_token)
         interpolation = bias_interpolation or ('bicubic' if window_size else 'geometric')
-        check_interpolation(interpolation)
-        settings = BlockSettings(
-            *(sizes[key] for key in ('embed_dims', 'num_heads', 'feedforward_channels')),
-            qkv_bias=qkv_bias,
-            layer_scale=layer_scale,
-            with_cp=with_cp,
-        )
-        self._add_blocks(settings, interpolation, window_size, global_blocks, drop_path_rate)
-        self.ln1 = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if final_norm else None
-        has_mean = out_type == 'avg_featmap'
-        self.ln2 = nn.LayerNorm(self.embed_dims, eps=NORM_EPS) if has_mean else None
-        self.register_state_dict_post_hook(save_grid)
-        self.register_load_state_dict_pre_hook(fit_loaded_weights)
-        init_positions(self)
-        self.freeze()
+        self._check_choices(interpolation)
 
-    def _add_embeddings(self, with_cls_token: bool) -> None:
-        dims, num_patches = self.embed_dims, self.grid[0] * self.grid[1]
+        self.patch_embed = PatchEmbed(in_channels, dims, self.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dims)) if with_cls_token else None
         self.pos_embed = None
-        if self.abs_pos != 'none':
-            table = torch.zeros(1, self.num_prefix_tokens + num_patches, dims)
-            self.pos_embed = nn.Parameter(table, requires_grad=self.abs_pos != 'fixed')
-        self.fitted_positions = DerivedTable()
+        if abs_pos != 'none':
+            table = torch.zeros(1, self.num_prefix_tokens + math.prod(self.grid), dims)
+            self.pos_embed = nn.Parameter(table, requires_grad=abs_pos != 'fixed')
 
-    def _add_blocks(
-        self,
-        settings: BlockSettings,
-        interpolation: str,
-        window_size: int,
-        global_blocks: Sequence[int],
-        drop_path_rate: float,
-    ) -> None:
-        """Blocks, and the tables that they share."""
-        is_global = set(block_indices(global_blocks, self.num_layers, 'global_blocks'))
+        is_global = set(self._blocks(global_blocks, 'global_blocks'))
         if not window_size:
             is_global = set(range(self.num_layers))
-
-        def expansion(windowed: bool) -> BiasExpansion:
-            return BiasExpansion(
-                (window_size, window_size) if windowed else self.grid,
-                class_rows=bool(self.num_prefix_tokens) and not windowed,
-                interpolation=interpolation,
+        of_map = BiasTable(self.grid, bool(with_cls_token), interpolation)
+        of_window = BiasTable((window_size, window_size), False, interpolation)
+        own_table = rel_pos_bias == 'per_block'
+        self.layers = nn.ModuleList(
+            ViTBlock(
+                dims,
+                num_heads,
+                hidden_dims,
+                window_size=0 if i in is_global else window_size,
+                qkv_bias=qkv_bias,
+                layer_scale=layer_scale,
+                drop_path=rate,
+                bias=(of_map if i in is_global else of_window) if own_table else None,
+                with_cp=with_cp,
             )
-
-        self.layers = nn.ModuleList()
-        for i, rate in enumerate(np.linspace(0, drop_path_rate, self.num_layers)):
-            windowed = i not in is_global
-            own = settings.with_changes(
-                window_size=window_size * windowed,
-                bias=expansion(windowed) if self.rel_pos_bias_kind == 'per_block' else None,
-                drop_path=float(rate),
-            )
-            self.layers.append(ViTBlock(own))
+            for i, rate in enumerate(calculate_drop_path_rates(drop_path_rate, self.num_layers))
+        )
         self.rel_pos_bias = self.window_rel_pos_bias = None
-        if self.rel_pos_bias_kind == 'shared':
-            if is_global:
-                self.rel_pos_bias = RelativePositionBias(settings.num_heads, expansion(False))
-            if len(is_global) < self.num_layers:
-                self.window_rel_pos_bias = RelativePositionBias(settings.num_heads, expansion(True))
+        if rel_pos_bias == 'shared' and is_global:
+            self.rel_pos_bias = RelativePositionBias(num_heads, of_map)
+        if rel_pos_bias == 'shared' and len(is_global) < self.num_layers:
+            self.window_rel_pos_bias = RelativePositionBias(num_heads, of_window)
+        self.ln1 = nn.LayerNorm(dims, eps=NORM_EPS) if final_norm else None
+        self.ln2 = nn.LayerNorm(dims, eps=NORM_EPS) if out_type == 'avg_featmap' else None
 
-    def init_weights(self) -> None:
-        """As MAE, or as BEiT where there are relative positions."""
-        super().init_weights()
-        if isinstance(self.init_cfg, dict) and self.init_cfg['type'] == 'Pretrained':
-            return
-        (init_mae_vit if self.rel_pos_bias_kind == 'none' else init_beit_vit)(self)
-        init_positions(self)
+        self.register_state_dict_post_hook(save_grid)
+        self.register_load_state_dict_pre_hook(fit_loaded_weights)
+        self._init_positions()
+        self.freeze_behind(self._num_trained_blocks())
+        self.freeze()
+
+    def _pair(self, size: int | Sequence[int]) -> tuple[int, int]:
+        sides = (size, size) if isinstance(size, int) else tuple(size)
+        if len(sides) != 2:
+            raise ConfigError(
+                f'{type(self).__name__}: {size} is neither a side nor a height and a width.'
+            )
+        return sides
+
+    def _blocks(self, indices: int | Sequence[int], name: str) -> tuple[int, ...]:
+        given = [indices] if isinstance(indices, int) else list(indices)
+        if any(not -self.num_layers <= i < self.num_layers for i in given):
+            raise ConfigError(
+                f'{type(self).__name__}: {name} {given} names a block that is not among '
+                f'{self.num_layers}.'
+            )
+        return tuple(i % self.num_layers for i in given)
+
+    def _check_choices(self, interpolation: str) -> None:
+        check_interpolation(interpolation)
+        given = (self.out_type, self.abs_pos, self.rel_pos_bias_kind, self.qkv_bias)
+        for (name, choices), value in zip(CHOICES.items(), given, strict=True):
+            if value not in choices:
+                raise ConfigError(
+                    f'{type(self).__name__}: unknown {name} {value!r}. Known: {", ".join(choices)}.'
+                )
+        if self.out_type == 'cls_token' and not self.num_prefix_tokens:
+            raise ConfigError(
+                "ViT: out_type='cls_token', but there is no class token (with windows there is "
+                "one only if with_cls_token=True). Set it, or out_type='avg_featmap'."
+            )
+
+    def _num_trained_blocks(self) -> int:
+        return max(self.out_indices) + 1
+
+    def freeze_behind(self, depth: int) -> None:
+        """Freeze what no output depends on, which DDP would wait for."""
+        unused = [*self.layers[depth:]]
+        if unused and self.ln1 is not None:
+            unused.append(self.ln1)
+        used = {bool(layer.window_size) for layer in self.layers[:depth]}
+        tables = ((False, self.rel_pos_bias), (True, self.window_rel_pos_bias))
+        unused += [table for kind, table in tables if table is not None and kind not in used]
+        for module in unused:
+            module.requires_grad_(False)
+
+    def init_own_weights(self) -> None:
+        """Initialise as MAE, or as BEiT where there are relative positions.
+
+        Source: MAE, arXiv:2111.06377, official ``models_mae.py``; BEiT, arXiv:2106.08254,
+        official ``modeling_finetune.py``.
+        """
+        self._init_positions()
+        if self.rel_pos_bias_kind == 'none':
+            self.apply(init_mae_weights)
+            nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
+            if self.cls_token is not None:
+                nn.init.normal_(self.cls_token, std=STD)
+        else:
+            self.init_beit_weights()
+
+    def init_beit_weights(self, bound: float = 2.0) -> None:
+        """Truncated normal weights, those of deeper projections smaller; tables stay zero.
+
+        Args:
+            bound: Where the normal distribution of deviation 0.02 is cut.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=STD, a=-bound, b=bound)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        if self.cls_token is not None:
+            nn.init.trunc_normal_(self.cls_token, std=STD, a=-bound, b=bound)
+        for depth, layer in enumerate(self.layers, start=1):
+            for linear in (layer.attn.proj, layer.ffn.layers[1]):
+                linear.weight.data /= math.sqrt(2 * depth)
+
+    def _init_positions(self) -> None:
+        if self.abs_pos == 'learned':
+            nn.init.trunc_normal_(self.pos_embed, std=STD)
+        elif self.abs_pos != 'none':
+            self.pos_embed.data.zero_()  # the class token has no place
+        if self.abs_pos == 'fixed':
+            table = sincos_position_embedding(self.grid, self.embed_dims)
+            self.pos_embed.data[0, self.num_prefix_tokens :] = table
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features.
@@ -219,56 +378,67 @@ class ViT(FreezableBackbone):
             One for each of ``out_indices``: (B, 1 + L, C), (B, C, rows, cols) or (B, C), as
             ``out_type`` says.
         """
-        tokens, grid = self.embed(x)
-        shared = self._shared_biases(grid)
-        outs = []
-        for i, layer in enumerate(self.layers):
-            tokens = layer(tokens, grid, shared[bool(layer.window_size)])
-            if i == self.num_layers - 1 and self.ln1 is not None:
-                tokens = self.ln1(tokens)
-            if i in self.out_indices:
-                outs.append(self._format_output(tokens, grid))
-        return tuple(outs)
+        tokens, grid = self.embed_patches(x)
+        outs = self.run_blocks(self.with_positions(tokens, grid), grid, self.out_indices)
+        return tuple(self._format_output(out, grid) for out in outs)
 
-    def embed(self, images: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """What enters the first block: tokens (B, prefix + rows * cols, C), and the grid."""
+    def embed_patches(self, images: torch.Tensor) -> tuple[torch.Tensor, Grid]:
+        """Patches (B, rows * cols, C), without positions, and the grid."""
         bottom, right = (-s % p for s, p in zip(images.shape[-2:], self.patch_size, strict=True))
         if bottom or right:
             images = F.pad(images, (0, right, 0, bottom))
         tokens = self.patch_embed(images)
-        grid = tuple(tokens.shape[1:3])
-        tokens = tokens.flatten(1, 2)
+        return tokens.flatten(1, 2), tuple(tokens.shape[1:3])
+
+    def with_positions(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
+        """What enters the first block: tokens (B, prefix + rows * cols, C) with positions."""
         if self.cls_token is not None:
             # Under autocast the patches are of half precision, the tokens of single.
-            tokens = torch.cat((self.cls_token.expand(len(tokens), -1, -1), tokens), dim=1)
-        return tokens if self.pos_embed is None else tokens + self.positions(grid), grid
+            patches = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
+        return patches if self.pos_embed is None else patches + self.positions(grid)
 
-    def positions(self, grid: tuple[int, int]) -> torch.Tensor:
+    def positions(self, grid: Grid) -> torch.Tensor:
         """The absolute positions (1, prefix + rows * cols, C) of a grid, bicubic if another's."""
-        if grid == self.grid:
-            return self.pos_embed
+        return resize_position_embedding(
+            self.pos_embed, grid, num_prefix=self.num_prefix_tokens, source_grid=self.grid
+        )
 
-        def resize() -> torch.Tensor:
-            return resize_position_embedding(
-                self.pos_embed,
-                grid,
-                num_prefix=self.num_prefix_tokens,
-                source_grid=self.grid,
-            )
+    def run_blocks(
+        self,
+        tokens: torch.Tensor,
+        grid: Grid,
+        taps: Sequence[int],
+        wanted: slice | None = None,
+    ) -> list[torch.Tensor]:
+        """The tokens after some blocks, each (B, L, C), in the order of the blocks.
 
-        return self.fitted_positions((self.pos_embed,), grid, resize)
+        Args:
+            tokens: (B, L, C).
+            grid: (rows, cols).
+            taps: Blocks; none behind the last of them is computed.
+            wanted: Tokens of the last tap whose output is wanted; all if None.
+        """
+        depth, outs = max(taps) + 1, []
+        shared = self._shared_biases(grid, depth)
+        for i, layer in enumerate(self.layers[:depth]):
+            last_wanted = wanted if i == depth - 1 else None
+            tokens = layer(tokens, grid, shared.get(layer.window_size), last_wanted)
+            if i == self.num_layers - 1 and self.ln1 is not None:
+                tokens = self.ln1(tokens)
+            if i in taps:
+                outs.append(tokens)
+        return outs
 
-    def _shared_biases(self, grid: tuple[int, int]) -> list[tuple[torch.Tensor, ...] | None]:
-        """Of the tables that blocks share: for global blocks, for those with windows."""
-        biases: list[tuple[torch.Tensor, ...] | None] = [None, None]
-        for layer in self.layers:
-            windowed = bool(layer.window_size)
-            table = self.window_rel_pos_bias if windowed else self.rel_pos_bias
-            if table is not None and biases[windowed] is None:
-                biases[windowed] = table(layer.shapes(grid))
+    def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
+        """Of the tables that blocks share, by the window size of the blocks."""
+        biases: dict[int, Biases] = {}
+        for layer in self.layers[:depth]:
+            table = self.window_rel_pos_bias if layer.window_size else self.rel_pos_bias
+            if table is not None and layer.window_size not in biases:
+                biases[layer.window_size] = table(layer.shapes(grid))
         return biases
 
-    def _format_output(self, tokens: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    def _format_output(self, tokens: torch.Tensor, grid: Grid) -> torch.Tensor:
         if self.out_type == 'raw':
             return tokens
         if self.out_type == 'cls_token':
@@ -306,3 +476,80 @@ class ViT(FreezableBackbone):
         yield from self.layers[: self.frozen_stages]
         if self.frozen_stages >= self.num_layers:
             yield from (self.ln1, self.ln2, self.rel_pos_bias, self.window_rel_pos_bias)
+
+
+@MODELS.register_module()
+class VisibleViT(ViT):
+    """The encoder of MAE-type methods: with a mask, hidden patches are left out.
+
+    Class token, fixed sine-cosine positions, no relative ones. The plain :class:`ViT` and
+    mmpretrain's ``VisionTransformer`` load the result.
+
+    Args:
+        arch: Of :class:`ViT`.
+        out_type: Of the features of full images, as of :class:`ViT`.
+        **kwargs: Of :class:`ViT`.
+
+    Raises:
+        ConfigError: An argument asks for windows or relative positions.
+
+    Source: MAE, arXiv:2111.06377, official ``models_mae.py``. Differs: the visible patches
+    are picked before the patch embedding, which gives the same numbers.
+    """
+
+    shares_mask: ClassVar[bool] = False
+
+    def __init__(self, arch: str | dict = 'base', *, out_type: str = 'raw', **kwargs: object):
+        wrong = {'abs_pos', 'rel_pos_bias', 'window_size', 'with_cls_token'} & set(kwargs)
+        if wrong:
+            raise ConfigError(
+                f'{type(self).__name__}: has a class token, fixed positions and global attention; '
+                f'{sorted(wrong)} cannot be set.'
+            )
+        super().__init__(arch, out_type=out_type, abs_pos='fixed', **kwargs)
+
+    def _num_trained_blocks(self) -> int:
+        return self.num_layers
+
+    def forward(
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Encode.
+
+        Args:
+            x: Images (B, C, H, W).
+            mask: What is hidden; None encodes the full image, at any size.
+
+        Returns:
+            With a mask one tensor (B, 1 + visible, C): class token, then visible patches in
+            raster order, after the last norm if there is one. Without: as of :class:`ViT`.
+        """
+        if mask is None:
+            return super().forward(x)
+        tokens = self.embed_visible(x, Mask.of(mask))
+        return tuple(self.run_blocks(tokens, self.grid, (self.num_layers - 1,)))
+
+    def embed_visible(self, images: torch.Tensor, mask: Mask) -> torch.Tensor:
+        """Tokens (B, 1 + visible, C): class token, then patches in raster order."""
+        patches = self.visible_patches(images, mask)
+        return torch.cat((self.class_token(len(patches)), patches), dim=1)
+
+    def class_token(self, batch: int) -> torch.Tensor:
+        """With its position: (B, 1, C)."""
+        return (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
+
+    def visible_patches(self, images: torch.Tensor, mask: Mask) -> torch.Tensor:
+        """With their positions: (B, visible, C).
+
+        Raises:
+            ConfigError: The images or the mask are not of the size that the network is for.
+        """
+        size = tuple(side * patch for side, patch in zip(self.grid, self.patch_size, strict=True))
+        if tuple(images.shape[-2:]) != size or mask.grid != self.grid:
+            raise ConfigError(
+                f'{type(self).__name__}: images of {tuple(images.shape[-2:])} pixels with masks '
+                f'of {mask.grid} patches, but the network was made for {size} pixels and '
+                f'{self.grid} patches. Make img_size, the crop and input_size of the mask agree.'
+            )
+        patches = self.patch_embed(images, mask.visible)
+        return patches + take_tokens(self.pos_embed[:, 1:], mask.visible)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
+from mim_bench.conversion.relative_index import INDEX
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
@@ -16,8 +17,7 @@ from mim_bench.conversion.resizing.relative_bias import (
     square_table_grid,
 )
 from mim_bench.errors import CheckpointError
-from mim_bench.models.backbones.vit_bias import BiasExpansion
-from mim_bench.models.backbones.vit_blocks import bias_tables
+from mim_bench.models.layers.relative_bias import BiasTable
 
 Weights = dict[str, torch.Tensor]
 Grid = tuple[int, int]
@@ -60,7 +60,8 @@ def fit_loaded_weights(
         return
     for name in weights:
         del state[prefix + name]
-    weights = {k: v for k, v in weights.items() if not k.endswith('relative_position_index')}
+    weights = {k: v for k, v in weights.items() if not k.endswith(INDEX)}
+    weights |= {k: v for k, v in backbone.named_buffers() if k.endswith(INDEX)}
     _check_kinds(backbone, weights)
     num_prefix = sum(name in weights for name in _PREFIX_TOKENS)
     # What the file says of itself holds before what a config says of the file it starts from.
@@ -216,7 +217,7 @@ def _fitted_tables(backbone: nn.Module, weights: Weights, grids: Sequence[Grid])
     return fitted
 
 
-def _table_grid(expansion: BiasExpansion, num_rows: int, grids: Sequence[Grid]) -> Grid | None:
+def _table_grid(expansion: BiasTable, num_rows: int, grids: Sequence[Grid]) -> Grid | None:
     """The grid of a table, None being the square that fits."""
 
     def fits(grid: Grid) -> bool:
@@ -231,3 +232,12 @@ def _table_grid(expansion: BiasExpansion, num_rows: int, grids: Sequence[Grid]) 
         fits_square=square_table_grid(num_rows) is not None,
         what=f'table of {num_rows} relative positions',
     )
+
+
+def bias_tables(backbone: nn.Module) -> dict[str, BiasTable]:
+    """All tables of relative positions of a network: the parameters' names, how they expand."""
+    return {
+        f'{name}.relative_position_bias_table': part.bias
+        for name, part in backbone.named_modules()
+        if isinstance(getattr(part, 'bias', None), BiasTable)
+    }

@@ -1,16 +1,20 @@
 """ConMIM: hidden patches find themselves among the patches of a slowly progressing teacher."""
 
 import torch
+from mmengine.model import BaseModule
+from mmpretrain.models.necks import NonLinearNeck
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
+from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.relative_index import INDEX, relative_position_index
+from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
-from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.momentum import MomentumNetwork
-from mim_bench.models.panels import Panel, denormalize, fill_hidden, hide_patches
+from mim_bench.masking.mask import Mask, take_tokens
+from mim_bench.models.backbones.vit import STD, ViT
+from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.registry import MODELS
-from mim_bench.targets.pixels import patchify
 
 
 @MODELS.register_module()
@@ -18,8 +22,8 @@ class ConMIM(BaseSelfSupervisor):
     """The student sees a masked, plain view; the teacher the full, strongly distorted one.
 
     Both views are of one crop, so a patch has the same place in both. The inputs are a list:
-    the student's view first (mmpretrain's ``MultiView``). Every data sample carries ``mask``,
-    which hides the same number of patches in each. ``MomentumHook`` must run.
+    the student's view first (mmpretrain's ``MultiView``). Every data sample carries ``mask``.
+    ``MomentumHook`` must run.
 
     Args:
         backbone: Config of :class:`ConMIMViT`.
@@ -58,7 +62,7 @@ class ConMIM(BaseSelfSupervisor):
         return self.teacher
 
     def init_weights(self) -> None:
-        """As the parts; the teacher starts as a copy of the student."""
+        """Initialise the parts; the teacher starts as a copy of the student."""
         super().init_weights()
         self.teacher.synchronize(self)
 
@@ -67,22 +71,24 @@ class ConMIM(BaseSelfSupervisor):
         return self.teacher['backbone'](inputs)
 
     def loss(
-        self, inputs: list[torch.Tensor], data_samples: list[DataSample], **_: object
+        self,
+        inputs: list[torch.Tensor],
+        data_samples: MaskedSamples | list[DataSample],
+        **_: object,
     ) -> dict[str, torch.Tensor]:
         """The denoising contrast of a batch, ``{'loss': scalar}``.
 
         Of K patches the student knows nothing about, it is at least about ln K (5.278 for
         196) in the first step.
         """
-        plain, distorted = _views(inputs)
-        mask = _mask(data_samples, plain.device)
+        plain, distorted = self.views(inputs)
+        mask = gather_masks(data_samples).mask
         # First, so that nothing of the student's waits in memory meanwhile.
         keys = self.keys(distorted)
-        _, index = split_by_mask(mask)
-        queries = take_tokens(self.queries(plain, mask), index)
-        return {'loss': self.head.loss(queries, keys, index)}
+        queries = take_tokens(self.queries(plain, mask), mask.hidden)
+        return {'loss': self.head.loss(queries, keys, mask.hidden)}
 
-    def queries(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def queries(self, images: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
         """The student's projection of all patches of masked images: (B, L, D)."""
         return self.neck(self.backbone(images, mask)[0])
 
@@ -91,36 +97,16 @@ class ConMIM(BaseSelfSupervisor):
         """The teacher's projection of all patches of full images: (B, L, D)."""
         return self.teacher['neck'](self.teacher['backbone'](images)[0])
 
-    @torch.no_grad()
-    def panels(
-        self, inputs: list[torch.Tensor], data_samples: list[DataSample], *, predict: bool
-    ) -> list[Panel]:
-        """Pictures of both views and, with ``predict``, of what the student takes for what.
-
-        Args:
-            inputs: Both views (B, 3, H, W), normalised.
-            data_samples: With ``mask``.
-            predict: Put into each hidden place the patch of the image whose key is nearest
-                to the student's query there; a perfect student gives the image back.
-        """
-        plain, distorted = _views(inputs)
-        mask = _mask(data_samples, plain.device)
-        image = denormalize(plain, self.data_preprocessor)
-        panels = [
-            Panel('input', image),
-            Panel('student sees', hide_patches(image, mask)),
-            Panel('teacher sees', denormalize(distorted, self.data_preprocessor)),
-        ]
-        if predict:
-            _, index = split_by_mask(mask)
-            queries = take_tokens(self.queries(plain, mask), index)
-            keys = F.normalize(self.keys(distorted), dim=-1)
-            nearest = (queries @ keys.transpose(1, 2)).argmax(dim=-1)  # (B, hidden)
-            patch_size = plain.shape[2] // mask.shape[1]
-            found = take_tokens(patchify(plain, patch_size), nearest)
-            filled = fill_hidden(plain, found, mask, patch_size, norm_pix=False)
-            panels.append(Panel('nearest patches', denormalize(filled, self.data_preprocessor)))
-        return panels
+    @staticmethod
+    def views(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """The plain and the distorted view of a batch."""
+        if not isinstance(inputs, list | tuple) or len(inputs) != 2:
+            found = len(inputs) if isinstance(inputs, list | tuple) else 1
+            raise ConfigError(
+                f'ConMIM: {found} view of an image instead of 2. Make the plain and the distorted '
+                'one in the pipeline with MultiView(num_views=[1, 1], transforms=[[], [...]]).'
+            )
+        return list(inputs)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
         """A file of one network, as the official ones are, fills both."""
@@ -135,15 +121,211 @@ class ConMIM(BaseSelfSupervisor):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def _views(inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    if not isinstance(inputs, list | tuple) or len(inputs) != 2:
-        found = len(inputs) if isinstance(inputs, list | tuple) else 1
-        raise ConfigError(
-            f'ConMIM: {found} view of an image instead of 2. Make the plain and the distorted '
-            'one in the pipeline with MultiView(num_views=[1, 1], transforms=[[], [...]]).'
+@MODELS.register_module()
+class ConMIMViT(ViT):
+    """The encoder: BEiT's transformer with mask tokens and one table of position biases.
+
+    State-dict keys are those of mmpretrain's ``BEiTPretrainViT``, so the result loads into its
+    ``BEiTViT``, which copies the shared table to every block.
+
+    Args:
+        arch: As of :class:`ViT`; 'deit-small' is its 'small'.
+        out_type: As of :class:`ViT`.
+        use_abs_pos_emb: Learned absolute positions (the recipe has the table only).
+        use_shared_rel_pos_bias: One table of relative positions for all blocks.
+        use_rel_pos_bias: Refused.
+        layer_scale_init_value: 0.1; 1e-5 for ViT-L.
+        **kwargs: Of :class:`ViT`.
+
+    Raises:
+        ConfigError: ``use_rel_pos_bias`` asks for a table in each block.
+
+    Source: ConMIM; modeling_pretrain.py. Differs: no ``lm_head``, which the official network has
+    and does not use (6.30 M of its 112.95 M parameters at ViT-B).
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        *,
+        out_type: str = 'raw',
+        use_abs_pos_emb: bool = False,
+        use_shared_rel_pos_bias: bool = True,
+        use_rel_pos_bias: bool = False,
+        layer_scale_init_value: float = 0.1,
+        **kwargs: object,
+    ) -> None:
+        if use_rel_pos_bias:
+            raise ConfigError(
+                'ConMIMViT: use_rel_pos_bias asks for a table in each block; pre-training has '
+                'one for all blocks. Set use_shared_rel_pos_bias.'
+            )
+        super().__init__(
+            'small' if arch == 'deit-small' else arch,
+            out_type=out_type,
+            abs_pos='learned' if use_abs_pos_emb else 'none',
+            rel_pos_bias='shared' if use_shared_rel_pos_bias else 'none',
+            qkv_bias='qv',
+            layer_scale=layer_scale_init_value or None,
+            **kwargs,
         )
-    return list(inputs)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+        if self.rel_pos_bias is not None:
+            index = relative_position_index(self.grid, class_token=True)
+            self.rel_pos_bias.register_buffer(INDEX, index.clone())  # mmpretrain's files have it
+
+    def init_own_weights(self) -> None:
+        """BEiT's: truncated normal at one deviation, deeper projections smaller, tables zero."""
+        self.init_beit_weights(bound=STD)
+        for token in (self.mask_token, self.pos_embed):
+            if token is not None:
+                nn.init.trunc_normal_(token, std=STD, a=-STD, b=STD)
+
+    def forward(
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Encode.
+
+        Args:
+            x: Images (B, C, H, W) of the size that the network was built for.
+            mask: What is hidden: the mask token stands in its place. None: the full image.
+
+        Returns:
+            With a mask one tensor (B, 1 + rows * cols, C), the class token first, after the
+            last norm if there is one. Without: as of :class:`ViT`.
+
+        Raises:
+            ConfigError: ``mask`` does not have the grid of the patches.
+        """
+        if mask is None:
+            return super().forward(x)
+        mask = Mask.of(mask)
+        patches, grid = self.embed_patches(x)
+        if mask.grid != grid:
+            raise ConfigError(
+                f'{type(self).__name__}: a mask of {mask.grid} patches for images of {grid}. Give '
+                'the transform of the mask the size of the images and of their patches.'
+            )
+        patches = torch.where(mask.is_hidden.flatten(1)[..., None], self.mask_token, patches)
+        tokens = self.with_positions(patches, grid)
+        return tuple(self.run_blocks(tokens, grid, (self.num_layers - 1,)))
 
 
-def _mask(data_samples: list[DataSample], device: torch.device) -> torch.Tensor:
-    return torch.stack([sample.mask for sample in data_samples]).to(device).bool()
+@MODELS.register_module()
+class LocalBatchNorm(nn.Module):
+    """``nn.BatchNorm1d`` of (N, C), which no ``sync_bn`` setting turns into SyncBN.
+
+    For methods whose recipe normalises by the batch of a GPU. State-dict keys are those of
+    ``nn.BatchNorm1d``. As a layer of mmpretrain's necks:
+    ``norm_cfg=dict(type='mim_bench.LocalBatchNorm')``.
+
+    Args:
+        num_features: C.
+        eps: Added to the variance.
+        momentum: Share of a batch in the running statistics.
+        affine: Scale and shift.
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+    ) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+        self.register_buffer('running_mean', torch.zeros(num_features))
+        self.register_buffer('running_var', torch.ones(num_features))
+        self.register_buffer('num_batches_tracked', torch.tensor(0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise (N, C); by the batch in train mode, else by the running statistics."""
+        if self.training:
+            self.num_batches_tracked += 1
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+        )
+
+
+@MODELS.register_module()
+class ConMIMProjector(NonLinearNeck):
+    """Linear, BatchNorm, ReLU, twice, then linear and BatchNorm without scale and shift.
+
+    BatchNorm normalises over all tokens of the images of one process: class token and visible
+    patches count, other processes never do. State-dict keys are those of mmpretrain's
+    ``NonLinearNeck``.
+
+    Args:
+        in_channels: C.
+        hid_channels: Of both hidden layers.
+        out_channels: D.
+
+    Source: ConMIM, ``projectors`` of modeling_pretrain.py.
+    """
+
+    def __init__(self, in_channels: int, hid_channels: int = 4096, out_channels: int = 256) -> None:
+        super().__init__(
+            in_channels,
+            hid_channels,
+            out_channels,
+            num_layers=3,
+            with_last_bn_affine=False,
+            with_avg_pool=False,
+            norm_cfg=dict(type='mim_bench.LocalBatchNorm'),
+            # Cut at one deviation, as in the encoder.
+            init_cfg=dict(type='TruncNormal', layer='Linear', std=STD, a=-STD, b=STD),
+        )
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Project.
+
+        Args:
+            tokens: (B, 1 + L, C), the class token first.
+
+        Returns:
+            (B, L, D): the patches; not of unit length.
+        """
+        (projected,) = super().forward((tokens.flatten(0, 1),))
+        return projected.unflatten(0, tokens.shape[:2])[:, 1:]
+
+
+@MODELS.register_module()
+class PatchContrastHead(BaseModule):
+    """InfoNCE: tell the key of a patch from the keys of all patches of the same image.
+
+    Args:
+        temperature: tau.
+        init_cfg: Initialisation of mmengine.
+
+    Source: ConMIM. Differs: the logits are float32 under mixed precision too.
+    """
+
+    level = 'patch'
+
+    def __init__(self, temperature: float = 0.1, init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        self.temperature = temperature
+
+    def loss(self, query: torch.Tensor, key: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Compare.
+
+        Args:
+            query: (B, n, D), projected patches; get gradients.
+            key: (B, L, D), all patches of the same images in raster order, projected by the
+                momentum network.
+            index: (B, n) int64, the places of the queries among the keys.
+
+        Returns:
+            A scalar float32: the mean of CE(cosines / tau) over all queries.
+        """
+        with torch.autocast(query.device.type, enabled=False):
+            query = F.normalize(query.float(), dim=-1)
+            key = F.normalize(key.detach().float(), dim=-1)
+            logits = query @ key.transpose(1, 2) / self.temperature  # (B, n, L)
+        return F.cross_entropy(logits.flatten(0, 1), index.flatten())

@@ -1,141 +1,489 @@
-"""LocalMIM: masked image modelling with local multi-scale reconstruction."""
+"""LocalMIM: masked image modelling with local multi-scale reconstruction.
 
-from typing import Any
+The method, its loss, and encoder and decoder of its ViT; those of its Swin are in
+:mod:`mim_bench.models.methods.localmim_swin`.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
+from mmengine.model import BaseModule, ModuleList
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.structures import DataSample
+from torch import nn
 from torch.nn import functional as F
 
-from mim_bench.models.panels import (
-    Panel,
-    denormalize,
-    fill_hidden,
-    hide_patches,
-    show_normalized,
-)
-from mim_bench.models.target_pictures import draw_histograms, draw_orientations
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
+from mim_bench.data.masked_samples import MaskedSamples, gather_masks
+from mim_bench.errors import ConfigError
+from mim_bench.masking.mask import Mask, take_tokens
+from mim_bench.masking.units import token_places
+from mim_bench.models.backbones.vit import VisibleViT
+from mim_bench.models.layers.base import OwnWeights
+from mim_bench.models.layers.patches import PatchConv
+from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.registry import MODELS
+from mim_bench.targets.hog import hog_pyramid
+from mim_bench.targets.pixels import normalize_patches, patchify
 
-STAR_MIN_PX = 8  # a star of fewer pixels has no directions
+TARGETS = ('hog', 'pixel')
+BIAS_BOUND = 1 / 3  # PyTorch's default for a 3x3 filter of one channel
+UPSAMPLINGS = {4: 2, 2: 1, 1: 0, 0.5: 0}
 
 
 @MODELS.register_module()
 class LocalMIM(BaseSelfSupervisor):
     """Several depths of the encoder reconstruct, each at a scale of its own.
 
-    Backbone :class:`LocalMIMViT` or :class:`LocalMIMSwin`, neck :class:`LocalMIMDecoder` or
-    :class:`LocalMIMSwinDecoder`, head :class:`LocalMIMHead`. Every data sample carries
-    ``mask``, of the transform ``RandomPatchMask`` (ViT) or ``UnitMask`` (Swin).
-
-    Args:
-        *args: Of mmpretrain's ``BaseSelfSupervisor``.
-        shared_mask: The first sample's mask holds for the whole batch on a device (Swin).
-        **kwargs: Of mmpretrain's ``BaseSelfSupervisor``.
+    Backbone :class:`LocalMIMViT` or ``LocalMIMSwin``, neck :class:`LocalMIMDecoder` or
+    ``LocalMIMSwinDecoder``, head :class:`LocalMIMHead`. Samples carry ``mask``, of the transform
+    ``RandomPatchMask`` (ViT) or ``UnitMask`` (Swin). Where the backbone needs one mask for the
+    whole batch on a device (``shares_mask``), the first sample's holds.
 
     Source: LocalMIM, arXiv:2303.05251; Haoqing-Wang/LocalMIM@314a6e5.
     """
-
-    def __init__(self, *args: Any, shared_mask: bool = False, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.shared_mask = shared_mask
 
     def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of the full, unmasked images, as the backbone gives them."""
         return self.backbone(inputs)
 
     def loss(
-        self, inputs: torch.Tensor, data_samples: list[DataSample], **_: object
+        self, inputs: torch.Tensor, data_samples: MaskedSamples | list[DataSample], **_: object
     ) -> dict[str, torch.Tensor]:
         """The losses of a batch; see :meth:`LocalMIMHead.compare`."""
-        mask = self._mask(data_samples, inputs.device)
+        mask = self.mask_of(data_samples)
         # Before the network runs: afterwards, its activations would lie beside their buffers.
         targets = self.head.targets(inputs)
-        # A neck that has no shortcut predicts every cell; the head knows both.
-        predict = getattr(self.neck, 'predict_hidden', self.neck)
-        return self.head.compare(predict(self.backbone(inputs, mask), mask), targets, mask)
+        preds = self.neck(self.backbone(inputs, mask), mask, hidden_only=True)
+        return self.head.compare(preds, targets, mask)
 
-    @torch.no_grad()
-    def panels(
-        self, inputs: torch.Tensor, data_samples: list[DataSample], *, predict: bool
-    ) -> list[Panel]:
-        """Pictures of the mask and, for every task, of the target and the prediction.
+    def mask_of(self, data_samples: MaskedSamples | list[DataSample]) -> Mask:
+        """The mask of a batch."""
+        mask = gather_masks(data_samples).mask
+        return mask.first() if self.backbone.shares_mask else mask
 
-        Histograms are stars, or colours where the cells are too small for stars. Predictions
-        stand where anything is hidden, the target or the image elsewhere.
+
+@MODELS.register_module()
+class LocalMIMViT(VisibleViT):
+    """Hands out the tokens after several blocks, for one reconstruction task each.
+
+    Args:
+        arch: As of :class:`VisibleViT`.
+        guided_blocks: Blocks that have a task, counted from 0, in rising order; None is
+            LocalMIM's rule: [1, 3, depth - 3, depth - 1].
+        **kwargs: Of :class:`VisibleViT`; there is no norm after the last block, since every
+            task's decoder begins with one of its own.
+
+    Raises:
+        ConfigError: ``guided_blocks`` do not rise, or name a block that is not there.
+    """
+
+    def __init__(
+        self,
+        arch: str | dict = 'base',
+        *,
+        guided_blocks: Sequence[int] | None = None,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(arch, final_norm=False, **kwargs)
+        depth = self.num_layers
+        blocks = [1, 3, depth - 3, depth - 1] if guided_blocks is None else list(guided_blocks)
+        if blocks != sorted(set(blocks)) or not blocks or not 0 <= blocks[0] <= blocks[-1] < depth:
+            raise ConfigError(
+                f'LocalMIMViT: guided_blocks {blocks} must rise and lie in 0 to {depth - 1}, '
+                f'since the network has {depth} blocks. Name them in the config.'
+            )
+        self.guided_blocks = blocks
+        self.freeze_behind(blocks[-1] + 1)
+
+    def forward(
+        self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """Encode.
 
         Args:
-            inputs: (B, 3, H, W), normalised.
-            data_samples: With ``mask``.
-            predict: Run the network.
+            x: Images (B, C, H, W).
+            mask: What is hidden; None encodes the full image, at any size.
+
+        Returns:
+            With a mask, for each guided block (B, 1 + visible, C), not normalised: class
+            token, then visible patches in raster order. Without: as of :class:`VisibleViT`.
         """
-        mask = self._mask(data_samples, inputs.device).expand(len(inputs), -1, -1)
-        image = denormalize(inputs, self.data_preprocessor)
-        panels = [Panel('input', image), Panel('masked input', hide_patches(image, mask))]
-        preds = self.neck(self.backbone(inputs, mask), mask) if predict else ()
-        painted = self._painted_pixels if self.head.target == 'pixel' else self._painted_histograms
-        return _with_own_titles(panels + painted(inputs, mask, preds))
+        if mask is None:
+            return super().forward(x)
+        tokens = self.embed_visible(x, Mask.of(mask))
+        return tuple(self.run_blocks(tokens, self.grid, self.guided_blocks))
 
-    def _painted_histograms(
-        self, inputs: torch.Tensor, mask: torch.Tensor, preds: list[torch.Tensor]
-    ) -> list[Panel]:
-        head, size, targets = self.head, tuple(inputs.shape[2:]), self.head.targets(inputs)
-        panels = [
-            Panel(f'target, {cell} px', _draw_cells(target, cell, size, head.num_bins))
-            for cell, target in zip(head.cells, targets, strict=True)
+
+class HiddenDecoder(OwnWeights, BaseModule):
+    """Visible features of one depth of the encoder to tokens of the hidden places, or of all.
+
+    Norm of the task, linear layer, mask tokens at the hidden places, fixed positions,
+    transformer blocks, norm. Attention does not know the order of its tokens, so they are
+    never un-shuffled: every token gets the position of its own place.
+
+    Args:
+        in_dims: Width of the features.
+        grid: Tokens of the whole grid as (rows, cols).
+        embed_dims: Width of the decoder.
+        num_heads: Heads of a block.
+        depth: Blocks.
+        class_token: Whether the features begin with a class token.
+        init_cfg: Initialisation of mmengine.
+
+    Source: LocalMIM. Differs: the task's norm (``encoder.norm.k`` there) is the decoder's first
+    layer, so that the backbone has the keys of a plain one; tokens nobody asks for are left out
+    of the last block.
+    """
+
+    def __init__(
+        self,
+        in_dims: int,
+        grid: tuple[int, int],
+        embed_dims: int,
+        num_heads: int,
+        *,
+        depth: int = 1,
+        class_token: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_prefix = int(class_token)
+        self.norm_in = nn.LayerNorm(in_dims, eps=NORM_EPS)
+        self.embed = nn.Linear(in_dims, embed_dims)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        table = sincos_position_embedding(tuple(grid), embed_dims)
+        prefix = torch.zeros(self.num_prefix, embed_dims)  # the class token has no place
+        self.pos_embed = nn.Parameter(torch.cat((prefix, table))[None], requires_grad=False)
+        self.blocks = nn.ModuleList(TransformerBlock(embed_dims, num_heads) for _ in range(depth))
+        self.norm = nn.LayerNorm(embed_dims, eps=NORM_EPS)
+
+    def init_own_weights(self) -> None:
+        """Xavier for linear layers; the mask token is normal with deviation 0.02."""
+        self.apply(init_mae_weights)
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(
+        self, features: torch.Tensor, mask: Mask, *, everywhere: bool = False
+    ) -> torch.Tensor:
+        """Decode.
+
+        Args:
+            features: (B, prefix + visible, in_dims), not normalised, class token first, then
+                in the order of ``mask.visible``.
+            mask: Over the places of the grid, in any order.
+            everywhere: Decode every place, not the hidden ones alone.
+
+        Returns:
+            Normalised tokens (B, hidden, embed_dims) in the order of ``mask.hidden``, or
+            (B, rows * cols, embed_dims) in raster order.
+        """
+        known, n = self.embed(self.norm_in(features)), self.num_prefix
+        places = F.pad(mask.visible + n, (n, 0))  # the class token stands at place 0
+        known = known + take_tokens(self.pos_embed, places)
+        guesses = self.mask_token + take_tokens(self.pos_embed, mask.hidden + n)
+        tokens = torch.cat((known, guesses.expand(len(known), -1, -1)), dim=1)
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        wanted = slice(n if everywhere else known.shape[1], None)
+        tokens = self.norm(self.blocks[-1](tokens, None, wanted))
+        return take_tokens(tokens, mask.ranks) if everywhere else tokens
+
+
+class TokenUpsample(nn.ConvTranspose2d):
+    """A transposed 2x2 convolution of stride 2 on tokens, which never mixes two of them."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 2, stride=2)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, n, I) -> (B, 4 n, O), four children a token in raster order."""
+        matrix = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * O, I)
+        children = F.linear(tokens, matrix, self.bias.repeat(4))
+        return children.unflatten(2, (4, -1)).flatten(1, 2)
+
+
+class ScaledPrediction(BaseModule):
+    """One of LocalMIM's prediction heads for ViT.
+
+    Scale 4 is a transposed 2x2 convolution, LayerNorm, GELU, a second one and a 1x1
+    convolution; scale 2 a transposed and a 1x1 convolution; scale 1 the 1x1 convolution;
+    scale 0.5 the mean over 2x2 tokens before it. A transposed convolution halves the width.
+    None of the layers mixes neighbouring patches, so any selection of them can be predicted.
+
+    Args:
+        in_dims: Width of a token.
+        out_dims: Length of a prediction.
+        scale: Predictions along a side of a patch: 4, 2, 1 or 0.5.
+
+    Raises:
+        ConfigError: ``scale`` is another.
+
+    Source: LocalMIM, ``decoder.k.pred``.
+    """
+
+    def __init__(self, in_dims: int, out_dims: int, scale: float) -> None:
+        super().__init__()
+        if scale not in UPSAMPLINGS:
+            raise ConfigError(f'ScaledPrediction: scale {scale} is none of {list(UPSAMPLINGS)}.')
+        self.scale = scale if scale < 1 else int(scale)
+        widths = [in_dims // 2**i for i in range(UPSAMPLINGS[scale] + 1)]
+        self.ups = nn.ModuleList(TokenUpsample(*pair) for pair in pairwise(widths))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, eps=NORM_EPS) for width in widths[1:-1])
+        self.proj = PatchConv(widths[-1], out_dims)
+
+    def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None = None) -> torch.Tensor:
+        """Predict.
+
+        Args:
+            tokens: (B, n, D), of any selection of patches, or of the whole grid in raster order.
+            grid: (rows, cols) of the whole grid, with which scale 0.5 has to do.
+
+        Returns:
+            (B, n * scale ** 2, out_dims). Without a grid patch after patch, a patch's cells on
+            the Z-curve (``token_places``); with one in raster order.
+
+        Raises:
+            ConfigError: The scale is 0.5 and a side of the grid odd.
+        """
+        if self.scale < 1:
+            if grid[0] % 2 or grid[1] % 2:
+                raise ConfigError(
+                    f'ScaledPrediction: scale {self.scale} needs a grid with even sides, not '
+                    f'{tuple(grid)}. Choose an image size that is a multiple of two patches.'
+                )
+            squares = tokens.unflatten(1, (grid[0] // 2, 2, grid[1] // 2, 2))
+            return self.proj(squares.mean(dim=(2, 4)).flatten(1, 2))
+        x, levels = tokens, len(self.ups)
+        for i, up in enumerate(self.ups):
+            x = up(x)
+            if i < levels - 1:
+                x = F.gelu(self.norms[i](x))
+        cells = self.proj(x)
+        if grid is None:
+            return cells
+        cells = cells.unflatten(1, (*grid, *[2] * (2 * levels)))
+        # (B, rows, cols, y, x, y, x, ..., out) -> (B, rows, y, y, ..., cols, x, x, ..., out)
+        ys, xs = range(3, 3 + 2 * levels, 2), range(4, 4 + 2 * levels, 2)
+        return cells.permute(0, 1, *ys, 2, *xs, cells.dim() - 1).flatten(1, -2)
+
+
+@MODELS.register_module()
+class LocalMIMDecoder(BaseModule):
+    """The decoders for ViT: fine predictions for low blocks, coarse ones for high blocks.
+
+    Args:
+        in_dims: Width of the encoder.
+        out_dims: Length of a prediction of each task, or one number for all.
+        grid: Patches as (rows, cols).
+        scales: Predictions along a side of a patch, for each task: 4, 2, 1 or 0.5.
+        embed_dims: Width of a decoder.
+        num_heads: Heads of a block.
+        depth: Transformer blocks of a decoder.
+        init_cfg: Initialisation of mmengine.
+
+    Raises:
+        ConfigError: ``out_dims`` and ``scales`` differ in number, or a scale is unknown.
+    """
+
+    def __init__(
+        self,
+        in_dims: int = 768,
+        out_dims: int | Sequence[int] = 27,
+        *,
+        grid: tuple[int, int] = (14, 14),
+        scales: Sequence[float] = (4, 2, 1, 0.5),
+        embed_dims: int = 256,
+        num_heads: int = 8,
+        depth: int = 1,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        lengths = [out_dims] * len(scales) if isinstance(out_dims, int) else list(out_dims)
+        if len(lengths) != len(scales):
+            raise ConfigError(
+                f'LocalMIMDecoder: {len(lengths)} out_dims for {len(scales)} scales. Give one '
+                'for each task, or one number for all.'
+            )
+        self.decoders = ModuleList(  # mmengine's, which initialises what it holds
+            HiddenDecoder(in_dims, grid, embed_dims, num_heads, depth=depth, class_token=True)
+            for _ in scales
+        )
+        self.preds = nn.ModuleList(
+            ScaledPrediction(embed_dims, length, scale)
+            for length, scale in zip(lengths, scales, strict=True)
+        )
+
+    def forward(
+        self,
+        features: Sequence[torch.Tensor],
+        mask: Mask | torch.Tensor,
+        *,
+        hidden_only: bool = False,
+    ) -> list[torch.Tensor]:
+        """Predict.
+
+        Args:
+            features: For each task (B, 1 + visible, C), class token first, then visible
+                patches in raster order.
+            mask: What is hidden.
+            hidden_only: Predict only what can have a loss: at scales from 1 the cells of the
+                hidden patches.
+
+        Returns:
+            For each task (B, cells, length): the cells of its grid in raster order, or those of
+            the hidden patches, as :class:`ScaledPrediction` orders them.
+        """
+        mask, preds = Mask.of(mask), []
+        for x, decoder, pred in zip(features, self.decoders, self.preds, strict=True):
+            everywhere = not hidden_only or pred.scale < 1
+            tokens = decoder(x, mask, everywhere=everywhere)
+            preds.append(pred(tokens, mask.grid if everywhere else None))
+        return preds
+
+
+@MODELS.register_module()
+class LocalMIMHead(BaseModule):
+    """Multi-scale targets of the full image, and the error where the mask hides it.
+
+    The loss of a task is the squared error, averaged over a cell's vector and over the cells
+    in proportion to how much of each is hidden; the losses of the tasks are added up.
+
+    Args:
+        patch_size: Side of a mask patch in pixels: 16 for ViT, the 32 px unit for Swin.
+        scales: For each task the cells along a side of a mask patch: a whole number, or one
+            over a whole number for cells of several patches.
+        target: 'hog' or 'pixel'.
+        num_bins: Bins of a gradient histogram, over half a turn.
+        norm_pix: Normalise every target patch of pixels to zero mean and unit variance.
+        hog_bias: Add two numbers to the gradients, others for each task. They are drawn once
+            from U(-1/3, 1/3), stored with the weights and never trained.
+        bias_seed: Of that draw.
+        init_cfg: Initialisation of mmengine.
+
+    Raises:
+        ConfigError: ``target`` is unknown, or a scale does not divide the patch.
+
+    Source: LocalMIM. Differs: there the numbers of ``hog_bias`` are what the construction
+    happened to draw.
+    """
+
+    def __init__(
+        self,
+        patch_size: int = 16,
+        scales: Sequence[float] = (4, 2, 1, 0.5),
+        *,
+        target: str = 'hog',
+        num_bins: int = 9,
+        norm_pix: bool = True,
+        hog_bias: bool = False,
+        bias_seed: int = 0,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if target not in TARGETS:
+            raise ConfigError(f'LocalMIMHead: target {target!r} must be one of {TARGETS}.')
+        self.patch_size, self.scales = patch_size, tuple(scales)
+        self.cells = [_cell_size(patch_size, scale) for scale in scales]
+        self.target, self.num_bins, self.norm_pix = target, num_bins, norm_pix
+        self.hog_bias = hog_bias and target == 'hog'
+        if self.hog_bias:
+            generator = torch.Generator().manual_seed(bias_seed)
+            drawn = torch.rand(len(self.cells), 2, generator=generator, device='cpu')
+            for k, pair in enumerate((2 * drawn - 1) * BIAS_BOUND):
+                self.register_buffer(f'hog_bias{k}', pair.clone())
+
+    def target_dims(self, in_channels: int = 3) -> list[int]:
+        """Length of each task's target vectors."""
+        if self.target == 'hog':
+            return [in_channels * self.num_bins] * len(self.cells)
+        return [in_channels * cell**2 for cell in self.cells]
+
+    def targets(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What is to be predicted.
+
+        Args:
+            images: (B, C, H, W), normalised as the encoder saw them.
+
+        Returns:
+            For each task float32 (B, cells, length), the cells in raster order.
+        """
+        if self.target == 'hog':
+            tasks = range(len(self.cells))
+            biases = [getattr(self, f'hog_bias{k}') for k in tasks] if self.hog_bias else None
+            return hog_pyramid(images, self.num_bins, self.cells, biases)
+        patches = [patchify(images.float(), cell) for cell in self.cells]
+        return [normalize_patches(x) if self.norm_pix else x for x in patches]
+
+    def loss(
+        self, preds: Sequence[torch.Tensor], images: torch.Tensor, mask: Mask | torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Compare with the targets of images (B, C, H, W); see :meth:`compare`."""
+        return self.compare(preds, self.targets(images), mask)
+
+    def compare(
+        self,
+        preds: Sequence[torch.Tensor],
+        targets: Sequence[torch.Tensor],
+        mask: Mask | torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """Compare.
+
+        Args:
+            preds: For each task (B, cells, length): all cells in raster order, or those of
+                the hidden patches alone, as a neck gives them with ``hidden_only``.
+            targets: Of :meth:`targets`.
+            mask: What is hidden, over the mask patches; a mask of one image holds for all.
+
+        Returns:
+            ``loss``, the sum, and ``task0_mse``, ``task1_mse``, ... without gradient: names
+            that mmengine logs but does not add to the loss.
+        """
+        mask = Mask.of(mask)
+        parts = [
+            self._task_loss(pred.float(), target, mask, scale)
+            for pred, target, scale in zip(preds, targets, self.scales, strict=True)
         ]
-        for k, pred in enumerate(preds):
-            hidden = _hidden_cells(mask, head.scales[k]).flatten(1)[..., None]
-            shown = torch.where(hidden, pred.float(), targets[k])
-            picture = _draw_cells(shown, head.cells[k], size, head.num_bins)
-            panels.append(Panel(f'prediction, {head.cells[k]} px', picture))
-        return panels
+        logged = {f'task{k}_mse': part.detach() for k, part in enumerate(parts)}
+        return {'loss': sum(parts), **logged}
 
-    def _painted_pixels(
-        self, inputs: torch.Tensor, mask: torch.Tensor, preds: list[torch.Tensor]
-    ) -> list[Panel]:
-        head = self.head
-        panels = [
-            Panel(f'target, {cell} px', show_normalized(inputs, cell))
-            for cell in head.cells
-            if head.norm_pix
-        ]
-        for cell, scale, pred in zip(head.cells, head.scales, preds, strict=False):
-            cells = _hidden_cells(mask, scale)
-            pred = pred[cells.flatten(1)]
-            filled = fill_hidden(inputs, pred, cells, cell, norm_pix=head.norm_pix)
-            picture = denormalize(filled, self.data_preprocessor)
-            panels.append(Panel(f'reconstruction, {cell} px', picture))
-        return panels
-
-    def _mask(self, data_samples: list[DataSample], device: torch.device) -> torch.Tensor:
-        """(B or 1, rows, cols) bool, True = hidden."""
-        samples = data_samples[:1] if self.shared_mask else data_samples
-        return torch.stack([sample.mask for sample in samples]).to(device).bool()
+    def _task_loss(
+        self, pred: torch.Tensor, target: torch.Tensor, mask: Mask, scale: float
+    ) -> torch.Tensor:
+        if pred.shape == target.shape:
+            weights = rescale_mask(mask.is_hidden, scale)
+            errors = (pred - target).square().mean(dim=-1)
+            return (errors * weights).sum() / weights.expand_as(errors).sum()
+        places = token_places(mask.hidden, mask.grid, round(scale))
+        return F.mse_loss(pred, take_tokens(target, places))
 
 
-def _with_own_titles(panels: list[Panel]) -> list[Panel]:
-    """Number repeated titles: the last two stages of Swin have cells of one size."""
-    titles, numbered = [panel.title for panel in panels], []
-    for i, (title, images) in enumerate(panels):
-        repeats = titles[:i].count(title)
-        numbered.append(Panel(f'{title} ({repeats + 1})' if repeats else title, images))
-    return numbered
+def rescale_mask(is_hidden: torch.Tensor, scale: float) -> torch.Tensor:
+    """How much of every cell a mask hides.
 
+    Args:
+        is_hidden: (B, rows, cols) bool, over mask patches.
+        scale: Cells along a side of a mask patch; under 1, a cell covers several patches.
 
-def _draw_cells(
-    vectors: torch.Tensor, cell: int, size: tuple[int, int], num_bins: int
-) -> torch.Tensor:
-    """Histograms (B, cells, C * bins) in raster order as a picture."""
-    grid = (size[0] // cell, size[1] // cell)
-    maps = vectors.reshape(len(vectors), *grid, -1, num_bins).permute(0, 3, 4, 1, 2)
-    if cell >= STAR_MIN_PX:
-        return draw_histograms(maps, size)
-    return F.interpolate(draw_orientations(maps), size=size, mode='nearest')
-
-
-def _hidden_cells(mask: torch.Tensor, scale: float) -> torch.Tensor:
-    """(B, rows, cols) over mask patches to (B, rows, cols) over cells; partly hidden counts."""
+    Returns:
+        float32 (B, rows * scale * cols * scale) in [0, 1], raster order.
+    """
+    weights = is_hidden.float()
     if scale < 1:
-        return F.max_pool2d(mask.float(), round(1 / scale)).bool()
-    return mask.repeat_interleave(int(scale), 1).repeat_interleave(int(scale), 2)
+        weights = F.avg_pool2d(weights[:, None], round(1 / scale))
+    elif scale > 1:
+        weights = weights.repeat_interleave(int(scale), 1).repeat_interleave(int(scale), 2)
+    return weights.flatten(1)
+
+
+def _cell_size(patch_size: int, scale: float) -> int:
+    whole = scale if scale >= 1 else 1 / scale
+    cell = patch_size / scale
+    if not math.isclose(whole, round(whole)) or not math.isclose(cell, round(cell)):
+        raise ConfigError(
+            f'LocalMIMHead: scale {scale} does not divide patches of {patch_size} pixels. Use a '
+            'whole number that divides patch_size, or one over a whole number.'
+        )
+    return round(cell)

@@ -4,21 +4,29 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
+from mmengine.dist import all_gather, get_rank
+from mmengine.model import BaseModule
 from mmpretrain.models.selfsup.base import BaseSelfSupervisor
 from mmpretrain.registry import MODELS as MMPRETRAIN_MODELS
 from mmpretrain.structures import DataSample
 from torch import nn
+from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.sincos import sincos_position_embedding
+from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
-from mim_bench.masking.token_order import split_by_mask, take_tokens
-from mim_bench.models.backbone_outputs import mask_of_last_stage, pooled_and_patches
-from mim_bench.models.backbones.mask_token_vit import MaskTokenViT
-from mim_bench.models.backbones.visible_vit import VisibleViT
-from mim_bench.models.momentum import MomentumNetwork
-from mim_bench.models.panels import Panel, denormalize, fill_hidden, hide_patches, show_normalized
+from mim_bench.masking.mask import Mask, take_tokens
+from mim_bench.models.backbones.vit import VisibleViT
+from mim_bench.models.layers.base import OwnWeights
+from mim_bench.models.layers.momentum import MomentumNetwork
+from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.registry import MODELS
+from mim_bench.targets.hidden_pixels import hidden_pixels
 
 POOLINGS = ('cls', 'gap')
+WANTED = ('all', 'hidden', 'class')
+CRITERIA = {'L1': F.l1_loss, 'L2': F.mse_loss}
+STD = 0.02
 
 
 class Encoded(NamedTuple):
@@ -98,8 +106,7 @@ class SymMIM(BaseSelfSupervisor):
         self.contrast_head = MMPRETRAIN_MODELS.build(contrast_head)
         self.decoder = decoder and MMPRETRAIN_MODELS.build(decoder)
         self._check_decoder()
-        self.pooling = pooling
-        self.contrast_weight = contrast_weight
+        self.pooling, self.contrast_weight = pooling, contrast_weight
         self.symmetrised = symmetrised
         # INFERRED: MoCo v3's ViT recipe, 0.99 -> 1.
         momentum = momentum or dict(base_momentum=0.99, end_momentum=1.0)
@@ -107,7 +114,7 @@ class SymMIM(BaseSelfSupervisor):
         self.momentum_network = MomentumNetwork(parts, **momentum)
 
     def init_weights(self) -> None:
-        """As the parts; the momentum network starts as a copy of the online network."""
+        """Initialise the parts; the momentum network starts as a copy of the online network."""
         super().init_weights()
         self.momentum_network.synchronize(self)
 
@@ -116,11 +123,15 @@ class SymMIM(BaseSelfSupervisor):
         return self.backbone(inputs, None)
 
     def loss(
-        self, inputs: torch.Tensor | list, data_samples: list[DataSample], **_: object
+        self,
+        inputs: torch.Tensor | list,
+        data_samples: MaskedSamples | list[DataSample],
+        **_: object,
     ) -> dict[str, torch.Tensor]:
         """``loss_mim`` and the weighted ``loss_contrast`` of a batch; training adds them."""
-        view, other = self._views(inputs)
-        mask, momentum_mask = _masks(data_samples, view.device)
+        view, other = self.views(inputs)
+        samples = gather_masks(data_samples)
+        mask, momentum_mask = samples.mask, samples.momentum_mask
         online = self.encode(view, mask)
         loss_mim = self.head.loss(online.hidden, view, online.index)
         contrast = self._contrast(online, other, momentum_mask)
@@ -128,58 +139,40 @@ class SymMIM(BaseSelfSupervisor):
             contrast = contrast + self._contrast(self.encode(other, momentum_mask), view, mask)
         return {'loss_mim': loss_mim, 'loss_contrast': self.contrast_weight * contrast}
 
-    def encode(self, images: torch.Tensor, mask: torch.Tensor) -> Encoded:
+    def encode(self, images: torch.Tensor, mask: Mask | torch.Tensor) -> Encoded:
         """Encode masked images by the online network.
 
         Args:
             images: (B, 3, H, W), normalised.
-            mask: (B, rows, cols) bool, True = hidden, the same number in every sample.
+            mask: What is hidden.
 
         Raises:
-            ConfigError: The samples hide different numbers, or parts of a pyramid's tokens.
+            ConfigError: The mask hides parts of a pyramid's tokens.
         """
+        mask = Mask.of(mask)
         if self._reads_class_token:
             (tokens,) = self.backbone(images, mask, wanted='hidden')
-            pooled, hidden = tokens[:, 0], tokens[:, 1:]
-            _, index = split_by_mask(mask, mask[0].numel() - hidden.shape[1])
-            return Encoded(pooled, hidden, index)
+            return Encoded(tokens[:, 0], tokens[:, 1:], mask.hidden)
         outputs = self.backbone(images, mask)
         pooled, patches = pooled_and_patches(outputs, self.pooling)
         if self.decoder is not None:
-            _, index = split_by_mask(mask, patches.shape[1])
-            return Encoded(pooled, self.decoder(outputs[-1], mask), index)
-        _, index = split_by_mask(mask_of_last_stage(mask, patches.shape[1]))
+            return Encoded(pooled, self.decoder(outputs[-1], mask), mask.hidden)
+        index = mask.at(patches.shape[1]).hidden
         return Encoded(pooled, take_tokens(patches, index), index)
 
-    @torch.no_grad()
-    def panels(
-        self, inputs: torch.Tensor | list, data_samples: list[DataSample], *, predict: bool
-    ) -> list[Panel]:
-        """Pictures of what both networks see, the target and, with ``predict``, the result.
-
-        Args:
-            inputs: (B, 3, H, W), normalised, or a list of two views.
-            data_samples: With ``mask`` and ``momentum_mask``.
-            predict: Run the online network. A normalised target is put back to the true
-                patch's mean and deviation.
-        """
-        view, other = self._views(inputs)
-        mask, momentum_mask = _masks(data_samples, view.device)
-        patch_size, norm_pix = self.head.patch_size, self.head.norm_pix
-        image, other = (denormalize(x, self.data_preprocessor) for x in (view, other))
-        panels = [
-            Panel('input', image),
-            Panel('online network sees', hide_patches(image, mask)),
-            Panel('momentum network sees', hide_patches(other, momentum_mask)),
-        ]
-        if norm_pix:
-            panels.append(Panel('target', show_normalized(view, patch_size)))
-        if predict:
-            pred = self.head(self.encode(view, mask).hidden)
-            mask = mask_of_last_stage(mask, view[0, 0].numel() // patch_size**2)
-            filled = fill_hidden(view, pred, mask, patch_size, norm_pix=norm_pix)
-            panels.append(Panel('reconstruction', denormalize(filled, self.data_preprocessor)))
-        return panels
+    def views(self, inputs: torch.Tensor | list) -> tuple[torch.Tensor, torch.Tensor]:
+        """The online and the momentum network's view of a batch, which may be one."""
+        views = inputs if isinstance(inputs, list | tuple) else [inputs, inputs]
+        if len(views) == 1:
+            views = [*views, *views]
+        is_patch_level = self.contrast_head.level == 'patch'
+        if len(views) != 2 or (is_patch_level and views[0] is not views[1]):
+            raise ConfigError(
+                f'SymMIM: {len(views)} views with a contrast of {self.contrast_head.level} '
+                'level. Give one view, or two with MomentumContrastHead: patches of two crops '
+                'do not show the same.'
+            )
+        return views[0], views[1]
 
     def _check_decoder(self) -> None:
         drops = isinstance(self.backbone, VisibleViT) and not isinstance(
@@ -197,20 +190,7 @@ class SymMIM(BaseSelfSupervisor):
     def _reads_class_token(self) -> bool:
         return self.pooling == 'cls' and isinstance(self.backbone, MaskTokenViT)
 
-    def _views(self, inputs: torch.Tensor | list) -> tuple[torch.Tensor, torch.Tensor]:
-        views = inputs if isinstance(inputs, list | tuple) else [inputs, inputs]
-        if len(views) == 1:
-            views = [*views, *views]
-        is_patch_level = self.contrast_head.level == 'patch'
-        if len(views) != 2 or (is_patch_level and views[0] is not views[1]):
-            raise ConfigError(
-                f'SymMIM: {len(views)} views with a contrast of {self.contrast_head.level} '
-                'level. Give one view, or two with MomentumContrastHead: patches of two crops '
-                'do not show the same.'
-            )
-        return views[0], views[1]
-
-    def _contrast(self, online: Encoded, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _contrast(self, online: Encoded, images: torch.Tensor, mask: Mask) -> torch.Tensor:
         keys = self._keys(images, mask)
         if self.contrast_head.level == 'patch':
             queries = _project(self.neck, online.hidden)
@@ -218,7 +198,7 @@ class SymMIM(BaseSelfSupervisor):
         return self.contrast_head.loss(_project(self.neck, online.pooled), keys)
 
     @torch.no_grad()
-    def _keys(self, images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _keys(self, images: torch.Tensor, mask: Mask) -> torch.Tensor:
         """(B, D), or (B, L, D) for a contrast of patches, by the momentum network."""
         backbone, neck = self.momentum_network['backbone'], self.momentum_network['neck']
         if self.contrast_head.level == 'patch':
@@ -230,15 +210,266 @@ class SymMIM(BaseSelfSupervisor):
         return _project(neck, features)
 
 
-def _masks(
-    data_samples: list[DataSample], device: torch.device
+def pooled_and_patches(
+    outputs: torch.Tensor | tuple, pooling: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    mask = torch.stack([sample.mask for sample in data_samples]).to(device)
-    momentum_mask = torch.stack([sample.momentum_mask for sample in data_samples]).to(device)
-    return mask.bool(), momentum_mask.bool()
+    """One vector an image, and the patch tokens.
+
+    Args:
+        outputs: Of a backbone: a tensor or a tuple whose last counts; a map (B, C, h, w), or
+            tokens (B, 1 + L, C) with the class token first.
+        pooling: 'cls' is the class token, 'gap' the mean over the patches.
+
+    Returns:
+        (B, C) and (B, L, C), the latter in raster order.
+
+    Raises:
+        ConfigError: 'cls' of a map.
+    """
+    last = outputs[-1] if isinstance(outputs, tuple | list) else outputs
+    is_map = last.ndim == 4
+    if is_map and pooling == 'cls':
+        raise ConfigError("A pyramid's map has no class token. Set pooling='gap'.")
+    patches = last.flatten(2).transpose(1, 2) if is_map else last[:, 1:]
+    return last[:, 0] if pooling == 'cls' else patches.mean(1), patches
 
 
 def _project(neck: nn.Module, features: torch.Tensor) -> torch.Tensor:
     """(..., C) -> (..., D); the neck's BatchNorm sees all vectors as one batch."""
     (projected,) = neck((features.flatten(0, -2),))
     return projected.reshape(*features.shape[:-1], -1)
+
+
+@MODELS.register_module()
+class MaskTokenViT(VisibleViT):
+    """:class:`VisibleViT` that keeps the whole sequence: hidden patches become mask tokens.
+
+    State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``mask_token``.
+
+    Args:
+        arch: Of :class:`VisibleViT`.
+        freeze_patch_embed: Keep the random patch embedding that the training starts with;
+            MoCo v3's remedy for an unstable training.
+        **kwargs: Of :class:`VisibleViT`.
+
+    Source: the form of SimMIM and BEiT, with MAE's positions and initialisation.
+    """
+
+    def __init__(
+        self, arch: str | dict = 'base', *, freeze_patch_embed: bool = False, **kwargs: object
+    ) -> None:
+        super().__init__(arch, **kwargs)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
+        self.patch_embed.requires_grad_(not freeze_patch_embed)
+
+    def init_own_weights(self) -> None:
+        """As MAE; the mask token is truncated normal with deviation 0.02."""
+        super().init_own_weights()
+        nn.init.trunc_normal_(self.mask_token, std=STD)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        mask: Mask | torch.Tensor | None = None,
+        *,
+        wanted: str = 'all',
+    ) -> tuple[torch.Tensor, ...]:
+        """Encode.
+
+        Args:
+            x: Images (B, C, H, W).
+            mask: What is hidden; None encodes the full image, at any size.
+            wanted: Tokens to return. The last block leaves out what is needed for others
+                only, which changes no number.
+
+        Returns:
+            With a mask one tensor, after the last norm if there is one: (B, 1 + L, C) for
+            'all', the class token before the patches in raster order; (B, 1 + hidden, C) for
+            'hidden', the same without the visible patches; (B, 1, C) for 'class'. Without:
+            as of :class:`VisibleViT`.
+
+        Raises:
+            ConfigError: ``wanted`` is unknown, or sizes do not agree.
+        """
+        if mask is None:
+            return super().forward(x)
+        if wanted not in WANTED:
+            raise ConfigError(f'{type(self).__name__}: wanted {wanted!r} is none of {WANTED}.')
+        mask = Mask.of(mask)
+        visible = self.visible_patches(x, mask)
+        masked = (self.mask_token + take_tokens(self.pos_embed[:, 1:], mask.hidden)).expand(
+            len(visible), -1, -1
+        )
+        # Attention is global, so the order of the tokens is free.
+        tokens = torch.cat((visible, self.class_token(len(visible)), masked), dim=1)
+        n, last = visible.shape[1], self.num_layers - 1
+        selected = {'all': None, 'hidden': slice(n, None), 'class': slice(n, n + 1)}[wanted]
+        (tokens,) = self.run_blocks(tokens, self.grid, (last,), selected)
+        if wanted != 'all':
+            return (tokens,)
+        patches = torch.cat((tokens[:, :n], tokens[:, n + 1 :]), dim=1)
+        return (torch.cat((tokens[:, n : n + 1], take_tokens(patches, mask.ranks)), dim=1),)
+
+
+@MODELS.register_module()
+class HiddenPatchDecoder(OwnWeights, BaseModule):
+    """MAE's decoder without its last linear layer, evaluated at the hidden patches only.
+
+    Args:
+        in_dims: Width of the encoder.
+        grid: Patches of an image as (rows, cols).
+        embed_dims: Width of the decoder and of what it returns.
+        depth: Transformer blocks.
+        num_heads: Heads of a block.
+        init_cfg: Initialisation of mmengine.
+
+    Source: MAE, arXiv:2111.06377. Differs: the last block and norm leave out the visible
+    patches, which get no loss; the numbers of the hidden ones are the same.
+    """
+
+    def __init__(
+        self,
+        in_dims: int,
+        grid: tuple[int, int],
+        *,
+        embed_dims: int = 512,
+        depth: int = 8,
+        num_heads: int = 16,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.embed = nn.Linear(in_dims, embed_dims)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
+        table = sincos_position_embedding(tuple(grid), embed_dims)
+        self.pos_embed = nn.Parameter(table[None], requires_grad=False)
+        self.layers = nn.ModuleList(TransformerBlock(embed_dims, num_heads) for _ in range(depth))
+        self.ln1 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
+
+    def init_own_weights(self) -> None:
+        """Xavier for linear layers; the mask token is normal with deviation 0.02."""
+        self.apply(init_mae_weights)
+        nn.init.normal_(self.mask_token, std=STD)
+
+    def forward(self, tokens: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
+        """Decode.
+
+        Args:
+            tokens: (B, 1 + visible, in_dims): class token, visible patches in raster order.
+            mask: What is hidden.
+
+        Returns:
+            (B, hidden, embed_dims) in raster order.
+        """
+        mask, x = Mask.of(mask), self.embed(tokens)
+        seen = x[:, 1:] + take_tokens(self.pos_embed, mask.visible)
+        queries = self.mask_token + take_tokens(self.pos_embed, mask.hidden)
+        x = torch.cat((x[:, :1], seen, queries.expand(len(x), -1, -1)), dim=1)
+        *layers, last = self.layers
+        for layer in layers:
+            x = layer(x)
+        return self.ln1(last(x, None, slice(tokens.shape[1], None)))
+
+
+@MODELS.register_module()
+class HiddenPixelHead(BaseModule):
+    """One linear layer from a token to the pixels of its patch, for hidden patches only.
+
+    Args:
+        in_dims: Width of a token.
+        patch_size: Side in pixels of what a token stands for: the patch of a ViT (16), the
+            total stride of a pyramid (32).
+        criterion: 'L1' or 'L2' (mean squared error).
+        norm_pix: The target is the patch with zero mean and unit variance, else the image as
+            the network sees it.
+        in_channels: Channels of the image.
+        init_cfg: Initialisation of mmengine; PyTorch's own by default, as SimMIM's decoder.
+
+    Raises:
+        ConfigError: ``criterion`` is unknown.
+
+    Source: SimMIM, arXiv:2111.09886, microsoft/SimMIM@d3e29bc: a 1x1 convolution and a pixel
+    shuffle, L1 on the hidden pixels. Differs: computed at the hidden tokens only; the outputs
+    stand in another order (row, column, channel), which is the same layer.
+    """
+
+    def __init__(
+        self,
+        in_dims: int,
+        patch_size: int = 16,
+        *,
+        criterion: str = 'L1',
+        norm_pix: bool = False,
+        in_channels: int = 3,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if criterion not in CRITERIA:
+            raise ConfigError(
+                f'HiddenPixelHead: criterion {criterion!r} must be one of {sorted(CRITERIA)}.'
+            )
+        self.patch_size, self.norm_pix = patch_size, norm_pix
+        self.criterion = CRITERIA[criterion]
+        self.linear = nn.Linear(in_dims, patch_size**2 * in_channels)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (..., D) to patch vectors (..., patch_size ** 2 * C)."""
+        return self.linear(tokens)
+
+    def loss(self, tokens: torch.Tensor, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """Compare.
+
+        Args:
+            tokens: (B, hidden, D), those of the hidden patches.
+            images: (B, C, H, W), normalised as the network saw them.
+            index: (B, hidden) int64, their places among the patches in raster order.
+
+        Returns:
+            A scalar float32: the mean over hidden pixels and channels.
+        """
+        target = hidden_pixels(images, index, self.patch_size, norm_pix=self.norm_pix)
+        return self.criterion(self(tokens).float(), target)
+
+
+@MODELS.register_module()
+class MomentumContrastHead(BaseModule):
+    """InfoNCE: tell an image's key from the keys of the whole batch, on all processes.
+
+    Args:
+        predictor: Config of the network from a projected query to what is compared with the
+            keys; only the online side has it.
+        temperature: tau.
+        init_cfg: Initialisation of mmengine.
+
+    Source: MoCo v3, arXiv:2104.02057, facebookresearch/moco-v3@c349e6e, ``contrastive_loss``,
+    with its factor of two temperatures. Differs from mmpretrain's ``MoCoV3Head``: the logits
+    are float32 under mixed precision too.
+    """
+
+    level = 'image'
+
+    def __init__(
+        self, predictor: dict, *, temperature: float = 0.2, init_cfg: dict | list | None = None
+    ) -> None:
+        super().__init__(init_cfg)
+        self.predictor = MMPRETRAIN_MODELS.build(predictor)
+        self.temperature = temperature
+
+    def loss(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+        """Compare.
+
+        Args:
+            query: (B, D), projected; gets gradients.
+            key: (B, D), projected by the momentum network; row i belongs to query i. B is
+                the same on all processes.
+
+        Returns:
+            A scalar float32: 2 tau CE(cosines / tau).
+        """
+        (predicted,) = self.predictor((query,))
+        with torch.autocast(query.device.type, enabled=False):
+            query = F.normalize(predicted.float(), dim=1)
+            key = F.normalize(key.detach().float(), dim=1)
+            keys = torch.cat(all_gather(key))  # in the order of the ranks
+            logits = query @ keys.t() / self.temperature
+        own = torch.arange(len(query), device=query.device) + len(query) * get_rank()
+        return 2 * self.temperature * F.cross_entropy(logits, own)

@@ -7,7 +7,8 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.backbones.vit_blocks import NORM_EPS, BlockSettings, ViTBlock
+from mim_bench.models.layers.base import OwnWeights
+from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock
 from mim_bench.registry import MODELS
 
 HEAD_DIMS = 32
@@ -15,7 +16,7 @@ INIT_STD = 0.02
 
 
 @MODELS.register_module()
-class GlobalAttention(BaseModule):
+class GlobalAttention(OwnWeights, BaseModule):
     """One transformer block over all positions of the coarsest map; other maps pass through.
 
     Pre-norm self-attention and MLP, each with drop path, then a LayerNorm. There are no position
@@ -56,19 +57,17 @@ class GlobalAttention(BaseModule):
                 f'GlobalAttention: {num_heads} heads do not divide {in_channels} channels. Set '
                 'num_heads.'
             )
-        settings = BlockSettings(
+        self.block = TransformerBlock(
             in_channels,
             num_heads,
             feedforward_ratio * in_channels,
             drop_path=drop_path_rate,
             with_cp=with_cp,
         )
-        self.block = ViTBlock(settings)
         self.norm = nn.LayerNorm(in_channels, eps=NORM_EPS)
 
-    def init_weights(self) -> None:
+    def init_own_weights(self) -> None:
         """Initialise the linear layers."""
-        super().init_weights()
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=INIT_STD)
@@ -84,7 +83,6 @@ class GlobalAttention(BaseModule):
             The maps, the last one replaced by another of the same shape.
         """
         *finer, last = inputs
-        grid = last.shape[-2:]
         tokens = last.flatten(2).transpose(1, 2)  # (B, C, H, W) -> (B, H * W, C)
-        tokens = self.norm(self.block(tokens, tuple(grid), None))
+        tokens = self.norm(self.block(tokens))
         return (*finer, tokens.transpose(1, 2).reshape(last.shape).contiguous())

@@ -1,0 +1,63 @@
+"""Base classes of this project's networks: who initialises the weights, which stages freeze."""
+
+from collections.abc import Iterable
+
+import torch
+from mmpretrain.models.backbones.base_backbone import BaseBackbone
+from torch import nn
+
+
+class OwnWeights:
+    """Mixin before mmengine's ``BaseModule`` for a module with an initialisation of its own.
+
+    The own initialisation runs first and ``init_cfg`` after it, so whatever ``init_cfg`` names,
+    a pre-trained file above all, is never overwritten.
+    """
+
+    def init_own_weights(self) -> None:
+        """Initialise the parameters as the module's source does."""
+        raise NotImplementedError
+
+    def init_weights(self) -> None:
+        """Own initialisation, then that of the children, then ``init_cfg``."""
+        if not self.is_init:
+            self.init_own_weights()
+        super().init_weights()
+
+
+class Backbone(OwnWeights, BaseBackbone):
+    """A backbone whose first stages may be frozen: evaluation mode, no gradients.
+
+    A subclass sets ``frozen_stages`` (negative: nothing is frozen), names the parts in
+    :meth:`frozen_parts`, and calls :meth:`freeze` at the end of its ``__init__``.
+
+    Attributes:
+        num_outputs: Maps that ``out_indices`` can choose from.
+        out_channels: Widths of the returned maps.
+        strides: Pixels along a side of a token of each returned map.
+    """
+
+    frozen_stages: int = -1
+    num_outputs: int
+    out_channels: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def frozen_parts(self) -> Iterable[nn.Module | torch.Tensor | None]:
+        """The modules and parameters that ``frozen_stages`` means; None is left out."""
+        raise NotImplementedError
+
+    def freeze(self) -> None:
+        """Freeze what :meth:`frozen_parts` names."""
+        if self.frozen_stages < 0:
+            return
+        for part in self.frozen_parts():
+            if isinstance(part, nn.Module):
+                part.eval()
+            if part is not None:
+                part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> 'Backbone':
+        """Set the mode; frozen parts stay in evaluation mode."""
+        super().train(mode)
+        self.freeze()
+        return self

@@ -1,0 +1,175 @@
+"""The pre-norm transformer block of MAE and BEiT, with mmpretrain's parameter names."""
+
+import torch
+from timm.layers import DropPath
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from mim_bench.models.layers.relative_bias import BiasTable
+
+NORM_EPS = 1e-6
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, perhaps with a bias on its logits.
+
+    The gradient of a learned bias costs memory on every device: torch's kernels allocate it for
+    each image, (B, heads, L, L), before they sum it up.
+
+    Args:
+        dims: C, width of a token.
+        num_heads: Heads.
+        qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
+        bias: Of the layer's own table of relative positions; None: it has none.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        *,
+        qkv_bias: str = 'full',
+        bias: BiasTable | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.bias = num_heads, bias
+        self.qkv = nn.Linear(dims, 3 * dims, bias=qkv_bias == 'full')
+        has_two = qkv_bias == 'qv'
+        self.q_bias = nn.Parameter(torch.zeros(dims)) if has_two else None
+        self.v_bias = nn.Parameter(torch.zeros(dims)) if has_two else None
+        self.proj = nn.Linear(dims, dims)
+        table = None if bias is None else bias.parameter(num_heads)
+        self.relative_position_bias_table = table
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        wanted: slice | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> torch.Tensor:
+        """Attend.
+
+        Args:
+            x: (B, L, C).
+            bias: (1, heads, L, L), added to the logits of every image; not expanded over the
+                batch, which would copy it B times where its rows are not aligned. A table of
+                the layer's own is used instead.
+            wanted: Tokens whose output is wanted; all if None.
+            grid: (rows, cols) of the tokens, for the layer's own table.
+
+        Returns:
+            (B, wanted, C).
+        """
+        if self.bias is not None:
+            (bias,) = self.bias.expand(self.relative_position_bias_table, (grid,))
+        qkv = self.qkv(x)
+        if self.q_bias is not None:
+            # The keys have no bias: it would shift all logits of a query alike.
+            biases = torch.cat((self.q_bias, torch.zeros_like(self.v_bias), self.v_bias))
+            qkv = qkv + biases.to(qkv.dtype)
+        q, k, v = (
+            part.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1)
+        )
+        if wanted is not None:
+            q = q[:, :, wanted]
+            bias = None if bias is None else bias[:, :, wanted]
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return self.proj(x.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between them; the names are those of mmcv's ``FFN``."""
+
+    def __init__(self, dims: int, hidden_dims: int) -> None:
+        super().__init__()
+        first = nn.Sequential(nn.Linear(dims, hidden_dims), nn.GELU())
+        self.layers = nn.Sequential(first, nn.Linear(hidden_dims, dims))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., C) -> (..., C)."""
+        return self.layers(x)
+
+
+class TransformerBlock(nn.Module):
+    """x + attention, then x + MLP, each of a normalised x, with layer scale and drop path.
+
+    The layer scale multiplies the outputs: folded into the weights, most of its products are
+    zero in half precision.
+
+    Args:
+        dims: C, width of a token.
+        num_heads: Heads.
+        hidden_dims: Width of the MLP's hidden layer; 4 C by default.
+        qkv_bias: Of :class:`Attention`.
+        layer_scale: What the layer scale starts with; None: there is none.
+        drop_path: Rate of stochastic depth.
+        bias: Of :class:`Attention`.
+        with_cp: Recompute the block in the backward pass to save memory.
+    """
+
+    def __init__(
+        self,
+        dims: int,
+        num_heads: int,
+        hidden_dims: int | None = None,
+        *,
+        qkv_bias: str = 'full',
+        layer_scale: float | None = None,
+        drop_path: float = 0.0,
+        bias: BiasTable | None = None,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.with_cp = with_cp
+        self.ln1 = nn.LayerNorm(dims, eps=NORM_EPS)
+        self.attn = Attention(dims, num_heads, qkv_bias=qkv_bias, bias=bias)
+        self.ln2 = nn.LayerNorm(dims, eps=NORM_EPS)
+        self.ffn = FeedForward(dims, hidden_dims or 4 * dims)
+        self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
+        for name in ('gamma_1', 'gamma_2'):
+            value = None if layer_scale is None else torch.full((dims,), float(layer_scale))
+            self.register_parameter(name, None if value is None else nn.Parameter(value))
+
+    def forward(self, tokens: torch.Tensor, *args: object) -> torch.Tensor:
+        """Run the block; see :meth:`run` for the arguments."""
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(self.run, tokens, *args, use_reentrant=False)
+        return self.run(tokens, *args)
+
+    def run(
+        self,
+        tokens: torch.Tensor,
+        bias: torch.Tensor | None = None,
+        wanted: slice | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> torch.Tensor:
+        """Tokens (B, L, C) -> (B, wanted, C); the arguments are those of :class:`Attention`."""
+        x = self.scaled(self.attn(self.ln1(tokens), bias, wanted, grid), self.gamma_1)
+        return self.feed_forward((tokens if wanted is None else tokens[:, wanted]) + x)
+
+    def feed_forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The second half of the block."""
+        return tokens + self.scaled(self.ffn(self.ln2(tokens)), self.gamma_2)
+
+    def scaled(self, branch: torch.Tensor, gamma: torch.Tensor | None) -> torch.Tensor:
+        """A branch after layer scale and drop path."""
+        return self.drop_path(branch if gamma is None else gamma * branch)
+
+
+def init_mae_weights(module: nn.Module) -> None:
+    """Initialise one module as MAE does; pass it to ``apply``.
+
+    Linear: Xavier-uniform weights, zero bias. LayerNorm: ones and zeros. Other modules are
+    left as they are.
+
+    Source: MAE, arXiv:2111.06377, official ``_init_weights``.
+    """
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.LayerNorm):
+        nn.init.ones_(module.weight)
+        nn.init.zeros_(module.bias)
