@@ -42,7 +42,14 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         '--dry-run',
         type=Path,
         metavar='FILE',
-        help='run two steps on synthetic data, and write what they took as JSON',
+        help='run two steps on synthetic data and write what they took as JSON; without a GPU, '
+        'estimate those of a recipe for GPUs',
+    )
+    parser.add_argument(
+        '--assume-tflops',
+        type=positive_number,
+        metavar='X',
+        help='with --dry-run: estimate a training for GPUs that compute X TFLOP/s',
     )
     instead.add_argument(
         '--record-failure',
@@ -80,7 +87,7 @@ def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> boo
         from mim_bench.profiling.trial import try_out
         from mim_bench.results.atomic import write_atomically
 
-        text = json.dumps(try_out(launch, command).to_dict(), indent=2)
+        text = json.dumps(try_out(launch, command, args.assume_tflops).to_dict(), indent=2)
         write_atomically({args.dry_run: (text + '\n').encode()})
         return True
     if args.record_failure is not None:
@@ -110,6 +117,14 @@ def record_facts(words: Sequence[str]) -> dict:
         ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
     """
     return parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+
+
+def positive_number(text: str) -> float:
+    """A number of the command line that is more than 0."""
+    number = float(text)
+    if not 0 < number < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is not a number above 0')
+    return number
 
 
 def parse_options(words: list[str]) -> dict:

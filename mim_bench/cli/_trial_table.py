@@ -34,17 +34,26 @@ def print_estimates(estimates: Sequence[Estimate], console: Console) -> None:
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
 
 
+_MEASURED = (
+    'Hours are an extrapolation: the second of two measured steps, times the steps of the run. '
+    'Loading data and evaluation are not in it, nor is waiting for other GPUs.'
+)
+_ESTIMATED = (
+    'Rows marked "estimate" are not measured: their memory is that of the tensors of a step, by '
+    'their shapes (without workspaces and fragmentation), and their time is the operations of the '
+    'step at {tflops:g} TFLOP/s a GPU, which is an assumption (--assume-tflops).'
+)
+
+
 def _estimates_table(estimates: Sequence[Estimate]) -> Table:
-    device = next((e.trial['device'] for e in estimates if e.trial), 'nowhere')
-    table = Table(
-        caption='Hours are an extrapolation: the second of two measured steps, times the steps of '
-        'the run. Loading data and evaluation are not in it, nor is waiting for other GPUs.',
-        caption_justify='left',
-        title=f'Measured on {device}',
-        title_justify='left',
-    )
+    trials = [estimate.trial for estimate in estimates if estimate.trial]
+    assumed = [trial['assumed_tflops'] for trial in trials if trial.get('assumed_tflops')]
+    caption = [_MEASURED] if len(assumed) < len(trials) or not trials else []
+    caption += [_ESTIMATED.format(tflops=assumed[0])] if assumed else []
+    table = Table(caption=' '.join(caption), caption_justify='left')
     table.add_column('run', overflow='fold')
-    for name in ('data', 'filled', 'processes', 'images a step', 'memory', 'step', 'hours'):
+    names = ('data', 'filled', 'processes', 'images a step', 'from', 'memory', 'GFLOP/img', 'step')
+    for name in (*names, 'hours'):
         table.add_column(name, justify='right', no_wrap=True)
     for estimate in estimates:
         data = '[red]wrong[/]' if estimate.data.problems else 'ok'
@@ -53,20 +62,22 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     hours = [estimate.hours for estimate in estimates]
     if len(hours) > 1 and None not in hours:
         table.add_section()
-        table.add_row('all of them, one after the other', *[''] * 6, _hours(sum(hours)))
+        table.add_row('all of them, one after the other', *[''] * 8, _hours(sum(hours)))
     return table
 
 
 def _numbers(estimate: Estimate) -> list[str]:
     trial = estimate.trial
     if trial is None:
-        return ['', str(estimate.step.gpus), '', '', '', 'cannot start']
-    share = trial['load_share']
+        return ['', str(estimate.step.gpus), *[''] * 5, 'cannot start']
+    share, flops = trial['load_share'], trial.get('flops_step')
     return [
         'random' if share is None else f'{share:.2%}',
         str(estimate.step.gpus),
         str(trial['images_per_step']),
+        'estimate' if trial.get('assumed_tflops') else trial['device'],
         f'{trial["memory_bytes"] / 2**30:.2f} GiB',
+        '' if flops is None else f'{flops / 1e9:,.3g}',
         f'{trial["step_s"]:.3f} s',
         'unknown' if estimate.hours is None else _hours(estimate.hours),
     ]

@@ -4,10 +4,14 @@ Works for every pre-training, classification, segmentation and detection config,
 input. Each config has a process of its own; they take turns, so that what disturbs the machine
 disturbs all alike. The first config (or --baseline) is what the others are compared with.
 
+--estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
+GPU, its operations, and the recipe's hours at an assumed throughput.
+
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
   mim-bench profile A.py B.py --batch-size 8 --threads 2 --no-optimizer
   mim-bench profile A.py --variant A.py model.backbone.mask_ratio=0.5
+  mim-bench profile A.py B.py --device cuda --estimate --assume-tflops 120
 """
 
 import argparse
@@ -20,10 +24,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from mim_bench.cli._launch_arguments import positive_number
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from mim_bench.profiling.comparison import Comparison, Entry
+
+
+DEFAULT_BATCH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,8 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--baseline', metavar='CONFIG', help='compare with it (default: the first)')
     parser.add_argument('--device', help='of torch (default: the GPU if there is one)')
-    parser.add_argument('--batch-size', type=_positive, default=8, metavar='N', help='default: 8')
-    parser.add_argument('--precision', choices=['fp32', 'bf16', 'fp16'], default='fp32')
+    parser.add_argument(
+        '--batch-size', type=_positive, metavar='N', help="default: 8; an estimate's: the recipe's"
+    )
+    parser.add_argument(
+        '--precision',
+        choices=['fp32', 'bf16', 'fp16'],
+        help="default: fp32; an estimate's: the recipe's",
+    )
     parser.add_argument('--no-optimizer', action='store_true', help='forward and backward only')
     parser.add_argument('--compile', action='store_true', help='compile the model with torch')
     parser.add_argument('--threads', type=_positive, metavar='N', help='CPU threads of torch')
@@ -57,11 +71,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--find-batch', action='store_true', help='look for the largest batch that fits the GPU'
     )
+    parser.add_argument(
+        '--estimate', action='store_true', help='of a GPU, which need not be there; no measuring'
+    )
+    parser.add_argument(
+        '--assume-tflops',
+        type=positive_number,
+        metavar='X',
+        help='with --estimate: TFLOP/s of a GPU (default: 100)',
+    )
+    parser.add_argument(
+        '--markdown', type=Path, metavar='FILE', help='with --estimate: write the table there too'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything as JSON too')
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print the table, write the JSON."""
+    """Measure or estimate, print the table, write the files."""
+    if args.estimate:
+        return _estimate(args)
+    if args.assume_tflops or args.markdown:
+        raise ConfigError('--assume-tflops and --markdown belong to --estimate. Add it.')
     import torch
 
     from mim_bench.cli._profile_table import profile_table
@@ -73,8 +103,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError('--find-batch fills the memory of a GPU. Leave it away on a CPU.')
     plan = Plan(
         entries=_entries(args),
-        settings=StepSettings(device, args.precision, not args.no_optimizer, args.compile),
-        batch_size=args.batch_size,
+        settings=StepSettings(
+            device, args.precision or 'fp32', not args.no_optimizer, args.compile
+        ),
+        batch_size=args.batch_size or DEFAULT_BATCH,
         threads=args.threads,
         repeats=args.repeats,
         warmup=args.warmup,
@@ -91,6 +123,53 @@ def run(args: argparse.Namespace) -> int:
     if args.json is not None:
         _write(comparison, args.json)
         console.print(str(args.json), markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _estimate(args: argparse.Namespace) -> int:
+    from mim_bench.cli._estimate_table import Row, estimate_table, markdown_table
+    from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_config
+    from mim_bench.profiling.fake_step import OwnProcess
+    from mim_bench.results.atomic import write_atomically
+
+    if (args.device or 'cuda') != 'cuda' or args.compile or args.find_batch:
+        raise ConfigError(
+            '--estimate is for a GPU and plain steps: leave --device cpu, --compile and '
+            '--find-batch away.'
+        )
+    tflops = args.assume_tflops or ASSUMED_TFLOPS
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    rows = []
+    with OwnProcess() as process, console.status('starting') as status:
+        show = status.update if console.is_terminal else console.print
+        for entry in _entries(args):
+            show(escape(entry.name))
+            estimate = estimate_config(
+                entry.config,
+                entry.options,
+                precision=args.precision or 'recipe',
+                batch_size=args.batch_size,
+                has_optimizer=not args.no_optimizer,
+                process=process,
+            )
+            rows.append(Row(entry.name, estimate))
+    console.print(estimate_table(rows, tflops))
+    files = {}
+    if args.markdown is not None:
+        files[args.markdown] = markdown_table(rows, tflops).encode()
+    if args.json is not None:
+        content = {
+            'is_estimate': True,
+            'assumed_tflops': tflops,
+            'estimates': [
+                {'name': row.name, **row.estimate.to_dict(), 'hours': row.estimate.hours(tflops)}
+                for row in rows
+            ],
+        }
+        files[args.json] = (json.dumps(content, indent=2) + '\n').encode()
+    write_atomically(files)
+    for path in files:
+        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from mim_bench.cli._launch_arguments import positive_number
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder of all data sets, or SET=DIR for in1k, ade20k, coco (default: data)',
     )  # fmt: skip
     parser.add_argument('--dry-run', action='store_true', help='try every run, and start none')
+    parser.add_argument(
+        '--assume-tflops', type=positive_number, metavar='X',
+        help='with --dry-run: estimate trainings for GPUs that compute X TFLOP/s (default: only '
+        'where there is no GPU for them, at 100)',
+    )  # fmt: skip
     _add_execution(parser)
     parser.add_argument(
         '--precision', choices=['recipe', 'fp32', 'fp16', 'bf16'], default='recipe',
@@ -119,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
     if args.dry_run:
-        return _dry_run(plan, console, local)
+        return _dry_run(plan, console, local, args.assume_tflops)
     launcher, patience = _launcher(args, places, local)
     return run_plan(plan, places, launcher, console, patience)
 
@@ -168,7 +174,9 @@ def _print_outcome(outcome: 'Outcome', console: Console) -> None:
     )
 
 
-def _dry_run(plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher') -> int:
+def _dry_run(
+    plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher', tflops: float | None
+) -> int:
     from mim_bench.cli._trial_table import print_estimates
     from mim_bench.suite.dry_run import try_plan
 
@@ -177,7 +185,9 @@ def _dry_run(plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher') -
         environment['CUDA_VISIBLE_DEVICES'] = local.gpus[0]
     with console.status('trying') as status:
         show = status.update if console.is_terminal else console.print
-        estimates = try_plan(plan, environment, lambda name: show(f'  try {name}'))
+        estimates = try_plan(
+            plan, environment, lambda name: show(f'  try {name}'), assumed_tflops=tflops
+        )
     print_estimates(estimates, console)
     return 0 if all(estimate.can_start for estimate in estimates) else 1
 

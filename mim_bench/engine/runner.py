@@ -14,6 +14,7 @@ from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader
 
+from mim_bench.compat.cpu_products import cpu_products
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
@@ -53,6 +54,8 @@ class BenchRunner(Runner):
       updates, whatever the accumulation (:mod:`mim_bench.recipe.updates`).
     - A run in iterations resumes without reading what it has had
       (:mod:`mim_bench.engine.batch_stream`).
+    - Linear layers on a CPU multiply as ``cpu_products`` says
+      (:mod:`mim_bench.compat.cpu_products`).
     """
 
     load_report: LoadReport | None = None
@@ -63,6 +66,24 @@ class BenchRunner(Runner):
     def iterations_per_update(self) -> int:
         """Iterations that make one update, if the config counts in updates; otherwise 1."""
         return iterations_per_update(self.cfg)
+
+    def train(self) -> nn.Module:
+        """Train."""
+        with self._products():
+            return super().train()
+
+    def val(self) -> dict:
+        """Validate."""
+        with self._products():
+            return super().val()
+
+    def test(self) -> dict:
+        """Test, probes included."""
+        with self._products():
+            return super().test()
+
+    def _products(self) -> contextlib.AbstractContextManager:
+        return cpu_products('torch' if self.cfg.get('compile') else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join gloo first where there is no GPU; mmengine would ask for one."""

@@ -9,6 +9,7 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
+from mim_bench.compat.cpu_products import cpu_products
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import (
     build_model,
@@ -51,25 +52,33 @@ class TrainingStep:
 
     def __init__(self, cfg: Config, settings: StepSettings, seed: int = 0) -> None:
         _check(cfg, settings)
-        torch.manual_seed(seed)
-        cfg, _ = without_pretrained(cfg)
-        model = build_model(cfg)
-        init_weights(model)
-        # One process: synchronised statistics are its own, and need a GPU.
-        self.model = revert_sync_batchnorm(model).to(settings.device).train()
         self.settings = settings
+        self._cpu_products = 'torch' if settings.is_compiled else cfg.get('cpu_products')
+        cfg, _ = without_pretrained(cfg)
+        # One process: synchronised statistics are its own, and need a GPU.
+        self.model = self._on_device(revert_sync_batchnorm(self._make_model(cfg, seed))).train()
         self.optimizer, self.clip_grad = None, None
         if settings.has_optimizer:
             self.optimizer, self.clip_grad = _build_optimizer(self.model, cfg)
         self._call = torch.compile(self.model) if settings.is_compiled else self.model
         # So low that no gradient overflows: a step that is skipped makes no optimiser state.
-        is_scaled = settings.precision == 'fp16'
+        is_scaled = settings.precision == 'fp16' and settings.device.startswith('cuda')
         self._scaler = torch.amp.GradScaler('cuda', init_scale=128.0, enabled=is_scaled)
+
+    def _make_model(self, cfg: Config, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        model = build_model(cfg)
+        init_weights(model)
+        return model
+
+    def _on_device(self, model: nn.Module) -> nn.Module:
+        return model.to(self.settings.device)
 
     def __call__(self, batch: dict[str, Any]) -> None:
         """One step on a batch as the loader gives it."""
         loss = self._scaler.scale(self.forward(batch))
-        loss.backward()
+        with cpu_products(self._cpu_products):  # activation checkpointing computes again there
+            loss.backward()
         if self.optimizer is not None:
             self._step_optimizer()
         self.model.zero_grad(set_to_none=True)
@@ -80,7 +89,8 @@ class TrainingStep:
         call = self._call if compiled else self.model
         dtype = PRECISIONS[self.settings.precision]
         device_type = torch.device(self.settings.device).type
-        with torch.autocast(device_type, dtype, enabled=dtype is not torch.float32):
+        is_mixed = dtype is not torch.float32
+        with torch.autocast(device_type, dtype, enabled=is_mixed), cpu_products(self._cpu_products):
             losses = call(**data, mode='loss')
         return self.model.parse_losses(losses)[0]
 

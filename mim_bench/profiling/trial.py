@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mim_bench.engine.launch import Launch, check_precision, groups_of, resolve_run
+from mim_bench.engine.launch import Launch, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_elsewhere, image_share
 from mim_bench.profiling.memory import memory_meter
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
-from mim_bench.recipe.building import build_model, init_weights
+from mim_bench.recipe.building import build_model, init_weights, without_pretrained
 from mim_bench.recipe.config import check_data_roots
 from mim_bench.recipe.effective_batch import iterations_per_update, num_processes
 from mim_bench.recipe.optimizer_groups import LayerGroup
@@ -38,6 +39,11 @@ class Trial:
         image_share: Of the training images that an epoch has.
         fewest_images: That an epoch must have: with fewer there is no step.
         groups: What the optimiser does with each layer; empty for a test.
+        assumed_tflops: None where memory and time are measured. Otherwise they are estimated:
+            memory by the shapes of a step, time from its operations at so many TFLOP/s a GPU.
+        memory_parts: Of an estimate: bytes of parameters, gradients, optimizer, activations,
+            temporary and buckets.
+        flops_step: Of an estimate: operations of an image, forward and backward.
     """
 
     device: str
@@ -50,6 +56,9 @@ class Trial:
     image_share: float = 1.0
     fewest_images: int = 1
     groups: tuple[LayerGroup, ...] = ()
+    assumed_tflops: float | None = None
+    memory_parts: dict[str, int] | None = None
+    flops_step: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -62,15 +71,17 @@ class Trial:
         return cls(**{**data, 'groups': tuple(groups)})
 
 
-def try_out(launch: Launch, command: str) -> Trial:
+def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -> Trial:
     """Find out whether a run can start, and what a step of it takes. No data are read.
 
     A run of several processes is tried with the batch of one of them; what they wait for each
-    other is not measured.
+    other is not measured. Without a GPU, a training in mixed precision or of several processes
+    is estimated.
 
     Args:
         launch: Of the run.
         command: 'train' or 'test'.
+        assumed_tflops: Estimate any training, at so many TFLOP/s a GPU.
 
     Raises:
         MimBenchError: The run could not start.
@@ -81,7 +92,9 @@ def try_out(launch: Launch, command: str) -> Trial:
         check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
         return _try_test(cfg, launch, device)
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
-    check_precision(cfg)
+    is_for_gpus = precision_of(cfg) != 'fp32' or num_processes(launch.launcher) > 1
+    if assumed_tflops is not None or (device == 'cpu' and is_for_gpus):
+        return _estimate_training(cfg, launch, assumed_tflops or ASSUMED_TFLOPS)
     return _try_training(cfg, launch, device)
 
 
@@ -93,18 +106,45 @@ def _try_training(cfg: Config, launch: Launch, device: str) -> Trial:
     batch = SyntheticData(cfg).batch(cfg.train_dataloader.batch_size)
     batch = step.model.data_preprocessor.cast_data(batch)
     memory_bytes, step_s = _measure(lambda: step(batch), step.model, device)
-    loop, loader = cfg.train_cfg, cfg.train_dataloader
-    max_iters = loop.get('max_iters')
-    num_images = loader.batch_size * num_processes(launch.launcher)
     return Trial(
         device=device,
         load_share=share,
         memory_bytes=memory_bytes,
         step_s=step_s,
+        **_length(cfg, launch),
+    )
+
+
+def _estimate_training(cfg: Config, launch: Launch, tflops: float) -> Trial:
+    share = None
+    if launch.checkpoint:
+        share = _load(build_model(without_pretrained(cfg)[0]), launch)
+    loader, processes = cfg.train_dataloader, num_processes(launch.launcher)
+    estimate = estimate_elsewhere(
+        cfg, precision=precision_of(cfg), batch_size=loader.batch_size, processes=processes
+    )
+    return Trial(
+        device='cuda',
+        load_share=share,
+        memory_bytes=estimate.total_bytes,
+        step_s=estimate.step_s(tflops),
+        assumed_tflops=tflops,
+        memory_parts={**asdict(estimate.memory), 'buckets': estimate.bucket_bytes},
+        flops_step=estimate.flops_step,
+        **_length(cfg, launch),
+    )
+
+
+def _length(cfg: Config, launch: Launch) -> dict[str, Any]:
+    """The fields of a trial that say how long a training is."""
+    loop, loader = cfg.train_cfg, cfg.train_dataloader
+    max_iters = loop.get('max_iters')
+    num_images = loader.batch_size * num_processes(launch.launcher)
+    return dict(
         images_per_step=num_images,
         num_steps=max_iters and max_iters * iterations_per_update(cfg),
         epochs=None if max_iters else loop.max_epochs,
-        image_share=_image_share(loader.dataset),
+        image_share=image_share(loader.dataset),
         fewest_images=num_images * iterations_per_update(cfg) if loader.get('drop_last') else 1,
         groups=tuple(groups_of(launch)),
     )
@@ -150,13 +190,3 @@ def _measure(step: Callable[[], None], model: torch.nn.Module, device: str) -> t
         seconds = time.perf_counter() - start
         meter.sample()
     return weights + (meter.peak_bytes or 0), seconds
-
-
-def _image_share(dataset: Any) -> float:
-    """How many of a data set's images an epoch has: part of the labels, or repeats."""
-    share = 1.0
-    while True:
-        share *= dataset.get('times', 1) * (dataset.get('share') or 1)
-        if 'dataset' not in dataset:
-            return share
-        dataset = dataset.dataset

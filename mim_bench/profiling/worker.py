@@ -82,9 +82,11 @@ class StepTask:
         return {'peak_mem_bytes': meter.peak_bytes, 'num_steps': self.num_steps}
 
     def repeat(self) -> dict[str, Any]:
-        """Seconds of a step, over the steps of one repeat."""
+        """Seconds of a step, over the steps of one repeat, after a step that wakes things up."""
         if self.device.type == 'cuda':
             self._run_for(WAKE_UP_S)
+        else:
+            self._next()  # a host may have reclaimed the memory of a process that waited
         start = time.perf_counter()
         for _ in range(self.num_steps):
             self._next()
@@ -158,9 +160,8 @@ class ProductTask:
         return {}
 
     def repeat(self) -> dict[str, Any]:
-        """Operations a second."""
-        if self.device.type == 'cuda':
-            self.product()
+        """Operations a second, after a product that wakes things up."""
+        self.product()
         _synchronize(self.device)
         start = time.perf_counter()
         for _ in range(self.num_products):

@@ -20,7 +20,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data'
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(

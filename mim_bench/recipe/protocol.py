@@ -31,6 +31,7 @@ from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
 HARMLESS = {
     'work_dir experiment_name results_dir': 'where a run writes',
     'launcher model_wrapper_cfg find_unused_parameters env_cfg compile': 'how a run is executed',
+    'cpu_products': 'two ways to multiply, equal to rounding',
     'log_level log_processor visualizer vis_backends': 'what is logged',
     'randomness': 'the seed stands in the record; rows show the spread over seeds',
     'load_from resume backbone_checkpoint': 'the start of a run is hashed by what it is',

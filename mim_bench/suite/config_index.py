@@ -15,6 +15,8 @@ from mim_bench.errors import ConfigError
 CONFIGS = Path(mim_bench.__file__).resolve().parents[1] / 'configs'
 
 _READ = ('protocol', 'pretraining')
+# Of a protocol, and only to be read when the config is run.
+_TABLES = ('by_backbone',)
 _NAME = re.compile(r'(?P<head>[^_]+)_(?P<backbone>[^_]+)_.*')
 
 
@@ -131,10 +133,8 @@ def config_hash(path: Path) -> str:
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Dictionaries key by key, as mmengine does it; anything else is replaced."""
-    merged = {} if own.get('_delete_') else dict(base)
+    merged = dict(base)
     for key, value in own.items():
-        if key == '_delete_':
-            continue
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged
@@ -143,10 +143,8 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 def _value(node: ast.expr, path: Path) -> Any:
     """The value of ``dict(...)``, a list or a literal."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
-        return {word.arg: _value(word.value, path) for word in node.keywords}
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return {_value(key, path): _value(value, path) for key, value in pairs if key}
+        words = [word for word in node.keywords if word.arg not in _TABLES]
+        return {word.arg: _value(word.value, path) for word in words}
     if isinstance(node, ast.List | ast.Tuple):
         return [_value(item, path) for item in node.elts]
     if isinstance(node, ast.Constant):

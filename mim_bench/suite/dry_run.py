@@ -41,8 +41,8 @@ class Estimate:
     Attributes:
         step: The run.
         data: Of its data set.
-        trial: What two steps took, as :class:`mim_bench.profiling.trial.Trial` describes it;
-            None if the run cannot start.
+        trial: What two steps took or would take, as
+            :class:`mim_bench.profiling.trial.Trial` describes it; None if the run cannot start.
         error: Why it cannot.
     """
 
@@ -72,7 +72,7 @@ class Estimate:
 
     @property
     def hours(self) -> float | None:
-        """The measured step, times the steps; None where their number is not known."""
+        """The measured or estimated step, times the steps; None where their number is not known."""
         if self.trial is None:
             return None
         trial, num_steps = self.trial, self.trial['num_steps']
@@ -91,6 +91,8 @@ def try_plan(
     plan: Sequence[Step],
     environment: Mapping[str, str],
     on_start: Callable[[str], None] = lambda name: None,
+    *,
+    assumed_tflops: float | None = None,
 ) -> list[Estimate]:
     """Try every run of a plan, one after the other, each in a process of its own.
 
@@ -98,6 +100,7 @@ def try_plan(
         plan: Steps that can be tried are those with ``trial_words``.
         environment: Added to that of the processes.
         on_start: Called with the name of what is tried next.
+        assumed_tflops: Estimate every training for GPUs that compute so many TFLOP/s.
     """
     checks: dict[tuple, DataCheck] = {}
     estimates = []
@@ -110,7 +113,8 @@ def try_plan(
                 on_start(f'data of {step.dataset[0]}')
                 checks[key] = check_data(*key, Path(folder))
             on_start(step.name)
-            trial, error = _try(step, Path(folder) / 'trial.json', environment)
+            more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
+            trial, error = _try(step, Path(folder) / 'trial.json', environment, more)
             estimates.append(Estimate(step, checks[key], trial, error))
     return estimates
 
@@ -130,10 +134,10 @@ def check_data(dataset: str, root: str, need_stuff: bool, folder: Path) -> DataC
 
 
 def _try(
-    step: Step, result: Path, environment: Mapping[str, str]
+    step: Step, result: Path, environment: Mapping[str, str], more: Sequence[str]
 ) -> tuple[Mapping[str, Any] | None, str | None]:
     result.unlink(missing_ok=True)
-    words = [*step.trial_words, '--dry-run', str(result)]
+    words = [*step.trial_words, '--dry-run', str(result), *more]
     if step.gpus > 1:
         # One process that plans its batch as one of several.
         words += ['--launcher', 'pytorch']

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import main
-from mim_bench.profiling import comparison
+from mim_bench.profiling import comparison, estimate
 from mim_bench.profiling.comparison import Comparison, Profile, Spread
+from mim_bench.profiling.estimate import StepEstimate
+from mim_bench.profiling.tensor_memory import MemoryParts
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 MAE, MASKFEAT = (str(next(DEMO.glob(f'{name}_vit-toy*'))) for name in ('mae', 'maskfeat'))
@@ -83,6 +85,60 @@ def test_profile_variant_has_options_of_its_own_beside_those_of_all():
     assert dict(plain.options) == {'model.backbone.drop_path_rate': 0.3}
     assert dict(variant.options) == {**plain.options, scale.partition('=')[0]: 56}
     assert variant.name == f'{plain.name} {scale}'
+
+
+@pytest.fixture
+def estimated(monkeypatch):
+    """Calls of the estimate, which gives 64 GFLOP an image."""
+    calls = []
+
+    def estimate_config(path, options, **arguments):
+        calls.append((path, dict(options), arguments))
+        memory = MemoryParts(2**30, 0, 2**31, 2**32, 0)
+        counts = dict(flops_forward=2e10, flops_step=6.4e10, num_parameters=9, num_trainable=9)
+        run = dict(processes=8, num_images=45_000_000)
+        return StepEstimate('fp16', 512, memory, 2**30, **counts, **run)
+
+    monkeypatch.setattr(estimate, 'estimate_config', estimate_config)
+    return calls
+
+
+def test_profile_estimate_prints_parts_and_hours_and_says_what_it_is(estimated, capsys):
+    assert main(['profile', MAE, '--device', 'cuda', '--estimate']) == 0
+    printed = capsys.readouterr().out
+    (row,) = (line for line in printed.splitlines() if '│ mae_vit-toy' in line)
+    # 64 GFLOP x 45e6 images over 8 x 100 TFLOP/s is an hour.
+    for text in (' 512 ', ' 8.00 ', ' 1.00 ', ' 2.00 ', ' 4.00 ', ' 64 ', ' 1 │'):
+        assert text in row
+    assert 'Estimated, not measured' in printed
+    assert 'at 100 TFLOP/s a GPU, which is an assumption' in ' '.join(printed.split())
+    assert estimated[0][2]['precision'] == 'recipe'
+    assert estimated[0][2]['batch_size'] is None
+
+
+def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):
+    files = tmp_path / 'a.json', tmp_path / 'a.md'
+    words = ['--estimate', '--assume-tflops', '50', '--batch-size', '2', '--precision', 'bf16']
+    assert main(['profile', MAE, *words, '--json', str(files[0]), '--markdown', str(files[1])]) == 0
+    content = json.loads(files[0].read_text())
+    assert content['is_estimate']
+    assert content['estimates'][0]['hours'] == 2
+    assert content['estimates'][0]['memory']['activations'] == 2**32
+    assert files[1].read_text().count(f'| `{Path(MAE).stem}` | fp16 | 512 | 8 | 8.00 |') == 1
+    assert (estimated[0][2]['precision'], estimated[0][2]['batch_size']) == ('bf16', 2)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--estimate', '--compile'], '--estimate is for a GPU'),
+        (['--estimate'], '--estimate is for a GPU'),
+        (['--assume-tflops', '3'], 'belong to --estimate'),
+    ],
+)
+def test_profile_options_of_an_estimate_that_contradict_are_refused(words, message, capsys):
+    assert main(['profile', MAE, '--device', 'cpu', *words]) == 1
+    assert message in ' '.join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The step of toy networks, and its operations by pencil."""
 
+import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -10,8 +12,9 @@ from mmengine.registry import MODELS
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.compat.cpu_products import OneDnnProducts
 from mim_bench.errors import ConfigError
-from mim_bench.models.linear import linear
+from mim_bench.profiling import training_step as module
 from mim_bench.profiling.flops import count_flops
 from mim_bench.profiling.matrix_product import MatrixProduct
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
@@ -158,18 +161,35 @@ def test_count_flops_counts_the_products_of_onednn():
     layer, x = torch.nn.Linear(256, 256), torch.randn(300, 256)
 
     def forward(batch, compiled):
-        return linear(batch, layer.weight, layer.bias).sum()
+        with OneDnnProducts():
+            return layer(batch).sum()
 
     # Backward: of the weights only, the input needs none.
     product = 2 * 300 * 256 * 256
     assert count_flops(SimpleNamespace(model=layer, forward=forward), x) == (product, 2 * product)
 
 
-def test_matrix_product_counts_a_multiply_add_as_two():
+def test_step_multiplies_as_the_config_says(monkeypatch):
+    seen = []
+    monkeypatch.setattr(module, 'cpu_products', lambda choice: seen.append(choice) or nullcontext())
+    make_step()(batch())
+    cfg = config()
+    cfg.cpu_products = 'torch'
+    make_step(cfg)(batch())
+    assert seen == [None, None, 'torch', 'torch']
+
+
+@pytest.mark.parametrize('is_onednn', [True, False])
+def test_matrix_product_counts_a_multiply_add_as_two(is_onednn):
     product = MatrixProduct(torch.device('cpu'), torch.float32)
+    assert product.flops == 2 * len(product.left) ** 3
+    product.is_onednn = is_onednn
     product()
-    n = len(product.left)
-    assert product.flops == 2 * n**3
-    torch.testing.assert_close(
-        product.out[:1], product.left[:1] @ product.right, rtol=1e-3, atol=1e-3
-    )
+
+
+def test_matrix_product_is_the_faster_one(monkeypatch):
+    monkeypatch.setattr(MatrixProduct, '_by_onednn', lambda self: time.sleep(0.2))
+    monkeypatch.setattr(MatrixProduct, '_by_torch', lambda self: None)
+    assert not MatrixProduct(torch.device('cpu'), torch.float32).is_onednn
+    monkeypatch.setattr(MatrixProduct, '_by_torch', lambda self: time.sleep(0.3))
+    assert MatrixProduct(torch.device('cpu'), torch.float32).is_onednn

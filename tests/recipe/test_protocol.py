@@ -170,6 +170,14 @@ def test_one_name_and_version_is_one_hash():
     assert not {name: found for name, found in hashes.items() if len(found) > 1}
 
 
+@pytest.mark.parametrize('name', ['convnext_tiny', 'vit_small_patch16_224'])
+@pytest.mark.parametrize('path', [FINETUNE, UPERNET, WINDOWED], ids=lambda path: path.stem)
+def test_common_protocol_of_a_timm_model_is_that_of_the_families(tmp_path, path, name):
+    own = f"backbone=dict(_delete_=True, type='mim_bench.TimmBackbone', name='{name}')"
+    (tmp_path / 'own.py').write_text(f"_base_ = '{path}'\nmodel = dict({own})\n")
+    assert digest(load_config(tmp_path / 'own.py')) == digest(load(path))
+
+
 # One config a head, task and family.
 CHOSEN = list(
     {

@@ -2,7 +2,9 @@ import json
 import subprocess
 
 import pytest
+from rich.console import Console
 
+from mim_bench.cli._trial_table import print_estimates
 from mim_bench.suite import dry_run as module
 from mim_bench.suite.dry_run import DataCheck, Estimate, try_plan
 from mim_bench.suite.steps import Step
@@ -94,6 +96,23 @@ def test_try_plan_run_of_several_gpus_plans_its_batch_as_one_of_them(commands):
     words, environment = commands[1]
     assert words[-2:] == ['--launcher', 'pytorch']
     assert environment == {'OMP_NUM_THREADS': '1', 'WORLD_SIZE': '8'}
+
+
+def test_try_plan_hands_on_what_gpus_are_assumed_to_compute(commands):
+    try_plan([RUN], {}, assumed_tflops=120.0)
+    assert commands[1][0][-2:] == ['--assume-tflops', '120.0']
+
+
+def test_table_says_which_rows_are_estimated(capsys):
+    flops = {'assumed_tflops': 100.0, 'flops_step': 105e9}
+    rows = [estimate(num_steps=10), estimate(num_steps=10, **flops)]
+    print_estimates(rows, Console(width=200))
+    printed = capsys.readouterr().out
+    measured, estimated = (line for line in printed.splitlines() if line.startswith('│ a '))
+    assert ' cpu ' in measured
+    assert ' estimate ' in estimated
+    assert ' 105 ' in estimated
+    assert 'at 100 TFLOP/s a GPU, which is an assumption' in ' '.join(printed.split())
 
 
 def test_try_plan_stuff_maps_are_checked_where_they_are_learned_from(commands):

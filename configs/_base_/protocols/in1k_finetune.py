@@ -11,7 +11,6 @@ _base_ = [
 ]
 default_scope = 'mmpretrain'
 model = dict(
-    backbone=dict(out_indices=['1']),
     neck=dict(in_dims='widths[-1]'),
     head=dict(in_channels='widths[-1]'),
 )
@@ -33,6 +32,7 @@ protocol = dict(
     tier='full',
     by_backbone={
         'plain': {
+            'model.backbone.out_indices': ['1'],
             'optim_wrapper.optimizer.lr': 2e-3,
             'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.65,
             'model.backbone.drop_path_rate': 0.1,
@@ -51,6 +51,7 @@ protocol = dict(
             'train_cfg.max_epochs': 50,
         },
         'pyramid': {
+            'model.backbone.out_indices': ['1'],
             'optim_wrapper.optimizer.lr': 2e-3,
             'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.85,
             'model.backbone.drop_path_rate': 0.1,

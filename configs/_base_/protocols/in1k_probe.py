@@ -5,12 +5,14 @@
 # average of the patches for every backbone, since pyramids have no class token.
 _base_ = ['../datasets/in1k_probe_224px.py', '../default_runtime.py']
 default_scope = 'mmpretrain'
-model = dict(type='ImageClassifier', backbone=dict(out_indices=['1']))
+model = dict(type='ImageClassifier')
 protocol = dict(
     name='in1k-probe',
     version='2',
     # Norms of the last map that a method has pre-trained are used.
     by_backbone=dict(
+        plain={'model.backbone.out_indices': ['1']},
+        pyramid={'model.backbone.out_indices': ['1']},
         ViT={'model.backbone.final_norm': 'checkpoint'},
         Swin={'model.backbone.out_norms': 'checkpoint'},
         UMMAESwin={

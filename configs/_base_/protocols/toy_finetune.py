@@ -51,6 +51,8 @@ protocol = dict(
     tier='smoke',
     by_backbone={
         '_delete_': True,
+        'plain': {'model.backbone.out_indices': ['1']},
+        'pyramid': {'model.backbone.out_indices': ['1']},
         'ViT': {'model.backbone.img_size': 64, 'model.backbone.final_norm': False},
         # Swin's initialisation is for hundreds of channels; from random weights a network of 32
         # stays at chance for most of this schedule with it.

@@ -1,0 +1,78 @@
+"""The tables of ``mim-bench profile --estimate``. No subcommand."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import NamedTuple
+
+from rich.table import Table
+from rich.text import Text
+
+from mim_bench.profiling.estimate import StepEstimate
+from mim_bench.profiling.tensor_memory import MemoryParts
+
+_GIB = 2**30
+_PARTS = [field.name for field in fields(MemoryParts)]
+_COLUMNS = [
+    'precision',
+    'batch',
+    'GPUs',
+    'GiB',
+    *_PARTS,
+    'buckets',
+    'params M',
+    'GFLOP/img',
+    'hours',
+]
+
+
+class Row(NamedTuple):
+    """A config and what was estimated of it."""
+
+    name: str
+    estimate: StepEstimate
+
+
+def estimate_table(rows: Sequence[Row], tflops: float) -> Table:
+    """A row a config; title and caption say what the numbers are."""
+    table = Table(title='Estimated, not measured', caption=caption(tflops), caption_justify='left')
+    table.add_column('config', overflow='fold', ratio=1)
+    for name in _COLUMNS:
+        table.add_column(name, justify='right', no_wrap=True)
+    for row in rows:
+        table.add_row(Text(row.name), *_cells(row.estimate, tflops))
+    return table
+
+
+def markdown_table(rows: Sequence[Row], tflops: float) -> str:
+    """The same as a table of Markdown, for a page."""
+    lines = [['config', *_COLUMNS], ['---', *['---:'] * len(_COLUMNS)]]
+    lines += [[f'`{row.name}`', *_cells(row.estimate, tflops)] for row in rows]
+    return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines) + f'\n{caption(tflops)}\n'
+
+
+def caption(tflops: float) -> str:
+    """What is estimated, and from what."""
+    return (
+        'One GPU at the peak of a step, in GiB: the tensors by their shapes, without what CUDA, '
+        'workspaces and fragmentation take. Hours are those of the recipe on its GPUs, from the '
+        f'operations alone, at {tflops:g} TFLOP/s a GPU, which is an assumption.'
+    )
+
+
+def _cells(estimate: StepEstimate, tflops: float) -> list[str]:
+    hours = estimate.hours(tflops)
+    return [
+        estimate.precision,
+        str(estimate.batch_size),
+        str(estimate.processes),
+        _gib(estimate.total_bytes),
+        *(_gib(getattr(estimate.memory, part)) for part in _PARTS),
+        _gib(estimate.bucket_bytes),
+        f'{estimate.num_parameters / 1e6:.1f}',
+        f'{estimate.flops_step / 1e9:,.3g}',
+        'unknown' if hours is None else f'{hours:,.3g}',
+    ]
+
+
+def _gib(num_bytes: int) -> str:
+    return f'{num_bytes / _GIB:.2f}'

@@ -1,0 +1,215 @@
+"""Estimates what a training step takes on a GPU, before there is one: memory, operations, time."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+
+from mim_bench.data.checks.options import REAL_COUNTS
+from mim_bench.errors import ConfigError
+from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu
+from mim_bench.profiling.fake_step import FakeStep, OwnProcess
+from mim_bench.profiling.flops import count_flops
+from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.tensor_memory import MemoryParts, TensorMemory
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.effective_batch import iterations_per_update
+from mim_bench.recipe.precision import precision_of
+
+# Batch normalisation over a whole image needs two.
+FLOPS_BATCH_SIZE = 2
+# Of the half-precision products that an A100 reaches by its data sheet (312), a third.
+ASSUMED_TFLOPS = 100.0
+# Keys of a config that a step depends on.
+_OF_A_STEP = ('model', 'data_preprocessor', 'train_dataloader', 'optim_wrapper', 'default_scope')
+# Data sets by their class, as the checks name them.
+_FULL_SIZE = {'ImageNet': 'imagenet', 'CocoDataset': 'coco'}
+
+
+@dataclass(frozen=True)
+class StepEstimate:
+    """What one process of a training needs, by its shapes; nothing of it is measured.
+
+    Attributes:
+        precision: 'fp32', 'bf16' or 'fp16'.
+        batch_size: Images of a forward pass.
+        memory: At the peak of a step: bytes of tensors.
+        bucket_bytes: Of the copies of gradients that data parallelism sends; 0 for one process.
+        flops_forward: Of an image.
+        flops_step: Of an image, forward and backward.
+        num_parameters: All, frozen ones too.
+        num_trainable: Those with gradients.
+        processes: Of the training, a GPU each.
+        num_images: That the recipe trains on, repetitions counted; None where it is not known.
+    """
+
+    precision: str
+    batch_size: int
+    memory: MemoryParts
+    bucket_bytes: int
+    flops_forward: float
+    flops_step: float
+    num_parameters: int
+    num_trainable: int
+    processes: int = 1
+    num_images: int | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """All that one GPU holds at the peak."""
+        return self.memory.total + self.bucket_bytes
+
+    def step_s(self, tflops: float) -> float:
+        """Seconds of a step at so many TFLOP/s a GPU."""
+        return self.flops_step * self.batch_size / (tflops * 1e12)
+
+    def hours(self, tflops: float) -> float | None:
+        """Hours of the whole recipe at so many TFLOP/s a GPU, loading and evaluation left out."""
+        if self.num_images is None:
+            return None
+        return self.flops_step * self.num_images / (tflops * 1e12 * self.processes) / 3600
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return {**asdict(self), 'total_bytes': self.total_bytes}
+
+
+def estimate_config(
+    path: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    precision: str = 'recipe',
+    batch_size: int | None = None,
+    has_optimizer: bool = True,
+    process: OwnProcess | None = None,
+) -> StepEstimate:
+    """Estimate the training step of a config file, in a process of its own.
+
+    Args:
+        path: Of the config.
+        options: Overrides by dotted key.
+        precision: 'recipe', 'fp32', 'bf16' or 'fp16'.
+        batch_size: Images of a forward pass; the recipe's if None.
+        has_optimizer: With the optimiser's state.
+        process: Where to do it; a new one if None.
+
+    Raises:
+        MimBenchError: The config has no training, or its step waits for the device where that
+            is not known.
+    """
+    cfg = load_config(path, dict(options or {}))
+    if cfg.get('train_cfg') is None or cfg.get('train_dataloader') is None:
+        raise ConfigError(f'{path}: trains nothing, so it has no training step to estimate.')
+    processes = recipe_processes(cfg)
+    arguments = dict(
+        precision=precision_of(cfg) if precision == 'recipe' else precision,
+        batch_size=batch_size or cfg.train_dataloader.batch_size,
+        has_optimizer=has_optimizer,
+        processes=processes,
+    )
+    found = estimate_elsewhere(cfg, process, **arguments)
+    return replace(found, num_images=_num_images(cfg, processes))
+
+
+def recipe_processes(cfg: Config) -> int:
+    """GPUs that a recipe is written for: the images of an update over those of one GPU."""
+    wrapper = cfg.get('optim_wrapper') or {}
+    own = cfg.train_dataloader.batch_size * wrapper.get('accumulative_counts', 1)
+    return max(1, cfg.get('effective_batch_size', own) // own)
+
+
+def image_share(dataset: Mapping[str, Any]) -> float:
+    """How many of a data set's images an epoch has: part of the labels, or repeats."""
+    share = 1.0
+    while True:
+        share *= dataset.get('times', 1) * (dataset.get('share') or 1)
+        if 'dataset' not in dataset:
+            return share
+        dataset = dataset['dataset']
+
+
+def estimate_elsewhere(
+    cfg: Config, process: OwnProcess | None = None, **arguments: Any
+) -> StepEstimate:
+    """Run :func:`estimate_here` in a process of its own."""
+    settings = ({k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}, cfg.filename)
+    if process is not None:
+        return process.call(_from_settings, *settings, **arguments)
+    with OwnProcess() as process:
+        return process.call(_from_settings, *settings, **arguments)
+
+
+def estimate_here(
+    cfg: Config, precision: str, batch_size: int, *, has_optimizer: bool = True, processes: int = 1
+) -> StepEstimate:
+    """Estimate in this process, which has no GPU and will have none.
+
+    Args:
+        cfg: Of a training.
+        precision: 'fp32', 'bf16' or 'fp16'.
+        batch_size: Images of a forward pass.
+        has_optimizer: With the optimiser's state.
+        processes: Of the training.
+
+    Raises:
+        ConfigError: The config has no training.
+        ReadBackError: A step waits for the device where that is not known.
+    """
+    if precision == 'custom':
+        raise ConfigError(
+            f'{cfg.filename}: optim_wrapper.type is not known, so the precision is not. Give one '
+            'by --precision.'
+        )
+    MMLogger.get_current_instance().setLevel('ERROR')
+    data = SyntheticData(cfg)
+    accumulation = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
+    with fake_gpu() as mode:
+        step = FakeStep(cfg, precision, mode, has_optimizer=has_optimizer)
+        forward, total = count_flops(step, data.batch(FLOPS_BATCH_SIZE))
+        step.make_optimizer_state(keep_gradients=accumulation > 1)
+        with TensorMemory(DEVICE, step.model, step.optimizer) as memory:
+            step(data.batch(batch_size))
+    num_parameters, num_trainable = step.count_parameters()
+    trained = sum(p.numel() * p.element_size() for p in step.model.parameters() if p.requires_grad)
+    return StepEstimate(
+        precision=precision,
+        batch_size=batch_size,
+        memory=memory.peak,
+        bucket_bytes=trained if processes > 1 else 0,
+        flops_forward=forward / FLOPS_BATCH_SIZE,
+        flops_step=total / FLOPS_BATCH_SIZE,
+        num_parameters=num_parameters,
+        num_trainable=num_trainable,
+        processes=processes,
+    )
+
+
+def _num_images(cfg: Config, processes: int) -> int | None:
+    """The images of a recipe on its data set of full size."""
+    dataset = cfg.train_dataloader.dataset
+    if max_iters := cfg.train_cfg.get('max_iters'):
+        images = cfg.train_dataloader.batch_size * processes
+        return max_iters * iterations_per_update(cfg) * images
+    share = image_share(dataset)
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    name = _FULL_SIZE.get(str(dataset.type).rpartition('.')[2])
+    is_known = name and not str(cfg.get('data_root', '')).startswith('data/toy')
+    return (
+        round(REAL_COUNTS[name]['train'] * share * cfg.train_cfg.max_epochs) if is_known else None
+    )
+
+
+# What a process has estimated: recipes that differ in length only share it.
+_done: dict[str, StepEstimate] = {}
+
+
+def _from_settings(settings: dict, filename: str, **arguments: Any) -> StepEstimate:
+    torch.set_num_threads(1)
+    key = repr((settings, arguments))
+    if key not in _done:
+        _done[key] = estimate_here(Config(settings, filename=filename), **arguments)
+    return _done[key]

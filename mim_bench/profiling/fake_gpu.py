@@ -1,0 +1,369 @@
+"""A GPU that is not there: tensors that have shapes, precisions and a device, but no numbers.
+
+A network on it runs forward and backward at full size in seconds, without memory, and every
+wait for the device is found: whatever reads a number or a size back (``item``, ``nonzero``,
+``.cpu()``) raises, as does an operator with tensors of two devices. The CPU stays real.
+
+Registering the device changes the process for good (torch's accelerator is then this one), so
+use a process of its own: :func:`mim_bench.profiling.estimate.in_own_process`.
+"""
+
+import contextlib
+import math
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from unittest import mock
+
+import torch
+from mmengine.structures import instance_data
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.utils._device import DeviceContext
+from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from mim_bench.errors import StackError, TrainingError
+from mim_bench.profiling.fake_kernels import register_kernels
+from mim_bench.profiling.known_read_backs import KNOWN_READ_BACKS, ReadBack
+
+DEVICE = 'fakegpu'
+_aten = torch.ops.aten
+_COPIES = {_aten._to_copy.default, _aten.copy_.default}
+# Their result has as many rows as the device finds elements.
+_COUNTING = {
+    _aten.nonzero.default,
+    _aten.masked_select.default,
+    _aten._unique2.default,
+    _aten.unique_dim.default,
+    _aten.unique_consecutive.default,
+    _aten.repeat_interleave.Tensor,
+    _aten.bincount.default,
+}
+_INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
+_READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default}
+# What may stand between a line of a network and its operators.
+_OWN = ('fake_gpu.py', 'fake_kernels.py', 'tensor_memory.py')
+_SKIPPED = (
+    str(Path(torch.__file__).parent),
+    *(str(Path(__file__).with_name(name)) for name in _OWN),
+)
+_PACKAGE = str(Path(__file__).parents[1])
+
+
+class ReadBackError(TrainingError):
+    """A training step waits for the device."""
+
+
+class MixedDevicesError(TrainingError):
+    """An operator got tensors of the GPU and of the CPU."""
+
+
+class _Backend:
+    """What torch asks of the module of a device."""
+
+    @staticmethod
+    def is_initialized() -> bool:
+        return True
+
+    @staticmethod
+    def is_available() -> bool:
+        return True
+
+    @staticmethod
+    def device_count() -> int:
+        return 1
+
+    @staticmethod
+    def current_device() -> int:
+        return 0
+
+    @staticmethod
+    def get_amp_supported_dtype() -> list[torch.dtype]:
+        return [torch.float16, torch.bfloat16]
+
+    @staticmethod
+    def _is_in_bad_fork() -> bool:
+        return False
+
+    @staticmethod
+    def manual_seed_all(seed: int) -> None:
+        pass
+
+
+def register() -> None:
+    """Register the device with torch, once a process.
+
+    Raises:
+        StackError: torch cannot have devices of Python, or there is a real GPU.
+    """
+    try:
+        from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+    except ImportError as error:
+        raise StackError(
+            f'torch {torch.__version__} has no devices that are written in Python, which the fake '
+            'GPU is. Use torch 2.11.'
+        ) from error
+    if hasattr(torch, DEVICE):
+        return
+    if torch.cuda.is_available():
+        raise StackError(
+            'The fake GPU would take the place of the real one in this process. Hide that: set '
+            'CUDA_VISIBLE_DEVICES to nothing.'
+        )
+    _setup_privateuseone_for_python_backend(DEVICE, _Backend)
+    register_kernels(DEVICE)
+
+
+class FakeGpu(FakeTensorMode):
+    """Tensors of the fake GPU have no numbers; those of the CPU are real.
+
+    Args:
+        known: Read-backs that are allowed, with what they read.
+
+    Raises:
+        ReadBackError: Inside of it: something else is read back.
+        MixedDevicesError: Inside of it.
+    """
+
+    def __init__(self, known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        self.known = known
+        self.met: set[ReadBack] = set()
+        self.late_errors: list[TrainingError] = []
+        self._known_masks = WeakTensorKeyDictionary()  # the backward pass reads them once more
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        try:
+            if any(t.device.type == DEVICE for t in tensors):
+                return self._on_gpu(func, types, args, kwargs, tensors)
+            is_made_there = str(kwargs.get('device')).startswith(DEVICE)
+            if is_made_there or any(isinstance(t, FakeTensor) for t in tensors):
+                return super().__torch_dispatch__(func, types, args, kwargs)
+            return func(*args, **kwargs)
+        except Exception:
+            if _is_in_backward():
+                # torch ends the process if an error leaves an operator there on such a device.
+                traceback.print_exc()
+            raise
+
+    def _on_gpu(
+        self, func: Any, types: Any, args: tuple, kwargs: dict, tensors: list[torch.Tensor]
+    ) -> Any:
+        if func in _COPIES:
+            if _is_to_cpu(func, args, kwargs):
+                self._allow(func)
+                copy = torch.zeros(args[-1].shape, dtype=kwargs.get('dtype') or args[-1].dtype)
+                return copy if func is _aten._to_copy.default else args[0].copy_(copy)
+        elif any(t.device.type == 'cpu' and t.dim() for t in tensors):
+            args, kwargs = self._on_one_device(func, args, kwargs, tensors)
+        if func in _READING:
+            return self._allow(func).value
+        if _counts(func, args):
+            known = self._allow(func, args)
+            with self:
+                return _as_if_found(known, func, args, kwargs)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _on_one_device(
+        self, func: Any, args: tuple, kwargs: dict, tensors: list[torch.Tensor]
+    ) -> tuple[tuple, dict]:
+        """The arguments, all on the GPU; only known indices may come from elsewhere."""
+        path, function, place = _where()
+        if func not in _INDEXING or self._known(path, function) is None:
+            found = ' and '.join(sorted({f'{t.device} {tuple(t.shape)}' for t in tensors}))
+            self._fail(
+                MixedDevicesError(
+                    f'{place}: {func} gets tensors of {found}. Make all of them on the device.'
+                )
+            )
+
+        def moved(tensor: torch.Tensor) -> torch.Tensor:
+            to_gpu = {'device': torch.device(DEVICE)}
+            return super(FakeGpu, self).__torch_dispatch__(
+                _aten._to_copy.default, (), (tensor,), to_gpu
+            )
+
+        return tree_map_only(torch.Tensor, moved, (args, kwargs))
+
+    def _known(self, path: str, function: str) -> ReadBack | None:
+        for known in self.known:
+            if known.place in path and known.function in ('', function):
+                self.met.add(known)
+                return known
+        return None
+
+    def _allow(self, func: Any, args: tuple = ()) -> ReadBack:
+        """The known read-back that is at work; anything else fails."""
+        masks = [i for i in args[1] if i is not None] if func in _INDEXING else []
+        path, function, place = _where()
+        known = self._known(path, function)
+        known = known or next(filter(None, map(self._known_masks.get, masks)), None)
+        if known is None:
+            self._fail(
+                ReadBackError(
+                    f'{place}: {func} reads from the device, so every training step waits for it '
+                    'there. Compute it on the device, or with the batch in the loader.'
+                )
+            )
+            return ReadBack('', '', 'none')
+        self._known_masks.update(dict.fromkeys(masks, known))
+        return known
+
+    def _fail(self, error: TrainingError) -> None:
+        """Raise, in the backward pass as soon as it is over."""
+        if not _is_in_backward():
+            raise error
+        self.late_errors.append(error)
+
+
+def _is_in_backward() -> bool:
+    return torch._C._current_graph_task_id() != -1
+
+
+def _is_to_cpu(func: Any, args: tuple, kwargs: dict) -> bool:
+    """Whether a copy of a tensor of the GPU, or into one, ends on the CPU."""
+    if func is _aten._to_copy.default:
+        return torch.device(kwargs.get('device') or DEVICE).type == 'cpu'
+    return args[0].device.type == 'cpu'
+
+
+def _counts(func: Any, args: tuple) -> bool:
+    """Whether the size of the result depends on numbers."""
+    if func in _COUNTING or (func.namespace == 'torchvision' and 'nms' in str(func)):
+        return True
+    if func not in _INDEXING:
+        return False
+    is_masked = any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1])
+    # One number for all is written by a kernel that asks for no positions.
+    return is_masked and (func is _aten.index.Tensor or args[2].numel() != 1)
+
+
+def _as_if_found(known: ReadBack, func: Any, args: tuple, kwargs: dict) -> Any:
+    """The result of an operator that counts, if a share of the elements is what it looks for."""
+    x, share = args[0], known.share
+    if func in _INDEXING:
+        indices = [index for given in args[1] for index in _positions(given, share)]
+        return func(x, indices, *args[2:], **kwargs)
+    count = math.ceil(share * x.numel())
+    if func is _aten.nonzero.default:
+        return x.new_empty((count, x.dim()), dtype=torch.int64)
+    if func is _aten.masked_select.default:
+        return x.new_empty(count)
+    if func is _aten._unique2.default:
+        count = known.distinct or count
+        counts = x.new_empty(count, dtype=torch.int64)
+        return x.new_empty(count), x.new_empty(x.shape, dtype=torch.int64), counts
+    if func.namespace == 'torchvision':
+        return x.new_empty(math.ceil(share * len(x)), dtype=torch.int64)
+    raise StackError(f'{func}: the fake GPU does not know how large its result may be.')
+
+
+def _positions(index: torch.Tensor | None, share: float) -> list[torch.Tensor | None]:
+    """A mask as the indices that torch makes of it; indices as they are."""
+    if index is None or index.dtype not in (torch.bool, torch.uint8):
+        return [index]
+    found = index.new_empty(math.ceil(share * index.numel()), dtype=torch.int64)
+    return [found] * index.dim()
+
+
+def _where() -> tuple[str, str, str]:
+    """The innermost line outside torch: file, function, and how to name it.
+
+    The name has the innermost line of this package too, where that is another.
+    """
+    frames = list(_frames(sys._getframe(1)))
+    inner = next((f for f in frames if not f.f_code.co_filename.startswith(_SKIPPED)), frames[0])
+    ours = next(
+        (
+            f
+            for f in frames
+            if f.f_code.co_filename.startswith(_PACKAGE)
+            and not f.f_code.co_filename.startswith(str(Path(_PACKAGE) / 'profiling'))
+        ),
+        None,
+    )
+    path, function = inner.f_code.co_filename, inner.f_code.co_name
+    place = f'{path}:{inner.f_lineno} ({function})'
+    if ours is not None and ours is not inner:
+        place += f', called in {ours.f_code.co_filename}:{ours.f_lineno} ({ours.f_code.co_name})'
+    return path, function, place
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+class OnMeta(DeviceContext):
+    """Makes modules on the device ``meta``, without memory; drop-path rates stay numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(torch.device('meta'))
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Everything on ``meta`` but the few numbers that constructors read."""
+        if func is torch.linspace:
+            return func(*args, **(kwargs or {}))
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+def put_on(model: nn.Module, mode: FakeGpu) -> nn.Module:
+    """Replace the parameters and buffers of a model by ones of the fake GPU, in place.
+
+    Args:
+        model: On any device, also ``meta``.
+        mode: That it will run in.
+    """
+    made: dict[torch.Tensor, torch.Tensor] = {}
+
+    def fake(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor not in made:
+            with mode, torch.no_grad():
+                new = torch.empty_like(tensor, device=DEVICE)
+            if isinstance(tensor, nn.Parameter):
+                new = nn.Parameter(new, tensor.requires_grad)
+            made[tensor] = new
+        return made[tensor]
+
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            table.update({name: fake(t) for name, t in table.items() if t is not None})
+        if hasattr(module, '_set_device'):  # mmengine's preprocessors keep their own note
+            module._set_device(torch.device(DEVICE))
+    return model
+
+
+@contextlib.contextmanager
+def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
+    """Inside of it the device ``fakegpu`` stands for the GPU; ``autocast('cuda')`` means it too."""
+    register()
+    plain = torch.autocast.__init__
+
+    def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
+        plain(self, DEVICE if device_type == 'cuda' else device_type, *args, **kwargs)
+
+    types = torch.utils._foreach_utils._foreach_supported_types
+    with (
+        mock.patch.object(torch.autocast, '__init__', init),
+        # As of parameters with numbers, the optimiser steps all at once.
+        mock.patch.object(torch.utils._foreach_utils, '_foreach_supported_types', types),
+        # mmengine indexes by tensors of known classes only, which the fake GPU has not.
+        mock.patch.object(instance_data, 'IndexType', instance_data.IndexType | torch.Tensor),
+        # In this thread, whose stack tells the line and whose errors arrive whole.
+        torch.autograd.set_multithreading_enabled(False),
+        FakeGpu(known) as mode,
+    ):
+        types.append(FakeTensor)
+        try:
+            yield mode
+        finally:
+            types.remove(FakeTensor)
+    if mode.late_errors:
+        raise mode.late_errors[0]

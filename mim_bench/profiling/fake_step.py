@@ -1,0 +1,119 @@
+"""The training step of a config on the GPU that is not there."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from types import TracebackType
+from typing import Any
+from unittest import mock
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mim_bench.errors import TrainingError
+from mim_bench.profiling.fake_gpu import DEVICE, FakeGpu, OnMeta, put_on
+from mim_bench.profiling.fake_kernels import forget_cast_weights
+from mim_bench.profiling.training_step import StepSettings, TrainingStep
+from mim_bench.recipe.building import build_model
+
+
+class FakeStep(TrainingStep):
+    """The step of a recipe at full size, without numbers; inside ``fake_gpu()``.
+
+    The loss is not scaled.
+
+    Args:
+        cfg: Of a training.
+        precision: 'fp32', 'bf16' or 'fp16'.
+        mode: What ``fake_gpu()`` gave.
+        has_optimizer: Build the recipe's optimiser too.
+    """
+
+    def __init__(
+        self, cfg: Config, precision: str, mode: FakeGpu, *, has_optimizer: bool = True
+    ) -> None:
+        self._mode = mode
+        super().__init__(cfg, StepSettings(DEVICE, precision, has_optimizer))
+        self._cpu_products = 'torch'  # nothing of the CPU's stands between a line and its operator
+
+    def _make_model(self, cfg: Config, seed: int) -> nn.Module:
+        with OnMeta():
+            return build_model(cfg)
+
+    def _on_device(self, model: nn.Module) -> nn.Module:
+        return put_on(model, self._mode)
+
+    def forward(self, batch: dict[str, Any], *, compiled: bool = True) -> torch.Tensor:
+        """The loss of a batch, which lies on the CPU; normalisation of the images included."""
+        try:
+            return super().forward(batch, compiled=False)
+        finally:
+            forget_cast_weights()
+
+    def make_optimizer_state(self, *, keep_gradients: bool = False) -> None:
+        """Step the optimiser once, as if an update had gone before.
+
+        Args:
+            keep_gradients: As between the passes of an update that accumulates.
+        """
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+        if self.optimizer is not None:
+            self.optimizer.step()
+        if not keep_gradients:
+            self.model.zero_grad(set_to_none=True)
+
+
+class OwnProcess:
+    """A process in which the fake GPU may be registered; it sees no real one.
+
+    Arguments and results of what is called are pickled.
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> 'OwnProcess':
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function of a module there.
+
+        Raises:
+            TrainingError: The process died; what it printed stands on standard error.
+            Exception: Whatever the function raised.
+        """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(1, mp_context=get_context('spawn'))
+        try:
+            with mock.patch.dict(os.environ, {'CUDA_VISIBLE_DEVICES': ''}):
+                task = self._pool.submit(function, *args, **kwargs)
+            return task.result()
+        except BrokenProcessPool as error:
+            self.close()
+            raise TrainingError(
+                f'{function.__name__}{_shown(args)}: its process died in the backward pass; the '
+                'error is printed above.'
+            ) from error
+
+    def close(self) -> None:
+        """End the process."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def _shown(args: Sequence[Any]) -> str:
+    return '(' + ', '.join(arg for arg in args if isinstance(arg, str)) + ')'

@@ -1,0 +1,133 @@
+"""The bytes of the tensors that live in a training step, by what they are for.
+
+torch's own ``torch.distributed._tools.MemTracker`` counts alike, but refuses networks with frozen
+parameters, and takes a picture of each module, which large networks spend minutes on.
+"""
+
+import weakref
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# torch's allocator on a GPU gives out multiples of it.
+BLOCK_BYTES = 512
+
+
+@dataclass(frozen=True)
+class MemoryParts:
+    """Bytes at one moment.
+
+    Attributes:
+        parameters: All, frozen ones and buffers too.
+        gradients: Of parameters.
+        optimizer: Its state.
+        activations: Made by the forward pass and still needed, the batch included.
+        temporary: Of the backward pass and the optimiser, momentary.
+    """
+
+    parameters: int = 0
+    gradients: int = 0
+    optimizer: int = 0
+    activations: int = 0
+    temporary: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(getattr(self, field.name) for field in fields(self))
+
+
+class TensorMemory(TorchDispatchMode):
+    """Follows the tensors of one device that are made inside of this context.
+
+    Args:
+        device_type: Of torch.
+        model: Its parameters, buffers and gradients are known from the start.
+        optimizer: Likewise its state.
+
+    Attributes:
+        peak: The parts at the moment when there was most.
+    """
+
+    def __init__(
+        self, device_type: str, model: nn.Module, optimizer: torch.optim.Optimizer | None
+    ) -> None:
+        super().__init__()
+        self.device_type = device_type
+        self._parts: dict[weakref.ref, str] = {}
+        self._bytes = dict.fromkeys((field.name for field in fields(MemoryParts)), 0)
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._is_in_optimizer = False
+        for tensor in (*model.parameters(), *model.buffers()):
+            self._note(tensor, 'parameters')
+        for parameter in self._trained:
+            if parameter.grad is not None:
+                self._note(parameter.grad, 'gradients')
+        for tensor in tree_leaves(list(optimizer.state.values()) if optimizer else []):
+            if isinstance(tensor, torch.Tensor):
+                self._note(tensor, 'optimizer')
+        self.peak = MemoryParts(**self._bytes)
+
+    def __enter__(self) -> 'TensorMemory':
+        """Follow gradients and the optimiser's steps too."""
+        self._hooks = [
+            p.register_post_accumulate_grad_hook(lambda p: self._note(p.grad, 'gradients'))
+            for p in self._trained
+        ]
+        self._hooks.append(register_optimizer_step_pre_hook(lambda *_: self._set_optimizing(True)))
+        self._hooks.append(
+            register_optimizer_step_post_hook(lambda *_: self._set_optimizing(False))
+        )
+        return super().__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        """Remove the hooks."""
+        for hook in self._hooks:
+            hook.remove()
+        super().__exit__(*error)
+
+    def _set_optimizing(self, is_in_optimizer: bool) -> None:
+        self._is_in_optimizer = is_in_optimizer
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Note what an operator returns."""
+        result = func(*args, **(kwargs or {}))
+        is_backward = torch._C._current_graph_task_id() != -1
+        part = 'temporary' if is_backward or self._is_in_optimizer else 'activations'
+        for tensor in tree_leaves(result):
+            if isinstance(tensor, torch.Tensor):
+                self._note(tensor, part, is_new=True)
+        if sum(self._bytes.values()) > self.peak.total:
+            self.peak = MemoryParts(**self._bytes)
+        return result
+
+    def _note(self, tensor: torch.Tensor, part: str, *, is_new: bool = False) -> None:
+        """Count a tensor's memory to a part; memory that is known stays where it is if new."""
+        if tensor.device.type != self.device_type:
+            return
+        storage = tensor.untyped_storage()
+        num_bytes = -(-storage.nbytes() // BLOCK_BYTES) * BLOCK_BYTES
+        key = weakref.ref(storage, partial(self._drop, num_bytes))
+        known = self._parts.get(key)
+        if known == part or (known and is_new):
+            return
+        if known:
+            self._parts[key] = part  # keeps the first reference, whose end is the memory's
+            self._bytes[known] -= num_bytes
+        else:
+            self._parts[key] = part
+        self._bytes[part] += num_bytes
+
+    def _drop(self, num_bytes: int, key: weakref.ref) -> None:
+        part = self._parts.pop(key, None)
+        if part:
+            self._bytes[part] -= num_bytes

@@ -1,0 +1,125 @@
+"""Configs at full size on the GPU that is not there, called in a process of its own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu, put_on
+from mim_bench.profiling.fake_step import FakeStep
+from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.training_step import PRECISIONS
+from mim_bench.recipe.config import load_config
+
+# Batch normalisation over a whole image needs two.
+BATCH_SIZE = 2
+
+
+def network_key(path: Path) -> str:
+    """Equal for two configs whose networks, inputs and optimisers are."""
+    cfg = load_config(path).to_dict()
+    loader = cfg.get('train_dataloader') or cfg['test_cfg']
+    dataset = loader.get('dataset', loader)
+    return repr((cfg['model'], cfg.get('data_preprocessor'), dataset))
+
+
+def run_config(path: str, precision: str) -> dict[str, Any]:
+    """Run the training step of a config, the optimiser left out; a probe's forward pass.
+
+    Returns:
+        ``loss``: its dtype, as text; ``without_gradient``: trained parameters that got none;
+        ``waits``: places that are known to read from the device.
+
+    Raises:
+        ReadBackError: A place that is not known reads from the device.
+        MixedDevicesError: Tensors of two devices meet.
+    """
+    MMLogger.get_current_instance().setLevel('ERROR')
+    cfg = load_config(path)
+    if cfg.get('train_cfg') is None:
+        loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
+        cfg = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=path)
+        return _run(cfg, precision, is_training=False)
+    return _run(cfg, precision, is_training=True)
+
+
+def _run(cfg: Config, precision: str, *, is_training: bool) -> dict[str, Any]:
+    batch = SyntheticData(cfg).batch(BATCH_SIZE)
+    with fake_gpu() as mode:
+        step = FakeStep(cfg, precision, mode, has_optimizer=False)
+        if is_training:
+            loss = step.forward(batch)
+            loss.backward()
+        else:
+            data = step.model.eval().data_preprocessor(batch, False)
+            with torch.no_grad(), torch.autocast(DEVICE, PRECISIONS[precision]):
+                out = step.model(**data, mode='tensor')
+            loss = out[-1] if isinstance(out, list | tuple) else out
+    missing = [n for n, p in step.model.named_parameters() if p.requires_grad and p.grad is None]
+    return {
+        'loss': str(loss.dtype),
+        'without_gradient': missing if is_training else [],
+        'waits': sorted({known.place for known in mode.met}),
+    }
+
+
+def run_network(make: Callable[[], nn.Module], size: tuple[int, ...], precision: str) -> list[str]:
+    """Forward and backward of a network of a test on one tensor.
+
+    Returns:
+        The dtypes of the output and of the gradients of the parameters.
+    """
+    with fake_gpu() as mode:
+        network = put_on(make(), mode)
+        with torch.autocast(DEVICE, PRECISIONS[precision], enabled=precision != 'fp32'):
+            out = network(torch.zeros(size, device=DEVICE))
+        out.float().sum().backward()
+    return [str(out.dtype), *(str(p.grad.dtype) for p in network.parameters())]
+
+
+def dtypes_of_autocast(device: str, dtype: torch.dtype) -> dict[str, str]:
+    """What some operators give under autocast, by their name.
+
+    Args:
+        device: 'cuda' or that of the fake GPU.
+        dtype: The low precision.
+    """
+    calls = {
+        'linear': lambda h, s: nn.functional.linear(s, s[0, 0]),
+        'matmul': lambda h, s: s @ s,
+        'einsum': lambda h, s: torch.einsum('bchw,bcwx->bchx', s, h),
+        'conv2d': lambda h, s: nn.functional.conv2d(s, s[:, :, :3, :3]),
+        'attention': lambda h, s: nn.functional.scaled_dot_product_attention(s, s, s),
+        'layer_norm': lambda h, s: nn.functional.layer_norm(h, (8,)),
+        'softmax': lambda h, s: h.softmax(-1),
+        'log_softmax': lambda h, s: h.log_softmax(-1),
+        'softmax of a dtype': lambda h, s: h.softmax(-1, dtype=torch.float64),
+        'sum': lambda h, s: h.sum(-1),
+        'norm': lambda h, s: h.norm(2, -1),
+        'pow': lambda h, s: h**2,
+        'exp': lambda h, s: h.exp(),
+        'cat': lambda h, s: torch.cat([h, s]),
+        'add': lambda h, s: h + s,
+        'gelu': lambda h, s: nn.functional.gelu(h),
+        'mse_loss': lambda h, s: nn.functional.mse_loss(h, s),
+        'scatter_add': lambda h, s: h.scatter_add(0, torch.zeros_like(h, dtype=torch.int64), s),
+        'bilinear': lambda h, s: nn.functional.interpolate(h, scale_factor=2, mode='bilinear'),
+        'float64': lambda h, s: s.double() @ s.double(),
+    }
+    with fake_gpu() if device == DEVICE else FakeTensorMode():
+        half, single = (
+            torch.zeros(2, 4, 8, 8, dtype=d, device=device) for d in (dtype, torch.float32)
+        )
+        was = torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)
+        torch.set_autocast_enabled(device, True)
+        torch.set_autocast_dtype(device, dtype)
+        try:
+            return {name: str(call(half, single).dtype) for name, call in calls.items()}
+        finally:
+            torch.set_autocast_enabled(device, was[0])
+            torch.set_autocast_dtype(device, was[1])
