@@ -123,15 +123,20 @@ def block_policy(model: nn.Module) -> partial:
     Blocks are called as modules. Heads of detectors are not: their ``loss`` would meet
     weights that are not gathered.
     """
-    lists = [m for m in model.backbone.modules() if isinstance(m, nn.ModuleList)]
-    blocks = {
+    blocks = set(backbone_blocks(model.backbone))
+    return partial(lambda_auto_wrap_policy, lambda_fn=lambda module: module in blocks)
+
+
+def backbone_blocks(backbone: nn.Module) -> list[nn.Module]:
+    """The members of a network's lists of modules that hold no further list."""
+    lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList)]
+    return [
         block
         for blocks in lists
         for block in blocks
         if not any(isinstance(m, nn.ModuleList) for m in block.modules())
         and next(block.parameters(), None) is not None
-    }
-    return partial(lambda_auto_wrap_policy, lambda_fn=lambda module: module in blocks)
+    ]
 
 
 def full_state(

@@ -80,7 +80,7 @@ def train_forked(launch: Launch, num_processes: int = 1) -> None:
     with patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
         multiprocessing.start_processes(
             _train,
-            (launch, num_processes, _free_port()),
+            (launch, num_processes, free_port()),
             nprocs=num_processes,
             start_method='forkserver',
         )
@@ -100,7 +100,8 @@ def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:
         train(launch)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens to."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]

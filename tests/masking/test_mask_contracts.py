@@ -52,9 +52,9 @@ CONTRACTS = {
     'CheckerboardMasks': [
         Contract(dict(input_size=224), (14, 14), {'mask': {98}, 'momentum_mask': {96}}, False),
         Contract(
-            dict(input_size=224, parity='random'),
+            dict(input_size=224, parity='random', anchor='center'),
             (14, 14),
-            {'mask': {98}, 'momentum_mask': {96, 100}},
+            {'mask': {98}, 'momentum_mask': {98}},
         ),
         Contract(
             dict(input_size=256, patch_size=4, small_cell=32, large_cell=64),

@@ -5,8 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.necks.vit_pyramid import ViTPyramid
-from mim_bench.models.necks.vit_simple_pyramid import SimpleFeaturePyramid
+from mim_bench.models.necks.vit_pyramid import SimpleFeaturePyramid, ViTPyramid
 
 GROUP_NORM = dict(type='GN', num_groups=4)
 BACKBONE = dict(

@@ -35,7 +35,9 @@ model = dict(
     ),
     pooling='cls',  # inferred: MoCo v3
     contrast_weight=1.0,  # inferred: CMAE (ZhichengHuang/CMAE@e786a52)
-    symmetrised=False,  # inferred from "asymmetric MoCo-v3-style" (SPECIFIED-2ND)
+    # inferred: the small mask belongs to the online network, the large to the momentum network
+    # (SPECIFIED-2ND); a symmetrised loss would swap them
+    symmetrised=False,
     momentum=dict(base_momentum=0.99, end_momentum=1.0),  # inferred: MoCo v3; ConMIM 0.996 to 1
 )
 train_pipeline = [

@@ -27,8 +27,7 @@ def check_interpolation(interpolation: str) -> None:
         )
 
 
-@lru_cache(maxsize=256)
-@torch.inference_mode(False)  # a cached matrix must serve training later
+@torch.compiler.assume_constant_result  # scipy cannot be traced
 def axis_weights(source: int, target: int, interpolation: str) -> torch.Tensor:
     """The matrix from offsets of one length to those of another.
 
@@ -41,6 +40,12 @@ def axis_weights(source: int, target: int, interpolation: str) -> torch.Tensor:
     Returns:
         (target, source) float64; shared, not to be changed.
     """
+    return _axis_weights(source, target, interpolation)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a cached matrix must serve training later
+def _axis_weights(source: int, target: int, interpolation: str) -> torch.Tensor:
     if source == target:
         return torch.eye(source, dtype=torch.float64)
     if interpolation == 'bicubic' or target < source:

@@ -17,8 +17,10 @@ class CheckerboardMasks(BaseTransform):
 
     Added keys, both bool tensors (rows, cols) over the grid of ``patch_size``, True = hidden:
 
-    - ``mask``: of the online network; the small cells. The same number in every sample.
+    - ``mask``: of the online network; the small cells.
     - ``momentum_mask``: of the momentum network; the large cells.
+
+    Each hides the same number of patches in every sample.
 
     Pack both with ``PackInputs(algorithm_keys=['mask', 'momentum_mask'])``.
 
@@ -37,7 +39,7 @@ class CheckerboardMasks(BaseTransform):
 
     Raises:
         ConfigError: The sizes do not divide each other, a word is unknown, or a random
-            parity would change how much ``mask`` hides.
+            parity would change how much a mask hides.
 
     Source: SymMIM, arXiv:2408.12772. SPECIFIED-2ND (third-party summaries; the paper's body was
     not read): the two formulas, 16 and 32 px, small to online and large to momentum, fixed.
@@ -70,13 +72,14 @@ class CheckerboardMasks(BaseTransform):
             self._masks.append([torch.from_numpy(mask) for mask in masks])
         if swap:
             self._masks.reverse()
-        counts = [int(mask.sum()) for mask in self._masks[0]]
-        if self.random_parity and counts[0] != counts[1]:
-            raise ConfigError(
-                f"CheckerboardMasks: with parity='random' the mask of the online network hides "
-                f'{counts[0]} or {counts[1]} patches, but samples of a batch must hide the same '
-                "number. Use anchor='center' or parity='fixed'."
-            )
+        for owner, masks in zip(('online', 'momentum'), self._masks, strict=True):
+            counts = [int(mask.sum()) for mask in masks]
+            if self.random_parity and counts[0] != counts[1]:
+                raise ConfigError(
+                    f"CheckerboardMasks: with parity='random' the mask of the {owner} network "
+                    f'hides {counts[0]} or {counts[1]} patches, but samples of a batch must hide '
+                    "the same number. Use anchor='center' or parity='fixed'."
+                )
 
     def transform(self, results: dict) -> dict:
         """Add the masks; a random parity is drawn from numpy's global generator."""

@@ -7,7 +7,6 @@ from mim_bench.engine.probes.features import Features
 from mim_bench.engine.probes.npy_rows import MappedRows
 from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
-from mim_bench.models.linear import linear
 
 # Rows of the bank and of the queries that are compared at a time. On a CPU their similarities
 # (8 MiB) are looked through while they are still in its cache; a GPU wants more work at once.
@@ -96,7 +95,7 @@ def knn_predict(
         keys, labels = _unit(bank.x[rows], device), bank.y[rows].to(device)
         for q in range(0, len(queries), query_chunk):
             part = slice(q, q + query_chunk)
-            _merge(best_s[part], best_y[part], linear(queries[part], keys), labels)
+            _merge(best_s[part], best_y[part], F.linear(queries[part], keys), labels)
     return _vote(best_s, best_y, bank.num_classes, temperature, query_chunk)
 
 

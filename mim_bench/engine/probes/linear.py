@@ -11,7 +11,6 @@ from mim_bench.engine.probes.features import Features
 from mim_bench.engine.probes.npy_rows import MappedRows
 from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
-from mim_bench.models.linear import linear
 
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
@@ -113,7 +112,7 @@ class _Heads:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """(B, D) -> logits (B, L, C), in one product."""
-        logits = linear(x, self.weight.flatten(0, 1), self.bias.flatten())
+        logits = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
         return logits.unflatten(1, self.bias.shape)
 
 
@@ -199,7 +198,7 @@ def _descend(
     error = heads(x).softmax(dim=-1)  # (B, L, C)
     error[torch.arange(len(y), device=y.device), :, y] -= 1
     error /= len(y)
-    gradient = linear(error.flatten(1).T, x.T)  # (L * C, B) x (B, D)
+    gradient = F.linear(error.flatten(1).T, x.T)  # (L * C, B) x (B, D)
     speed.weight.mul_(MOMENTUM).add_(gradient.view_as(speed.weight))
     speed.bias.mul_(MOMENTUM).add_(error.sum(dim=0))
     heads.weight.sub_(rates[:, :, None] * speed.weight)

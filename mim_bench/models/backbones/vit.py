@@ -422,21 +422,20 @@ class ViT(Backbone):
         shared = self._shared_biases(grid, depth)
         for i, layer in enumerate(self.layers[:depth]):
             last_wanted = wanted if i == depth - 1 else None
-            tokens = layer(tokens, grid, shared[bool(layer.window_size)], last_wanted)
+            tokens = layer(tokens, grid, shared.get(layer.window_size), last_wanted)
             if i == self.num_layers - 1 and self.ln1 is not None:
                 tokens = self.ln1(tokens)
             if i in taps:
                 outs.append(tokens)
         return outs
 
-    def _shared_biases(self, grid: Grid, depth: int) -> list[Biases | None]:
-        """Of the tables that blocks share: for global blocks, for those with windows."""
-        biases: list[Biases | None] = [None, None]
+    def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
+        """Of the tables that blocks share, by the window size of the blocks."""
+        biases: dict[int, Biases] = {}
         for layer in self.layers[:depth]:
-            windowed = bool(layer.window_size)
-            table = self.window_rel_pos_bias if windowed else self.rel_pos_bias
-            if table is not None and biases[windowed] is None:
-                biases[windowed] = table(layer.shapes(grid))
+            table = self.window_rel_pos_bias if layer.window_size else self.rel_pos_bias
+            if table is not None and layer.window_size not in biases:
+                biases[layer.window_size] = table(layer.shapes(grid))
         return biases
 
     def _format_output(self, tokens: torch.Tensor, grid: Grid) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from mim_bench.models.necks.stage_norm import StageNorm
+from mim_bench.models.necks.map_norms import StageNorm
 
 
 def test_stage_norm_normalises_the_channels_of_each_map():

@@ -1,1 +1,0 @@
-"""Heads of the pre-training methods."""

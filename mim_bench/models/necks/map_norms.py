@@ -1,0 +1,123 @@
+"""Small necks on the maps of a backbone: norms, pooling, a projection of each stage."""
+
+from collections.abc import Sequence
+
+import torch
+from mmcv.cnn import build_norm_layer
+from mmengine.model import BaseModule
+from torch import nn
+
+from mim_bench.errors import ConfigError
+from mim_bench.registry import MODELS
+
+
+@MODELS.register_module()
+class PooledNorm(BaseModule):
+    """Average the last map, then normalise (the ``fc_norm`` of MAE-type fine-tuning).
+
+    Args:
+        in_dims: Channels of the last map.
+        init_cfg: Initialisation of mmengine.
+    """
+
+    def __init__(self, in_dims: int, init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        self.norm = nn.LayerNorm(in_dims, eps=1e-6)
+
+    def forward(self, feats: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Maps of a backbone, the last (B, C, H, W) -> ((B, C),)."""
+        return (self.norm(feats[-1].mean(dim=(2, 3))),)
+
+
+@MODELS.register_module()
+class MapBatchNorm(BaseModule):
+    """A batch norm for each map, so that one learning rate fits features of any scale.
+
+    Args:
+        in_channels: Widths of the maps.
+        norm_cfg: Of the norms; SyncBN by default.
+        init_cfg: Initialisation of mmengine.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        norm_cfg: dict | None = None,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        norm_cfg = norm_cfg or dict(type='SyncBN', requires_grad=True)
+        self.norms = nn.ModuleList(build_norm_layer(norm_cfg, width)[1] for width in in_channels)
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Normalise each map (B, C_i, H_i, W_i).
+
+        Raises:
+            ConfigError: The backbone gives another number of maps.
+        """
+        if len(inputs) != len(self.norms):
+            raise ConfigError(
+                f'MapBatchNorm: {len(inputs)} maps for {len(self.norms)} in_channels. Give as many '
+                "as the backbone's out_indices."
+            )
+        return tuple(norm(x) for norm, x in zip(self.norms, inputs, strict=True))
+
+
+@MODELS.register_module()
+class StageNorm(BaseModule):
+    """LayerNorm over the channels of each stage, as the standard Swin has it for dense tasks.
+
+    Its protocol is that of a model without it: there the norms stand in the backbone.
+
+    Args:
+        in_channels: Widths of the stages.
+        init_cfg: Initialisation of mmengine.
+
+    Source: Swin's detection code, where each returned stage has a fresh norm.
+    """
+
+    def __init__(self, in_channels: Sequence[int], *, init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in in_channels)
+
+    def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Normalise (B, C_i, H_i, W_i) of every stage."""
+        return tuple(
+            norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+            for x, norm in zip(feats, self.norms, strict=True)
+        )
+
+
+@MODELS.register_module()
+class StageProjection(BaseModule):
+    """A linear layer for each stage, with LayerNorm before it where asked.
+
+    Args:
+        in_channels: Widths of the stages.
+        out_channels: Width of every output.
+        norm: LayerNorm before the projection (the detection recipe has it, the
+            segmentation recipe has not).
+        init_cfg: Initialisation of mmengine.
+
+    Source: UM-MAE's official detection (``up1`` to ``up4``) and segmentation (``fpn1`` to
+    ``fpn4``) backbones.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 768,
+        *,
+        norm: bool = False,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in in_channels)
+        self.projections = nn.ModuleList(nn.Linear(c, out_channels) for c in in_channels)
+
+    def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """(B, C_i, H_i, W_i) of every stage -> (B, out_channels, H_i, W_i)."""
+        outs = []
+        for x, norm, projection in zip(feats, self.norms, self.projections, strict=True):
+            outs.append(projection(norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2).contiguous())
+        return tuple(outs)
