@@ -112,8 +112,9 @@ def test_folder_agrees_with_the_name(path):
     fields = parse(path)
     is_toy = fields['size'] == 'toy'
     assert is_toy == fields['dataset'].startswith('toy-')
-    folder = 'segmentation' if fields['dataset'] == 'ade20k' else 'classification'
-    folder = FOLDERS.get(fields['head'], folder)
+    folder = FOLDERS.get(fields['head'], 'classification')
+    if (fields['head'], fields['dataset']) == ('linear', 'ade20k'):
+        folder = 'segmentation/linear'
     if fields['head'] in METHODS:
         folder = f'pretrain/{fields["head"]}'
     wanted = 'demo' if is_toy else folder
@@ -251,7 +252,9 @@ def short_sides(loader):
 @each(NAMED_RECIPES)
 def test_recipe_is_that_of_the_protocol(path):
     cfg, fields = load(path), parse(path)
-    words = (fields['recipe'], f'{fields["length"]}{fields["unit"]}')
+    # The length of a common protocol goes by the size of the backbone.
+    length = f'{fields["length"]}{fields["unit"]}'
+    words = ['common'] if fields['recipe'] == 'common' else [fields['recipe'], length]
     assert cfg.protocol.name.startswith(f'{cfg.protocol.task}-{"-".join(words)}')
 
 

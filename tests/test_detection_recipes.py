@@ -42,8 +42,7 @@ def decays(name):
     ('template', 'backbones'),
     [
         ('mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-tiny swin-small'),
-        ('cascade-mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-tiny swin-small swin-base'),
-        ('mask-rcnn_{}_32xb2-amp-benchvit-25e_coco-1024px', 'vit-base beit-vit-base'),
+        ('cascade-mask-rcnn_{}_8xb2-amp-swin-36e_coco-800px', 'swin-tiny swin-small'),
         ('mask-rcnn_{}_16xb2-amp-cae-12e_coco-800px', 'vit-base beit-vit-base'),
         ('htc-plus_{}_16xb1-vitadapter-36e_coco-1400px', 'vit-large beit-vit-large'),
     ],

@@ -32,9 +32,9 @@ def test_plan_rows_is_checkpoints_times_tasks_times_seeds():
     steps = plan('in1k-knn,in1k-ft=ummae', [SWIN], seeds=(0, 7))
     assert names(steps) == [
         'in1k-probe-mine-s0',
-        'in1k-ft-ummae-100e-mine-s0',
+        'in1k-ft-ummae-100e-pyramid-mine-s0',
         'in1k-probe-mine-s7',
-        'in1k-ft-ummae-100e-mine-s7',
+        'in1k-ft-ummae-100e-pyramid-mine-s7',
     ]
     assert len(plan('in1k-knn,in1k-ft', [SWIN, VIT], seeds=(0, 1, 2))) == 12
 
@@ -62,11 +62,11 @@ def test_plan_rows_probe_leaves_a_record_of_each_task():
 def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
     steps = {s.name: s for s in plan('ade20k-upernet=ummae', [UMMAE], seeds=(0, 1))}
     for seed in (0, 1):
-        keep = steps[f'keep-in1k-ft-ummae-100e-mine-s{seed}']
-        dense = steps[f'ade20k-upernet-ummae-160k-mine-s{seed}']
+        keep = steps[f'keep-in1k-ft-ummae-100e-pyramid-mine-s{seed}']
+        dense = steps[f'ade20k-upernet-ummae-160k-ummae-swin-tiny-mine-s{seed}']
         assert dense.needs == (keep.name,)
         assert after(dense, '--checkpoint') == str(keep.files[0])
-        assert keep.needs == (f'in1k-ft-ummae-100e-mine-s{seed}',)
+        assert keep.needs == (f'in1k-ft-ummae-100e-pyramid-mine-s{seed}',)
         # Before it is there, the pre-trained file tells what it takes.
         assert str(SWIN.start) in dense.trial_words
         # The row is the pre-trained one.
@@ -158,11 +158,12 @@ def test_plan_rows_random_weights_have_no_checkpoint():
     row = Row('random_swin-tiny', 'random', 'swin-tiny')
     (step,) = plan('in1k-knn', [row])
     assert '--checkpoint' not in step.words
+    # The config is of another size of the family.
+    assert 'model.backbone.arch=tiny' in step.words
 
 
 def test_plan_rows_smoke_takes_the_sizes_of_the_checkpoint():
-    row = replace(SWIN, fitted='swin-toy')
-    (step,) = plan('in1k-knn', [row], suite='smoke')
+    (step,) = plan('in1k-knn', suite='smoke')
     assert '--fit-backbone' in step.words
     assert 'backbone=swin-tiny' in step.words
     assert 'probe_swin-toy' in step.words[1]
