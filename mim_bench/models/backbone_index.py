@@ -42,7 +42,8 @@ def index_backbones() -> list[BackboneEntry]:
 
 
 def _is_own_backbone(cls: type) -> bool:
-    return issubclass(cls, BaseBackbone) and cls.__module__.startswith(_HOME)
+    is_class = isinstance(cls, type)  # registries hold functions, too
+    return is_class and issubclass(cls, BaseBackbone) and cls.__module__.startswith(_HOME)
 
 
 def _entry(name: str, cls: type) -> BackboneEntry:

@@ -7,6 +7,7 @@ from mim_bench.data.masked_samples import MaskedSamples
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask
 from mim_bench.masking.units import mask_of_tokens
+from mim_bench.masking.window_plans import plan_windows
 from mim_bench.registry import MODELS
 
 MASK = Mask.of(torch.tensor([[[1, 0, 1], [1, 1, 0]]]))
@@ -110,7 +111,7 @@ def test_localmim_swin_every_parameter_learns_and_hidden_places_alone_count(targ
     images, masks = torch.randn(2, 3, 96, 96), torch.zeros(2, 3, 3, dtype=torch.bool)
     masks[0, :2] = masks[1, 1:] = True
     samples = MaskedSamples()
-    samples.set_field(model.backbone.plan_mask(masks), 'mask')
+    samples.set_field(plan_windows(Mask.of(masks), model.backbone.window_sizes), 'mask')
     losses = model(images, samples, mode='loss')
     losses['loss'].backward()
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)

@@ -229,6 +229,7 @@ class ViT(Backbone):
         sides = zip(self._pair(img_size), self.patch_size, strict=True)
         self.grid = tuple(-(-side // patch) for side, patch in sides)
         self.num_prefix_tokens = int(with_cls_token)
+        self.num_extra_tokens = self.num_prefix_tokens  # mmpretrain's name, which probes read
         self.out_indices = self._blocks(out_indices, 'out_indices')
         self.out_type, self.abs_pos, self.qkv_bias = out_type, abs_pos, qkv_bias
         self.num_outputs = self.num_layers
