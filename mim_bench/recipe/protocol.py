@@ -14,6 +14,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.registry import HOOKS
 
 from mim_bench.recipe.by_backbone import (
     CHECKPOINT,
@@ -51,7 +52,8 @@ HARMLESS = {
     'default_hooks.checkpoint default_hooks.sampler_seed default_hooks.visualization': 'looks, '
     'logs or saves',
 }
-# Hooks that only look, log, save or stop a run.
+# Hooks that only look, log, save or stop a run. A class of another package says so by the
+# attribute ``is_observer = True``.
 HARMLESS_HOOKS = frozenset(
     (
         'mim_bench.CostLedgerHook',
@@ -221,7 +223,7 @@ class _Reader:
         if reason := _listed(key):
             return reason
         is_hook = first == 'custom_hooks' and isinstance(value, dict) and '.' not in rest
-        if is_hook and value.get('type') in HARMLESS_HOOKS:
+        if is_hook and _observes(value.get('type')):
             return 'a hook that looks, logs, saves or stops'
         return (
             self._reason_of_update(key)
@@ -269,6 +271,12 @@ class _Reader:
     def expected(self) -> dict[str, Any]:
         """What the backbone decides, by dotted key."""
         return plain(expected_settings(self.cfg))
+
+
+def _observes(hook: Any) -> bool:
+    """Whether a hook, by the name in its config, changes no number."""
+    is_named = isinstance(hook, str)
+    return hook in HARMLESS_HOOKS or (is_named and getattr(HOOKS.get(hook), 'is_observer', False))
 
 
 def _differ(one: Any, other: Any) -> bool:

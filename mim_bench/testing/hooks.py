@@ -21,6 +21,8 @@ class KillHook(Hook):
         validation: In the middle of the validation of this number, counted from 0.
     """
 
+    is_observer = True
+
     def __init__(self, iteration: int | None = None, validation: int | None = None) -> None:
         self.iteration = iteration
         self.validation = validation
@@ -41,6 +43,8 @@ class KillHook(Hook):
 @HOOKS.register_module()
 class LossHook(Hook):
     """Write ``losses-<rank>.json`` at the end: the loss of each iteration, in full precision."""
+
+    is_observer = True
 
     def __init__(self) -> None:
         self.losses: list[float] = []
