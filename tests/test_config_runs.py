@@ -3,10 +3,10 @@
 import math
 
 import pytest
-from mmengine.config import Config
 
 from mim_bench.engine import launch
 from mim_bench.engine.launch import Launch
+from mim_bench.recipe.config import load_config
 from mim_bench.testing.config_names import PATHS
 from mim_bench.testing.demo_runs import plain_config_text
 from mim_bench.testing.toy_width import NUM_ITERS, toy_width
@@ -33,7 +33,7 @@ def _params():
 
 @pytest.mark.parametrize('path', _params())
 def test_config_runs_at_toy_width(path, toy_root, tmp_path):
-    cfg = toy_width(Config.fromfile(path), toy_root)
+    cfg = toy_width(load_config(path), toy_root)
     child = tmp_path / path.name
     with plain_config_text():
         cfg.dump(child)

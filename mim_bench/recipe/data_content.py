@@ -43,7 +43,7 @@ def runner_content(runner: Runner) -> dict[str, Any]:
         )
         if bank := getattr(loop, 'bank_dataloader', None):
             content['bank'] = dataset_content(bank.dataset, evaluated=False)
-    return content
+    return {name: found for name, found in content.items() if found}
 
 
 def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
@@ -66,10 +66,11 @@ def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
     if absent:
         return {}, absent
     with library_scope(cfg), explained(cfg):
-        return {
+        content = {
             name: dataset_content(DATASETS.build(node), evaluated=name == 'evaluated')
             for name, node in settings.items()
-        }, []
+        }
+    return {name: found for name, found in content.items() if found}, []
 
 
 def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:

@@ -23,6 +23,8 @@ def manifest(tmp_path):
         'config': None,
         'source': 'mae',
         'pretrain_epochs': 800,
+        'pretrain_data': 'in1k',
+        'labels': [],
         'file': 'known.pth',
         'place': 'somewhere',
         'content': 'encoder',

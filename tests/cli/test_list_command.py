@@ -27,7 +27,7 @@ def test_list_methods_are_those_of_the_pretraining_configs(listed):
 
 def test_list_tasks_have_protocols_and_configs(listed):
     tasks = listed('tasks')
-    (entry,) = [t for t in tasks if t['protocol'] == 'in1k-ft-mae-50e']
+    (entry,) = [t for t in tasks if t['protocol'] == 'in1k-ft-mae-50e-vit-large']
     assert (entry['task'], entry['version'], entry['tier']) == ('in1k-ft', '1', 'full')
     assert entry['backbones'] == ['vit-large']
     assert entry['configs'][0].startswith('configs/classification/finetune_vit-large_')

@@ -42,6 +42,7 @@ PARSED = {
     'mim-bench doctor': 'tells of the machine; tests/cli/test_doctor.py',
     'mim-bench draw': 'a full-size network; tests/cli/test_draw.py has a small one',
     'mim-bench knn': "ImageNet's size: minutes and 4 GB",
+    'mim-bench protocol': 'a config of the clone; tests/cli/test_protocol_command.py',
     'mim-bench profile': 'full-size networks: minutes; tests/cli/test_profile_command.py',
     'mim-bench run': 'hours of GPUs; tests/suite and the walks run small ones',
     'mim-bench test': 'needs real data or a trained model; the walks run small ones',

@@ -96,20 +96,6 @@ def save(features: Features, folder) -> Features:
     return Features.open(folder)
 
 
-def test_linear_probe_wide_features_equal_the_plain_product(monkeypatch):
-    """Wide enough for the fast product of a CPU."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(600) % 20
-    centres = torch.randn(20, 300, generator=generator)
-    data = Features(centres[y] + 4 * torch.randn(600, 300, generator=generator), y)
-    settings = dict(epochs=2, batch_size=512, learning_rates=LEARNING_RATES[3:7])
-    fast = linear_probe(data, data, **settings)
-    monkeypatch.setattr('mim_bench.engine.probes.linear.linear', nn.functional.linear)
-    assert linear_probe(data, data, **settings).accuracies == pytest.approx(
-        fast.accuracies, abs=0.5
-    )
-
-
 def test_linear_holdout_takes_the_share_of_each_class():
     y = torch.tensor([0] * 50 + [1] * 30 + [2] * 4 + [3])
     mask = _holdout_mask(y, 0.1, torch.Generator().manual_seed(0))

@@ -18,10 +18,6 @@ from mim_bench.testing.toy_width import toy_width
 FOLDER = configs_folder() / 'classification'
 LINEAR = [
     'linear_vit-base_8xb2048-amp-mae-90e_in1k-224px',
-    'linear_beit-vit-base_8xb2048-amp-mae-90e_in1k-224px',
-    'linear_swin-tiny_8xb2048-amp-mae-90e_in1k-256px',
-    'linear_ummae-swin-tiny_8xb2048-amp-mae-90e_in1k-256px',
-    'linear_ummae-pvt-small_8xb2048-amp-mae-90e_in1k-256px',
 ]
 
 
@@ -81,13 +77,6 @@ def test_linear_probe_backbone_computes_no_gradient(name):
 def test_linear_probe_batch_norm_has_no_weights():
     _, model = build(LINEAR[0])
     assert list(model.neck.parameters()) == []
-
-
-def test_linear_probe_bias_has_the_plain_rate():
-    cfg, model = build(LINEAR[0])
-    groups = one_step(cfg, model).param_groups
-    excluded = {g.get('lars_exclude', False): g['params'][0].ndim for g in groups}
-    assert excluded == {False: 2, True: 1}
 
 
 def test_linear_probe_load_gate_counts_the_frozen_backbone(tmp_path):

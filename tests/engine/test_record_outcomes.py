@@ -97,15 +97,6 @@ def test_record_hook_keeps_the_settings_of_the_protocol(run):
     assert json.loads(text) == content
 
 
-def test_record_hook_given_hash_has_no_settings(run):
-    found = run(
-        [dict(task='in1k-ft', metrics=['top1'])],
-        protocol=dict(hash='ab' * 6),
-        **validation(75.0, [1, 1, 0, 1]),
-    )
-    assert found.records[0].artifacts.protocol is None
-
-
 def test_save_outcomes_of_other_metrics_are_left_alone(tmp_path):
     hits = Hits(IMAGES, {'top1': np.array([1, 0, 0, 1], dtype=bool)})
     assert save_outcomes([hits], {'loss': Metric(1.0, '', False, 'train')}, tmp_path) is None

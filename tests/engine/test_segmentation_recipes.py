@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 
 from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.toy_width import toy_width
 
@@ -47,7 +48,7 @@ LINEAR = sorted(FOLDER.rglob('linear_*.py'))
 
 
 def narrow(path: Path) -> Config:
-    return toy_width(Config.fromfile(path), Path('toy'))
+    return toy_width(load_config(path), Path('toy'))
 
 
 def groups_of(cfg, model):

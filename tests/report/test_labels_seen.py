@@ -15,7 +15,6 @@ from mim_bench.report.markdown import render_markdown
 from mim_bench.report.runs_csv import render_runs_csv
 from mim_bench.report.terminal import render_terminal
 from mim_bench.report.wording import checkpoint_details
-from mim_bench.results.published import Published
 from mim_bench.results.store import Collection
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -36,7 +35,7 @@ def collection(*checkpoints, task='in1k-knn', metric='knn_top1'):
 
 
 def board(*checkpoints, **task):
-    return build_leaderboard(collection(*checkpoints, **task), Published())
+    return build_leaderboard(collection(*checkpoints, **task), [])
 
 
 def text_of(found, render):
