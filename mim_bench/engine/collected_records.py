@@ -25,6 +25,7 @@ from mim_bench.engine.scalars import collect_curves
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError, ResultError
+from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.curves import CURVES_FILE, write_curves
@@ -75,6 +76,9 @@ def collect_work_dir(path: Path, results_dir: Path, wanted: Wanted) -> list[Path
     """
     run = read_work_dir(path)
     check_finished(run)
+    if run.cfg.get('protocol'):
+        # The runner dumped its config before it had read its data sets.
+        run.cfg.protocol_data, _ = config_content(run.cfg)
     tasks = _tasks(run, wanted)
     records = [_record(run, task, wanted, is_only=len(tasks) == 1) for task in tasks]
     for record in records:

@@ -15,9 +15,8 @@ model = dict(
     head=dict(patch_size=16),
 )
 load_and_crop = [
-    dict(type='LoadImageFromFile'),
-    dict(type='RandomResizedCrop', scale=224, crop_ratio_range=(0.67, 1.0)),
-    dict(type='RandomFlip', prob=0.5),
+    {**step, 'scale': 224} if step['type'] == 'RandomResizedCrop' else step
+    for step in _base_.load_and_crop
 ]
 train_pipeline = [
     *load_and_crop,
