@@ -119,7 +119,8 @@ def open_page(browser, heard):
 def names(page, part='own'):
     """The rows that a reader sees, by the labels of their checkpoints."""
     table = page.locator('table.sortable').first
-    return table.locator(f'tbody[data-part={part}] tr:visible .name small').all_inner_texts()
+    labels = f'tbody[data-part={part}] tr:visible .name small:not(.details)'
+    return table.locator(labels).all_inner_texts()
 
 
 def heading(page, metric):
