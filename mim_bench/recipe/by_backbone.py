@@ -50,8 +50,6 @@ MISSING = object()
 # Smallest number of parameters of a size, in millions: ViT-S and Swin-T are small, ViT-B, Swin-S
 # and Swin-B base, ViT-L and Swin-L large.
 SIZES = (('tiny', 0), ('small', 15), ('base', 45), ('large', 150), ('huge', 450))
-# Arguments of mmpretrain's backbones that a checkpoint fixes; ours name them beside the class.
-_FOREIGN: dict[str, frozenset[str]] = {}
 _WIDTHS = re.compile(r'widths(?:\[(-?\d+)\])?|(sum)\(widths\)')
 _SHARE = re.compile(r'\d+(?:/\d+)?')
 
@@ -124,7 +122,7 @@ def fixed_arguments(kind: str) -> frozenset[str]:
         Nothing for a class that does not say: then every argument is recipe.
     """
     cls = MODELS.get(kind)
-    return getattr(cls, 'FIXED_BY_CHECKPOINT', _FOREIGN.get(kind.rpartition('.')[2], frozenset()))
+    return getattr(cls, 'FIXED_BY_CHECKPOINT', frozenset())
 
 
 def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:

@@ -94,7 +94,7 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
             maps are missing that a detector learns from.
     """
     for name in loaders:
-        for root in _data_roots(cfg.get(name)):
+        for root in named_roots(cfg.get(name)):
             if not Path(root).is_dir():
                 raise DataError(
                     f'{cfg.filename}: {name} reads {root}, which is not a folder. Put the data '
@@ -154,12 +154,13 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
     )
 
 
-def _data_roots(node: object) -> list[str]:
+def named_roots(node: object) -> list[str]:
+    """Every ``data_root`` at and below a node of a config."""
     if isinstance(node, dict):
         own = [node['data_root']] if node.get('data_root') else []
-        return own + [root for value in node.values() for root in _data_roots(value)]
+        return own + [root for value in node.values() for root in named_roots(value)]
     if isinstance(node, list | tuple):
-        return [root for value in node for root in _data_roots(value)]
+        return [root for value in node for root in named_roots(value)]
     return []
 
 

@@ -8,7 +8,7 @@ key that nobody classified is in, so it splits.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
@@ -24,7 +24,7 @@ from mim_bench.recipe.by_backbone import (
     plain,
     read_key,
 )
-from mim_bench.recipe.config import RUNNER_KEYS
+from mim_bench.recipe.config import RUNNER_KEYS, named_roots
 from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
 
 # Dotted keys that cannot change a number, each with the reason. ``*`` is one part of a key, ``**``
@@ -151,7 +151,7 @@ def data_roots(cfg: Config) -> list[str]:
 
     The longest first: one may lie in another.
     """
-    named = [cfg.get('data_root'), *_data_roots(cfg.to_dict())]
+    named = [cfg.get('data_root'), *named_roots(cfg.to_dict())]
     roots = {root.rstrip('/') + '/' for root in named if isinstance(root, str) and root}
     return sorted(roots, key=len, reverse=True)
 
@@ -282,16 +282,3 @@ def _observes(hook: Any) -> bool:
 def _differ(one: Any, other: Any) -> bool:
     """Whether two values differ as JSON has them: True is not 1, and 1 is not 1.0."""
     return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)
-
-
-def _data_roots(node: Any) -> Iterator[str]:
-    """Of every data set of a config."""
-    values: Any = ()
-    if isinstance(node, Mapping):
-        if isinstance(node.get('data_root'), str):
-            yield node['data_root']
-        values = node.values()
-    elif isinstance(node, list | tuple):
-        values = node
-    for value in values:
-        yield from _data_roots(value)
