@@ -31,8 +31,7 @@ from mim_bench.recipe.tta import network_settings
 from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier
-from mim_bench.results.record_data import record_to_dict
-from mim_bench.results.store import RECORD_FILE, read_record, write_record
+from mim_bench.results.store import RECORD_FILE, read_record, record_to_json, write_record
 
 _ENV = ('git', 'torch', 'torchvision', 'mmengine', 'mmcv', 'python')
 
@@ -82,7 +81,7 @@ def collect_work_dir(path: Path, results_dir: Path, wanted: Wanted) -> list[Path
     tasks = _tasks(run, wanted)
     records = [_record(run, task, wanted, is_only=len(tasks) == 1) for task in tasks]
     for record in records:
-        record_to_dict(record)  # nothing is written for what would be refused
+        record_to_json(record)  # nothing is written for what would be refused
         _check_free(record, Path(results_dir) / record.run_id / RECORD_FILE)
     return [
         _write(run, record, task, results_dir) for record, task in zip(records, tasks, strict=True)

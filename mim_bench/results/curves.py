@@ -4,22 +4,26 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from mim_bench.errors import RecordError
+from pydantic import Field, with_config
+
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.validation import check_schema, parse_json
+from mim_bench.results.record import Name
+from mim_bench.results.validation import STRICT, parse_json, read_text
 
 CURVES_FILE = 'curves.json'
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Curve:
-    """One quantity over the course of a run; ``points`` are [step, value] pairs."""
+    """One quantity over the course of a run."""
 
-    series: str
+    series: Name
     step_unit: Literal['epoch', 'iter']
-    points: list[list[float]]
+    points: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    """Pairs of step and value."""
 
 
 def write_curves(curves: Sequence[Curve], folder: Path) -> Path:
@@ -30,9 +34,9 @@ def write_curves(curves: Sequence[Curve], folder: Path) -> Path:
         MimBenchError: The disk refuses.
     """
     path = Path(folder) / CURVES_FILE
-    data = [asdict(c) | {'points': [list(point) for point in c.points]} for c in curves]
-    check_schema(data, 'curves', str(path))
-    write_atomically({path: json.dumps(data).encode()})
+    text = json.dumps([asdict(curve) for curve in curves])
+    parse_json(list[Curve], text, str(path))
+    write_atomically({path: text.encode()})
     return path
 
 
@@ -42,10 +46,4 @@ def read_curves(path: Path) -> list[Curve]:
     Raises:
         RecordError: The file is missing, damaged or holds numbers that are not finite.
     """
-    try:
-        text = Path(path).read_text('utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f'{path}: cannot be read ({error}). Run again.') from error
-    data = parse_json(text, str(path))
-    check_schema(data, 'curves', str(path))
-    return [Curve(**curve) for curve in data]
+    return parse_json(list[Curve], read_text(Path(path), str(path)), str(path))

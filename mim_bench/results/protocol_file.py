@@ -9,7 +9,7 @@ from typing import Any
 from mim_bench.errors import ConfigError, RecordError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import protocol_hash
-from mim_bench.results.validation import parse_json
+from mim_bench.results.validation import parse_json, read_text
 
 PROTOCOL_FILE = 'protocol.json'
 
@@ -54,13 +54,9 @@ def read_protocol(path: Path, digest: str) -> dict[str, Any]:
     Raises:
         RecordError: The file cannot be read, or is of another protocol.
     """
+    content = parse_json(dict, read_text(Path(path), str(path)), str(path))
     try:
-        text = Path(path).read_text('utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f'{path}: cannot be read ({error}). Run again.') from error
-    content = parse_json(text, str(path))
-    try:
-        found = protocol_hash(content) if isinstance(content, dict) else None
+        found = protocol_hash(content)
     except ConfigError:
         found = None
     if found != digest:

@@ -1,69 +1,105 @@
-"""The record of one run as plain data.
+"""The record of one run: its fields, what each may hold, and what they mean.
 
-Nothing here knows of JSON or touches a disk; see :mod:`mim_bench.results.record_data` and
-:mod:`mim_bench.results.store` for that.
+The classes are plain data; annotations and the texts below the fields are read by pydantic, which
+checks a record when it is written or read (:mod:`mim_bench.results.store`), and makes its JSON
+Schema and the table of its fields. Nothing here touches a disk.
 """
 
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator, with_config
+
+from mim_bench.results.validation import STRICT
 
 SCHEMA_VERSION = 1
+# Larger whole numbers lose digits in other readers of JSON, and overflow a float.
+LARGEST_INTEGER = 2**53
+# The method of a checkpoint that was not pre-trained.
+RANDOM_METHOD = 'random'
+
+
+def _moment(text: str) -> str:
+    datetime.fromisoformat(text.replace('Z', '+00:00'))  # raises ValueError for 30 February
+    return text
+
+
+def _below(path: str) -> str:
+    if '..' in path.split('/'):
+        raise ValueError(f'{path!r} leads out of the folder of the record')
+    return path
+
+
+def _complete_env(env: dict[str, str]) -> dict[str, str]:
+    if missing := {'git', 'torch', 'mmengine', 'mmcv', 'library', 'python'} - set(env):
+        raise ValueError(f'has no {", ".join(sorted(missing))}')
+    return env
+
 
 Status = Literal['done', 'failed']
 Tier = Literal['smoke', 'proxy', 'full']
 Origin = Literal['run', 'collected']
 PictureKind = Literal['reconstruction', 'segmentation', 'detection']
-
-# The method of a checkpoint that was not pre-trained.
-RANDOM_METHOD = 'random'
+Name = Annotated[str, Field(min_length=1, max_length=300)]
+Sha256 = Annotated[str, Field(pattern=r'^[0-9a-f]{64}$')]
+Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
+Amount = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+# With forward slashes, inside the record's folder.
+RelativePath = Annotated[
+    str, Field(pattern=r'^[^/\\\x00-\x1f][^\\\x00-\x1f]*$'), AfterValidator(_below)
+]
+Moment = Annotated[
+    str,
+    Field(pattern=r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}|\.\d{6})?(Z|\+00:00)$'),
+    AfterValidator(_moment),
+]
 
 
 @dataclass(frozen=True)
 class Protocol:
     """What was measured, and how: only runs with the same ``hash`` and ``tier`` may be ranked."""
 
-    name: str
-    version: str
-    hash: str
+    name: Name
+    version: Name
+    hash: Annotated[str, Field(pattern='^[0-9a-f]{12}$')]
+    """First digits of the SHA-256 of the settings that decide what a number means."""
     tier: Tier
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The pre-trained backbone that a run started from, or that it made. None: not known.
+    """The pre-trained backbone that a run started from, or that it made. Null: not known."""
 
-    Attributes:
-        id: Names one row of the leaderboard.
-        method: Of the pre-training.
-        backbone: As the configs name it.
-        source: Format of the file.
-        sha256: Of the file that the user brought, not of its conversions. None for random
-            weights and where the file does not exist yet.
-        pretrain_epochs: Of the pre-training.
-        pretrain_data: Data set of the pre-training, for example ``in1k``.
-        labels: Data sets whose labels the weights are known to have seen; empty: none.
-        params: Parameters of the backbone.
-        img_size: Side of the images of the pre-training in pixels.
-        licence: Of the weights.
-        known_from: Where each of these facts is from, by field: what the user stated
-            (``stated``), the run that made the file (``run``), the list of releases
-            (``release``), its format (``format``) or its ``weights``.
-    """
-
-    id: str
-    method: str
-    backbone: str
+    id: Name
+    """Names one row of the leaderboard."""
+    method: Name
+    """Pre-training method; ``random`` for weights that nobody trained."""
+    backbone: Name
+    """Name of the network, as the configs spell it."""
     source: str = ''
-    sha256: str | None = None
-    pretrain_epochs: float | None = None
-    pretrain_data: str | None = None
-    labels: list[str] | None = None
-    params: int | None = None
-    img_size: int | None = None
-    licence: str | None = None
+    """Format of the file."""
+    sha256: Sha256 | None = None
+    """Hash of the file that the user brought, not of its conversions; null for random weights and
+    where the file does not exist yet."""
+    pretrain_epochs: Amount | None = None
+    """Epochs of the pre-training."""
+    pretrain_data: Name | None = None
+    """Data set of the pre-training, for example ``in1k``."""
+    labels: list[Name] | None = None
+    """Data sets whose labels the weights are known to have seen; an empty list: none."""
+    params: Count | None = None
+    """Parameters of the backbone."""
+    img_size: Count | None = None
+    """Side of the images of the pre-training in pixels."""
+    licence: Name | None = None
+    """Licence of the weights."""
     known_from: dict[str, str] = field(default_factory=dict)
+    """Where each of these facts is from, by field: what the user stated (``stated``), the run that
+    made the file (``run``), the list of releases (``release``), its format (``format``) or its
+    ``weights``."""
 
     def saw_labels_of(self, task: str) -> bool | None:
         """Whether the weights saw labels of a task's data set; None where that is not known."""
@@ -74,186 +110,198 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """The config of a run; only a failed run may lack the hash of it.
-
-    ``changed`` says whether options of the launch changed what the protocol's hash covers; None
-    where that is not known, as of a run that was collected.
-    """
+    """The config of a run."""
 
     path: str
-    sha256: str | None
+    """Path from ``configs/`` on."""
+    sha256: Sha256 | None
+    """Hash of the resolved content; null only in the record of a failed run."""
     changed: bool | None = None
+    """Whether options of the launch changed what the protocol's hash covers; null where that is
+    not known, as in a collected run."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured number. Accuracies, mIoU and AP stand in percent with unit ``%``."""
+    """One measured number."""
 
     value: float
+    """Accuracies, mIoU and AP are in percent."""
     unit: str
     higher_is_better: bool
     split: str
+    """Part of the data set that was measured on."""
 
 
 @dataclass(frozen=True)
 class Cost:
     """What a run took. Build it with :meth:`measured`, which keeps the hours consistent.
 
-    What is not known is None; a run that writes its own record knows hours and devices.
-    ``energy_joules`` is that of all devices, by their own counters.
+    Null: not known; a run that writes its own record knows hours and devices.
     """
 
-    gpu_hours: float | None
-    device_hours: float | None
-    wall_s: float | None
-    device: str
-    num_devices: int | None
-    img_per_s: float | None = None
-    data_wait_share: float | None = None
-    peak_mem_bytes: int | None = None
-    energy_joules: float | None = None
+    gpu_hours: Amount | None
+    """0 on a CPU."""
+    device_hours: Amount | None
+    """Wall time times number of devices, whatever the device."""
+    wall_s: Amount | None
+    """Wall time in seconds."""
+    device: Name
+    """Name of the device, for example ``cpu`` or ``NVIDIA H200``."""
+    num_devices: Count | None
+    """GPUs, or processes on a CPU."""
+    img_per_s: Amount | None = None
+    """Training images a second, all devices together."""
+    data_wait_share: Share | None = None
+    """Share of the wall time spent waiting for data."""
+    peak_mem_bytes: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    """Highest memory use of one device."""
+    energy_joules: Amount | None = None
+    """Energy of all devices, by their own counters; null without such counters."""
 
     @classmethod
     def measured(
-        cls,
-        *,
-        wall_s: float,
-        device: str,
-        is_gpu: bool,
-        num_devices: int = 1,
-        img_per_s: float | None = None,
-        data_wait_share: float | None = None,
-        peak_mem_bytes: int | None = None,
-        energy_joules: float | None = None,
+        cls, *, wall_s: float, device: str, is_gpu: bool, num_devices: int = 1, **known: float | None
     ) -> 'Cost':
         """The cost of a run that took ``wall_s`` seconds on ``num_devices`` devices.
 
         Args:
             wall_s: Wall time in seconds.
-            device: Name of the device, for example ``cpu`` or ``NVIDIA H200``.
+            device: Name of the device.
             is_gpu: Whether the hours count as GPU hours; on CPU those are 0.
             num_devices: GPUs, or processes on CPU.
-            img_per_s: Training images a second, all devices together.
-            data_wait_share: Share of the wall time spent waiting for data, 0 to 1.
-            peak_mem_bytes: Highest memory use of one device.
-            energy_joules: Energy that all devices took, where they count it.
+            known: Further fields.
         """
-        device_hours = wall_s * num_devices / 3600
-        return cls(
-            gpu_hours=device_hours if is_gpu else 0.0,
-            device_hours=device_hours,
-            wall_s=wall_s,
-            device=device,
-            num_devices=num_devices,
-            img_per_s=img_per_s,
-            data_wait_share=data_wait_share,
-            peak_mem_bytes=peak_mem_bytes,
-            energy_joules=energy_joules,
-        )
+        hours = wall_s * num_devices / 3600
+        return cls(hours if is_gpu else 0.0, hours, wall_s, device, num_devices, **known)
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """How much of the backbone (or of the whole model) a checkpoint filled.
+    """How much of the backbone (or of the whole model) a checkpoint filled."""
 
-    Attributes:
-        share: Of the parameters by number of values, 0 to 1.
-        missing: Names that the file does not have.
-        unexpected: Names that the module does not have.
-        resized: Names whose tables the module brought to its own size.
-        parts: ``share`` of each part directly below the module.
-    """
-
-    share: float | None
+    share: Share | None
+    """Share of the parameters, by number of values."""
     missing: list[str] = field(default_factory=list)
+    """Names that the file does not have."""
     unexpected: list[str] = field(default_factory=list)
+    """Names that the module does not have."""
     resized: list[str] = field(default_factory=list)
-    parts: dict[str, float] = field(default_factory=dict)
+    """Names whose tables the module brought to its own size."""
+    parts: dict[str, Share] = field(default_factory=dict)
+    """``share`` of each part directly below the module."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that a run saved; ``path`` is relative to the record's folder."""
+    """A picture that a run saved."""
 
-    path: str
+    path: RelativePath
     kind: PictureKind
     caption: str
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Files of a run beside its record; paths are relative to the record's folder.
+    """Files of a run beside its record; paths are relative to the record's folder."""
 
-    ``outcomes`` is what the model did on each image, ``protocol`` the settings that the
-    protocol's hash covers.
-    """
-
-    curves: str | None = None
+    curves: RelativePath | None = None
+    """Losses and accuracies over the course of the run."""
     pictures: list[Picture] = field(default_factory=list)
-    outcomes: str | None = None
-    protocol: str | None = None
+    outcomes: RelativePath | None = None
+    """What the model did on each image."""
+    protocol: RelativePath | None = None
+    """The settings that the protocol's hash covers."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The images of one update of a training, and what followed for its learning rate.
+    """The images of one update of a training, and what followed for its learning rate."""
 
-    Attributes:
-        gpus: Processes.
-        images_per_gpu: In one forward pass of a process.
-        accumulation: Forward passes an update.
-        effective_batch: The product of these.
-        recipe_batch: Images an update that the recipe is for.
-        keep: What the run was asked to do about a difference.
-        lr_scaling: The recipe's rule for the learning rate.
-        lr_factor: What the recipe's learning rate was multiplied with.
-        lr: The optimiser's learning rate; None where the config states none.
-    """
-
-    gpus: int
-    images_per_gpu: int
-    accumulation: int
-    effective_batch: int
-    recipe_batch: int
+    gpus: Count
+    """Processes."""
+    images_per_gpu: Count
+    """Images in one forward pass of a process."""
+    accumulation: Count
+    """Forward passes per update."""
+    effective_batch: Count
+    """The product of these."""
+    recipe_batch: Count
+    """Images per update that the recipe is for."""
     keep: Literal['accumulate', 'scale-lr', 'off']
+    """What the run was asked to do about a difference."""
     lr_scaling: Literal['linear', 'sqrt', 'none']
-    lr_factor: float
-    lr: float | None = None
+    """The recipe's rule for the learning rate."""
+    lr_factor: Amount
+    """What the recipe's learning rate was multiplied with."""
+    lr: Amount | None = None
+    """The optimiser's learning rate; null where the config states none."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything that is known about one run, failed runs included.
+    """Everything that is known about one run, failed runs included."""
 
-    ``precision`` (``fp32``, ``fp16``, ``bf16`` or ``custom``) and ``batch`` are those of a
-    training; None for a test. ``origin`` says whether the run wrote its record, or ``mim-bench
-    collect`` made it of what a run left.
-    """
-
-    run_id: str
+    run_id: Annotated[
+        str, Field(pattern=r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$', max_length=200)
+    ]
+    """Name of the folder of the record, so it has no slash and no leading dot."""
     status: Status
-    task: str
+    task: Name
+    """For example ``pretrain``, ``in1k-ft`` or ``ade20k-upernet``."""
     protocol: Protocol
     checkpoint: Checkpoint
     config: ConfigFile
-    seed: int
-    metrics: dict[str, Metric]
+    seed: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+    metrics: dict[Name, Metric]
+    """Metrics by name."""
     cost: Cost
-    env: dict[str, str]
-    started_at: str
+    env: Annotated[dict[str, str], AfterValidator(_complete_env)]
+    """Versions of ``git``, ``python``, ``torch``, ``mmengine``, ``mmcv``, and the ``library`` that
+    trained."""
+    started_at: Moment
+    """Time of the start, ISO 8601 in UTC."""
     primary_metric: str | None = None
+    """The metric that ranks the run; one of an evaluation, except in a pre-training."""
     load: LoadReport | None = None
-    error: str | None = None
+    error: Annotated[str, Field(min_length=1)] | None = None
+    """Why a failed run failed; null if it is done."""
     artifacts: Artifacts = field(default_factory=Artifacts)
-    precision: str | None = None
+    precision: Literal['fp32', 'fp16', 'bf16', 'custom'] | None = None
+    """Precision of a training; null for a test."""
     batch: Batch | None = None
+    """Batch of a training; null for a test."""
     origin: Origin = 'run'
-    schema_version: int = SCHEMA_VERSION
+    """``run`` if the run wrote the record, ``collected`` if ``mim-bench collect`` made it of what
+    the run left."""
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    """Version of this list of fields."""
 
     @property
     def is_pretraining(self) -> bool:
         """Whether the run made its checkpoint instead of starting from it."""
         return self.task.startswith('pretrain')
+
+    @model_validator(mode='after')
+    def _check_outcome(self) -> 'RunRecord':
+        """A failed run says why; one that is done has a config and the metric that ranks it."""
+        if (self.status == 'failed') != (self.error is not None):
+            raise ValueError(f'status is {self.status!r} and error is {self.error!r}')
+        if self.status == 'failed':
+            return self
+        if self.config.sha256 is None:
+            raise ValueError('config.sha256 is null, which only a failed run may leave open')
+        if self.primary_metric is None and self.is_pretraining:
+            return self
+        if self.primary_metric not in self.metrics:
+            known = ', '.join(self.metrics) or 'none'
+            raise ValueError(
+                f'primary_metric {self.primary_metric!r} is not among the metrics ({known})'
+            )
+        if self.metrics[self.primary_metric].split == 'train' and not self.is_pretraining:
+            raise ValueError(f'primary_metric {self.primary_metric!r} is of no evaluation')
+        return self
 
 
 def data_set_of(task: str) -> str:

@@ -2,14 +2,15 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from mim_bench.errors import RecordError
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.record import RunRecord
-from mim_bench.results.record_data import record_from_dict, record_to_dict
-from mim_bench.results.validation import parse_json
+from mim_bench.results.record import SCHEMA_VERSION, RunRecord
+from mim_bench.results.validation import adapter, explain, read_text
 
 RECORD_FILE = 'record.json'
 
@@ -49,17 +50,56 @@ class Collection:
         return path
 
 
+def record_to_json(record: RunRecord) -> str:
+    """The record as the text of its file.
+
+    Raises:
+        RecordError: A value is not what its field may hold.
+    """
+    where = f'record of run {record.run_id!r}'
+    text = json.dumps(asdict(record), indent=2, sort_keys=True, ensure_ascii=False) + '\n'
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        value = text[: error.end].rpartition('\n')[2].strip()
+        raise RecordError(f'{where}: {value!a} is not valid Unicode. Rename it.') from None
+    record_from_json(text, where)
+    return text
+
+
+def record_from_json(text: str, where: str) -> RunRecord:
+    """The record that a JSON text holds.
+
+    Args:
+        text: Content of a ``record.json``.
+        where: The file that it came from, for messages.
+
+    Raises:
+        RecordError: The version is unknown, or a value is not what its field may hold.
+    """
+    try:
+        return adapter(RunRecord).validate_json(text)
+    except ValidationError as problem:
+        versions = [e['input'] for e in problem.errors() if e['loc'] == ('schema_version',)]
+        reason = explain(problem, RunRecord)
+    if versions:
+        reason = (
+            f'schema_version is {versions[0]!r}, this mim_bench reads {SCHEMA_VERSION}. Run again, '
+            'with the mim_bench that reports.'
+        )
+    raise RecordError(f'{where}: {reason}')
+
+
 def write_record(record: RunRecord, folder: Path) -> Path:
     """Write ``<folder>/<run_id>/record.json``; it is whole or absent at every moment.
 
     Raises:
-        RecordError: The record breaks the schema; nothing is written.
+        RecordError: A value is not what its field may hold; nothing is written.
         MimBenchError: The disk refuses; an earlier record is untouched.
     """
-    data = record_to_dict(record)
+    text = record_to_json(record)
     path = Path(folder) / record.run_id / RECORD_FILE
-    text = json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_atomically({path: (text + '\n').encode()})
+    write_atomically({path: text.encode()})
     return path
 
 
@@ -73,12 +113,7 @@ def read_record(path: Path) -> RunRecord:
 
 
 def _read(path: Path, where: str) -> RunRecord:
-    try:
-        text = path.read_text('utf-8')
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise RecordError(f'{where}: cannot be read ({reason}). Run again.') from error
-    return record_from_dict(parse_json(text, where), where)
+    return record_from_json(read_text(path, where), where)
 
 
 def collect(folder: Path) -> Collection:

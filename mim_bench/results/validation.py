@@ -1,138 +1,204 @@
-"""Checks of JSON data against the schemas of this package; names the file and the reason."""
+"""Reads JSON and YAML into pydantic models; an error names the file, the place and the value.
 
+One definition of a file, a pydantic model or a dataclass, gives the check when it is read, the
+messages, the JSON Schema (``mim-bench list schema``) and the table of its fields in the docs.
+"""
+
+import difflib
 import json
-import math
-from datetime import datetime
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from mim_bench.errors import RecordError
-from mim_bench.results.schema_check import Check, compile_schema
+from mim_bench.errors import MimBenchError, RecordError
 
-# Larger whole numbers lose digits in other readers of JSON, and overflow a float.
-LARGEST_INTEGER = 2**53
-# Text of a reason that quotes a whole damaged file helps nobody.
-LONGEST_REASON = 300
-
-
-@cache
-def read_schema(name: str) -> dict[str, Any]:
-    """A schema of this package by its name, for example ``record`` or ``curves``."""
-    text = resources.files('mim_bench.results').joinpath(f'{name}.schema.json').read_text('utf-8')
-    return json.loads(text)
+STRICT = ConfigDict(
+    extra='forbid', frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+)
+_MOST_PROBLEMS = 8
+# Text that quotes a whole damaged file helps nobody.
+_LONGEST_VALUE = 100
+_UNKNOWN_KEY = ('extra_forbidden', 'unexpected_keyword_argument')
+T = TypeVar('T')
 
 
-@cache
-def _quick_check(name: str) -> Check:
-    return compile_schema(read_schema(name))
+class Model(BaseModel):
+    """Base of the models that are read from YAML: no unknown key, no conversion, no change."""
+
+    model_config = STRICT
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(read_schema(name))
+def adapter(kind: Any) -> TypeAdapter:
+    """What checks a model, a dataclass or a list of them."""
+    return TypeAdapter(kind)
 
 
-def parse_json(text: str, where: str) -> Any:
-    """Parse strict JSON: a file that is cut off, or holds NaN or infinities, is refused.
+def read_text(path: Path, where: str, error: type[MimBenchError] = RecordError) -> str:
+    """The text of a file.
 
     Raises:
-        RecordError: Names ``where`` and the reason.
+        MimBenchError: It cannot be read, or is no UTF-8.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(
-            f'{where}: not valid JSON ({error}). Run again, or delete the file.'
-        ) from error
+        return path.read_text('utf-8')
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise error(f'{where}: cannot be read ({reason}).') from problem
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f'{name} is not a number')
-
-
-def check_schema(data: Any, schema: str, where: str) -> None:
-    """Refuse data that break a schema of this package.
+def parse_json(
+    kind: type[T], text: str, where: str, error: type[MimBenchError] = RecordError
+) -> T:
+    """What a JSON text describes.
 
     Args:
-        data: What ``json.loads`` gave, or a YAML file.
-        schema: Name of the schema, for example ``record`` or ``curves``.
-        where: The file that the data came from, for messages.
+        kind: Model, dataclass, or list of them.
+        text: JSON.
+        where: The file, for messages.
+        error: What is raised.
 
     Raises:
-        RecordError: Names ``where``, the place in the data and the reason.
-    """
-    if not _is_portable(data):
-        _check_values(data, '', where)
-    if not _quick_check(schema)(data):
-        error = best_match(_validator(schema).iter_errors(data))
-        if error is not None:
-            place = '.'.join(map(str, error.absolute_path))
-            raise _refusal(where, place, error.message)
-    if schema == 'record':
-        _check_meaning(data, where)
-
-
-def _refusal(where: str, place: str, reason: str) -> RecordError:
-    if len(reason) > LONGEST_REASON:
-        reason = reason[:LONGEST_REASON] + '…'
-    return RecordError(
-        f'{where}: {place or "top level"}: {reason}. Mend what wrote it, and run again.'
-    )
-
-
-def _is_portable(data: Any) -> bool:
-    """Whether every value is certain to pass :func:`_check_values`, which says where one fails."""
-    kind = type(data)
-    if kind is dict:
-        return all(map(_is_portable, data)) and all(map(_is_portable, data.values()))
-    if kind is list:
-        return all(map(_is_portable, data))
-    if kind is float:
-        return math.isfinite(data)
-    if kind is int:
-        return abs(data) <= LARGEST_INTEGER
-    return data is None or kind is bool or (kind is str and data.isascii())
-
-
-def _check_values(data: Any, place: str, where: str) -> None:
-    """What JSON's grammar allows and no reader can use: 1e999, huge integers, half characters."""
-    if isinstance(data, dict):
-        for key, value in data.items():
-            _check_values(key, f'{place}.(key)'.lstrip('.'), where)
-            _check_values(value, f'{place}.{key}'.lstrip('.'), where)
-    elif isinstance(data, list):
-        for index, value in enumerate(data):
-            _check_values(value, f'{place}.{index}'.lstrip('.'), where)
-    elif isinstance(data, float) and not math.isfinite(data):
-        raise _refusal(where, place, f'{data} is not a finite number')
-    elif isinstance(data, int) and abs(data) > LARGEST_INTEGER:
-        raise _refusal(where, place, 'whole number above 2**53')
-    elif isinstance(data, str):
-        try:
-            data.encode('utf-8')
-        except UnicodeEncodeError:
-            raise _refusal(where, place, 'text is not valid Unicode') from None
-
-
-def _check_meaning(record: dict[str, Any], where: str) -> None:
-    """What a JSON schema cannot say: a real date, and a primary metric that was evaluated.
-
-    Only a pre-training may have no metric, or its loss as the primary one.
+        MimBenchError: The text is no JSON, or breaks the model; names every place that does.
     """
     try:
-        datetime.fromisoformat(record['started_at'].replace('Z', '+00:00'))
-    except ValueError as error:
-        raise _refusal(where, 'started_at', str(error)) from None
-    primary = record['primary_metric']
-    is_pretraining = record['task'].startswith('pretrain')
-    if record['status'] != 'done' or (primary is None and is_pretraining):
-        return
-    if primary not in record['metrics']:
-        known = ', '.join(record['metrics']) or 'none'
-        raise _refusal(where, 'primary_metric', f'{primary!r} is not among the metrics ({known})')
-    if record['metrics'][primary]['split'] == 'train' and not is_pretraining:
-        raise _refusal(where, 'primary_metric', f'{primary!r} is no metric of an evaluation')
+        return adapter(kind).validate_json(text)
+    except ValidationError as problem:
+        raise error(f'{where}: {explain(problem, kind)}') from None
+
+
+def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
+    """What a YAML file describes; a key that stands twice is refused.
+
+    Args:
+        kind: Model, dataclass, or list of them.
+        path: Of the file.
+        error: What is raised.
+
+    Raises:
+        MimBenchError: The file cannot be read, is no YAML, or breaks the model; names every
+            place that does.
+    """
+    text = read_text(path, str(path), error)
+    try:
+        data = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, RecursionError) as problem:
+        raise error(f'{path}: cannot be read ({problem}).') from problem
+    try:
+        # By way of JSON, which has lists only, where Python tells tuples from lists.
+        return adapter(kind).validate_json(json.dumps(data, default=str))
+    except ValidationError as problem:
+        raise error(f'{path}: {explain(problem, kind, data)}') from None
+
+
+# libyaml's parser where there is one, ten times as fast.
+class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
+    """Refuses a key that stands twice, where YAML would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f'key {key!r} stands twice', node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
+    """Every place that breaks a model, the value there and what is expected, as one sentence.
+
+    Args:
+        problem: What pydantic raised.
+        kind: The model.
+        data: What was checked, to name the entries of lists.
+    """
+    errors = problem.errors(include_url=False)
+    if errors[0]['type'] == 'json_invalid':
+        return f'not valid JSON ({errors[0]["ctx"]["error"]}). Run again, or delete the file.'
+    missing = ['.'.join(_words(e['loc'], data)) for e in errors if e['type'] == 'missing']
+    texts = [_problem(e, kind, data) for e in errors if e['type'] != 'missing']
+    if len(texts) > _MOST_PROBLEMS:
+        texts[_MOST_PROBLEMS:] = [f'and {len(texts) - _MOST_PROBLEMS} more']
+    if missing:
+        texts.append(f'missing: {", ".join(missing)}')
+    return '; '.join(texts) + '. Correct the file, or what wrote it.'
+
+
+def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:
+    place, value = '.'.join(_words(error['loc'], data)), error['input']
+    if error['type'] in _UNKNOWN_KEY:
+        return f'{place}: nothing reads this key.{near(str(error["loc"][-1]), _known(kind, error))}'
+    if error['type'] == 'value_error':
+        return ': '.join(filter(None, (place, str(error['ctx']['error']))))
+    reason = error['msg'][0].lower() + error['msg'][1:]
+    known = re.findall(r"'([^']+)'", error.get('ctx', {}).get('expected', ''))
+    shown = repr(value)
+    shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + '…'
+    return f'{place or "top level"}: {reason}, not {shown}{near(str(value), known)}'
+
+
+def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
+    """The steps to a place; an entry of a list is named where it has a name."""
+    for step in place:
+        try:
+            data = data[step]
+        except (TypeError, KeyError, IndexError):
+            data = None
+        entry = data if isinstance(step, int) and isinstance(data, dict) else {}
+        names = [str(entry[key]) for key in ('id', 'name', 'method', 'backbone') if key in entry]
+        yield f'{step} ({names[0] if len(names) == 1 else " ".join(names)})' if names else str(step)
+
+
+def _known(kind: Any, error: dict[str, Any]) -> list[str]:
+    """The keys that are known where an unknown one stands."""
+    schema = adapter(kind).json_schema()
+    definitions, node = schema.get('$defs', {}), schema
+    for step in (*error['loc'][:-1], None):
+        options = [node, *node.get('anyOf', [])]
+        node = next((o for o in options if '$ref' in o or 'properties' in o or 'items' in o), node)
+        node = definitions[node['$ref'].rpartition('/')[2]] if '$ref' in node else node
+        if step is not None:
+            inner = node.get('items') or node.get('additionalProperties')
+            node = node.get('properties', {}).get(step) or inner or {}
+    return list(node.get('properties', {}))
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """' Did you mean ...?', or nothing."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f' Did you mean {found[0]!r}?' if found else ''
+
+
+def field_tables(kind: Any) -> str:
+    """The fields of a model and of the models inside it, as Markdown tables."""
+    schema = adapter(kind).json_schema(mode='serialization')
+    tables = [_table(schema, schema['title'])]
+    tables += [_table(inner, name) for name, inner in schema.get('$defs', {}).items()]
+    return '\n\n'.join(tables)
+
+
+def _table(schema: dict[str, Any], name: str) -> str:
+    lines = [f'### {name}', '', ' '.join(schema['description'].split()), '']
+    lines += ['| field | type | meaning |', '| --- | --- | --- |']
+    for key, node in schema['properties'].items():
+        meaning = ' '.join(node.get('description', '').split())
+        lines.append(f'| `{key}` | {_type(node)} | {meaning} |')
+    return '\n'.join(lines)
+
+
+def _type(node: dict[str, Any]) -> str:
+    if 'anyOf' in node:
+        return ' or '.join(map(_type, node['anyOf']))
+    if '$ref' in node:
+        name = node['$ref'].rpartition('/')[2]
+        return f'[{name}](#{name.lower()})'
+    if 'enum' in node:
+        return ', '.join(f'`{value}`' for value in node['enum'])
+    inner = node.get('items') or node.get('additionalProperties')
+    return f'{node["type"]} of {_type(inner)}' if inner else node.get('type', 'any')

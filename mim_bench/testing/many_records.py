@@ -1,12 +1,10 @@
 """A large folder of synthetic records, for tests of how collecting and reporting scale."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from mim_bench.results.record import Checkpoint, Cost, RunRecord
-from mim_bench.results.record_data import record_to_dict
-from mim_bench.results.store import RECORD_FILE
+from mim_bench.results.store import RECORD_FILE, record_to_json
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 
 # Those that every checkpoint is measured on, with the metrics of each.
@@ -43,7 +41,7 @@ def write_many_records(folder: Path, count: int) -> None:
     for record in many_records(count):
         path = Path(folder) / record.run_id / RECORD_FILE
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(record_to_dict(record), indent=2), 'utf-8')
+        path.write_text(record_to_json(record), 'utf-8')
 
 
 def _checkpoint(number: int) -> Checkpoint:

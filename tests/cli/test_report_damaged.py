@@ -5,23 +5,22 @@ import json
 import pytest
 
 from mim_bench.cli.main import main
-from mim_bench.results.record_data import record_to_dict
-from mim_bench.results.store import write_record
+from mim_bench.results.store import record_to_json, write_record
 from mim_bench.testing.records import make_record
 
 GOOD = make_record(metrics={'knn_top1': 51.2}, run_id='good')
-VALID = json.dumps(record_to_dict(make_record(run_id='bad')))
+VALID = record_to_json(make_record(run_id='bad'))
 # Folder -> text of its record, and what the report says about it.
 DAMAGED = {
     'truncated': (VALID[: len(VALID) // 2], 'not valid JSON'),
     'empty': ('', 'not valid JSON'),
     'wrong-type': (VALID.replace('"value": 50.0', '"value": "50"'), 'metrics.knn_top1.value'),
-    'nan': (VALID.replace('50.0', 'NaN'), 'NaN is not a number'),
-    'infinite': (VALID.replace('50.0', '1e999'), 'inf is not a finite number'),
+    'nan': (VALID.replace('50.0', 'NaN'), 'should be a finite number, not nan'),
+    'infinite': (VALID.replace('50.0', '1e999'), 'should be a finite number, not inf'),
     'future': (VALID.replace('"schema_version": 1', '"schema_version": 9'), 'schema_version is 9'),
     'versionless': (VALID.replace('"schema_version": 1', '"schema_version": null'), 'None'),
-    'unknown-key': (VALID.replace('{', '{"extra": 1, ', 1), "'extra' was unexpected"),
-    'no-object': ('[1, 2]', "is not of type 'object'"),
+    'unknown-key': (VALID.replace('{', '{"extra": 1, ', 1), 'extra: nothing reads this key'),
+    'no-object': ('[1, 2]', 'should be an object'),
     'bad-date': (VALID.replace('2026-01-01', '2026-02-30'), 'started_at'),
     'hostile <img src=x onerror=alert(1)>': ('{', 'not valid JSON'),
     'twin-1': (VALID.replace('"bad"', '"twin"'), 'also stands in twin-2/record.json'),

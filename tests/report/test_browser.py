@@ -1,6 +1,5 @@
 """The page in a real browser: it sorts, filters, fits a phone, keeps its state in the address."""
 
-import json
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from mim_bench.report.page_table import ROWS_SHOWN
 from mim_bench.report.write import write_report
 from mim_bench.results.record import Artifacts
-from mim_bench.results.record_data import record_to_dict
+from mim_bench.results.store import record_to_json
 from mim_bench.testing.browser import find_chromium, started_browser
 from mim_bench.testing.many_records import write_many_records
 from mim_bench.testing.records import (
@@ -32,7 +31,7 @@ def write_plainly(record, folder):
     """Without a sync to the disk for each of hundreds."""
     path = folder / record.run_id / 'record.json'
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps(record_to_dict(record)), 'utf-8')
+    path.write_text(record_to_json(record), 'utf-8')
 
 
 def awkward_records():

@@ -10,7 +10,7 @@ def test_write_curves_then_read_gives_the_same(tmp_path):
 
 
 def test_write_curves_not_finite_raises(tmp_path):
-    with pytest.raises(RecordError, match=r'0.points.0.1: nan is not a finite number'):
+    with pytest.raises(RecordError, match=r'0.points.0.1: .*finite number, not nan'):
         write_curves([Curve('loss', 'iter', [(1, float('nan'))])], tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -22,7 +22,7 @@ def test_write_curves_not_finite_raises(tmp_path):
         ('[{"series": "loss", "step_unit": "hour", "points": []}]', 'step_unit'),
         ('[{"series": "loss", "step_unit": "iter", "points": [[1]]}]', '0.points.0'),
         ('[{"series": "loss", "step_unit": "iter", "points": [[1, null]]}]', 'number'),
-        ('{}', "not of type 'array'"),
+        ('{}', 'should be a valid array'),
     ],
 )
 def test_read_curves_damaged_file_raises(tmp_path, text, reason):
