@@ -10,11 +10,12 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 import mim_bench
 from mim_bench.errors import RecordError
+from mim_bench.results.record import Count, Share
+from mim_bench.results.validation import Model, near, read_yaml
 
 FOLDER = Path(mim_bench.__file__).parent / 'published'
 
@@ -24,30 +25,20 @@ Metric = Literal[
 ]  # fmt: skip
 Key = Annotated[str, Field(pattern=r'^[a-z0-9]+(-[a-z0-9]+)*$')]
 Text = Annotated[str, Field(min_length=1, max_length=300)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra='forbid', frozen=True, strict=True)
-
-
-class Pretraining(_Model):
-    """What the weights had learned from before the downstream training.
-
-    Attributes:
-        data: Images of the pre-training.
-        epochs: None where none are stated.
-        counts_views: The epochs may count views of an image, of which one epoch has several.
-        labels: Labels seen so far, intermediate fine-tuning included; ``none``, or None where it
-            is not stated. Targets of CLIP or of a tokenizer are no labels.
-    """
+class Pretraining(Model):
+    """What the weights had learned from before the downstream training; null: not stated."""
 
     data: Text | None = None
+    """Images of the pre-training."""
     epochs: Count | None = None
     counts_views: bool = False
+    """Whether the epochs may count views of an image, of which one epoch has several."""
     labels: Text | None = None
+    """Labels seen so far, intermediate fine-tuning included, or ``none``. Targets of CLIP or of a
+    tokenizer are no labels."""
     note: Text | None = None
 
     @property
@@ -56,52 +47,49 @@ class Pretraining(_Model):
         return self.labels not in (None, 'none')
 
 
-class PublishedProtocol(_Model):
-    """How a number was measured, as far as its source states it.
-
-    Attributes:
-        task: Name of the task, in this project if it has it.
-        ours: Protocol of this project, only where it is this very recipe.
-        unit: Of the values; ``%`` for most.
-        head: Head or detector.
-        epochs: Of the downstream training.
-        iterations: Updates of it.
-        schedule: Its name, for example ``3x``.
-        resolution: Side of the input, the crop or the jittered image in pixels.
-        batch: Images an update.
-        lr: Peak learning rate at this batch.
-        blr: The same for ``blr_batch`` images, where the source scales it with the batch.
-        init: Weights that the training started from, where not the pre-trained ones.
-        test: Whether several views of an image were averaged.
-        test_size: Of the image, or window and stride of a sliding test.
-        command: Command or config that the source gives.
-        other: Further settings by name.
-    """
+class PublishedProtocol(Model):
+    """How a number was measured, as far as its source states it."""
 
     task: Key
+    """Name of the task, in this project if it has it."""
     ours: Key | None = None
+    """Protocol of this project, only where it is this very recipe."""
     unit: Text = '%'
+    """Unit of the values."""
     head: Text | None = None
+    """Head or detector."""
     epochs: Count | None = None
+    """Epochs of the downstream training."""
     iterations: Count | None = None
+    """Updates of it."""
     schedule: Text | None = None
+    """Name of the schedule, for example ``3x``."""
     resolution: Count | None = None
+    """Side of the input, the crop or the jittered image in pixels."""
     batch: Count | None = None
+    """Images per update."""
     optimizer: Text | None = None
     lr: Positive | None = None
+    """Peak learning rate at this batch."""
     blr: Positive | None = None
+    """Peak learning rate for ``blr_batch`` images, where the source scales it with the batch."""
     blr_batch: Count = 256
     layer_decay: Share | None = None
     weight_decay: Share | None = None
     drop_path: Share | None = None
     precision: Text | None = None
     init: Text | None = None
+    """Weights that the training started from, where not the pre-trained ones."""
     test: Literal['single-scale', 'multi-scale'] | None = None
+    """Whether several views of an image were averaged."""
     test_size: Text | None = None
+    """Size of the image, or window and stride of a sliding test."""
     split: Text = 'val'
     command: Text | None = None
+    """Command or config that the source gives."""
     note: Text | None = None
     other: dict[str, bool | int | float | str] = {}
+    """Further settings by name."""
 
     @property
     def peak_lr(self) -> float | None:
@@ -111,43 +99,43 @@ class PublishedProtocol(_Model):
         return self.blr * self.batch / self.blr_batch
 
 
-class _Cited(_Model):
-    """What an entry of a file and a result share.
-
-    Attributes:
-        method: Pre-training method.
-        variant: Tells pre-trainings of one method apart, for example by the target.
-        params: As printed, of the backbone or of the whole model.
-        by: Who measured: ``own`` are the authors of the method.
-        row: The quoted row, with its cells between bars; cells left out are ``…``.
-    """
+class _Cited(Model):
+    """What an entry of a file and a result share."""
 
     method: Key
+    """Pre-training method."""
     variant: Key | None = None
+    """Tells pre-trainings of one method apart, for example by the target."""
     backbone: Key
     params: Annotated[str, Field(pattern=r'^[\d.]+[MB]$')] | None = None
+    """Parameters as printed, of the backbone or of the whole model."""
     by: Text = 'own'
+    """Who measured: ``own`` are the authors of the method."""
     note: Text | None = None
     row: Text
+    """The quoted row, with its cells between bars; cells left out are ``…``."""
 
 
 class _Entry(_Cited):
-    """Values of one row by the name of their protocol and by metric."""
+    """One quoted row."""
 
     pretrain: Key
     values: dict[Key, dict[Metric, Positive]] = Field(min_length=1)
+    """Values by the name of their protocol and by metric."""
 
 
-class _SourceFile(_Model):
-    """One repository; ``by`` is the default of its rows, which stand by the file they are in."""
+class SourceFile(Model):
+    """The published numbers of one repository or paper."""
 
     repository: Annotated[str, Field(pattern=r'^[\w.-]+/[\w.-]+$')] | None = None
     commit: Annotated[str, Field(pattern=r'^[0-9a-f]{40}$|^v[\d.]+$')] | None = None
     by: Text = 'own'
+    """Default of the rows."""
     note: Text | None = None
     pretrain: dict[Key, Pretraining]
     protocols: dict[Key, PublishedProtocol]
     rows: dict[Text, list[_Entry]] = Field(min_length=1)
+    """Rows by the file that they stand in, or by paper."""
 
 
 class PublishedResult(_Cited):
@@ -208,17 +196,11 @@ def read_published(folder: Path) -> tuple[PublishedResult, ...]:
 
 
 def _read_file(path: Path) -> Iterator[PublishedResult]:
-    try:
-        data = yaml.load(path.read_text('utf-8'), _Loader)  # noqa: S506 - a SafeLoader
-        source = _SourceFile.model_validate(data)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecordError(f'{path.name}: cannot be read ({error}). Mend the file.') from error
-    except ValidationError as error:
-        raise RecordError(f'{path.name}: {_first_error(error, data)}') from error
+    source = read_yaml(SourceFile, path, RecordError)
     seen = set()
     for file, entries in source.rows.items():
         for entry in entries:
-            where = f'{path.name}: {file}: {entry.method} {entry.backbone}, row {entry.row!r}'
+            where = f'{path}: {file}: {entry.method} {entry.backbone}, row {entry.row!r}'
             for result in _results(source, file, entry, where):
                 fact = result.model_dump_json(exclude={'value'})
                 if fact in seen:
@@ -230,9 +212,7 @@ def _read_file(path: Path) -> Iterator[PublishedResult]:
                 yield result
 
 
-def _results(
-    source: _SourceFile, file: str, entry: _Entry, where: str
-) -> Iterator[PublishedResult]:
+def _results(source: SourceFile, file: str, entry: _Entry, where: str) -> Iterator[PublishedResult]:
     if not (source.repository and source.commit) and 'arXiv:' not in file:
         raise RecordError(f'{where}: name a repository and its commit, or a paper as arXiv:NUMBER.')
     printed = {float(number) for number in re.findall(r'\d+(?:\.\d+)?', entry.row)}
@@ -254,39 +234,10 @@ def _results(
 def _look_up(known: dict[str, Any], name: str, where: str) -> Any:
     if name not in known:
         raise RecordError(
-            f'{where}: {name!r} is not defined in the file. Known: {", ".join(known)}.'
+            f'{where}: {name!r} is not defined in the file.{near(name, known)} '
+            f'Known: {", ".join(known)}.'
         )
     return known[name]
-
-
-def _first_error(error: ValidationError, data: Any) -> str:
-    """Where a file first breaks the schema, with the entry in words, and how."""
-    first = error.errors()[0]
-    node, words = data, []
-    for key in first['loc']:
-        words.append(str(key))
-        if isinstance(node, dict | list):
-            try:
-                node = node[key]
-            except (KeyError, IndexError, TypeError):
-                break
-        if isinstance(node, dict) and 'row' in node:
-            words[-1] = f'{key + 1} ({node.get("method")} {node.get("backbone")})'
-    return ': '.join([*words, f'{first["msg"]}.'])
-
-
-# libyaml's parser where there is one, ten times as fast.
-class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    """Refuses a key that stands twice, where YAML would keep the last in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f'key {key!r} stands twice', node.start_mark
-                )
-        return super().construct_mapping(node, deep)
 
 
 # Patches of 16 and sizes of windows, which follow from the method's recipe.

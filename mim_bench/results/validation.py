@@ -133,14 +133,14 @@ def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
 def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:
     place, value = '.'.join(_words(error['loc'], data)), error['input']
     if error['type'] in _UNKNOWN_KEY:
-        return f'{place}: nothing reads this key.{near(str(error["loc"][-1]), _known(kind, error))}'
+        return f'{place}: nothing reads this key{_hint(error["loc"][-1], _known(kind, error))}'
     if error['type'] == 'value_error':
         return ': '.join(filter(None, (place, str(error['ctx']['error']))))
     reason = error['msg'][0].lower() + error['msg'][1:]
     known = re.findall(r"'([^']+)'", error.get('ctx', {}).get('expected', ''))
     shown = repr(value)
     shown = shown if len(shown) <= _LONGEST_VALUE else shown[:_LONGEST_VALUE] + '…'
-    return f'{place or "top level"}: {reason}, not {shown}{near(str(value), known)}'
+    return f'{place or "top level"}: {reason}, not {shown}{_hint(value, known)}'
 
 
 def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
@@ -164,9 +164,19 @@ def _known(kind: Any, error: dict[str, Any]) -> list[str]:
         node = next((o for o in options if '$ref' in o or 'properties' in o or 'items' in o), node)
         node = definitions[node['$ref'].rpartition('/')[2]] if '$ref' in node else node
         if step is not None:
-            inner = node.get('items') or node.get('additionalProperties')
-            node = node.get('properties', {}).get(step) or inner or {}
+            node = node.get('properties', {}).get(step) or _inner(node) or {}
     return list(node.get('properties', {}))
+
+
+def _inner(node: dict[str, Any]) -> dict[str, Any] | None:
+    """The schema of the entries of a list or a mapping."""
+    patterns = node.get('patternProperties', {})
+    return node.get('items') or node.get('additionalProperties') or next(iter(patterns.values()), None)
+
+
+def _hint(word: Any, known: Sequence[str]) -> str:
+    text = near(str(word), known).strip(' ?')
+    return f' ({text[0].lower()}{text[1:]}?)' if text else ''
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -200,5 +210,5 @@ def _type(node: dict[str, Any]) -> str:
         return f'[{name}](#{name.lower()})'
     if 'enum' in node:
         return ', '.join(f'`{value}`' for value in node['enum'])
-    inner = node.get('items') or node.get('additionalProperties')
+    inner = _inner(node)
     return f'{node["type"]} of {_type(inner)}' if inner else node.get('type', 'any')

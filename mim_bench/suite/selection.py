@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from mim_bench.errors import ConfigError
-from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite, near
+from mim_bench.results.validation import near
+from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite
 
 
 def parse_tasks(text: str, suite: Suite) -> dict[str, str]:

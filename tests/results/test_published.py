@@ -146,16 +146,16 @@ def test_read_published_default_of_a_file_says_who_measured(read):
 @pytest.mark.parametrize(
     ('path', 'value', 'reason'),
     [
-        ((*ENTRY, 'row'), None, r'a\.yml: rows: README.md: 0: row: Field required'),
-        ((*ENTRY, 'remark'), 'x', r'a\.yml: .*README.md: 1 \(mae vit-base\): remark: Extra inputs'),
-        (('protocols', 'ft', 'epoch'), 1, r'a\.yml: protocols: ft: epoch: Extra inputs'),
-        (('sources',), 'x', r'a\.yml: sources: Extra inputs'),
+        ((*ENTRY, 'row'), None, r'a\.yml: missing: rows\.README\.md\.0 \(mae vit-base\)\.row'),
+        ((*ENTRY, 'remark'), 'x', r'a\.yml: .*README\.md\.0 \(mae vit-base\)\.remark: nothing reads'),
+        (('protocols', 'ft', 'epoch'), 1, r"a\.yml: protocols\.ft\.epoch: nothing reads this key \(did you mean 'epochs'"),
+        (('sources',), 'x', r'a\.yml: sources: nothing reads this key'),
         ((*ENTRY, 'pretrain'), 'in22k', r"vit-base, row .*: 'in22k' is not defined.*Known: in1k"),
         ((*ENTRY, 'values'), {'lp': {'top1': 83.6}}, r"'lp' is not defined in the file.*Known: ft"),
         ((*ENTRY, 'values'), {'ft': {'top1': 83.7}}, r'83\.7 is not among the numbers of the row'),
-        ((*ENTRY, 'values'), {'ft': {'top1': '83.6'}}, r'top1: Input should be a valid number'),
+        ((*ENTRY, 'values'), {'ft': {'top1': '83.6'}}, r'top1: input should be a valid number'),
         ((*ENTRY, 'values'), {'ft': {'accuracy': 83.6}}, r"should be 'top1'"),
-        (('commit',), 'main', r'a\.yml: commit: String should match'),
+        (('commit',), 'main', r'a\.yml: commit: string should match'),
         (('commit',), None, r'README.md: .*name a repository and its commit'),
         (('repository',), None, r'README.md: .*name a repository and its commit'),
     ],
@@ -186,7 +186,7 @@ def test_read_published_same_fact_twice_raises_whatever_its_value(read):
     [
         ('repository: a/b\nrepository: a/c', r"cannot be read .*'repository' stands twice"),
         ('!!python/object/apply:os.getcwd []', 'cannot be read'),
-        ('- 1', r'a\.yml: Input should be a valid dictionary'),
+        ('- 1', r'a\.yml: top level: input should be an object'),
     ],
 )
 def test_read_published_what_is_no_such_file_raises(tmp_path, text, reason):

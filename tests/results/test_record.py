@@ -83,7 +83,7 @@ def test_record_from_json_several_problems_are_one_message():
         record_from_json(json.dumps(data), 'here')
     assert str(error.value) == (
         'here: checkpoint.method: input should be a valid string, not None; '
-        "checkpoint.licnce: nothing reads this key. Did you mean 'licence'?; "
+        "checkpoint.licnce: nothing reads this key (did you mean 'licence'?); "
         'missing: cost.wall_s. Correct the file, or what wrote it.'
     )
 

@@ -102,26 +102,31 @@ def write(tmp_path):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda d: d.update(teir='full'), r"top level: nothing reads the key 'teir'.*'tier'"),
-        (lambda d: d.pop('tier'), r'own\.yml: top level: has no tier'),
-        (lambda d: d.update(tier='ful'), r"tier: 'ful' is none of smoke, proxy, full"),
-        (lambda d: d.update(entries={}), r'entries: is \{\}, not a list'),
-        (lambda d: d['entries'][1].update(gpu=1), r"entries\.1: nothing reads .* 'gpu'.*'gpus'"),
-        (lambda d: d['entries'][1].update(gpus=True), r"entries\.1\.gpus: is True, neither 1 nor"),
-        (lambda d: d['entries'][1].update(version=1), r'entries\.1\.version: is 1, not a text'),
-        (lambda d: d['entries'][1].update(name='toy-probe'), r"entries\.1: another entry is named"),
-        (lambda d: d['entries'][2].update(start='in1k'), r"entries\.2: start is 'in1k', neither"),
-        (lambda d: d['entries'][0].update(dataset='inet'), r"dataset: 'inet' is none of in1k"),
-        (lambda d: d['entries'][0]['tasks'].update({'in1k-knn': []}), r'in1k-knn: has no metric'),
+        (lambda d: d.update(teir='full'), r"own\.yml: teir: nothing reads .*did you mean 'tier'"),
+        (lambda d: d.pop('tier'), r'own\.yml: missing: tier'),
+        (lambda d: d.update(tier='ful'), r"tier: .*'proxy' or 'full', not 'ful' \(did you mean 'full'"),
+        (lambda d: d.update(entries={}), r'entries: .*array, not \{\}'),
+        (lambda d: d['entries'][1].update(gpu=1), r"entries\.1 \(toy-ft\)\.gpu: .*'gpus'"),
+        (lambda d: d['entries'][1].update(gpus=2), r"entries\.1 \(toy-ft\)\.gpus: .*'all', not 2"),
+        (lambda d: d['entries'][1].update(version=1), r'toy-ft\)\.version: .*string, not 1'),
+        (lambda d: d['entries'][1].update(name='toy-probe'), "two entries are named 'toy-probe'"),
+        (lambda d: d['entries'][2].update(start='in1k-f'), r"from 'in1k-f', neither .*'in1k-ft'"),
+        (lambda d: d['entries'][0].update(dataset='in1'), r"dataset: .*not 'in1' \(did .*'in1k'"),
+        (lambda d: d['entries'][0]['tasks'].update({'in1k-knn': []}), r'in1k-knn: .*at least 1'),
         (
             lambda d: d['entries'][0]['configs'].update({'vit-toy': 'demo/none.py'}),
-            r'entries\.0\.configs: vit-toy: there is no file configs/demo/none\.py',
+            r'\.configs\.vit-toy: there is no file configs/demo/none\.py',
         ),
     ],
 )  # fmt: skip
 def test_load_suite_wrong_file_names_file_and_key(write, change, message):
     with pytest.raises(ConfigError, match=message):
         write(change)
+
+
+def test_load_suite_names_everything_that_is_wrong(write):
+    with pytest.raises(ConfigError, match=r"0 \(toy-probe\)\.command: .*; teir: .*; missing: tier"):
+        write(lambda d: (d.update(teir=d.pop('tier')), d['entries'][0].update(command='tset')))
 
 
 def test_load_suite_unknown_name_lists_the_known():
@@ -131,5 +136,5 @@ def test_load_suite_unknown_name_lists_the_known():
 
 def test_load_suite_text_that_is_not_yaml_raises(tmp_path):
     (tmp_path / 'own.yml').write_text('tier: [')
-    with pytest.raises(ConfigError, match=r'own\.yml: is not YAML'):
+    with pytest.raises(ConfigError, match=r'own\.yml: cannot be read'):
         load_suite('own', tmp_path)
