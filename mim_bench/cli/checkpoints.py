@@ -1,10 +1,10 @@
-"""Released weights of others: list them, or verify files against the list.
+"""Released weights of others: list them, download them, or verify files against the list.
 
-Nothing is downloaded.
+Nothing is downloaded unless asked for.
 
 Examples:
-  mim-bench checkpoints list
   mim-bench checkpoints list --method conmim
+  mim-bench checkpoints download vit-base-p16.mae-1600e-in1k
   mim-bench checkpoints verify checkpoints
 """
 
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, track
 from rich.table import Table
 
 from mim_bench.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from mim_bench.conversion.manifest import Release, Verification
+    from mim_bench.conversion.manifest import Release
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``list`` and ``verify``."""
+    """Declare ``list``, ``download`` and ``verify``."""
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     listing = actions.add_parser(
         'list',
@@ -34,6 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listing.add_argument('--method', help='of this method only')
     listing.set_defaults(action_run=_list)
+    download = actions.add_parser(
+        'download',
+        help='fetch a release and verify it',
+        description='Fetch the file of a release from the address at which its authors publish it, '
+        'and verify size and hash as far as they are known. A file that is there already is '
+        'verified only. Exit status 1 if it differs from the release.',
+        epilog='Example: mim-bench checkpoints download vit-base-p16.mae-1600e-in1k',
+    )
+    download.add_argument('name', metavar='NAME', help='id of the release, as list shows it')
+    download.add_argument(
+        '--to',
+        type=Path,
+        metavar='DIR',
+        default=Path('checkpoints'),
+        help='folder that gets the file (default: checkpoints)',
+    )
+    download.set_defaults(action_run=_download)
     verify = actions.add_parser(
         'verify',
         help='hash files and hold them against the list',
@@ -42,12 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     verify.add_argument('paths', type=Path, nargs='+', metavar='FILE|DIR')
     verify.set_defaults(action_run=_verify)
-    for action in (listing, verify):
+    for action in (listing, download, verify):
         action.add_argument('--manifest', type=Path, metavar='YML', help='another list')
 
 
 def run(args: argparse.Namespace) -> int:
-    """List or verify."""
+    """List, download or verify."""
     from mim_bench.conversion.manifest import DEFAULT_MANIFEST, read_manifest
 
     return args.action_run(args, read_manifest(args.manifest or DEFAULT_MANIFEST))
@@ -60,18 +77,37 @@ def _list(args: argparse.Namespace, releases: 'list[Release]') -> int:
         raise CheckpointError(f'No release of method {args.method!r} is listed. Known: {known}.')
     table = Table(caption='top-1: on ImageNet-1K after fine-tuning, in percent, as published')
     table.add_column('id', overflow='fold')
-    for name in ('method', 'backbone', 'epochs', 'top-1', 'licence', 'sha256'):
+    for name in ('method', 'backbone', 'epochs', 'top-1', 'licence', 'address', 'hash'):
         table.add_column(name)
     for release in chosen:
-        table.add_row(
-            *map(escape, (release.id, release.method, release.backbone)),
-            str(release.pretrain_epochs),
-            '-' if release.published_top1 is None else str(release.published_top1),
+        cells = (
+            release.id,
+            release.method,
+            release.backbone,
+            str(release.pretrain_epochs or '-'),
+            str(release.published_top1 or '-'),
             release.licence or 'not stated',
-            'known' if release.sha256 else 'no',
+            'known' if release.url else 'no',
+            'known' if release.has_hash else 'no',
         )
+        table.add_row(*map(escape, cells))
     Console().print(table)
     return 0
+
+
+def _download(args: argparse.Namespace, releases: 'list[Release]') -> int:
+    from mim_bench.conversion.manifest import Verdict, download, release_named
+
+    release = release_named(args.name, releases)
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(release.id, total=None)
+        found = download(
+            release, args.to, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    Console(soft_wrap=True, highlight=False).print(str(found), markup=False)
+    return int(found.verdict is Verdict.MISMATCH)
 
 
 def _verify(args: argparse.Namespace, releases: 'list[Release]') -> int:
@@ -82,24 +118,5 @@ def _verify(args: argparse.Namespace, releases: 'list[Release]') -> int:
     progress = track(files, 'hashing', console=Console(stderr=True), transient=True)
     found = [verify(path, releases) for path in progress]
     for verification in found:
-        console.print(_line(verification), markup=False)
+        console.print(str(verification), markup=False)
     return int(any(v.verdict is Verdict.MISMATCH for v in found))
-
-
-def _line(found: 'Verification') -> str:
-    from mim_bench.conversion.manifest import Verdict
-
-    text = f'{found.path}: {found.verdict.value}'
-    if found.verdict is Verdict.MATCH:
-        return f'{text}: {found.release.id}'
-    if found.verdict is Verdict.MISMATCH:
-        return (
-            f'{text}: {found.release.id} has sha256 {found.release.sha256}, this file '
-            f'{found.sha256}. Fetch it again.'
-        )
-    if found.verdict is Verdict.UNVERIFIED:
-        return (
-            f'{text}: named as {found.release.id}. If you know it to be that file, enter its '
-            f'sha256 there: {found.sha256}'
-        )
-    return f'{text}: no release has this name or sha256 {found.sha256}'

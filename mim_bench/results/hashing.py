@@ -51,7 +51,12 @@ def _check_keys(data: Any) -> None:
 
 def file_sha256(path: Path) -> str:
     """The SHA-256 of a file as 64 hexadecimal digits, read in pieces."""
-    digest = hashlib.sha256()
+    return file_hash(path, 'sha256')
+
+
+def file_hash(path: Path, algorithm: str) -> str:
+    """The hash of a file as hexadecimal digits, by the name of the algorithm in hashlib."""
+    digest = hashlib.new(algorithm)
     with Path(path).open('rb') as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)

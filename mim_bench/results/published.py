@@ -88,7 +88,7 @@ class PublishedProtocol(Model):
     command: Text | None = None
     """Command or config that the source gives."""
     note: Text | None = None
-    other: dict[str, bool | int | float | str] = {}
+    other: dict[str, bool | int | float | str] = Field(default={})
     """Further settings by name."""
 
     @property

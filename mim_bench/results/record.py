@@ -161,7 +161,13 @@ class Cost:
 
     @classmethod
     def measured(
-        cls, *, wall_s: float, device: str, is_gpu: bool, num_devices: int = 1, **known: float | None
+        cls,
+        *,
+        wall_s: float,
+        device: str,
+        is_gpu: bool,
+        num_devices: int = 1,
+        **known: float | None,
     ) -> 'Cost':
         """The cost of a run that took ``wall_s`` seconds on ``num_devices`` devices.
 
@@ -243,9 +249,7 @@ class Batch:
 class RunRecord:
     """Everything that is known about one run, failed runs included."""
 
-    run_id: Annotated[
-        str, Field(pattern=r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$', max_length=200)
-    ]
+    run_id: Annotated[str, Field(pattern=r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$', max_length=200)]
     """Name of the folder of the record, so it has no slash and no leading dot."""
     status: Status
     task: Name

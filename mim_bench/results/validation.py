@@ -52,9 +52,7 @@ def read_text(path: Path, where: str, error: type[MimBenchError] = RecordError) 
         raise error(f'{where}: cannot be read ({reason}).') from problem
 
 
-def parse_json(
-    kind: type[T], text: str, where: str, error: type[MimBenchError] = RecordError
-) -> T:
+def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] = RecordError) -> T:
     """What a JSON text describes.
 
     Args:
@@ -171,7 +169,9 @@ def _known(kind: Any, error: dict[str, Any]) -> list[str]:
 def _inner(node: dict[str, Any]) -> dict[str, Any] | None:
     """The schema of the entries of a list or a mapping."""
     patterns = node.get('patternProperties', {})
-    return node.get('items') or node.get('additionalProperties') or next(iter(patterns.values()), None)
+    return (
+        node.get('items') or node.get('additionalProperties') or next(iter(patterns.values()), None)
+    )
 
 
 def _hint(word: Any, known: Sequence[str]) -> str:

@@ -1,7 +1,5 @@
 """Damaged records, from the files to what a user sees of them."""
 
-import json
-
 import pytest
 
 from mim_bench.cli.main import main

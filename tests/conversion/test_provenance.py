@@ -1,7 +1,5 @@
 """What a file is known to be: method, data, labels seen, and where each fact is from."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -99,8 +97,8 @@ def test_what_the_user_states_comes_first(tmp_path):
 def test_release_of_the_list_comes_before_the_format(tmp_path, monkeypatch):
     path = write(tmp_path / 'file.pth', {'model': MAE})
     release = next(r for r in read_manifest() if r.labels == ['in1k'])
-    release = replace(release, sha256=file_sha256(path), pretrain_epochs=1600)
-    monkeypatch.setattr(manifest, '_known_releases', lambda: {release.sha256: release})
+    release = release.model_copy(update={'sha256': file_sha256(path), 'pretrain_epochs': 1600})
+    monkeypatch.setattr(manifest, '_known_releases', lambda: [release])
     meta = convert_checkpoint(path, tmp_path / 'out.pth').meta
     assert (meta['labels'], meta['pretrain_data'], meta['epochs']) == (['in1k'], 'in1k', 1600)
     assert meta['known_from']['labels'] == 'release'

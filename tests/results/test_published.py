@@ -147,8 +147,16 @@ def test_read_published_default_of_a_file_says_who_measured(read):
     ('path', 'value', 'reason'),
     [
         ((*ENTRY, 'row'), None, r'a\.yml: missing: rows\.README\.md\.0 \(mae vit-base\)\.row'),
-        ((*ENTRY, 'remark'), 'x', r'a\.yml: .*README\.md\.0 \(mae vit-base\)\.remark: nothing reads'),
-        (('protocols', 'ft', 'epoch'), 1, r"a\.yml: protocols\.ft\.epoch: nothing reads this key \(did you mean 'epochs'"),
+        (
+            (*ENTRY, 'remark'),
+            'x',
+            r'a\.yml: .*README\.md\.0 \(mae vit-base\)\.remark: nothing reads',
+        ),
+        (
+            ('protocols', 'ft', 'epoch'),
+            1,
+            r"a\.yml: protocols\.ft\.epoch: nothing reads this key \(did you mean 'epochs'",
+        ),
         (('sources',), 'x', r'a\.yml: sources: nothing reads this key'),
         ((*ENTRY, 'pretrain'), 'in22k', r"vit-base, row .*: 'in22k' is not defined.*Known: in1k"),
         ((*ENTRY, 'values'), {'lp': {'top1': 83.6}}, r"'lp' is not defined in the file.*Known: ft"),

@@ -125,7 +125,7 @@ def test_load_suite_wrong_file_names_file_and_key(write, change, message):
 
 
 def test_load_suite_names_everything_that_is_wrong(write):
-    with pytest.raises(ConfigError, match=r"0 \(toy-probe\)\.command: .*; teir: .*; missing: tier"):
+    with pytest.raises(ConfigError, match=r'0 \(toy-probe\)\.command: .*; teir: .*; missing: tier'):
         write(lambda d: (d.update(teir=d.pop('tier')), d['entries'][0].update(command='tset')))
 
 

@@ -39,4 +39,4 @@ def rename(state: StateDict, where: str) -> Converted:
     return _TABLE.apply(state, where)
 
 
-SOURCE = Source(name='conmim', detect=detect, rename=rename, method='conmim')
+SOURCE = Source(name='conmim', detect=detect, rename=rename, method='conmim', licence='Apache-2.0')
