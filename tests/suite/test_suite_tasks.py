@@ -104,7 +104,7 @@ def write(tmp_path):
     [
         (lambda d: d.update(teir='full'), r"own\.yml: teir: nothing reads .*did you mean 'tier'"),
         (lambda d: d.pop('tier'), r'own\.yml: missing: tier'),
-        (lambda d: d.update(tier='ful'), r"tier: .*'proxy' or 'full', not 'ful' \(did you mean 'full'"),
+        (lambda d: d.update(tier='ful'), r"tier: .* or 'full', not 'ful' \(did you mean 'full'"),
         (lambda d: d.update(entries={}), r'entries: .*array, not \{\}'),
         (lambda d: d['entries'][1].update(gpu=1), r"entries\.1 \(toy-ft\)\.gpu: .*'gpus'"),
         (lambda d: d['entries'][1].update(gpus=2), r"entries\.1 \(toy-ft\)\.gpus: .*'all', not 2"),
