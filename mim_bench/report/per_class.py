@@ -11,7 +11,7 @@ from mim_bench.report.leaderboard import DASH, Column, ColumnGroup, Leaderboard,
 from mim_bench.results.outcomes import Hits
 from mim_bench.results.outcomes_file import read_outcomes
 from mim_bench.results.record import Protocol, RunRecord
-from mim_bench.results.statistics.by_class import class_scores
+from mim_bench.results.statistics.scores import class_scores
 from mim_bench.results.store import Collection
 
 # The best rows of a protocol; more columns than this are no table that anyone reads.

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.validation import parse_json, read_text
 
 PROTOCOL_FILE = 'protocol.json'
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ def read_protocol(path: Path, digest: str) -> dict[str, Any]:
 def setting_differences(first: Any, second: Any) -> list[SettingDifference]:
     """The settings that differ, by dotted key, in the order of the keys.
 
-    Items of lists that have an equal at the same distance from either end are the same; an item
-    that one list has more is one difference, not one of all that follow.
+    Lists are compared item by item; an item that one list has more is one difference, not one of
+    all that follow.
 
     Args:
         first: Content of a protocol.
@@ -81,52 +84,26 @@ def setting_differences(first: Any, second: Any) -> list[SettingDifference]:
 
 
 def _differences(key: str, first: Any, second: Any) -> Iterator[SettingDifference]:
-    if _text(first) == _text(second):
+    texts = _text(first), _text(second)
+    if texts[0] == texts[1]:
         return
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         for name in sorted(set(first) | set(second)):
-            yield from _of_entry(f'{key}.{name}'.lstrip('.'), name, first, second)
+            both = first.get(name, _ABSENT), second.get(name, _ABSENT)
+            yield from _differences(f'{key}.{name}'.lstrip('.'), *both)
     elif _is_list(first) and _is_list(second):
-        yield from _of_lists(key, list(first), list(second))
+        items = [list(map(_text, side)) for side in (first, second)]
+        for kind, a, b, c, d in SequenceMatcher(None, *items, autojunk=False).get_opcodes():
+            pairs = zip_longest(first[a:b], second[c:d], fillvalue=_ABSENT)
+            for place, both in enumerate(() if kind == 'equal' else pairs, start=a):
+                yield from _differences(f'{key}.{place}', *both)
     else:
-        yield SettingDifference(key, _text(first), _text(second))
-
-
-def _of_entry(
-    key: str, name: str, first: Mapping[str, Any], second: Mapping[str, Any]
-) -> Iterator[SettingDifference]:
-    if name in first and name in second:
-        yield from _differences(key, first[name], second[name])
-    elif name in first:
-        yield SettingDifference(key, _text(first[name]), None)
-    else:
-        yield SettingDifference(key, None, _text(second[name]))
-
-
-def _of_lists(key: str, first: list[Any], second: list[Any]) -> Iterator[SettingDifference]:
-    """What equals at both ends is left out; the middle is compared by place if of one length."""
-    start = 0
-    while start < min(len(first), len(second)) and _text(first[start]) == _text(second[start]):
-        start += 1
-    end = 0
-    while end < min(len(first), len(second)) - start and _text(first[-1 - end]) == _text(
-        second[-1 - end]
-    ):
-        end += 1
-    middles = [items[start : len(items) - end] for items in (first, second)]
-    if len(middles[0]) == len(middles[1]):
-        for place, (a, b) in enumerate(zip(*middles, strict=True), start=start):
-            yield from _differences(f'{key}.{place}', a, b)
-        return
-    for place in range(max(map(len, middles))):
-        texts = [_text(items[place]) if place < len(items) else None for items in middles]
-        if texts[0] != texts[1]:
-            yield SettingDifference(f'{key}.{start + place}', *texts)
+        yield SettingDifference(key, *texts)
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+def _text(value: Any) -> str | None:
+    return None if value is _ABSENT else json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -10,7 +10,7 @@ from mim_bench.report.per_class import MOST_CHECKPOINTS, class_tables
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
-from mim_bench.results.statistics.by_class import class_scores
+from mim_bench.results.statistics.scores import class_scores
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 

@@ -112,18 +112,18 @@ def rewrite(path, arrays=None, **meta):
 @pytest.mark.parametrize(
     ('outcomes', 'change', 'reason'),
     [
-        (HITS, dict(version=99), 'version 99'),
-        (HITS, dict(kind='top2'), "unknown kind 'top2'"),
-        (HITS, dict(num_images=0), '0 is no count'),
+        (HITS, dict(version=99), 'version: .*not 99'),
+        (HITS, dict(kind='top2'), "kind: .*not 'top2'"),
+        (HITS, dict(num_images=0), 'num_images: .*not 0'),
         (HITS, dict(num_images=800), 'hits are'),
         (HITS, dict(metrics=['top1']), 'hits are'),
-        (AREAS, dict(num_classes=1), 'category holds 1, of 1'),
+        (AREAS, dict(num_classes=1, class_names=[]), 'category holds 1, of 1'),
         (AREAS, dict(class_names=['wall']), '1 class_names of 2 classes'),
         (AREAS, dict(arrays={'image': np.array([0, 1], dtype=np.uint8)}), 'differ in length'),
         (AREAS, dict(arrays={'image': np.array([0.0, 1, 2])}), 'image is float64'),
         (BOXES, dict(num_images=5), 'image holds 10, of 5'),
         (BOXES, dict(arrays={'bbox.category': np.array([2, 0, 0], dtype=np.uint8)}), 'not sorted'),
-        (BOXES, dict(iou_types=['keypoints']), 'keypoints.image'),
+        (BOXES, dict(iou_types=['keypoints']), 'keypoints.truth_image'),
     ],
 )
 def test_outcomes_file_that_contradicts_itself_is_refused(tmp_path, outcomes, change, reason):

@@ -6,14 +6,13 @@ import numpy as np
 from scipy import stats
 
 from mim_bench.results.outcomes import Detections, Hits, ImageSet, Outcomes
-from mim_bench.results.statistics.average_precision import detection_scores
-from mim_bench.results.statistics.mean_iou import segmentation_scores
 from mim_bench.results.statistics.resampling import (
     NUM_RESAMPLES,
     centred,
     percentile_interval,
     resample_weights,
 )
+from mim_bench.results.statistics.scores import detection_scores, segmentation_scores
 from mim_bench.results.statistics.seeds import LEVEL
 
 # How far a value of outcomes may lie from the recorded one: mmdet rounds AP to 0.1 points, others

@@ -1,19 +1,75 @@
-"""COCO's average precision on resamples of the images, without matching anything again.
+"""The metrics of outcomes on resamples of the images, and class by class.
 
-An image that a resample holds w times brings each of its detections w times. Precision of equal
-detections in a row only rises (right ones) or only falls (wrong ones), so the envelope over all
-of them is that at their ends, and cumulative sums of weights replace the copies exactly.
-
-Only right detections can be where the envelope is reached. So the sums over all detections,
-which all thresholds share, are read at those alone.
+mIoU sums the pixels of each class over the images of a resample. COCO's average precision is
+computed without matching anything again: an image that a resample holds w times brings each of its
+detections w times. Precision of equal detections in a row only rises (right ones) or only falls
+(wrong ones), so the envelope over all of them is that at their ends, and cumulative sums of weights
+replace the copies exactly. Only right detections can be where the envelope is reached, so the sums
+over all detections, which all thresholds share, are read at those alone.
 """
 
 import numpy as np
+from scipy import sparse
 
-from mim_bench.results.outcomes import Detections, MatchedDetections
+from mim_bench.results.outcomes import ClassAreas, Detections, MatchedDetections, Outcomes
 
 RECALLS = np.linspace(0, 1, 101)
 _TINY = np.spacing(1)
+
+
+def class_scores(outcomes: Outcomes) -> dict[str, np.ndarray]:
+    """What each class adds to a mean over classes.
+
+    Args:
+        outcomes: Outcomes of an evaluation.
+
+    Returns:
+        By metric of the record (``mIoU``, ``bbox_mAP``, ``segm_mAP``): (C,) float64 in percent;
+        NaN for a class that does not occur. Nothing for a classifier, whose outcomes do not tell
+        the classes.
+    """
+    if not isinstance(outcomes, ClassAreas | Detections):
+        return {}
+    once = np.ones((1, outcomes.images.num), dtype=np.int32)
+    if isinstance(outcomes, ClassAreas):
+        return {'mIoU': 100 * _shares(outcomes, once)[0][0]}
+    return {
+        f'{kind}_mAP': 100 * _category_precision(found, outcomes, once)[0].mean(axis=1)
+        for kind, found in outcomes.kinds.items()
+    }
+
+
+def segmentation_scores(areas: ClassAreas, weights: np.ndarray) -> dict[str, np.ndarray]:
+    """mIoU, aAcc and mAcc with each image counted as often as its weight says.
+
+    Classes that occur neither in truth nor in prediction are left out of a mean; a mean over
+    nothing is NaN.
+
+    Args:
+        areas: Outcomes of N images.
+        weights: (B, N).
+
+    Returns:
+        By name of the metric: (B,) float64 in percent.
+    """
+    iou, accuracy, pixel_accuracy = _shares(areas, weights)
+    scores = {'mIoU': _mean_of_known(iou), 'aAcc': pixel_accuracy, 'mAcc': _mean_of_known(accuracy)}
+    return {name: 100 * score for name, score in scores.items()}
+
+
+def _shares(areas: ClassAreas, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """IoU and accuracy of each class, (B, C), and accuracy of all pixels, (B,); 0 / 0 is NaN."""
+    shape = (areas.images.num, areas.num_classes)
+    factors = weights.T.astype(np.float64)
+    correct, predicted, labelled = (
+        # Whole numbers below 2**53, so exact.
+        (sparse.csr_matrix((column.astype(np.float64), (areas.image, areas.category)), shape).T
+         @ factors).T
+        for column in (areas.intersection, areas.predicted, areas.labelled)
+    )  # fmt: skip
+    with np.errstate(divide='ignore', invalid='ignore'):
+        iou = correct / (labelled + predicted - correct)
+        return iou, correct / labelled, correct.sum(axis=1) / labelled.sum(axis=1)
 
 
 def detection_scores(detections: Detections, weights: np.ndarray) -> dict[str, np.ndarray]:
@@ -31,19 +87,20 @@ def detection_scores(detections: Detections, weights: np.ndarray) -> dict[str, n
     """
     scores = {}
     for kind, found in detections.kinds.items():
-        precision = category_precision(found, detections, weights)
+        precision = _category_precision(found, detections, weights)
         for suffix, at in detections.suffixes.items():
             scores[f'{kind}_mAP{suffix}'] = 100 * _mean_of_known(precision[:, :, at].mean(axis=2))
     return scores
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """(B,) mean over classes without those that are NaN; NaN where all are."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid='ignore'):
         return np.where(is_known, values, 0).sum(axis=1) / is_known.sum(axis=1)
 
 
-def category_precision(
+def _category_precision(
     found: MatchedDetections, detections: Detections, weights: np.ndarray
 ) -> np.ndarray:
     """Average precision of each category at each threshold, 0 to 1.
