@@ -1,17 +1,20 @@
-"""List the methods, backbones, tasks, checkpoint sources and published results that there are.
+"""List what there is: methods, backbones, tasks, sources, published results, fields of files.
 
 Examples:
   mim-bench list tasks
   mim-bench list published --method ummae
   mim-bench list methods --json
+  mim-bench list fields record
 """
 
 import argparse
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from typing import Any
 
 from mim_bench.errors import ConfigError
@@ -44,6 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_argument('--json', action='store_true', help='print JSON instead of a table')
         if name == 'published':
             kind.add_argument('--method', help='of this method only, for example mae')
+        if name == 'fields':
+            kind.epilog = 'Example: mim-bench list fields record'
+            kind.add_argument('file', choices=_FILES, help='the file')
+            kind.add_argument('--markdown', action='store_true', help='print Markdown')
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,6 +58,9 @@ def run(args: argparse.Namespace) -> int:
     listing = _KINDS[args.kind][0](args)
     if args.json:
         print(json.dumps(listing.data, indent=2, ensure_ascii=False))
+        return 0
+    if getattr(args, 'markdown', False):
+        print('\n\n'.join(map(_markdown, listing.tables)))
         return 0
     _print_tables(listing.tables)
     return 0
@@ -188,10 +198,46 @@ def _published(args: argparse.Namespace) -> _Listing:
     return _Listing(data, [_Table('Published by others', headings, rows)])
 
 
+# Kinds of files that this project defines -> module and model of each.
+_FILES = {
+    'record': ('mim_bench.results.record', 'RunRecord'),
+    'curves': ('mim_bench.results.curves', 'Curve'),
+    'suite': ('mim_bench.suite.tasks', 'SuiteFile'),
+    'manifest': ('mim_bench.conversion.manifest', 'Release'),
+    'published': ('mim_bench.results.published', 'SourceFile'),
+}
+_LISTS = ('curves', 'manifest')
+
+
+def _fields(args: argparse.Namespace) -> _Listing:
+    from mim_bench.results.validation import adapter, field_tables
+
+    module, name = _FILES[args.file]
+    model = getattr(import_module(module), name)
+    headings = ('field', 'type', 'meaning')
+    tables = [
+        _Table(f'{title}: {text}', headings, rows)
+        for title, (text, rows) in field_tables(model).items()
+    ]
+    kind = list[model] if args.file in _LISTS else model
+    return _Listing(adapter(kind).json_schema(mode='serialization'), tables)
+
+
+def _markdown(table: _Table) -> str:
+    """A table with its title as heading and text; names of other tables are links."""
+    title, _, text = table.title.partition(': ')
+    lines = [f'### {title}', '', text, '', f'| {" | ".join(table.headings)} |', '| --- ' * 3 + '|']
+    for name, kind, meaning in table.rows:
+        kind = re.sub(r'\b([A-Z]\w+)', lambda m: f'[{m[1]}](#{m[1].lower()})', kind)
+        lines.append(f'| `{name}` | {kind} | {meaning} |')
+    return '\n'.join(lines)
+
+
 _KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {
     'methods': (_methods, 'pre-training methods with a config'),
     'backbones': (_backbones, 'classes of backbones and their sizes'),
     'tasks': (_tasks, 'downstream tasks, their protocols and configs'),
     'sources': (_sources, 'checkpoint formats that mim-bench convert reads'),
     'published': (_published, 'numbers that others published, with their sources'),
+    'fields': (_fields, 'fields of a kind of file, or its JSON Schema with --json'),
 }

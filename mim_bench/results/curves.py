@@ -21,7 +21,9 @@ class Curve:
     """One quantity over the course of a run."""
 
     series: Name
+    """Name of the quantity."""
     step_unit: Literal['epoch', 'iter']
+    """Unit of the steps."""
     points: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     """Pairs of step and value."""
 

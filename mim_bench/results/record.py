@@ -63,10 +63,13 @@ class Protocol:
     """What was measured, and how: only runs with the same ``hash`` and ``tier`` may be ranked."""
 
     name: Name
+    """Name of the protocol."""
     version: Name
+    """Version of the protocol."""
     hash: Annotated[str, Field(pattern='^[0-9a-f]{12}$')]
     """First digits of the SHA-256 of the settings that decide what a number means."""
     tier: Tier
+    """``full``: the whole recipe; ``proxy``: a shortened one; ``smoke``: a trial."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ class Metric:
     value: float
     """Accuracies, mIoU and AP are in percent."""
     unit: str
+    """``%``, or empty for a number without a unit."""
     higher_is_better: bool
+    """Whether a larger value is a better one."""
     split: str
     """Part of the data set that was measured on."""
 
@@ -203,8 +208,11 @@ class Picture:
     """A picture that a run saved."""
 
     path: RelativePath
+    """Path of the file."""
     kind: PictureKind
+    """What it shows."""
     caption: str
+    """Text below the picture."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +222,7 @@ class Artifacts:
     curves: RelativePath | None = None
     """Losses and accuracies over the course of the run."""
     pictures: list[Picture] = field(default_factory=list)
+    """Pictures, newest last."""
     outcomes: RelativePath | None = None
     """What the model did on each image."""
     protocol: RelativePath | None = None
@@ -252,15 +261,21 @@ class RunRecord:
     run_id: Annotated[str, Field(pattern=r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$', max_length=200)]
     """Name of the folder of the record, so it has no slash and no leading dot."""
     status: Status
+    """Whether the run measured what it should."""
     task: Name
-    """For example ``pretrain``, ``in1k-ft`` or ``ade20k-upernet``."""
+    """Name of the task, for example ``pretrain``, ``in1k-ft`` or ``ade20k-upernet``."""
     protocol: Protocol
+    """How it was measured."""
     checkpoint: Checkpoint
+    """The backbone, a row of the leaderboard."""
     config: ConfigFile
+    """The config of the run."""
     seed: Annotated[int, Field(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+    """Seed of the run."""
     metrics: dict[Name, Metric]
     """Metrics by name."""
     cost: Cost
+    """What the run took."""
     env: Annotated[dict[str, str], AfterValidator(_complete_env)]
     """Versions of ``git``, ``python``, ``torch``, ``mmengine``, ``mmcv``, and the ``library`` that
     trained."""
@@ -269,9 +284,11 @@ class RunRecord:
     primary_metric: str | None = None
     """The metric that ranks the run; one of an evaluation, except in a pre-training."""
     load: LoadReport | None = None
+    """What the checkpoint filled; null where none was loaded."""
     error: Annotated[str, Field(min_length=1)] | None = None
     """Why a failed run failed; null if it is done."""
     artifacts: Artifacts = field(default_factory=Artifacts)
+    """Files beside the record."""
     precision: Literal['fp32', 'fp16', 'bf16', 'custom'] | None = None
     """Precision of a training; null for a test."""
     batch: Batch | None = None

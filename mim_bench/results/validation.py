@@ -185,30 +185,35 @@ def near(word: str, known: Iterable[str]) -> str:
     return f' Did you mean {found[0]!r}?' if found else ''
 
 
-def field_tables(kind: Any) -> str:
-    """The fields of a model and of the models inside it, as Markdown tables."""
+def field_tables(kind: Any) -> dict[str, tuple[str, list[tuple[str, str, str]]]]:
+    """The fields of a model and of the models inside it.
+
+    Returns:
+        By the name of each model: what it is, and name, type and meaning of its fields.
+    """
     schema = adapter(kind).json_schema(mode='serialization')
-    tables = [_table(schema, schema['title'])]
-    tables += [_table(inner, name) for name, inner in schema.get('$defs', {}).items()]
-    return '\n\n'.join(tables)
+    models = {schema['title']: schema} if 'title' in schema else {}
+    models |= schema.get('$defs', {})
+    return {
+        name: (
+            _text(model),
+            [(key, _type(node), _text(node)) for key, node in model['properties'].items()],
+        )
+        for name, model in models.items()
+    }
 
 
-def _table(schema: dict[str, Any], name: str) -> str:
-    lines = [f'### {name}', '', ' '.join(schema['description'].split()), '']
-    lines += ['| field | type | meaning |', '| --- | --- | --- |']
-    for key, node in schema['properties'].items():
-        meaning = ' '.join(node.get('description', '').split())
-        lines.append(f'| `{key}` | {_type(node)} | {meaning} |')
-    return '\n'.join(lines)
+def _text(node: dict[str, Any]) -> str:
+    return ' '.join(node.get('description', '').split()).replace('``', '`')
 
 
 def _type(node: dict[str, Any]) -> str:
     if 'anyOf' in node:
         return ' or '.join(map(_type, node['anyOf']))
     if '$ref' in node:
-        name = node['$ref'].rpartition('/')[2]
-        return f'[{name}](#{name.lower()})'
+        return node['$ref'].rpartition('/')[2]
     if 'enum' in node:
-        return ', '.join(f'`{value}`' for value in node['enum'])
-    inner = _inner(node)
-    return f'{node["type"]} of {_type(inner)}' if inner else node.get('type', 'any')
+        return ', '.join(map(str, node['enum']))
+    if inner := _inner(node):
+        return f'{node["type"]} of {_type(inner)}'
+    return node.get('type', 'any')

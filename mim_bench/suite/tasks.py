@@ -51,6 +51,7 @@ class Entry(Model):
     name: Name
     """Unique in the suite; the beginning of the names of its runs."""
     command: Literal['train', 'test']
+    """Command of ``mim-bench`` that makes the run."""
     dataset: Literal[tuple(DATA_ROOTS)]
     """Data set that the run reads."""
     protocol: Name
