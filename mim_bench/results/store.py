@@ -103,17 +103,18 @@ def write_record(record: RunRecord, folder: Path) -> Path:
     return path
 
 
-def read_record(path: Path) -> RunRecord:
+def read_record(path: Path, where: str | None = None) -> RunRecord:
     """Read and validate one record.
+
+    Args:
+        path: A ``record.json``.
+        where: What messages call the file; its path by default.
 
     Raises:
         RecordError: Names the file and the reason.
     """
-    return _read(Path(path), str(path))
-
-
-def _read(path: Path, where: str) -> RunRecord:
-    return record_from_json(read_text(path, where), where)
+    where = where or str(path)
+    return record_from_json(read_text(Path(path), where), where)
 
 
 def collect(folder: Path) -> Collection:
@@ -129,24 +130,26 @@ def collect(folder: Path) -> Collection:
     if not folder.is_dir():
         raise RecordError(f'{folder}: no such folder of results. Give the folder of the records.')
     found: dict[str, list[tuple[str, RunRecord]]] = {}
-    damaged: list[DamagedFile] = []
+    collection = Collection()
     for path in record_files(folder):
         where = path.relative_to(folder).as_posix()
         try:
-            record = _read(path, where)
+            record = read_record(path, where)
         except RecordError as error:
-            damaged.append(DamagedFile(where, str(error).removeprefix(f'{where}: ')))
+            reason = str(error).removeprefix(f'{where}: ')
+            collection.damaged.append(DamagedFile(where, reason))
         else:
             found.setdefault(record.run_id, []).append((where, record))
-    collection = Collection(damaged=damaged)
     for run_id, entries in sorted(found.items()):
-        if len(entries) > 1:
-            damaged.extend(_duplicates(run_id, [where for where, _ in entries]))
-            continue
         where, record = entries[0]
-        collection.records.append(record)
-        collection.folders[run_id] = (folder / where).parent
-    damaged.sort(key=lambda file: file.path)
+        if len(entries) == 1:
+            collection.records.append(record)
+            collection.folders[run_id] = (folder / where).parent
+        for where, _ in entries if len(entries) > 1 else ():
+            others = ', '.join(other for other, _ in entries if other != where)
+            reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
+            collection.damaged.append(DamagedFile(where, reason))
+    collection.damaged.sort(key=lambda file: file.path)
     return collection
 
 
@@ -161,14 +164,3 @@ def record_files(folder: Path) -> list[Path]:
         if os.path.lexists(os.path.join(parent, RECORD_FILE)):
             paths.append(Path(parent) / RECORD_FILE)
     return sorted(paths)
-
-
-def _duplicates(run_id: str, names: list[str]) -> list[DamagedFile]:
-    return [
-        DamagedFile(
-            name,
-            f'run id {run_id!r} also stands in {", ".join(n for n in names if n != name)}. '
-            'Delete or rename all but one.',
-        )
-        for name in names
-    ]

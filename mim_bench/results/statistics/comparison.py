@@ -58,13 +58,7 @@ class Comparison:
 
 
 def distinguishable(a: Measured, b: Measured, alpha: float = ALPHA) -> bool | None:
-    """Whether two rows differ by every test that their runs allow; None if they allow none.
-
-    Args:
-        a: One row.
-        b: Another, under the same protocol.
-        alpha: Level of the tests.
-    """
+    """Whether two rows differ by every test that their runs allow; None if they allow none."""
     return compare(a, b).is_distinguishable(alpha)
 
 
@@ -79,7 +73,7 @@ def compare(a: Measured, b: Measured, level: float = LEVEL) -> Comparison:
     Args:
         a: One row.
         b: Another, under the same protocol.
-        level: Of the interval.
+        level: Level of the interval.
     """
     difference = float(np.mean(a.values) - np.mean(b.values))
     p_values = {}
@@ -109,12 +103,7 @@ def _missing(samples: Sequence[Sample | None]) -> str:
 
 
 def mcnemar_test(a: np.ndarray, b: np.ndarray) -> float:
-    """Exact two-sided p-value of McNemar's test.
-
-    Args:
-        a: (N,) bool, whether one classifier is right.
-        b: (N,) bool, the other one.
-    """
+    """Exact two-sided p-value of McNemar's test; (N,) bool, whether each classifier is right."""
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     if only_a + only_b == 0:
         return 1.0
@@ -127,11 +116,7 @@ def paired_differences(a: Sequence[Sample], b: Sequence[Sample]) -> np.ndarray:
     """Bootstrap replicates of the difference of two means over seeds, on the same resamples.
 
     Those of mIoU and AP are centred at the difference on the images themselves, see
-    :func:`~mim_bench.results.statistics.resampling.centred`.
-
-    Args:
-        a: Samples of one row, all on the same images.
-        b: Of another.
+    :func:`~mim_bench.results.statistics.resampling.centred`. All samples are on the same images.
 
     Returns:
         (B,) float64 in percent; resamples with nothing to measure are left out.
