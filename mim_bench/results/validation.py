@@ -149,8 +149,9 @@ def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
         except (TypeError, KeyError, IndexError):
             data = None
         entry = data if isinstance(step, int) and isinstance(data, dict) else {}
-        names = [str(entry[key]) for key in ('id', 'name', 'method', 'backbone') if key in entry]
-        yield f'{step} ({names[0] if len(names) == 1 else " ".join(names)})' if names else str(step)
+        method = [str(entry[key]) for key in ('method', 'backbone') if key in entry]
+        name = entry.get('id') or entry.get('name') or ' '.join(method)
+        yield f'{step} ({name})' if name else str(step)
 
 
 def _known(kind: Any, error: dict[str, Any]) -> list[str]:
