@@ -1,5 +1,6 @@
 """One message for whatever is wrong with a file: where, what stands there, what is expected."""
 
+import json
 from typing import Annotated, Literal
 
 import pytest
@@ -47,7 +48,7 @@ def test_read_yaml_gives_the_model(read):
     [
         (
             ('spokes: 28', 'spokes: 2'),
-            r'wheels\.1 \(rear\)\.spokes: input .* to 3, not 2\. Correct',
+            r'1 \(rear\)\.spokes: input .* to 3, not 2\. Correct',
         ),
         (('spokes', 'spoke'), r"wheels\.1 \(rear\)\.spoke: .* \(did you mean 'spokes'\?\)"),
         (('road', 'rode'), r"kind: .*'road' or 'track', not 'rode' \(did you mean 'road'\?\)"),
