@@ -1,7 +1,7 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
-import tempfile
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,26 +42,16 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
 
 def _stage(path: Path, data: bytes) -> Path:
     """Write beside ``path``, so that the rename stays on one file system."""
-    handle, name = tempfile.mkstemp(prefix=f'.{path.name[:100]}.', suffix='.tmp', dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f'.{path.name[:100]}.{uuid.uuid4().hex[:8]}.tmp')
     try:
-        with os.fdopen(handle, 'wb') as file:
+        with temporary.open('xb') as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only the owner may read; results are shared.
-        temporary.chmod(0o666 & ~_umask())
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _umask() -> int:
-    # The only way to read it is to set it.
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _sync_folder(folder: Path) -> None:

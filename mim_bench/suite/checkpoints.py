@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def facts_of(
             return known
         digest = file_sha256(path)
         if is_same and known.file_sha256 == digest:  # moved, or touched
-            facts = Facts(**{**asdict(known), **dict(zip(('path', 'size', 'mtime_ns'), seen))})  # noqa: B905
+            facts = replace(known, path=where, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
         elif known and known.path != where and known.file_sha256 != digest:
             raise ConfigError(
                 f'{path}: {folder} has results of another checkpoint {checkpoint_id!r}, '
