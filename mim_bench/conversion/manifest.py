@@ -13,14 +13,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-import mim_bench
 from mim_bench.conversion.file_format import file_format
 from mim_bench.errors import CheckpointError
 from mim_bench.results.hashing import file_hash, file_sha256
 from mim_bench.results.record import Count, Name, Sha256
 from mim_bench.results.validation import Model, near, read_yaml
+from mim_bench.shipped import shipped_folder
 
-DEFAULT_MANIFEST = Path(mim_bench.__file__).resolve().parents[1] / 'checkpoints' / 'manifest.yml'
+DEFAULT_MANIFEST = shipped_folder('checkpoints') / 'manifest.yml'
 CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60
@@ -159,8 +159,7 @@ def read_manifest(path: Path = DEFAULT_MANIFEST) -> list[Release]:
 
 @cache
 def _known_releases() -> list[Release]:
-    """None where the package is installed without the list."""
-    return read_manifest() if DEFAULT_MANIFEST.is_file() else []
+    return read_manifest()
 
 
 def release_of(sha256: str | None) -> Release | None:
