@@ -166,7 +166,7 @@ def _check_named(suite: Suite, name: str, word: str) -> None:
     fitted = [
         (f, path) for entry in suite.entries if entry.fit for f, path in entry.configs.items()
     ]
-    sizes = {family: table for family, table in _families().values()}
+    sizes = dict(_families().values())
     for family, path in fitted:
         named |= {Path(path).stem.split('_')[1], *(f'{family}-{size}' for size in sizes[family])}
     if name not in named:

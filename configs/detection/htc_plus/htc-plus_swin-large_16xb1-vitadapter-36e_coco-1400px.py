@@ -1,7 +1,7 @@
 # ViT-Adapter's HTC++ 3x for Swin-L (czczup/ViT-Adapter@fd64a51,
 # detection/configs/htc++/htc++_swin_large_patch4_window12_384_fpn_3x_coco.py; 16 GPUs: its README).
-# Proposals go through soft-NMS, in training and in the test. Swin's own HTC++ 3x of this size, whose
-# config was not released, has 57.1 / 49.5 (microsoft/Swin-Transformer@f82860b).
+# Proposals go through soft-NMS, in training and in the test. Swin's own HTC++ 3x of this size,
+# whose config was not released, has 57.1 / 49.5 (microsoft/Swin-Transformer@f82860b).
 _base_ = [
     '../../_base_/models/htc_plus.py',
     '../../_base_/datasets/coco_stuff_1400px.py',

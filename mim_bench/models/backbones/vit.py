@@ -177,8 +177,9 @@ class ViT(Backbone):
         ConfigError: An argument is unknown or contradicts another.
 
     Source: MAE, arXiv:2111.06377; BEiT, arXiv:2106.08254; windows: Benchmarking-ViT,
-    arXiv:2111.11429; ``norm_taps``: iBOT, arXiv:2111.07832. Differs: windows at the border of a map that they do not divide hold no
-    padding; drop path acts once a branch, where mmpretrain's ``BEiTViT`` drops the MLP twice.
+    arXiv:2111.11429; ``norm_taps``: iBOT, arXiv:2111.07832. Differs: windows at the border of a
+    map that they do not divide hold no padding; drop path acts once a branch, where mmpretrain's
+    ``BEiTViT`` drops the MLP twice.
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
