@@ -52,6 +52,7 @@ def changed(path, options):
         pytest.param(FINETUNE, {'model.backbone.frozen_stages': 12}, id='frozen backbone'),
         pytest.param(FINETUNE, {'custom_hooks': [{'type': 'EMAHook', 'momentum': 1e-4}]}, id='EMA'),
         pytest.param(UPERNET, {'model.backbone.out_indices': [2, 5, 8, 11]}, id='taps'),
+        pytest.param(UPERNET, {'model.backbone.norm_taps': True}, id='norm of each tap'),
         pytest.param(WINDOWED, {'model.backbone.window_size': 14}, id='window size'),
         pytest.param(
             WINDOWED, {'model.backbone.global_blocks': list(range(12))}, id='all blocks global'
