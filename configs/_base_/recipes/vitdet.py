@@ -1,8 +1,7 @@
 # ViTDet for ViT-B (facebookresearch/detectron2@02b5c4e, projects/ViTDet/configs/COCO/
 # mask_rcnn_vitdet_b_100ep.py and cascade_mask_rcnn_vitdet_b_100ep.py, configs/common/models/
 # mask_rcnn_vitdet.py, configs/common/optim.py): Mask R-CNN, and the parts with which a config makes
-# it Cascade Mask R-CNN. 184,375 iterations of 64 images are 100 epochs of 118,000 images. Differs:
-# gradients are not compressed to half precision between GPUs.
+# it Cascade Mask R-CNN. 184,375 iterations of 64 images are 100 epochs of 118,000 images.
 _base_ = [
     '../models/mask_rcnn.py',
     '../datasets/coco_lsj_detectron2_1024px.py',

@@ -1,5 +1,6 @@
 # ViTDet's Mask R-CNN for ViT-B (facebookresearch/detectron2@02b5c4e,
-# projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_100ep.py).
+# projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_100ep.py). Differs: gradients are not compressed
+# to half precision between GPUs.
 _base_ = '../../_base_/recipes/vitdet.py'
 protocol = dict(
     task='coco-mask-rcnn',
