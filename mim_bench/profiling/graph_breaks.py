@@ -36,11 +36,14 @@ def graph_breaks(network: nn.Module, *args: Any, **kwargs: Any) -> tuple[str, ..
     """
     torch._dynamo.reset()
     found = torch._dynamo.explain(network)(*args, **kwargs)
-    return tuple(
+    reasons = tuple(
         f'{reason.user_stack[-1].filename}:{reason.user_stack[-1].lineno}: '
         f'{reason.reason.partition(chr(10))[0]}'
         for reason in found.break_reasons
     )
+    if not reasons and found.graph_count != 1:
+        return (f'{found.graph_count} graphs for no stated reason',)
+    return reasons
 
 
 def graph_breaks_of_config(path: str, options: Mapping[str, Any] | None = None) -> GraphBreaks:

