@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from mim_bench.profiling import fake_kernels
 from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu, put_on
 from mim_bench.profiling.fake_step import FakeStep
 from mim_bench.profiling.synthetic import SyntheticData
@@ -52,13 +52,11 @@ def run_config(path: str, precisions: Sequence[str]) -> dict[str, dict[str, Any]
         cfg = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=path)
     data = SyntheticData(cfg)
     found = {}
-    with fake_gpu() as mode:
-        step = FakeStep(cfg, precisions[0], mode, has_optimizer=False)
-        for precision in precisions:
-            mode.met.clear()
-            step.settings = replace(step.settings, precision=precision)
+    for precision in precisions:
+        with fake_gpu() as mode:
+            step = FakeStep(cfg, precision, mode, has_optimizer=False)
             found[precision] = _run(step, data.batch(BATCH_SIZE), is_training=is_training)
-            found[precision]['waits'] = sorted((k.place, k.function) for k in mode.met)
+        found[precision]['waits'] = sorted((k.place, k.function) for k in mode.met)
     return found
 
 
@@ -69,7 +67,6 @@ def _run(step: FakeStep, batch: dict[str, Any], *, is_training: bool) -> dict[st
         loss.backward()
         parameters = step.model.named_parameters()
         missing = [n for n, p in parameters if p.requires_grad and p.grad is None]
-        step.model.zero_grad(set_to_none=True)
     else:
         data = step.model.eval().data_preprocessor(batch, False)
         with torch.no_grad(), torch.autocast(DEVICE, PRECISIONS[step.settings.precision]):
@@ -90,6 +87,11 @@ def run_network(make: Callable[[], nn.Module], size: tuple[int, ...], precision:
             out = network(torch.zeros(size, device=DEVICE))
         out.float().sum().backward()
     return [str(out.dtype), *(str(p.grad.dtype) for p in network.parameters())]
+
+
+def num_cast_weights() -> int:
+    """Copies of weights that autocast keeps."""
+    return len(fake_kernels._cast_weights)
 
 
 def dtypes_of_autocast(device: str, dtype: torch.dtype) -> dict[str, str]:
