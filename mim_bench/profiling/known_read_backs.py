@@ -72,11 +72,6 @@ KNOWN_READ_BACKS = (
         share=75 / 196,  # what BEiT's masks hide
     ),
     ReadBack(
-        'mmseg/models/losses/accuracy.py',
-        'accuracy',
-        'the accuracy in the log leaves ignored pixels out by a mask: two waits a step',
-    ),
-    ReadBack(
         'mim_bench/compat/nms.py',
         '',
         'it keeps as many boxes as it finds',
