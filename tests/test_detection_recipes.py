@@ -242,6 +242,22 @@ def test_htc_plus_of_plain_transformers_decays_tables_and_drops_0_3_behind_the_b
     assert (attention.drop_path_rate, cfg.model.backbone.drop_path_rate) == (0.3, 0.4)
 
 
+@pytest.mark.parametrize(
+    ('name', 'proposals'),
+    [
+        ('htc-plus_swin-large_16xb1-vitadapter-36e_coco-1400px', 'soft_nms'),
+        ('htc-plus_ummae-swin-large_16xb1-vitadapter-36e_coco-1400px', 'soft_nms'),
+        ('htc-plus_beit-vit-large_16xb1-vitadapter-36e_coco-1400px', 'nms'),
+        ('htc-plus_vit-large_16xb1-vitadapter-36e_coco-1400px', 'nms'),
+    ],
+)
+def test_htc_plus_of_vit_adapter_filters_proposals_by_soft_nms_for_swin_only(name, proposals):
+    model = load(name).model
+    for settings in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+        assert settings.nms == dict(type=proposals, iou_threshold=0.7)
+    assert model.test_cfg.rcnn.nms == dict(type='soft_nms', iou_threshold=0.5)
+
+
 def test_one_mask_cascade_learns_masks_from_the_first_stage_only():
     cfg = load(CASCADE_VITDET)
     head = build_model(cfg).roi_head

@@ -72,6 +72,29 @@ def test_vit_featmap_of_earlier_blocks_is_not_normalised():
     assert not torch.allclose(normed[2], plain[2])
 
 
+def test_vit_norm_taps_norms_each_map_and_not_what_the_next_block_gets():
+    vit = make_vit(norm_taps=True, out_indices=(0, 2))
+    images = torch.randn(2, 3, 64, 48)
+    # iBOT's loop, written out: blocks run on raw tokens, each map is normed patches.
+    tokens, grid = vit.embed_patches(images)
+    tokens, wanted = vit.with_positions(tokens, grid), []
+    for block in vit.layers:
+        tokens = block(tokens, grid)
+        patches = torch.nn.functional.layer_norm(
+            tokens[:, 1:], (32,), vit.ln1.weight, vit.ln1.bias, 1e-6
+        )
+        wanted.append(patches.transpose(1, 2).reshape(2, 32, *grid))
+    torch.testing.assert_close(vit(images), (wanted[0], wanted[2]))
+
+
+def test_vit_norm_taps_trains_the_norm_without_the_last_block_and_needs_one():
+    vit = make_vit(norm_taps=True, out_indices=(1,))
+    vit(torch.randn(1, 3, 64, 64))[0].sum().backward()
+    assert vit.ln1.weight.grad is not None
+    with pytest.raises(ConfigError, match='norm_taps=True'):
+        make_vit(norm_taps=True, final_norm=False)
+
+
 def test_vit_fixed_positions_are_not_trained():
     vit = ViT(ARCH, img_size=64, abs_pos='fixed')
     assert not vit.pos_embed.requires_grad

@@ -148,7 +148,9 @@ class ViT(Backbone):
         out_indices: Blocks to return the output of; negative ones count from the last.
         out_type: 'raw' (tokens, class token first), 'featmap', 'cls_token' or 'avg_featmap'
             (mean of the patches, after a norm ``ln2`` of its own).
-        final_norm: A norm ``ln1`` after the last block; earlier blocks are never normalised.
+        final_norm: A norm ``ln1`` after the last block.
+        norm_taps: Apply that norm to what each of ``out_indices`` returns, as iBOT's dense tasks
+            do; the next block goes on with the tokens that are not normalised.
         abs_pos: Absolute positions: 'learned', 'zeros' (learned, from 0 on where a file has
             none), 'fixed' (sines and cosines) or 'none'.
         rel_pos_bias: Tables of relative positions: 'none', 'per_block' or 'shared'. With
@@ -175,8 +177,9 @@ class ViT(Backbone):
         ConfigError: An argument is unknown or contradicts another.
 
     Source: MAE, arXiv:2111.06377; BEiT, arXiv:2106.08254; windows: Benchmarking-ViT,
-    arXiv:2111.11429. Differs: windows at the border of a map that they do not divide hold no
-    padding; drop path acts once a branch, where mmpretrain's ``BEiTViT`` drops the MLP twice.
+    arXiv:2111.11429; ``norm_taps``: iBOT, arXiv:2111.07832. Differs: windows at the border of a
+    map that they do not divide hold no padding; drop path acts once a branch, where mmpretrain's
+    ``BEiTViT`` drops the MLP twice.
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
@@ -206,6 +209,7 @@ class ViT(Backbone):
         out_indices: int | Sequence[int] = -1,
         out_type: str = 'featmap',
         final_norm: bool = True,
+        norm_taps: bool = False,
         abs_pos: str = 'learned',
         rel_pos_bias: str = 'none',
         qkv_bias: str = 'full',
@@ -238,9 +242,10 @@ class ViT(Backbone):
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
         self.recompute_positions = recompute_positions
+        self.norm_taps = norm_taps
         self.resized_keys: list[str] = []
         interpolation = bias_interpolation or ('bicubic' if window_size else 'geometric')
-        self._check_choices(interpolation)
+        self._check_choices(interpolation, final_norm)
 
         self.patch_embed = PatchEmbed(in_channels, dims, self.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dims)) if with_cls_token else None
@@ -300,7 +305,7 @@ class ViT(Backbone):
             )
         return tuple(i % self.num_layers for i in given)
 
-    def _check_choices(self, interpolation: str) -> None:
+    def _check_choices(self, interpolation: str, final_norm: bool) -> None:
         check_interpolation(interpolation)
         given = (self.out_type, self.abs_pos, self.rel_pos_bias_kind, self.qkv_bias)
         for (name, choices), value in zip(CHOICES.items(), given, strict=True):
@@ -308,6 +313,11 @@ class ViT(Backbone):
                 raise ConfigError(
                     f'{type(self).__name__}: unknown {name} {value!r}. Known: {", ".join(choices)}.'
                 )
+        if self.norm_taps and not final_norm:
+            raise ConfigError(
+                f'{type(self).__name__}: norm_taps=True applies the final norm to every tap, but '
+                'final_norm=False. Set final_norm=True.'
+            )
         if self.out_type == 'cls_token' and not self.num_prefix_tokens:
             raise ConfigError(
                 "ViT: out_type='cls_token', but there is no class token (with windows there is "
@@ -320,7 +330,7 @@ class ViT(Backbone):
     def freeze_behind(self, depth: int) -> None:
         """Freeze what no output depends on, which DDP would wait for."""
         unused = [*self.layers[depth:]]
-        if unused and self.ln1 is not None:
+        if unused and self.ln1 is not None and not self.norm_taps:
             unused.append(self.ln1)
         used = {bool(layer.window_size) for layer in self.layers[:depth]}
         tables = ((False, self.rel_pos_bias), (True, self.window_rel_pos_bias))
@@ -424,10 +434,9 @@ class ViT(Backbone):
         for i, layer in enumerate(self.layers[:depth]):
             last_wanted = wanted if i == depth - 1 else None
             tokens = layer(tokens, grid, shared.get(layer.window_size), last_wanted)
-            if i == self.num_layers - 1 and self.ln1 is not None:
-                tokens = self.ln1(tokens)
             if i in taps:
-                outs.append(tokens)
+                is_normed = self.norm_taps or i == self.num_layers - 1
+                outs.append(self.ln1(tokens) if self.ln1 is not None and is_normed else tokens)
         return outs
 
     def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
