@@ -2,12 +2,14 @@
 # SymMIM's anchors of the checkerboards, corner against center, on the embedded data: pre-training
 # with each (three seeds), then k-NN and the linear probe of the features, as a leaderboard.
 #
-#   bash tools/compare_symmim_anchors.sh [OUT]
+#   bash tools/compare_symmim_anchors.sh [OUT [SIZE]]
+#
+# SIZE is that of `mim-bench data make-toy`, small by default.
 set -euo pipefail
 out=$(realpath -m "${1:-symmim-anchors}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 config=configs/demo/symmim_vit-toy_1xb32-coslr-5e_toy-in1k-56px.py
-mim-bench data make-toy "$out/data" --size small
+mim-bench data make-toy "$out/data" --size "${2:-small}"
 rows=()
 for anchor in corner center; do
     for seed in 0 1 2; do
