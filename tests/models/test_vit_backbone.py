@@ -9,6 +9,7 @@ from mim_bench.models.backbones.vit import ViT
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=64)
 BEIT = dict(abs_pos='none', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=0.1)
+DECOMPOSED = dict(rel_pos_bias='decomposed', pad_windows=True)
 OUT_TYPES = ['raw', 'featmap', 'cls_token', 'avg_featmap']
 
 
@@ -112,7 +113,7 @@ def test_vit_bias_of_evaluation_follows_changes_of_the_table():
     assert not torch.allclose(before, after)
 
 
-@pytest.mark.parametrize('settings', [{}, BEIT, BEIT | dict(rel_pos_bias='shared')])
+@pytest.mark.parametrize('settings', [{}, BEIT, BEIT | dict(rel_pos_bias='shared'), DECOMPOSED])
 @pytest.mark.parametrize('window_size', [0, 2])
 def test_vit_checkpointing_changes_neither_outputs_nor_gradients(settings, window_size):
     images, gradients = torch.randn(1, 3, 64, 80), []
@@ -129,7 +130,7 @@ def test_vit_drop_path_acts_once_on_each_branch():
     assert [getattr(layer.drop_path, 'drop_prob', 0) for layer in vit.layers] == [0, 0.25, 0.5]
 
 
-@pytest.mark.parametrize('settings', [{}, BEIT])
+@pytest.mark.parametrize('settings', [{}, BEIT, DECOMPOSED])
 def test_vit_autocast_gives_about_the_same(settings):
     vit, images = make_vit(**settings), torch.randn(1, 3, 64, 64)
     with torch.no_grad():

@@ -162,7 +162,8 @@ def test_weights_that_are_cast_again_in_the_backward_pass_serve_no_later_step(pr
 
 
 def test_error_that_torch_cannot_carry_out_of_the_backward_pass_is_one_of_ours(process):
-    with pytest.raises((TrainingError, RuntimeError)):
+    # torch may lose the error on its way out, and say so.
+    with pytest.raises((TrainingError, RuntimeError, SystemError)):
         process.call(run_network, FailsLate, SIZE, 'fp32')
     assert process.call(run_network, Toy, SIZE, 'fp32')  # in a new process if need be
 
