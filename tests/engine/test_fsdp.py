@@ -71,13 +71,6 @@ TIMM = FINETUNING.replace(
     'drop_path_rate=0.0',
     "_delete_=True, type='mim_bench.TimmBackbone', name='test_vit', img_size=64",
 ).replace('with_cp=True)', 'with_cp=True), head=dict(in_channels=64)')
-DENSE = """
-train_dataloader = dict(batch_size=2, dataset=dict(indices=4))
-val_dataloader = dict(dataset=dict(indices=4))
-effective_batch_size = 4
-log_level = 'ERROR'
-"""
-
 METHODS = pretraining_configs()
 OURS = [base for base in METHODS if Config.fromfile(base).model.type.startswith('mim')]
 OTHERS = [base for base in METHODS if base not in OURS]
@@ -283,19 +276,6 @@ def test_sharded_training_draws_its_reconstructions(trained):
 @pytest.mark.parametrize('name', ['sharded-on', 'whole-on'])
 def test_sharded_and_whole_training_resume_each_other(trained, name):
     assert_same(trained.checkpoint(name), trained.checkpoint('finetune-whole'))
-
-
-@pytest.mark.slow
-def test_dense_tasks_sharded_have_the_losses_of_the_whole(new_plan):
-    plan, configs = new_plan(), configs_folder()
-    segment = 'train_cfg = dict(max_iters=2, val_interval=2)\n'
-    plan.add_pair('segment', find_config(configs, 'upernet_vit-toy_'), DENSE + segment)
-    detect = 'train_cfg = dict(max_epochs=2, val_interval=2)\n'
-    plan.add_pair('detect', find_config(configs, 'mask-rcnn_vit-toy_'), DENSE + detect)
-    plan.start()
-    for name in ('segment', 'detect'):
-        sharded = plan.losses(f'{name}-sharded')
-        torch.testing.assert_close(sharded, plan.losses(f'{name}-whole'), rtol=1e-4, atol=1e-5)
 
 
 def test_command_trains_sharded_and_one_process_goes_on(toy_root, tmp_path):
