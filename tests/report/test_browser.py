@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from mim_bench.report.page_table import ROWS_SHOWN
+from mim_bench.report.page import ROWS_SHOWN
 from mim_bench.report.write import write_report
 from mim_bench.results.record import Artifacts
 from mim_bench.results.record_data import record_to_dict
@@ -119,7 +119,7 @@ def open_page(browser, heard):
 def names(page, part='own'):
     """The rows that a reader sees, by the labels of their checkpoints."""
     table = page.locator('table.sortable').first
-    labels = f'tbody[data-part={part}] tr:visible .name small:not(.details)'
+    labels = f'tbody[data-part={part}] tr:visible .name .label'
     return table.locator(labels).all_inner_texts()
 
 
@@ -168,6 +168,8 @@ def test_heading_click_sorts_and_says_so(open_page, address):
     best = f'plain-{NUM_ROWS - 6:03d}'
     assert names(page)[0] == best
     button = heading(page, 'top1')
+    button.click()
+    assert button.locator('..').get_attribute('aria-sort') == 'descending'
     button.click()
     assert button.locator('..').get_attribute('aria-sort') == 'ascending'
     assert names(page)[0] == FORMULA
