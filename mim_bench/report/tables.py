@@ -272,26 +272,26 @@ def conclusion(board: Leaderboard) -> str:
             'Nothing is ranked here: fewer than two pre-trained checkpoints share a column, so no '
             'method can be called better than another.'
         )
-    first, where = ranked[0], plural(len(board.shared), 'column')
-    cells = [first.cell(column) for column in board.shared]
+    best = [row for row in ranked if row.rank == ranked[0].rank]
+    cells = [best[0].cell(column) for column in board.shared]
     num_top = sum(cell.is_best or bool(cell.is_tied) for cell in cells)
     num_alone = sum(cell.is_best and cell.is_tied is False for cell in cells)
-    leaders = [row.label for row in ranked if row.rank == first.rank]
-    who = first.label if len(leaders) == 1 else ' and '.join(leaders[:3])
-    verb = 'has' if len(leaders) == 1 else 'have'
-    text = (
-        f'{who} {verb} the best mean rank, {first.rank:.1f} among {len(ranked):,} checkpoints over '
-        f'{where}: '
-        + (f'{first.label} is ' if len(leaders) > 1 else '')
-        + f'best or not distinguishable from the best in {num_top}, '
-        f'and shown by a test to differ from every tested other in {num_alone}'
-    )
+    of_all = f'{best[0].rank:.1f} of {len(ranked):,} checkpoints over '
+    of_all += plural(len(board.shared), 'column')
+    if len(best) > 1:
+        names = ', '.join(row.label for row in best[:3])
+        text = f'No checkpoint leads: {names} share the best mean rank, {of_all}'
+    else:
+        text = (
+            f'{best[0].label} has the best mean rank, {of_all}: best or not distinguishable from '
+            f'the best in {num_top}, separated by tests from every other tested row in {num_alone}'
+        )
     tiers = {group.tier for group in board.groups if set(group.columns) & set(board.shared)}
     if 'smoke' in tiers:
-        return f'{text}; these are smoke runs, so nothing follows for full-length training.'
+        return f'{text}; these are smoke runs, so nothing follows for full training.'
     if 'proxy' in tiers:
         return f'{text}; these are proxies, which rank but are not to be quoted.'
-    return f'{text}; this holds for the protocols below and says nothing about others.'
+    return f'{text}; this holds for the protocols below only.'
 
 
 def labels_note(cell: Cell) -> str:

@@ -259,7 +259,8 @@ function shownCells() {
   };
   const names = (row) =>
     ['.method', '.backbone', '.label'].map((part) => row.cells[0].querySelector(part).textContent);
-  const value = (cell) => cell.dataset.value ?? cell.innerText.replace('\u2013', '').trim();
+  const value = (cell) =>
+    (!cell.classList.contains('fact') && cell.dataset.value) || cell.innerText.replace('\u2013', '').trim();
   const head = ['Method', 'Backbone', 'Checkpoint', ...places.slice(1).map((i) => title(headings[i]))];
   const rows = parts.flatMap((part) => part.rows.filter((row) => row.offsetParent));
   const published = (row) => (row.dataset.row.startsWith('p') ? 'published' : 'measured');
