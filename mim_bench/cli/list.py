@@ -12,8 +12,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+import mim_bench
 from mim_bench.errors import ConfigError
 
 
@@ -74,9 +76,9 @@ def _print_tables(tables: Sequence[_Table]) -> None:
 
 def _methods(_: argparse.Namespace) -> _Listing:
     from mim_bench.report.catalogue import method_title
-    from mim_bench.suite.config_index import CONFIGS, index_configs
+    from mim_bench.suite.config_index import index_configs
 
-    own = CONFIGS.parent / 'mim_bench' / 'models' / 'methods'
+    own = Path(mim_bench.__file__).parent / 'models' / 'methods'
     found: dict[str, list] = {}
     for entry in index_configs():
         if entry.method is not None and entry.tier == 'full':

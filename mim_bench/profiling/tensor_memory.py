@@ -75,7 +75,12 @@ class TensorMemory(TorchDispatchMode):
         for tensor in tree_leaves(list(optimizer.state.values()) if optimizer else []):
             if isinstance(tensor, torch.Tensor):
                 self._note(tensor, 'optimizer')
-        self.peak = MemoryParts(**self._bytes)
+        self.peak = self.now
+
+    @property
+    def now(self) -> MemoryParts:
+        """What lives at this moment."""
+        return MemoryParts(**self._bytes)
 
     def __enter__(self) -> 'TensorMemory':
         """Follow gradients and the optimiser's steps too."""
@@ -107,7 +112,7 @@ class TensorMemory(TorchDispatchMode):
             if isinstance(tensor, torch.Tensor):
                 self._note(tensor, part, is_new=True)
         if sum(self._bytes.values()) > self.peak.total:
-            self.peak = MemoryParts(**self._bytes)
+            self.peak = self.now
         return result
 
     def _note(self, tensor: torch.Tensor, part: str, *, is_new: bool = False) -> None:

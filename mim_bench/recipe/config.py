@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
+from mim_bench.shipped import shipped_config
 
 # What the runner or this package reads. Everything else at the top of a config must be a
 # plain variable that the config itself uses, and those have the field's usual endings.
@@ -39,7 +40,7 @@ def load_config(
     """Read a config file, and set what its protocol's table says for its backbone.
 
     Args:
-        path: A Python config of mmengine.
+        path: A Python config of mmengine; one of ours may be named from ``configs/`` on.
         options: Overrides by dotted key, as ``--cfg-options`` gives them. A key must exist
             already, or its parent must be a dictionary with a ``type``.
         backbone_of: A canonical checkpoint whose backbone replaces the config's.
@@ -47,7 +48,7 @@ def load_config(
     Raises:
         ConfigError: No such file, a syntax error, or a key that nothing reads.
     """
-    path = Path(path)
+    path = shipped_config(path)
     if not path.is_file():
         raise ConfigError(f'{path}: there is no such config file. Check the path.')
     try:

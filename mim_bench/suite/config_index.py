@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import mim_bench
 from mim_bench.errors import ConfigError
+from mim_bench.shipped import shipped_folder
 
-CONFIGS = Path(mim_bench.__file__).resolve().parents[1] / 'configs'
+CONFIGS = shipped_folder('configs')
 
 _READ = ('protocol', 'pretraining')
 # Of a protocol, and only to be read when the config is run.
@@ -51,12 +51,11 @@ def index_configs(folder: Path = CONFIGS) -> list[ConfigEntry]:
     """All tasks of all configs below a folder, by path.
 
     Raises:
-        ConfigError: The folder does not exist (a package without its repository has none), or
-            a protocol is not written in plain values.
+        ConfigError: The folder does not exist, or a protocol is not written in plain values.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ConfigError(f'{folder}: no configs there. Run this in a clone of the repository.')
+        raise ConfigError(f'{folder}: there is no such folder of configs.')
     entries = []
     for path in sorted(folder.rglob('*.py')):
         relative = path.relative_to(folder)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from mmcv.cnn.bricks.drop import DropPath
-from mmcv.cnn.bricks.transformer import FFN
 from mmengine.model import BaseModule
 from timm.layers.drop import calculate_drop_path_rates
 from torch import nn
@@ -15,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import PatchConv, PatchEmbed
-from mim_bench.models.layers.transformer import init_mae_weights
+from mim_bench.models.layers.transformer import FeedForward, init_mae_weights
 
 UMMAE_EPS = 1e-6  # of UM-MAE's norms outside its blocks, whose norms keep torch's 1e-5
 
@@ -63,12 +62,7 @@ class PyramidBlock(BaseModule):
         self.attn = attn
         self.drop_path = DropPath(drop_path)
         self.norm2 = nn.LayerNorm(embed_dims, eps=norm2_eps)
-        self.ffn = FFN(
-            embed_dims,
-            mlp_ratio * embed_dims,
-            act_cfg=dict(type='GELU'),
-            dropout_layer=dict(type='DropPath', drop_prob=drop_path),
-        )
+        self.ffn = FeedForward(embed_dims, mlp_ratio * embed_dims, with_cp=with_cp)
 
     def forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
         """Tokens (B, ..., C) and the stage's context -> the same shape."""
@@ -78,7 +72,7 @@ class PyramidBlock(BaseModule):
 
     def _forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x), context))
-        return self.ffn(self.norm2(x), identity=x)
+        return x + self.drop_path(self.ffn(self.norm2(x)))
 
 
 class Pyramid(Backbone):

@@ -1,8 +1,12 @@
 """The pre-norm transformer block of MAE and BEiT, with mmpretrain's parameter names."""
 
+import weakref
+from collections.abc import Callable
+
 import torch
 from timm.layers import DropPath
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -80,16 +84,49 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU between them; the names are those of mmcv's ``FFN``."""
+    """Two linear layers with GELU between them; the names are those of mmcv's ``FFN``.
 
-    def __init__(self, dims: int, hidden_dims: int) -> None:
+    GELU is computed again in the backward pass, which keeps one hidden map instead of two.
+
+    Args:
+        dims: C, width of a token.
+        hidden_dims: Width of the hidden layer.
+        with_cp: A caller recomputes the whole block, so nothing is kept here.
+    """
+
+    def __init__(self, dims: int, hidden_dims: int, *, with_cp: bool = False) -> None:
         super().__init__()
         first = nn.Sequential(nn.Linear(dims, hidden_dims), nn.GELU())
         self.layers = nn.Sequential(first, nn.Linear(hidden_dims, dims))
+        self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., C) -> (..., C)."""
-        return self.layers(x)
+        # torch's compiler decides by itself what to recompute.
+        if self.with_cp or torch.compiler.is_compiling():
+            return self.layers(x)
+        (linear, gelu), last = self.layers
+        hidden = linear(x)
+        activated = gelu(hidden)
+        with saved_tensors_hooks(*_recompute(gelu, hidden, activated)):
+            return last(activated)
+
+
+def _recompute(
+    function: Callable[[torch.Tensor], torch.Tensor], source: torch.Tensor, result: torch.Tensor
+) -> tuple[Callable, Callable]:
+    """Hooks that save ``source`` where autograd would save ``function(source)``."""
+    is_result = weakref.ref(result)  # which the graph would keep otherwise
+    source = source.detach()
+
+    def pack(saved: torch.Tensor) -> torch.Tensor | tuple[int, ...]:
+        made = is_result()
+        return tuple(saved.shape) if saved is made or saved._base is made else saved
+
+    def unpack(packed: torch.Tensor | tuple[int, ...]) -> torch.Tensor:
+        return function(source).reshape(packed) if isinstance(packed, tuple) else packed
+
+    return pack, unpack
 
 
 class TransformerBlock(nn.Module):
@@ -126,7 +163,7 @@ class TransformerBlock(nn.Module):
         self.ln1 = nn.LayerNorm(dims, eps=NORM_EPS)
         self.attn = Attention(dims, num_heads, qkv_bias=qkv_bias, bias=bias)
         self.ln2 = nn.LayerNorm(dims, eps=NORM_EPS)
-        self.ffn = FeedForward(dims, hidden_dims or 4 * dims)
+        self.ffn = FeedForward(dims, hidden_dims or 4 * dims, with_cp=with_cp)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         for name in ('gamma_1', 'gamma_2'):
             value = None if layer_scale is None else torch.full((dims,), float(layer_scale))
