@@ -1,6 +1,7 @@
 """The leaderboard as Markdown, LaTeX, CSV and as tables for a terminal."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import pandas as pd
 from rich import box
@@ -15,6 +16,7 @@ from mim_bench.report.sections import (
     MOST_PAIRS,
     PUBLISHED_NOTE,
     SHORT_PAIR,
+    checkpoint_facts,
     published_tables,
     runs_frame,
     text_sections,
@@ -29,7 +31,6 @@ from mim_bench.report.tables import (
     Table,
     conclusion,
     labels_note,
-    labels_text,
     marks_note,
     order_note,
     plural,
@@ -217,7 +218,7 @@ def _to_csv(lines: pd.DataFrame | Iterator[Mapping[str, object]]) -> str:
 
 
 def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
-    checkpoint, run = row.checkpoint, cell.runs[-1]
+    run = cell.runs[-1]
     # A sum is of runs of several protocols.
     protocol = None if column.is_sum else run.protocol
     low, high = cell.interval or (None, None)
@@ -225,15 +226,7 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
     return {
         'checkpoint': row.label,
         'group': row.group,
-        'method': checkpoint.method,
-        'backbone': checkpoint.backbone,
-        'source': checkpoint.source,
-        'pretrain_epochs': checkpoint.pretrain_epochs,
-        'pretrain_data': checkpoint.pretrain_data,
-        'labels': labels_text(checkpoint),
-        'params': checkpoint.params,
-        'img_size': checkpoint.img_size,
-        'licence': checkpoint.licence,
+        **checkpoint_facts(row.checkpoint),
         'mean_rank': row.rank,
         'task': column.task if column.is_sum else run.task,
         'metric': column.metric,
@@ -402,17 +395,7 @@ def _terminal_published(board: Leaderboard) -> Iterator[RenderableType]:
     tables = {table.name: table for table in published_tables(board)}
     if 'compared' in tables:
         table = tables['compared'].pick(SHORT_PAIR)
-        made = RichTable(
-            box=box.SIMPLE_HEAD, header_style='', border_style='dim', title_style='bold',
-            title='Beside published results', title_justify='left',
-        )  # fmt: skip
-        for heading in table.headings:
-            is_number = heading.kind == 'number'
-            side = 'right' if is_number else 'left'
-            made.add_column(heading.text, justify=side, no_wrap=is_number, overflow='fold')
-        for line in table.lines:
-            made.add_row(*(Text(one_line(entry.text)) for entry in line))
-        yield made
+        yield terminal_table(replace(table, title='Beside published results'))
         if len(section.compared) > MOST_PAIRS:
             yield Text(tables['compared'].note, style='dim')
     if section.comparisons:
@@ -421,3 +404,18 @@ def _terminal_published(board: Leaderboard) -> Iterator[RenderableType]:
         count = plural(len(section.flagged), 'published number')
         note = f'{count} of other protocols beside them in the written leaderboard.'
         yield Text(note, style='dim')
+
+
+def terminal_table(table: Table) -> RichTable:
+    """A plain table for a terminal; texts that do not fit are folded, numbers are not."""
+    made = RichTable(
+        box=box.SIMPLE_HEAD, header_style='', border_style='dim', title=table.title or None,
+        title_style='bold', title_justify='left',
+    )  # fmt: skip
+    for heading in table.headings:
+        is_number = heading.kind == 'number'
+        side = 'right' if is_number else 'left'
+        made.add_column(heading.text, justify=side, no_wrap=is_number, overflow='fold')
+    for line in table.lines:
+        made.add_row(*map(_terminal_entry, line))
+    return made

@@ -37,7 +37,7 @@ from mim_bench.report.tables import (
 from mim_bench.results.outcomes import Hits
 from mim_bench.results.outcomes_file import read_outcomes
 from mim_bench.results.published import PublishedResult
-from mim_bench.results.record import RunRecord
+from mim_bench.results.record import Checkpoint, RunRecord
 from mim_bench.results.statistics.by_class import class_scores
 from mim_bench.results.statistics.rank_correlation import RankCorrelation, rank_correlation
 from mim_bench.results.store import Collection, DamagedFile
@@ -76,6 +76,10 @@ _PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-l
 _SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
 # Where a record was collected from is another fact for each.
 _NO_FACTS_OF_A_MACHINE = ('work_dir',)
+_COSTS = (
+    'wall_s', 'gpu_hours', 'device_hours', 'img_per_s', 'data_wait_share', 'peak_mem_bytes',
+    'energy_joules', 'device', 'num_devices',
+)  # fmt: skip
 _KNOWN_KEYS = ('python', 'torch', 'mmengine', 'mmcv', 'library', 'git')
 
 
@@ -421,6 +425,14 @@ def runs_frame(board: Leaderboard, most: int | None = None) -> pd.DataFrame:
     return pd.DataFrame(lines, dtype=object)
 
 
+def checkpoint_facts(checkpoint: Checkpoint) -> dict[str, object]:
+    """What CSV files tell of a checkpoint; what is not known is None, labels are empty."""
+    names = ('method', 'backbone', 'source', 'pretrain_epochs', 'pretrain_data')
+    facts = {name: getattr(checkpoint, name) for name in names}
+    facts['labels'] = labels_text(checkpoint)
+    return facts | {name: getattr(checkpoint, name) for name in ('params', 'img_size', 'licence')}
+
+
 def _run_facts(record: RunRecord) -> dict[str, object]:
     checkpoint, protocol, cost = record.checkpoint, record.protocol, record.cost
     return {
@@ -428,14 +440,7 @@ def _run_facts(record: RunRecord) -> dict[str, object]:
         'status': record.status,
         'task': record.task,
         'checkpoint': checkpoint.id,
-        'method': checkpoint.method,
-        'backbone': checkpoint.backbone,
-        'pretrain_epochs': checkpoint.pretrain_epochs,
-        'pretrain_data': checkpoint.pretrain_data,
-        'labels': labels_text(checkpoint),
-        'params': checkpoint.params,
-        'img_size': checkpoint.img_size,
-        'licence': checkpoint.licence,
+        **checkpoint_facts(checkpoint),
         'checkpoint_sha256': checkpoint.sha256,
         'protocol': protocol.name,
         'protocol_version': protocol.version,
@@ -446,15 +451,7 @@ def _run_facts(record: RunRecord) -> dict[str, object]:
             f'{name} {m.value:.4g}{f" {m.unit}" if m.unit else ""} ({m.split})'
             for name, m in record.metrics.items()
         ),
-        'wall_s': cost.wall_s,
-        'gpu_hours': cost.gpu_hours,
-        'device_hours': cost.device_hours,
-        'img_per_s': cost.img_per_s,
-        'data_wait_share': cost.data_wait_share,
-        'peak_mem_bytes': cost.peak_mem_bytes,
-        'energy_joules': cost.energy_joules,
-        'device': cost.device,
-        'num_devices': cost.num_devices,
+        **{name: getattr(cost, name) for name in _COSTS},
         'precision': record.precision,
         'effective_batch': record.batch and record.batch.effective_batch,
         'weights_loaded': record.load and record.load.share,
