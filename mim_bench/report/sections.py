@@ -312,10 +312,13 @@ def _class_tables(
     for number, (names, columns) in enumerate(found.items()):
         headings = [Heading(row.label, 'number', row=place) for place, row, _ in columns]
         values = np.stack([values for _, _, values in columns])
-        counts = (~np.isnan(values)).sum(axis=0)
-        best = np.where(counts > 1, np.nanmax(np.nan_to_num(values, nan=-np.inf), axis=0), np.nan)
+        is_ranked = np.array([not row.is_baseline for _, row, _ in columns])
+        compared = np.where(is_ranked[:, None] & ~np.isnan(values), values, -np.inf)
+        # One checkpoint alone is no ranking.
+        several = np.isfinite(compared).sum(axis=0) > 1
+        is_best = several & (compared == compared.max(axis=0)) & np.isfinite(compared)
         lines = [
-            [name, *(_class_entry(value, best[at]) for value in values[:, at])]
+            [name, *map(_class_entry, values[:, at], is_best[:, at])]
             for at, name in enumerate(names)
         ]
         tier = '' if protocol.tier == 'full' else f' ({protocol.tier})'
@@ -328,9 +331,8 @@ def _class_tables(
         )  # fmt: skip
 
 
-def _class_entry(value: float, best: float) -> Entry:
-    """One checkpoint alone is no ranking."""
-    return Entry(DASH if np.isnan(value) else f'{value:.1f}', is_best=bool(value == best))
+def _class_entry(value: float, is_best: bool) -> Entry:
+    return Entry(DASH if np.isnan(value) else f'{value:.1f}', is_best=bool(is_best))
 
 
 def _mean_over_runs(
@@ -468,7 +470,8 @@ def _run_facts(record: RunRecord) -> dict[str, object]:
 def run_section(board: Leaderboard) -> Section:
     """The first :data:`MOST_RUNS` runs with the facts that a reader looks for."""
     shown = {
-        'run': 'Run', 'origin': 'Record by', 'checkpoint': 'Checkpoint', 'task': 'Task',
+        'run': 'Run', 'origin': 'Record by', 'checkpoint': 'Checkpoint',
+        'checkpoint_sha256': Heading('SHA-256', 'code'), 'task': 'Task',
         'protocol': 'Protocol', 'protocol_hash': Heading('Hash', 'code'),
         'seed': Heading('Seed', 'number'), 'results': 'Results',
         'weights_loaded': Heading('Weights loaded', 'number'),
@@ -476,6 +479,7 @@ def run_section(board: Leaderboard) -> Section:
         'git': 'Git', 'config': 'Config',
     }  # fmt: skip
     frame = runs_frame(board, MOST_RUNS)
+    frame['checkpoint_sha256'] = frame['checkpoint_sha256'].map(lambda h: h[:8] if h else DASH)
     frame['results'] = frame['results'].where(frame['status'] != 'failed', 'failed')
     frame['wall_s'] = frame['wall_s'].map(
         lambda s: DASH if s is None else str(timedelta(seconds=round(s)))

@@ -84,7 +84,8 @@ def test_cost_chart_names_only_dots_with_room(board_of):
 def test_charts_draw_names_as_text_and_no_style_of_their_own(tmp_path):
     name = '<b> $x_{y}$ & モデル'
     checkpoint = make_checkpoint(id=name, method=name, backbone='\\frac$')
-    record = make_pretraining_record(checkpoint, run_id='r', artifacts=Artifacts('curves.json'))
+    artifacts = Artifacts(curves='curves.json')
+    record = make_pretraining_record(checkpoint, run_id='r', artifacts=artifacts)
     write_record(record, tmp_path)
     write_curves([Curve('loss', 'epoch', [[1, 0.9], [2, 0.51234]])], tmp_path / 'r')
     collection = collect(tmp_path)

@@ -1,7 +1,5 @@
 """Several folders of results as one board, and what the check of them finds."""
 
-from dataclasses import replace
-
 import pytest
 
 from mim_bench.cli.main import main
@@ -107,7 +105,7 @@ def test_merge_finds_the_files_of_each_run_of_one_id(folders):
 
 
 def test_report_of_several_folders_needs_merge(folders, tmp_path, capsys):
-    paths = folders([make_record()], [replace(make_record(checkpoint=OTHER), seed=1)])
+    paths = folders([make_record()], [make_record(checkpoint=OTHER, seed=1)])
     words = ['report', *map(str, paths), '--out', str(tmp_path / 'out')]
     assert main(words) == 1
     assert 'Add --merge' in capsys.readouterr().err
