@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
 
 from mim_bench.engine.launch import Launch, groups_of
 from mim_bench.recipe.building import build_model, build_pipeline, library_scope, train_pipeline
@@ -12,8 +14,9 @@ from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.testing.config_names import CONFIGS, PATHS
 
 DETECTION = CONFIGS / 'detection'
-CASCADE_VITDET = 'cascade-mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px'
-MASK_VITDET = 'mask-rcnn_vit-base_32xb2-amp-vitdet-100e_coco-1024px'
+CASCADE_VITDET = 'cascade-mask-rcnn_vit-base_32xb2-amp-vitdet-184375i_coco-1024px'
+MASK_VITDET = 'mask-rcnn_vit-base_32xb2-amp-vitdet-184375i_coco-1024px'
+VITDET = [path.stem for path in PATHS if '-vitdet-' in path.stem]
 LSJ = ['mask-rcnn_vit-base_32xb2-amp-benchvit-25e_coco-1024px', MASK_VITDET, CASCADE_VITDET]
 IBOT = 'cascade-mask-rcnn_vit-base_8xb2-amp-ibot-12e_coco-800px'
 CAE = 'mask-rcnn_beit-vit-base_16xb2-amp-cae-12e_coco-800px'
@@ -151,12 +154,78 @@ def test_vitdet_recipe_assigns_and_proposes_as_detectron2(name):
     assert train.rpn.allowed_border == -1
 
 
-@pytest.mark.parametrize(('size', 'decay', 'drop_path'), [('base', 0.7, 0.1), ('large', 0.8, 0.4)])
-def test_vitdet_recipe_has_the_rates_of_its_size(size, decay, drop_path):
-    for name in (MASK_VITDET, CASCADE_VITDET):
-        cfg = load(name.replace('vit-base', f'vit-{size}'))
-        assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay
-        assert cfg.model.backbone.drop_path_rate == drop_path
+@pytest.mark.parametrize('head', ['mask-rcnn', 'cascade-mask-rcnn'])
+@pytest.mark.parametrize(
+    ('size', 'decay', 'drop_path', 'warmup', 'steps', 'length'),
+    [
+        ('base', 0.7, 0.1, 250, [163889, 177546], 184375),
+        ('large', 0.8, 0.4, 250, [163889, 177546], 184375),
+        ('huge', 0.9, 0.5, 188, [122916, 133159], 138281),
+    ],
+)
+def test_vitdet_recipe_has_the_rates_of_its_size(
+    head, size, decay, drop_path, warmup, steps, length
+):
+    (name,) = (n for n in VITDET if n.startswith(f'{head}_vit-{size}_'))
+    cfg = load(name)
+    assert cfg.optim_wrapper.paramwise_cfg.layer_decay_rate == decay
+    assert cfg.model.backbone.drop_path_rate == drop_path
+    assert cfg.train_cfg.max_iters == length
+    # The warm-up reaches the whole rate in the iteration before its end.
+    assert [cfg.param_scheduler[0].end - 1, cfg.param_scheduler[1].milestones] == [warmup, steps]
+
+
+@pytest.mark.parametrize(
+    ('name', 'blocks', 'dims'),
+    [(MASK_VITDET, 12, 64), (MASK_VITDET.replace('vit-base', 'vit-large'), 24, 64)],
+)
+def test_vitdet_backbone_is_global_at_the_end_of_each_quarter(name, blocks, dims):
+    cfg = load(name)
+    with library_scope(cfg), torch.device('meta'):
+        vit = MODELS.build(cfg.model.backbone)
+    quarter = blocks // 4
+    windows = ([14] * (quarter - 1) + [0]) * 4
+    assert [layer.window_size for layer in vit.layers] == windows
+    assert all(layer.pad_windows for layer in vit.layers)
+    for axis in 'hw':
+        shapes = [tuple(getattr(layer.attn, f'rel_pos_{axis}').shape) for layer in vit.layers]
+        assert shapes == [(27 if window else 127, dims) for window in windows]
+    # Of the class token's row nothing was used.
+    assert vit.pos_embed.shape[1] == 14 * 14
+    assert vit.ln1 is None
+
+
+@pytest.mark.parametrize('name', [*VITDET, LSJ[0]])
+def test_detectron2_recipe_resizes_with_pil_and_cuts_polygons(name):
+    cfg = load(name)
+    steps = {step['type']: step for step in train_pipeline(cfg)}
+    assert steps['LoadAnnotations']['poly2mask'] is False
+    assert steps['RandomResize']['backend'] == 'pillow'
+    assert steps['RandomResize']['ratio_range'] == (0.1, 2.0)
+    (resize,) = (step for step in cfg.test_pipeline if step.type == 'Resize')
+    assert resize.backend == 'pillow'
+
+
+def test_detectron2_pipeline_drops_crowds_and_keeps_an_image_that_loses_its_objects():
+    cfg = load(MASK_VITDET)
+    _, load_annotations, resize, *rest = train_pipeline(cfg)
+    fixed = {**resize, 'ratio_range': (1.0, 1.0)}
+    run = build_pipeline(cfg, [load_annotations, fixed, *rest])
+    crowd = dict(counts=[100], size=[10, 10])
+    square = [[10.0, 10.0, 40.0, 10.0, 40.0, 40.0, 10.0, 40.0]]
+    objects = [
+        dict(bbox=[0, 0, 9, 9], bbox_label=0, mask=crowd, ignore_flag=1),
+        dict(bbox=[10, 10, 40, 40], bbox_label=3, mask=square, ignore_flag=0),
+    ]
+    for instances, labels in ((objects, [3]), (objects[:1], [])):
+        image = np.zeros((64, 64, 3), np.uint8)
+        results = dict(img=image, img_shape=(64, 64), ori_shape=(64, 64), instances=instances)
+        sample = run({**results, 'img_id': 0, 'img_path': 'a.jpg'})['data_samples']
+        assert sample.gt_instances.labels.tolist() == labels
+        assert len(sample.ignored_instances) == 0
+        if labels:
+            (box,) = sample.gt_instances.bboxes.tensor
+            assert (box[2] - box[0]).item() == pytest.approx(30 * 16)
 
 
 def test_vitdet_recipe_decays_the_norms_of_heads_but_not_the_backbones():
@@ -164,6 +233,13 @@ def test_vitdet_recipe_decays_the_norms_of_heads_but_not_the_backbones():
     assert found['backbone.layers.0.ln1.weight'] == found['backbone.pos_embed'] == 0
     assert found['backbone.layers.0.attn.proj.bias'] == 0.1
     assert {v for n, v in found.items() if n.startswith(('neck.', 'roi_head.'))} == {0.1}
+    table = groups(MASK_VITDET)['backbone.layers.0.attn.rel_pos_h']
+    assert (table.weight_decay, table.lr_scale) == (0.1, pytest.approx(0.7**12))
+
+
+def test_vitdet_recipe_of_the_huge_size_decays_everything():
+    (name,) = (n for n in VITDET if n.startswith('mask-rcnn_vit-huge'))
+    assert set(decays(name).values()) == {0.1}
 
 
 def test_vitdet_cascade_has_one_mask_head_and_unweighted_losses():
@@ -180,6 +256,41 @@ def test_vitdet_cascade_has_one_mask_head_and_unweighted_losses():
     torch.testing.assert_close(maps[0].grad, whole.grad / 3)
     masks = [head._mask_forward(stage, tuple(maps), rois)['mask_preds'] for stage in range(3)]
     assert torch.equal(masks[0], masks[2])
+
+
+def test_vitdet_cascade_refines_with_detectron2s_weights():
+    coders = [head.bbox_coder for head in load(CASCADE_VITDET).model.roi_head.bbox_head]
+    weights = [[round(1 / std) for std in coder.target_stds] for coder in coders]
+    assert weights == [[10, 10, 5, 5], [20, 20, 10, 10], [30, 30, 15, 15]]
+
+
+def test_vitdet_cascade_keeps_annotated_boxes_and_averages_probabilities():
+    head = build_model(load(CASCADE_VITDET)).roi_head
+    maps = [torch.randn(1, 256, 16 // 2**i, 16 // 2**i) for i in range(4)]
+    boxes = torch.tensor([[0.0, 0, 9, 9], [4, 4, 30, 30], [20, 20, 50, 60], [7, 7, 7, 30]])
+    annotated = InstanceData(
+        bboxes=torch.tensor([[5.0, 5, 29, 31], [33, 2, 60, 20]]), labels=torch.tensor([1, 2])
+    )
+    sample = DetDataSample(gt_instances=annotated, metainfo=dict(img_shape=(64, 64)))
+    seen = []
+    for assigner in head.bbox_assigner:
+        assign = assigner.assign
+        assigner.assign = lambda found, *args, assign=assign: (
+            seen.append(len(found.priors)),
+            assign(found, *args),
+        )[1]
+    head.mask_loss = lambda *_: {'loss_mask': {}}
+    head.loss(maps, [InstanceData(bboxes=boxes)], [sample])
+    # Two annotated boxes join four proposals, of which one has no area.
+    assert seen == [4, 5, 5]
+
+    scores = []
+    for stage in head.bbox_head:
+        torch.nn.init.normal_(stage.fc_cls.weight)
+        stage.register_forward_hook(lambda _, __, out: scores.append(out[0].softmax(-1)))
+    rois = torch.nn.functional.pad(boxes[:3], (1, 0))
+    _, (logits,), _ = head._refine_roi(tuple(maps), rois, [sample.metainfo], (3,))
+    torch.testing.assert_close(logits.softmax(-1), sum(scores) / 3)
 
 
 def test_gfl_recipe_makes_five_levels_from_stride_8_on():
@@ -241,6 +352,22 @@ def test_htc_plus_of_plain_transformers_decays_tables_and_drops_0_3_behind_the_b
     assert {found[name] for name in tables} == {0.05}
     attention = next(part for part in cfg.model.neck if part.type == 'mim_bench.GlobalAttention')
     assert (attention.drop_path_rate, cfg.model.backbone.drop_path_rate) == (0.3, 0.4)
+
+
+@pytest.mark.parametrize(
+    ('name', 'proposals'),
+    [
+        ('htc-plus_swin-large_16xb1-vitadapter-36e_coco-1400px', 'soft_nms'),
+        ('htc-plus_ummae-swin-large_16xb1-vitadapter-36e_coco-1400px', 'soft_nms'),
+        ('htc-plus_beit-vit-large_16xb1-vitadapter-36e_coco-1400px', 'nms'),
+        ('htc-plus_vit-large_16xb1-vitadapter-36e_coco-1400px', 'nms'),
+    ],
+)
+def test_htc_plus_of_vit_adapter_filters_proposals_by_soft_nms_for_swin_only(name, proposals):
+    model = load(name).model
+    for settings in (model.train_cfg.rpn_proposal, model.test_cfg.rpn):
+        assert settings.nms == dict(type=proposals, iou_threshold=0.7)
+    assert model.test_cfg.rcnn.nms == dict(type='soft_nms', iou_threshold=0.5)
 
 
 def test_one_mask_cascade_learns_masks_from_the_first_stage_only():

@@ -1,16 +1,8 @@
 # BEiT's recipe for a self-supervised ViT-L (microsoft/unilm, beit): 1e-3 for 1,024 images, 50
-# epochs.
-_base_ = './finetune_beit-vit-base_8xb128-amp-beit-100e_in1k-224px.py'
-base_lr = 1e-3
-model = dict(
-    backbone=dict(arch='large', layer_scale=1e-5, drop_path_rate=0.2),
-    neck=dict(in_dims=1024),
-    head=dict(in_channels=1024),
-)
-optim_wrapper = dict(
-    optimizer=dict(lr=base_lr * _base_.effective_batch_size / _base_.base_batch_size),
-    paramwise_cfg=dict(layer_decay_rate=0.75),
-)
-param_scheduler = dict(warmup_epochs=5)
-train_cfg = dict(max_epochs=50)
+# epochs; images are normalised by 0.5 as for ViT-B.
+_base_ = './finetune_beit-vit-large_8xb128-amp-conmim-50e_in1k-224px.py'
+data_preprocessor = dict(mean=[127.5, 127.5, 127.5], std=[127.5, 127.5, 127.5])
+changes_cfg = {'mim_bench.RandAugment': dict(fill=(128, 128, 128))}
+train_pipeline = [{**step, **changes_cfg.get(step.type, {})} for step in _base_.train_pipeline]
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 protocol = dict(name='in1k-ft-beit-50e')

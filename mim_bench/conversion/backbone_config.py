@@ -15,7 +15,7 @@ _ARCH_KEYS = {
 # Further arguments that have the same name in ``meta``.
 _SAME = {
     VIT: ('img_size', 'patch_size', 'in_channels', 'abs_pos', 'rel_pos_bias', 'with_cls_token'),
-    SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps'),
+    SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),
     UMMAE_PVT: ('patch_size', 'in_channels', 'img_size', 'sr_ratios'),
 }

@@ -135,6 +135,7 @@ def _architecture(
 ) -> Architecture:
     found = architecture_of(converted.backbone)
     facts = source.unseen_settings.get(found.backbone_type, {})
+    facts = {**facts, **source.order_settings.get(how.merge_order, {})}
     earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 

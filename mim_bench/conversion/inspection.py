@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,45 @@ def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> 
     )
 
 
+@dataclass(frozen=True)
+class FileFacts:
+    """What a checkpoint file says of itself; it holds no weights.
+
+    Attributes:
+        stored: The ``meta`` that stands in the file.
+        meta: As a canonical file would have it, empty for an unknown format; None without weights.
+        sha256: Of the file that the user brought: a canonical file says which it was made of.
+    """
+
+    stored: Mapping
+    meta: Mapping | None
+    sha256: str
+
+
+def file_facts(path: str | Path) -> FileFacts:
+    """Facts of a checkpoint; a process reads a file once for them, unless it changes.
+
+    Raises:
+        CheckpointError: The file cannot be read.
+    """
+    path = Path(path).absolute()
+    stat = path.stat() if path.is_file() else None
+    return _file_facts(path, stat and (stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)  # of what one run starts from
+def _file_facts(path: Path, _stamp: tuple[int, int] | None) -> FileFacts:
+    content = read_checkpoint(path)
+    stored = content.get('meta')
+    stored = stored if isinstance(stored, Mapping) else {}
+    sha256 = stored.get('origin_sha256') or file_sha256(path)
+    try:
+        meta = inspect_content(content, path.name, sha256).meta
+    except ConversionError:  # no weights, which is the load gate's to report
+        meta = None
+    return FileFacts(stored, meta, sha256)
+
+
 def label_history(path: Path) -> dict[str, Any]:
     """What a file says of labels: ``labels`` that the weights saw, and the run ``trained_by``.
 
@@ -77,12 +117,8 @@ def label_history(path: Path) -> dict[str, Any]:
     Returns:
         No key for what the file does not say, or did not see.
     """
-    content = read_checkpoint(path)
-    try:
-        meta = inspect_content(content, path.name, '').meta
-    except ConversionError:
-        stored = content.get('meta')
-        meta = stored if isinstance(stored, Mapping) else {}
+    facts = file_facts(path)
+    meta = facts.stored if facts.meta is None else facts.meta
     history = {'labels': sorted(meta.get('labels') or ()), 'trained_by': meta.get('trained_by')}
     return {key: value for key, value in history.items() if value}
 
@@ -99,21 +135,15 @@ def checkpoint_facts(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: The file cannot be read.
     """
-    content = read_checkpoint(path)
-    stored = content.get('meta')
-    sha256 = stored.get('origin_sha256') if isinstance(stored, Mapping) else None
-    sha256 = sha256 or file_sha256(path)
-    try:
-        meta = inspect_content(content, path.name, sha256).meta
-    except ConversionError:  # no weights, which is the load gate's to report
-        meta = {}
+    file = file_facts(path)
+    meta = file.meta or {}
     facts = {key: meta.get(key) for key in (*FACTS, 'params', 'source')}
     known_from = {**meta.get('known_from', {})} | ({'params': 'weights'} if meta else {})
     return {
         **{RECORD_NAMES.get(key, key): value for key, value in facts.items()},
         'method': facts['method'] or 'unknown',
         'source': facts['source'] or '',
-        'sha256': sha256,
+        'sha256': file.sha256,
         'known_from': {RECORD_NAMES.get(key, key): value for key, value in known_from.items()},
     }
 

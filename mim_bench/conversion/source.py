@@ -38,6 +38,7 @@ class Source:
             names there.
         unseen_settings: Arguments of a backbone's class that leave no trace in the weights and
             that the official code fixes, by the name of the class.
+        order_settings: Further ones, by the merge order of the code that has them.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     merge_orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     backbone_names: Mapping[str, str] = field(default_factory=dict)
     unseen_settings: Mapping[str, Mapping] = field(default_factory=dict)
+    order_settings: Mapping[str, Mapping] = field(default_factory=dict)
 
     def convert(self, state: StateDict, where: str, *, merge_order: str | None = None) -> Converted:
         """The whole model under canonical names.

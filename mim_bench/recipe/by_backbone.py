@@ -39,7 +39,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 
 from mim_bench.conversion.backbone_config import backbone_config
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.inspection import file_facts
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.tta import network_settings as network_of
 
@@ -140,7 +140,7 @@ def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:
         ConversionError: The file does not say its architecture.
     """
     old = cfg.model.backbone
-    found = backbone_config(read_checkpoint(checkpoint).get('meta') or {})
+    found = backbone_config(file_facts(checkpoint).stored)
     if found['type'] != old.type and not (cfg.get('protocol') or {}).get('by_backbone'):
         raise ConfigError(
             f'{cfg.filename}: is for {old.type}, but {checkpoint} holds a {found["type"]}. '

@@ -9,8 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mim_bench.conversion.backbone_config import backbone_config
-from mim_bench.conversion.files import read_checkpoint
-from mim_bench.conversion.inspection import label_history
+from mim_bench.conversion.inspection import file_facts, label_history
 from mim_bench.recipe.by_backbone import plain
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.hashing import file_sha256
@@ -60,7 +59,7 @@ def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:
     """Arguments that a checkpoint fixes, where the config does not follow the checkpoint."""
     if not Path(path).is_file():
         return {}
-    meta = read_checkpoint(path).get('meta') or {}
+    meta = file_facts(path).stored
     used = network_settings(cfg).backbone
     if meta.get('backbone_type') != used.type:
         return {}

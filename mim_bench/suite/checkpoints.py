@@ -13,7 +13,7 @@ from mim_bench.results.hashing import file_sha256
 from mim_bench.results.stated_facts import parse_facts
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.plan import Row
-from mim_bench.suite.tasks import Network, Suite, network_named
+from mim_bench.suite.tasks import Network, Suite, near
 
 RANDOM = 'random'
 _FORMAT = 2
@@ -63,7 +63,8 @@ def rows_of(
     """A row of each checkpoint; files are converted that have not been yet.
 
     Args:
-        words: ``PATH``, ``ID=PATH``, or ``random:BACKBONE`` for weights that nobody trained.
+        words: ``PATH``, ``ID=PATH``; for weights that nobody trained, ``random:BACKBONE`` in place
+            of the path.
             After a path may follow what the user states: ``,method=mae,data=in1k,labels=none``.
         folder: Where the converted files go, ``<id>.pth``, and what is known of them.
         suite: Whose configs the rows are for.
@@ -127,15 +128,16 @@ def facts_of(
 
 
 def _row(word: str, folder: Path, suite: Suite, backbone: str | None) -> Row:
-    if word.startswith(f'{RANDOM}:'):
-        name = word.removeprefix(f'{RANDOM}:')
-        _check_known(suite, network_named(name), word)
-        return Row(f'{RANDOM}_{name}', RANDOM, name)
     word, stated = _split_facts(word)
     name, equals, place = word.partition('=')
     if not equals or Path(word).exists():
-        name, place = Path(word).stem, word
+        is_random = word.startswith(f'{RANDOM}:')
+        name, place = word.replace(':', '_') if is_random else Path(word).stem, word
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
+    if place.startswith(f'{RANDOM}:') and not Path(place).exists():
+        untrained = place.removeprefix(f'{RANDOM}:')
+        _check_named(suite, untrained, word)
+        return Row(checkpoint_id, RANDOM, untrained)
     facts = facts_of(Path(place), folder, checkpoint_id, stated)
     network = Network(backbone or facts.backbone, facts.family)
     _check_known(suite, network, f'{place} ({facts.arch})')
@@ -156,6 +158,22 @@ def _split_facts(word: str) -> tuple[str, dict[str, Any]]:
         return word, {}
     word, *facts = re.split(r',(?=\w+=)', word)
     return word, parse_facts(facts, '--checkpoint')
+
+
+def _check_named(suite: Suite, name: str, word: str) -> None:
+    """Refuse a backbone that no config of the suite is of and no family has the size of."""
+    named = {b for entry in suite.entries if not entry.fit for b in entry.configs}
+    fitted = [
+        (f, path) for entry in suite.entries if entry.fit for f, path in entry.configs.items()
+    ]
+    sizes = dict(_families().values())
+    for family, path in fitted:
+        named |= {Path(path).stem.split('_')[1], *(f'{family}-{size}' for size in sizes[family])}
+    if name not in named:
+        raise ConfigError(
+            f'{word}: no backbone of the suite {suite.name!r} is named {name!r}.'
+            f'{near(name, sorted(named))} Known: {", ".join(sorted(named))}.'
+        )
 
 
 def _check_known(suite: Suite, network: Network, where: str) -> None:
@@ -200,25 +218,31 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
     Returns:
         None where the family, or the size, has no name.
     """
-    from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
-    from mim_bench.models.backbones import swin, ummae_pvt, ummae_swin, vit
-
     arch = meta.get('arch') or {}
     is_beit = arch.get('rel_pos_bias', 'none') != 'none'
-    known = {
-        VIT: ('beit-vit' if is_beit else 'vit', vit.ARCHITECTURES),
-        SWIN: ('swin', swin.ARCHITECTURES),
-        UMMAE_SWIN: ('ummae-swin', ummae_swin.ARCHITECTURES),
-        UMMAE_PVT: ('ummae-pvt', ummae_pvt.ARCHITECTURES),
-    }
-    if meta.get('backbone_type') not in known:
+    found = _families().get((meta.get('backbone_type'), is_beit))
+    if found is None:
         return None, None
-    family, sizes = known[meta['backbone_type']]
+    family, sizes = found
     for size, table in sizes.items():
         keys = [key for key in ('embed_dims', 'num_layers', 'depths') if key in table]
         if all(_plain(arch.get(key)) == _plain(table[key]) for key in keys):
             return family, f'{family}-{size}'
     return family, None
+
+
+def _families() -> dict[tuple[str, bool], tuple[str, Mapping[str, dict]]]:
+    """Name and sizes of each family, by the class of its backbone and whether it is BEiT-type."""
+    from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
+    from mim_bench.models.backbones import swin, ummae_pvt, ummae_swin, vit
+
+    return {
+        (VIT, False): ('vit', vit.ARCHITECTURES),
+        (VIT, True): ('beit-vit', vit.ARCHITECTURES),
+        (SWIN, False): ('swin', swin.ARCHITECTURES),
+        (UMMAE_SWIN, False): ('ummae-swin', ummae_swin.ARCHITECTURES),
+        (UMMAE_PVT, False): ('ummae-pvt', ummae_pvt.ARCHITECTURES),
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -168,8 +168,6 @@ class Recipe:
         return SOURCES[words['method']]
 
     def _in_our_model(self, name: str) -> str:
-        if self.words['baseline'] == 'simmim':  # mmpretrain's decoder is the same layer
-            return name.replace('neck.decoder_pred.', 'neck.decoder.0.')
         if self.words['task'] == 'finetune' and self._norms_behind_pooling():
             return _POOLED_NORM.sub(r'neck.norm.\1', name)
         return name

@@ -29,7 +29,7 @@ _WIDTHS = {
     *('in_dims', 'input_features', 'embed_dim', 'embed_dims', 'decoder_embed_dim'),
 }
 # Arguments that are sides in pixels, of transforms, preprocessors, backbones, sliding windows.
-_SIDES = {'scale', 'scales', 'crop_size', 'size', 'img_size', 'stride'}
+_SIDES = {'scale', 'scales', 'crop_size', 'size', 'img_size', 'bias_img_size', 'stride'}
 # What these give out is what the method predicts.
 _TARGETS = ('LinearNeck',)
 

@@ -25,10 +25,15 @@ MASK_RCNN = [
     'train_cfg.max_epochs=1', 'train_cfg.val_interval=1', 'param_scheduler.1.end=1',
     'param_scheduler.1.T_max=1', 'param_scheduler.0.end=1',
 ]  # fmt: skip
+HTC_PLUS = [
+    'train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'param_scheduler.0.end=1',
+    'param_scheduler.1.end=2', 'param_scheduler.1.T_max=2',
+]  # fmt: skip
 TASKS = {
     'in1k-ft': ('finetune', 'imagenet', FINETUNE),
     'ade20k-upernet': ('upernet', 'ade/ADEChallengeData2016', UPERNET),
     'coco-mask-rcnn': ('mask-rcnn', 'coco', MASK_RCNN),
+    'coco-htc-plus': ('htc-plus', 'coco', HTC_PLUS),
 }
 
 

@@ -144,6 +144,19 @@ def test_run_wrong_arguments_are_one_message(tmp_path, capsys, words, message):
     assert 'Traceback' not in error
 
 
+@pytest.mark.parametrize('word', ['random:swin-tny', 'x=random:swin-tny'])
+def test_run_misspelt_size_of_random_weights_is_refused_before_anything_is_planned(
+    tmp_path, capsys, word
+):
+    out = tmp_path / 'out'
+    words = ['run', '--suite', 'full', '--checkpoint', word, '--out', str(out), '--dry-run']
+    assert main([*words, '--data-root', str(tmp_path)]) == 1
+    error = ' '.join(capsys.readouterr().err.split())
+    assert f"{word}: no backbone of the suite 'full' is named 'swin-tny'" in error
+    assert "Did you mean 'swin-tiny'" in error
+    assert not list(out.rglob('*.pth'))
+
+
 @pytest.mark.parametrize('text', ['a', '0,0', '1,'])
 def test_run_seeds_that_are_none_are_refused(text):
     with pytest.raises(SystemExit):

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from mim_bench.conversion.architecture import architecture_of
-from mim_bench.conversion.convert import find_source
+from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.convert import convert_checkpoint, find_source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
+from mim_bench.registry import MODELS
 
 LAYER = 'encoder.layers.0.'
 MERGING = 'backbone.stages.0.downsample.'
@@ -82,6 +84,21 @@ def test_localmim_swin_source_reads_the_architecture():
         'norms': [],
     }
     assert found.assumed == []
+
+
+@pytest.mark.parametrize(
+    ('options', 'eps'),
+    [
+        ({}, (1e-6, 1e-6)),
+        ({'merge_order': 'official-finetune'}, (1e-6, 1e-5)),
+        ({'arch': {'norm2_eps': 1e-4}}, (1e-6, 1e-4)),
+    ],
+)
+def test_localmim_swin_file_gives_a_backbone_with_the_norms_of_its_reader(tmp_path, options, eps):
+    torch.save({'model': official_state()}, tmp_path / 'x.pth')
+    meta = convert_checkpoint(tmp_path / 'x.pth', tmp_path / 'y.pth', **options).meta
+    block = MODELS.build(backbone_config(meta)).stages[0].blocks[0]
+    assert (block.norm1.eps, block.norm2.eps) == eps
 
 
 def test_localmim_swin_unknown_merge_order_raises():

@@ -68,7 +68,10 @@ def test_ummae_source_tells_its_simmim_baseline_by_the_missing_decoder():
     state = {k: v for k, v in pvt().items() if k != 'vis_mask_token'}
     assert SOURCE.method_of(pvt()) == 'ummae'
     assert SOURCE.method_of(state) == 'simmim'
-    assert 'backbone.mask_token' in SOURCE.convert(state, 'simmim.pth').backbone
+    state |= weights(**{'decoder_pred.weight': (48, 128), 'decoder_pred.bias': (48,)})
+    converted = SOURCE.convert(state, 'simmim.pth')
+    assert 'backbone.mask_token' in converted.backbone
+    assert set(converted.rest) == {'neck.decoder.0.weight', 'neck.decoder.0.bias'}
 
 
 def test_ummae_source_takes_a_finetuned_vit_by_name_only():

@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mim_bench.conversion import inspection
 from mim_bench.engine.checkpoint_identity import (
     UNKNOWN_START,
     input_side,
@@ -12,6 +13,9 @@ from mim_bench.engine.checkpoint_identity import (
     run_facts,
     start_facts,
 )
+from mim_bench.engine.launch import Launch, resolve
+from mim_bench.recipe.building import build_model
+from mim_bench.testing.config_names import PATHS, load
 
 START = {'method': 'mae', 'pretrain_epochs': 800, 'labels': [], 'sha256': 'ab' * 32}
 BACKBONE = {'type': 'mim_bench.ViT'}
@@ -75,3 +79,33 @@ def test_record_checkpoint_takes_what_is_stated_first():
     assert fields['known_from'] == {'method': 'stated', 'labels': 'stated'}
     unnamed = record_checkpoint(config(backbone_checkpoint='a/b.pth'), {}, UNKNOWN_START)
     assert (unnamed['id'], unnamed['method']) == ('b', 'unknown')
+
+
+def test_start_is_read_once_for_the_network_the_hash_and_the_identity(tmp_path, monkeypatch):
+    reads = []
+    real = inspection.read_checkpoint
+    monkeypatch.setattr(
+        inspection, 'read_checkpoint', lambda path: (reads.append(path), real(path))[1]
+    )
+    config = next(path for path in PATHS if path.stem.startswith('finetune_swin-toy'))
+    cfg = load(config)
+    backbone = build_model(cfg).backbone.state_dict()
+    arch = dict(cfg.model.backbone.arch)
+    meta = dict(
+        origin_sha256='ab' * 32,
+        backbone_type=cfg.model.backbone.type,
+        arch=dict(arch, norms=[]),
+        labels=['in1k'],
+    )
+    state = {f'backbone.{key}': value for key, value in backbone.items()}
+    for times in (1, 2):
+        torch.save({'state_dict': state, 'meta': meta}, tmp_path / 'start.pth')
+        launch = Launch(
+            str(config), checkpoint=str(tmp_path / 'start.pth'), fit_backbone=True,
+            work_dir=str(tmp_path), results_dir=str(tmp_path / 'results'),
+        )  # fmt: skip
+        found = resolve(launch, is_test=False)
+        assert found.protocol_start['labels'] == meta['labels']
+        assert found.custom_hooks[-1].checkpoint.labels == meta['labels']
+        assert len(reads) == times
+        meta['labels'] = ['coco', 'in1k']  # another file: it is read again

@@ -55,9 +55,17 @@ def test_global_attention_starts_near_the_norm_of_its_input():
     assert (out - wanted).abs().mean() < 0.1
 
 
+def test_global_attention_norms_and_weights_are_those_of_its_source():
+    layer = neck()
+    assert {m.eps for m in layer.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-5}
+    for linear in (m for m in layer.modules() if isinstance(m, torch.nn.Linear)):
+        assert linear.bias.abs().max() == 0
+        assert linear.weight.detach().std() == pytest.approx(0.02, rel=0.1)
+
+
 def test_global_attention_sees_every_position():
     x = maps(1)[-1].requires_grad_()
-    neck()((x,))[0][0, :, 0, 0].sum().backward()
+    neck()((x,))[0][0, 0, 0, 0].backward()  # all channels add up to the norm's bias
     assert (x.grad.abs().sum(1) > 0).all()
 
 

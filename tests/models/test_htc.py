@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData, PixelData
 
 from mim_bench.recipe.building import build_model, init_weights
@@ -147,3 +148,21 @@ def test_soft_nms_keeps_overlapping_boxes_with_lower_scores(is_soft):
         # Under the threshold of 0.5 nothing falls; above it, by the overlap.
         wanted[(0, -20)] = 0.6 * (1 - 80 / 120)
     assert kept == pytest.approx(wanted, abs=1e-6)
+
+
+def test_soft_nms_of_proposals_lowers_overlapping_ones_and_keeps_levels_apart():
+    cfg = load_config(HTC)
+    rpn = build_model(cfg).rpn_head
+    # Overlap 90 / 110 with the first; the third is the second on another level.
+    boxes = torch.tensor([[0, 0, 100, 100.0], [10, 0, 110, 100], [10, 0, 110, 100]])
+    found = {}
+    for kind in ('nms', 'soft_nms'):
+        settings = {**cfg.model.test_cfg.rpn, 'nms': dict(type=kind, iou_threshold=0.7)}
+        proposals = InstanceData(
+            bboxes=boxes,
+            scores=torch.tensor([0.9, 0.8, 0.5]),
+            level_ids=torch.tensor([0, 0, 1]),
+        )
+        kept = rpn._bbox_post_process(proposals, ConfigDict(settings))
+        found[kind] = [round(score, 4) for score in kept.scores.tolist()]
+    assert found == {'nms': [0.9, 0.5], 'soft_nms': [0.9, 0.5, round(0.8 * (1 - 90 / 110), 4)]}

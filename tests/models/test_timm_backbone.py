@@ -79,6 +79,40 @@ def test_timm_backbone_copy_moves_and_changes_mode_as_a_whole():
     assert backbone.cls_token.dtype == torch.float32
 
 
+@pytest.mark.parametrize(
+    ('settings', 'frozen_stages', 'first_trained'),
+    [
+        (TINY_VIT, 0, 'blocks.0'),
+        (TINY_VIT, 2, 'blocks.2'),
+        (TINY_CONVNEXT, 1, 'stages.1'),
+        (TINY_SWIN, 1, 'layers.1'),
+    ],
+)
+def test_timm_backbone_frozen_stages_are_the_stem_and_the_first_ones(
+    settings, frozen_stages, first_trained
+):
+    backbone = TimmBackbone(**settings, frozen_stages=frozen_stages).train()
+    trained = [name for name, p in backbone.named_parameters() if p.requires_grad]
+    every = [name for name, _ in backbone.named_parameters()]
+    start = next(i for i, name in enumerate(every) if name.startswith(first_trained))
+    assert trained == every[start:]
+    sum(out.sum() for out in backbone(torch.randn(2, 3, 224, 224))).backward()
+
+
+@pytest.mark.parametrize('settings', [TINY_VIT, TINY_CONVNEXT, dict(name='test_resnet')])
+def test_timm_backbone_frozen_as_a_whole_neither_trains_nor_moves_its_statistics(settings):
+    backbone = TimmBackbone(**settings)
+    depth = backbone.num_outputs
+    backbone = TimmBackbone(**settings, frozen_stages=depth).train()
+    backbone(torch.randn(2, 3, 160, 160))
+    assert not any(p.requires_grad for p in backbone.parameters())
+    assert not backbone.net.training
+    assert not any(module.training for module in backbone.children())
+    counts = [v for k, v in backbone.state_dict().items() if k.endswith('num_batches_tracked')]
+    assert bool(counts) == (settings['name'] == 'test_resnet')
+    assert all(count == 0 for count in counts)
+
+
 def test_timm_backbone_unknown_name_lists_near_ones():
     with pytest.raises(ConfigError, match=r"no 'vit_bse_patch16_224'\. Did you mean 'vit_base_"):
         TimmBackbone('vit_bse_patch16_224.mae')

@@ -9,6 +9,7 @@ from mim_bench.models.backbones.vit import ViT
 
 ARCH = dict(embed_dims=32, num_layers=3, num_heads=4, feedforward_channels=64)
 BEIT = dict(abs_pos='none', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=0.1)
+DECOMPOSED = dict(rel_pos_bias='decomposed', pad_windows=True)
 OUT_TYPES = ['raw', 'featmap', 'cls_token', 'avg_featmap']
 
 
@@ -72,6 +73,29 @@ def test_vit_featmap_of_earlier_blocks_is_not_normalised():
     assert not torch.allclose(normed[2], plain[2])
 
 
+def test_vit_norm_taps_norms_each_map_and_not_what_the_next_block_gets():
+    vit = make_vit(norm_taps=True, out_indices=(0, 2))
+    images = torch.randn(2, 3, 64, 48)
+    # iBOT's loop, written out: blocks run on raw tokens, each map is normed patches.
+    tokens, grid = vit.embed_patches(images)
+    tokens, wanted = vit.with_positions(tokens, grid), []
+    for block in vit.layers:
+        tokens = block(tokens, grid)
+        patches = torch.nn.functional.layer_norm(
+            tokens[:, 1:], (32,), vit.ln1.weight, vit.ln1.bias, 1e-6
+        )
+        wanted.append(patches.transpose(1, 2).reshape(2, 32, *grid))
+    torch.testing.assert_close(vit(images), (wanted[0], wanted[2]))
+
+
+def test_vit_norm_taps_trains_the_norm_without_the_last_block_and_needs_one():
+    vit = make_vit(norm_taps=True, out_indices=(1,))
+    vit(torch.randn(1, 3, 64, 64))[0].sum().backward()
+    assert vit.ln1.weight.grad is not None
+    with pytest.raises(ConfigError, match='norm_taps=True'):
+        make_vit(norm_taps=True, final_norm=False)
+
+
 def test_vit_fixed_positions_are_not_trained():
     vit = ViT(ARCH, img_size=64, abs_pos='fixed')
     assert not vit.pos_embed.requires_grad
@@ -89,7 +113,7 @@ def test_vit_bias_of_evaluation_follows_changes_of_the_table():
     assert not torch.allclose(before, after)
 
 
-@pytest.mark.parametrize('settings', [{}, BEIT, BEIT | dict(rel_pos_bias='shared')])
+@pytest.mark.parametrize('settings', [{}, BEIT, BEIT | dict(rel_pos_bias='shared'), DECOMPOSED])
 @pytest.mark.parametrize('window_size', [0, 2])
 def test_vit_checkpointing_changes_neither_outputs_nor_gradients(settings, window_size):
     images, gradients = torch.randn(1, 3, 64, 80), []
@@ -106,7 +130,7 @@ def test_vit_drop_path_acts_once_on_each_branch():
     assert [getattr(layer.drop_path, 'drop_prob', 0) for layer in vit.layers] == [0, 0.25, 0.5]
 
 
-@pytest.mark.parametrize('settings', [{}, BEIT])
+@pytest.mark.parametrize('settings', [{}, BEIT, DECOMPOSED])
 def test_vit_autocast_gives_about_the_same(settings):
     vit, images = make_vit(**settings), torch.randn(1, 3, 64, 64)
     with torch.no_grad():

@@ -15,6 +15,13 @@ DENSE = {
     'beit': dict(type='mim_bench.ViT', **BEIT),
     'shared table': dict(type='mim_bench.ViT', **BEIT | dict(rel_pos_bias='shared')),
     'windows': dict(type='mim_bench.ViT', **BEIT, window_size=3, global_blocks=(1,)),
+    'decomposed': dict(
+        type='mim_bench.ViT',
+        rel_pos_bias='decomposed',
+        window_size=3,
+        pad_windows=True,
+        global_blocks=(1,),
+    ),
 }
 MASKED = {
     'visible': dict(type='mim_bench.VisibleViT'),

@@ -12,6 +12,7 @@ MODES = [
     dict(),
     dict(abs_pos='fixed', rel_pos_bias='per_block', qkv_bias='qv', layer_scale=1e-5),
     dict(abs_pos='none', rel_pos_bias='shared', qkv_bias='none'),
+    dict(rel_pos_bias='decomposed', pad_windows=True),
 ]
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mim_bench.engine.run_record import config_file, make_protocol, protocol_tasks
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.building import build_model
 from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.recipe.data_content import dataset_content
 from mim_bench.recipe.protocol import protocol_settings, read_settings
@@ -28,6 +29,7 @@ def find(pattern):
 FINETUNE = find('finetune_vit-base_.*common.*_in1k-224px')
 PROBE = find('linear_vit-base_.*mae.*')
 UPERNET = find('upernet_vit-base_.*common.*')
+LINEAR = find('linear_vit-base_.*common.*_ade20k.*')
 WINDOWED = find('mask-rcnn_vit-base_.*common.*')
 
 
@@ -50,6 +52,7 @@ def changed(path, options):
         pytest.param(FINETUNE, {'model.backbone.frozen_stages': 12}, id='frozen backbone'),
         pytest.param(FINETUNE, {'custom_hooks': [{'type': 'EMAHook', 'momentum': 1e-4}]}, id='EMA'),
         pytest.param(UPERNET, {'model.backbone.out_indices': [2, 5, 8, 11]}, id='taps'),
+        pytest.param(UPERNET, {'model.backbone.norm_taps': True}, id='norm of each tap'),
         pytest.param(WINDOWED, {'model.backbone.window_size': 14}, id='window size'),
         pytest.param(
             WINDOWED, {'model.backbone.global_blocks': list(range(12))}, id='all blocks global'
@@ -171,11 +174,22 @@ def test_one_name_and_version_is_one_hash():
 
 
 @pytest.mark.parametrize('name', ['convnext_tiny', 'vit_small_patch16_224'])
-@pytest.mark.parametrize('path', [FINETUNE, UPERNET, WINDOWED], ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [FINETUNE, UPERNET, LINEAR, WINDOWED], ids=lambda path: path.stem)
 def test_common_protocol_of_a_timm_model_is_that_of_the_families(tmp_path, path, name):
     own = f"backbone=dict(_delete_=True, type='mim_bench.TimmBackbone', name='{name}')"
     (tmp_path / 'own.py').write_text(f"_base_ = '{path}'\nmodel = dict({own})\n")
     assert digest(load_config(tmp_path / 'own.py')) == digest(load(path))
+
+
+@pytest.mark.parametrize('name', ['test_convnext', 'test_vit'])
+def test_linear_probe_of_a_timm_model_trains_the_head_alone(tmp_path, name):
+    own = f"backbone=dict(_delete_=True, type='mim_bench.TimmBackbone', name='{name}')"
+    (tmp_path / 'own.py').write_text(f"_base_ = '{LINEAR}'\nmodel = dict({own})\n")
+    cfg = load_config(tmp_path / 'own.py')
+    model = build_model(cfg).train()
+    assert cfg.model.backbone.frozen_stages == model.backbone.num_outputs
+    trained = {name.partition('.')[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert {'decode_head'} <= trained <= {'decode_head', 'neck'}
 
 
 # One config a head, task and family.

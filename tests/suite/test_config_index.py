@@ -10,7 +10,7 @@ from mim_bench.suite.config_index import CONFIGS, config_hash, index_configs, re
 SAMPLES = [
     'classification/probe_swin-base_8xb64_in1k-224px.py',
     'classification/finetune_beit-vit-large_8xb64-accum2-amp-conmim-5e_in1k-384px.py',
-    'detection/mask_rcnn/mask-rcnn_vit-large_32xb2-amp-vitdet-100e_coco-1024px.py',
+    'detection/mask_rcnn/mask-rcnn_vit-large_32xb2-amp-vitdet-184375i_coco-1024px.py',
     'segmentation/upernet/upernet_vit-base_8xb2-amp-mae-160k_ade20k-512px.py',
     'pretrain/ummae/ummae_swin-large_8xb64-accum8-amp-coslr-800e_in1k-256px.py',
     'demo/mask-rcnn_ummae-swin-toy_1xb4-3e_toy-coco-128px.py',

@@ -132,8 +132,14 @@ def test_rows_of_name_that_is_no_file_name_gives_a_valid_id(checkpoint, tmp_path
 def test_rows_of_random_weights_need_no_file(tmp_path):
     (row,) = rows_of(['random:swin-tiny'], tmp_path / 'out', FULL)
     assert (row.id, row.method, row.start) == ('random_swin-tiny', 'random', None)
-    with pytest.raises(ConfigError, match='the backbone is swim-tiny; the suite'):
-        rows_of(['random:swim-tiny'], tmp_path / 'out', FULL)
+    (row,) = rows_of(['start=random:swin-tiny'], tmp_path / 'out', FULL)
+    assert (row.id, row.backbone) == ('start', 'swin-tiny')
+
+
+@pytest.mark.parametrize('name', ['vit-huge', 'ummae-pvt-small', 'swin-toy', 'beit-vit-large'])
+def test_rows_of_random_weights_take_every_size_of_a_family_and_those_of_configs(name, tmp_path):
+    suite = SMOKE if name.endswith('toy') else FULL
+    assert rows_of([f'random:{name}'], tmp_path / 'out', suite)[0].backbone == name
 
 
 def test_rows_of_size_without_a_name_may_be_said(checkpoint, tmp_path):

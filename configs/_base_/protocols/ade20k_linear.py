@@ -11,7 +11,6 @@ default_scope = 'mmseg'
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
-    backbone=dict(frozen_stages='all'),
     neck=dict(type='mim_bench.MapBatchNorm', in_channels='widths'),
     decode_head=dict(
         type='FCNHead',
@@ -36,11 +35,13 @@ protocol = dict(
     tier='full',
     by_backbone={
         'plain': {
+            'model.backbone.frozen_stages': 'all',
             'model.backbone.img_size': 512,
             'model.backbone.out_indices': ['1'],
             'model.decode_head.in_index': [0],
         },
         'pyramid': {
+            'model.backbone.frozen_stages': 'all',
             'model.backbone.out_indices': [0, 1, 2, 3],
             'model.decode_head.in_index': [0, 1, 2, 3],
         },

@@ -1,5 +1,5 @@
 # HTC++ on the embedded scenes: ten digits, whose stuff maps have eleven classes.
-_base_ = './coco_htc_plus.py'
+_base_ = ['./coco_htc_plus.py', './toy_dense.py']
 data_root = 'data/toy/coco/'
 image_size = [(160, 96), (160, 128)]
 max_iters = 300
@@ -7,9 +7,7 @@ base_lr = 1e-3
 base_batch_size = effective_batch_size = 4
 warmup_iters = 50
 num_classes = 10
-metainfo = dict(
-    classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
-)
+metainfo = _base_.toy_digits_cfg
 roi_cfg = dict(out_channels=48, featmap_strides=[4, 8, 16])
 head_cfg = dict(in_channels=48, conv_out_channels=48, num_classes=num_classes)
 model = dict(
@@ -98,38 +96,21 @@ train_cfg = dict(
 )
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=max_iters))
 log_processor = dict(by_epoch=False)
-# Three maps of 48 channels. Patches of 8 px give a plain transformer maps at 4, 8 and 16 px.
 attention_cfg = dict(type='mim_bench.GlobalAttention', in_channels='widths[-1]')
-projection_cfg = dict(
-    type='mim_bench.StageProjection', in_channels='widths', out_channels=48, norm=True
-)
-fpn_cfg = dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4)
+behind_cfg = [attention_cfg, dict(_base_.toy_projection_cfg, norm=True), _base_.toy_fpn_cfg]
 protocol = dict(
     name='toy-htc-plus',
     tier='smoke',
     by_backbone={
         '_delete_': True,
         'plain': {
-            'model.backbone.out_indices': ['1/2', '3/4', '1'],
-            'model.neck': [
-                dict(
-                    type='mim_bench.ViTPyramid',
-                    embed_dims='widths[-1]',
-                    rescales=(2, 1, 0.5),
-                    norm_cfg=dict(type='GN', num_groups=32),
-                ),
-                attention_cfg,
-                projection_cfg,
-                fpn_cfg,
-            ],
+            'model.backbone.out_indices': _base_.toy_taps_cfg.plain,
+            'model.neck': [_base_.toy_rescaling_cfg, *behind_cfg],
         },
         'pyramid': {
-            'model.backbone.out_indices': [0, 1, 2],
-            'model.neck': [attention_cfg, projection_cfg, fpn_cfg],
+            'model.backbone.out_indices': _base_.toy_taps_cfg.pyramid,
+            'model.neck': behind_cfg,
         },
-        'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
-        'Swin': {'model.backbone.pad_small_map': True},
-        'UMMAESwin': {'model.backbone.window_size': 8},
-        'UMMAEPvt': {'model.backbone.img_size': 128},
+        **_base_.toy_families_cfg,
     },
 )

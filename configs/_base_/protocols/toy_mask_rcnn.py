@@ -1,5 +1,5 @@
 # Mask R-CNN on the embedded scenes: ten digits.
-_base_ = './coco_mask_rcnn.py'
+_base_ = ['./coco_mask_rcnn.py', './toy_dense.py']
 data_root = 'data/toy/coco/'
 image_size = (128, 128)
 max_epochs = 3
@@ -7,9 +7,7 @@ base_lr = 1e-3
 base_batch_size = effective_batch_size = 4
 warmup_iters = 50
 num_classes = 10
-metainfo = dict(
-    classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
-)
+metainfo = _base_.toy_digits_cfg
 roi = dict(out_channels=48, featmap_strides=[4, 8, 16])
 model = dict(
     data_preprocessor=dict(batch_augments=None),
@@ -79,36 +77,20 @@ param_scheduler = [
     ),
 ]
 train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-# Three maps of 48 channels. Patches of 8 px give a plain transformer maps at 4, 8 and 16 px.
-projection_cfg = dict(
-    type='mim_bench.StageProjection', in_channels='widths', out_channels=48, norm=True
-)
-fpn_cfg = dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4)
+projection_cfg = dict(_base_.toy_projection_cfg, norm=True)
 protocol = dict(
     name='toy-mask-rcnn',
     tier='smoke',
     by_backbone={
         '_delete_': True,
         'plain': {
-            'model.backbone.out_indices': ['1/2', '3/4', '1'],
-            'model.neck': [
-                dict(
-                    type='mim_bench.ViTPyramid',
-                    embed_dims='widths[-1]',
-                    rescales=(2, 1, 0.5),
-                    norm_cfg=dict(type='GN', num_groups=32),
-                ),
-                projection_cfg,
-                fpn_cfg,
-            ],
+            'model.backbone.out_indices': _base_.toy_taps_cfg.plain,
+            'model.neck': [_base_.toy_rescaling_cfg, projection_cfg, _base_.toy_fpn_cfg],
         },
         'pyramid': {
-            'model.backbone.out_indices': [0, 1, 2],
-            'model.neck': [projection_cfg, fpn_cfg],
+            'model.backbone.out_indices': _base_.toy_taps_cfg.pyramid,
+            'model.neck': [projection_cfg, _base_.toy_fpn_cfg],
         },
-        'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
-        'Swin': {'model.backbone.pad_small_map': True},
-        'UMMAESwin': {'model.backbone.window_size': 8},
-        'UMMAEPvt': {'model.backbone.img_size': 128},
+        **_base_.toy_families_cfg,
     },
 )

@@ -1,5 +1,5 @@
 # UPerNet on the embedded scenes: the photograph and ten digits.
-_base_ = './ade20k_upernet.py'
+_base_ = ['./ade20k_upernet.py', './toy_dense.py']
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
 base_lr = 1e-3
@@ -90,29 +90,19 @@ param_scheduler = [
 ]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 default_hooks = dict(checkpoint=dict(interval=200))
-# Three maps of 48 channels. Patches of 8 px give a plain transformer maps at 4, 8 and 16 px.
-projection_cfg = dict(type='mim_bench.StageProjection', in_channels='widths', out_channels=48)
 protocol = dict(
     name='toy-upernet',
     tier='smoke',
     by_backbone={
         '_delete_': True,
         'plain': {
-            'model.backbone.out_indices': ['1/2', '3/4', '1'],
-            'model.neck': [
-                dict(
-                    type='mim_bench.ViTPyramid',
-                    embed_dims='widths[-1]',
-                    rescales=(2, 1, 0.5),
-                    norm_cfg=dict(type='GN', num_groups=32),
-                ),
-                projection_cfg,
-            ],
+            'model.backbone.out_indices': _base_.toy_taps_cfg.plain,
+            'model.neck': [_base_.toy_rescaling_cfg, _base_.toy_projection_cfg],
         },
-        'pyramid': {'model.backbone.out_indices': [0, 1, 2], 'model.neck': projection_cfg},
-        'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
-        'Swin': {'model.backbone.pad_small_map': True},
-        'UMMAESwin': {'model.backbone.window_size': 8},
-        'UMMAEPvt': {'model.backbone.img_size': 128},
+        'pyramid': {
+            'model.backbone.out_indices': _base_.toy_taps_cfg.pyramid,
+            'model.neck': _base_.toy_projection_cfg,
+        },
+        **_base_.toy_families_cfg,
     },
 )

@@ -13,7 +13,8 @@ model = dict(
     backbone=dict(
         type='mim_bench.ViT',
         arch='base',
-        # Positions are kept for 42 x 68 patches and interpolated for each batch.
+        # Positions are kept for 42 x 68 patches and interpolated for each batch (there by a scale
+        # that has a tenth of a patch more, against rounding).
         img_size=(672, 1088),
         final_norm=False,
         out_indices=(3, 5, 7, 11),

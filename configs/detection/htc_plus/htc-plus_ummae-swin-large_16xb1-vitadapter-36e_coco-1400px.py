@@ -10,6 +10,7 @@ _base_ = [
 ]
 default_scope = 'mmdet'
 stage_dims = [192, 384, 768, 1536]
+proposal_nms_cfg = dict(type='soft_nms', iou_threshold=0.7)
 model = dict(
     # with_cp: the same numbers from less memory.
     backbone=dict(
@@ -24,6 +25,8 @@ model = dict(
         {**_base_.model.neck[0], 'in_channels': stage_dims[-1]},
         {**_base_.model.neck[1], 'in_channels': stage_dims},
     ],
+    train_cfg=dict(rpn_proposal=dict(nms=proposal_nms_cfg)),
+    test_cfg=dict(rpn=dict(nms=proposal_nms_cfg)),
 )
 train_dataloader = dict(batch_size=1)
 protocol = dict(

@@ -6,7 +6,7 @@
 # default: L1 loss of boxes.
 _base_ = [
     '../../_base_/models/mask_rcnn.py',
-    '../../_base_/datasets/coco_lsj_1024px.py',
+    '../../_base_/datasets/coco_lsj_detectron2_1024px.py',
     '../../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'

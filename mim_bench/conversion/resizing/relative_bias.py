@@ -129,6 +129,25 @@ def fit_relative_bias(
     return torch.cat((fitted, table[offsets:]))
 
 
+def resize_offsets(table: torch.Tensor, num_rows: int) -> torch.Tensor:
+    """A table of relative positions along one axis, interpolated linearly; gradients reach it.
+
+    Args:
+        table: (rows, C), a row for every offset (query - key), any float type.
+        num_rows: Wanted: 2 * patches - 1.
+
+    Returns:
+        (num_rows, C) of the same type; the same tensor if there are as many rows.
+
+    Source: MViTv2, arXiv:2112.01526; facebookresearch/detectron2@02b5c4e,
+    modeling/backbone/utils.py.
+    """
+    if len(table) == num_rows:
+        return table
+    resized = F.interpolate(table.float().t()[None], num_rows, mode='linear')[0].t()
+    return resized.to(table)
+
+
 def expand_shared_table(
     state: Mapping[str, torch.Tensor], num_layers: int, prefix: str = ''
 ) -> dict[str, torch.Tensor]:

@@ -24,8 +24,12 @@ _PYRAMID_PARTS = {
     },
     'pvt': {f'attn.{part}': f'attn.{part}' for part in ('q', 'kv', 'proj', 'sr', 'norm')},
 }
-# The repository's own SimMIM puts its mask token into the image, MAE's into the decoder.
-_SIMMIM_TOKEN: Rules = ((r'mask_token', 'backbone.mask_token'),)
+# The repository's own SimMIM puts its mask token into the image, MAE's into the decoder; its
+# decoder is one layer, mmpretrain's.
+_SIMMIM: Rules = (
+    (r'mask_token', 'backbone.mask_token'),
+    (rf'decoder_pred{ENDING}', r'neck.decoder.0.\1'),
+)
 
 
 def kind_of(state: StateDict) -> str | None:
@@ -66,7 +70,7 @@ def rename(state: StateDict, where: str) -> Converted:
             'the right --source.'
         )
     rules = (
-        *(_SIMMIM_TOKEN if is_simmim(state) else ()),
+        *(_SIMMIM if is_simmim(state) else ()),
         (r'vis_mask_token', 'backbone.vis_mask_token'),
         *(_vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
         *mae_decoder_rules(),

@@ -3,18 +3,18 @@
 import difflib
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import ClassVar
 
 import timm
 import torch
-from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
+from mim_bench.models.layers.base import Backbone
 from mim_bench.registry import MODELS
 
 # What families call the permission for images of another size than the network's.
@@ -22,7 +22,7 @@ _ANY_SIZE = ('dynamic_img_size', 'strict_img_size')
 
 
 @MODELS.register_module()
-class TimmBackbone(BaseBackbone):
+class TimmBackbone(Backbone):
     """A model of timm that returns the maps of some of its stages or blocks.
 
     State-dict keys are those of timm's model; what the maps do not need is left out of it.
@@ -34,6 +34,8 @@ class TimmBackbone(BaseBackbone):
         pretrained: Let timm download the weights of ``name``. Never done unasked.
         img_size: Side, or (height, width), in pixels for models with tables of positions;
             None is timm's. Families that can take images of any size do.
+        frozen_stages: Freeze what stands before the first stage or block (>= 0) and the first n
+            of them; the number of maps freezes everything.
         with_cp: Recompute activations in the backward pass.
         init_cfg: Initialisation of mmengine.
         **kwargs: Of timm's ``create_model``: ``drop_path_rate``, ...
@@ -58,6 +60,7 @@ class TimmBackbone(BaseBackbone):
         out_indices: int | Sequence[int] = -1,
         pretrained: bool = False,
         img_size: int | Sequence[int] | None = None,
+        frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
         **kwargs: object,
@@ -84,9 +87,14 @@ class TimmBackbone(BaseBackbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
+        self.frozen_stages = frozen_stages
+        self.freeze()
+
+    def init_own_weights(self) -> None:
+        """Nothing: timm initialises a network as it builds it."""
 
     def init_weights(self) -> None:
-        """Timm initialises a network as it builds it; ``init_cfg`` may load a file."""
+        """Follow ``init_cfg``, which may load a file; without one, timm's weights stay."""
         if self.init_cfg is not None:
             super().init_weights()
 
@@ -139,11 +147,34 @@ class TimmBackbone(BaseBackbone):
         name = param_name.removeprefix(prefix) if is_own else rest
         return layers.get(name, layers[rest]), layers[rest] + 1
 
+    def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
+        """The stem and the first stages, in the order of timm's ``feature_info``.
+
+        Raises:
+            ConfigError: The model does not say which modules its stages are.
+        """
+        if self.frozen_stages >= self.num_outputs:
+            yield self.net
+            return
+        stages = [entry.get('module') for entry in self.net.feature_info]
+        parts = dict(self.net.named_modules())
+        if not stages[0] or stages[0] not in parts:
+            raise ConfigError(
+                f'TimmBackbone: timm does not name the stages of {type(self.net).__name__}, so '
+                f'frozen_stages={self.frozen_stages} has no meaning. Use -1, or {self.num_outputs} '
+                'for all of it.'
+            )
+        yield from self.net.parameters(recurse=False)  # tokens and tables of positions
+        for name, child in self.net.named_children():
+            if name == stages[0].partition('.')[0]:
+                break
+            yield child
+        yield from (parts.get(stage) for stage in stages[: self.frozen_stages])
+
     def train(self, mode: bool = True) -> 'TimmBackbone':
-        """Set the mode."""
-        super().train(mode)
+        """Set the mode; frozen parts stay in evaluation mode."""
         self.net.training = mode
-        return self
+        return super().train(mode)
 
 
 def _check_name(name: str) -> None:

@@ -18,7 +18,7 @@ from mim_bench.models.backbones.vit_loading import fit_loaded_weights, save_grid
 from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.layers.pyramid import read_architecture
-from mim_bench.models.layers.relative_bias import BiasTable, RelativePositionBias
+from mim_bench.models.layers.relative_bias import AxisTables, BiasTable, RelativePositionBias
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.models.layers.windows import Windows
 from mim_bench.registry import MODELS
@@ -41,7 +41,7 @@ ARCHITECTURES = {
 CHOICES = {
     'out_type': ('raw', 'featmap', 'cls_token', 'avg_featmap'),
     'abs_pos': ('learned', 'zeros', 'fixed', 'none'),
-    'rel_pos_bias': ('none', 'per_block', 'shared'),
+    'rel_pos_bias': ('none', 'per_block', 'shared', 'decomposed'),
     'qkv_bias': ('full', 'qv', 'none'),
 }
 STD = 0.02
@@ -55,6 +55,7 @@ class ViTBlock(TransformerBlock):
         num_heads: Heads.
         hidden_dims: Width of the MLP's hidden layer.
         window_size: Side of a window in tokens; 0: every token attends to all.
+        pad_windows: Of :class:`ViT`.
         **kwargs: Of :class:`TransformerBlock`.
     """
 
@@ -65,20 +66,21 @@ class ViTBlock(TransformerBlock):
         hidden_dims: int,
         *,
         window_size: int = 0,
+        pad_windows: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init__(dims, num_heads, hidden_dims, **kwargs)
-        self.window_size = window_size
+        self.window_size, self.pad_windows = window_size, pad_windows
 
     def shapes(self, grid: Grid) -> tuple[Grid, ...]:
         """The grids within which the tokens of a map see each other.
 
         Windows at the right and lower border are as small as what is left there, so at most
-        four shapes occur. Smaller ones are what masking the padding of whole windows leaves.
+        four shapes occur, unless they are padded to whole windows.
         """
         if not self.window_size:
             return (grid,)
-        rows, cols = (_spans(side, self.window_size) for side in grid)
+        rows, cols = (self._spans(side) for side in grid)
         return tuple((height, width) for *_, height in rows for *_, width in cols)
 
     def run(
@@ -107,7 +109,7 @@ class ViTBlock(TransformerBlock):
 
     def _attend_in_windows(self, maps: torch.Tensor, biases: Biases | None) -> torch.Tensor:
         """(B, rows, cols, C) -> the same shape."""
-        rows, cols = (_spans(side, self.window_size) for side in maps.shape[1:3])
+        rows, cols = (self._spans(side) for side in maps.shape[1:3])
         left = iter(biases or (None,) * (len(rows) * len(cols)))
         strips = []
         for top, bottom, height in rows:
@@ -120,12 +122,13 @@ class ViTBlock(TransformerBlock):
             strips.append(torch.cat(parts, dim=2) if len(parts) > 1 else parts[0])
         return torch.cat(strips, dim=1) if len(strips) > 1 else strips[0]
 
-
-def _spans(side: int, window_size: int) -> list[tuple[int, int, int]]:
-    """Parts of a side with windows of one length: from, to, the length."""
-    whole = side - side % window_size
-    parts = [(0, whole, window_size), (whole, side, side - whole)]
-    return [part for part in parts if part[0] < part[1]]
+    def _spans(self, side: int) -> list[tuple[int, int, int]]:
+        """Parts of a side with windows of one length: from, to, the length."""
+        if self.pad_windows:
+            return [(0, side, self.window_size)]
+        whole = side - side % self.window_size
+        parts = [(0, whole, self.window_size), (whole, side, side - whole)]
+        return [part for part in parts if part[0] < part[1]]
 
 
 @MODELS.register_module()
@@ -143,20 +146,27 @@ class ViT(Backbone):
         arch: 'tiny', 'small', 'base', 'large' or 'huge' as MAE and DeiT mean them, or a dict
             with ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
         img_size: Side, or (height, width), in pixels that the tables of positions are for.
+        bias_img_size: The same for tables of relative positions; None: ``img_size``.
         patch_size: Side, or (height, width), of a patch in pixels.
         in_channels: Channels of the images.
         out_indices: Blocks to return the output of; negative ones count from the last.
         out_type: 'raw' (tokens, class token first), 'featmap', 'cls_token' or 'avg_featmap'
             (mean of the patches, after a norm ``ln2`` of its own).
-        final_norm: A norm ``ln1`` after the last block; earlier blocks are never normalised.
+        final_norm: A norm ``ln1`` after the last block.
+        norm_taps: Apply that norm to what each of ``out_indices`` returns, as iBOT's dense tasks
+            do; the next block goes on with the tokens that are not normalised.
         abs_pos: Absolute positions: 'learned', 'zeros' (learned, from 0 on where a file has
             none), 'fixed' (sines and cosines) or 'none'.
-        rel_pos_bias: Tables of relative positions: 'none', 'per_block' or 'shared'. With
-            windows, 'shared' has one for the windows and one for the whole grid.
+        rel_pos_bias: Tables of relative positions: 'none', 'per_block', 'shared' or
+            'decomposed' (MViTv2's and ViTDet's: one of rows and one of columns in each block,
+            which queries are multiplied with). With windows, 'shared' has one for the windows
+            and one for the whole grid.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
         layer_scale: What the layer scale starts with; None: there is none.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
         window_size: Side in tokens of the windows of attention; 0: every block is global.
+        pad_windows: Fill the map up to whole windows, with zeros behind the norm, that take part
+            in the attention as ViTDet's do. Else windows at the border are smaller.
         global_blocks: Blocks with global attention where ``window_size`` is not 0.
         with_cls_token: None: only without windows. With both, the class token takes part in
             the global blocks and passes through the others.
@@ -175,8 +185,9 @@ class ViT(Backbone):
         ConfigError: An argument is unknown or contradicts another.
 
     Source: MAE, arXiv:2111.06377; BEiT, arXiv:2106.08254; windows: Benchmarking-ViT,
-    arXiv:2111.11429. Differs: windows at the border of a map that they do not divide hold no
-    padding; drop path acts once a branch, where mmpretrain's ``BEiTViT`` drops the MLP twice.
+    arXiv:2111.11429, whose windows divide the map; ViTDet, arXiv:2203.16527; ``norm_taps``: iBOT,
+    arXiv:2111.07832. Differs: drop path acts once a branch, where mmpretrain's ``BEiTViT`` drops
+    the MLP twice.
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
@@ -201,17 +212,20 @@ class ViT(Backbone):
         arch: str | dict = 'base',
         *,
         img_size: int | Sequence[int] = 224,
+        bias_img_size: int | Sequence[int] | None = None,
         patch_size: int | Sequence[int] = 16,
         in_channels: int = 3,
         out_indices: int | Sequence[int] = -1,
         out_type: str = 'featmap',
         final_norm: bool = True,
+        norm_taps: bool = False,
         abs_pos: str = 'learned',
         rel_pos_bias: str = 'none',
         qkv_bias: str = 'full',
         layer_scale: float | None = None,
         drop_path_rate: float = 0.0,
         window_size: int = 0,
+        pad_windows: bool = False,
         global_blocks: Sequence[int] = (),
         with_cls_token: bool | None = None,
         bias_interpolation: str | None = None,
@@ -226,8 +240,8 @@ class ViT(Backbone):
         dims, self.num_layers, num_heads, hidden_dims = (sizes[key] for key in ARCHITECTURE_KEYS)
         with_cls_token = not window_size if with_cls_token is None else with_cls_token
         self.embed_dims, self.patch_size = dims, self._pair(patch_size)
-        sides = zip(self._pair(img_size), self.patch_size, strict=True)
-        self.grid = tuple(-(-side // patch) for side, patch in sides)
+        self.grid = self._grid_of(img_size)
+        bias_grid = self.grid if bias_img_size is None else self._grid_of(bias_img_size)
         self.num_prefix_tokens = int(with_cls_token)
         self.num_extra_tokens = self.num_prefix_tokens  # mmpretrain's name, which probes read
         self.out_indices = self._blocks(out_indices, 'out_indices')
@@ -238,9 +252,15 @@ class ViT(Backbone):
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
         self.recompute_positions = recompute_positions
+        self.norm_taps = norm_taps
         self.resized_keys: list[str] = []
         interpolation = bias_interpolation or ('bicubic' if window_size else 'geometric')
-        self._check_choices(interpolation)
+        self._check_choices(interpolation, final_norm)
+        if rel_pos_bias == 'decomposed' and window_size and not pad_windows:
+            raise ConfigError(
+                f"{type(self).__name__}: rel_pos_bias='decomposed' has one table an axis for all "
+                'windows, but those at the border are smaller. Set pad_windows=True.'
+            )
 
         self.patch_embed = PatchEmbed(in_channels, dims, self.patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dims)) if with_cls_token else None
@@ -252,19 +272,23 @@ class ViT(Backbone):
         is_global = set(self._blocks(global_blocks, 'global_blocks'))
         if not window_size:
             is_global = set(range(self.num_layers))
-        of_map = BiasTable(self.grid, bool(with_cls_token), interpolation)
+        of_map = BiasTable(bias_grid, bool(with_cls_token), interpolation)
         of_window = BiasTable((window_size, window_size), False, interpolation)
-        own_table = rel_pos_bias == 'per_block'
+        own_tables = {
+            'per_block': (of_window, of_map),
+            'decomposed': (AxisTables(of_window.grid), AxisTables(of_map.grid)),
+        }.get(rel_pos_bias, (None, None))
         self.layers = nn.ModuleList(
             ViTBlock(
                 dims,
                 num_heads,
                 hidden_dims,
                 window_size=0 if i in is_global else window_size,
+                pad_windows=pad_windows,
                 qkv_bias=qkv_bias,
                 layer_scale=layer_scale,
                 drop_path=rate,
-                bias=(of_map if i in is_global else of_window) if own_table else None,
+                bias=own_tables[i in is_global],
                 with_cp=with_cp,
             )
             for i, rate in enumerate(calculate_drop_path_rates(drop_path_rate, self.num_layers))
@@ -291,6 +315,11 @@ class ViT(Backbone):
             )
         return sides
 
+    def _grid_of(self, size: int | Sequence[int]) -> Grid:
+        sides = zip(self._pair(size), self.patch_size, strict=True)
+        rows, cols = (-(-side // patch) for side, patch in sides)
+        return rows, cols
+
     def _blocks(self, indices: int | Sequence[int], name: str) -> tuple[int, ...]:
         given = [indices] if isinstance(indices, int) else list(indices)
         if any(not -self.num_layers <= i < self.num_layers for i in given):
@@ -300,7 +329,7 @@ class ViT(Backbone):
             )
         return tuple(i % self.num_layers for i in given)
 
-    def _check_choices(self, interpolation: str) -> None:
+    def _check_choices(self, interpolation: str, final_norm: bool) -> None:
         check_interpolation(interpolation)
         given = (self.out_type, self.abs_pos, self.rel_pos_bias_kind, self.qkv_bias)
         for (name, choices), value in zip(CHOICES.items(), given, strict=True):
@@ -308,6 +337,11 @@ class ViT(Backbone):
                 raise ConfigError(
                     f'{type(self).__name__}: unknown {name} {value!r}. Known: {", ".join(choices)}.'
                 )
+        if self.norm_taps and not final_norm:
+            raise ConfigError(
+                f'{type(self).__name__}: norm_taps=True applies the final norm to every tap, but '
+                'final_norm=False. Set final_norm=True.'
+            )
         if self.out_type == 'cls_token' and not self.num_prefix_tokens:
             raise ConfigError(
                 "ViT: out_type='cls_token', but there is no class token (with windows there is "
@@ -320,7 +354,7 @@ class ViT(Backbone):
     def freeze_behind(self, depth: int) -> None:
         """Freeze what no output depends on, which DDP would wait for."""
         unused = [*self.layers[depth:]]
-        if unused and self.ln1 is not None:
+        if unused and self.ln1 is not None and not self.norm_taps:
             unused.append(self.ln1)
         used = {bool(layer.window_size) for layer in self.layers[:depth]}
         tables = ((False, self.rel_pos_bias), (True, self.window_rel_pos_bias))
@@ -329,13 +363,13 @@ class ViT(Backbone):
             module.requires_grad_(False)
 
     def init_own_weights(self) -> None:
-        """Initialise as MAE, or as BEiT where there are relative positions.
+        """Initialise as MAE, or as BEiT where there are its relative positions.
 
         Source: MAE, arXiv:2111.06377, official ``models_mae.py``; BEiT, arXiv:2106.08254,
         official ``modeling_finetune.py``.
         """
         self._init_positions()
-        if self.rel_pos_bias_kind == 'none':
+        if self.rel_pos_bias_kind in ('none', 'decomposed'):
             self.apply(init_mae_weights)
             nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
             if self.cls_token is not None:
@@ -424,10 +458,9 @@ class ViT(Backbone):
         for i, layer in enumerate(self.layers[:depth]):
             last_wanted = wanted if i == depth - 1 else None
             tokens = layer(tokens, grid, shared.get(layer.window_size), last_wanted)
-            if i == self.num_layers - 1 and self.ln1 is not None:
-                tokens = self.ln1(tokens)
             if i in taps:
-                outs.append(tokens)
+                is_normed = self.norm_taps or i == self.num_layers - 1
+                outs.append(self.ln1(tokens) if self.ln1 is not None and is_normed else tokens)
         return outs
 
     def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:

@@ -13,16 +13,18 @@ from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
     expand_shared_table,
     num_table_rows,
+    resize_offsets,
     resize_relative_bias,
     square_table_grid,
 )
 from mim_bench.errors import CheckpointError
-from mim_bench.models.layers.relative_bias import BiasTable
+from mim_bench.models.layers.relative_bias import AxisTables, BiasTable
 
 Weights = dict[str, torch.Tensor]
 Grid = tuple[int, int]
 
 WINDOW_TABLE = 'window_rel_pos_bias.relative_position_bias_table'
+AXIS_TABLES = ('rel_pos_h', 'rel_pos_w')
 _BLOCK = r'layers\.\d+\.'
 _PREFIX_TOKENS = ('cls_token', 'dist_token')  # each has a row before those of the patches
 _GRID = 'grid'  # in the metadata of a state dict
@@ -93,6 +95,8 @@ def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
     added = []
     if not _has(weights, r'(.+\.)?relative_position_bias_table'):
         added += [name for name in bias_tables(backbone) if not own[name].any()]
+    if not _has(weights, _BLOCK + r'attn\.rel_pos_[hw]'):
+        added += [name for name in axis_tables(backbone) if not own[name].any()]
     if not _has(weights, _BLOCK + 'gamma_1'):
         scales = [name for name in own if name.endswith(('.gamma_1', '.gamma_2'))]
         added += [name for name in scales if (own[name] == 1).all()]
@@ -111,8 +115,11 @@ def _check_kinds(backbone: nn.Module, weights: Weights) -> None:
         raise _unfit(
             'tables of relative positions', 'rel_pos_bias', 'per_block', backbone.rel_pos_bias_kind
         )
-    if SHARED_TABLE in weights and backbone.rel_pos_bias_kind == 'none':
-        raise _unfit('a table of relative positions', 'rel_pos_bias', 'shared', 'none')
+    kind = backbone.rel_pos_bias_kind
+    if _has(weights, _BLOCK + r'attn\.rel_pos_[hw]') and kind != 'decomposed':
+        raise _unfit('relative positions of rows and columns', 'rel_pos_bias', 'decomposed', kind)
+    if SHARED_TABLE in weights and kind in ('none', 'decomposed'):
+        raise _unfit('a table of relative positions', 'rel_pos_bias', 'shared', kind)
     if 'pos_embed' in weights and backbone.pos_embed is None:
         raise _unfit('absolute positions', 'abs_pos', 'learned', 'none')
     if _has(weights, _BLOCK + 'gamma_1') and backbone.layers[0].gamma_1 is None:
@@ -214,6 +221,9 @@ def _fitted_tables(backbone: nn.Module, weights: Weights, grids: Sequence[Grid])
         )
         if resized is not weights.get(name):
             fitted[name] = resized
+    for name, num_rows in axis_tables(backbone).items():
+        if name in weights and len(weights[name]) != num_rows:
+            fitted[name] = resize_offsets(weights[name], num_rows)
     return fitted
 
 
@@ -240,4 +250,14 @@ def bias_tables(backbone: nn.Module) -> dict[str, BiasTable]:
         f'{name}.relative_position_bias_table': part.bias
         for name, part in backbone.named_modules()
         if isinstance(getattr(part, 'bias', None), BiasTable)
+    }
+
+
+def axis_tables(backbone: nn.Module) -> dict[str, int]:
+    """All tables of relative positions along one axis: the parameters' names, their rows."""
+    return {
+        f'{name}.{table}': len(getattr(part, table))
+        for name, part in backbone.named_modules()
+        if isinstance(getattr(part, 'bias', None), AxisTables)
+        for table in AXIS_TABLES
     }

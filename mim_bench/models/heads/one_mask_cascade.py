@@ -1,4 +1,4 @@
-"""Cascade R-CNN's RoI head as detectron2 trains it: one mask head for all stages."""
+"""Cascade R-CNN's RoI head as detectron2 has it: one mask head for all stages."""
 
 from functools import cache
 from typing import Any
@@ -11,9 +11,13 @@ from mim_bench.registry import MODELS
 
 @MODELS.register_module(name='OneMaskCascadeRoIHead')
 def one_mask_cascade_roi_head(**settings: Any) -> nn.Module:
-    """Build mmdet's ``CascadeRoIHead`` with one mask head, taught by the first stage's samples.
+    """Build mmdet's ``CascadeRoIHead`` with the rules of detectron2's ``CascadeROIHeads``.
 
-    The box heads of the n stages send 1/n of their gradient on to the feature maps.
+    - One mask head, which learns from the first stage's samples.
+    - The box heads of the n stages send 1/n of their gradient on to the feature maps.
+    - The next stage gets every box that a stage sampled, refined, the boxes of the annotations
+      among them; boxes without an area are left out.
+    - The test averages the probabilities of the stages, where mmdet averages their logits.
 
     Args:
         settings: Of mmdet's ``CascadeRoIHead``; ``mask_head`` is the config of one head.
@@ -34,10 +38,44 @@ def _head_class() -> type[nn.Module]:
             super().init_mask_head(mask_roi_extractor, mask_head)
             del self.mask_head[1:], self.mask_roi_extractor[1:]
 
-        def _bbox_forward(self, stage: int, x: tuple[torch.Tensor, ...], rois: Any) -> dict:
+        def bbox_loss(self, stage: int, x: tuple[torch.Tensor, ...], samples: list) -> dict:
+            for sample in samples:
+                left, top, right, bottom = sample.neg_priors.unbind(1)
+                has_area = (right > left) & (bottom > top)
+                sample.neg_priors = sample.neg_priors[has_area]
+                sample.neg_inds = sample.neg_inds[has_area]
+                # mmdet leaves out of the next stage what is marked as an annotation's box.
+                sample.pos_is_gt = torch.zeros_like(sample.pos_is_gt)
+            return super().bbox_loss(stage, x, samples)
+
+        def _bbox_forward(
+            self,
+            stage: int,
+            x: tuple[torch.Tensor, ...],
+            rois: torch.Tensor,
+            probabilities: list[torch.Tensor] | None = None,
+        ) -> dict:
             share = 1 / self.num_stages
             x = tuple(share * level + (1 - share) * level.detach() for level in x)
-            return super()._bbox_forward(stage, x, rois)
+            results = super()._bbox_forward(stage, x, rois)
+            if probabilities is not None:
+                probabilities.append(results['cls_score'].float().softmax(-1))
+            return results
+
+        def _refine_roi(
+            self,
+            x: tuple[torch.Tensor, ...],
+            rois: torch.Tensor,
+            batch_img_metas: list[dict],
+            num_proposals_per_img: tuple[int, ...],
+        ) -> tuple:
+            probabilities: list[torch.Tensor] = []
+            refined, _, deltas = super()._refine_roi(
+                x, rois, batch_img_metas, num_proposals_per_img, probabilities=probabilities
+            )
+            # The logits whose softmax is the mean of the stages.
+            mean = torch.stack(probabilities).mean(0).log()
+            return refined, mean.split(num_proposals_per_img), deltas
 
         def _mask_forward(self, stage: int, x: tuple[torch.Tensor, ...], rois: Any) -> dict:
             # The plain test averages the stages: here of equal predictions.

@@ -1,4 +1,4 @@
-"""Relative position biases of a vision transformer: the table, and the bias of all pairs."""
+"""Relative position biases of a vision transformer: a table of all offsets, or one an axis."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,15 @@ from mim_bench.conversion.resizing.relative_bias import (
     CLASS_ROWS,
     fit_relative_bias,
     num_table_rows,
+    resize_offsets,
 )
 
 Grid = tuple[int, int]
 # Rows of queries are expanded in float32 in parts of so many entries a head: gradients are summed
 # up exactly without a second tensor of all pairs in memory.
 _ENTRIES_AT_ONCE = 2**22
-# Attention kernels of GPUs read rows of a bias from addresses that are multiples of 8 entries.
+# Attention kernels of GPUs read rows of a bias, and of queries, keys and values, from addresses
+# that are multiples of 8 entries.
 _ALIGNMENT = 8
 
 
@@ -112,3 +114,79 @@ def pair_bias(
         first_row = torch.cat((within, to_patches.expand(-1, -1, rows * cols)), dim=2)
         bias = torch.cat((first_row, bias), dim=1)
     return F.pad(bias, (0, -bias.shape[2] % _ALIGNMENT))[:, :, : bias.shape[2]]
+
+
+@dataclass(frozen=True)
+class AxisTables:
+    """What two tables of relative positions, of rows and of columns, are for: MViTv2's bias.
+
+    A query q and a key, apart by (down, right), get q . rel_pos_h[down] + q . rel_pos_w[right]
+    added to their logit; q is not scaled.
+
+    Attributes:
+        grid: (rows, cols) that the tables are made for.
+
+    Source: MViTv2, arXiv:2112.01526; ViTDet, arXiv:2203.16527.
+    """
+
+    grid: Grid
+
+    def parameters(self, head_dims: int) -> tuple[nn.Parameter, nn.Parameter]:
+        """New tables (2 * side - 1, head_dims), of rows and of columns, zero throughout."""
+        rows, cols = (nn.Parameter(torch.zeros(2 * side - 1, head_dims)) for side in self.grid)
+        return rows, cols
+
+    def attend(
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        tables: tuple[torch.Tensor, torch.Tensor],
+        grid: Grid,
+        wanted: slice | None = None,
+    ) -> torch.Tensor:
+        """Attend with the bias, which is never made for all pairs.
+
+        The bias of a query takes one value a row and one a column of keys. They are put behind
+        the query, and behind a key stands which row and column it is in, as zeros and a one: the
+        product of both is the logit with its bias, so that attention needs rows + cols further
+        channels in place of (B, heads, L, L) entries and their gradient.
+
+        Args:
+            q: Queries (B, heads, L, C); tokens before those of the grid have no bias.
+            k: Keys, of the same shape.
+            v: Values, of the same shape.
+            tables: Of rows and of columns; interpolated where ``grid`` is another one.
+            grid: (rows, cols) of the tokens.
+            wanted: Queries whose output is wanted; all if None.
+
+        Returns:
+            (B, heads, wanted, C).
+        """
+        (rows, cols), head_dims = grid, q.shape[3]
+        num_prefix = q.shape[2] - rows * cols
+        down, right = (_vectors(t, side) for t, side in zip(tables, grid, strict=True))
+        maps = q[:, :, num_prefix:].unflatten(2, grid)
+        biases = torch.cat(
+            (
+                torch.einsum('bnrsc,rck->bnrsk', maps, down),
+                torch.einsum('bnrsc,sck->bnrsk', maps, right),
+            ),
+            dim=4,
+        ).flatten(2, 3)
+        row_of = torch.eye(rows, dtype=k.dtype, device=k.device).repeat_interleave(cols, dim=0)
+        col_of = torch.eye(cols, dtype=k.dtype, device=k.device).repeat(rows, 1)
+        places = torch.cat((row_of, col_of), dim=1).expand(*k.shape[:2], -1, -1)
+        fill = -(head_dims + rows + cols) % _ALIGNMENT
+        before = (0, fill, num_prefix, 0)
+        q = torch.cat((q * head_dims**-0.5, F.pad(biases, before).to(q.dtype)), dim=3)
+        k = torch.cat((k, F.pad(places, before)), dim=3)
+        q = q if wanted is None else q[:, :, wanted]
+        # Kernels that keep no logits want values as wide as keys.
+        v = F.pad(v, (0, k.shape[3] - head_dims))
+        return F.scaled_dot_product_attention(q, k, v, scale=1.0)[..., :head_dims]
+
+
+def _vectors(table: torch.Tensor, side: int) -> torch.Tensor:
+    """The vectors of all pairs along an axis: (offsets, C) -> (side of queries, C, of keys)."""
+    return resize_offsets(table, 2 * side - 1).unfold(0, side, 1).flip(2)

@@ -10,7 +10,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from mim_bench.models.layers.relative_bias import BiasTable
+from mim_bench.models.layers.relative_bias import AxisTables, BiasTable
 
 NORM_EPS = 1e-6
 
@@ -18,14 +18,14 @@ NORM_EPS = 1e-6
 class Attention(nn.Module):
     """Multi-head self-attention, perhaps with a bias on its logits.
 
-    The gradient of a learned bias costs memory on every device: torch's kernels allocate it for
-    each image, (B, heads, L, L), before they sum it up.
+    The gradient of a bias that images share costs memory on every device: torch's kernels
+    allocate it for each image, (B, heads, L, L), before they sum it up.
 
     Args:
         dims: C, width of a token.
         num_heads: Heads.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
-        bias: Of the layer's own table of relative positions; None: it has none.
+        bias: Of the layer's own tables of relative positions; None: it has none.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Attention(nn.Module):
         num_heads: int,
         *,
         qkv_bias: str = 'full',
-        bias: BiasTable | None = None,
+        bias: BiasTable | AxisTables | None = None,
     ) -> None:
         super().__init__()
         self.num_heads, self.bias = num_heads, bias
@@ -43,8 +43,11 @@ class Attention(nn.Module):
         self.q_bias = nn.Parameter(torch.zeros(dims)) if has_two else None
         self.v_bias = nn.Parameter(torch.zeros(dims)) if has_two else None
         self.proj = nn.Linear(dims, dims)
-        table = None if bias is None else bias.parameter(num_heads)
-        self.relative_position_bias_table = table
+        self.relative_position_bias_table = self.rel_pos_h = self.rel_pos_w = None
+        if isinstance(bias, AxisTables):  # the names are detectron2's
+            self.rel_pos_h, self.rel_pos_w = bias.parameters(dims // num_heads)
+        elif bias is not None:
+            self.relative_position_bias_table = bias.parameter(num_heads)
 
     def forward(
         self,
@@ -58,15 +61,15 @@ class Attention(nn.Module):
         Args:
             x: (B, L, C).
             bias: (1, heads, L, L), added to the logits of every image; not expanded over the
-                batch, which would copy it B times where its rows are not aligned. A table of
-                the layer's own is used instead.
+                batch, which would copy it B times where its rows are not aligned. Tables of
+                the layer's own are used instead.
             wanted: Tokens whose output is wanted; all if None.
-            grid: (rows, cols) of the tokens, for the layer's own table.
+            grid: (rows, cols) of the tokens, for the layer's own tables.
 
         Returns:
             (B, wanted, C).
         """
-        if self.bias is not None:
+        if isinstance(self.bias, BiasTable):
             (bias,) = self.bias.expand(self.relative_position_bias_table, (grid,))
         qkv = self.qkv(x)
         if self.q_bias is not None:
@@ -76,10 +79,13 @@ class Attention(nn.Module):
         q, k, v = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for part in qkv.chunk(3, dim=-1)
         )
-        if wanted is not None:
-            q = q[:, :, wanted]
-            bias = None if bias is None else bias[:, :, wanted]
-        x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        if isinstance(self.bias, AxisTables):
+            x = self.bias.attend(q, k, v, (self.rel_pos_h, self.rel_pos_w), grid, wanted)
+        else:
+            if wanted is not None:
+                q = q[:, :, wanted]
+                bias = None if bias is None else bias[:, :, wanted]
+            x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(x.transpose(1, 2).flatten(2))
 
 
@@ -155,7 +161,7 @@ class TransformerBlock(nn.Module):
         qkv_bias: str = 'full',
         layer_scale: float | None = None,
         drop_path: float = 0.0,
-        bias: BiasTable | None = None,
+        bias: BiasTable | AxisTables | None = None,
         with_cp: bool = False,
     ) -> None:
         super().__init__()

@@ -8,11 +8,12 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import OwnWeights
-from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock
+from mim_bench.models.layers.transformer import TransformerBlock
 from mim_bench.registry import MODELS
 
 HEAD_DIMS = 32
 INIT_STD = 0.02
+NORM_EPS = 1e-5  # of all three norms
 
 
 @MODELS.register_module()
@@ -36,8 +37,8 @@ class GlobalAttention(OwnWeights, BaseModule):
     Raises:
         ConfigError: The heads do not divide the channels.
 
-    Source: Swin, arXiv:2103.14030, appendix A2.2 ("extra attention"); its form is that of the
-    HTC++ of ViT-Adapter, arXiv:2205.08534. The initialisation is this project's choice.
+    Source: Swin, arXiv:2103.14030, appendix A2.2 ("extra attention"); its form, its norms and its
+    initialisation are those of czczup/ViT-Adapter@fd64a51, ``extra_attention.py``.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class GlobalAttention(OwnWeights, BaseModule):
             drop_path=drop_path_rate,
             with_cp=with_cp,
         )
+        self.block.ln1.eps = self.block.ln2.eps = NORM_EPS
         self.norm = nn.LayerNorm(in_channels, eps=NORM_EPS)
 
     def init_own_weights(self) -> None:

@@ -1,0 +1,21 @@
+# What the demos of dense tasks share: three maps, projected to 48 channels. Patches of 8 px give a
+# plain transformer maps at 4, 8 and 16 px.
+toy_taps_cfg = dict(plain=['1/2', '3/4', '1'], pyramid=[0, 1, 2])
+toy_rescaling_cfg = dict(
+    type='mim_bench.ViTPyramid',
+    embed_dims='widths[-1]',
+    rescales=(2, 1, 0.5),
+    norm_cfg=dict(type='GN', num_groups=32),
+)
+toy_projection_cfg = dict(type='mim_bench.StageProjection', in_channels='widths', out_channels=48)
+toy_fpn_cfg = dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4)
+toy_families_cfg = {
+    'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
+    'Swin': {'model.backbone.pad_small_map': True},
+    'UMMAESwin': {'model.backbone.window_size': 8},
+    'UMMAEPvt': {'model.backbone.img_size': 128},
+}
+# Boxes and masks are of the ten digits.
+toy_digits_cfg = dict(
+    classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
+)

@@ -1,0 +1,10 @@
+# ViTDet's Mask R-CNN for ViT-B (facebookresearch/detectron2@02b5c4e,
+# projects/ViTDet/configs/COCO/mask_rcnn_vitdet_b_100ep.py). Differs: gradients are not compressed
+# to half precision between GPUs.
+_base_ = '../../_base_/recipes/vitdet.py'
+protocol = dict(
+    task='coco-mask-rcnn',
+    name='coco-mask-rcnn-vitdet-184375i-vit-base',
+    version='1',
+    tier='full',
+)
