@@ -320,7 +320,8 @@ function drawWords(pen, node) {
   const parent = node.parentElement;
   if (!parent.offsetParent || parent.closest('.unseen')) return;
   const style = getComputedStyle(parent);
-  pen.font = style.font;
+  // The shorthand is empty here, since it cannot hold the kind of the figures.
+  pen.font = `${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
   pen.fillStyle = style.color;
   pen.textBaseline = 'middle';
   const range = document.createRange();
