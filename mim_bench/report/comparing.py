@@ -4,13 +4,26 @@ import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.console import Console
+from rich.text import Text
+
 from mim_bench.errors import RecordError
-from mim_bench.report.leaderboard import Cell, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.formats import terminal_table
 from mim_bench.report.spread import SampleReader, measure
+from mim_bench.report.tables import DASH, Entry, Heading, format_cell, text_table
+from mim_bench.report.text import one_line
 from mim_bench.results.protocol_file import SettingDifference, read_protocol, setting_differences
 from mim_bench.results.record import Protocol, RunRecord
 from mim_bench.results.statistics.comparison import Comparison, compare
+from mim_bench.results.statistics.seeds import ALPHA
 from mim_bench.results.store import Collection
+
+_TEST_NAMES = {
+    'welch': "Welch's t, seeds",
+    'mcnemar': 'McNemar, images',
+    'bootstrap': 'bootstrap, images',
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def compare_rows(
         rows: Two of the board.
     """
     reader = SampleReader(collection)
-    samples = {run.run_id: reader.read(run) for row in rows for run in row.records}
+    samples = {id(run): reader.read(run) for row in rows for run in row.records}
     found = []
     for group in board.groups:
         if group.protocol is None:
@@ -144,3 +157,66 @@ def _explain(task: str, collection: Collection, runs: Sequence[RunRecord]) -> Pr
         except RecordError as error:
             return ProtocolPair(task, protocols, missing=str(error))
     return ProtocolPair(task, protocols, setting_differences(*contents))
+
+
+def print_tests(tests: Sequence[MetricTest], rows: Sequence[Row], console: Console) -> None:
+    """Print a line for every number that two rows share, with its tests."""
+    first, second = (one_line(row.label) for row in rows)
+    console.print(Text(f'A  {first}\nB  {second}', style='bold'))
+    if not tests:
+        console.print(Text('No number of theirs was measured under one protocol.'))
+        return
+    numbers = [Heading(text, 'number') for text in ('A', 'B', 'A - B', '95 % interval')]
+    headings = ('Metric', *numbers, 'p', f'Verdict (p < {ALPHA:g})')
+    console.print(terminal_table(text_table('tests', '', headings, map(_test_line, tests))))
+
+
+def _test_line(test: MetricTest) -> tuple:
+    column, comparison = test.column, test.comparison
+    digits, interval = column.decimals + 1, comparison.interval
+    p_values = [
+        f'{_TEST_NAMES[key]}: {"< 0.001" if p < 0.001 else f"{p:.3f}"}'
+        for key, p in comparison.p_values.items()
+    ]
+    return (
+        ' · '.join(part for part in (column.title, column.qualifier) if part),
+        *(format_cell(cell, column) for cell in test.cells),
+        f'{comparison.difference:+.{digits}f}',
+        DASH if interval is None else '[{:+.{d}f}, {:+.{d}f}]'.format(*interval, d=digits),
+        Entry(next(iter(p_values), DASH), small=p_values[1:]),
+        _verdict(test),
+    )
+
+
+def _verdict(test: MetricTest) -> str:
+    differs = test.comparison.is_distinguishable()
+    if differs is None:
+        return f'not tested: needs two seeds a row, or {test.comparison.missing}'
+    if not differs:
+        return 'not distinguishable'
+    is_first = (test.comparison.difference > 0) == test.column.higher_is_better
+    return f'{"A" if is_first else "B"} is better'
+
+
+def print_protocols(pairs: Sequence[ProtocolPair], console: Console) -> None:
+    """Print which settings of two rows differ, task by task."""
+    if not pairs:
+        console.print(Text('The two rows have no task in common.'))
+    for pair in pairs:
+        console.print(Text(f'\n{one_line(pair.task)}', style='bold'))
+        first, second = (
+            one_line(f'{p.name} version {p.version}, {p.tier}, {p.hash}') for p in pair.protocols
+        )
+        if pair.is_same:
+            console.print(Text(f'same protocol: {first}'))
+            continue
+        console.print(Text(f'A  {first}\nB  {second}'))
+        if pair.missing:
+            console.print(Text(one_line(pair.missing), style='yellow'))
+            continue
+        lines = [
+            (item.key, *(DASH if text is None else text for text in (item.first, item.second)))
+            for item in pair.differences
+        ]
+        headings = ('Setting', 'A', 'B')
+        console.print(terminal_table(text_table('settings', '', headings, lines)))

@@ -1,22 +1,28 @@
 """The leaderboard as plain data: rows, column groups and cells; no rendering here."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
 
-from mim_bench.report.catalogue import method_title
-from mim_bench.report.comparison import PublishedSection
+from mim_bench.report import catalogue
 from mim_bench.results.record import RANDOM_METHOD, Checkpoint, Protocol, RunRecord
 from mim_bench.results.store import DamagedFile
+
+if TYPE_CHECKING:
+    from mim_bench.report.published import PublishedSection
+
+# Between the parts of a column's key.
+SEPARATOR = '\x1f'
 
 
 @dataclass(frozen=True)
 class Column:
     """One quantity of one task under one protocol.
 
-    ``title`` is unique enough to stand alone, ``short_title`` stands below the title of
-    its group. ``qualifier`` says the tier and, where titles repeat, the protocol. Values
-    of a column that is not ranked are facts of a row, not a competition. A sum adds up its runs;
-    elsewhere several runs are seeds and give their mean.
+    ``title`` is unique enough to stand alone, ``short_title`` stands below the title of its group.
+    ``qualifier`` says the tier and, where titles repeat, the protocol. Values of a column that is
+    not ranked are facts of a row. A sum adds up its runs; elsewhere several runs are seeds and
+    give their mean.
     """
 
     key: str
@@ -31,6 +37,12 @@ class Column:
     is_ranked: bool = True
     is_headline: bool = True
     is_sum: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Title, unit and the direction of better, as one line."""
+        arrow = (' ↑' if self.higher_is_better else ' ↓') if self.is_ranked else ''
+        return f'{self.title}{f" ({self.unit})" if self.unit else ""}{arrow}'
 
 
 @dataclass(frozen=True)
@@ -48,6 +60,11 @@ class ColumnGroup:
         protocol = self.protocol
         return f'{self.task}.{protocol.tier}.{protocol.hash}' if protocol else self.task
 
+    @property
+    def tier(self) -> str | None:
+        """Tier of the protocol; None for pre-training."""
+        return self.protocol.tier if self.protocol is not None else None
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -56,9 +73,9 @@ class Cell:
     With runs of several seeds ``value`` is their mean, ``sd`` their standard deviation (n - 1)
     and ``interval`` that of the mean over seeds; with one seed the interval is that over images,
     where the run kept its outcomes. ``is_tied`` says that tests cannot tell the value from the
-    best of its column, None that nothing could be tested. ``mark`` is the tier of the run, given
-    only where the column mixes tiers. The ``note`` of what is unknown says why. ``saw_labels``
-    says whether the backbone saw labels of the task's data set before; None: not known.
+    best of its column; None: nothing could be tested. ``mark`` is the tier of the run where a
+    column mixes tiers. ``note`` says why a value is unknown. ``saw_labels`` says whether the
+    backbone saw labels of the task's data set before; None: not known.
     """
 
     state: Literal['value', 'failed', 'unknown', 'missing'] = 'missing'
@@ -75,31 +92,38 @@ class Cell:
 
 
 MISSING = Cell()
-DASH = '\N{EN DASH}'
-# Behind a value that tests cannot tell from the best of its column.
-TIE_MARK = '\N{ALMOST EQUAL TO}'
-# Behind a value whose backbone saw labels of the task's data set, or may have.
-LABELS_MARK, LABELS_UNKNOWN_MARK = '\N{DOUBLE DAGGER}', '?'
 
 
 @dataclass(frozen=True)
 class Row:
-    """One checkpoint with its runs; ``cells`` holds what there is, by the key of the column."""
+    """One checkpoint with its runs; ``cells`` holds what there is, by the key of the column.
+
+    ``group`` names the folder that the records came from; empty if there is only one. ``rank`` is
+    the mean rank over the shared columns; None for rows that do not hold all of them.
+    """
 
     label: str
     checkpoint: Checkpoint
     cells: dict[str, Cell]
     records: list[RunRecord] = field(default_factory=list)
+    group: str = ''
+    rank: float | None = None
+    links: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
         """The method's title."""
-        return method_title(self.checkpoint.method)
+        return catalogue.method_title(self.checkpoint.method)
 
     @property
     def is_random(self) -> bool:
         """Whether the backbone was not pre-trained."""
         return self.checkpoint.method == RANDOM_METHOD
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are held against it: random weights and supervised training."""
+        return self.is_random or self.checkpoint.method.startswith(catalogue.SUPERVISED)
 
     def cell(self, column: Column) -> Cell:
         """The cell below a column; a missing one where nothing was measured."""
@@ -108,15 +132,29 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Everything that the renderers show, in the order in which they show it."""
+    """Everything that the formats show, in the order in which they show it.
+
+    Attributes:
+        rows: Pre-trained checkpoints by mean rank, then those without one, then baselines.
+        groups: The columns.
+        records: All runs.
+        damaged: Files that were left out.
+        shared: The columns over which the mean rank is taken.
+        sorted_by: The ranked column that most rows have.
+        published: All published numbers that may stand beside the rows.
+        costs: Columns with the cost of each row.
+        notes: What the check of merged folders found, as (kind, text).
+    """
 
     rows: list[Row]
     groups: list[ColumnGroup]
     records: list[RunRecord]
     damaged: list[DamagedFile]
+    shared: list[Column] = field(default_factory=list)
     sorted_by: Column | None = None
-    published: PublishedSection = field(default_factory=PublishedSection)
+    published: 'PublishedSection | None' = None
     costs: list[ColumnGroup] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def columns(self) -> list[Column]:
@@ -139,60 +177,15 @@ class Leaderboard:
         found = {record.protocol.tier for record in self.records}
         return [tier for tier in ('proxy', 'smoke') if tier in found]
 
+    @property
+    def folders(self) -> list[str]:
+        """Names of the merged folders; empty if there is only one."""
+        return sorted({row.group for row in self.rows} - {''})
+
     def groups_of(self, *, headline: bool) -> list[ColumnGroup]:
         """The groups with only their headline columns, or with only the further ones."""
-        picked = []
-        for group in self.groups:
-            columns = [c for c in group.columns if c.is_headline == headline]
-            if columns:
-                picked.append(ColumnGroup(group.title, group.task, columns, group.protocol))
-        return picked
-
-
-def format_number(value: float, column: Column) -> str:
-    """The value with the decimals of its column, thousands apart."""
-    return f'{value:,.{column.decimals}f}'
-
-
-def format_cell(cell: Cell, column: Column) -> str:
-    """A cell as short text: its number, ``failed``, ``unknown``, or a dash."""
-    if cell.state != 'value' or cell.value is None:
-        return DASH if cell.state == 'missing' else cell.state
-    extra = [f'n={len(cell.runs)}'] if len(cell.runs) > 1 and not column.is_sum else []
-    extra += [cell.mark] if cell.mark else []
-    number = format_number(cell.value, column)
-    if cell.sd is not None:
-        number += f' ± {cell.sd:,.{column.decimals}f}'
-    return f'{number} ({", ".join(extra)})' if extra else number
-
-
-def format_tie(cell: Cell) -> str:
-    """The mark of a value that cannot be told from the best of its column; empty without one."""
-    return TIE_MARK if cell.is_tied else ''
-
-
-def format_labels(cell: Cell) -> str:
-    """The mark of a value whose backbone saw labels of the task, or may have; empty without one."""
-    if cell.saw_labels is None:
-        return LABELS_UNKNOWN_MARK
-    return LABELS_MARK if cell.saw_labels else ''
-
-
-def format_marks(cell: Cell) -> str:
-    """All marks behind a value."""
-    return ' '.join(mark for mark in (format_tie(cell), format_labels(cell)) if mark)
-
-
-def format_interval(cell: Cell, column: Column) -> str:
-    """The interval of a cell as short text; empty without one."""
-    if cell.interval is None:
-        return ''
-    low, high = (format_number(end, column) for end in cell.interval)
-    return f'[{low}, {high}]'
-
-
-def format_heading(column: Column) -> str:
-    """The title of a column with its unit and the direction of better, as one line."""
-    unit = f' ({column.unit})' if column.unit else ''
-    arrow = (' ↑' if column.higher_is_better else ' ↓') if column.is_ranked else ''
-    return f'{column.title}{unit}{arrow}'
+        picked = [
+            replace(group, columns=[c for c in group.columns if c.is_headline == headline])
+            for group in self.groups
+        ]
+        return [group for group in picked if group.columns]
