@@ -78,6 +78,17 @@ def test_pipelines_reach_the_loaders(path):
         assert loader.dataset.pipeline == cfg[variable], f'{name} reads another pipeline'
 
 
+@each([p for p in PATHS if load(p).get('pretraining')])
+def test_masks_of_our_methods_are_made_in_the_loader(path):
+    cfg = load(path)
+    collate = cfg.train_dataloader.collate_fn
+    # mmpretrain's methods stack the masks of a list of samples themselves.
+    is_ours = cfg.model.type.startswith('mim_bench.')
+    assert (collate.type == 'mim_bench.collate_masks') == is_ours
+    # Only LocalMIM's Swin encodes windows of visible tokens.
+    assert ('window_sizes' in collate) == (cfg.model.backbone.type == 'mim_bench.LocalMIMSwin')
+
+
 @each_config
 def test_images_are_normalised_as_imagenet(path):
     preprocessor = effective_preprocessor(load(path))

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def print_comparison(
-    results: Path, labels: Sequence[str], console: 'Console', *, is_tested: bool
+    results: Sequence[Path], labels: Sequence[str], console: 'Console', *, is_tested: bool
 ) -> None:
     """Print how two rows differ.
 
     Args:
-        results: Folder of the records.
+        results: Folders of the records; several are merged.
         labels: Of two rows of the board.
         console: Where to.
         is_tested: Test their numbers, too; otherwise their protocols alone are compared.
@@ -23,11 +23,16 @@ def print_comparison(
         RecordError: There are no such rows.
     """
     from mim_bench.report.build import build_leaderboard
-    from mim_bench.report.row_tests import compare_rows, explain_rows, find_rows
-    from mim_bench.report.row_tests_terminal import print_protocols, print_tests
-    from mim_bench.results.store import collect
+    from mim_bench.report.comparing import (
+        compare_rows,
+        explain_rows,
+        find_rows,
+        print_protocols,
+        print_tests,
+    )
+    from mim_bench.report.write import collect_folders
 
-    collection = collect(results)
+    collection = collect_folders(results)
     board = build_leaderboard(collection)
     rows = find_rows(board, labels)
     if is_tested:

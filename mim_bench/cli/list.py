@@ -175,7 +175,12 @@ def _sources(_: argparse.Namespace) -> _Listing:
 
 
 def _published(args: argparse.Namespace) -> _Listing:
-    from mim_bench.report.wording import measured_as, pretrained_for, published_by, published_value
+    from mim_bench.report.published import (
+        measured_as,
+        pretrained_for,
+        published_by,
+        published_value,
+    )
     from mim_bench.results.published import load_published
 
     results = load_published()

@@ -5,13 +5,15 @@ input. Each config has a process of its own; they take turns, so that what distu
 disturbs all alike. The first config (or --baseline) is what the others are compared with.
 
 --estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
-GPU, its operations, and the recipe's hours at an assumed throughput.
+GPU, its operations, and the recipe's hours at an assumed throughput. --graph-breaks counts where
+torch.compile cuts the networks into pieces, on the CPU.
 
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
   mim-bench profile A.py B.py --batch-size 8 --threads 2 --no-optimizer
   mim-bench profile A.py --variant A.py model.backbone.mask_ratio=0.5
   mim-bench profile A.py B.py --device cuda --estimate --assume-tflops 120
+  mim-bench profile A.py B.py --graph-breaks
 """
 
 import argparse
@@ -25,7 +27,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mim_bench.cli._launch_arguments import positive_number
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, MimBenchError, TrainingError
 
 if TYPE_CHECKING:
     from mim_bench.profiling.comparison import Comparison, Entry
@@ -81,7 +83,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='with --estimate: TFLOP/s of a GPU (default: 100)',
     )
     parser.add_argument(
-        '--markdown', type=Path, metavar='FILE', help='with --estimate: write the table there too'
+        '--graph-breaks', action='store_true', help='count those of torch.compile; no measuring'
+    )
+    parser.add_argument(
+        '--markdown',
+        type=Path,
+        metavar='FILE',
+        help='with --estimate or --graph-breaks: write the table there too',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything as JSON too')
 
@@ -90,6 +98,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure or estimate, print the table, write the files."""
     if args.estimate:
         return _estimate(args)
+    if args.graph_breaks:
+        return _graph_breaks(args)
     if args.assume_tflops or args.markdown:
         raise ConfigError('--assume-tflops and --markdown belong to --estimate. Add it.')
     import torch
@@ -139,20 +149,24 @@ def _estimate(args: argparse.Namespace) -> int:
         )
     tflops = args.assume_tflops or ASSUMED_TFLOPS
     console = Console(width=None if sys.stdout.isatty() else 160)
-    rows = []
+    rows, failures = [], []
     with OwnProcess() as process, console.status('starting') as status:
         show = status.update if console.is_terminal else console.print
         for entry in _entries(args):
             show(escape(entry.name))
-            estimate = estimate_config(
-                entry.config,
-                entry.options,
-                precision=args.precision or 'recipe',
-                batch_size=args.batch_size,
-                has_optimizer=not args.no_optimizer,
-                process=process,
-            )
-            rows.append(Row(entry.name, estimate))
+            try:
+                estimate = estimate_config(
+                    entry.config,
+                    entry.options,
+                    precision=args.precision or 'recipe',
+                    batch_size=args.batch_size,
+                    has_optimizer=not args.no_optimizer,
+                    process=process,
+                )
+            except (MimBenchError, RuntimeError) as error:  # the others have minutes behind them
+                failures.append(f'{entry.name}: {error}')
+            else:
+                rows.append(Row(entry.name, estimate))
     console.print(estimate_table(rows, tflops))
     files = {}
     if args.markdown is not None:
@@ -170,6 +184,26 @@ def _estimate(args: argparse.Namespace) -> int:
     write_atomically(files)
     for path in files:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    if failures:
+        raise TrainingError('No estimate of\n' + '\n'.join(failures))
+    return 0
+
+
+def _graph_breaks(args: argparse.Namespace) -> int:
+    from mim_bench.cli._graph_break_table import graph_break_markdown, graph_break_table
+    from mim_bench.profiling.graph_breaks import graph_breaks_of_config
+    from mim_bench.results.atomic import write_atomically
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    rows = {}
+    with console.status('starting') as status:
+        show = status.update if console.is_terminal else console.print
+        for entry in _entries(args):
+            show(escape(entry.name))
+            rows[entry.name] = graph_breaks_of_config(entry.config, entry.options)
+    console.print(graph_break_table(rows))
+    if args.markdown is not None:
+        write_atomically({args.markdown: graph_break_markdown(rows).encode()})
     return 0
 
 

@@ -2,6 +2,7 @@
 
 Example:
     mim-bench report results --out results/leaderboard
+    mim-bench report ours/results theirs/results --merge --out leaderboard
     mim-bench report results --out results/leaderboard --watch --every 30
     mim-bench report results --compare simmim-vit-base conmim-vit-base
 """
@@ -16,37 +17,60 @@ from typing import TYPE_CHECKING
 
 from mim_bench.cli._row_comparison import print_comparison
 from mim_bench.errors import ConfigError
-from mim_bench.report.plain_text import one_line
+from mim_bench.report.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from mim_bench.report.write import ReportOptions
+
+_LINKS = ('paper', 'code', 'weights')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        'results', type=Path, metavar='RESULTS_DIR', help='folder with the record.json files'
-    )
+        'results', type=Path, metavar='RESULTS_DIR', nargs='+',
+        help='Folder with the record.json files, at any depth; several with --merge.',
+    )  # fmt: skip
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument('--out', type=Path, metavar='DIR', help='folder to write leaderboard.* to')
+    action.add_argument(
+        '--out', type=Path, metavar='DIR', help='Write the files of the leaderboard to this folder.'
+    )
     action.add_argument(
         '--compare', nargs=2, metavar=('ROW_A', 'ROW_B'),
-        help='test whether the numbers of two rows differ, and say how their protocols do',
+        help='Test whether the numbers of two rows differ, and list how their protocols differ.',
     )  # fmt: skip
     action.add_argument(
         '--explain', nargs=2, metavar=('ROW_A', 'ROW_B'),
-        help='say which settings of the protocols of two rows differ',
+        help='List the settings in which the protocols of two rows differ.',
     )  # fmt: skip
     parser.add_argument(
-        '--watch', action='store_true', help='write again when records change, until Ctrl-C'
+        '--merge', action='store_true',
+        help='Merge several folders: rows are marked with their folder, and runs that overlap are '
+        'checked against each other.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--watch', action='store_true', help='Write the files again when records change.'
     )
     parser.add_argument(
         '--every', type=_seconds, default=10.0, metavar='SECONDS',
-        help='how often --watch looks at the records (10)',
+        help='Time between two looks of --watch at the records. Defaults to 10.',
     )  # fmt: skip
     parser.add_argument(
-        '--source-url', metavar='URL', help='where the leaderboard will stand, for model-index.yml'
-    )
+        '--links', type=Path, metavar='YML',
+        help='Links of rows: a mapping from checkpoint id or method to paper, code and weights. '
+        'Defaults to what the package knows of methods and released weights.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--hub', type=Path, metavar='DIR',
+        help='Also write model cards and .eval_results files for the Hugging Face Hub, one folder '
+        'a checkpoint. Not written by default.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--source-url', metavar='URL',
+        help='Address at which the leaderboard will stand, for the files of the Hub.',
+    )  # fmt: skip
 
 
 def _seconds(text: str) -> float:
@@ -63,9 +87,14 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print the table, or print how two rows differ."""
     from rich.console import Console
 
-    from mim_bench.report.terminal import print_leaderboard
-    from mim_bench.report.write import write_report
+    from mim_bench.report.formats import print_leaderboard
+    from mim_bench.report.write import ReportOptions, write_report
 
+    if len(args.results) > 1 and not args.merge:
+        raise ConfigError(
+            f'{len(args.results)} folders of results are given. Add --merge to report them as one '
+            'board, or give one folder.'
+        )
     # A log file has no width; 160 columns keep the demo's board in one table.
     console = Console(width=None if sys.stdout.isatty() else 160)
     if labels := args.compare or args.explain:
@@ -73,24 +102,65 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError('--watch writes a leaderboard: give --out, not a comparison.')
         print_comparison(args.results, labels, console, is_tested=args.compare is not None)
         return 0
+    options = ReportOptions(args.source_url, args.hub, _release_links() | _read_links(args.links))
     if args.watch:
-        return _watch(args, console)
-    board, paths = write_report(args.results, args.out, source_url=args.source_url)
+        return _watch(args, options, console)
+    board, paths = write_report(args.results, args.out, options)
     print_leaderboard(board, console)
-    for path in paths:
+    for path in paths if args.hub is None else [*paths[:7], args.hub]:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
-def _watch(args: argparse.Namespace, console: 'Console') -> int:
-    """Print a line for every writing until the user stops it, which is how it ends well."""
-    from mim_bench.report.watch import watch_report
+def _release_links() -> dict[str, dict[str, str]]:
+    """Addresses of released weights by id and by SHA-256, where the list of them is at hand."""
+    from mim_bench.conversion.manifest import DEFAULT_MANIFEST, read_manifest
 
-    refreshes = watch_report(
-        args.results, args.out, every=args.every, source_url=args.source_url
-    )  # fmt: skip
+    if not DEFAULT_MANIFEST.is_file():
+        return {}
+    releases = [release for release in read_manifest() if release.url]
+    return {
+        key: {'weights': release.url}
+        for release in releases
+        for key in (release.id, release.sha256)
+        if key
+    }
+
+
+def _read_links(path: Path | None) -> dict[str, dict[str, str]]:
+    """The links that a user states.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no mapping of names to https addresses.
+    """
+    import yaml
+
+    if path is None:
+        return {}
+    try:
+        found = yaml.safe_load(path.read_text('utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f'{path}: cannot be read as YAML ({error}).') from error
+    for name, links in (found if isinstance(found, dict) else {'': found}).items():
+        is_valid = isinstance(links, dict) and all(
+            key in _LINKS and str(address).startswith('https://') for key, address in links.items()
+        )
+        if not is_valid:
+            raise ConfigError(
+                f'{path}: {name!r} has {links!r}. Each checkpoint id or method needs a mapping '
+                f'with {", ".join(_LINKS)} as keys and https addresses.'
+            )
+    return found
+
+
+def _watch(args: argparse.Namespace, options: 'ReportOptions', console: 'Console') -> int:
+    """Print a line for every writing until the user stops it, which is how it ends well."""
+    from mim_bench.report.write import watch_report
+
+    refreshes = watch_report(args.results, args.out, options, every=args.every)
+    folders = ', '.join(map(str, args.results))
     console.print(
-        f'Watching {args.results}, writing to {args.out}; Ctrl-C ends it.',
+        f'Watching {folders}, writing to {args.out}; Ctrl-C ends it.',
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     try:

@@ -151,7 +151,7 @@ def run_plan(
             plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
         )
     _print_outcome(outcome, console)
-    from mim_bench.report.terminal import print_leaderboard
+    from mim_bench.report.formats import print_leaderboard
     from mim_bench.report.write import write_report
 
     board, paths = write_report(places.results, places.out / 'leaderboard')

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'or scale its learning rate, or neither',
     )
     parser.add_argument(
-        '--fsdp', action='store_true', help='shard weights, gradients and optimiser over the GPUs'
+        '--fsdp',
+        action='store_true',
+        help='shard weights, gradients and optimiser over the GPUs (FSDP2)',
     )
     parser.add_argument(
         '--print-groups',

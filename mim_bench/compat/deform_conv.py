@@ -5,6 +5,7 @@ width), masks (batch, groups * kernel, height, width). mmcv's scratch buffers
 (columns, ones) and its ``im2col_step`` have no counterpart and are not used.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -176,7 +177,25 @@ def _backward(
     bias = weight.new_zeros(len(weight))
     tensors = _operands(features, weight, offset, mask, bias)
     operator = torch.ops.torchvision._deform_conv2d_backward
-    return Gradients(*operator(grad.to(tensors[0].dtype), *tensors, *geometry, mask is not None))
+    grads = Gradients(*operator(grad.to(tensors[0].dtype), *tensors, *geometry, mask is not None))
+    kernel_size = tuple(weight.shape[2:])
+    return grads._replace(offset=grads.offset * _is_inside(tensors[2], kernel_size, geometry))
+
+
+def _is_inside(
+    offset: torch.Tensor, kernel_size: tuple[int, int], geometry: Geometry
+) -> torch.Tensor:
+    """Whether a kernel point lies beyond -1 in both directions; of the shape of the offsets.
+
+    Exactly at -1 the value has a kink: torchvision gives its slope towards the image, mmcv 0.
+    """
+    count = partial(torch.arange, device=offset.device)
+    grid = offset.unflatten(1, (-1, *kernel_size, 2))  # (batch, groups, p, q, 2, height, width)
+    y = grid[:, :, :, :, 0] + count(kernel_size[0]).view(-1, 1, 1, 1) * geometry.dilation_h
+    y = y + count(offset.shape[2]).view(-1, 1) * geometry.stride_h - geometry.pad_h
+    x = grid[:, :, :, :, 1] + count(kernel_size[1]).view(-1, 1, 1) * geometry.dilation_w
+    x = x + count(offset.shape[3]) * geometry.stride_w - geometry.pad_w
+    return ((y > -1) & (x > -1)).unsqueeze(4).expand_as(grid).reshape(offset.shape)
 
 
 def _operands(

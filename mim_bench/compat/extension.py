@@ -7,7 +7,7 @@ of them when ``mmcv.ops`` is imported; they raise when they are called.
 from types import ModuleType
 from typing import NoReturn
 
-from mim_bench.compat import deform_conv, focal_loss, nms, roi_align
+from mim_bench.compat import box_overlaps, deform_conv, focal_loss, nms, roi_align
 from mim_bench.compat.operators import PROVIDED, compile_line
 from mim_bench.errors import OperatorUnavailableError
 
@@ -33,7 +33,7 @@ def fill(module: ModuleType) -> None:
     Args:
         module: The new ``mmcv._ext``.
     """
-    homes = (roi_align, nms, deform_conv, focal_loss)
+    homes = (box_overlaps, roi_align, nms, deform_conv, focal_loss)
     for name in PROVIDED:
         home = next(home for home in homes if hasattr(home, name))
         setattr(module, name, getattr(home, name))

@@ -10,6 +10,7 @@ from pathlib import Path
 PROVIDED = {
     'roi_align_forward': 'torchvision',
     'roi_align_backward': 'torchvision',
+    'bbox_overlaps': 'torch',
     'nms': 'torchvision',
     'softnms': 'numpy',
     'deform_conv_forward': 'torchvision',

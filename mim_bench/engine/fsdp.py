@@ -1,160 +1,142 @@
-"""Weights, gradients and optimiser shared out over the GPUs (FSDP), with ordinary checkpoints.
+"""Weights, gradients and optimiser shared out over the processes (FSDP2), in ordinary checkpoints.
 
-The model is built, initialised and loaded whole; then mmengine's wrapper shards it. Checkpoints
-are gathered on the main process and look as those of any other run.
+A model is built, initialised and filled whole on the CPU; then one block after the other moves to
+the device, where only this process's part of it stays. No parameter is stored or gathered in half
+precision: autocast casts operation by operation, as in a run that is not sharded, and validation
+in float32 stays exact. Gradients are averaged in every forward pass, also of those that
+accumulate, so that no process ever holds a whole one.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.optim import OptimWrapper
-from mmengine.registry import MODEL_WRAPPERS
+from mmengine.device import get_device
+from mmengine.dist import get_world_size, is_main_process
 from torch import nn
-from torch.distributed.fsdp import (
-    FullOptimStateDictConfig,
-    FullStateDictConfig,
-    FullyShardedDataParallel,
-    StateDictType,
-)
-from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.optim import Optimizer
 
 from mim_bench.errors import ConfigError
-from mim_bench.recipe.precision import AMP_WRAPPER
 
-WRAPPER = 'MMFullyShardedDataParallel'
-# They read or average weights outside the forward pass, where a process has a part of them only.
-_WHOLE_MODEL_HOOKS = ('MomentumHook', 'EMAHook', 'KnnHook', 'ReconstructionHook')
+KEY = 'fsdp'  # of a config
+# timm, mmpretrain and this package call the attention of a block so.
+_ATTENTION = 'attn'
 
 
-def shard(cfg: Config, launcher: str) -> None:
-    """Let a config's training shard its model.
+def check_sharding(cfg: Config, launcher: str) -> None:
+    """Refuse what cannot be trained sharded.
 
     Args:
-        cfg: Changed in place.
+        cfg: Of a training.
         launcher: Of the run.
 
     Raises:
-        ConfigError: There is one process only, or a hook needs the whole model.
+        ConfigError: There is one process only, or something in the config needs the whole model.
     """
     if launcher == 'none':
         raise ConfigError('--fsdp shares a model out over processes. Start tools/dist_train.sh.')
-    names = [str(hook.get('type', '')) for hook in cfg.get('custom_hooks') or []]
-    if needy := [name for name in names if name.endswith(_WHOLE_MODEL_HOOKS)]:
+    hooks = [str(hook.get('type', '')) for hook in cfg.get('custom_hooks') or []]
+    found = [name for name in hooks if name.endswith('EMAHook')]  # averages a copy of the model
+    found += [key for key in ('model_wrapper_cfg', 'sync_bn') if cfg.get(key)]
+    if found:
         raise ConfigError(
-            f'{cfg.filename}: {", ".join(needy)} needs the whole model on each GPU, which --fsdp '
-            'shards. Leave --fsdp out, or take the hook out of custom_hooks.'
+            f'{cfg.filename}: {", ".join(found)} needs the whole model in each process, which '
+            '--fsdp shards. Leave --fsdp out, or take it out of the config.'
         )
-    cfg.model_wrapper_cfg = dict(type=WRAPPER)
-    if cfg.optim_wrapper.get('type') == AMP_WRAPPER:
-        cfg.optim_wrapper.use_fsdp = True  # overflows are looked for on all GPUs
+    sampler = (cfg.get('val_dataloader') or {}).get('sampler') or {}
+    if sampler.get('round_up') is False:
+        raise ConfigError(
+            f'{cfg.filename}: val_dataloader.sampler.round_up=False gives processes different '
+            'numbers of batches, and with --fsdp they compute each batch together. Leave it out.'
+        )
 
 
-def is_sharding(model_wrapper_cfg: Mapping[str, Any] | None) -> bool:
-    """Whether a config's ``model_wrapper_cfg`` asks for FSDP."""
-    return (model_wrapper_cfg or {}).get('type') == WRAPPER
+def check_model(model: nn.Module) -> None:
+    """Refuse a model that cannot be shared out.
+
+    Raises:
+        ConfigError: A parameter is a scalar, which ``fully_shard`` does not take.
+    """
+    if scalars := [name for name, p in model.named_parameters() if p.ndim == 0]:
+        raise ConfigError(
+            f'{type(model).__name__}: {", ".join(scalars)}: scalars cannot be shared out over '
+            'processes. Leave --fsdp out.'
+        )
 
 
-def shard_training(
-    model: nn.Module, optim_wrapper: OptimWrapper, model_wrapper_cfg: Mapping[str, Any]
-) -> nn.Module:
-    """Shard a model that is on its GPU, and its optimiser with what it has learnt.
+def is_sharded(model: nn.Module) -> bool:
+    """Whether a model's weights are shared out over the processes."""
+    return isinstance(model, FSDPModule)
 
-    The optimiser's groups stay: which parameter has which rate is decided by the whole model,
-    since a shard is flat.
+
+def attention_blocks(model: nn.Module) -> list[nn.Module]:
+    """The transformer blocks of a model: backbone, decoder and momentum network."""
+    return [m for m in model.modules() if isinstance(getattr(m, _ATTENTION, None), nn.Module)]
+
+
+def shard_training(model: nn.Module, optimizer: Optimizer) -> None:
+    """Share a model and its optimiser's state out over the processes, in place.
+
+    Each transformer block is a unit that is gathered while it computes; everything else is one
+    more. A network without attention is one unit.
 
     Args:
-        model: Filled, the same on all processes.
-        optim_wrapper: Of its parameters; goes on with the shards.
-        model_wrapper_cfg: Further arguments of mmengine's wrapper.
-
-    Returns:
-        The wrapper.
+        model: Filled, on the CPU, the same in all processes.
+        optimizer: Of its parameters. Its groups stay, so that which parameter has which rate is
+            decided by the whole model.
     """
-    optimizer = optim_wrapper.optimizer
+    device = torch.device(get_device())
+    mesh = init_device_mesh(device.type, (get_world_size(),))
+    learnt = optimizer.state_dict()
     name_of = {parameter: name for name, parameter in model.named_parameters()}
-    groups = [[name_of[p] for p in group['params']] for group in optimizer.param_groups]
-    learnt = _state_by_name(optimizer.state_dict(), groups)
-    wrapped = MODEL_WRAPPERS.build(
-        {
-            'use_orig_params': True,
-            'auto_wrap_policy': block_policy(model),
-            # Without it torch looks for a GPU, and refuses where there is none.
-            'device_id': next(model.parameters()).device,
-            **model_wrapper_cfg,
-            'module': model,
-        }
-    )
-    shards = dict(_named_parameters(wrapped))
-    for group, names in zip(optimizer.param_groups, groups, strict=True):
-        group['params'] = [shards[name] for name in names]
+    for block in attention_blocks(model):
+        fully_shard(block, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+    model.to(device)  # the parameters are there; mmengine's preprocessor learns its device so
+    if hasattr(model, 'extract_feat'):
+        register_fsdp_forward_method(model, 'extract_feat')
+    shard_of = dict(model.named_parameters())
+    for group in optimizer.param_groups:
+        group['params'] = [shard_of[name_of[whole]] for whole in group['params']]
+    _load_parts(optimizer, learnt)
+
+
+def _load_parts(optimizer: Optimizer, learnt: dict[str, Any]) -> None:
+    """Give an optimiser of shards its parts of the state of the whole."""
+    shards = [shard for group in optimizer.param_groups for shard in group['params']]
     optimizer.state.clear()
-    if learnt['state']:
-        with full_state(wrapped, rank0_only=False):
-            mine = FullyShardedDataParallel.optim_state_dict_to_load(wrapped, optimizer, learnt)
-        optimizer.load_state_dict(mine)
-    if optim_wrapper.clip_grad_kwargs and optim_wrapper.grad_name == 'grad_norm':
-        optim_wrapper.clip_func = partial(_clip_whole_norm, wrapped)
-    return wrapped
+    state = {
+        number: {key: _part(value, shards[number]) for key, value in values.items()}
+        for number, values in learnt['state'].items()
+    }
+    optimizer.load_state_dict({**learnt, 'state': state})
 
 
-def gather_training(
-    model: FullyShardedDataParallel, optim_wrapper: OptimWrapper
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The state of the whole model and of its optimiser, in the form of an unsharded run.
-
-    All processes must call it; only the main one gets tensors.
-    """
-    optimizer = optim_wrapper.optimizer
-    name_of = {parameter: name for name, parameter in _named_parameters(model)}
-    groups = [[name_of[p] for p in group['params']] for group in optimizer.param_groups]
-    with full_state(model, rank0_only=True):
-        state = model.state_dict()
-        learnt = FullyShardedDataParallel.optim_state_dict(model, optimizer)
-    return state, _state_by_number(learnt.get('state', {}), optimizer.param_groups, groups)
+def _part(value: Any, shard: DTensor) -> Any:
+    """This process's part of what belongs to a parameter value by value."""
+    if not isinstance(value, torch.Tensor) or value.shape != shard.shape:
+        return value  # a count of steps
+    return distribute_tensor(value, shard.device_mesh, shard.placements, src_data_rank=None)
 
 
-def block_policy(model: nn.Module) -> partial:
-    """Shard each block of the backbone on its own; everything else makes one shard.
-
-    Blocks are called as modules. Heads of detectors are not: their ``loss`` would meet
-    weights that are not gathered.
-    """
-    blocks = set(backbone_blocks(model.backbone))
-    return partial(lambda_auto_wrap_policy, lambda_fn=lambda module: module in blocks)
-
-
-def backbone_blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The members of a network's lists of modules that hold no further list."""
-    lists = [m for m in backbone.modules() if isinstance(m, nn.ModuleList)]
-    return [
-        block
-        for blocks in lists
-        for block in blocks
-        if not any(isinstance(m, nn.ModuleList) for m in block.modules())
-        and next(block.parameters(), None) is not None
-    ]
+@contextmanager
+def callable_in_parts(model: nn.Module) -> Iterator[None]:
+    """Let parts of a sharded model be called without the whole inside, by all processes alike."""
+    if is_sharded(model):
+        model.unshard()  # what belongs to no block; blocks gather themselves
+    try:
+        yield
+    finally:
+        if is_sharded(model):
+            model.reshard()
 
 
-def full_state(
-    model: FullyShardedDataParallel, *, rank0_only: bool
-) -> AbstractContextManager[None]:
-    """States that are taken or given inside are those of the whole model, on the CPU."""
-    # From CPU to CPU torch 2.11 ends in a segmentation fault.
-    is_on_gpu = next(model.parameters()).device.type != 'cpu'
-    settings = dict(offload_to_cpu=is_on_gpu, rank0_only=rank0_only)
-    return FullyShardedDataParallel.state_dict_type(
-        model,
-        StateDictType.FULL_STATE_DICT,
-        FullStateDictConfig(**settings),
-        FullOptimStateDictConfig(**settings),
-    )
-
-
-class GatheredModel:
+class _WholeModel:
     """Stands in for a sharded model while mmengine writes a checkpoint."""
 
     def __init__(self, state: dict[str, torch.Tensor]) -> None:
@@ -167,10 +149,21 @@ class GatheredModel:
 
 @contextmanager
 def gathered(runner: Any) -> Iterator[None]:
-    """A runner's model and optimiser give the state of the whole inside, on all processes."""
+    """A runner's model and optimiser give the state of the whole inside, as an unsharded run's.
+
+    Gathered tensor by tensor in the layout of :meth:`torch.optim.Optimizer.state_dict`, which
+    ``torch.distributed.checkpoint`` replaces by one of its own. All processes must enter; only
+    the main one gets tensors, on the CPU.
+    """
     model, optimizer = runner.model, runner.optim_wrapper.optimizer
-    state, learnt = gather_training(model, runner.optim_wrapper)
-    runner.model, optimizer.state_dict = GatheredModel(state), lambda: learnt
+    state, learnt = model.state_dict(), optimizer.state_dict()
+    for name, value in state.items():
+        state[name] = _whole(value)
+    learnt['state'] = {
+        number: {key: _whole(value) for key, value in values.items()}
+        for number, values in learnt['state'].items()
+    }
+    runner.model, optimizer.state_dict = _WholeModel(state), lambda: learnt
     try:
         yield
     finally:
@@ -178,43 +171,8 @@ def gathered(runner: Any) -> Iterator[None]:
         del optimizer.state_dict
 
 
-def _named_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    for name, parameter in model.named_parameters():
-        yield name.replace('_fsdp_wrapped_module.', ''), parameter
-
-
-def _state_by_name(state: dict[str, Any], groups: list[list[str]]) -> dict[str, Any]:
-    """An optimiser's state by the names of parameters in the place of their numbers."""
-    names = [name for group in groups for name in group]
-    settings = zip(state['param_groups'], groups, strict=True)
-    return {
-        'state': {names[number]: value for number, value in state['state'].items()},
-        'param_groups': [{**group, 'params': members} for group, members in settings],
-    }
-
-
-def _state_by_number(
-    by_name: Mapping[str, Any], param_groups: list[dict], groups: list[list[str]]
-) -> dict[str, Any]:
-    """The other way round, as ``torch.optim.Optimizer.state_dict`` numbers parameters."""
-    numbers: dict[str, int] = {}
-    for name in (name for group in groups for name in group):
-        numbers[name] = len(numbers)
-    return {
-        'state': {numbers[name]: value for name, value in by_name.items()},
-        'param_groups': [
-            {**group, 'params': [numbers[name] for name in names]}
-            for group, names in zip(param_groups, groups, strict=True)
-        ],
-    }
-
-
-def _clip_whole_norm(
-    model: FullyShardedDataParallel,
-    params: list[nn.Parameter],
-    max_norm: float,
-    norm_type: float = 2.0,
-    **_: Any,
-) -> torch.Tensor:
-    """In the place of torch's function, which would see the norm of one process's shards."""
-    return model.clip_grad_norm_(max_norm, norm_type)
+def _whole(value: Any) -> Any:
+    if not isinstance(value, DTensor):
+        return value
+    whole = value.full_tensor()
+    return whole.cpu() if is_main_process() else None

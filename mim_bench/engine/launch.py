@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
-from mim_bench.engine.fsdp import shard
+from mim_bench.engine.fsdp import KEY as FSDP
+from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
@@ -57,7 +58,7 @@ class Launch:
         precision: 'recipe', 'fp32', 'fp16' or 'bf16'.
         keep_batch: On another number of GPUs 'accumulate' keeps the recipe's batch, 'scale-lr'
             scales its learning rate, 'off' leaves both.
-        fsdp: Shard weights, gradients and optimiser over the processes.
+        fsdp: Shard weights, gradients and optimiser over the processes (FSDP2).
         options: Overrides by dotted key.
         results_dir: Folder for the run's record; no record if None.
         record_checkpoint: What the user states of the record's checkpoint. ``file`` is the one of
@@ -248,7 +249,9 @@ def resolve_training(launch: Launch) -> Config:
     if plan is not None:
         cfg.batch_plan = plan.to_record()
     if launch.fsdp:
-        shard(cfg, launch.launcher)
+        cfg[FSDP] = True
+    if cfg.get(FSDP):
+        check_sharding(cfg, launch.launcher)
     return cfg
 
 
@@ -328,7 +331,7 @@ def _as_training(cfg: Config) -> Config:
 
 def _as_test(cfg: Config) -> Config:
     """Without what only a training has; changed in place."""
-    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', FSDP):
         cfg[key] = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     return cfg

@@ -6,12 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-from mmengine.device import get_device
-from mmengine.model import is_model_wrapper
+from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.utils.data import DataLoader
 
 from mim_bench.compat.cpu_products import cpu_products
@@ -20,7 +18,7 @@ from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
-from mim_bench.engine.fsdp import gathered, is_sharding, shard_training
+from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
@@ -54,6 +52,8 @@ class BenchRunner(Runner):
       updates, whatever the accumulation (:mod:`mim_bench.recipe.updates`).
     - A run in iterations resumes without reading what it has had
       (:mod:`mim_bench.engine.batch_stream`).
+    - ``fsdp=True`` in the config shards weights, gradients and optimiser
+      (:mod:`mim_bench.engine.fsdp`).
     - Linear layers on a CPU multiply as ``cpu_products`` says
       (:mod:`mim_bench.compat.cpu_products`).
     """
@@ -82,6 +82,10 @@ class BenchRunner(Runner):
         with self._products():
             return super().test()
 
+    @property
+    def _is_sharding(self) -> bool:
+        return self.distributed and bool(self.cfg.get(KEY))
+
     def _products(self) -> contextlib.AbstractContextManager:
         return cpu_products('torch' if self.cfg.get('compile') else self.cfg.get('cpu_products'))
 
@@ -94,10 +98,11 @@ class BenchRunner(Runner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Data parallelism between CPU processes; anything else is mmengine's.
 
-        A model that is to be sharded stays whole until it is loaded.
+        A model that is to be sharded stays on the CPU until it is filled.
         """
-        if is_sharding(model_wrapper_cfg):
-            return model.to(get_device())
+        if self._is_sharding:
+            check_model(model)
+            return revert_sync_batchnorm(model) if is_cpu_run() else model
         if self.distributed and is_cpu_run() and model_wrapper_cfg is None:
             return wrap_for_gloo(model, self.cfg.get('find_unused_parameters', False))
         return super().wrap_model(model_wrapper_cfg, model)
@@ -169,14 +174,15 @@ class BenchRunner(Runner):
                 backbone_of(unwrap(self.model)), path, allow_partial=self._allow_partial
             )
         super().load_or_resume()
-        settings = self.cfg.get('model_wrapper_cfg')
-        if self.distributed and is_sharding(settings) and not is_model_wrapper(self.model):
-            self.model = shard_training(self.model, self.optim_wrapper, settings)
+        if self._is_sharding and not is_sharded(self.model):
+            shard_training(self.model, self.optim_wrapper.optimizer)
         if isinstance(self._train_loop, IterBasedTrainLoop):
             resume_stream(self._train_loop)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
         """Resume; a run that accumulated otherwise goes on from the same update."""
+        if self._is_sharding:
+            kwargs.setdefault('map_location', 'cpu')  # no device may have room for the whole
         super().resume(filename, *args, **kwargs)
         before = (self._loaded_meta or {}).get('iterations_per_update')
         every = self.iterations_per_update
@@ -239,8 +245,7 @@ class BenchRunner(Runner):
             'iterations_per_update': self.iterations_per_update,
         }
         try:
-            is_sharded = isinstance(self.model, FullyShardedDataParallel)
-            with gathered(self) if is_sharded else contextlib.nullcontext():
+            with gathered(self) if is_sharded(self.model) else contextlib.nullcontext():
                 super().save_checkpoint(out_dir, temporary, *args, **kwargs)
             path = Path(out_dir) / temporary
             if path.exists():  # rank 0 on a local disk

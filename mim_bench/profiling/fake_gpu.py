@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mim_bench.errors import StackError, TrainingError
-from mim_bench.profiling.fake_kernels import register_kernels
+from mim_bench.profiling.fake_kernels import forget_cast_weights, register_kernels
 from mim_bench.profiling.known_read_backs import KNOWN_READ_BACKS, ReadBack
 
 DEVICE = 'fakegpu'
@@ -352,6 +352,8 @@ def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
     types = torch.utils._foreach_utils._foreach_supported_types
     with (
         mock.patch.object(torch.autocast, '__init__', init),
+        # Called as autocast ends, in the backward pass too where blocks are computed again.
+        mock.patch.object(torch, 'clear_autocast_cache', forget_cast_weights),
         # As of parameters with numbers, the optimiser steps all at once.
         mock.patch.object(torch.utils._foreach_utils, '_foreach_supported_types', types),
         # mmengine indexes by tensors of known classes only, which the fake GPU has not.

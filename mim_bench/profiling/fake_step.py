@@ -15,7 +15,6 @@ from torch import nn
 
 from mim_bench.errors import TrainingError
 from mim_bench.profiling.fake_gpu import DEVICE, FakeGpu, OnMeta, put_on
-from mim_bench.profiling.fake_kernels import forget_cast_weights
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model
 
@@ -48,10 +47,7 @@ class FakeStep(TrainingStep):
 
     def forward(self, batch: dict[str, Any], *, compiled: bool = True) -> torch.Tensor:
         """The loss of a batch, which lies on the CPU; normalisation of the images included."""
-        try:
-            return super().forward(batch, compiled=False)
-        finally:
-            forget_cast_weights()
+        return super().forward(batch, compiled=False)
 
     def make_optimizer_state(self, *, keep_gradients: bool = False) -> None:
         """Step the optimiser once, as if an update had gone before.

@@ -24,6 +24,36 @@ class ReadBack:
     distinct: int | None = None
 
 
+# A detector counts what it finds, in any step: file of mmdet, function, reason.
+_DETECTION = (
+    ('models/dense_heads/anchor_head.py', '_get_targets_single', 'anchors inside of the image'),
+    ('models/dense_heads/gfl_head.py', '', 'anchors inside of the image, positives, their weights'),
+    ('models/dense_heads/rpn_head.py', '_bbox_post_process', 'proposals that are not empty'),
+    ('models/task_modules/assigners/max_iou_assigner.py', 'assign_wrt_overlaps', 'positives'),
+    (
+        'models/task_modules/assigners/atss_assigner.py',
+        'assign',
+        'positives, by indices of the CPU',
+    ),
+    ('models/task_modules/samplers/base_sampler.py', 'sample', 'samples without duplicates'),
+    ('models/task_modules/samplers/random_sampler.py', '_sample_pos', 'positives'),
+    ('models/task_modules/samplers/random_sampler.py', '_sample_neg', 'negatives'),
+    ('models/task_modules/samplers/pseudo_sampler.py', 'sample', 'positives and negatives'),
+    ('models/utils/misc.py', 'unmap', 'anchors inside of the image'),
+    (
+        'models/roi_heads/roi_extractors/single_level_roi_extractor.py',
+        'forward',
+        'boxes of a level',
+    ),
+    ('models/roi_heads/bbox_heads/bbox_head.py', 'loss', 'positives, labels with a weight'),
+    ('models/losses/cross_entropy_loss.py', '_expand_onehot_labels', 'labels of the foreground'),
+    ('models/losses/iou_loss.py', 'forward', 'whether a box has a weight'),
+    ('models/losses/smooth_l1_loss.py', 'forward', 'whether a box has a weight'),
+    ('models/losses/gfocal_loss.py', 'quality_focal_loss', 'positives'),
+    ('structures/mask/mask_target.py', 'mask_target_single', 'masks are cut on the CPU'),
+    ('structures/mask/structures.py', 'crop_and_resize', 'masks are cut on the CPU'),
+)
+
 KNOWN_READ_BACKS = (
     ReadBack(
         'mmpretrain/models/utils/batch_augments/cutmix.py',
@@ -42,9 +72,9 @@ KNOWN_READ_BACKS = (
         share=75 / 196,  # what BEiT's masks hide
     ),
     ReadBack(
-        'mmseg/models/losses/accuracy.py',
-        'accuracy',
-        'the accuracy in the log leaves ignored pixels out by a mask: two waits a step',
+        'mim_bench/compat/nms.py',
+        '',
+        'it keeps as many boxes as it finds',
     ),
     ReadBack(
         'mmdet/models/roi_heads/bbox_heads/bbox_head.py',
@@ -54,18 +84,9 @@ KNOWN_READ_BACKS = (
         distinct=1,
     ),
     ReadBack(
-        'mmdet/',
-        '',
-        'assigners, samplers and proposals count what they find, so a detector waits in any step',
-    ),
-    ReadBack(
         'mim_bench/models/heads/one_mask_cascade.py',
         'bbox_loss',
         'a stage leaves out boxes without an area, as detectron2 does: one wait an image',
     ),
-    ReadBack(
-        'mim_bench/compat/nms.py',
-        '',
-        'it keeps as many boxes as it finds',
-    ),
+    *(ReadBack(f'mmdet/{place}', function, reason) for place, function, reason in _DETECTION),
 )

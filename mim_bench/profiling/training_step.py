@@ -130,7 +130,7 @@ def _build_optimizer(
     """The recipe's optimiser with its groups, and what it clips gradients with."""
     settings = cfg.optim_wrapper.to_dict()
     # Mixed precision is ours to choose, and mmengine's wrapper for it refuses a CPU.
-    for key in ('type', 'loss_scale', 'dtype', 'use_fsdp', 'accumulative_counts'):
+    for key in ('type', 'loss_scale', 'dtype', 'accumulative_counts'):
         settings.pop(key, None)
     with library_scope(cfg):
         wrapper = build_optim_wrapper(model, {'type': 'OptimWrapper', **settings})

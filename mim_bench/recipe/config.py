@@ -18,7 +18,7 @@ _RUNNER_KEYS = (
     'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '
     'custom_hooks data_preprocessor load_from resume launcher env_cfg log_processor log_level '
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
-    'model_wrapper_cfg sync_bn compile custom_imports '
+    'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling '
     'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products'

@@ -15,7 +15,7 @@ from mim_bench.registry import OPTIM_WRAPPERS
 PRECISIONS = ('recipe', 'fp32', 'fp16', 'bf16')
 AMP_WRAPPER = 'AmpOptimWrapper'
 BFLOAT16_WRAPPER = 'mim_bench.Bfloat16OptimWrapper'
-_AMP_KEYS = ('loss_scale', 'dtype', 'use_fsdp')
+_AMP_KEYS = ('loss_scale', 'dtype')
 
 
 @OPTIM_WRAPPERS.register_module()

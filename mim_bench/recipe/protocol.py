@@ -31,7 +31,8 @@ from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
 # any number of them.
 HARMLESS = {
     'work_dir experiment_name results_dir': 'where a run writes',
-    'launcher model_wrapper_cfg find_unused_parameters env_cfg compile': 'how a run is executed',
+    'launcher model_wrapper_cfg find_unused_parameters env_cfg compile fsdp': 'how a run is '
+    'executed',
     'cpu_products': 'two ways to multiply, equal to rounding',
     'log_level log_processor visualizer vis_backends': 'what is logged',
     'randomness': 'the seed stands in the record; rows show the spread over seeds',
@@ -234,8 +235,6 @@ class _Reader:
     def _reason_of_update(self, key: str) -> str | None:
         """What an update is counts, not how GPUs share it."""
         wrapper = self.cfg.get('optim_wrapper') or {}
-        if key == 'optim_wrapper.use_fsdp':
-            return 'how a run is executed'
         if key == 'optim_wrapper.loss_scale' and wrapper.get('dtype') == 'bfloat16':
             return 'nothing underflows in bfloat16 that would need one'
         if key in ('train_dataloader.batch_size', 'optim_wrapper.accumulative_counts') and (

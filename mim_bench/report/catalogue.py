@@ -3,6 +3,7 @@
 A task or metric that is not listed works too: its title is its name and it comes last.
 """
 
+import re
 from dataclasses import dataclass, field
 
 from mim_bench.results.record import RANDOM_METHOD
@@ -58,48 +59,52 @@ TASKS = {
     },
 }
 
+# What the names of methods begin with that learned from labels.
+SUPERVISED = 'supervised'
+
 METHOD_TITLES = {
     RANDOM_METHOD: 'Random weights',
-    'a2mim': 'A²MIM',
-    'beit': 'BEiT',
-    'beit3': 'BEiT-3',
-    'beitv2': 'BEiT v2',
-    'cae': 'CAE',
-    'capi': 'CAPI',
-    'cmae': 'CMAE',
-    'conmim': 'ConMIM',
-    'data2vec2': 'data2vec 2.0',
-    'dino': 'DINO',
-    'dinov2': 'DINOv2',
-    'eva': 'EVA',
-    'eva-clip': 'EVA-CLIP',
-    'eva-mae-style': 'EVA, MAE style',
-    'eva02': 'EVA-02',
-    'fastmim': 'FastMIM',
-    'fcmae': 'FCMAE',
-    'greenmim': 'GreenMIM',
-    'hpm': 'HPM',
-    'ibot': 'iBOT',
-    'igpt': 'iGPT',
-    'localmim': 'LocalMIM',
-    'mae': 'MAE',
-    'maskfeat': 'MaskFeat',
-    'mff': 'MFF',
-    'milan': 'MILAN',
-    'mixmim': 'MixMIM',
-    'moby': 'MoBY',
-    'mocov3': 'MoCo v3',
-    'randsac': 'RandSAC',
-    'saim': 'SAIM',
-    'semaim': 'SemAIM',
-    'simmim': 'SimMIM',
-    'spark': 'SparK',
-    'supervised': 'Supervised',
+    'a2mim': 'A²MIM', 'beit': 'BEiT', 'beit3': 'BEiT-3', 'beitv2': 'BEiT v2', 'cae': 'CAE',
+    'capi': 'CAPI', 'cmae': 'CMAE', 'conmim': 'ConMIM', 'data2vec2': 'data2vec 2.0',
+    'dino': 'DINO', 'dinov2': 'DINOv2', 'eva': 'EVA', 'eva-clip': 'EVA-CLIP',
+    'eva-mae-style': 'EVA, MAE style', 'eva02': 'EVA-02', 'fastmim': 'FastMIM', 'fcmae': 'FCMAE',
+    'greenmim': 'GreenMIM', 'hpm': 'HPM', 'ibot': 'iBOT', 'igpt': 'iGPT', 'localmim': 'LocalMIM',
+    'mae': 'MAE', 'maskfeat': 'MaskFeat', 'mff': 'MFF', 'milan': 'MILAN', 'mixmim': 'MixMIM',
+    'moby': 'MoBY', 'mocov3': 'MoCo v3', 'randsac': 'RandSAC', 'saim': 'SAIM',
+    'semaim': 'SemAIM', 'simmim': 'SimMIM', 'spark': 'SparK', 'supervised': 'Supervised',
     'supervised-in1k': 'Supervised on ImageNet-1K',
-    'supervised-in22k': 'Supervised on ImageNet-22K',
-    'symmim': 'SymMIM',
-    'ummae': 'UM-MAE',
+    'supervised-in22k': 'Supervised on ImageNet-22K', 'symmim': 'SymMIM', 'ummae': 'UM-MAE',
     'vit-igpt': 'ViT-iGPT',
+}  # fmt: skip
+
+# Number on arXiv and official repository, as the files of mim_bench/published cite them.
+METHOD_SOURCES = {
+    'beit': ('2106.08254', 'microsoft/unilm'),
+    'beit3': ('2208.10442', 'microsoft/unilm'),
+    'beitv2': ('2208.06366', 'microsoft/unilm'),
+    'cae': ('2202.03026', 'Atten4Vis/CAE'),
+    'capi': ('2502.08769', 'facebookresearch/capi'),
+    'cmae': ('2207.13532', 'ZhichengHuang/CMAE'),
+    'conmim': ('2205.09616', 'TencentARC/ConMIM'),
+    'data2vec2': ('2212.07525', 'facebookresearch/fairseq'),
+    'dino': ('2104.14294', 'facebookresearch/dino'),
+    'dinov2': ('2304.07193', 'facebookresearch/dinov2'),
+    'eva': ('2211.07636', 'baaivision/EVA'),
+    'eva02': ('2303.11331', 'baaivision/EVA'),
+    'fastmim': ('2212.06593', 'huawei-noah/Efficient-Computing'),
+    'fcmae': ('2301.00808', 'facebookresearch/ConvNeXt-V2'),
+    'greenmim': ('2205.13515', 'LayneH/GreenMIM'),
+    'ibot': ('2111.07832', 'bytedance/ibot'),
+    'localmim': ('2303.05251', 'Haoqing-Wang/LocalMIM'),
+    'mae': ('2111.06377', 'facebookresearch/mae'),
+    'maskfeat': ('2112.09133', 'facebookresearch/SlowFast'),
+    'mixmim': ('2205.13137', 'Sense-X/MixMIM'),
+    'moby': ('2105.04553', None),
+    'mocov3': ('2104.02057', 'facebookresearch/moco-v3'),
+    'semaim': ('2312.10457', 'skyoux/SemAIM'),
+    'simmim': ('2111.09886', 'microsoft/SimMIM'),
+    'symmim': ('2408.12772', None),
+    'ummae': ('2205.10063', 'implus/UM-MAE'),
 }
 
 DATA_TITLES = {
@@ -122,6 +127,19 @@ def task_title(task: str) -> str:
 def method_title(method: str) -> str:
     """The title of a pre-training method; unknown ones keep their name."""
     return METHOD_TITLES.get(method, method)
+
+
+def method_links(method: str) -> dict[str, str]:
+    """Addresses of the method's paper and official code, as far as they are known."""
+    paper, code = METHOD_SOURCES.get(method, (None, None))
+    found = {'paper': paper and f'https://arxiv.org/abs/{paper}'}
+    found['code'] = code and f'https://github.com/{code}'
+    return {name: address for name, address in found.items() if address}
+
+
+def is_loss(metric: str) -> bool:
+    """Whether a metric is a training loss, which is never ranked: methods minimise other things."""
+    return 'loss' in re.split(r'[._]', metric)
 
 
 def data_title(data_set: str) -> str:

@@ -1,176 +1,392 @@
-"""Line charts and scatter charts as plain geometry, which a template draws as SVG."""
+"""The charts of the page: SVG by matplotlib that follows the page's colours and filters."""
 
+import io
+import re
+import warnings
+import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mim_bench.report.labels import Labels
-from mim_bench.report.pareto import pareto_front, staircase
-from mim_bench.report.scales import Scale, make_scale
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 400, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48, 388, 14, 206
-# More marks than this hide the line that they sit on.
-_MOST_MARKS = 30
+from mim_bench.errors import RecordError
+from mim_bench.report import catalogue
+from mim_bench.report.board import Column, Leaderboard
+from mim_bench.report.text import one_line
+from mim_bench.results.curves import Curve, read_curves
+from mim_bench.results.record import RunRecord
+from mim_bench.results.store import Collection, DamagedFile
+
+# Lines drawn at once, and those on the page for its filters to pick from.
+MOST_LINES = 24
+MOST_KEPT = 120
+MOST_DOTS = 300
 _MOST_POINTS = 200
-_DOT_RADIUS = 5.0
+_MOST_NAMES = 24
+_LONGEST_NAME = 26
+_NUM_COLOURS = 8
+_DASHES = ('-', (0, (4, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
+_SERIES_TITLES = {'loss': ('loss', 'Loss'), 'knn_top1': ('k-NN top-1', 'k-NN top-1 (%)')}
+_STEP_TITLES = {'epoch': 'Epoch', 'iter': 'Iteration'}
+# Stand-ins that matplotlib draws with, and the variable of the page that each becomes.
+_COLOURS = {f'#0000{10 + i:02x}': f'--colour{i}' for i in range(_NUM_COLOURS)}
+_RANDOM, _TEXT, _LINE, _FRAME = '#000001', '#000002', '#000003', '#000004'
+_COLOURS |= {_RANDOM: '--faint', _TEXT: '--soft', _LINE: '--line', _FRAME: '--line-strong'}
 
 
 @dataclass(frozen=True)
-class Series:
-    """One line of a chart, or one mark of a scatter chart.
-
-    ``style`` is the CSS class that gives it its colour and dashes; ``row`` is the place on the
-    board of the row that it belongs to.
-    """
+class RowStyle:
+    """How a row looks in every chart; ``index`` is its place on the board."""
 
     name: str
-    style: str
-    points: Sequence[Sequence[float]]
-    row: int | None = None
+    short_name: str
+    colour: str
+    dashes: object
+    index: int
 
-
-@dataclass(frozen=True)
-class Mark:
-    """A dot; ``tip`` shows when the pointer rests on it, ``label`` stands beside it."""
-
-    x: float
-    y: float
-    style: str
-    tip: str
-    radius: float = 2.2
-    label: str = ''
-    anchor: str = 'start'
-    row: int | None = None
-    is_hidden: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line; ``points`` is ready for the attribute of an SVG polyline."""
-
-    points: str
-    style: str
-    tip: str
-    row: int | None = None
-    is_hidden: bool = False
+    @property
+    def css(self) -> str:
+        """The variable of the page that holds its colour."""
+        return _COLOURS[self.colour]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart in drawing units, with the plot between ``left right top bottom``."""
+    """A drawn chart; ``rows`` are the places on the board of what it shows.
+
+    The page draws ``most_rows`` of them at once, those that its filters pick.
+    """
 
     title: str
-    x_title: str
-    y_title: str
-    x: Scale
-    y: Scale
-    lines: list[Line] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
+    svg: Markup
+    rows: list[int]
     note: str = ''
-    # So many rows are drawn at once; the page picks among all by its filters.
     most_rows: int | None = None
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = _LEFT
-    right: int = _RIGHT
-    top: int = _TOP
-    bottom: int = _BOTTOM
-
-    @property
-    def rows(self) -> set[int]:
-        """Places on the board of the rows that the chart holds."""
-        return {one.row for one in [*self.lines, *self.marks] if one.row is not None}
 
 
-def line_chart(
-    title: str,
-    x_title: str,
-    y_title: str,
-    series: Sequence[Series],
-    note: str = '',
-    most_drawn: int | None = None,
-) -> Chart:
-    """A chart of values over steps; series without points are left out.
+def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
+    """Styles by the label of the row.
 
-    Args:
-        title: Of the chart.
-        x_title: Title of the x axis.
-        y_title: Title of the y axis.
-        series: The lines, the ones that matter most first.
-        note: Stands behind the title.
-        most_drawn: Lines beyond this many are there, but hidden; None draws all.
+    Colours repeat after eight rows, with other dashes; random weights are grey and dashed, since
+    they are what the others are held against.
     """
-    series = [one for one in series if one.points]
-    x = make_scale([point[0] for one in series for point in one.points], _LEFT, _RIGHT)
-    y = make_scale([point[1] for one in series for point in one.points], _BOTTOM, _TOP)
-    chart = Chart(title, x_title, y_title, x, y, note=note, most_rows=most_drawn)
-    for number, one in enumerate(series):
-        is_hidden = most_drawn is not None and number >= most_drawn
-        points = thin(one.points)
-        path = ' '.join(f'{x.place(step):g},{y.place(value):g}' for step, value in points)
-        chart.lines.append(Line(path, one.style, one.name, one.row, is_hidden))
-        # A long line gets a mark at its end only, to say what it came to.
-        marked = points if len(points) <= _MOST_MARKS else points[-1:]
-        for step, value in marked:
-            tip = f'{one.name}\n{x_title} {step:g}: {value:.4g}'
-            at = (x.place(step), y.place(value))
-            chart.marks.append(Mark(*at, one.style, tip, row=one.row, is_hidden=is_hidden))
-    return chart
+    names = Counter(f'{row.method} · {row.checkpoint.backbone}' for row in board.rows)
+    methods = Counter(row.method for row in board.rows)
+    places = {row.label: index for index, row in enumerate(board.rows)}
+    styles, counts = {}, Counter()
+    # Not in the order of the ranking, so that one more result does not recolour the rest.
+    for row in sorted(board.rows, key=lambda row: row.label):
+        name = f'{row.method} · {row.checkpoint.backbone}'
+        short = row.method if methods[row.method] == 1 else name
+        name = name if names[name] == 1 else row.label
+        number = counts[row.is_random]
+        counts[row.is_random] += 1
+        if row.is_random:
+            look = _RANDOM, _DASHES[number % (len(_DASHES) - 1) + 1]
+        else:
+            look = list(_COLOURS)[number % _NUM_COLOURS], _DASHES[number // _NUM_COLOURS % 4]
+        styles[row.label] = RowStyle(one_line(name), one_line(short), *look, places[row.label])
+    return styles
+
+
+@dataclass
+class _Panel:
+    """The curves that share one chart."""
+
+    title: str
+    step_unit: str
+    y_title: str
+    curves: list[tuple[RowStyle, Sequence[Sequence[float]]]] = field(default_factory=list)
+    num_unread: int = 0
+
+
+def curve_charts(
+    board: Leaderboard, collection: Collection, styles: dict[str, RowStyle]
+) -> tuple[list[Chart], list[DamagedFile]]:
+    """One chart for each kind of curve, and the curve files that could not be read.
+
+    Losses share a chart only under one protocol: two pre-training methods minimise different
+    things, so the heights of their losses must not be compared by eye. Of runs of one task and
+    protocol the first are read, as many as a chart keeps.
+    """
+    panels: dict[tuple, _Panel] = {}
+    kinds: dict[tuple, set[tuple]] = {}
+    counts: Counter[tuple] = Counter()
+    damaged = []
+    for row in board.rows:
+        for record in row.records:
+            if record.artifacts.curves is None:
+                continue
+            kind = (record.task, record.protocol)
+            counts[kind] += 1
+            if counts[kind] > MOST_KEPT:
+                for key in kinds.get(kind, ()):  # it has what the others of its kind have
+                    panels[key].num_unread += 1
+                continue
+            try:
+                curves = read_curves(collection.artifact_path(record, record.artifacts.curves))
+            except RecordError as error:
+                damaged.append(DamagedFile(f'{record.run_id}: curves', str(error)))
+                continue
+            for curve in curves:
+                if curve.points:
+                    key = _panel_key(record, curve)
+                    kinds.setdefault(kind, set()).add(key)
+                    panel = panels.setdefault(key, _panel(record, curve))
+                    panel.curves.append((styles[row.label], curve.points))
+    return [_line_chart(panels[key]) for key in sorted(panels)], damaged
+
+
+def _panel_key(record: RunRecord, curve: Curve) -> tuple:
+    """Sorts as the page shows: probes of pre-training, its losses, then the tasks."""
+    shares_scale = record.is_pretraining and curve.series != 'loss'
+    return (
+        not record.is_pretraining,
+        not shares_scale,
+        catalogue.task_rank(record.task),
+        curve.series,
+        curve.step_unit,
+        catalogue.TIER_ORDER.index(record.protocol.tier),
+        '' if shares_scale else record.protocol.hash,
+    )
+
+
+def _panel(record: RunRecord, curve: Curve) -> _Panel:
+    series, y_title = _SERIES_TITLES.get(curve.series, (curve.series, curve.series))
+    if not record.is_pretraining:
+        title = f'{catalogue.task_title(record.task)} {series}'
+    elif curve.series == 'loss':
+        title = f'Pre-training loss of {catalogue.method_title(record.checkpoint.method)}'
+    else:
+        title = f'{series} during pre-training'
+    return _Panel(title, curve.step_unit, y_title)
+
+
+def _line_chart(panel: _Panel) -> Chart:
+    num_lines = len(panel.curves) + panel.num_unread
+    note = ''
+    if num_lines > MOST_LINES:
+        note = f'{MOST_LINES} of {num_lines:,} lines, the best rows first; filters pick others'
+    if num_lines > MOST_KEPT:
+        note += f' of the first {MOST_KEPT}'
+    x_title, kept = _STEP_TITLES[panel.step_unit], panel.curves[:MOST_KEPT]
+    axes, tips = _axes(x_title, panel.y_title), {}
+    for number, (style, points) in enumerate(kept):
+        xs, ys = zip(*thin(points), strict=True)
+        gid = f'row-{style.index}-{number}'
+        axes.plot(xs, ys, color=style.colour, linestyle=style.dashes, gid=gid)
+        # A mark at the end says what the line came to.
+        axes.plot(xs[-1:], ys[-1:], 'o', color=style.colour, markersize=3, gid=f'{gid}-end')
+        tips[gid] = tips[f'{gid}-end'] = f'{style.name}\n{x_title} {xs[-1]:g}: {ys[-1]:.4g}'
+    rows = [style.index for style, _ in kept]
+    label = f'{panel.title}: {panel.y_title} over {x_title}'
+    hidden = set(rows) - set(list(dict.fromkeys(rows))[:MOST_LINES])
+    svg = _svg(axes, label, tips, hidden, MOST_LINES)
+    return Chart(panel.title, svg, rows, note, MOST_LINES)
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     """At most some 200 points, evenly picked, the last one always among them."""
     stride = -(-len(points) // _MOST_POINTS)
     picked = list(points[::stride])
-    if (len(points) - 1) % stride:
-        picked.append(points[-1])
-    return picked
+    return picked if (len(points) - 1) % stride == 0 else [*picked, points[-1]]
 
 
-def scatter_chart(
-    title: str,
-    x_title: str,
-    y_title: str,
-    dots: Sequence[Series],
-    levels: Sequence[Series] = (),
-    *,
-    higher_is_better: bool = True,
-    note: str = '',
-) -> Chart:
-    """Dots with their Pareto front, over dashed levels that have no x of their own.
+def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:
+    """Every headline metric against the device time of pre-training.
+
+    Rows of random weights are levels: they cost nothing, and show what pre-training adds.
+    """
+    hours = next((c for c in board.columns if c.metric == 'device_hours'), None)
+    ranked = [c for c in board.columns if c.is_headline and c.is_ranked]
+    charts = [_cost_chart(board, styles, column, hours) for column in ranked if hours is not None]
+    return [chart for chart in charts if chart is not None]
+
+
+def _cost_chart(
+    board: Leaderboard, styles: dict[str, RowStyle], column: Column, hours: Column
+) -> Chart | None:
+    levels, dots, runs = [], [], []
+    for row in board.rows:
+        value, cost = row.cell(column).value, row.cell(hours).value
+        if value is not None and row.is_random:
+            levels.append((styles[row.label], value))
+        elif value is not None and cost is not None:
+            dots.append((styles[row.label], cost, value))
+            runs += row.cell(hours).runs
+    if not dots:
+        return None
+    note = f'{MOST_DOTS:,} of {len(dots):,} rows, the best first' if len(dots) > MOST_DOTS else ''
+    dots = dots[:MOST_DOTS]
+    title = f'{column.title} · {column.qualifier}' if column.qualifier else column.title
+    title += '' if column.higher_is_better else ' (lower is better)'
+    # Hours of a CPU are no GPU hours.
+    what = 'GPU' if all(run.cost.gpu_hours for run in runs) else 'device'
+    x_title = f'Pre-training {what} time ({hours.unit})'
+    y_title = f'{column.short_title} ({column.unit})' if column.unit else column.short_title
+    axes, tips = _axes(x_title, y_title), {}
+    for style, value in levels:
+        gid = f'row-{style.index}-level'
+        axes.axhline(value, color=style.colour, linestyle=style.dashes, linewidth=1.1, gid=gid)
+        tips[gid] = f'{style.name}\n{y_title} {value:.4g}'
+    costs, values = [cost for _, cost, _ in dots], [value for _, _, value in dots]
+    axes.set_xlim(0, 1.08 * max(costs) or 1)
+    front = pareto_front(costs, values, higher_is_better=column.higher_is_better)
+    if len(dots) > 1:
+        xs, ys = [costs[i] for i in front], [values[i] for i in front]
+        xs, ys = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
+        axes.step(xs, ys, where='post', color=_FRAME, linewidth=1.2, gid='front', zorder=1)
+        tips['front'] = 'Pareto front'
+    for place, (style, cost, value) in enumerate(dots):
+        gid = f'row-{style.index}-dot'
+        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, gid=gid)
+        on_front = '\non the Pareto front' if place in front and len(dots) > 1 else ''
+        tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
+    _name_dots(axes, [dots[i] for i in dict.fromkeys([*front, *range(len(dots))])])
+    label = f'{title}: {y_title} over {x_title}'
+    rows = [style.index for style, *_ in [*levels, *dots]]
+    return Chart(title, _svg(axes, label, tips), rows, note)
+
+
+def pareto_front(
+    costs: Sequence[float], values: Sequence[float], *, higher_is_better: bool = True
+) -> list[int]:
+    """Which points are on the Pareto front, from the cheapest to the dearest.
+
+    A point is on it unless another one costs no more and is no worse, and is better in one of
+    the two. Equal points are all on it, or none.
 
     Args:
-        title: What the y axis shows.
-        x_title: Title of the x axis, which begins at zero and of which less is better.
-        y_title: Title of the y axis.
-        dots: Series of one point each; at least one.
-        levels: Series of one point each, of which only y counts.
-        higher_is_better: Direction of the y axis.
-        note: Stands behind the title.
+        costs: Of each point; less is better.
+        values: Of each point.
+        higher_is_better: Direction of the values.
+
+    Returns:
+        Indices into the points.
     """
-    x = make_scale([one.points[0][0] for one in dots], _LEFT, _RIGHT, with_zero=True)
-    y = make_scale([one.points[0][1] for one in [*dots, *levels]], _BOTTOM, _TOP)
-    chart = Chart(title, x_title, y_title, x, y, note=note)
-    for one in levels:
-        height = y.place(one.points[0][1])
-        tip = f'{one.name}\n{y_title} {one.points[0][1]:.4g}'
-        path = f'{_LEFT},{height:g} {_RIGHT},{height:g}'
-        chart.lines.append(Line(path, f'{one.style} level', tip, one.row))
-    costs, values = zip(*(one.points[0] for one in dots), strict=True)
-    front = pareto_front(costs, values, higher_is_better=higher_is_better)
-    if len(dots) > 1:
-        steps = staircase([(costs[index], values[index]) for index in front], x.high)
-        path = ' '.join(f'{x.place(cost):g},{y.place(value):g}' for cost, value in steps)
-        chart.lines.append(Line(path, 'front', 'Pareto front'))
-    places = [(x.place(cost), y.place(value)) for cost, value in zip(costs, values, strict=True)]
-    labels = Labels(places, _LEFT, WIDTH)
-    # Names are given as long as there is room, to the front first.
-    for index in [*front, *(i for i in range(len(dots)) if i not in set(front))]:
-        one = dots[index]
-        tip = f'{one.name}\n{x_title} {costs[index]:.4g}\n{y_title} {values[index]:.4g}'
-        tip += '\non the Pareto front' if index in front and len(dots) > 1 else ''
-        label, anchor = labels.place(index, one.name)
-        chart.marks.append(
-            Mark(*places[index], one.style, tip, _DOT_RADIUS, label, anchor, one.row)
-        )
-    return chart
+    sign = 1.0 if higher_is_better else -1.0
+    order = sorted(range(len(costs)), key=lambda index: (costs[index], -sign * values[index]))
+    front: list[int] = []
+    for index in order:
+        value = sign * values[index]
+        is_better = not front or value > sign * values[front[-1]]
+        if is_better or (costs[index], values[index]) == (costs[front[-1]], values[front[-1]]):
+            front.append(index)
+    return front
+
+
+def _axes(x_title: str, y_title: str) -> Axes:
+    figure = Figure(figsize=(4.2, 2.7))
+    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.97)
+    axes = figure.add_subplot()
+    axes.set_xlabel(one_line(x_title), color=_TEXT, parse_math=False)
+    axes.set_ylabel(one_line(y_title), color=_TEXT, parse_math=False)
+    axes.tick_params(color=_FRAME, labelcolor=_TEXT, labelsize=9, length=0)
+    axes.grid(axis='y', color=_LINE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right', 'left']].set_visible(False)
+    axes.spines['bottom'].set_color(_FRAME)
+    axes.margins(y=0.08)
+    axes.patch.set_visible(False)
+    return axes
+
+
+def _name_dots(axes: Axes, dots: Sequence[tuple[RowStyle, float, float]]) -> None:
+    """Names beside dots as long as there is room, to the first ones first."""
+    axes.get_ylim()  # settles the scales
+    renderer = FigureCanvasAgg(axes.figure).get_renderer()
+    places = axes.transData.transform([(cost, value) for _, cost, value in dots])
+    taken, frame = [], axes.get_window_extent(renderer)
+    for place, (style, cost, value) in enumerate(dots[:_MOST_NAMES]):
+        name = style.short_name
+        name = name if len(name) <= _LONGEST_NAME else f'{name[: _LONGEST_NAME - 1]}…'
+        for side, shift in (('left', 7), ('right', -7)):
+            text = axes.annotate(
+                name, (cost, value), (shift, 0), textcoords='offset points', ha=side, va='center',
+                fontsize=9, color=_TEXT, parse_math=False, gid=f'row-{style.index}-name',
+            )  # fmt: skip
+            box = text.get_window_extent(renderer)
+            covers = any(box.contains(*at) for i, at in enumerate(places) if i != place)
+            is_inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4
+            if is_inside and not covers and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                break
+            text.remove()
+
+
+_ATTRIBUTES = re.compile(r' style="([^"]*)"')
+_NUMBER = re.compile(r'\d+\.\d{2,}')
+_KEPT_STYLES = {
+    'fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-dashoffset', 'stroke-linecap',
+    'stroke-linejoin', 'text-anchor', 'font-size', 'opacity',
+}  # fmt: skip
+
+
+def _svg(
+    axes: Axes,
+    label: str,
+    tips: dict[str, str],
+    hidden: set[int] = frozenset(),
+    most_rows: int | None = None,
+) -> Markup:
+    """The drawing as an SVG element for a page whose policy forbids inline styles.
+
+    Args:
+        axes: What was drawn.
+        label: Says what the chart shows, for who does not see it.
+        tips: Texts that show when the pointer rests on the artists with these ids.
+        hidden: Rows that wait for the filters.
+        most_rows: How many rows the page draws at once.
+    """
+    out = io.StringIO()
+    settings = {'svg.fonttype': 'none', 'svg.hashsalt': label, 'font.size': 9.5}
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # letters that its font lacks; the page has its own fonts
+        axes.figure.patch.set_visible(False)
+        FigureCanvasSVG(axes.figure).print_svg(out, metadata={'Date': None})
+    text = out.getvalue()
+    view = re.search(r'viewBox="([^"]*)"', text)[1]
+    body = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>', '', text, flags=re.DOTALL)
+    body = body[body.index('>', body.index('<svg ')) + 1 : body.rindex('</svg>')]
+    body = _ATTRIBUTES.sub(_as_attributes, body)
+    body = re.sub('<[^>]+>', lambda tag: _NUMBER.sub(lambda n: f'{float(n[0]):.1f}', tag[0]), body)
+    body = ' '.join(body.split()).replace('xlink:href', 'href')
+    # Ids of several charts on one page must differ.
+    prefix = f'c{zlib.crc32(text.encode()):x}-'
+    body = re.sub(r'(?<=href="#)|(?<=url\(#)', prefix, body)
+    for name, tip in tips.items():
+        body = body.replace(f'<g id="{name}">', f'<g id="{name}"><title>{escape(tip)}</title>')
+
+    def identify(found: re.Match[str]) -> str:
+        name = found[1]
+        if name.startswith('row-'):
+            row = int(name.split('-')[1])
+            return f' class="mark" data-row="{row}"{" hidden" if row in hidden else ""}'
+        if name in tips:
+            return f' class="{name}"'
+        return f' id="{prefix}{name}"' if f'#{prefix}{name}' in body else ''
+
+    body = re.sub(r' id="([^"]*)"', identify, body)
+    most = f' data-most="{most_rows}"' if most_rows else ''
+    head = f'<svg viewBox="{view}" role="img"{most} aria-label="{escape(one_line(label))}">'
+    return Markup(f'{head}{body}</svg>')  # noqa: S704 - texts are escaped by matplotlib and above
+
+
+def _as_attributes(found: re.Match[str]) -> str:
+    """A style as attributes, with the colours of the page."""
+    parts = [part.partition(':') for part in found[1].split(';')]
+    pairs = {name.strip(): value.strip() for name, _, value in parts}
+    if 'font' in pairs:
+        size = re.search(r'[\d.]+px', pairs['font'])
+        pairs |= {'font-size': size[0]} if size else {}
+    kept = {name: value for name, value in pairs.items() if name in _KEPT_STYLES}
+    return ''.join(
+        f' {name}="{f"var({_COLOURS[value]})" if value in _COLOURS else value}"'
+        for name, value in kept.items()
+    )

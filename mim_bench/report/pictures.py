@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from mim_bench.errors import RecordError
-from mim_bench.report.leaderboard import Leaderboard, Row
+from mim_bench.report.board import Leaderboard, Row
 from mim_bench.results.record import Picture, PictureKind, RunRecord
 from mim_bench.results.store import Collection, DamagedFile
 

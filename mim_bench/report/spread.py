@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mim_bench.errors import RecordError
-from mim_bench.report.leaderboard import Cell, Column, ColumnGroup, Row
+from mim_bench.report.board import Cell, Column, ColumnGroup, Row
 from mim_bench.results.outcomes_file import read_samples
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics.comparison import Measured, distinguishable
@@ -58,17 +58,17 @@ def _check(run: RunRecord, samples: dict[str, Sample]) -> None:
             )
 
 
-def measure(cell: Cell, column: Column, samples: dict[str, dict[str, Sample]]) -> Measured:
+def measure(cell: Cell, column: Column, samples: dict[int, dict[str, Sample]]) -> Measured:
     """What tests need of a cell.
 
     Args:
         cell: With a value.
         column: It stands below.
-        samples: By run id, then by metric.
+        samples: By identity of the run, then by metric.
     """
     return Measured(
         tuple(run.metrics[column.metric].value for run in cell.runs),
-        tuple(samples.get(run.run_id, {}).get(column.metric) for run in cell.runs),
+        tuple(samples.get(id(run), {}).get(column.metric) for run in cell.runs),
     )
 
 
@@ -119,9 +119,9 @@ def _spread_group(
             _mark_leader(rows, column, leaders[column.key][0])
 
 
-def _read(cells: Iterable[Cell], reader: SampleReader) -> dict[str, dict[str, Sample]]:
-    runs = {run.run_id: run for cell in cells for run in cell.runs}
-    return {run_id: reader.read(run) for run_id, run in runs.items()}
+def _read(cells: Iterable[Cell], reader: SampleReader) -> dict[int, dict[str, Sample]]:
+    runs = {id(run): run for cell in cells for run in cell.runs}
+    return {key: reader.read(run) for key, run in runs.items()}
 
 
 def _nearest(rows: Sequence[Row], column: Column) -> set[str]:

@@ -1,6 +1,7 @@
 """Configs at full size on the GPU that is not there, called in a process of its own."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mmengine.logging import MMLogger
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from mim_bench.profiling import fake_kernels
 from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu, put_on
 from mim_bench.profiling.fake_step import FakeStep
 from mim_bench.profiling.synthetic import SyntheticData
@@ -21,51 +23,56 @@ BATCH_SIZE = 2
 
 
 def network_key(path: Path) -> str:
-    """Equal for two configs whose networks, inputs and optimisers are."""
+    """Equal for two configs whose networks and inputs differ in rates of drop path at most."""
     cfg = load_config(path).to_dict()
-    loader = cfg.get('train_dataloader') or cfg['test_cfg']
-    dataset = loader.get('dataset', loader)
-    return repr((cfg['model'], cfg.get('data_preprocessor'), dataset))
+    dataset = cfg.get('train_dataloader') or cfg['test_cfg'].get('bank_dataloader')
+    while dataset and 'dataset' in dataset:  # a share of the labels changes no batch
+        dataset = dataset['dataset']
+    key = repr((cfg['model'], cfg.get('data_preprocessor'), (dataset or {}).get('pipeline')))
+    return re.sub(r"('drop_path_rate': )0?\.\d*[1-9]\d*", r'\1 rate', key)
 
 
-def run_config(path: str, precision: str) -> dict[str, Any]:
+def run_config(path: str, precisions: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Run the training step of a config, the optimiser left out; a probe's forward pass.
 
     Returns:
-        ``loss``: its dtype, as text; ``without_gradient``: trained parameters that got none;
-        ``waits``: places that are known to read from the device.
+        By precision: ``loss``: its dtype, as text; ``without_gradient``: trained parameters that
+        got none; ``waits``: the known places that read from the device, as (place, function).
 
     Raises:
         ReadBackError: A place that is not known reads from the device.
         MixedDevicesError: Tensors of two devices meet.
     """
+    torch.set_num_threads(1)
     MMLogger.get_current_instance().setLevel('ERROR')
     cfg = load_config(path)
-    if cfg.get('train_cfg') is None:
+    is_training = cfg.get('train_cfg') is not None
+    if not is_training:
         loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
         cfg = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=path)
-        return _run(cfg, precision, is_training=False)
-    return _run(cfg, precision, is_training=True)
+    data = SyntheticData(cfg)
+    found = {}
+    for precision in precisions:
+        with fake_gpu() as mode:
+            step = FakeStep(cfg, precision, mode, has_optimizer=False)
+            found[precision] = _run(step, data.batch(BATCH_SIZE), is_training=is_training)
+        found[precision]['waits'] = sorted((k.place, k.function) for k in mode.met)
+    return found
 
 
-def _run(cfg: Config, precision: str, *, is_training: bool) -> dict[str, Any]:
-    batch = SyntheticData(cfg).batch(BATCH_SIZE)
-    with fake_gpu() as mode:
-        step = FakeStep(cfg, precision, mode, has_optimizer=False)
-        if is_training:
-            loss = step.forward(batch)
-            loss.backward()
-        else:
-            data = step.model.eval().data_preprocessor(batch, False)
-            with torch.no_grad(), torch.autocast(DEVICE, PRECISIONS[precision]):
-                out = step.model(**data, mode='tensor')
-            loss = out[-1] if isinstance(out, list | tuple) else out
-    missing = [n for n, p in step.model.named_parameters() if p.requires_grad and p.grad is None]
-    return {
-        'loss': str(loss.dtype),
-        'without_gradient': missing if is_training else [],
-        'waits': sorted({known.place for known in mode.met}),
-    }
+def _run(step: FakeStep, batch: dict[str, Any], *, is_training: bool) -> dict[str, Any]:
+    missing = []
+    if is_training:
+        loss = step.forward(batch)
+        loss.backward()
+        parameters = step.model.named_parameters()
+        missing = [n for n, p in parameters if p.requires_grad and p.grad is None]
+    else:
+        data = step.model.eval().data_preprocessor(batch, False)
+        with torch.no_grad(), torch.autocast(DEVICE, PRECISIONS[step.settings.precision]):
+            out = step.model(**data, mode='tensor')
+        loss = out[-1] if isinstance(out, list | tuple) else out
+    return {'loss': str(loss.dtype), 'without_gradient': missing}
 
 
 def run_network(make: Callable[[], nn.Module], size: tuple[int, ...], precision: str) -> list[str]:
@@ -80,6 +87,11 @@ def run_network(make: Callable[[], nn.Module], size: tuple[int, ...], precision:
             out = network(torch.zeros(size, device=DEVICE))
         out.float().sum().backward()
     return [str(out.dtype), *(str(p.grad.dtype) for p in network.parameters())]
+
+
+def num_cast_weights() -> int:
+    """Copies of weights that autocast keeps."""
+    return len(fake_kernels._cast_weights)
 
 
 def dtypes_of_autocast(device: str, dtype: torch.dtype) -> dict[str, str]:

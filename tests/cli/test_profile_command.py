@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import main
+from mim_bench.errors import ConfigError
 from mim_bench.profiling import comparison, estimate
 from mim_bench.profiling.comparison import Comparison, Profile, Spread
 from mim_bench.profiling.estimate import StepEstimate
@@ -93,6 +94,8 @@ def estimated(monkeypatch):
     calls = []
 
     def estimate_config(path, options, **arguments):
+        if path == MASKFEAT:
+            raise ConfigError('maskfeat reads 3 from the device')
         calls.append((path, dict(options), arguments))
         memory = MemoryParts(2**30, 0, 2**31, 2**32, 0)
         counts = dict(flops_forward=2e10, flops_step=6.4e10, num_parameters=9, num_trainable=9)
@@ -126,6 +129,18 @@ def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):
     assert content['estimates'][0]['memory']['activations'] == 2**32
     assert files[1].read_text().count(f'| `{Path(MAE).stem}` | fp16 | 512 | 8 | 8.00 |') == 1
     assert (estimated[0][2]['precision'], estimated[0][2]['batch_size']) == ('bf16', 2)
+
+
+def test_profile_estimate_of_several_prints_the_others_and_names_what_failed(
+    estimated, tmp_path, capsys
+):
+    file = tmp_path / 'a.md'
+    assert main(['profile', MASKFEAT, MAE, '--estimate', '--markdown', str(file)]) == 1
+    printed = capsys.readouterr()
+    assert '│ mae_vit-toy' in printed.out
+    assert f'{Path(MASKFEAT).stem}: maskfeat reads 3 from the device' in printed.err
+    assert Path(MAE).stem in file.read_text()
+    assert Path(MASKFEAT).stem not in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,14 @@ import math
 
 import pytest
 import torch
-from mmcv.ops import DeformConv2d, ModulatedDeformConv2d, deform_conv2d, modulated_deform_conv2d
+from mmcv.ops import (
+    DeformConv2d,
+    DeformConv2dPack,
+    ModulatedDeformConv2d,
+    ModulatedDeformConv2dPack,
+    deform_conv2d,
+    modulated_deform_conv2d,
+)
 
 pytestmark = pytest.mark.stack
 
@@ -129,3 +136,53 @@ def test_modulated_deform_conv_bfloat16_offset_gives_bfloat16_output():
     output.sum().backward()
     assert output.dtype == low
     assert layer.weight.grad.dtype == torch.float32
+
+
+def test_deform_conv_v2_at_whole_pixels_has_mmcvs_gradients():
+    """The numbers of mmcv's tests/test_ops/test_modulated_deform_conv.py."""
+    layer = ModulatedDeformConv2dPack(1, 1, 2, padding=1, bias=False)
+    torch.nn.init.ones_(layer.weight)
+    features = torch.tensor([[[[1.0, 2.0, 3.0]] * 3]], requires_grad=True)
+    output = layer(features)
+    output.sum().backward()
+    outer, inner = [0.5, 1.5, 2.5, 1.5], [1.0, 3.0, 5.0, 3.0]
+    assert output.tolist() == [[[outer, inner, inner, outer]]]
+    assert features.grad.tolist() == [[[[2.0] * 3] * 3]]
+    assert layer.weight.grad.tolist() == [[[[9.0] * 2] * 2]]
+    assert layer.conv_offset.bias.grad.tolist() == [*[-3.0, -1.5] * 4, *[4.5] * 4]
+    expected = [
+        [-7.0, -4.0, 0.0, 0.0], [-9.0, 7.5, -6.0, 5.0], [-4.0, -7.0, 0.0, 0.0],
+        [-7.5, -9.0, -5.0, -6.0], [-7.0, -4.0, -7.0, -4.0], [-6.0, 5.0, -9.0, 7.5],
+        [-4.0, -7.0, -4.0, -7.0], [-5.0, -6.0, -7.5, -9.0], [10.5, 6.0, 7.0, 4.0],
+        [6.0, 10.5, 4.0, 7.0], [7.0, 4.0, 10.5, 6.0], [4.0, 7.0, 6.0, 10.5],
+    ]  # fmt: skip
+    assert layer.conv_offset.weight.grad.flatten(1).tolist() == expected
+
+
+def test_deform_conv_v1_has_mmcvs_numbers():
+    """The numbers of mmcv's tests/test_ops/test_deform_conv.py."""
+    layer = DeformConv2dPack(1, 1, 2).double()
+    offsets = [
+        [0.1, 0.4, 0.6, 0.1], [0.3, 0.2, 0.1, 0.3], [0.5, 0.5, 0.2, 0.8], [0.8, 0.3, 0.9, 0.1],
+        [0.3, 0.1, 0.2, 0.5], [0.3, 0.7, 0.5, 0.3], [0.6, 0.2, 0.5, 0.3], [0.4, 0.1, 0.8, 0.4],
+    ]  # fmt: skip
+    for parameter, values in (
+        (layer.conv_offset.weight, offsets),
+        (layer.conv_offset.bias, [0.7, 0.1, 0.8, 0.5, 0.6, 0.5, 0.4, 0.7]),
+        (layer.weight, [0.4, 0.2, 0.1, 0.9]),
+    ):
+        parameter.data = torch.tensor(values, dtype=torch.double).view_as(parameter)
+    features = [[[[1.0, 2.0, 3.0], [0.0, 1.0, 2.0], [3.0, 5.0, 2.0]]]]
+    features = torch.tensor(features, dtype=torch.double, requires_grad=True)
+    output = layer(features)
+    output.sum().backward()
+    slopes = [1.44, -0.72, 0.0, 0.0, -0.10, -0.08, -0.54, -0.54]
+    for found, expected in (
+        (output, [1.65, 0.0, 0.0, 0.0]),
+        (features.grad, [-0.666, 0.204, 0.0, 0.03, -0.416, 0.012, 0.0, 0.252, 0.129]),
+        (layer.weight.grad, [3.62, 0.0, 0.40, 0.18]),
+        (layer.conv_offset.bias.grad, slopes),
+        (layer.conv_offset.weight.grad, [s * x for s in slopes for x in (1, 2, 0, 1)]),
+    ):
+        expected = torch.tensor(expected, dtype=torch.double).view_as(found)
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)

@@ -9,7 +9,9 @@ from mim_bench.compat.import_hooks import ExtensionFinder, MendingFinder
 from mim_bench.compat.operators import operator_sources
 from mim_bench.errors import OperatorUnavailableError
 
-REQUEST = "from ..utils import ext_loader\next_loader.load_ext('_ext', ['nms', 'bbox_overlaps'])\n"
+REQUEST = (
+    "from ..utils import ext_loader\next_loader.load_ext('_ext', ['nms', 'box_iou_rotated'])\n"
+)
 
 
 @pytest.fixture
@@ -77,11 +79,11 @@ def test_mended_module_keeps_its_own_loader():
 
 def test_missing_operator_raises_when_called():
     extension = importlib.import_module('mmcv._ext')
-    assert hasattr(extension, 'bbox_overlaps')
+    assert hasattr(extension, 'box_iou_rotated')
     with pytest.raises(
-        OperatorUnavailableError, match=r"'bbox_overlaps'.*compile mmcv: 'pip install"
+        OperatorUnavailableError, match=r"'box_iou_rotated'.*compile mmcv: 'pip install"
     ):
-        extension.bbox_overlaps(1, 2)
+        extension.box_iou_rotated(1, 2)
 
 
 def test_extension_dunder_is_absent():
@@ -91,8 +93,8 @@ def test_extension_dunder_is_absent():
 @pytest.mark.parametrize(
     ('has_compiled', 'expected'),
     [
-        (False, {'bbox_overlaps': 'missing', 'nms': 'torchvision'}),
-        (True, {'bbox_overlaps': 'compiled', 'nms': 'compiled'}),
+        (False, {'box_iou_rotated': 'missing', 'nms': 'torchvision'}),
+        (True, {'box_iou_rotated': 'compiled', 'nms': 'compiled'}),
     ],
 )
 def test_operator_sources_of_a_fake_mmcv(fake_mmcv, monkeypatch, has_compiled, expected):

@@ -49,6 +49,7 @@ PARSED = {
     'mim-bench train': 'minutes to weeks; the walks run small ones',
 }
 PARSED_WORDS = {
+    '--merge --out': 'folders of two groups; tests/report/test_merge.py',
     '--watch': 'never ends; tests/report/test_watch.py',
     '--source': "a file of that method's repository; tests/conversion makes them",
     '--merge-order': "a file of LocalMIM's repository; tests/conversion makes one",

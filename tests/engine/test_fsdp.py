@@ -1,57 +1,205 @@
-"""A sharded training is the whole one, and leaves the same checkpoints."""
+"""A sharded training has the losses of an unsharded one, and leaves the same checkpoints.
+
+The trainings of a group start in one go: two processes train as a pair, a third one alone.
+"""
+
+import gc
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dist import barrier
+from torch import distributed, multiprocessing, nn
+from torch.distributed.fsdp import fully_shard
 
+from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
-from mim_bench.engine.fsdp import block_policy, shard
-from mim_bench.engine.launch import Launch
+from mim_bench.engine.fsdp import attention_blocks, check_model, check_sharding
+from mim_bench.engine.launch import Launch, build_runner, resolve_run
+from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.timm_backbone import TimmBackbone
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
-from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
-from mim_bench.testing.processes import train_forked
+from mim_bench.testing.demo_runs import (
+    data_root,
+    plain_config_text,
+    pretraining_configs,
+    read_rank_losses,
+    short_name,
+    write_child,
+)
+from mim_bench.testing.processes import PRELOADED, free_port, train_by_script, train_forked
 
-# With clipping, layer decay and accumulation: each knows more of a model than its shards.
-RECIPE = """
-train_dataloader = dict(batch_size=4)
+PAIR = 2
+# Two epochs of two updates of 8 images.
+PRETRAINING = """
+train_dataloader = dict(batch_size={batch_size}, dataset=dict(indices=16))
+effective_batch_size = 8
+train_cfg = dict(max_epochs=2)
+param_scheduler = dict(warmup_epochs=1)
+log_level = 'ERROR'
+"""
+WITHOUT_EVALUATION = """
+custom_hooks = [
+    hook for hook in custom_hooks if not hook['type'].endswith(('KnnHook', 'ReconstructionHook'))
+]
+"""
+# With clipping, layer decay, accumulation and activation checkpointing.
+FINETUNING = """
+train_dataloader = dict(batch_size=2, dataset=dict(indices=16))
 val_dataloader = dict(batch_size=10)
-effective_batch_size = 16
-model = dict(backbone=dict(drop_path_rate=0.0), train_cfg=None)
+effective_batch_size = 8
+model = dict(backbone=dict(drop_path_rate=0.0, with_cp=True))
 train_cfg = dict(max_epochs=2, val_interval=2)
 optim_wrapper = dict(clip_grad=dict(max_norm=0.5))
 param_scheduler = dict(warmup_epochs=1)
 log_level = 'ERROR'
 """
+FROZEN = FINETUNING.replace('with_cp=True', 'frozen_stages=2').replace(
+    'clip_grad=dict(max_norm=0.5)',
+    "optimizer=dict(_delete_=True, type='mim_bench.LARS', lr=1.0, weight_decay=0.01)",
+)
+TIMM = FINETUNING.replace(
+    'drop_path_rate=0.0',
+    "_delete_=True, type='mim_bench.TimmBackbone', name='test_vit', img_size=64",
+).replace('with_cp=True)', 'with_cp=True), head=dict(in_channels=64)')
+METHODS = pretraining_configs()
+OURS = [base for base in METHODS if Config.fromfile(base).model.type.startswith('mim')]
+OTHERS = [base for base in METHODS if base not in OURS]
+# Where two processes with half of an update's images each differ from one with all of them.
+DEPENDS_ON_PROCESS = {
+    'conmim_vit-toy': 'BatchNorm over the images of a process',
+    'localmim_swin-toy': 'the images of a process share a mask',
+    'mae_vit-toy': "a process draws its images' masks together",
+    'symmim_swin-toy': 'BatchNorm over the images of a process',
+    'symmim_vit-toy': 'BatchNorm over the images of a process',
+}
 
 
-@pytest.fixture
-def train(toy_root, tmp_path):
-    """Trains two processes; gives the losses and the two checkpoints."""
-    base = find_config(configs_folder(), 'finetune_vit-toy_')
+@dataclass(frozen=True)
+class Training:
+    """A training by the pair, or alone with ``launcher='none'``.
 
-    def start(name, **settings):
-        work_dir = tmp_path / name
-        config = write_child(work_dir.with_suffix('.py'), base, RECIPE, "dict(type='LossHook')")
+    Attributes:
+        launch: Of the training.
+        start: A checkpoint that it resumes.
+    """
+
+    launch: Launch
+    start: Path | None = None
+
+
+class Plan:
+    """Trainings of child configs by name, each in the folder of its name."""
+
+    def __init__(self, folder: Path, toy_root: Path) -> None:
+        self.folder, self.toy_root = folder, toy_root
+        self.trainings: list[Training] = []
+
+    def add(self, name: str, base: Path, text: str, start: str = '', **settings: object) -> None:
+        config = write_child(self.folder / f'{name}.py', base, text, "dict(type='LossHook')")
         launch = Launch(
             str(config),
-            work_dir=str(work_dir),
-            data_root=str(data_root(base, toy_root)),
-            **settings,
+            work_dir=str(self.folder / name),
+            data_root=str(data_root(base, self.toy_root)),
+            auto_resume=bool(start),
+            **{'launcher': 'pytorch', **settings},
         )
-        train_forked(launch, 2)
-        epochs = [work_dir / f'epoch_{n}.pth' for n in (1, 2)]
-        found = [read_checkpoint(path) if path.is_file() else None for path in epochs]
-        return read_rank_losses(work_dir, 2), *found
+        self.trainings.append(Training(launch, self.folder / start if start else None))
 
-    return start
+    def add_pair(self, name: str, base: Path, text: str, **settings: object) -> None:
+        self.add(f'{name}-whole', base, text, **settings)
+        self.add(f'{name}-sharded', base, text, fsdp=True, **settings)
+
+    def add_method(self, base: Path) -> None:
+        name, text = short_name(base), PRETRAINING + WITHOUT_EVALUATION
+        if name not in DEPENDS_ON_PROCESS:
+            self.add(f'{name}-alone', base, text.format(batch_size=8), launcher='none')
+        text = text.format(batch_size=4)
+        self.add_pair(name, base, text)
+        self.add(f'{name}-resumed', base, text, f'{name}-sharded/epoch_1.pth', fsdp=True)
+
+    def start(self) -> 'Plan':
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        arguments = (free_port(), self.trainings)
+        multiprocessing.start_processes(
+            _train, arguments, nprocs=PAIR + 1, start_method='forkserver'
+        )
+        return self
+
+    def losses(self, name: str, processes: int = PAIR) -> torch.Tensor:
+        """The mean loss of each iteration."""
+        return torch.tensor(read_rank_losses(self.folder / name, processes)).mean(dim=0)
+
+    def checkpoint(self, name: str, epoch: int = 2) -> dict:
+        return read_checkpoint(self.folder / name / f'epoch_{epoch}.pth')
 
 
-def assert_same(one, other):
+def _train(rank: int, port: int, trainings: list[Training]) -> None:
+    torch.set_num_threads(1)
+    gc.freeze()
+    is_pair = rank < PAIR
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port), LOCAL_RANK=str(rank))
+    if is_pair:
+        os.environ.update(RANK=str(rank), WORLD_SIZE=str(PAIR))
+        distributed.init_process_group('gloo')
+    with plain_config_text():
+        for training in trainings:
+            launch = training.launch
+            if (launch.launcher != 'none') != is_pair:
+                continue
+            if training.start and rank == 0:
+                Path(launch.work_dir).mkdir()
+                shutil.copy(training.start, launch.work_dir)
+            barrier()
+            build_runner(resolve_run(launch, 'train')).train()
+    if is_pair:
+        distributed.destroy_process_group()
+
+
+@pytest.fixture(scope='module')
+def new_plan(toy_root, tmp_path_factory):
+    return lambda: Plan(tmp_path_factory.mktemp('fsdp'), toy_root)
+
+
+@pytest.fixture(scope='module')
+def methods(request, new_plan) -> Plan:
+    plan = new_plan()
+    for base in request.param:
+        plan.add_method(base)
+    return plan.start()
+
+
+@pytest.fixture(scope='module')
+def trained(new_plan) -> Plan:
+    """Of the pair, whole and sharded: what is not a method by itself."""
+    plan, configs = new_plan(), configs_folder()
+    finetune = find_config(configs, 'finetune_vit-toy_')
+    plan.add_pair('finetune', finetune, FINETUNING)
+    plan.add('sharded-on', finetune, FINETUNING, 'finetune-whole/epoch_1.pth', fsdp=True)
+    plan.add('whole-on', finetune, FINETUNING, 'finetune-sharded/epoch_1.pth')
+    plan.add_pair('frozen', finetune, FROZEN)
+    plan.add_pair('timm', finetune, TIMM)
+    pretraining = PRETRAINING.format(batch_size=4)
+    plan.add_pair('hooks', find_config(configs, 'ummae_swin-toy_'), pretraining)
+    half = pretraining + WITHOUT_EVALUATION
+    plan.add_pair('bf16', find_config(configs, 'ummae_vit-toy_'), half, precision='bf16')
+    return plan.start()
+
+
+def assert_same(one: dict, other: dict) -> None:
     """The same weights and the same state of the optimiser, in the same layout."""
     assert list(one['state_dict']) == list(other['state_dict'])
-    torch.testing.assert_close(one['state_dict'], other['state_dict'], rtol=1e-4, atol=1e-5)
+    # Adam turns rounding into steps where a gradient is 0, as that of the bias of a key.
+    torch.testing.assert_close(one['state_dict'], other['state_dict'], rtol=1e-4, atol=3e-4)
     ours, theirs = one['optimizer'], other['optimizer']
     assert ours['param_groups'] == theirs['param_groups']
     torch.testing.assert_close(
@@ -60,49 +208,154 @@ def assert_same(one, other):
     )  # fmt: skip
 
 
-@pytest.mark.slow
-def test_sharded_training_is_the_whole_one_and_each_resumes_the_other(train, tmp_path):
-    losses, first, last = train('whole')
-    sharded_losses, sharded_first, sharded_last = train('sharded', fsdp=True)
-    torch.testing.assert_close(sharded_losses, losses, rtol=0, atol=1e-4)
-    assert_same(sharded_first, first)
-    assert_same(sharded_last, last)
-    for name, start, settings in (
-        ('sharded-on', 'whole', dict(fsdp=True)),
-        ('whole-on', 'sharded', {}),
-    ):
-        (tmp_path / name).mkdir()
-        (tmp_path / start / 'epoch_1.pth').rename(tmp_path / name / 'epoch_1.pth')
-        _, _, resumed = train(name, auto_resume=True, **settings)
-        assert_same(resumed, last)
+EACH_METHOD = [
+    *(pytest.param(OURS, base, id=short_name(base)) for base in OURS),
+    *(pytest.param(OTHERS, base, id=short_name(base), marks=pytest.mark.slow) for base in OTHERS),
+]
 
 
-def test_shard_one_process_or_a_hook_that_needs_the_whole_model_raises():
-    cfg = Config({'optim_wrapper': {'type': 'OptimWrapper'}})
-    with pytest.raises(ConfigError, match=r'--fsdp .* over processes'):
-        shard(cfg, 'none')
-    cfg.custom_hooks = [{'type': 'mim_bench.MomentumHook'}]
-    with pytest.raises(ConfigError, match=r'mim_bench\.MomentumHook needs the whole model'):
-        shard(cfg, 'pytorch')
+@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
+def test_method_sharded_has_the_losses_and_checkpoint_of_the_whole(methods, base):
+    name = short_name(base)
+    sharded = methods.losses(f'{name}-sharded')
+    assert len(sharded) == 4
+    torch.testing.assert_close(sharded, methods.losses(f'{name}-whole'), rtol=1e-5, atol=1e-6)
+    if name not in DEPENDS_ON_PROCESS:
+        alone = methods.losses(f'{name}-alone', 1)
+        torch.testing.assert_close(sharded, alone, rtol=1e-4, atol=1e-5)
+    assert_same(methods.checkpoint(f'{name}-sharded'), methods.checkpoint(f'{name}-whole'))
 
 
-def test_shard_in_half_precision_scales_the_loss_of_all_processes():
-    cfg = Config({'optim_wrapper': {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}})
-    shard(cfg, 'slurm')
-    assert cfg.optim_wrapper.use_fsdp
-    assert cfg.model_wrapper_cfg.type == 'MMFullyShardedDataParallel'
+@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
+def test_method_sharded_resumes_as_if_it_had_not_stopped(methods, base):
+    name = short_name(base)
+    assert (
+        methods.losses(f'{name}-resumed').tolist() == methods.losses(f'{name}-sharded')[2:].tolist()
+    )
+    assert_same(methods.checkpoint(f'{name}-resumed'), methods.checkpoint(f'{name}-sharded'))
 
 
-def test_block_policy_takes_blocks_and_neither_lists_nor_stages():
-    def block():
-        return torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
+def test_method_sharded_checkpoint_is_converted_and_fills_a_backbone(methods, base, tmp_path):
+    converted = tmp_path / 'converted.pth'
+    convert_checkpoint(methods.folder / f'{short_name(base)}-sharded' / 'epoch_2.pth', converted)
+    finetune = find_config(configs_folder(), 'finetune_vit-toy_')
+    model = build_model(load_config(finetune, backbone_of=converted))
+    assert load_backbone(model.backbone, converted).share > 0.99
 
-    model = torch.nn.Module()
-    stage = torch.nn.Module()
-    stage.blocks = torch.nn.ModuleList([block(), block(), torch.nn.Identity()])
-    model.backbone = torch.nn.Module()
-    model.backbone.stages = torch.nn.ModuleList([stage])
-    model.head = torch.nn.ModuleList([block()])
-    policy = block_policy(model)
-    taken = [m for m in model.modules() if policy(module=m, recurse=False, nonwrapped_numel=1)]
-    assert taken == list(stage.blocks)[:2]
+
+@pytest.mark.parametrize('name', ['finetune', 'frozen', 'timm', 'hooks', 'bf16'])
+def test_sharded_training_is_the_whole_one(trained, name):
+    whole, sharded = trained.losses(f'{name}-whole'), trained.losses(f'{name}-sharded')
+    torch.testing.assert_close(sharded, whole, rtol=1e-5, atol=1e-6)
+    assert_same(trained.checkpoint(f'{name}-sharded'), trained.checkpoint(f'{name}-whole'))
+
+
+def logged(trained: Plan, name: str) -> dict[str, float]:
+    """The numbers of all lines of ``scalars.json`` that do not tell times or memory."""
+    (path,) = (trained.folder / name).glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    keys = ('loss', 'grad_norm', 'accuracy/top1', 'knn/top1')
+    return {f'{n} {k}': line[k] for n, line in enumerate(lines) for k in keys if k in line}
+
+
+@pytest.mark.parametrize(
+    ('name', 'key'),
+    [('finetune', 'grad_norm'), ('finetune', 'accuracy/top1'), ('hooks', 'knn/top1')],
+)
+def test_sharded_training_logs_the_numbers_of_the_whole(trained, name, key):
+    whole = logged(trained, f'{name}-whole')
+    assert any(found.endswith(key) for found in whole)
+    assert logged(trained, f'{name}-sharded') == pytest.approx(whole, rel=1e-4)
+
+
+def test_sharded_training_draws_its_reconstructions(trained):
+    assert (trained.folder / 'hooks-sharded' / 'reconstructions' / 'epoch_2.png').is_file()
+
+
+@pytest.mark.parametrize('name', ['sharded-on', 'whole-on'])
+def test_sharded_and_whole_training_resume_each_other(trained, name):
+    assert_same(trained.checkpoint(name), trained.checkpoint('finetune-whole'))
+
+
+def test_command_trains_sharded_and_one_process_goes_on(toy_root, tmp_path):
+    base = find_config(configs_folder(), 'finetune_vit-toy_')
+    config = write_child(tmp_path / 'run.py', base, FINETUNING, "dict(type='LossHook')")
+    root, work_dir = data_root(base, toy_root), tmp_path / 'run'
+    words = ['--fsdp', '--data-root', root, '--work-dir', work_dir]
+    done = train_by_script(config, words, num_processes=2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    undisturbed = read_checkpoint(work_dir / 'epoch_2.pth')
+    (tmp_path / 'on').mkdir()
+    shutil.copy(work_dir / 'epoch_1.pth', tmp_path / 'on')
+    train_forked(
+        Launch(str(config), work_dir=str(tmp_path / 'on'), data_root=str(root), auto_resume=True)
+    )
+    assert_same(read_checkpoint(tmp_path / 'on' / 'epoch_2.pth'), undisturbed)
+
+
+def _overflow_on_one(rank: int, port: int) -> None:
+    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
+    distributed.init_process_group('gloo', rank=rank, world_size=PAIR)
+    model = nn.Linear(4, 4, bias=False)
+    fully_shard(model, mesh=distributed.init_device_mesh('cpu', (PAIR,)))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
+    before = model.weight.full_tensor().clone()
+    for is_finite in (False, True):
+        scaler.scale(model(torch.ones(1, 4)).sum()).backward()
+        if not is_finite and rank == 0:  # in the rows of process 0 only
+            model.weight.grad.to_local()[0] = torch.inf
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad()
+        change = (model.weight.full_tensor() - before).abs().max().item()
+        if change != is_finite:
+            raise AssertionError(f'process {rank}: changed by {change}, finite: {is_finite}')
+    distributed.destroy_process_group()
+
+
+def test_torch_scaler_one_process_overflows_all_skip_the_step():
+    multiprocessing.set_forkserver_preload(PRELOADED)
+    multiprocessing.start_processes(
+        _overflow_on_one, (free_port(),), nprocs=PAIR, start_method='forkserver'
+    )
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'settings', 'message'),
+    [
+        ('none', {}, r'--fsdp .* over processes'),
+        ('slurm', {'custom_hooks': [{'type': 'EMAHook'}]}, r'EMAHook needs the whole model'),
+        ('slurm', {'sync_bn': 'torch'}, r'sync_bn needs the whole model'),
+        ('slurm', {'model_wrapper_cfg': {'type': 'X'}}, r'model_wrapper_cfg needs the whole'),
+        ('slurm', {'val_dataloader': {'sampler': {'round_up': False}}}, r'round_up=False'),
+    ],
+)
+def test_check_sharding_what_needs_the_whole_model_raises(launcher, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        check_sharding(Config(settings), launcher)
+
+
+def test_check_sharding_momentum_hook_passes():
+    check_sharding(Config({'custom_hooks': [{'type': 'mim_bench.MomentumHook'}]}), 'pytorch')
+
+
+def test_check_model_scalar_parameter_raises():
+    model = nn.Module()
+    model.scale = nn.Parameter(torch.tensor(1.0))
+    with pytest.raises(ConfigError, match='Module: scale: scalars cannot be shared out'):
+        check_model(model)
+
+
+@pytest.mark.parametrize(('name', 'blocks'), [('vit_tiny_patch16_224', 12), ('resnet18', 0)])
+def test_attention_blocks_of_timm(name, blocks):
+    assert len(attention_blocks(TimmBackbone(name))) == blocks
+
+
+@pytest.mark.parametrize('base', METHODS, ids=short_name)
+def test_attention_blocks_hold_most_of_a_backbone(base):
+    """Otherwise a block is called something else, and is gathered for the whole step."""
+    backbone = build_model(load_config(base)).backbone
+    inside = sum(p.numel() for block in attention_blocks(backbone) for p in block.parameters())
+    assert inside > 0.8 * sum(p.numel() for p in backbone.parameters())

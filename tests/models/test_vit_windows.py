@@ -1,11 +1,12 @@
 import pytest
 import torch
+from torch import nn
 
 from mim_bench.conversion.relative_index import relative_position_index
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.layers import relative_bias
-from mim_bench.models.layers.relative_bias import pair_bias
-from mim_bench.models.layers.transformer import TransformerBlock
+from mim_bench.models.layers.relative_bias import BiasTable, pair_bias
+from mim_bench.models.layers.transformer import Attention, TransformerBlock
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
 MODES = [
@@ -113,6 +114,21 @@ def test_pair_bias_is_the_entry_of_the_index(grid, class_rows, at_once, monkeypa
     weight = torch.randn_like(bias)
     gradients = [torch.autograd.grad(out, table, weight)[0] for out in (bias, expected)]
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize('class_rows', [False, True])
+def test_attention_in_parts_of_the_queries_has_the_same_numbers(class_rows, monkeypatch):
+    torch.manual_seed(0)
+    attention = Attention(16, 2, bias=BiasTable((3, 3), class_rows, 'geometric')).double()
+    nn.init.normal_(attention.relative_position_bias_table)
+    x = torch.randn(2, 4 * 5 + class_rows, 16, dtype=torch.float64)
+    found = []
+    for at_once in (2**22, 1):  # all queries, and a row of the grid
+        monkeypatch.setattr(relative_bias, '_ENTRIES_AT_ONCE', at_once)
+        out = attention(x, grid=(4, 5))
+        gradients = torch.autograd.grad(out.square().sum(), list(attention.parameters()))
+        found.append((out, *gradients))
+    torch.testing.assert_close(*found)
 
 
 def test_pair_bias_half_precision_sums_gradients_in_single():

@@ -1,7 +1,15 @@
+import re
+
 import pytest
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.results.store import collect, write_record
+
+
+@pytest.fixture
+def lines_of():
+    """The lines of a Markdown text without the spaces that align its tables."""
+    return lambda text: re.sub(r' +', ' ', text).splitlines()
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The page in a real browser: it sorts, filters, fits a phone, keeps its state in the address."""
 
+import csv
 from dataclasses import dataclass, field, replace
 
 import pytest
+from PIL import Image
 
-from mim_bench.report.page_table import ROWS_SHOWN
+from mim_bench.report.page import ROWS_SHOWN
 from mim_bench.report.write import write_report
 from mim_bench.results.record import Artifacts
 from mim_bench.results.store import record_to_json
@@ -118,7 +120,7 @@ def open_page(browser, heard):
 def names(page, part='own'):
     """The rows that a reader sees, by the labels of their checkpoints."""
     table = page.locator('table.sortable').first
-    labels = f'tbody[data-part={part}] tr:visible .name small:not(.details)'
+    labels = f'tbody[data-part={part}] tr:visible .name .label'
     return table.locator(labels).all_inner_texts()
 
 
@@ -167,6 +169,8 @@ def test_heading_click_sorts_and_says_so(open_page, address):
     best = f'plain-{NUM_ROWS - 6:03d}'
     assert names(page)[0] == best
     button = heading(page, 'top1')
+    button.click()
+    assert button.locator('..').get_attribute('aria-sort') == 'descending'
     button.click()
     assert button.locator('..').get_attribute('aria-sort') == 'ascending'
     assert names(page)[0] == FORMULA
@@ -313,3 +317,79 @@ def test_page_of_20000_records_opens_sorts_and_filters(open_page, tmp_path):
     page.select_option('[name=method]', 'SymMIM')
     address_has(page, 'method=SymMIM')
     assert all('symmim' in name for name in names(page))
+
+
+@pytest.fixture(scope='module')
+def merged_address(tmp_path_factory):
+    """Two folders with a large and a small backbone, one of random weights."""
+    folder = tmp_path_factory.mktemp('merged')
+    sizes = {'mae': 86_000_000, 'simmim': 28_000_000, 'random': 28_000_000}
+    for name in ('ours', 'theirs'):
+        for number, (method, params) in enumerate(sizes.items()):
+            checkpoint = make_checkpoint(
+                id=method, method=method, params=params,
+                sha256=None if method == 'random' else f'{number:064x}',
+            )  # fmt: skip
+            value = 50.0 + number + (name == 'theirs') / 10
+            record = make_record(metrics={'knn_top1': value}, checkpoint=checkpoint)
+            write_plainly(record, folder / name / 'results')
+    write_report([folder / name / 'results' for name in ('ours', 'theirs')], folder)
+    return (folder / PAGE).as_uri()
+
+
+def test_merged_page_orders_filters_by_size_and_folder(open_page, merged_address):
+    page = open_page(merged_address)
+    order = ['simmim (theirs)', 'simmim (ours)', 'mae (theirs)', 'mae (ours)']
+    baselines = ['random (theirs)', 'random (ours)']
+    assert names(page) == [*order, *baselines]
+    assert page.locator('tr.baseline td.best').count() == 0
+    page.select_option('[name=folder]', 'ours')
+    shows(page, '3 of 6 checkpoints')
+    page.select_option('[name=size]', '50 to 150 M')
+    shows(page, '1 of 6 checkpoints')
+    assert names(page) == ['mae (ours)']
+    address_has(page, 'size=50')
+    again = open_page(page.url)
+    assert names(again) == ['mae (ours)']
+
+
+def test_page_saves_what_it_shows_as_csv(open_page, merged_address):
+    page = open_page(merged_address)
+    page.select_option('[name=folder]', 'theirs')
+    page.uncheck('[name=published]')
+    shows(page, '3 of 6 checkpoints')
+    with page.expect_download() as download:
+        page.click('[data-download=csv]')
+    assert download.value.suggested_filename == 'leaderboard.csv'
+    lines = list(csv.DictReader(download.value.path().open(newline='')))
+    fields = ('Checkpoint', 'k-NN top-1 (%) ↑', 'Params (M)')
+    assert [tuple(line[field] for field in fields) for line in lines] == [
+        ('simmim (theirs)', '51.1', '28.0'),
+        ('mae (theirs)', '50.1', '86.0'),
+        ('random (theirs)', '52.1', '28.0'),
+    ]
+
+
+def test_page_saves_what_it_shows_as_a_picture(open_page, merged_address):
+    page = open_page(merged_address)
+    with page.expect_download() as download:
+        page.click('[data-download=png]')
+    box = page.locator('table.sortable').first.bounding_box()
+    with Image.open(download.value.path()) as picture:
+        assert picture.format == 'PNG'
+        assert picture.size == (-(-2 * box['width'] // 1), -(-2 * box['height'] // 1))
+        # Text on paper: neither empty nor filled.
+        dark = sum(picture.convert('L').histogram()[:128]) / (picture.width * picture.height)
+        assert 0.005 < dark < 0.3
+
+
+def test_saved_csv_holds_no_formula(open_page, address):
+    page = open_page(address)
+    page.fill('[name=q]', 'hyperlink')
+    address_has(page, 'q=')
+    with page.expect_download() as download:
+        page.click('[data-download=csv]')
+    rows = list(csv.reader(download.value.path().open(newline='')))
+    cells = [cell for row in rows for cell in row]
+    assert "'" + FORMULA in cells
+    assert not any(cell.startswith('=') for cell in cells)

@@ -1,6 +1,11 @@
 from dataclasses import replace
 
+import pytest
+
+from mim_bench.report.build import build_leaderboard
+from mim_bench.report.tables import conclusion
 from mim_bench.results.record import Cost
+from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import (
     make_checkpoint,
     make_metric,
@@ -198,6 +203,104 @@ def test_build_one_id_for_two_files_gives_two_rows_without_cost(board_of):
     assert _states(board, 'Pre-training img/s') == {
         'swin-tiny.ummae-10e@abababab': 'missing',
         'swin-tiny.ummae-10e@efefefef': 'missing',
+    }
+
+
+def ranked(board_of, values, **methods):
+    """The board of rows with these values by task; None was not measured."""
+    metrics = {'in1k-knn': 'knn_top1', 'in1k-ft': 'top1', 'ade20k-upernet': 'mIoU'}
+    records = []
+    for name, numbers in values.items():
+        changes = {'method': methods[name]} if name in methods else {}
+        checkpoint = make_checkpoint(id=name, sha256=f'{ord(name[0]):064x}', **changes)
+        for (task, metric), value in zip(metrics.items(), numbers, strict=True):
+            if value is not None:
+                records.append(make_record(task, {metric: value}, checkpoint))
+    return board_of(*records)
+
+
+def test_build_rows_are_sorted_by_mean_rank_over_the_columns_they_share(board_of):
+    # Ranks a: 1 2 3, b: 2 1 1, c: 3 3 2.
+    board = ranked(board_of, {'a': (60, 80, 40), 'b': (50, 81, 42), 'c': (40, 79, 41)})
+    assert [(row.label, round(row.rank, 6)) for row in board.rows] == [
+        ('b', 1.333333), ('a', 2.0), ('c', 2.666667),
+    ]  # fmt: skip
+
+
+def test_build_ties_share_their_ranks(board_of):
+    board = ranked(board_of, {'a': (60, 80, 40), 'b': (60, 80, 40), 'c': (40, 70, 30)})
+    assert [row.rank for row in board.rows] == [1.5, 1.5, 3.0]
+    assert 'No checkpoint leads: a, b' in conclusion(board)
+
+
+def test_build_row_without_a_shared_column_gets_no_mean(board_of):
+    values = {'a': (50, 80, 40), 'b': (51, 81, 41), 'c': (52, 82, 42), 'd': (99, None, None)}
+    board = ranked(board_of, values)
+    assert [column.task for column in board.shared] == ['in1k-knn', 'in1k-ft', 'ade20k-upernet']
+    assert [(row.label, row.rank) for row in board.rows] == [
+        ('c', 1.0), ('b', 2.0), ('a', 3.0), ('d', None),
+    ]  # fmt: skip
+
+
+def test_build_baselines_come_last_and_are_never_best(board_of):
+    values = {'a': (50, 80, 40), 'b': (51, 79, 39), 'sup': (90, 90, 90), 'zero': (91, 91, 91)}
+    board = ranked(board_of, values, sup='supervised-in1k', zero='random')
+    assert [row.label for row in board.rows] == ['a', 'b', 'zero', 'sup']
+    assert {row.label for row in board.rows if any(c.is_best for c in row.cells.values())} == {
+        'a', 'b',
+    }  # fmt: skip
+    assert [row.rank for row in board.rows[2:]] == [None, None]
+
+
+def test_build_tiers_below_full_do_not_count_beside_full(board_of):
+    board = board_of(
+        make_record(metrics={'knn_top1': 50.0}),
+        make_record(metrics={'knn_top1': 60.0}, checkpoint=OTHER),
+        make_record('in1k-ft', {'top1': 9.0}, protocol=make_protocol('in1k-ft', 'smoke')),
+        make_record('in1k-ft', {'top1': 1.0}, OTHER, protocol=make_protocol('in1k-ft', 'smoke')),
+    )
+    assert [column.task for column in board.shared] == ['in1k-knn']
+    assert board.rows[0].label == OTHER.id
+
+
+def test_build_losses_are_never_ranked(board_of):
+    board = board_of(
+        make_record('in1k-ft', {'top1': 80.0, 'loss': 0.5, 'decode.loss_ce': 0.1}),
+        make_record('in1k-ft', {'top1': 81.0, 'loss': 0.4, 'decode.loss_ce': 0.2}, OTHER),
+    )
+    assert {column.metric: column.is_ranked for column in board.columns} == {
+        'top1': True, 'loss': False, 'decode.loss_ce': False,
+    }  # fmt: skip
+    assert sum(cell.is_best for row in board.rows for cell in row.cells.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ('tier', 'words'), [('full', 'protocols below only'), ('smoke', 'smoke runs')]
+)
+def test_conclusion_says_how_far_it_reaches(board_of, tier, words):
+    protocol = make_protocol(tier=tier)
+    board = board_of(
+        make_record(protocol=protocol),
+        make_record(metrics={'knn_top1': 60.0}, checkpoint=OTHER, protocol=protocol),
+    )
+    assert conclusion(board).startswith(f'{OTHER.id} has the best mean rank, 1.0 of 2 checkpoints')
+    assert words in conclusion(board)
+
+
+def test_conclusion_of_one_method_beside_baselines_is_none(board_of):
+    assert 'Nothing is ranked' in conclusion(
+        board_of(make_record(), make_record(checkpoint=RANDOM))
+    )
+
+
+def test_build_links_of_methods_are_known_and_those_of_rows_can_be_stated(tmp_path):
+    write_record(make_record(), tmp_path)
+    links = {'swin-tiny.ummae-10e': {'weights': 'https://example.org/w.pth'}}
+    (row,) = build_leaderboard(collect(tmp_path), links=links).rows
+    assert row.links == {
+        'paper': 'https://arxiv.org/abs/2205.10063',
+        'code': 'https://github.com/implus/UM-MAE',
+        'weights': 'https://example.org/w.pth',
     }
 
 

@@ -1,57 +1,99 @@
+import re
+
 import pytest
 
-from mim_bench.report.charts import Series, line_chart, scatter_chart, thin
-from mim_bench.report.scales import make_scale
+from mim_bench.report.build import build_leaderboard
+from mim_bench.report.charts import cost_charts, curve_charts, pareto_front, row_styles, thin
+from mim_bench.results.curves import Curve, write_curves
+from mim_bench.results.record import Artifacts, Cost
+from mim_bench.results.store import collect, write_record
+from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
+
+# Hours and accuracy. b costs more than a and is better; c costs more than b and is worse; d is the
+# dearest and the best; e costs what b does and is worse.
+COSTS = [10, 20, 30, 40, 20]
+VALUES = [70, 75, 74, 80, 71]
+
+
+def test_pareto_front_by_hand():
+    assert pareto_front(COSTS, VALUES) == [0, 1, 3]
+
+
+def test_pareto_front_lower_is_better_by_hand():
+    # Now a is the best of all and the cheapest.
+    assert pareto_front(COSTS, VALUES, higher_is_better=False) == [0]
+    assert pareto_front(COSTS, [-v for v in VALUES], higher_is_better=False) == [0, 1, 3]
 
 
 @pytest.mark.parametrize(
-    ('values', 'labels'),
+    ('costs', 'values', 'front'),
     [
-        ([0, 10], ['0', '2', '4', '6', '8', '10']),
-        ([56.9, 67.3], ['55.0', '57.5', '60.0', '62.5', '65.0', '67.5']),
-        ([0.012, 0.034], ['0.010', '0.015', '0.020', '0.025', '0.030', '0.035']),
-        ([-1, 1], ['-1.0', '-0.5', '0', '0.5', '1.0']),
-        ([0, 1500], ['0', '500', '1,000', '1,500']),
+        ([], [], []),
+        ([5], [1], [0]),
+        ([5, 5], [1, 1], [0, 1]),  # equal points are both on it
+        ([5, 6], [1, 1], [0]),  # as good for more
+        ([5, 5], [1, 2], [1]),  # better for the same
     ],
 )
-def test_make_scale_ticks_are_round_and_cover_the_data(values, labels):
-    scale = make_scale(values, 0, 100)
-    assert [label for _, label in scale.ticks] == labels
-    assert scale.low <= min(values)
-    assert scale.high >= max(values)
+def test_pareto_front_of_ties(costs, values, front):
+    assert pareto_front(costs, values) == front
 
 
-@pytest.mark.parametrize('value', [0.0, 5.0, -3.0, 1e-9, 1e12])
-def test_make_scale_of_one_value_keeps_it_inside(value):
-    scale = make_scale([value, value], 0, 100)
-    assert 0 < scale.place(value) < 100
+def test_thin_keeps_the_ends_of_a_long_line():
+    points = [[step, 0.0] for step in range(1001)]
+    picked = thin(points)
+    assert (picked[0], picked[-1]) == (points[0], points[-1])
+    assert len(picked) <= 202
 
 
-def test_make_scale_with_zero_begins_there():
-    assert make_scale([40, 50], 0, 100, with_zero=True).low == 0
+def cost_chart(board_of, values):
+    """The chart of rows a, b, c, ... with these (hours, accuracy), and the names on its front."""
+    records = []
+    for name, (hours, value) in zip('abcdefgh', values, strict=False):
+        checkpoint = make_checkpoint(id=name, method=f'm-{name}', sha256=f'{ord(name):064x}')
+        cost = Cost.measured(wall_s=3600 * hours, device='gpu', is_gpu=True)
+        records.append(make_pretraining_record(checkpoint, run_id=f'p{name}', cost=cost))
+        records.append(make_record('in1k-ft', {'top1': value}, checkpoint, run_id=f'r{name}'))
+    board = board_of(*records)
+    (chart,) = cost_charts(board, row_styles(board))
+    titles = re.findall('<title>(.*?)</title>', chart.svg, re.DOTALL)
+    return chart, {title[2] for title in titles if 'on the Pareto front' in title}
 
 
-def test_make_scale_places_ends_on_ends():
-    scale = make_scale([0, 10], 206, 14)
-    assert (scale.place(0), scale.place(10), scale.place(5)) == (206, 14, 110)
+def test_cost_chart_has_a_dot_a_row_and_its_front(board_of):
+    chart, front = cost_chart(board_of, zip(COSTS, VALUES, strict=True))
+    assert front == {'a', 'b', 'd'}
+    assert len(chart.rows) == 5
+    assert chart.svg.count('class="front"') == 1
+    assert re.findall(r'>(m-\w)</text>', chart.svg) == ['m-a', 'm-b', 'm-d', 'm-c', 'm-e']
 
 
-def test_thin_keeps_the_last_point():
-    points = [(step, 0) for step in range(1000)]
-    thinned = thin(points)
-    assert len(thinned) <= 201
-    assert thinned[-1] == (999, 0)
+def test_cost_chart_of_one_dot_has_no_front(board_of):
+    chart, front = cost_chart(board_of, [(2.0, 30.0)])
+    assert 'class="front"' not in chart.svg
+    assert front == set()
 
 
-def test_line_chart_marks_every_point_of_a_short_line_with_its_value():
-    chart = line_chart('t', 'Epoch', 'Loss', [Series('a', 'c', [[1, 0.5], [2, 0.25]])])
-    assert [mark.tip for mark in chart.marks] == ['a\nEpoch 1: 0.5', 'a\nEpoch 2: 0.25']
+def test_cost_chart_names_only_dots_with_room(board_of):
+    chart, _ = cost_chart(board_of, [*((10 + i / 1000, 50 - i / 1000) for i in range(7)), (2, 51)])
+    names = re.findall(r'>(m-\w)</text>', chart.svg)
+    assert 'm-h' in names
+    assert len(names) < 4
 
 
-def test_scatter_chart_draws_random_weights_as_a_level():
-    chart = scatter_chart(
-        't', 'h', 'AP', [Series('a', 'c', [(2.0, 30.0)])], [Series('r', 'random', [(0.0, 20.0)])]
-    )
-    height = chart.y.place(20.0)
-    assert chart.lines[0].points == f'{chart.left},{height:g} {chart.right},{height:g}'
-    assert [mark.label for mark in chart.marks] == ['a']
+def test_charts_draw_names_as_text_and_no_style_of_their_own(tmp_path):
+    name = '<b> $x_{y}$ & モデル'
+    checkpoint = make_checkpoint(id=name, method=name, backbone='\\frac$')
+    artifacts = Artifacts(curves='curves.json')
+    record = make_pretraining_record(checkpoint, run_id='r', artifacts=artifacts)
+    write_record(record, tmp_path)
+    write_curves([Curve('loss', 'epoch', [[1, 0.9], [2, 0.51234]])], tmp_path / 'r')
+    collection = collect(tmp_path)
+    board = build_leaderboard(collection)
+    (chart,), damaged = curve_charts(board, collection, row_styles(board))
+    assert damaged == []
+    assert '&lt;b&gt; $x_{y}$ &amp; モデル' in chart.svg
+    assert 'Epoch 2: 0.5123' in chart.svg
+    # The policy of the page forbids both.
+    assert 'style' not in chart.svg
+    assert '<script' not in chart.svg

@@ -7,13 +7,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mim_bench.report.csv_table import render_csv
-from mim_bench.report.html_page import render_html
-from mim_bench.report.leaderboard import format_cell
-from mim_bench.report.markdown import render_markdown
-from mim_bench.report.quantities import choose_unit
-from mim_bench.report.runs_csv import render_runs_csv
-from mim_bench.report.terminal import print_leaderboard
+from mim_bench.report.costs import choose_unit
+from mim_bench.report.formats import print_leaderboard, render_csv, render_markdown, render_runs_csv
+from mim_bench.report.page import render_html
+from mim_bench.report.tables import format_cell
 from mim_bench.results.record import Cost
 from mim_bench.results.store import collect
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
@@ -147,14 +144,14 @@ def test_cost_columns_are_not_among_the_results(board_of):
     assert not any(row.cells[key].is_best for row in board.rows for key in cost_keys)
 
 
-def test_markdown_and_csv_have_the_total(board_of):
+def test_markdown_and_csv_have_the_total(board_of, lines_of):
     board = board_of(
         make_pretraining_record(cost=hours(10)), make_record(cost=hours(2)),
         make_record(checkpoint=make_checkpoint(id='foreign', sha256='cd' * 32), cost=hours(1)),
     )  # fmt: skip
     text = render_markdown(board)
     assert 'Total device time (h)' in text
-    assert '| UM-MAE | swin-tiny | foreign | unknown | 8.0 |' in text
+    assert '| UM-MAE | swin-tiny | foreign | unknown | 8.0 |' in lines_of(text)
     lines = list(csv.DictReader(io.StringIO(render_csv(board))))
     totals = {line['checkpoint']: line for line in lines if line['task'] == 'total'}
     assert totals['swin-tiny.ummae-10e']['value'] == '96.0'
@@ -183,12 +180,12 @@ def test_renderers_show_a_collected_record_whose_cost_is_not_known(board_of, tmp
         make_pretraining_record(cost=UNKNOWN),
     )
     page = render_html(board, collect(tmp_path / 'results'))
-    assert 'title="made by mim-bench collect from the run\'s work directory"' in page
+    assert '<td class="text">collected</td>' in page
     assert 'work_dirs/this-one' not in page
     console = Console(file=io.StringIO(), width=160)
     print_leaderboard(board, console)
     assert '50.0' in console.file.getvalue()
-    assert '| unknown |' in render_markdown(board)
+    assert ' unknown |' in render_markdown(board)
 
 
 def test_choose_unit_takes_the_largest_that_holds_ten():

@@ -8,13 +8,15 @@ import pytest
 from rich.console import Console
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.csv_table import render_csv
-from mim_bench.report.html_page import render_html
-from mim_bench.report.latex import render_latex
-from mim_bench.report.markdown import render_markdown
-from mim_bench.report.runs_csv import render_runs_csv
-from mim_bench.report.terminal import render_terminal
-from mim_bench.report.wording import checkpoint_details
+from mim_bench.report.formats import (
+    render_csv,
+    render_latex,
+    render_markdown,
+    render_runs_csv,
+    render_terminal,
+)
+from mim_bench.report.page import render_html
+from mim_bench.report.tables import DASH, FACTS, results_table
 from mim_bench.results.store import Collection
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -81,19 +83,19 @@ def test_labels_of_another_data_set_are_not_marked():
 def test_page_says_what_was_seen_and_the_details_of_each_checkpoint():
     text = text_of(board(NONE, UNKNOWN, SEEN), render_html)
     assert f'title="{TITLE}"' in text
-    assert checkpoint_details(NONE) in text
-    assert checkpoint_details(UNKNOWN) in text
 
 
-def test_checkpoint_details_name_what_is_not_known():
-    assert checkpoint_details(NONE) == (
-        '28.0 M parameters · pre-trained on ImageNet-1K · 256 px · labels seen: none · '
-        'licence Apache-2.0'
-    )
-    assert checkpoint_details(UNKNOWN) == (
-        '28.0 M parameters · 256 px · not known: data, labels, licence'
-    )
-    assert checkpoint_details(replace(UNKNOWN, method='random')) == '28.0 M parameters'
+def test_results_have_the_facts_of_each_checkpoint():
+    random = replace(UNKNOWN, id='random', method='random', sha256=None)
+    table = results_table(board(NONE, UNKNOWN, SEEN, random))
+    places = [table.headings.index(heading) for heading in FACTS]
+    found = {line[2].text: [line[place].text for place in places] for line in table.lines}
+    assert found == {
+        'pretrained': ['28.0', '256', 'ImageNet-1K', '10', 'none'],
+        'finetuned': ['28.0', '256', 'ImageNet-1K', '10', 'ImageNet-22K, ADE20K'],
+        'foreign': ['28.0', '256', '?', '10', '?'],
+        'random': ['28.0', *(DASH,) * 4],
+    }
 
 
 def test_csv_has_the_facts_of_the_checkpoint_and_the_mark():

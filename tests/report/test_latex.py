@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from mim_bench.report.latex import MOST_COLUMNS, MOST_ROWS, render_latex
-from mim_bench.report.latex_text import latex_text
+from mim_bench.report.formats import MOST_COLUMNS, MOST_ROWS, render_latex
+from mim_bench.report.text import latex_text
 from mim_bench.testing.records import (
     make_checkpoint,
     make_pretraining_record,

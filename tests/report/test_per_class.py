@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.html_page import render_html
-from mim_bench.report.leaderboard import DASH
-from mim_bench.report.per_class import MOST_CHECKPOINTS, class_tables
+from mim_bench.report.page import render_html
+from mim_bench.report.sections import MOST_CHECKPOINTS, class_section
+from mim_bench.report.tables import DASH
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
@@ -56,6 +56,12 @@ def collection_of(tmp_path):
     return build
 
 
+def class_table(board, collection):
+    (section,) = class_section(board, collection)
+    (table,) = section.tables
+    return table
+
+
 def test_class_scores_of_a_segmentation_by_hand():
     scores = class_scores(areas([10, 5, 5]))['mIoU']
     # Wall: 15 / (20 + 20 - 15); sky: 5 / (10 + 10 - 5).
@@ -87,20 +93,23 @@ def test_class_tables_hold_a_column_a_checkpoint_and_the_mean_of_its_seeds(colle
         ('one', 1, areas([0, 0, 0])),
         ('other', 0, areas([10, 10, 5])),
     )
-    (table,) = class_tables(build_leaderboard(collection), collection)
-    assert (table.title, table.names) == ('UPerNet IoU', NAMES)
-    cells = {c.label: [table.cell(place, c) for place in range(3)] for c in table.columns}
-    assert cells == {'other': ['100.0', '33.3', DASH], 'one': ['50.0', '50.0', DASH]}
-    best = {c.label: [table.is_best(place, c) for place in range(3)] for c in table.columns}
-    assert best == {'other': [True, False, False], 'one': [False, True, False]}
+    table = class_table(build_leaderboard(collection), collection)
+    assert table.title == 'UPerNet IoU: 3 classes'
+    assert [heading.text for heading in table.headings] == ['Class', 'other', 'one']
+    assert [[entry.text for entry in line] for line in table.lines] == [
+        [NAMES[0], '100.0', '50.0'], [NAMES[1], '33.3', '50.0'], [NAMES[2], DASH, DASH],
+    ]  # fmt: skip
+    assert [[entry.is_best for entry in line[1:]] for line in table.lines] == [
+        [True, False], [False, True], [False, False],
+    ]  # fmt: skip
 
 
 def test_class_tables_damaged_outcomes_are_named_and_left_out(collection_of, tmp_path):
     collection = collection_of(('one', 0, areas([9, 9, 9])), ('other', 0, areas([5, 5, 5])))
     (tmp_path / 'one-s0' / 'outcomes.npz').write_bytes(b'PK')
     board = build_leaderboard(collection)
-    (table,) = class_tables(board, collection)
-    assert [column.label for column in table.columns] == ['other']
+    table = class_table(board, collection)
+    assert [heading.text for heading in table.headings] == ['Class', 'other']
     assert [file.path for file in board.damaged] == ['one-s0/outcomes.npz']
 
 
@@ -108,17 +117,18 @@ def test_class_tables_show_the_best_rows_and_count_the_others(collection_of):
     num = MOST_CHECKPOINTS + 2
     entries = [('x' * (i + 1), 0, areas([10, 10, i % 10])) for i in range(num)]
     collection = collection_of(*entries)
-    (table,) = class_tables(build_leaderboard(collection), collection)
-    assert (len(table.columns), table.num_more) == (MOST_CHECKPOINTS, 2)
+    table = class_table(build_leaderboard(collection), collection)
+    assert len(table.headings) == 1 + MOST_CHECKPOINTS
+    assert '2 further checkpoints not shown' in table.note
 
 
 def test_class_tables_without_outcomes_are_none(board_of):
     record = make_record('ade20k-upernet', {'mIoU': 40.0})
-    assert class_tables(board_of(record, replace(record, run_id='b', seed=1)), None) == []
+    assert class_section(board_of(record, replace(record, run_id='b', seed=1)), None) == []
 
 
 def test_render_html_class_names_stay_text(collection_of):
     collection = collection_of(('one', 0, areas([10, 5, 5])))
     page = render_html(build_leaderboard(collection), collection)
     assert '<img src=x' not in page
-    assert '<th scope="row" class="name">&lt;img src=x onerror=alert(1)&gt;</th>' in page
+    assert '&lt;img src=x onerror=alert(1)&gt;</th>' in page

@@ -1,8 +1,8 @@
 import pytest
 
-from mim_bench.report.html_page import render_html
-from mim_bench.report.markdown import render_markdown
-from mim_bench.report.proxy import has_proxies, proxy_pairs
+from mim_bench.report.formats import render_markdown
+from mim_bench.report.page import render_html
+from mim_bench.report.sections import proxy_pairs, proxy_section
 from mim_bench.results.store import collect
 from mim_bench.testing.records import make_checkpoint, make_metric, make_protocol, make_record
 
@@ -40,7 +40,8 @@ def test_proxy_pairs_of_tier_proxy_with_the_same_task_in_full(board_of):
         *measured('ade20k-upernet', 'mIoU', FULL[:3]),
     )
     (pair,) = proxy_pairs(board)
-    assert (pair.tau_text, pair.p_text, pair.correlation.n) == ('+1.00', '0.333', 3)
+    assert (pair.correlation.tau, pair.correlation.n) == (1.0, 3)
+    assert pair.correlation.p_value == pytest.approx(1 / 3)
 
 
 def test_proxy_pairs_probes_of_both_tiers_and_full_training(board_of):
@@ -72,21 +73,21 @@ def test_proxy_pairs_other_data_set_or_metric_is_not_compared(board_of):
         *measured('coco-gfl', 'bbox_mAP', KNN, tier='proxy'),
         *measured('coco-mask-rcnn', 'segm_mAP', FULL),
     )
-    assert has_proxies(board)
     assert proxy_pairs(board) == []
+    assert [section.name for section in proxy_section(board)] == ['proxy']
 
 
 def test_proxy_pairs_smoke_numbers_never_count(board_of):
     board = board_of(
         *measured('in1k-knn', 'knn_top1', KNN, tier='smoke'), *measured('in1k-ft', 'top1', FULL)
     )
-    assert not has_proxies(board)
+    assert proxy_section(board) == []
 
 
 def test_proxy_pairs_of_two_rows_give_no_number(board_of):
     board = board_of(*measured('in1k-knn', 'knn_top1', KNN[:2]), *measured('in1k-ft', 'top1', FULL))
     (pair,) = proxy_pairs(board)
-    assert pair.tau_text == 'fewer than 3 rows hold both'
+    assert (pair.correlation.tau, pair.correlation.reason) == (None, 'fewer than 3 rows hold both')
 
 
 def test_renderers_show_the_pairs(board_of, tmp_path):
@@ -96,7 +97,7 @@ def test_renderers_show_the_pairs(board_of, tmp_path):
     )
     text = render_markdown(board)
     assert '## How well the proxy ranks' in text
-    assert '| 3 | +1.00 | 0.333 |' in text
+    assert '| 3 | +1.00 | 0.333 |' in ' '.join(text.split())
     page = render_html(board, collect(tmp_path / 'results'))
     assert 'id="proxy"' in page
     assert '+1.00' in page

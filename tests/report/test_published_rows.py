@@ -1,8 +1,8 @@
 import pytest
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.html_page import render_html
-from mim_bench.report.published_rows import published_rows
+from mim_bench.report.page import render_html
+from mim_bench.report.published import published_rows
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import (
     make_checkpoint,
@@ -73,4 +73,4 @@ def test_render_html_published_rows_are_marked_and_not_among_ours(board_with, tm
 def test_published_rows_say_which_labels_the_weights_had_seen(board_with, tmp_path):
     result = make_published(pretrain={'labels': 'ImageNet-22K'})
     page = render_html(board_with(result), collect(tmp_path))
-    assert '<small>1,600 epochs, labels: ImageNet-22K · <a' in page
+    assert '1,600 epochs, labels: ImageNet-22K · <a' in page

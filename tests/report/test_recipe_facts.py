@@ -1,8 +1,7 @@
 import pytest
 
 from mim_bench.recipe.config import load_config
-from mim_bench.report.published import differing_facts
-from mim_bench.report.recipe_facts import facts_of_settings
+from mim_bench.report.published import differing_facts, facts_of_settings
 from mim_bench.results.published import load_published, network_family
 from mim_bench.suite.config_index import CONFIGS, index_configs
 from mim_bench.testing.records import make_published

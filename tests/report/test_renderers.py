@@ -5,11 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
-from mim_bench.report.csv_table import render_csv
-from mim_bench.report.leaderboard import DASH
-from mim_bench.report.markdown import render_markdown
-from mim_bench.report.plain_text import csv_text, markdown_text, one_line
-from mim_bench.report.terminal import print_leaderboard
+from mim_bench.report.formats import print_leaderboard, render_csv, render_markdown
+from mim_bench.report.tables import DASH
+from mim_bench.report.text import csv_text, markdown_text, one_line
 from mim_bench.testing.records import (
     make_checkpoint,
     make_pretraining_record,
@@ -62,23 +60,26 @@ def test_csv_text_formula_gets_an_apostrophe(text):
     assert csv_text(text) == "'" + text.strip()
 
 
-def test_render_markdown_table_holds_numbers_best_failed_and_dash(board_of):
+def test_render_markdown_table_holds_numbers_best_failed_and_dash(board_of, lines_of):
     other = make_checkpoint(id='other', method='simmim', sha256='cd' * 32)
     board = board_of(
         make_record(metrics={'knn_top1': 51.26}),
         make_record(metrics={'knn_top1': 49.0}, checkpoint=other),
         make_record('in1k-ft', checkpoint=other, error='loss is nan'),
     )
-    lines = render_markdown(board).splitlines()
-    assert f'| UM-MAE | swin-tiny | swin-tiny.ummae-10e | **51.3** | {DASH} |' in lines
-    assert '| SimMIM | swin-tiny | other | 49.0 | failed |' in lines
+    lines = lines_of(render_markdown(board))
+    facts = '28.0 | 256 | ImageNet-1K | 10 | none'
+    row = f'| UM-MAE | swin-tiny | swin-tiny.ummae-10e | 1.0 | {facts} | **51.3** | {DASH} |'
+    assert row in lines
+    assert f'| SimMIM | swin-tiny | other | 2.0 | {facts} | 49.0 | failed |' in lines
     assert '| in1k-ft-other-s0 | in1k-ft | other | loss is nan |' in lines
 
 
-def test_render_markdown_lists_protocols_and_tiers(board_of):
+def test_render_markdown_lists_protocols_and_tiers(board_of, lines_of):
     protocol = make_protocol(tier='smoke')
     text = render_markdown(board_of(make_record(protocol=protocol)))
-    assert f'| k-NN: top-1 | in1k-knn | in1k-knn | 1 | {protocol.hash} | smoke |' in text
+    line = f'| k-NN: top-1 | in1k-knn | in1k-knn | 1 | {protocol.hash} | smoke |'
+    assert line in lines_of(text)
     assert 'k-NN top-1 (%) ↑<br>smoke' in text
     assert 'not comparable with published numbers' in text
 
@@ -86,9 +87,9 @@ def test_render_markdown_lists_protocols_and_tiers(board_of):
 def test_render_markdown_every_line_of_a_table_has_as_many_cells(board_of):
     hostile = make_checkpoint(id='a|b\n| c |', method='x|y', backbone='\\|')
     text = render_markdown(board_of(make_record(checkpoint=hostile, run_id='r')))
-    table = text.split('\n\n')[2].splitlines()
+    table = [line for line in text.split('\n\n')[3].splitlines() if line.startswith('|')]
     unescaped = [line.replace('\\\\', '').replace('\\|', '') for line in table]
-    assert {line.count('|') for line in unescaped} == {5}
+    assert {line.count('|') for line in unescaped} == {10}
 
 
 def test_render_csv_gives_unrounded_values_with_protocol_and_run(board_of):

@@ -13,8 +13,13 @@ from scipy import stats
 from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.row_tests import compare_rows, explain_rows, find_rows
-from mim_bench.report.row_tests_terminal import print_protocols, print_tests
+from mim_bench.report.comparing import (
+    compare_rows,
+    explain_rows,
+    find_rows,
+    print_protocols,
+    print_tests,
+)
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes

@@ -7,9 +7,9 @@ import time
 import pytest
 from rich.console import Console
 
-from mim_bench.report import curve_charts, terminal
+from mim_bench.report import charts, formats
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.styles import row_styles
+from mim_bench.report.charts import row_styles
 from mim_bench.results.curves import Curve, write_curves
 from mim_bench.results.record import Artifacts
 from mim_bench.results.store import collect, write_record
@@ -47,7 +47,7 @@ def test_report_of_20000_records_stays_in_its_time_and_memory(tmp_path):
 
 
 def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(curve_charts, '_MOST_KEPT', 3)
+    monkeypatch.setattr(charts, 'MOST_KEPT', 3)
     for seed in range(5):
         record = make_record(seed=seed, run_id=f'run-{seed}', artifacts=Artifacts('curves.json'))
         folder = write_record(record, tmp_path).parent
@@ -55,15 +55,15 @@ def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, 
             write_curves([Curve('loss', 'iter', [[1, 0.5], [2, 0.25]])], folder)
     collection = collect(tmp_path)
     board = build_leaderboard(collection)
-    (chart,), damaged = curve_charts.curve_charts(board, collection, row_styles(board))
-    assert (len(chart.lines), damaged) == (3, [])
+    (chart,), damaged = charts.curve_charts(board, collection, row_styles(board))
+    assert (len(chart.rows), damaged) == (3, [])
 
 
 def test_terminal_shows_the_first_rows_and_counts_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(terminal, '_MOST_ROWS', 2)
+    monkeypatch.setattr(formats, 'MOST_TERMINAL_ROWS', 2)
     for name in 'abcd':
         checkpoint = make_checkpoint(id=name, sha256=f'{ord(name):064x}')
         write_record(make_record(checkpoint=checkpoint), tmp_path)
     console = Console(file=io.StringIO(), width=120)
-    terminal.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
+    formats.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
     assert '2 further checkpoints in the written leaderboard.' in console.file.getvalue()

@@ -10,11 +10,9 @@ from rich.console import Console
 
 from mim_bench.report import spread
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.csv_table import render_csv
-from mim_bench.report.html_page import render_html
-from mim_bench.report.leaderboard import format_cell, format_interval
-from mim_bench.report.markdown import render_markdown
-from mim_bench.report.terminal import render_terminal
+from mim_bench.report.formats import render_csv, render_markdown, render_terminal
+from mim_bench.report.page import render_html
+from mim_bench.report.tables import format_cell, format_interval
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.store import collect, write_record
@@ -196,7 +194,7 @@ def test_csv_has_the_spread_in_columns(tied_board):
 def test_markdown_and_terminal_show_marks_and_legend(tied_board):
     board, _ = tied_board  # P(X <= 303) < 0.025 < P(X <= 304) of 400 images at 0.8: 76.0
     text = render_markdown(board)
-    assert '| **80.0** ≈<br>\\[76.0, 83.8\\] |' in text
+    assert '**80.0** ≈<br>\\[76.0, 83.8\\] |' in text
     assert '61.0 ± 1.4 (n=2)' in text
     assert 'not distinguishable from the best of their column (p ≥ 0.05' in text
     console = Console(width=120, record=True, file=io.StringIO())

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mim_bench.cli.main import main
-from mim_bench.report.watch import watch_report
+from mim_bench.report.write import watch_report
 from mim_bench.results.store import write_record
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.records import make_record

@@ -1,7 +1,8 @@
 # GFL (arXiv:2006.04388) as UM-MAE trains it (implus/UM-MAE@cb7776b, its mmdet config): LayerNorm
-# and a linear layer to 768 a stage, FPN with SyncBN from stride 8 on. MMSyncBN became SyncBN.
+# and a linear layer to 768 a stage, FPN with SyncBN from stride 8 on. MMSyncBN became SyncBN. The
+# first stage's projection, which nothing reads there, is left out.
 norm_cfg = dict(type='SyncBN', requires_grad=True)
-stage_dims = [96, 192, 384, 768]
+stage_dims = [192, 384, 768]
 model = dict(
     type='GFL',
     data_preprocessor=dict(
@@ -15,9 +16,8 @@ model = dict(
         dict(type='mim_bench.StageProjection', in_channels=stage_dims, out_channels=768, norm=True),
         dict(
             type='FPN',
-            in_channels=[768] * 4,
+            in_channels=[768] * 3,
             out_channels=256,
-            start_level=1,
             add_extra_convs='on_output',
             num_outs=5,
             norm_cfg=norm_cfg,
@@ -53,5 +53,3 @@ model = dict(
         max_per_img=100,
     ),
 )
-# Nothing reads the projection of the first stage.
-find_unused_parameters = True

@@ -17,7 +17,7 @@ model = dict(
         batch_augments=[dict(type='BatchFixedSizePad', size=_base_.image_size)]
     ),
     backbone=dict(
-        type='mim_bench.UMMAESwin', arch='tiny', out_indices=(0, 1, 2, 3), drop_path_rate=0.1
+        type='mim_bench.UMMAESwin', arch='tiny', out_indices=(1, 2, 3), drop_path_rate=0.1
     ),
 )
 train_pipeline = [
@@ -43,7 +43,7 @@ optim_wrapper = dict(
             'pos_embed': dict(decay_mult=0.0),
             'norm': dict(decay_mult=0.0),
             'bias': dict(decay_mult=0.0),
-            **{f'neck.0.norms.{stage}.weight': dict(decay_mult=1.0) for stage in range(4)},
+            **{f'neck.0.norms.{stage}.weight': dict(decay_mult=1.0) for stage in range(3)},
         }
     ),
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -71,10 +72,10 @@ class CostLedgerHook(Hook):
         self._has_trained = False
 
     def before_run(self, runner: Runner) -> None:
-        """Open the ledger, once the model is on its device."""
+        """Open the ledger of the device; a model that is to be sharded is not on it yet."""
         if self.ledger is not None:
             return
-        device = next(runner.model.parameters()).device
+        device = torch.device(get_device())
         self.ledger = CostLedger(
             device=device_name(device),
             is_gpu=device.type == 'cuda',

@@ -12,6 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.data.seeding import seed_everything
 from mim_bench.engine.drawing import draw_panels
+from mim_bench.engine.fsdp import callable_in_parts, is_sharded
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.isolation import evaluating, preserved_rng
 from mim_bench.errors import ConfigError
@@ -68,10 +69,15 @@ class ReconstructionHook(Hook):
             self._save(runner)
 
     def _save(self, runner: Runner) -> None:
-        if not is_main_process():
-            return
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        with outside_cost(runner), preserved_rng(self.seed), evaluating(model):
+        if not (is_main_process() or is_sharded(model)):
+            return
+        with (
+            outside_cost(runner),
+            preserved_rng(self.seed),
+            evaluating(model),
+            callable_in_parts(model),
+        ):
             if self._batch is None:
                 self._batch = self._first_images(runner)
             # Methods that draw masks themselves draw the same in every picture.
@@ -83,7 +89,8 @@ class ReconstructionHook(Hook):
                 if isinstance(runner.train_loop, IterBasedTrainLoop)
                 else f'epoch_{runner.epoch + 1}.png'
             )
-            save_png(draw_panels(panels), Path(runner.work_dir) / FOLDER / name)
+            if is_main_process():
+                save_png(draw_panels(panels), Path(runner.work_dir) / FOLDER / name)
 
     def _first_images(self, runner: Runner) -> Any:
         """The first samples of the data set, collated; fewer if it has fewer."""

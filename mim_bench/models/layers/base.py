@@ -22,6 +22,11 @@ class OwnWeights:
         """Own initialisation, then that of the children, then ``init_cfg``."""
         if not self.is_init:
             self.init_own_weights()
+            # mmengine notes what changes the mean, which zeros and ones do not.
+            noted = getattr(self, '_params_init_info', {})
+            for parameter in self.parameters() if noted else ():
+                noted[parameter]['init_info'] = f'Initialized by {type(self).__name__} itself'
+                noted[parameter]['tmp_mean_value'] = parameter.data.mean().cpu()
         super().init_weights()
 
 

@@ -1,6 +1,6 @@
 """Relative position biases of a vision transformer: a table of all offsets, or one an axis."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +15,8 @@ from mim_bench.conversion.resizing.relative_bias import (
 )
 
 Grid = tuple[int, int]
-# Rows of queries are expanded in float32 in parts of so many entries a head: gradients are summed
-# up exactly without a second tensor of all pairs in memory.
+# Queries are expanded in float32 in parts of so many entries a head: gradients are summed up
+# exactly without a second tensor of all pairs in memory.
 _ENTRIES_AT_ONCE = 2**22
 # Attention kernels of GPUs read rows of a bias, and of queries, keys and values, from addresses
 # that are multiples of 8 entries.
@@ -58,14 +58,19 @@ class BiasTable:
             For each grid (1, heads, L, L), L counting a class token; of the table's type, or
             of autocast's where that is on.
         """
+        return tuple(_joined(list(self.parts(table, grid))) for grid in grids)
+
+    def parts(self, table: torch.Tensor, grid: Grid) -> Iterator[torch.Tensor]:
+        """The bias of :meth:`expand`, (1, heads, queries, L), for some queries after another.
+
+        Attention in parts never holds the gradient of all pairs. Small grids are one part.
+        """
         device, dtype = table.device.type, table.dtype
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
-        fitted = (fit_relative_bias(table, self.grid, g, self.interpolation) for g in grids)
-        return tuple(
-            pair_bias(t, grid, class_rows=self.class_rows, dtype=dtype)[None]
-            for t, grid in zip(fitted, grids, strict=True)
-        )
+        fitted = fit_relative_bias(table, self.grid, grid, self.interpolation)
+        for part in pair_bias_parts(fitted, grid, class_rows=self.class_rows, dtype=dtype):
+            yield part[None]
 
 
 class RelativePositionBias(nn.Module):
@@ -84,6 +89,13 @@ class RelativePositionBias(nn.Module):
 def pair_bias(
     table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
+    """The parts of :func:`pair_bias_parts` in one: (heads, L, L)."""
+    return _joined(list(pair_bias_parts(table, grid, class_rows=class_rows, dtype=dtype)))
+
+
+def pair_bias_parts(
+    table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
+) -> Iterator[torch.Tensor]:
     """The bias of all pairs of tokens, without an index of all pairs.
 
     Args:
@@ -93,27 +105,37 @@ def pair_bias(
         class_rows: Put a class token before the patches.
         dtype: Of the result; None: of the table.
 
-    Returns:
-        (heads, L, L): from (query, key). The stride of a row is a multiple of 8.
+    Yields:
+        (heads, queries, L): from (query, key), for consecutive queries. The stride of a row is
+        a multiple of 8.
     """
     (rows, cols), dtype = grid, dtype or table.dtype
     offsets = table[:-CLASS_ROWS] if class_rows else table
     maps = offsets.t().unflatten(1, (2 * rows - 1, 2 * cols - 1))
     step = max(1, _ENTRIES_AT_ONCE // (rows * cols**2))
-    parts = []
     for first in range(0, rows, step):
         height = min(step, rows - first)
         # (heads, rows and columns of queries, those of keys from the last)
         pairs = maps.narrow(1, first, height + rows - 1).unfold(1, rows, 1).unfold(2, cols, 1)
-        parts.append(pairs.flip(3, 4).to(dtype).flatten(3, 4).flatten(1, 2))
-    bias = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-    if class_rows:
-        # The transposed views are (heads, 1): to patches, from patches, class to class.
-        to_patches, to_class, within = table[-CLASS_ROWS:].to(dtype)[:, :, None, None]
-        bias = torch.cat((to_class.expand(-1, rows * cols, -1), bias), dim=2)
-        first_row = torch.cat((within, to_patches.expand(-1, -1, rows * cols)), dim=2)
-        bias = torch.cat((first_row, bias), dim=1)
-    return F.pad(bias, (0, -bias.shape[2] % _ALIGNMENT))[:, :, : bias.shape[2]]
+        bias = pairs.flip(3, 4).to(dtype).flatten(3, 4).flatten(1, 2)
+        if class_rows:
+            # The transposed views are (heads, 1): to patches, from patches, class to class.
+            to_patches, to_class, within = table[-CLASS_ROWS:].to(dtype)[:, :, None, None]
+            bias = torch.cat((to_class.expand(-1, height * cols, -1), bias), dim=2)
+            if first == 0:
+                class_row = torch.cat((within, to_patches.expand(-1, -1, rows * cols)), dim=2)
+                bias = torch.cat((class_row, bias), dim=1)
+        yield _aligned(bias)
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else _aligned(torch.cat(parts, dim=-2))
+
+
+def _aligned(bias: torch.Tensor) -> torch.Tensor:
+    """The same numbers with rows that start at multiples of 8 entries."""
+    width = bias.shape[-1]
+    return F.pad(bias, (0, -width % _ALIGNMENT))[..., :width]
 
 
 @dataclass(frozen=True)

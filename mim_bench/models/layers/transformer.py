@@ -19,7 +19,8 @@ class Attention(nn.Module):
     """Multi-head self-attention, perhaps with a bias on its logits.
 
     The gradient of a bias that images share costs memory on every device: torch's kernels
-    allocate it for each image, (B, heads, L, L), before they sum it up.
+    allocate it for each image, (B, heads, L, L), before they sum it up. With a table of the
+    layer's own, many tokens attend in parts of the queries: (B, heads, queries, L) at a time.
 
     Args:
         dims: C, width of a token.
@@ -69,8 +70,6 @@ class Attention(nn.Module):
         Returns:
             (B, wanted, C).
         """
-        if isinstance(self.bias, BiasTable):
-            (bias,) = self.bias.expand(self.relative_position_bias_table, (grid,))
         qkv = self.qkv(x)
         if self.q_bias is not None:
             # The keys have no bias: it would shift all logits of a query alike.
@@ -81,12 +80,26 @@ class Attention(nn.Module):
         )
         if isinstance(self.bias, AxisTables):
             x = self.bias.attend(q, k, v, (self.rel_pos_h, self.rel_pos_w), grid, wanted)
+        elif self.bias is not None and wanted is None:
+            x = self._attend_in_parts(q, k, v, grid)
         else:
+            if self.bias is not None:
+                (bias,) = self.bias.expand(self.relative_position_bias_table, (grid,))
             if wanted is not None:
                 q = q[:, :, wanted]
                 bias = None if bias is None else bias[:, :, wanted]
             x = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.proj(x.transpose(1, 2).flatten(2))
+
+    def _attend_in_parts(
+        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, grid: tuple[int, int]
+    ) -> torch.Tensor:
+        outs, first = [], 0
+        for bias in self.bias.parts(self.relative_position_bias_table, grid):
+            last = first + bias.shape[2]
+            outs.append(F.scaled_dot_product_attention(q[:, :, first:last], k, v, attn_mask=bias))
+            first = last
+        return outs[0] if len(outs) == 1 else torch.cat(outs, dim=2)
 
 
 class FeedForward(nn.Module):

@@ -1,0 +1,94 @@
+"""Untrusted text (names, titles, errors) made safe for terminals, Markdown, CSV and LaTeX.
+
+HTML is escaped by the template engine itself.
+"""
+
+import re
+
+# Spreadsheets run a cell that starts with one of these as a formula.
+_FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
+_MARKDOWN_SPECIAL = re.compile(r'([\\`*_\[\]{}#|~$!])')
+_BARE_LINK = re.compile(r'(?i)\b(https?|ftp):|\bwww\.')
+_LATEX_ASCII = {
+    '\\': r'\textbackslash{}',
+    '{': r'\{',
+    '}': r'\}',
+    '$': r'\$',
+    '&': r'\&',
+    '#': r'\#',
+    '%': r'\%',
+    '_': r'\_',
+    '^': r'\textasciicircum{}',
+    '~': r'\textasciitilde{}',
+    # In the old font encodings these print as other characters.
+    '<': r'\textless{}',
+    '>': r'\textgreater{}',
+    '|': r'\textbar{}',
+    '"': r'\textquotedbl{}',
+    "'": r'\textquotesingle{}',
+    '`': r'\textasciigrave{}',
+    # At the begin of a row these would be read with the end of the one before.
+    '[': '{[}',
+    ']': '{]}',
+    '*': '{*}',
+}
+_LATEX_SYMBOLS = {
+    '\N{EN DASH}': r'\textendash{}',
+    '—': r'\textemdash{}',
+    '±': r'\ensuremath{\pm}',
+    '\N{MULTIPLICATION SIGN}': r'\ensuremath{\times}',
+    '·': r'\ensuremath{\cdot}',
+    '≥': r'\ensuremath{\ge}',
+    '≤': r'\ensuremath{\le}',
+    '≈': r'\ensuremath{\approx}',
+    '↑': r'\ensuremath{\uparrow}',
+    '↓': r'\ensuremath{\downarrow}',
+    '→': r'\ensuremath{\rightarrow}',
+    '†': r'\ensuremath{\dagger}',
+    '‡': r'\ensuremath{\ddagger}',
+    '…': r'\dots{}',
+    '\N{REPLACEMENT CHARACTER}': '?',
+}
+# Letters that every font encoding with accents has; pdfLaTeX stops at those of other scripts.
+_LAST_LETTER = '\u00ff'
+# Two hyphens would become a dash.
+_HYPHENS = re.compile('-(?=-)')
+
+
+def one_line(text: str) -> str:
+    """One line of visible characters: line ends become spaces, control characters a mark.
+
+    Escape sequences could rewrite a terminal, and signs for text direction a name.
+    """
+    if text.isprintable() and '  ' not in text and text == text.strip():
+        return text
+    text = ' '.join(text.split())
+    return ''.join(char if char.isprintable() else '\N{REPLACEMENT CHARACTER}' for char in text)
+
+
+def markdown_text(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, no table border, no link, no emphasis."""
+    text = one_line(text).replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
+    text = _MARKDOWN_SPECIAL.sub(r'\\\1', text)
+    return _BARE_LINK.sub(lambda match: match[0].replace(':', '&#58;').replace('.', '&#46;'), text)
+
+
+def csv_text(text: str) -> str:
+    """Text that a spreadsheet shows as it is, by a leading apostrophe before a formula."""
+    line = one_line(text)
+    return f"'{line}" if line.startswith(_FORMULA_STARTS) else line
+
+
+def latex_text(text: str) -> str:
+    """Text that LaTeX prints as it is; characters that it may lack become their code point."""
+    return _HYPHENS.sub('-{}', ''.join(map(_latex_char, one_line(text))))
+
+
+def _latex_char(char: str) -> str:
+    if char in _LATEX_ASCII:
+        return _LATEX_ASCII[char]
+    if char in _LATEX_SYMBOLS:
+        return _LATEX_SYMBOLS[char]
+    if char.isascii() or (char.isalpha() and char <= _LAST_LETTER):
+        return char
+    return f'{{[}}U+{ord(char):04X}{{]}}'
