@@ -125,6 +125,10 @@ def run(args: argparse.Namespace) -> int:
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
     if args.dry_run:
+        # The embedded data is part of what is tried; it is drawn once.
+        drawn = _execute(plan[:1], places, local, console) if is_embedded else None
+        if drawn is not None and not drawn.is_complete:
+            return 1
         return _dry_run(plan, console, local, args.assume_tflops)
     launcher, patience = _launcher(args, places, local)
     return run_plan(plan, places, launcher, console, patience)
@@ -142,23 +146,33 @@ def run_plan(
     Returns:
         The exit status: 1 if anything failed.
     """
-    from mim_bench.cli._suite_view import suite_view
-    from mim_bench.suite.execute import Patience, execute
-
-    folder = places.out / 'steps'
-    with suite_view(console, plan, folder) as view:
-        outcome = execute(
-            plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
-        )
-    _print_outcome(outcome, console)
     from mim_bench.report.formats import print_leaderboard
     from mim_bench.report.write import write_report
 
+    outcome = _execute(plan, places, launcher, console, patience)
+    _print_outcome(outcome, console)
     board, paths = write_report(places.results, places.out / 'leaderboard')
     print_leaderboard(board, console)
     for path in paths:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 0 if outcome.is_complete else 1
+
+
+def _execute(
+    plan: 'Sequence[Step]',
+    places: 'Places',
+    launcher: 'Launcher',
+    console: Console,
+    patience: 'Patience | None' = None,
+) -> 'Outcome':
+    from mim_bench.cli._suite_view import suite_view
+    from mim_bench.suite.execute import Patience, execute
+
+    folder = places.out / 'steps'
+    with suite_view(console, plan, folder) as view:
+        return execute(
+            plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
+        )
 
 
 def core_environment(workers: int) -> dict[str, str]:

@@ -1,9 +1,10 @@
 """Pages that a reader follows from top to bottom: their files are written, their commands run.
 
-The embedded data set stands there already, with few images. What is left out, and why, is in
+The commands run as they are written; the embedded data set has fewer images. What is left out, and why, is in
 ``LEFT_OUT``; ``tests/docs/test_page_commands.py`` holds those lines to the parser.
 """
 
+import dataclasses
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import mim_bench
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
+from mim_bench.suite import plan
 from mim_bench.testing.pages import ROOT, commands, words_of, write_files
 from mim_bench.testing.toy_suites import write_inputs
 
@@ -21,6 +23,7 @@ LEFT_OUT = {
     'source ': 'of the shell',
     'mim-bench data check': 'real data sets; tests/data checks made ones',
 }
+MAKE_DATA = plan.make_data
 # What each page leaves in its folder: checkpoint ids and tasks of the records that are done.
 WALKS = {
     'own-method.md': {'colourmim': {'pretrain', 'in1k-knn', 'in1k-linear'}},
@@ -48,6 +51,7 @@ def clone(inputs, tmp_path, monkeypatch):
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     shutil.copytree(inputs / 'data', tmp_path / 'data' / 'toy')
     shutil.copy(inputs / 'tiny.pth', tmp_path / 'official.pth')
+    monkeypatch.setattr(plan, 'make_data', make_small_data)
     monkeypatch.setattr(mim_bench, '__file__', str(tmp_path / 'mim_bench' / '__init__.py'))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -60,8 +64,10 @@ def is_walked(line):
     return not line.startswith(tuple(LEFT_OUT))
 
 
-def on_toy_data(words):
-    return [*words, '--data-root', 'data/toy'] if words[1] == 'run' else words
+def make_small_data(places, seed):
+    """The step that draws the embedded data of a suite, with fewer images."""
+    step = MAKE_DATA(places, seed)
+    return dataclasses.replace(step, words=(*step.words, '--size', 'small'))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_page_followed_from_top_to_bottom_leaves_its_records(name, clone, capfd)
     page = ROOT / 'docs' / name
     write_files(page, clone)
     for line in filter(is_walked, commands(page)):
-        program, *words = on_toy_data(words_of(line))
+        program, *words = words_of(line)
         assert program == 'mim-bench', line
         status = main(words)
         assert status == 0, f'{line}\n{capfd.readouterr().err[-3000:]}'

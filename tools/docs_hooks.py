@@ -1,0 +1,92 @@
+"""Pages of the site that are made at build time; a hook of MkDocs, see `mkdocs.yml`.
+
+The command reference is the ``--help`` of every command, the config reference the README.md of every
+config folder. README.md, CONTRIBUTING.md and CHANGELOG.md become pages as well. Links are written for
+readers of the repository: here they are turned into links of the site, and those to files that the
+site does not have into plain text.
+"""
+
+import argparse
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+from mim_bench.cli.main import build_parser
+
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    'README.md': 'index.md',
+    'CONTRIBUTING.md': 'contributing.md',
+    'CHANGELOG.md': 'changelog.md',
+    'checkpoints/README.md': 'released-weights.md',
+}
+LINK = re.compile(r'(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)')
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that docs/ does not hold."""
+    made = {page: site_text(ROOT / source) for source, page in PAGES.items()}
+    made |= {'commands.md': commands_page(), 'configs.md': configs_page()}
+    for name, text in made.items():
+        files.append(File.generated(config, name, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
+    """Adapt the links of a page of docs/."""
+    return markdown if page.file.generated_by else site_links(markdown, 'docs')
+
+
+def site_text(path: Path) -> str:
+    """A Markdown file of the repository with the links of the site."""
+    return site_links(path.read_text('utf-8'), path.relative_to(ROOT).parent.as_posix())
+
+
+def site_links(text: str, folder: str) -> str:
+    """Replace links of a file in ``folder`` by links of the site, or by their text."""
+
+    def replace(match: re.Match) -> str:
+        mark, label, target, anchor = match.groups(default='')
+        path = posixpath.normpath(posixpath.join(folder, target))
+        if path in PAGES:
+            path = PAGES[path]
+        elif path.startswith('configs/') and path.endswith('/README.md'):
+            path = 'configs.md'
+        elif path.startswith('docs/'):
+            path = path.removeprefix('docs/')
+        else:
+            return label
+        return f'{mark}[{label}]({path}{anchor})'
+
+    return LINK.sub(replace, text)
+
+
+def commands_page() -> str:
+    """The help of every command, in the order of their names."""
+    os.environ['COLUMNS'] = '100'  # argparse wraps to the terminal
+    parts = ['# Commands\n\nThe output of `--help`. Exit status: 0 done, 1 failed, 2 wrong usage.']
+    parts += [f'## {p.prog}\n\n```text\n{p.format_help()}```' for p in commands(build_parser())]
+    return '\n\n'.join(parts)
+
+
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The parsers below a parser, depth first."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield child
+                yield from commands(child)
+
+
+def configs_page() -> str:
+    """The README.md of every config folder, its headings one level lower."""
+    parts = ['# Configs\n\nGenerated from the configs. [Recipes](recipes.md) explains what they share.']
+    for path in sorted((ROOT / 'configs').rglob('README.md')):
+        parts.append(re.sub(r'^#', '##', site_text(path), flags=re.MULTILINE))
+    return '\n\n'.join(parts)
