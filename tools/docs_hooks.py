@@ -1,9 +1,9 @@
 """Pages of the site that are made at build time; a hook of MkDocs, see `mkdocs.yml`.
 
-The command reference is the ``--help`` of every command, the config reference the README.md of every
-config folder. README.md, CONTRIBUTING.md and CHANGELOG.md become pages as well. Links are written for
-readers of the repository: here they are turned into links of the site, and those to files that the
-site does not have into plain text.
+The command reference is the ``--help`` of every command, the config reference the README.md of
+every config folder. README.md, CONTRIBUTING.md and CHANGELOG.md become pages as well. Links are
+written for readers of the repository: the hook turns them into links of the site, and links to
+files that the site does not have into plain text.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
 
 def configs_page() -> str:
     """The README.md of every config folder, its headings one level lower."""
-    parts = ['# Configs\n\nGenerated from the configs. [Recipes](recipes.md) explains what they share.']
+    parts = ['# Configs\n\n[Recipes](recipes.md) explains what they share.']
     for path in sorted((ROOT / 'configs').rglob('README.md')):
         parts.append(re.sub(r'^#', '##', site_text(path), flags=re.MULTILINE))
     return '\n\n'.join(parts)

@@ -1,7 +1,7 @@
 """Pages that a reader follows from top to bottom: their files are written, their commands run.
 
-The commands run as they are written; the embedded data set has fewer images. What is left out, and why, is in
-``LEFT_OUT``; ``tests/docs/test_page_commands.py`` holds those lines to the parser.
+The commands run as they are written; the embedded data set has fewer images. What is left out, and
+why, is in ``LEFT_OUT``; ``tests/docs/test_page_commands.py`` holds those lines to the parser.
 """
 
 import dataclasses
