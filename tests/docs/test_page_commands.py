@@ -35,6 +35,7 @@ PARSED = {
     'pip ': 'installs',
     'source ': 'of the shell',
     'git ': 'needs a repository of its own',
+    'mim-bench checkpoints download': 'the network; tests/cli/test_checkpoints_command.py',
     'mim-bench checkpoints verify': 'official files; tests/cli/test_checkpoints_command.py',
     'mim-bench collect': 'needs the folder of a training; tests/cli/test_collect_command.py',
     'mim-bench data make-toy': 'thousands of images; tests/data makes smaller sets',
