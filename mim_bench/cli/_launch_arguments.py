@@ -123,7 +123,8 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar='KEY=VALUE',
         help="State facts of the record's checkpoint: id, backbone, method, data, labels "
-        '(in1k+ade20k, none), epochs, img_size, params, licence, source, sha256; or name it, file=CKPT.',
+        '(in1k+ade20k, none), epochs, img_size, params, licence, source, sha256; or name it, '
+        'file=CKPT.',
     )
 
 
