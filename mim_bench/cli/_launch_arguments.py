@@ -17,44 +17,61 @@ _RECORD_KEYS = {**FACTS, **{name: name for name in (*_FIELDS, 'file')}}
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add them to a parser."""
-    parser.add_argument('config', help='path of a config')
-    parser.add_argument('--checkpoint', help='canonical checkpoint that fills the backbone')
+    parser.add_argument('config', help='The config file.')
+    parser.add_argument('--checkpoint', help='Fill the backbone from this canonical checkpoint.')
     parser.add_argument(
         '--fit-backbone',
         action='store_true',
-        help="give the config's backbone the architecture of --checkpoint",
+        help="Give the config's backbone the architecture of --checkpoint.",
     )
-    parser.add_argument('--work-dir', help='folder of logs and checkpoints')
-    parser.add_argument('--data-root', help="replaces the config's data_root")
-    parser.add_argument('--seed', type=int, help="replaces the config's seed")
     parser.add_argument(
-        '--allow-partial', action='store_true', help='accept a backbone filled by under 99 %%'
+        '--work-dir',
+        help='Write logs and checkpoints into this folder (default: work_dirs/ and the '
+        "config's name).",
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm'], default='none')
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
+        '--data-root', help="Read the data set from this folder (default: the config's data_root)."
     )
-    parser.add_argument('--results-dir', help="folder for the run's record")
-    parser.add_argument('--run-id', help='name of the record')
+    parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
+    parser.add_argument(
+        '--allow-partial',
+        action='store_true',
+        help='Accept a checkpoint that fills less than 99 %% of the backbone.',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm'],
+        default='none',
+        help='Who starts the processes of a distributed run (default: none, one process).',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Change settings of the config.',
+    )
+    parser.add_argument('--results-dir', help="Write the run's record into this folder.")
+    parser.add_argument('--run-id', help='Give the record this name.')
     add_checkpoint_facts(parser)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         '--dry-run',
         type=Path,
         metavar='FILE',
-        help='run two steps on synthetic data and write what they took as JSON; without a GPU, '
-        'estimate those of a recipe for GPUs',
+        help='Run two steps on synthetic data and write what they took as JSON; without a GPU, '
+        'estimate the steps of a recipe for GPUs.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='with --dry-run: estimate a training for GPUs that compute X TFLOP/s',
+        help='Estimate a training of --dry-run for GPUs that compute X TFLOP/s.',
     )
     instead.add_argument(
         '--record-failure',
         metavar='TEXT',
-        help='only write the record of a run that failed so; for runs that were killed',
+        help='Only write the record of a run that was killed and failed in this way.',
     )
     # torch.distributed.launch passes it; torchrun sets the environment instead.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
@@ -105,8 +122,9 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help="of the record's checkpoint: id, backbone, method, data, labels (in1k+ade20k, none), "
-        'epochs, img_size, params, licence, source, sha256; or file=CKPT, of which the facts are',
+        help="State facts of the record's checkpoint: id, backbone, method, data, labels "
+        '(in1k+ade20k, none), epochs, img_size, params, licence, source, sha256; or name it, '
+        'file=CKPT.',
     )
 
 

@@ -28,39 +28,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     listing = actions.add_parser(
         'list',
-        help='the releases that are known',
+        help='List the releases that are known.',
         description='Show the releases of others that mim-bench convert reads.',
         epilog='Example: mim-bench checkpoints list --method conmim',
     )
-    listing.add_argument('--method', help='of this method only')
+    listing.add_argument('--method', help='Show releases of this method only.')
     listing.set_defaults(action_run=_list)
     download = actions.add_parser(
         'download',
-        help='fetch a release and verify it',
+        help='Fetch a release and verify it.',
         description='Fetch the file of a release from the address at which its authors publish it, '
         'and verify size and hash as far as they are known. A file that is there already is '
         'verified only. Exit status 1 if it differs from the release.',
         epilog='Example: mim-bench checkpoints download vit-base-p16.mae-1600e-in1k',
     )
-    download.add_argument('name', metavar='NAME', help='id of the release, as list shows it')
+    download.add_argument('name', metavar='NAME', help='The id of the release, as `list` shows it.')
     download.add_argument(
         '--to',
         type=Path,
         metavar='DIR',
         default=Path('checkpoints'),
-        help='folder that gets the file (default: checkpoints)',
+        help='Put the file into this folder (default: checkpoints).',
     )
     download.set_defaults(action_run=_download)
     verify = actions.add_parser(
         'verify',
-        help='hash files and hold them against the list',
+        help='Hash files and compare them with the list.',
         description='Exit status 1 if a file differs from the release of its name.',
         epilog='Example: mim-bench checkpoints verify checkpoints',
     )
-    verify.add_argument('paths', type=Path, nargs='+', metavar='FILE|DIR')
+    verify.add_argument(
+        'paths', type=Path, nargs='+', metavar='FILE|DIR', help='Files, or folders of files.'
+    )
     verify.set_defaults(action_run=_verify)
     for action in (listing, download, verify):
-        action.add_argument('--manifest', type=Path, metavar='YML', help='another list')
+        action.add_argument(
+            '--manifest', type=Path, metavar='YML', help='Read another list of releases.'
+        )
 
 
 def run(args: argparse.Namespace) -> int:

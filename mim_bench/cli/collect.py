@@ -17,23 +17,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs='+',
         metavar='WORK_DIR',
-        help='work directory of a run, or a folder of such',
+        help='The work directory of a run, or a folder of several.',
     )
     parser.add_argument(
-        '--results-dir', type=Path, required=True, metavar='DIR', help='folder for the records'
+        '--results-dir',
+        type=Path,
+        required=True,
+        metavar='DIR',
+        help='Write the records into this folder.',
     )
-    parser.add_argument('--task', help="of the records; by default that of the config's protocol")
+    parser.add_argument(
+        '--task', help="State the task of the records (default: that of the config's protocol)."
+    )
     add_checkpoint_facts(parser)
-    parser.add_argument('--seed', type=int, help='of the run; by default as its log says')
+    parser.add_argument('--seed', type=int, help="State the seed of the run (default: its log's).")
     parser.add_argument(
         '--tier',
         choices=['full', 'proxy', 'smoke'],
         default='full',
-        help='of runs whose config names none (default: full)',
+        help='State the tier of runs whose config names none (default: full).',
     )
-    parser.add_argument('--run-id', help='name of the record, for one work directory')
+    parser.add_argument('--run-id', help='Give the record of a single work directory this name.')
     parser.add_argument(
-        '--best', action='store_true', help='take the best evaluation, not the last'
+        '--best', action='store_true', help='Take the best evaluation instead of the last.'
     )
 
 

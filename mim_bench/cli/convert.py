@@ -36,45 +36,47 @@ _SHOWN = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('src', type=Path, metavar='SRC')
-    parser.add_argument('dst', type=Path, metavar='DST', help='.pth or .safetensors')
-    parser.add_argument('--source', default='auto', help='name of the format (default: auto)')
+    parser.add_argument('src', type=Path, metavar='SRC', help='The checkpoint to read.')
+    parser.add_argument(
+        'dst', type=Path, metavar='DST', help='The file to write, .pth or .safetensors.'
+    )
+    parser.add_argument('--source', default='auto', help='State the format of SRC (default: auto).')
     parser.add_argument(
         '--to',
         default='canonical',
-        help='layout of DST: canonical (default), timm or huggingface',
+        help='Write this layout (default: canonical).',
     )
     parser.add_argument(
         '--arch',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='what the weights do not tell, such as num_heads=6, or a name (tiny to huge)',
+        help='State what the weights do not tell, such as num_heads=6, or a name (tiny to huge).',
     )
     parser.add_argument(
         '--facts',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='what you know of the weights: method, data, labels (in1k+ade20k, or none), epochs, '
-        'img_size, licence',
+        help='State what you know of the weights: method, data, labels (in1k+ade20k, or none), '
+        'epochs, img_size, licence.',
     )
     parser.add_argument(
         '--merge-order',
         metavar='ORDER',
-        help="how a Swin's mergings order their neighbours (localmim: pretrain, the default, or "
-        'official-finetune)',
+        help="State how a Swin's mergings order their neighbours (localmim: pretrain, the default, "
+        'or official-finetune).',
     )
     parser.add_argument(
-        '--keep-decoder', action='store_true', help='keep neck, head and mask tokens too'
+        '--keep-decoder', action='store_true', help='Keep neck, head and mask tokens too.'
     )
     parser.add_argument(
-        '--use-ema', action='store_true', help='take the average of the weights in SRC'
+        '--use-ema', action='store_true', help='Take the averaged weights that SRC holds.'
     )
     parser.add_argument(
         '--trust',
         action='store_true',
-        help='allow pickled code in SRC to run; only if you wrote it',
+        help='Allow pickled code in SRC to run. Use it only on files that you wrote.',
     )
 
 

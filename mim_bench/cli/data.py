@@ -33,43 +33,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     toy = actions.add_parser(
         'make-toy',
-        help='write the embedded dataset in three layouts',
+        help='Write the embedded dataset in three layouts.',
         description='Write digits on photographs as ImageNet, ADE20K and COCO under DIR.',
         epilog='Example: mim-bench data make-toy data/toy',
     )
-    toy.add_argument('folder', type=Path, metavar='DIR', help='new or empty folder')
-    toy.add_argument('--seed', type=int, default=0, help='same seed, same bytes (default: 0)')
+    toy.add_argument('folder', type=Path, metavar='DIR', help='A new or empty folder.')
     toy.add_argument(
-        '--size', choices=_SIZES, default='default', help='number of images (default: 4,560)'
+        '--seed',
+        type=int,
+        default=0,
+        help='Draw with this seed; the same seed gives the same bytes (default: 0).',
+    )
+    toy.add_argument(
+        '--size', choices=_SIZES, default='default', help='Write this many images (default: 4,560).'
     )
     toy.set_defaults(action_run=_make_toy)
 
     check = actions.add_parser(
         'check',
-        help='verify a dataset: counts, label range, files that do not decode',
+        help='Verify a dataset: counts, label range, files that do not decode.',
         description='Verify a dataset; exit status 1 if it has problems.',
         epilog='Example: mim-bench data check coco data/coco --need-stuff',
     )
-    check.add_argument('dataset', choices=_DATASETS)
-    check.add_argument('folder', type=Path, metavar='DIR')
+    check.add_argument('dataset', choices=_DATASETS, help='The layout.')
+    check.add_argument('folder', type=Path, metavar='DIR', help='Its folder.')
     check.add_argument(
-        '--expect', metavar='train=N,val=N', help='images to expect, for a part of a dataset'
+        '--expect',
+        metavar='train=N,val=N',
+        help='Expect these numbers of images, for a part of a dataset.',
     )
-    check.add_argument('--quick', action='store_true', help='open no image')
+    check.add_argument('--quick', action='store_true', help='Open no image.')
     check.add_argument(
-        '--need-stuff', action='store_true', help="COCO's stuff maps must be there (HTC needs them)"
+        '--need-stuff', action='store_true', help="Require COCO's stuff maps, which HTC needs."
     )
-    check.add_argument('--json', type=Path, metavar='FILE', help='write the report as JSON too')
+    check.add_argument('--json', type=Path, metavar='FILE', help='Write the report as JSON too.')
     check.set_defaults(action_run=_check)
 
     for action in (toy, check):
-        action.add_argument('--workers', type=int, default=1, help='processes (default: 1)')
+        action.add_argument(
+            '--workers', type=int, default=1, help='Use this many processes (default: 1).'
+        )
         # Without a default of its own, or it would undo --debug before the action.
         action.add_argument(
             '--debug',
             action='store_true',
             default=argparse.SUPPRESS,
-            help='show the traceback of an error',
+            help='Show the traceback of an error.',
         )
 
 

@@ -17,16 +17,26 @@ from mim_bench.cli.run import core_environment, run_plan
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('--out', type=Path, default=Path('demo'), metavar='DIR')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('demo'),
+        metavar='DIR',
+        help='Write everything below this folder (default: demo).',
+    )
     parser.add_argument(
         '--checkpoint',
         nargs='+',
         default=[],
         metavar='[ID=]CKPT',
-        help='further rows: checkpoints in any layout that `mim-bench convert` recognises',
+        help='Add rows for these checkpoints, in any layout that `mim-bench convert` recognises.',
     )
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--workers', type=int, help='runs at a time (default: one for each core)')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='Draw data and run with this seed (default: 0).'
+    )
+    parser.add_argument(
+        '--workers', type=int, help='Run this many steps at a time (default: one for each core).'
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -15,15 +15,30 @@ from rich.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('config', help='config of a pre-training')
-    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE')
+    parser.add_argument('config', help='The config of a pre-training.')
+    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='The images to draw.')
     parser.add_argument(
-        '--checkpoint', type=Path, help='of the whole network, decoder included; mim_bench or not'
+        '--checkpoint',
+        type=Path,
+        help='Draw with these weights of the whole network, decoder included, by this '
+        "project or a paper's code.",
     )
-    parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='a .png file')
-    parser.add_argument('--seed', type=int, default=0, help='of crops and masks (default: 0)')
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
+        '--out',
+        type=Path,
+        required=True,
+        metavar='FILE',
+        help='Write the picture into this .png file.',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='Draw crops and masks with this seed (default: 0).'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Change settings of the config.',
     )
 
 

@@ -37,10 +37,10 @@ _FOUND = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('checkpoint', type=Path)
-    parser.add_argument('--tensors', action='store_true', help='list every tensor')
+    parser.add_argument('checkpoint', type=Path, help='The checkpoint, in any layout.')
+    parser.add_argument('--tensors', action='store_true', help='List every tensor.')
     parser.add_argument(
-        '--config', action='store_true', help='print the config of its backbone, and only that'
+        '--config', action='store_true', help='Print the config of its backbone and nothing else.'
     )
 
 

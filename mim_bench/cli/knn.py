@@ -14,14 +14,33 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('--train', type=int, default=1281167, metavar='N', help='rows of the bank')
-    parser.add_argument('--val', type=int, default=50000, metavar='M', help='rows to classify')
-    parser.add_argument('--dim', type=int, default=768, metavar='D', help='numbers in a row')
-    parser.add_argument('--k', type=int, default=20, help='neighbours (default: 20)')
-    parser.add_argument('--device', default='cpu', help='of torch (default: cpu)')
-    parser.add_argument('--threads', type=int, metavar='T', help='CPU threads of torch')
     parser.add_argument(
-        '--folder', type=Path, help='keep the random features here (default: a temporary folder)'
+        '--train',
+        type=int,
+        default=1281167,
+        metavar='N',
+        help='Rows of the bank (default: 1,281,167).',
+    )
+    parser.add_argument(
+        '--val', type=int, default=50000, metavar='M', help='Rows to classify (default: 50,000).'
+    )
+    parser.add_argument(
+        '--dim', type=int, default=768, metavar='D', help='Numbers in a row (default: 768).'
+    )
+    parser.add_argument('--k', type=int, default=20, help='Neighbours (default: 20).')
+    parser.add_argument(
+        '--device', default='cpu', help="Compute on this device of torch's (default: cpu)."
+    )
+    parser.add_argument(
+        '--threads',
+        type=int,
+        metavar='T',
+        help="Use this many CPU threads (default: torch's choice).",
+    )
+    parser.add_argument(
+        '--folder',
+        type=Path,
+        help='Keep the random features in this folder (default: a temporary one).',
     )
 
 

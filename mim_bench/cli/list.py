@@ -46,13 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         kind = kinds.add_parser(
             name, help=text, description=text, epilog=f'Example: mim-bench list {name}'
         )
-        kind.add_argument('--json', action='store_true', help='print JSON instead of a table')
+        kind.add_argument('--json', action='store_true', help='Print JSON instead of a table.')
         if name == 'published':
-            kind.add_argument('--method', help='of this method only, for example mae')
+            kind.add_argument('--method', help='Show this method only, for example mae.')
         if name == 'fields':
             kind.epilog = 'Example: mim-bench list fields record'
-            kind.add_argument('file', choices=_FILES, help='the file')
-            kind.add_argument('--markdown', action='store_true', help='print Markdown')
+            kind.add_argument('file', choices=_FILES, help='The kind of file.')
+            kind.add_argument(
+                '--markdown', action='store_true', help='Print Markdown instead of a table.'
+            )
 
 
 def run(args: argparse.Namespace) -> int:

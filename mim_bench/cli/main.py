@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
             description=description,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        child.add_argument('--debug', action='store_true', help='show the traceback of an error')
+        child.add_argument('--debug', action='store_true', help='Show the traceback of an error.')
         module.add_arguments(child)
         child.set_defaults(run=module.run)
     return parser

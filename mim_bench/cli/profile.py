@@ -38,60 +38,94 @@ DEFAULT_BATCH = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('configs', nargs='*', metavar='CONFIG')
+    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='Configs with a training.')
     parser.add_argument(
         '--variant',
         nargs='+',
         action='append',
         default=[],
         metavar=('CONFIG', 'KEY=VALUE'),
-        help='one more entry: a config with changes of its own; may be repeated',
+        help='Add a config with changes of its own. May be repeated.',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='change every config'
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Change settings of every config.',
     )
-    parser.add_argument('--baseline', metavar='CONFIG', help='compare with it (default: the first)')
-    parser.add_argument('--device', help='of torch (default: the GPU if there is one)')
     parser.add_argument(
-        '--batch-size', type=_positive, metavar='N', help="default: 8; an estimate's: the recipe's"
+        '--baseline', metavar='CONFIG', help='Compare with this config (default: the first).'
+    )
+    parser.add_argument(
+        '--device', help="Compute on this device of torch's (default: the GPU if there is one)."
+    )
+    parser.add_argument(
+        '--batch-size',
+        type=_positive,
+        metavar='N',
+        help="Use this batch size (default: 8; with --estimate the recipe's).",
     )
     parser.add_argument(
         '--precision',
         choices=['fp32', 'bf16', 'fp16'],
-        help="default: fp32; an estimate's: the recipe's",
-    )
-    parser.add_argument('--no-optimizer', action='store_true', help='forward and backward only')
-    parser.add_argument('--compile', action='store_true', help='compile the model with torch')
-    parser.add_argument('--threads', type=_positive, metavar='N', help='CPU threads of torch')
-    parser.add_argument(
-        '--repeats', type=_positive, default=10, metavar='N', help='timed turns (default: 10)'
+        help="Compute in this precision (default: fp32; with --estimate the recipe's).",
     )
     parser.add_argument(
-        '--warmup', type=_positive, default=3, metavar='N', help='steps before (default: 3)'
-    )
-    parser.add_argument('--seed', type=int, default=0, help='of weights and input (default: 0)')
-    parser.add_argument(
-        '--find-batch', action='store_true', help='look for the largest batch that fits the GPU'
+        '--no-optimizer', action='store_true', help='Measure forward and backward only.'
     )
     parser.add_argument(
-        '--estimate', action='store_true', help='of a GPU, which need not be there; no measuring'
+        '--compile', action='store_true', help='Compile the model with torch.compile.'
+    )
+    parser.add_argument(
+        '--threads',
+        type=_positive,
+        metavar='N',
+        help="Use this many CPU threads (default: torch's choice).",
+    )
+    parser.add_argument(
+        '--repeats',
+        type=_positive,
+        default=10,
+        metavar='N',
+        help='Time this many turns (default: 10).',
+    )
+    parser.add_argument(
+        '--warmup',
+        type=_positive,
+        default=3,
+        metavar='N',
+        help='Take this many steps before timing (default: 3).',
+    )
+    parser.add_argument(
+        '--seed', type=int, default=0, help='Draw weights and input with this seed (default: 0).'
+    )
+    parser.add_argument(
+        '--find-batch', action='store_true', help='Look for the largest batch that fits the GPU.'
+    )
+    parser.add_argument(
+        '--estimate',
+        action='store_true',
+        help='Estimate for a GPU, which need not be there, and measure nothing.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='with --estimate: TFLOP/s of a GPU (default: 100)',
+        help='Assume a GPU of this many TFLOP/s in --estimate (default: 100).',
     )
     parser.add_argument(
-        '--graph-breaks', action='store_true', help='count those of torch.compile; no measuring'
+        '--graph-breaks',
+        action='store_true',
+        help='Count the graph breaks of torch.compile, and measure nothing.',
     )
     parser.add_argument(
         '--markdown',
         type=Path,
         metavar='FILE',
-        help='with --estimate or --graph-breaks: write the table there too',
+        help='Write the table of --estimate or --graph-breaks into this file too.',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write everything as JSON too')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='Write everything as JSON too.')
 
 
 def run(args: argparse.Namespace) -> int:

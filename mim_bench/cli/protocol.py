@@ -15,22 +15,32 @@ from mim_bench.cli._launch_arguments import parse_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument('config', help='path of a config')
+    parser.add_argument('config', help='The config file.')
     parser.add_argument(
-        '--start', metavar='FILE', help='canonical checkpoint that a run would start from'
+        '--start', metavar='FILE', help='Suppose that a run starts from this canonical checkpoint.'
     )
     parser.add_argument(
-        '--fit-backbone', action='store_true', help="take the backbone of --start for the config's"
-    )
-    parser.add_argument('--data-root', help="folder of the data set; replaces the config's")
-    parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='override the config'
+        '--fit-backbone',
+        action='store_true',
+        help="Take the backbone of --start instead of the config's.",
     )
     parser.add_argument(
-        '--settings', action='store_true', help='print what the hash covers, as JSON'
+        '--data-root', help="Read the data set from this folder (default: the config's data_root)."
     )
     parser.add_argument(
-        '--left-out', action='store_true', help='print what it leaves out, each with the reason'
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Change settings of the config.',
+    )
+    parser.add_argument(
+        '--settings', action='store_true', help='Print what the hash covers, as JSON.'
+    )
+    parser.add_argument(
+        '--left-out',
+        action='store_true',
+        help='Print what the hash leaves out, each with the reason.',
     )
 
 

@@ -36,59 +36,109 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
-        help='files in any layout that `mim-bench convert` recognises, each with what you know of '
-        'it (method, data, labels, epochs, img_size, licence); random:BACKBONE is none',
+        help='Take these files, in any layout that `mim-bench convert` recognises, each with what '
+        'you know of it (method, data, labels, epochs, img_size, licence); random:BACKBONE takes '
+        'random weights.',
     )  # fmt: skip
     parser.add_argument(
         '--tasks', metavar='T1,T2=RECIPE',
-        help='tasks of the suite, separated by commas (default: all that the backbone has)',
+        help='Run these tasks of the suite, separated by commas (default: all that the '
+        'backbone has).',
     )  # fmt: skip
     parser.add_argument(
         '--suite', '--tier', choices=['smoke', 'proxy', 'full'], default='full',
-        help='where tasks and configs come from: configs/suites/*.yml (default: full)',
+        help='Take tasks and configs from this suite of configs/suites (default: full).',
     )  # fmt: skip
-    parser.add_argument('--seeds', type=_seeds, default=(0,), metavar='0,1,2', help='default: 0')
-    parser.add_argument('--backbone', metavar='NAME', help='of the checkpoints, as configs name it')
-    parser.add_argument('--out', type=Path, default=Path('bench'), metavar='DIR')
+    parser.add_argument(
+        '--seeds',
+        type=_seeds,
+        default=(0,),
+        metavar='0,1,2',
+        help='Run every training with each of these seeds (default: 0).',
+    )
+    parser.add_argument(
+        '--backbone',
+        metavar='NAME',
+        help='State the backbone of the checkpoints, as configs name it (default: read '
+        'from each file).',
+    )
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('bench'),
+        metavar='DIR',
+        help='Write everything below this folder (default: bench).',
+    )
     parser.add_argument(
         '--data-root', nargs='+', default=[], metavar='DIR',
-        help='folder of all data sets, or SET=DIR for in1k, ade20k, coco (default: data)',
+        help='Read all data sets below this folder, or name one each as SET=DIR for in1k, '
+        'ade20k, coco (default: data).',
     )  # fmt: skip
-    parser.add_argument('--dry-run', action='store_true', help='try every run, and start none')
+    parser.add_argument('--dry-run', action='store_true', help='Try every run and start none.')
     parser.add_argument(
         '--assume-tflops', type=positive_number, metavar='X',
-        help='with --dry-run: estimate trainings for GPUs that compute X TFLOP/s (default: only '
-        'where there is no GPU for them, at 100)',
+        help='Estimate the trainings of --dry-run for GPUs that compute X TFLOP/s (default: only '
+        'where there is no GPU for them, at 100).',
     )  # fmt: skip
     _add_execution(parser)
     parser.add_argument(
         '--precision', choices=['recipe', 'fp32', 'fp16', 'bf16'], default='recipe',
-        help='of the trainings (default: that of each recipe)',
+        help="Train in this precision (default: each recipe's).",
     )  # fmt: skip
     parser.add_argument(
-        '--allow-partial', action='store_true', help='accept a backbone filled by under 99 %%'
+        '--allow-partial',
+        action='store_true',
+        help='Accept a checkpoint that fills less than 99 %% of the backbone.',
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='change every config'
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='Change settings of every config.',
     )
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--gpus', type=int, metavar='N', help='to use at a time (default: all)')
     parser.add_argument(
-        '--gpus-per-run', type=int, metavar='M', help='of a training (default: those of --gpus)'
+        '--gpus', type=int, metavar='N', help='Use this many GPUs at a time (default: all).'
     )
     parser.add_argument(
-        '--workers', type=int, metavar='N', help='runs at a time without GPUs (default: cores, 4)'
+        '--gpus-per-run',
+        type=int,
+        metavar='M',
+        help='Give each training this many GPUs (default: those of --gpus).',
     )
-    parser.add_argument('--executor', choices=EXECUTORS, default='local')
-    parser.add_argument('--partition', help='of Slurm')
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='Run this many steps at a time without GPUs (default: one a core, at most 4).',
+    )
+    parser.add_argument(
+        '--executor',
+        choices=EXECUTORS,
+        default='local',
+        help='Run the steps here or through submitit (default: local).',
+    )
+    parser.add_argument('--partition', help='Submit to this partition of Slurm.')
     parser.add_argument(
         '--slurm-options', nargs='+', default=[], metavar='KEY=VALUE',
-        help='further parameters for submitit, for example slurm_account=me',
+        help='Pass further parameters to submitit, for example slurm_account=me.',
     )  # fmt: skip
-    parser.add_argument('--retries', type=int, default=0, metavar='N', help='of a run that failed')
-    parser.add_argument('--timeout-hours', type=float, metavar='H', help='of one attempt')
+    parser.add_argument(
+        '--retries',
+        type=int,
+        default=0,
+        metavar='N',
+        help='Try a failed run this many times more (default: 0).',
+    )
+    parser.add_argument(
+        '--timeout-hours',
+        type=float,
+        metavar='H',
+        help='Stop an attempt after this many hours (default: 72 under Slurm, else never).',
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,10 +13,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of testing."""
     add_launch_arguments(parser)
     parser.add_argument(
-        'model', nargs='?', help='checkpoint of the whole model (a probe takes --checkpoint)'
+        'model',
+        nargs='?',
+        help='The checkpoint of the whole model (a probe takes --checkpoint instead).',
     )
     parser.add_argument(
-        '--tta', action='store_true', help="test with the config's test-time augmentation"
+        '--tta', action='store_true', help="Test with the config's test-time augmentation."
     )
 
 

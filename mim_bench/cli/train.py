@@ -18,33 +18,35 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training."""
     add_launch_arguments(parser)
-    parser.add_argument('--load-from', help='checkpoint of the whole model')
+    parser.add_argument('--load-from', help='Load a checkpoint of the whole model before training.')
     parser.add_argument(
-        '--auto-resume', action='store_true', help='go on from the newest checkpoint, if any'
+        '--auto-resume',
+        action='store_true',
+        help='Go on from the newest checkpoint in the work directory, if there is one.',
     )
-    parser.add_argument('--no-amp', action='store_true', help='the same as --precision fp32')
+    parser.add_argument('--no-amp', action='store_true', help='The same as --precision fp32.')
     parser.add_argument(
         '--precision',
         choices=['recipe', 'fp32', 'fp16', 'bf16'],
         default='recipe',
-        help='numbers to compute in',
+        help="Compute in these numbers (default: the recipe's).",
     )
     parser.add_argument(
         '--keep-batch',
         choices=['accumulate', 'scale-lr', 'off'],
         default='accumulate',
-        help="on another number of GPUs: keep the recipe's batch by accumulating gradients, "
-        'or scale its learning rate, or neither',
+        help='On another number of GPUs, keep the batch of the recipe by accumulating gradients '
+        '(default), scale its learning rate, or do neither.',
     )
     parser.add_argument(
         '--fsdp',
         action='store_true',
-        help='shard weights, gradients and optimiser over the GPUs (FSDP2)',
+        help='Shard weights, gradients and optimiser over the GPUs (FSDP2).',
     )
     parser.add_argument(
         '--print-groups',
         action='store_true',
-        help='show learning rate and weight decay of each layer, and train nothing',
+        help='Show learning rate and weight decay of each layer, and train nothing.',
     )
 
 

@@ -1,3 +1,4 @@
+import argparse
 import subprocess
 import sys
 
@@ -33,6 +34,21 @@ def test_help_of_every_command_has_an_example(name, capsys):
     assert 'Example' in printed
     assert f'  mim-bench {name} ' in printed or f'  mim-bench {name}\n' in printed
     assert '--debug' in printed
+
+
+def options_of(parser, command=()):
+    """(words of the command, option) of a parser and of all below it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                yield from options_of(child, (*command, name))
+        elif action.help != argparse.SUPPRESS and action.dest != 'help':
+            yield ' '.join([*command, *(action.option_strings or [action.dest])]), action
+
+
+def test_help_of_every_option_is_a_sentence():
+    helps = {name: action.help or '' for name, action in options_of(build_parser())}
+    assert not {n: h for n, h in helps.items() if not (h[:1].isupper() and h.endswith('.'))}
 
 
 def test_help_lists_every_command_with_one_line(capsys):

@@ -198,8 +198,10 @@ def trained(new_plan) -> Plan:
 def assert_same(one: dict, other: dict) -> None:
     """The same weights and the same state of the optimiser, in the same layout."""
     assert list(one['state_dict']) == list(other['state_dict'])
-    # Adam turns rounding into steps where a gradient is 0, as that of the bias of a key.
-    torch.testing.assert_close(one['state_dict'], other['state_dict'], rtol=1e-4, atol=3e-4)
+    for name, weight in one['state_dict'].items():
+        # Adam turns rounding into steps where a gradient is 0, as that of the bias of a key.
+        atol = 3e-4 if name.endswith('qkv.bias') else 1e-5
+        torch.testing.assert_close(weight, other['state_dict'][name], rtol=1e-4, atol=atol)
     ours, theirs = one['optimizer'], other['optimizer']
     assert ours['param_groups'] == theirs['param_groups']
     torch.testing.assert_close(

@@ -51,6 +51,15 @@ def test_label_range_hook_label_without_class_names_image_and_label(sample, labe
         check(sample, moment)
 
 
+def test_label_range_hook_of_a_batch_names_the_image_that_is_wrong():
+    samples = [detected([0, 1]), detected([]), detected([2, 5]), detected([7])]
+    for name, sample in zip('abcd', samples, strict=True):
+        sample.set_metainfo({'img_path': f'{name}.jpg'})
+    runner = SimpleNamespace(model=model_with('head'))
+    with pytest.raises(DataError, match=r'c\.jpg: .*label 5,'):
+        LabelRangeHook().before_train_iter(runner, 0, {'data_samples': samples})
+
+
 @pytest.mark.parametrize(
     'sample',
     [classified([2]), segmented([[0, 255], [1, 2]]), detected([0, 2]), detected([])],

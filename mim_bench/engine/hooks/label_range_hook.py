@@ -46,10 +46,9 @@ class LabelRangeHook(Hook):
         if samples and isinstance(samples[0], list | tuple):  # of test-time augmentations
             samples = samples[0]
             data_batch = {'data_samples': samples}
-        for position, sample in enumerate(samples):
-            _refuse_wrong(_labels(sample), num_classes, image_names(data_batch)[position])
-            if num_stuff:
-                _refuse_wrong(_stuff(sample), num_stuff, image_names(data_batch)[position])
+        _refuse_wrong([_labels(sample) for sample in samples], num_classes, data_batch)
+        if num_stuff:
+            _refuse_wrong([_stuff(sample) for sample in samples], num_stuff, data_batch)
 
 
 def count_classes(model: nn.Module) -> int | None:
@@ -72,19 +71,25 @@ def count_stuff(model: nn.Module) -> int | None:
     return getattr(head, 'num_classes', None)
 
 
-def _refuse_wrong(labels: torch.Tensor, num_classes: int, image: str) -> None:
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if wrong.numel():
-        raise DataError(
-            f'{image}: its annotation holds the label {int(wrong[0])}, but the model has '
-            f'{num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench data '
-            "check`, or correct num_classes, or the dataset's reduce_zero_label."
-        )
+def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> None:
+    # One look at the whole batch; which image it is matters only where one is wrong.
+    values = torch.cat([torch.zeros(0, dtype=torch.int64), *(part.flatten() for part in labels)])
+    is_wrong = (values < 0) | (values >= num_classes)
+    if not is_wrong.any():
+        return
+    first = int(is_wrong.nonzero()[0])
+    ends = torch.tensor([part.numel() for part in labels]).cumsum(0)
+    image = image_names(batch)[int((ends <= first).sum())]
+    raise DataError(
+        f'{image}: its annotation holds the label {int(values[first])}, but the model has '
+        f'{num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench data '
+        "check`, or correct num_classes, or the dataset's reduce_zero_label."
+    )
 
 
 def _stuff(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' not in sample or 'sem_seg' not in sample.gt_sem_seg:
-        return torch.zeros(0)
+        return torch.zeros(0, dtype=torch.int64)
     labels = sample.gt_sem_seg.sem_seg  # mmdet's name
     return labels[labels != IGNORED_LABEL]
 
@@ -97,4 +102,4 @@ def _labels(sample: Any) -> torch.Tensor:
         return torch.as_tensor(sample.gt_instances.labels)
     if 'gt_label' in sample:
         return torch.as_tensor(sample.gt_label)
-    return torch.zeros(0)
+    return torch.zeros(0, dtype=torch.int64)

@@ -1,6 +1,7 @@
 """The hook that saves pictures of what a segmentor or detector predicts."""
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,8 @@ class PredictionHook(Hook):
         """Keep the first samples; the main process alone draws."""
         missing = self.num_images - len(self._samples)
         if missing > 0 and is_main_process():
-            fitting = [sample for sample in outputs or () if _can_show(sample)]
-            self._samples += [sample.cpu() for sample in fitting[:missing]]
+            fitting = filter(_can_show, outputs or ())
+            self._samples += [sample.cpu() for sample in islice(fitting, missing)]
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Draw what was kept."""
@@ -94,5 +95,6 @@ class PredictionHook(Hook):
 
 
 def _can_show(sample: Any) -> bool:
-    is_local = Path(str(getattr(sample, 'metainfo', {}).get('img_path', ''))).is_file()
-    return is_local and prediction_kind(sample) is not None
+    if prediction_kind(sample) is None:
+        return False
+    return Path(str(getattr(sample, 'metainfo', {}).get('img_path', ''))).is_file()
