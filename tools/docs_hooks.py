@@ -1,12 +1,14 @@
 """Pages of the site that are made at build time; a hook of MkDocs, see `mkdocs.yml`.
 
 The command reference is the ``--help`` of every command, the config reference the README.md of
-every config folder. README.md, CONTRIBUTING.md and CHANGELOG.md become pages as well. Links are
-written for readers of the repository: the hook turns them into links of the site, and links to
-files that the site does not have into plain text.
+every config folder, and the fields of files come from their models. README.md, CONTRIBUTING.md
+and CHANGELOG.md become pages as well. Links are written for readers of the repository: the hook
+turns them into links of the site, and links to files that the site lacks into plain text.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import posixpath
 import re
@@ -17,7 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-from mim_bench.cli.main import build_parser
+from mim_bench.cli.main import build_parser, main
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -26,6 +28,8 @@ PAGES = {
     'CHANGELOG.md': 'changelog.md',
     'checkpoints/README.md': 'released-weights.md',
 }
+# docs/record-fields.md is in the repository.
+FILES = ('curves', 'suite', 'manifest', 'published')
 LINK = re.compile(r'(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)')
 
 
@@ -33,6 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that docs/ does not hold."""
     made = {page: site_text(ROOT / source) for source, page in PAGES.items()}
     made |= {'commands.md': commands_page(), 'configs.md': configs_page()}
+    made |= {f'{file}-fields.md': fields_page(file) for file in FILES}
     for name, text in made.items():
         files.append(File.generated(config, name, content=text))
     return files
@@ -82,6 +87,13 @@ def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParse
             for child in action.choices.values():
                 yield child
                 yield from commands(child)
+
+
+def fields_page(file: str) -> str:
+    """The fields of a kind of file, from its model."""
+    with contextlib.redirect_stdout(io.StringIO()) as fields:
+        main(['list', 'fields', file, '--markdown'])
+    return f'# Fields: {file}\n\n{fields.getvalue()}'
 
 
 def configs_page() -> str:
