@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-import mim_bench
+from mim_bench import shipped
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
 from mim_bench.suite import plan
@@ -52,7 +52,7 @@ def clone(inputs, tmp_path, monkeypatch):
     shutil.copytree(inputs / 'data', tmp_path / 'data' / 'toy')
     shutil.copy(inputs / 'tiny.pth', tmp_path / 'official.pth')
     monkeypatch.setattr(plan, 'make_data', make_small_data)
-    monkeypatch.setattr(mim_bench, '__file__', str(tmp_path / 'mim_bench' / '__init__.py'))
+    monkeypatch.setattr(shipped, '_PACKAGE', tmp_path / 'mim_bench')
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
