@@ -49,6 +49,8 @@ def inputs(tmp_path_factory):
 def clone(inputs, tmp_path, monkeypatch):
     """A folder like a clone's root, with configs that a page may add to, data and a checkpoint."""
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    (tmp_path / 'checkpoints').mkdir()
+    shutil.copy(ROOT / 'checkpoints' / 'manifest.yml', tmp_path / 'checkpoints')
     shutil.copytree(inputs / 'data', tmp_path / 'data' / 'toy')
     shutil.copy(inputs / 'tiny.pth', tmp_path / 'official.pth')
     monkeypatch.setattr(plan, 'make_data', make_small_data)
