@@ -71,7 +71,8 @@ TIMM = FINETUNING.replace(
     'drop_path_rate=0.0',
     "_delete_=True, type='mim_bench.TimmBackbone', name='test_vit', img_size=64",
 ).replace('with_cp=True)', 'with_cp=True), head=dict(in_channels=64)')
-METHODS = pretraining_configs()
+# One config a method and backbone.
+METHODS = list({short_name(base): base for base in pretraining_configs()}.values())
 OURS = [base for base in METHODS if Config.fromfile(base).model.type.startswith('mim')]
 OTHERS = [base for base in METHODS if base not in OURS]
 # Where two processes with half of an update's images each differ from one with all of them.

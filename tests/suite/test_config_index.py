@@ -37,7 +37,7 @@ def test_index_configs_probe_gives_both_of_its_tasks():
 
 
 def test_index_configs_without_the_repository_raises(tmp_path):
-    with pytest.raises(ConfigError, match='no configs there'):
+    with pytest.raises(ConfigError, match='no such folder of configs'):
         index_configs(tmp_path / 'configs')
 
 
