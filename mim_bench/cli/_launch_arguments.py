@@ -44,13 +44,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='Who starts the processes of a distributed run (default: none, one process).',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='Change settings of the config.',
-    )
+    add_cfg_options(parser)
     parser.add_argument('--results-dir', help="Write the run's record into this folder.")
     parser.add_argument('--run-id', help='Give the record this name.')
     add_checkpoint_facts(parser)
@@ -135,6 +129,17 @@ def record_facts(words: Sequence[str]) -> dict:
         ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
     """
     return parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -> None:
+    """Declare ``--cfg-options``, which changes settings of what is said."""
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help=f'Change settings of {what}.',
+    )
 
 
 def positive_number(text: str) -> float:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -33,18 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--seed', type=int, default=0, help='Draw crops and masks with this seed (default: 0).'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='Change settings of the config.',
-    )
+    add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw and save."""
-    from mim_bench.cli._launch_arguments import parse_options
     from mim_bench.engine.drawing import draw_images
     from mim_bench.errors import ConfigError
     from mim_bench.recipe.config import load_config

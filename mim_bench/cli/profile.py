@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from mim_bench.cli._launch_arguments import positive_number
+from mim_bench.cli._launch_arguments import add_cfg_options, positive_number
 from mim_bench.errors import ConfigError, MimBenchError, TrainingError
 
 if TYPE_CHECKING:
@@ -47,13 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar=('CONFIG', 'KEY=VALUE'),
         help='Add a config with changes of its own. May be repeated.',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='Change settings of every config.',
-    )
+    add_cfg_options(parser, 'every config')
     parser.add_argument(
         '--baseline', metavar='CONFIG', help='Compare with this config (default: the first).'
     )

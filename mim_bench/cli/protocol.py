@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from mim_bench.cli._launch_arguments import parse_options
+from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,13 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data-root', help="Read the data set from this folder (default: the config's data_root)."
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='Change settings of the config.',
-    )
+    add_cfg_options(parser)
     parser.add_argument(
         '--settings', action='store_true', help='Print what the hash covers, as JSON.'
     )

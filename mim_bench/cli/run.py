@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mim_bench.cli._launch_arguments import positive_number
+from mim_bench.cli._launch_arguments import add_cfg_options, positive_number
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -90,13 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Accept a checkpoint that fills less than 99 %% of the backbone.',
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        default=[],
-        metavar='KEY=VALUE',
-        help='Change settings of every config.',
-    )
+    add_cfg_options(parser, 'every config')
 
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:

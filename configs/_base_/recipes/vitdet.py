@@ -47,32 +47,37 @@ model = dict(
     roi_head=dict(bbox_head=bbox_head_cfg, mask_head=dict(norm_cfg=norm_cfg)),
     train_cfg=dict(rcnn=dict(assigner=assigner_cfg)),
 )
-# Cascade Mask R-CNN: three box heads without classes, one mask head.
-cascade_roi_head_cfg = dict(
-    type='mim_bench.OneMaskCascadeRoIHead',
-    num_stages=3,
-    stage_loss_weights=[1, 1, 1],
-    bbox_head=[
-        {
-            **bbox_head_cfg,
-            'reg_class_agnostic': True,
-            'bbox_coder': dict(**_base_.deltas_cfg, target_stds=[1 / w, 1 / w, 2 / w, 2 / w]),
-        }
-        for w in (10, 20, 30)
-    ],
+# Of a config that is Cascade Mask R-CNN: three box heads without classes, one mask head. The later
+# stages keep what the first one sampled.
+cascade_cfg = dict(
+    type='CascadeRCNN',
+    roi_head=dict(
+        type='mim_bench.OneMaskCascadeRoIHead',
+        num_stages=3,
+        stage_loss_weights=[1, 1, 1],
+        bbox_head=[
+            {
+                **bbox_head_cfg,
+                'reg_class_agnostic': True,
+                'bbox_coder': dict(**_base_.deltas_cfg, target_stds=[1 / w, 1 / w, 2 / w, 2 / w]),
+            }
+            for w in (10, 20, 30)
+        ],
+    ),
+    train_cfg=dict(
+        rcnn=[
+            {
+                **_base_.rcnn_cfg,
+                'assigner': {
+                    **assigner_cfg,
+                    **dict.fromkeys(('pos_iou_thr', 'neg_iou_thr', 'min_pos_iou'), iou),
+                },
+                'sampler': _base_.rcnn_cfg['sampler'] if iou == 0.5 else dict(type='PseudoSampler'),
+            }
+            for iou in (0.5, 0.6, 0.7)
+        ]
+    ),
 )
-# The later stages keep what the first one sampled.
-cascade_rcnn_cfg = [
-    {
-        **_base_.rcnn_cfg,
-        'assigner': {
-            **assigner_cfg,
-            **dict.fromkeys(('pos_iou_thr', 'neg_iou_thr', 'min_pos_iou'), iou),
-        },
-        'sampler': _base_.rcnn_cfg['sampler'] if iou == 0.5 else dict(type='PseudoSampler'),
-    }
-    for iou in (0.5, 0.6, 0.7)
-]
 train_dataloader = dict(sampler=dict(type='InfiniteSampler'))
 optim_wrapper = dict(
     type='AmpOptimWrapper',

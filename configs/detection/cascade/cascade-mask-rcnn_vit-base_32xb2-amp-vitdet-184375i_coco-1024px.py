@@ -2,11 +2,7 @@
 # projects/ViTDet/configs/COCO/cascade_mask_rcnn_vitdet_b_100ep.py). Differs: gradients are not
 # compressed to half precision between GPUs.
 _base_ = '../../_base_/recipes/vitdet.py'
-model = dict(
-    type='CascadeRCNN',
-    roi_head=_base_.cascade_roi_head_cfg,
-    train_cfg=dict(rcnn=_base_.cascade_rcnn_cfg),
-)
+model = _base_.cascade_cfg
 protocol = dict(
     task='coco-cascade-mask-rcnn',
     name='coco-cascade-mask-rcnn-vitdet-184375i-vit-base',

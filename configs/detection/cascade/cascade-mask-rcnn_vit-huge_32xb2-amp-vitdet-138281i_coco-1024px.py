@@ -3,11 +3,7 @@
 # its patches resized from 14 to 16 px; this project cannot make that file. Differs: gradients are
 # not compressed to half precision between GPUs.
 _base_ = '../../_base_/recipes/vitdet_huge.py'
-model = dict(
-    type='CascadeRCNN',
-    roi_head=_base_.cascade_roi_head_cfg,
-    train_cfg=dict(rcnn=_base_.cascade_rcnn_cfg),
-)
+model = _base_.cascade_cfg
 protocol = dict(
     task='coco-cascade-mask-rcnn',
     name='coco-cascade-mask-rcnn-vitdet-138281i-vit-huge',
