@@ -14,10 +14,12 @@ from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
+from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import ConfigError, MimBenchError, TrainingError
+from mim_bench.errors import ConfigError, MimBenchError, RunInterrupted, TrainingError
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -65,6 +67,9 @@ class Launch:
             the row, where the run starts from another; None: random weights.
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
+        save_minutes: Longest time between two checkpoints; the hook's if None.
+        time_limit_s: Seconds after which somebody ends this process; None: what the Slurm job has
+            left, if there is one.
     """
 
     config: str
@@ -86,6 +91,8 @@ class Launch:
     record_checkpoint: Mapping[str, Any] | None = None
     run_id: str | None = None
     tta: bool = False
+    save_minutes: float | None = None
+    time_limit_s: float | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -93,7 +100,14 @@ def train(launch: Launch) -> BenchRunner:
 
     Raises:
         MimBenchError: Anything that the user can mend.
+        RunInterrupted: The run was asked to stop; it has saved what it can.
     """
+    stop = StopRequest(seconds_of_job() if launch.time_limit_s is None else launch.time_limit_s)
+    with stop.listening():
+        return _train(launch, stop)
+
+
+def _train(launch: Launch, stop: StopRequest) -> BenchRunner:
     cfg = resolve_training(launch)
     _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
@@ -101,6 +115,7 @@ def train(launch: Launch) -> BenchRunner:
     check_precision(cfg)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
+        run.runner.stop_request = stop
         plan = cfg.get('batch_plan')
         run.runner.logger.info(str(BatchPlan.from_record(plan)) if plan else NO_PLAN)
         run.runner.train()
@@ -115,7 +130,13 @@ def test(launch: Launch) -> dict[str, float]:
 
     Raises:
         MimBenchError: Anything that the user can mend.
+        RunInterrupted: The run was asked to stop.
     """
+    with StopRequest().listening():
+        return _test(launch)
+
+
+def _test(launch: Launch) -> dict[str, float]:
     cfg = resolve(launch)
     _check_parts(cfg, ('test_dataloader', 'test_cfg'), 'test', 'train')
     check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
@@ -248,11 +269,29 @@ def resolve_training(launch: Launch) -> Config:
     plan = apply_plan(cfg, gpus=num_processes(launch.launcher), keep=launch.keep_batch)
     if plan is not None:
         cfg.batch_plan = plan.to_record()
+    if launch.save_minutes is not None:
+        set_save_minutes(cfg, launch.save_minutes)
     if launch.fsdp:
         cfg[FSDP] = True
     if cfg.get(FSDP):
         check_sharding(cfg, launch.launcher)
     return cfg
+
+
+def set_save_minutes(cfg: Config, minutes: float) -> None:
+    """Save that often in a run of a config, which is changed in place.
+
+    Raises:
+        ConfigError: The config saves nothing, or by a hook of its own.
+    """
+    hooks = cfg.setdefault('default_hooks', {})
+    checkpoint = hooks.get('checkpoint', {})
+    if checkpoint is None or checkpoint.get('type', 'CheckpointHook') != 'CheckpointHook':
+        raise ConfigError(
+            f'{cfg.filename}: --save-minutes {minutes:g} needs default_hooks.checkpoint to be '
+            f"mmengine's CheckpointHook, but it is {checkpoint}. Correct the config."
+        )
+    hooks['checkpoint'] = {**checkpoint, 'type': 'CheckpointHook', 'save_minutes': minutes}
 
 
 def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
@@ -301,6 +340,10 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     run = _Run()
     try:
         yield run
+    except RunInterrupted:
+        if run.runner is not None:
+            flush_ledger(run.runner)
+        raise
     except (MimBenchError, OSError) as error:
         record_failure(error, cfg=cfg, runner=run.runner)
         raise

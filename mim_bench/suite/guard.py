@@ -4,7 +4,8 @@
 starts may outlive it: torchrun gives each of its processes a session of its own, so that killing
 torchrun, or its group, leaves them, and they would go on writing where the next attempt writes.
 This process adopts them. It ends them when the command ended, and when it gets SIGTERM; whoever
-starts it has it get that when the starter ends.
+starts it has it get that when the starter ends. It gives a training the time to save. SIGUSR1 and
+SIGUSR2 are passed on to the command.
 """
 
 import contextlib
@@ -17,8 +18,10 @@ import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-# For the launcher to end its processes itself, before they are killed.
-GRACE_S = 10
+# A training that gets one of them saves at its next update and ends.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# For that, before all processes are killed.
+GRACE_S = 60
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
@@ -29,12 +32,18 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
             os._exit(1)
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started."""
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
     found = []
     with contextlib.suppress(OSError):  # it ended meanwhile
         for task in Path(f'/proc/{pid}/task').iterdir():
             found += [int(child) for child in (task / 'children').read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started."""
+    found = children(pid)
     return [*found, *(below for child in found for below in descendants(child))]
 
 
@@ -42,10 +51,14 @@ def main(command: list[str]) -> int:
     """Run a command and wait for all that it started."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    started: list[subprocess.Popen] = []
     signal.signal(signal.SIGTERM, _raise)
+    for number in STOP_SIGNALS[1:]:
+        signal.signal(number, lambda number, _: [p.send_signal(number) for p in started])
     status = -signal.SIGTERM
     try:
-        status = subprocess.Popen(command).wait()
+        started.append(subprocess.Popen(command))
+        status = started[0].wait()
     except SystemExit:  # it may have been about to start the command
         _signal_all(signal.SIGTERM, until=time.monotonic() + GRACE_S)
     _signal_all(signal.SIGKILL)

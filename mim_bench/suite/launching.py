@@ -159,6 +159,6 @@ def command_of(step: Step, words: Sequence[str]) -> list[str]:
     program = [sys.executable, '-m', 'mim_bench.cli.main', *words]
     if step.gpus < 2 or words[0] not in _COMPUTING:
         return program
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    torchrun = [sys.executable, '-m', 'mim_bench.suite.torchrun', '--standalone']
     torchrun += ['--local-addr=127.0.0.1', f'--nproc-per-node={step.gpus}']
     return [*torchrun, *program[1:], '--launcher', 'pytorch']

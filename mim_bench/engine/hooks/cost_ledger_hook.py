@@ -218,6 +218,13 @@ def find_ledger_hook(runner: Runner) -> CostLedgerHook | None:
     return next((hook for hook in runner.hooks if isinstance(hook, CostLedgerHook)), None)
 
 
+def flush_ledger(runner: Runner) -> None:
+    """Write down what a run has cost so far, where it has a ledger."""
+    hook = find_ledger_hook(runner)
+    if hook is not None and hook.ledger is not None:
+        hook.flush(runner)
+
+
 @contextmanager
 def outside_cost(runner: Runner) -> Iterator[None]:
     """What happens inside is watching, not training: the run's ledger leaves it out."""

@@ -16,7 +16,7 @@ from torch import nn
 
 from mim_bench.conversion.provenance import count_parameters
 from mim_bench.engine.environment import describe_environment
-from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
+from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook, flush_ledger
 from mim_bench.engine.metric_names import primary_metric, record_metrics
 from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
@@ -308,9 +308,8 @@ def record_failure(
         hooks = [h for h in (runner.hooks if runner else ()) if isinstance(h, RecordHook)]
         if runner is None:
             hooks = [HOOKS.build(dict(h)) for h in cfg.get('custom_hooks', []) if is_record_hook(h)]
-        ledger = find_ledger_hook(runner) if runner is not None else None
-        if ledger is not None and ledger.ledger is not None:
-            ledger.flush(runner)
+        if runner is not None:
+            flush_ledger(runner)
         return [path for hook in hooks for path in hook.write_failure(error, cfg, runner)]
     except Exception as problem:  # the run's own error must come through
         print_log(
