@@ -12,7 +12,6 @@ Examples:
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -221,7 +220,9 @@ def _execute(
 
 def core_environment(workers: int) -> dict[str, str]:
     """Each of the processes at a time gets its share of the cores."""
-    threads = str(max((os.cpu_count() or 1) // workers, 1))
+    from mim_bench.suite.devices import count_cores
+
+    threads = str(max(count_cores() // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
 

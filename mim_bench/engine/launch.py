@@ -8,18 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import BaseLoop
 
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
+from mim_bench.engine.device_errors import explain_device_error
 from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import ConfigError, MimBenchError, RunInterrupted, TrainingError
+from mim_bench.errors import (
+    ConfigError,
+    DeviceError,
+    MimBenchError,
+    RunInterrupted,
+    TrainingError,
+)
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -34,6 +44,8 @@ from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
+from mim_bench.results.record import Cause
+from mim_bench.shipped import shipped_config
 
 NO_PLAN = (
     'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
@@ -68,6 +80,7 @@ class Launch:
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
         save_minutes: Longest time between two checkpoints; the hook's if None.
+        dist_timeout_s: Seconds that a process waits for the others; the default if None.
         time_limit_s: Seconds after which somebody ends this process; None: what the Slurm job has
             left, if there is one.
     """
@@ -91,6 +104,7 @@ class Launch:
     record_checkpoint: Mapping[str, Any] | None = None
     run_id: str | None = None
     tta: bool = False
+    dist_timeout_s: float | None = None
     save_minutes: float | None = None
     time_limit_s: float | None = None
 
@@ -147,13 +161,17 @@ def _test(launch: Launch) -> dict[str, float]:
     return metrics
 
 
-def record_outside_failure(launch: Launch, command: str, text: str) -> list[Path]:
+def record_outside_failure(launch: Launch, command: str, text: str, cause: Cause) -> list[Path]:
     """Write the record of a run that could not do it itself, since it was killed.
+
+    Its config is the one that it left in its work directory, where there is one: that says on how
+    many processes it ran. Its cost is what its ledger there holds.
 
     Args:
         launch: Of the run.
         command: 'train' or 'test'.
-        text: Why it failed.
+        text: How it failed.
+        cause: Why.
 
     Returns:
         The records; none where the launch asks for no record.
@@ -161,7 +179,22 @@ def record_outside_failure(launch: Launch, command: str, text: str) -> list[Path
     Raises:
         MimBenchError: The run could not even be described.
     """
-    return record_failure(TrainingError(text), cfg=resolve_run(launch, command))
+    return record_failure(TrainingError(text), cfg=_config_of_killed(launch, command), cause=cause)
+
+
+def _config_of_killed(launch: Launch, command: str) -> Config:
+    folder = Path(launch.work_dir or _default_work_dir(launch.config))
+    dumped = folder / Path(launch.config).name
+    try:
+        cfg = Config.fromfile(str(dumped), import_custom_modules=False)
+    except Exception as error:  # whatever the Python of a file that was cut short raises
+        print_log(f'{dumped}: not read ({error}); the config of the launch is recorded.')
+        return resolve_run(launch, command)
+    if not any(is_record_hook(hook) for hook in cfg.get('custom_hooks') or ()):
+        return resolve_run(launch, command)
+    cfg._filename = str(shipped_config(launch.config))
+    cfg.work_dir = str(folder)
+    return cfg
 
 
 def resolve_run(launch: Launch, command: str) -> Config:
@@ -221,6 +254,10 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         set_data_root(cfg, launch.data_root)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
+    if launch.dist_timeout_s is not None:
+        environment = cfg.get('env_cfg') or {}
+        dist = {**environment.get('dist_cfg', {}), 'timeout': launch.dist_timeout_s}
+        cfg.env_cfg = {**environment, 'dist_cfg': dist}
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
@@ -354,8 +391,18 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
             raise
         raise explained from error
     except Exception as error:
-        record_failure(error, cfg=cfg, runner=run.runner)
-        raise
+        explained = _device_error(error, cfg, run.runner)
+        record_failure(explained or error, cfg=cfg, runner=run.runner)
+        if explained is None:
+            raise
+        raise explained from error
+
+
+def _device_error(error: Exception, cfg: Config, runner: BenchRunner | None) -> DeviceError | None:
+    loop = runner._train_loop if runner is not None else None
+    iteration = loop.iter if isinstance(loop, BaseLoop) else None
+    model = runner.model if runner is not None else None
+    return explain_device_error(error, cfg, model=model, iteration=iteration)
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

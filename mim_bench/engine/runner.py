@@ -1,6 +1,7 @@
 """mmengine's Runner, made to resume exactly, load openly, save whole files and run on gloo."""
 
 import contextlib
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -18,7 +19,13 @@ from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
-from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
+from mim_bench.engine.cpu_distributed import (
+    DIST_TIMEOUT_S,
+    init_gloo,
+    is_cpu_run,
+    read_slurm,
+    wrap_for_gloo,
+)
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
@@ -101,9 +108,18 @@ class BenchRunner(Runner):
         return cpu_products('torch' if self.cfg.get('compile') else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Join gloo first where there is no GPU; mmengine would ask for one."""
-        if self.distributed and is_cpu_run():
-            init_gloo(self._launcher)
+        """Join the other processes; where there is no GPU by gloo, mmengine would ask for one."""
+        if self.distributed:
+            timeout = {'timeout': DIST_TIMEOUT_S}
+            env_cfg = {**env_cfg, 'dist_cfg': {**timeout, **env_cfg.get('dist_cfg', {})}}
+            if self._launcher == 'slurm':
+                read_slurm()
+            if is_cpu_run():
+                init_gloo(self._launcher, env_cfg['dist_cfg']['timeout'])
+            # NCCL's flight recorder is on; it says what each process waited for.
+            os.environ.setdefault('TORCH_NCCL_DUMP_ON_TIMEOUT', '1')
+            for name in ('TORCH_FR_DUMP_TEMP_FILE', 'TORCH_NCCL_DEBUG_INFO_TEMP_FILE'):
+                os.environ.setdefault(name, str(Path(self.work_dir).resolve() / 'nccl-trace-'))
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

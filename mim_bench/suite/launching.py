@@ -14,8 +14,8 @@ from mim_bench.errors import ConfigError
 from mim_bench.suite.guard import GRACE_S, die_with
 from mim_bench.suite.steps import Step
 
-_COMPUTING = ('train', 'test')
-_GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
+COMPUTING = ('train', 'test')
+GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
 
 
 class Process(Protocol):
@@ -24,8 +24,14 @@ class Process(Protocol):
     def poll(self) -> int | None:
         """Its exit status once it ended; then what it occupied is free."""
 
+    def state(self) -> str | None:
+        """What a scheduler says of its end; None without one."""
+
+    def interrupt(self) -> None:
+        """Ask it to save and end, without waiting."""
+
     def stop(self) -> None:
-        """End it and all that it started."""
+        """End it and all that it started, after it had the time to save."""
 
 
 class Launcher(Protocol):
@@ -122,7 +128,7 @@ class LocalProcess:
         self._release, self._is_released = release, False
         with log.open('a') as output:
             self._process = subprocess.Popen(
-                [*_GUARD, *command],
+                [*GUARD, *command],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -142,10 +148,18 @@ class LocalProcess:
         # As a shell, the guard tells of a signal by adding 128.
         return 128 - status if status is not None and status > 128 else status
 
-    def stop(self) -> None:
+    def state(self) -> None:
+        """See :class:`Process`."""
+
+    def interrupt(self) -> None:
         """See :class:`Process`."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        """See :class:`Process`."""
+        if self._process.poll() is None:
+            self.interrupt()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(2 * GRACE_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -157,7 +171,7 @@ class LocalProcess:
 def command_of(step: Step, words: Sequence[str]) -> list[str]:
     """The command of a step: one process, or one for each of its GPUs under torchrun."""
     program = [sys.executable, '-m', 'mim_bench.cli.main', *words]
-    if step.gpus < 2 or words[0] not in _COMPUTING:
+    if step.gpus < 2 or words[0] not in COMPUTING:
         return program
     torchrun = [sys.executable, '-m', 'mim_bench.suite.torchrun', '--standalone']
     torchrun += ['--local-addr=127.0.0.1', f'--nproc-per-node={step.gpus}']
