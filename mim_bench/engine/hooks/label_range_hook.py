@@ -73,11 +73,15 @@ def count_stuff(model: nn.Module) -> int | None:
 
 def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> None:
     # One look at the whole batch; which image it is matters only where one is wrong.
-    values = torch.cat([torch.zeros(0, dtype=torch.int64), *(part.flatten() for part in labels)])
-    is_wrong = (values < 0) | (values >= num_classes)
+    parts = [torch.zeros(0, dtype=torch.int64), *(part.flatten().long() for part in labels)]
+    values = torch.cat(parts).numpy()
+    # A negative number is a large one without its sign: one comparison, for millions of pixels.
+    is_wrong = values.view('uint64') >= num_classes
+    if any(part.ndim > 1 for part in labels):  # a map
+        is_wrong &= values != IGNORED_LABEL
     if not is_wrong.any():
         return
-    first = int(is_wrong.nonzero()[0])
+    first = int(is_wrong.argmax())
     ends = torch.tensor([part.numel() for part in labels]).cumsum(0)
     image = image_names(batch)[int((ends <= first).sum())]
     raise DataError(
@@ -90,14 +94,12 @@ def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> N
 def _stuff(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' not in sample or 'sem_seg' not in sample.gt_sem_seg:
         return torch.zeros(0, dtype=torch.int64)
-    labels = sample.gt_sem_seg.sem_seg  # mmdet's name
-    return labels[labels != IGNORED_LABEL]
+    return sample.gt_sem_seg.sem_seg  # mmdet's name
 
 
 def _labels(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' in sample and 'data' in sample.gt_sem_seg:
-        labels = sample.gt_sem_seg.data
-        return labels[labels != IGNORED_LABEL]
+        return sample.gt_sem_seg.data
     if 'gt_instances' in sample and 'labels' in sample.gt_instances:
         return torch.as_tensor(sample.gt_instances.labels)
     if 'gt_label' in sample:
