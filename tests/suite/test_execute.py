@@ -231,7 +231,7 @@ def test_execute_attempt_that_takes_too_long_is_ended_with_all_it_started(go, tm
     began = time.monotonic()
     error = go(Step('a', (script,)), timeout_s=4).failed['a']
     assert time.monotonic() - began < 30
-    assert '(ended after the 4 s that an attempt may take;' in error
+    assert '(Out of time: ended after the 4 s that an attempt may take;' in error
     assert is_gone(int((tmp_path / 'child').read_text()))
 
 
@@ -253,7 +253,7 @@ def test_execute_run_that_was_killed_gets_a_record_and_one_that_wrote_its_own_do
     )
     asked = [given for given in words if '--record-failure' in given]
     assert [given[1] for given in asked] == ['kill -9 $$']
-    assert 'ended by signal 9' in asked[0][-1]
+    assert 'Killed: ended by signal 9' in asked[0][-3]
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def test_execute_interrupted_run_starts_again_until_it_is_done(go, runs, tmp_pat
 def test_execute_run_that_saves_nothing_between_interruptions_is_preempted_for_good(
     go, runs, tmp_path
 ):
-    step = Step('a', ('train', 'exit 75'), records=(tmp_path / 'record.json',))
+    step = Step('a', ('train', 'exit 75'), records=(tmp_path / 'results' / 'record.json',))
     error = go(step).failed['a']
     assert 'Preempted: 3 times, the last 3 of them without a new checkpoint' in error
     assert cause_asked_for(runs) == 'preempted'
@@ -306,7 +306,7 @@ def test_execute_no_run_starts_again_at_the_end_of_the_job(go, runs, monkeypatch
 
 @pytest.mark.parametrize(('script', 'cause'), [('kill -9 $$', 'killed'), ('exit 1', 'error')])
 def test_execute_cause_of_a_failure_is_recorded(go, runs, tmp_path, script, cause):
-    go(Step('a', ('train', script), records=(tmp_path / 'record.json',)))
+    go(Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',)))
     assert cause_asked_for(runs) == cause
 
 
@@ -315,7 +315,7 @@ def test_execute_process_that_the_system_killed_for_memory_is_not_tried_again(
 ):
     kills = iter(range(10))
     monkeypatch.setattr(module, 'memory_kills', lambda: next(kills))
-    step = Step('a', ('train', 'kill -9 $$'), records=(tmp_path / 'record.json',))
+    step = Step('a', ('train', 'kill -9 $$'), records=(tmp_path / 'results' / 'record.json',))
     error = go(step, retries=3).failed['a']
     assert 'Out of memory: ended by signal 9' in error
     assert (go.events.attempts, cause_asked_for(runs)) == ([1], 'out-of-memory')
@@ -332,7 +332,7 @@ def test_execute_want_of_memory_that_a_run_recorded_is_not_tried_again(go, runs,
 
 def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(go, runs, tmp_path):
     script = f'trap "touch {tmp_path}/saved; exit 75" TERM; while true; do sleep 0.1; done'
-    step = Step('a', ('train', script), records=(tmp_path / 'record.json',))
+    step = Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',))
     go(step, timeout_s=3)
     assert (tmp_path / 'saved').exists()
     assert cause_asked_for(runs) == 'timeout'
