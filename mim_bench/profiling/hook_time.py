@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.config import Config
@@ -21,6 +21,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.registry import DATASETS, MODELS
 
 # They look at a network that is not there, or once an epoch.
 _LEFT_OUT = ('MomentumHook', 'KnnHook', 'ReconstructionHook', 'RecordHook', 'EMAHook')
@@ -83,10 +84,12 @@ def _still_config(cfg: Config, folder: str) -> Config:
     hooks = [h for h in cfg.get('custom_hooks') or () if not _is_left_out(h)]
     return Config(
         dict(
-            model=_NoNetwork(),
+            model=dict(type='mim_bench.NoNetwork'),
             work_dir=folder,
             train_dataloader=dict(
-                dataset=_NoImages(), sampler=dict(type='DefaultSampler'), batch_size=1
+                dataset=dict(type='mim_bench.NoImages'),
+                sampler=dict(type='DefaultSampler'),
+                batch_size=1,
             ),
             # No iteration is the last one, which would save a checkpoint.
             train_cfg=dict(by_epoch=_is_by_epoch(cfg), **_long(cfg)),
@@ -134,7 +137,8 @@ def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
     return {'data_samples': samples}
 
 
-class _NoNetwork(BaseModel):
+@MODELS.register_module()
+class NoNetwork(BaseModel):
     """One parameter, and the number of classes that hooks ask for."""
 
     def __init__(self) -> None:
@@ -148,10 +152,11 @@ class _NoNetwork(BaseModel):
         return {'loss': self.weight.sum()}
 
 
-class _NoImages(Dataset):
+@DATASETS.register_module()
+class NoImages(Dataset):
     """Long enough for any number of iterations."""
 
-    metainfo: dict = {}  # noqa: RUF012
+    metainfo: ClassVar[dict] = {}
 
     def __len__(self) -> int:
         return 100_000
