@@ -2,11 +2,11 @@
 
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from mim_bench.testing.commands import mim_bench
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 SHORT = [
@@ -16,11 +16,6 @@ SHORT = [
     'train_dataloader.batch_size=20',
     'effective_batch_size=20',
 ]
-
-
-def mim_bench(*words):
-    command = [sys.executable, '-m', 'mim_bench.cli.main', *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def config(pattern):

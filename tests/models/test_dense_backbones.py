@@ -75,6 +75,7 @@ def test_ummae_pvt_names_the_table_that_it_resizes_as_it_loads():
     assert large.resized_keys == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', BACKBONES)
 def test_dense_backbone_compiles_as_one_graph(name):
     torch._dynamo.reset()
