@@ -43,13 +43,6 @@ def test_protocol_settings_and_what_is_left_out_are_printed():
     assert 'val_dataloader.batch_size: each image is evaluated by itself' in done.stdout
 
 
-@pytest.mark.parametrize('variable', ['base_lr=1.0', 'train_pipeline=[]', 'data_root=x'])
-def test_a_variable_that_would_change_nothing_is_refused(variable):
-    done = mim_bench('protocol', config('finetune_vit-toy*'), '--cfg-options', variable)
-    assert done.returncode == 1
-    assert 'is a variable of the config file' in done.stderr
-
-
 @pytest.fixture(scope='module')
 def trained(toy_root, tmp_path_factory):
     """The words of a training that is done, with one epoch behind it."""
