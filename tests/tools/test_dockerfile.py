@@ -42,7 +42,10 @@ def test_copied_files_exist_and_lie_where_they_are_used():
     assert build == '.'
     assert wheel[-1] == source
     assert wheel[wheel.index('--wheel-dir') + 1] == wheels
-    assert ('FROM', f'python:3.11-slim-bookworm AS {stage.removeprefix("--from=")}') in instructions()
+    assert (
+        'FROM',
+        f'python:3.11-slim-bookworm AS {stage.removeprefix("--from=")}',
+    ) in instructions()
     assert (ROOT / constraints).is_file()
     assert install[install.index('-c') + 1] == folder + Path(constraints).name
     assert install[-1].startswith(f'$(echo {wheels}/*.whl)')
