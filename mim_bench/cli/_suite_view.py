@@ -1,4 +1,4 @@
-"""What ``demo`` and ``run`` show while steps go on. No subcommand."""
+"""Progress display of ``demo`` and ``run``. No subcommand."""
 
 import time
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ _REFRESH_S = 1.0
 
 
 def suite_view(console: Console, plan: Sequence[Step], folder: Path) -> 'SuiteView':
-    """A table that changes in a terminal, lines elsewhere.
+    """The display for a console: a live table in a terminal, lines elsewhere.
 
     Args:
-        console: Where to.
+        console: Console to print to.
         plan: The steps.
-        folder: Of the steps.
+        folder: Root of the steps' folders.
     """
     return LiveView(console, plan, folder) if console.is_terminal else SuiteView(console, plan)
 
 
 class SuiteView(Listener):
-    """One line when a step starts and one when it ends, failures with the end of their log."""
+    """Prints a line when a step starts and when it ends; failures with the end of their log."""
 
     def __init__(self, console: Console, plan: Sequence[Step]) -> None:
         self.console = console
@@ -39,7 +39,7 @@ class SuiteView(Listener):
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no resource is open."""
 
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
@@ -72,7 +72,7 @@ class SuiteView(Listener):
 
 
 class LiveView(SuiteView):
-    """The same lines above a table of what runs now: since when, how far, how long to go."""
+    """Prints the same lines above a live table of running steps with progress and time left."""
 
     def __init__(self, console: Console, plan: Sequence[Step], folder: Path) -> None:
         super().__init__(console, plan)
@@ -110,7 +110,7 @@ class LiveView(SuiteView):
         super().finished(step, seconds, error)
 
     def tick(self) -> None:
-        """Draw the table anew, once a second."""
+        """Redraw the table, at most once a second."""
         if time.monotonic() - self._shown >= _REFRESH_S:
             self._shown = time.monotonic()
             self._live.update(self._table(), refresh=True)

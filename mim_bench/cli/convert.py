@@ -81,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what was recognised, loaded, dropped."""
+    """Convert, and print what was recognised, kept and dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
     from mim_bench.conversion.provenance import meta_names
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a run wrote last.
+    """The newest checkpoint of a run.
 
     Raises:
         CheckpointError: The folder has none.

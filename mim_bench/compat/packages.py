@@ -1,6 +1,6 @@
-"""Stand-ins for the package queries of mmengine 0.10.7, which need ``pkg_resources``.
+"""Replaces the package queries of mmengine 0.10.7, which need ``pkg_resources``.
 
-setuptools 82 dropped that module; the same questions are answered here by
+setuptools 82 dropped that module; the replacements use
 ``importlib.metadata``.
 """
 
@@ -11,7 +11,7 @@ from types import ModuleType
 
 
 def mend(package_utils: ModuleType) -> None:
-    """Replace the queries of ``mmengine.utils.package_utils`` if they cannot work.
+    """Replace the queries of ``mmengine.utils.package_utils`` if ``pkg_resources`` is missing.
 
     Args:
         package_utils: The module, freshly imported.
@@ -37,7 +37,7 @@ def get_installed_path(package: str) -> str:
     """The folder of a package, by the name of its distribution or its module.
 
     Raises:
-        PackageNotFoundError: There is neither.
+        PackageNotFoundError: Neither exists.
     """
     for name in (package, _module_of(package)):
         spec = importlib.util.find_spec(name) if name else None
@@ -50,7 +50,7 @@ def package2module(package: str) -> str:
     """The import name of a distribution.
 
     Raises:
-        PackageNotFoundError: It is not installed or does not say its import name.
+        PackageNotFoundError: It is not installed or does not state its import name.
     """
     module = _module_of(package)
     if module is None:

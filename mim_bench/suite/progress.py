@@ -1,4 +1,4 @@
-"""How far a run is, by the end of what it printed."""
+"""Progress of a run, read from the end of its log."""
 
 import re
 from pathlib import Path
@@ -14,10 +14,10 @@ def describe_progress(log: Path) -> str:
     """Position and expected time, for example ``train [3][20/46], 0:01:10 left``.
 
     Args:
-        log: May be missing, or hold lines of anything.
+        log: Log file; may be missing or contain other lines.
 
     Returns:
-        '' where the log says neither.
+        '' where the log states neither.
     """
     found = ''
     for line in _tail(log).splitlines():
