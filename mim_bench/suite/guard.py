@@ -1,11 +1,11 @@
-"""Holds a family of processes together: ends them all, at the latest with its own parent.
+"""Runs a command and ends all its descendant processes, at the latest with the parent's end.
 
 ``python -m mim_bench.suite.guard COMMAND...`` runs a command, and ends as it does. What a command
-starts may outlive it: torchrun gives each of its processes a session of its own, so that killing
-torchrun, or its group, leaves them, and they would go on writing where the next attempt writes.
-This process adopts them. It ends them when the command ended, and when it gets SIGTERM; whoever
-starts it has it get that when the starter ends. It gives a training the time to save. SIGUSR1 and
-SIGUSR2 are passed on to the command.
+starts may outlive it: torchrun gives each of its processes its own session, so killing
+torchrun, or its group, leaves them, and they would keep writing where the next attempt writes.
+This process adopts them, and ends them when the command has ended or when it gets SIGTERM, after a
+training has had the time to save. Its starter arranges that it gets SIGTERM when the starter ends.
+SIGUSR1 and SIGUSR2 are passed on to the command.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from pathlib import Path
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 # A training that gets one of them saves at its next update and ends.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-# For that, before all processes are killed.
+# Seconds that it has for this, before all processes are killed.
 GRACE_S = 60
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
-    """On Linux, this process gets a signal when the one that started it ends."""
+    """On Linux, send this process a signal when its parent ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it ended before that
@@ -33,7 +33,7 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process started."""
+    """The child processes of a process."""
     found = []
     with contextlib.suppress(OSError):  # it ended meanwhile
         for task in Path(f'/proc/{pid}/task').iterdir():
@@ -48,7 +48,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def main(command: list[str]) -> int:
-    """Run a command and wait for all that it started."""
+    """Run a command and wait for all processes that it started."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     started: list[subprocess.Popen] = []
@@ -71,7 +71,7 @@ def _raise(number: int, frame: object) -> None:
 
 
 def _signal_all(number: int, until: float = float('inf')) -> None:
-    """Send a signal to all descendants until there are none; new ones may come meanwhile."""
+    """Send a signal to all descendants until none is left; new ones may appear meanwhile."""
     told: set[int] = set()
     while (family := descendants(os.getpid())) and time.monotonic() < until:
         for pid in set(family) - told:
