@@ -20,6 +20,7 @@ from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
+from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.errors import CheckpointError, DataError
@@ -100,6 +101,7 @@ class BenchRunner(Runner):
 
         A model that is to be sharded stays on the CPU until it is filled.
         """
+        copy_without_waiting(model)
         if self._is_sharding:
             check_model(model)
             return revert_sync_batchnorm(model) if is_cpu_run() else model
@@ -111,9 +113,9 @@ class BenchRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader whose samples are seeded one by one."""
+        """Build a loader whose samples are seeded one by one, and that feeds its device."""
         if isinstance(dataloader, dict):
-            dataloader = deepcopy(dataloader)
+            dataloader = loader_settings(deepcopy(dataloader))
             dataset, sampler = dataloader['dataset'], dataloader['sampler']
             if isinstance(dataset, dict) and isinstance(sampler, dict):
                 seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
