@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
+from mim_bench.recipe.reading import read_checked
 from mim_bench.shipped import shipped_config
 
 # What the runner or this package reads. Everything else at the top of a config must be a
@@ -62,6 +63,7 @@ def load_config(
     apply_by_backbone(cfg, norms)
     # What the user sets by hand wins over what a table sets.
     _merge_options(cfg, options, path)
+    read_checked(cfg)
     check_top_level(cfg)
     return cfg
 
