@@ -1,4 +1,4 @@
-"""Whole runs by the command: own classes, a broken image in the middle, what is told at the start."""
+"""Whole runs by the command: own classes, a broken image, what is told at the start."""
 
 import shutil
 from pathlib import Path
