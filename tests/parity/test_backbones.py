@@ -42,9 +42,7 @@ def convert(fixture: Fixture, folder: Path) -> tuple[Path, dict]:
     if 'num_heads' in meta['assumed']:
         options = dict(source=source_of(spec), arch={'num_heads': heads})
         meta = convert_checkpoint(fixture.checkpoint, path, **options).meta
-    assert meta['backbone_type']
-    assert meta['arch']
-    assert 'num_heads' not in meta['assumed']
+    assert meta['backbone_type'] and meta['arch'] and 'num_heads' not in meta['assumed']
     return path, read_checkpoint(path)['meta']
 
 
