@@ -43,3 +43,7 @@ class OperatorUnavailableError(StackError):
 
 class TrainingError(MimBenchError):
     """A run cannot go on, for example because its loss is not finite."""
+
+
+class RunError(MimBenchError):
+    """A library failed in the middle of a run; the log has its traceback."""

@@ -68,7 +68,7 @@ def extract_features(
     size, num_parts = len(dataloader.dataset), get_world_size()
 
     def write() -> _Share:
-        batches = _batches(model, dataloader, pooling, fp16, on_batch)
+        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch)
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
@@ -109,14 +109,14 @@ def _check_arguments(dataloader: DataLoader, dtype: str) -> None:
         raise ConfigError(f'Features of type {dtype!r}. Known: {", ".join(DTYPES)}.')
 
 
-def _batches(
+def features_of_batches(
     model: nn.Module,
-    dataloader: DataLoader,
+    dataloader: DataLoader | Sequence[Any],
     pooling: str,
     fp16: bool,
-    on_batch: Callable[[int, int], None] | None,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Features (B, D) float32 and labels (B,), on the CPU."""
+    """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
     device = next(model.parameters()).device
     autocast = torch.autocast(device.type, enabled=fp16)
     with preserved_rng(), evaluating(model), autocast:
