@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
+from mim_bench.recipe.pixels import apply_pixels
 from mim_bench.shipped import shipped_config
 
 # Keys that the runner or this package reads. Everything else at the top of a config must be a
@@ -21,7 +22,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products'
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products pixels'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
@@ -62,6 +63,7 @@ def load_config(
     apply_by_backbone(cfg, norms)
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
+    apply_pixels(cfg)
     check_top_level(cfg)
     return cfg
 

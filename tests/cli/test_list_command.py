@@ -80,13 +80,6 @@ def test_list_prints_a_table(kind, capsys):
     assert max(map(len, printed.splitlines())) <= 160
 
 
-def test_list_published_table_has_value_and_place(capsys):
-    main(['list', 'published', '--method', 'ummae'])
-    printed = capsys.readouterr().out
-    assert '82.04 %' in printed
-    assert 'implus/UM-MAE@cb7776b' in printed
-
-
 @pytest.mark.parametrize('words', [[], ['colours'], ['tasks', '--method', 'mae']], ids=str)
 def test_list_wrong_use_exits_two(words, capsys):
     with pytest.raises(SystemExit, match='2'):

@@ -176,6 +176,9 @@ class ViT(Backbone):
             not say it and it is neither square nor that of ``img_size``.
         recompute_positions: Compute a loaded table of sines and cosines for the grid of
             ``img_size``, where others are interpolated bicubically.
+        pos_resize: How the source of the weights fits absolute positions to other grids:
+            ``antialias``, ``offset`` or ``recompute_sincos`` of
+            :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`.
         frozen_stages: Freeze patch embedding, class token and absolute positions (>= 0) and
             the first n blocks; the number of blocks freezes everything.
         with_cp: Recompute the blocks in the backward pass to save memory.
@@ -204,6 +207,7 @@ class ViT(Backbone):
             'layer_scale',
             'with_cls_token',
             'checkpoint_grid',
+            'pos_resize',
         }
     )
 
@@ -231,6 +235,7 @@ class ViT(Backbone):
         bias_interpolation: str | None = None,
         checkpoint_grid: Sequence[int] | None = None,
         recompute_positions: bool = False,
+        pos_resize: dict | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
@@ -251,7 +256,7 @@ class ViT(Backbone):
         self.strides = (self.patch_size[0],) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
-        self.recompute_positions = recompute_positions
+        self.recompute_positions, self.pos_resize = recompute_positions, dict(pos_resize or {})
         self.norm_taps = norm_taps
         self.resized_keys: list[str] = []
         interpolation = bias_interpolation or ('bicubic' if window_size else 'geometric')
@@ -435,7 +440,11 @@ class ViT(Backbone):
     def positions(self, grid: Grid) -> torch.Tensor:
         """Absolute positions (1, prefix + rows * cols, C) of a grid, interpolated bicubically."""
         return resize_position_embedding(
-            self.pos_embed, grid, num_prefix=self.num_prefix_tokens, source_grid=self.grid
+            self.pos_embed,
+            grid,
+            num_prefix=self.num_prefix_tokens,
+            source_grid=self.grid,
+            **self.pos_resize,
         )
 
     def run_blocks(

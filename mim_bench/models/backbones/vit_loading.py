@@ -170,7 +170,7 @@ def _fitted_embedding(
         backbone.grid,
         num_prefix=num_prefix,
         source_grid=source,
-        recompute_sincos=backbone.recompute_positions,
+        **{'recompute_sincos': backbone.recompute_positions, **backbone.pos_resize},
     )
     if resized is table and num_prefix == wanted:
         return {}
