@@ -63,7 +63,7 @@ def linear_probe(
     Args:
         train: Training features (N, D) with labels.
         val: Validation features (M, D) with labels.
-        learning_rates: Rates that are trained side by side, for the given batch size (not rescaled).
+        learning_rates: Rates to train side by side, for the given batch size (not rescaled).
         epochs: Passes over the training features.
         batch_size: Batch size; N at most.
         holdout_share: Share of each class held out, at least one sample of every class
