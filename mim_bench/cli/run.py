@@ -210,10 +210,12 @@ def _execute(
     patience: 'Patience | None' = None,
 ) -> 'Outcome':
     from mim_bench.cli._suite_view import suite_view
-    from mim_bench.suite.execute import Patience, execute
+    from mim_bench.suite.execute import Patience, execute, is_done
 
     folder = places.out / 'steps'
-    with suite_view(console, plan, folder) as view:
+    open_steps = [step for step in plan if not is_done(step, folder)]
+    workers = getattr(launcher, 'workers', 1)
+    with suite_view(console, open_steps, folder, workers) as view:
         return execute(
             plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
         )
@@ -258,13 +260,17 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
+    from mim_bench.cli.main import main
     from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
+    from mim_bench.suite.forking import ForkingLauncher
     from mim_bench.suite.launching import LocalLauncher
 
     workers = count_workers(args.workers)
     gpus = choose_gpus(args.gpus, visible_gpus()) if args.executor == 'local' else []
-    environment = {} if gpus else core_environment(workers)
-    return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
+    if gpus or args.dry_run or args.executor != 'local':
+        environment = {} if gpus else core_environment(workers)
+        return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
+    return ForkingLauncher(main, workers=workers, environment=core_environment(workers))
 
 
 def _launcher(

@@ -21,6 +21,7 @@ _MENDS = {
     'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
     'mmseg.models.losses.accuracy': 'mim_bench.compat.segmentation_losses:mend_accuracy',
     'mmseg.models.losses.cross_entropy_loss': 'mim_bench.compat.segmentation_losses:mend',
+    'yapf.yapflib.yapf_api': 'mim_bench.compat.packages:mend_yapf',
 }
 
 

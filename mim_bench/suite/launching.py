@@ -92,7 +92,7 @@ class LocalLauncher:
         # Without GPUs, a run of several processes needs as many workers, at most all.
         return 0, min(max(step.gpus, 1), self.workers)
 
-    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> 'LocalProcess':
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
         """See :class:`Launcher`."""
         gpus, share = self._need(step)
         taken = [self._free_gpus.pop(0) for _ in range(gpus)]
@@ -105,6 +105,17 @@ class LocalLauncher:
         environment = {**os.environ, **self.environment}
         if self.gpus:
             environment['CUDA_VISIBLE_DEVICES'] = ','.join(taken)
+        return self._open(step, words, log, environment, lock, release)
+
+    def _open(
+        self,
+        step: Step,
+        words: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        lock: int,
+        release: Callable[[], None],
+    ) -> Process:
         return LocalProcess(command_of(step, words), log, environment, lock, release)
 
 

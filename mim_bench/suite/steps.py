@@ -28,6 +28,7 @@ class Step:
             needs; empty if there is none.
         dataset: Data set that the step reads, and its folder.
         need_stuff: Whether it reads COCO's stuff maps.
+        seconds: Measured time on one core, for the time left of a plan; None if not measured.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Step:
     trial_words: tuple[str, ...] = ()
     dataset: tuple[str, str] | None = None
     need_stuff: bool = False
+    seconds: float | None = None
 
     @property
     def fingerprint(self) -> str:
