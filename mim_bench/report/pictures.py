@@ -2,26 +2,25 @@
 
 import base64
 import io
-from dataclasses import dataclass, field
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from mim_bench.errors import RecordError
 from mim_bench.report.board import Leaderboard, Row
-from mim_bench.results.record import Picture, PictureKind, RunRecord
-from mim_bench.results.store import Collection, DamagedFile
+from mim_bench.results.store import DamagedFile
 
 LONGEST_SIDE = 960
 MOST_BYTES = 160 * 1024
 MOST_PER_KIND = 4
 MOST_PER_PAGE = 160
-_KIND_TITLES: dict[PictureKind, str] = {
+_KIND_TITLES = {
     'reconstruction': 'Reconstructions',
     'segmentation': 'Segmentations',
     'detection': 'Detections',
 }
-_JPEG_QUALITIES = (88, 75, 60)
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,6 @@ class EmbeddedPicture:
     width: int
     height: int
     caption: str
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -41,60 +39,36 @@ class PictureStrip:
 
     row: Row
     title: str
-    pictures: list[EmbeddedPicture] = field(default_factory=list)
-    num_more: int = 0
+    pictures: list[EmbeddedPicture]
+    num_more: int
 
 
-def picture_strips(
-    board: Leaderboard, collection: Collection
-) -> tuple[list[PictureStrip], list[DamagedFile]]:
-    """The pictures by kind and row, and those that could not be read."""
-    strips: list[PictureStrip] = []
-    damaged: list[DamagedFile] = []
-    wanted = {kind: _wanted(board, kind) for kind in _KIND_TITLES}
-    kinds = [kind for kind in _KIND_TITLES if wanted[kind]]
-    for kind in kinds:
+def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], int, list[DamagedFile]]:
+    """The pictures by kind and row, how many rows have none of theirs shown, and damaged files."""
+    wanted = defaultdict(list)
+    for kind in _KIND_TITLES:
+        for row in board.rows:
+            entries = [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind]
+            if entries:
+                wanted[kind].append((row, entries))
+    strips, damaged = [], []
+    for kind, rows in wanted.items():
         # Each kind has its share of the page, and the rows of a kind theirs, the best first.
-        room = MOST_PER_PAGE // len(kinds)
-        most = max(1, min(MOST_PER_KIND, room // len(wanted[kind])))
-        for row, entries in wanted[kind][: room // most]:
-            shown = entries[:most]
-            embedded = [_try_embed(collection, *entry, damaged) for entry in shown]
-            pictures = [picture for picture in embedded if picture is not None]
-            num_more = len(entries) - len(shown)
+        room = MOST_PER_PAGE // len(wanted)
+        most = max(1, min(MOST_PER_KIND, room // len(rows)))
+        for row, entries in rows[: room // most]:
+            pictures = []
+            for record, picture in entries[:most]:
+                try:
+                    path = board.collection.artifact_path(record, picture.path)
+                    uri, size = embed_picture(path)
+                    pictures.append(EmbeddedPicture(uri, *size, picture.caption))
+                except RecordError as error:
+                    damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
+            num_more = max(0, len(entries) - most)
             strips.append(PictureStrip(row, _KIND_TITLES[kind], pictures, num_more))
-    return strips, damaged
-
-
-def count_rows_without_room(board: Leaderboard, strips: list[PictureStrip]) -> int:
-    """How many rows have pictures of which the page shows none."""
-    shown = {strip.row.label for strip in strips}
-    wanted = {row.label for kind in _KIND_TITLES for row, _ in _wanted(board, kind)}
-    return len(wanted - shown)
-
-
-def _wanted(
-    board: Leaderboard, kind: PictureKind
-) -> list[tuple[Row, list[tuple[RunRecord, Picture]]]]:
-    """The pictures of a kind by row, in the order of the board."""
-    found = []
-    for row in board.rows:
-        entries = [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind]
-        if entries:
-            found.append((row, entries))
-    return found
-
-
-def _try_embed(
-    collection: Collection, record: RunRecord, picture: Picture, damaged: list[DamagedFile]
-) -> EmbeddedPicture | None:
-    try:
-        path = collection.artifact_path(record, picture.path)
-        uri, (width, height) = embed_picture(path)
-    except RecordError as error:
-        damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
-        return None
-    return EmbeddedPicture(uri, width, height, picture.caption, record.run_id)
+    labels = {row.label for rows in wanted.values() for row, _ in rows}
+    return strips, len(labels - {strip.row.label for strip in strips}), damaged
 
 
 def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
@@ -120,18 +94,12 @@ def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
 
 def _encode(image: Image.Image) -> tuple[str, bytes]:
     """PNG where it is small enough, since it blurs no edge; JPEG otherwise."""
-    # `optimize` makes it 3 % smaller and takes six times as long, most of the time of a report.
-    data = _save(image, 'PNG', compress_level=6)
-    if len(data) <= MOST_BYTES:
-        return 'png', data
-    for quality in _JPEG_QUALITIES:
-        data = _save(image, 'JPEG', quality=quality, optimize=True)
-        if len(data) <= MOST_BYTES:
+    # `optimize` makes PNG 3 % smaller and takes six times as long, most of the time of a report.
+    forms = [('png', {'compress_level': 6})]
+    forms += [('jpeg', {'quality': quality, 'optimize': True}) for quality in (88, 75, 60)]
+    for kind, options in forms:
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        if out.tell() <= MOST_BYTES:
             break
-    return 'jpeg', data
-
-
-def _save(image: Image.Image, kind: str, **options: int | bool) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
+    return kind, out.getvalue()

@@ -25,14 +25,25 @@ class DamagedFile:
 
 @dataclass(frozen=True)
 class Collection:
-    """The records of a folder, ordered by run id; no two share one.
+    """The records of a folder, ordered by run id; no two share one. Or those of several folders.
 
-    ``folders`` maps each run id to the folder of its record.
+    Attributes:
+        records: Those that can be read.
+        damaged: Files that were left out.
+        places: Folder of each record, by ``id(record)``.
+        groups: Name of the results folder of each record, by ``id(record)``; empty for one folder.
+        notes: What a check of several folders against each other found, as (kind, text).
     """
 
     records: list[RunRecord] = field(default_factory=list)
     damaged: list[DamagedFile] = field(default_factory=list)
-    folders: dict[str, Path] = field(default_factory=dict)
+    places: dict[int, Path] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+    def group(self, record: RunRecord) -> str:
+        """Name of the results folder of a record; empty if there is only one."""
+        return self.groups.get(id(record), '')
 
     def artifact_path(self, record: RunRecord, relative: str) -> Path:
         """Where a file of a run lies.
@@ -40,7 +51,7 @@ class Collection:
         Raises:
             RecordError: The path leads out of the record's folder, for example by a link.
         """
-        folder = self.folders[record.run_id].resolve()
+        folder = self.places[id(record)].resolve()
         path = (folder / relative).resolve()
         if not path.is_relative_to(folder):
             raise RecordError(
@@ -144,7 +155,7 @@ def collect(folder: Path) -> Collection:
         where, record = entries[0]
         if len(entries) == 1:
             collection.records.append(record)
-            collection.folders[run_id] = (folder / where).parent
+            collection.places[id(record)] = (folder / where).parent
         for where, _ in entries if len(entries) > 1 else ():
             others = ', '.join(other for other, _ in entries if other != where)
             reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
