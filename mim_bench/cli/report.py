@@ -14,16 +14,13 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from mim_bench.errors import ConfigError
 from mim_bench.report.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-
-_LINKS = ('paper', 'code', 'weights')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -157,24 +154,13 @@ def _read_links(path: Path | None) -> dict[str, dict[str, str]]:
     Raises:
         ConfigError: The file cannot be read, or is no mapping of names to https addresses.
     """
-    import yaml
+    from pydantic import Field
 
-    if path is None:
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path}: cannot be read as YAML ({error}).') from error
-    for name, links in (found if isinstance(found, dict) else {'': found}).items():
-        is_valid = isinstance(links, dict) and all(
-            key in _LINKS and str(address).startswith('https://') for key, address in links.items()
-        )
-        if not is_valid:
-            raise ConfigError(
-                f'{path}: {name!r} has {links!r}. Each checkpoint id or method needs a mapping '
-                f'with {", ".join(_LINKS)} as keys and https addresses.'
-            )
-    return found
+    from mim_bench.results.validation import read_yaml
+
+    address = Annotated[str, Field(pattern='^https://')]
+    links = dict[str, dict[Literal['paper', 'code', 'weights'], address]]
+    return {} if path is None else read_yaml(links, path, ConfigError)
 
 
 def _watch(args: argparse.Namespace, options: dict[str, Any], console: 'Console') -> int:

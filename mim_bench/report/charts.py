@@ -230,7 +230,8 @@ def _cost_chart(
         tips['front'] = 'Pareto front'
     for place, (style, cost, value) in enumerate(dots):
         gid = f'row-{style.index}-dot'
-        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, gid=gid)
+        # Those that cost next to nothing lie on the edge, where half of them would be cut off.
+        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
         on_front = '\non the Pareto front' if place in front and len(dots) > 1 else ''
         tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
     _name_dots(axes, [dots[i] for i in dict.fromkeys([*front, *range(len(dots))])])

@@ -2,17 +2,22 @@
 
 import base64
 import hashlib
+import io
 import math
+from collections import defaultdict
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
+from mim_bench.errors import RecordError
 from mim_bench.report import tables
-from mim_bench.report.board import Leaderboard
+from mim_bench.report.board import Leaderboard, Row
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
-from mim_bench.report.pictures import picture_strips
 from mim_bench.report.published import (
     measured_as,
     pretrained_for,
@@ -28,6 +33,7 @@ from mim_bench.report.sections import (
     text_sections,
 )
 from mim_bench.report.text import one_line
+from mim_bench.results.store import DamagedFile
 
 # Rows shown at once; the page has a button for more. A browser lays out thousands for seconds.
 ROWS_SHOWN = 200
@@ -37,6 +43,17 @@ _SIZES = {
     'up to 15 M': 15e6, '15 to 50 M': 50e6, '50 to 150 M': 150e6, '150 to 500 M': 500e6,
     'over 500 M': math.inf, 'not known': math.nan,
 }  # fmt: skip
+
+# Of an embedded picture in pixels; its bytes; and how many a row and kind, and the page, show.
+LONGEST_SIDE = 960
+MOST_BYTES = 160 * 1024
+MOST_PER_KIND = 4
+MOST_PER_PAGE = 160
+_KIND_TITLES = {
+    'reconstruction': 'Reconstructions',
+    'segmentation': 'Segmentations',
+    'detection': 'Detections',
+}
 
 
 def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
@@ -122,6 +139,88 @@ def _groups_of_rows(board: Leaderboard, places: dict[str, int]) -> list[str]:
         ' '.join(map(str, sorted({place_of[key] for key in row.cells if key in place_of})))
         for row in board.rows
     ]
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture as a data URI, with the caption that its run gave it."""
+
+    uri: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class PictureStrip:
+    """The pictures of one row and kind; ``num_more`` of them are not on the page."""
+
+    row: Row
+    title: str
+    pictures: list[EmbeddedPicture]
+    num_more: int
+
+
+def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], int, list[DamagedFile]]:
+    """The pictures by kind and row, how many rows have none of theirs shown, and damaged files."""
+    wanted = defaultdict(list)
+    for kind in _KIND_TITLES:
+        for row in board.rows:
+            entries = [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind]
+            if entries:
+                wanted[kind].append((row, entries))
+    strips, damaged = [], []
+    for kind, rows in wanted.items():
+        # Each kind has its share of the page, and the rows of a kind theirs, the best first.
+        room = MOST_PER_PAGE // len(wanted)
+        most = max(1, min(MOST_PER_KIND, room // len(rows)))
+        for row, entries in rows[: room // most]:
+            pictures = []
+            for record, picture in entries[:most]:
+                try:
+                    path = board.collection.artifact_path(record, picture.path)
+                    uri, size = embed_picture(path)
+                    pictures.append(EmbeddedPicture(uri, *size, picture.caption))
+                except RecordError as error:
+                    damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
+            num_more = max(0, len(entries) - most)
+            strips.append(PictureStrip(row, _KIND_TITLES[kind], pictures, num_more))
+    labels = {row.label for rows in wanted.values() for row, _ in rows}
+    return strips, len(labels - {strip.row.label for strip in strips}), damaged
+
+
+def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
+    """A picture as a data URI of limited size, and its (width, height) in pixels.
+
+    Raises:
+        RecordError: The file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as source:
+            image = source.convert('RGB')
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecordError(
+            f'{path.name}: no picture that can be read ({error}). Run again to draw it.'
+        ) from error
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    kind, data = _encode(image)
+    while len(data) > MOST_BYTES:
+        image = image.reduce(2)
+        kind, data = _encode(image)
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}', image.size
+
+
+def _encode(image: Image.Image) -> tuple[str, bytes]:
+    """PNG where it is small enough, since it blurs no edge; JPEG otherwise."""
+    # `optimize` makes PNG 3 % smaller and takes six times as long, most of the time of a report.
+    forms = [('png', {'compress_level': 6})]
+    forms += [('jpeg', {'quality': quality, 'optimize': True}) for quality in (88, 75, 60)]
+    for kind, options in forms:
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        if out.tell() <= MOST_BYTES:
+            break
+    return kind, out.getvalue()
 
 
 @cache

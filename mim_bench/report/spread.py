@@ -18,9 +18,10 @@ from mim_bench.results.statistics import (
 )
 from mim_bench.results.store import Collection, DamagedFile
 
-# Rows of a column whose outcomes are read and tested against the best, from the best on, so that
-# the time stays bounded.
+# Rows of a column that are tested against the best, from the best on: the time stays bounded.
 MOST_TESTED = 500
+# With more runs that kept outcomes, only the rows that are tested have intervals over images.
+MOST_READ = 5000
 
 
 class SampleReader:
@@ -74,13 +75,16 @@ def add_spread(
         Outcomes that could not be used, in the order of their paths.
     """
     reader = SampleReader(collection)
+    kept = sum(run.artifacts.outcomes is not None for run in collection.records)
     for group in groups:
         if group.protocol is not None:
-            _spread_group(rows, group.columns, reader)
+            _spread_group(rows, group.columns, reader, reads_all=kept <= MOST_READ)
     return [reader.damaged[path] for path in sorted(reader.damaged)]
 
 
-def _spread_group(rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader) -> None:
+def _spread_group(
+    rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader, *, reads_all: bool
+) -> None:
     leaders = {c.key: next((r for r in rows if r.cell(c).is_best), None) for c in columns}
     best = {
         c.key: reader.measured(leader.cell(c).runs, c.metric)
@@ -88,13 +92,14 @@ def _spread_group(rows: Sequence[Row], columns: Sequence[Column], reader: Sample
         if (leader := leaders[c.key]) is not None
     }
     tested = {column.key: _nearest(rows, column) for column in columns}
-    read = set().union(*tested.values())
+    candidates = set().union(*tested.values())
     for row in rows:
+        reads = reads_all or row.label in candidates
         for column in columns:
             cell = row.cell(column)
             if cell.state != 'value':
                 continue
-            measured = reader.measured(cell.runs, column.metric, reads=row.label in read)
+            measured = reader.measured(cell.runs, column.metric, reads=reads)
             cell = _with_interval(cell, measured)
             if (
                 column.key in best

@@ -75,11 +75,6 @@ def test_labels_of_another_data_set_are_not_marked():
     assert '‡' in render_markdown(board(SEEN, task='ade20k-upernet', metric='mIoU'))
 
 
-def test_page_says_what_was_seen_and_the_details_of_each_checkpoint():
-    text = text_of(board(NONE, UNKNOWN, SEEN), render_html)
-    assert f'title="{TITLE}"' in text
-
-
 def test_results_have_the_facts_of_each_checkpoint():
     random = replace(UNKNOWN, id='random', method='random', sha256=None)
     table = results_table(board(NONE, UNKNOWN, SEEN, random))

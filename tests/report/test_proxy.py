@@ -95,19 +95,6 @@ def test_proxy_pairs_of_equal_values_give_no_number(board_of):
     assert [line[3:] for line in table_of(board)] == [('all values of one side are equal', DASH)]
 
 
-def test_renderers_show_the_pairs(board_of, tmp_path):
-    board = board_of(
-        *measured('ade20k-upernet', 'mIoU', KNN[:3], tier='proxy'),
-        *measured('ade20k-upernet', 'mIoU', FULL[:3]),
-    )
-    text = render_markdown(board)
-    assert '## How well the proxy ranks' in text
-    assert '| 3 | +1.00 | 0.333 |' in ' '.join(text.split())
-    page = render_html(board)
-    assert 'id="proxy"' in page
-    assert '+1.00' in page
-
-
 def test_renderers_say_that_no_row_holds_both(board_of, tmp_path):
     board = board_of(*measured('in1k-knn', 'knn_top1', KNN))
     for text in (render_markdown(board), render_html(board)):

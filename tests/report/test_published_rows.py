@@ -68,9 +68,3 @@ def test_render_html_published_rows_are_marked_and_not_among_ours(board_with, tm
     assert '83.2<sup>†' in published
     assert '83.6<sup>' not in published
     assert 'https://github.com/owner/mae/blob/' in published
-
-
-def test_published_rows_say_which_labels_the_weights_had_seen(board_with, tmp_path):
-    result = make_published(pretrain={'labels': 'ImageNet-22K'})
-    page = render_html(board_with(result))
-    assert '1,600 epochs, labels: ImageNet-22K · <a' in page

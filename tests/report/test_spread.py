@@ -11,7 +11,6 @@ from rich.console import Console
 from mim_bench.report import spread
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
-from mim_bench.report.page import render_html
 from mim_bench.report.tables import format_cell
 from mim_bench.report.terminal import render_terminal
 from mim_bench.results.outcomes import Hits, ImageSet
@@ -158,6 +157,7 @@ def test_damaged_outcomes_are_named_and_the_number_stays(results):
 
 def test_only_the_nearest_rows_are_read_where_there_are_many(results, monkeypatch):
     monkeypatch.setattr(spread, 'MOST_TESTED', 2)
+    monkeypatch.setattr(spread, 'MOST_READ', 2)
     for name, num in (('a', 320), ('b', 318), ('c', 316)):
         results.add_hits(name, right(num))
     cells, _ = cells_of(results.board())
@@ -201,15 +201,3 @@ def test_markdown_and_terminal_show_marks_and_legend(tied_board):
     assert '80.0 ≈' in shown
     assert '[76.0, 83.8]' in shown
     assert 'not distinguishable' in shown
-
-
-def test_html_shows_marks_and_legend(tied_board):
-    page = render_html(tied_board)
-    assert page.count('<span class="unseen"> not distinguishable from the best</span>') == 2
-    assert '[76.0, 83.8]</small>' in page
-    assert '≈ marks values that are not distinguishable' in page
-
-
-def test_board_without_spread_has_no_legend(results):
-    results.add(run('a', 80.0))
-    assert '±' not in render_markdown(results.board())
