@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mim_bench.data.checks import Report
 
 _DATASETS = ('imagenet', 'ade20k', 'coco')
-_SIZES = ('tiny', 'small', 'default', 'large')
+_SIZES = ('tiny', 'small', 'demo', 'default', 'large')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,12 @@
 """Measure the training step of configs side by side: speed, memory, parameters, FLOPs.
 
-Works for every pre-training, classification, segmentation and detection config, on synthetic
-input. Each config has a process of its own; they take turns, so that what disturbs the machine
-disturbs all alike. The first config (or --baseline) is what the others are compared with.
+Takes any pre-training, classification, segmentation and detection config, on synthetic
+input. Each config runs in its own process; the processes take turns, so that disturbances
+affect all alike. The others are compared with the first config (or --baseline).
 
 --estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
 GPU, its operations, and the recipe's hours at an assumed throughput. --graph-breaks counts where
-torch.compile cuts the networks into pieces, on the CPU.
+torch.compile breaks the graph of the networks, on the CPU.
 
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
@@ -154,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     # A log file has no width; 160 columns keep the table in one piece.
     console = Console(width=None if sys.stdout.isatty() else 160)
     with console.status('starting') as status:
-        # A log has no line that changes: it gets one for each thing that is going on.
+        # A log gets one line an event instead of a changing line.
         show = status.update if console.is_terminal else console.print
         comparison = compare(plan, lambda text: show(escape(text)))
     console.print(profile_table(comparison))
@@ -236,7 +236,7 @@ def _graph_breaks(args: argparse.Namespace) -> int:
 
 
 def _entries(args: argparse.Namespace) -> list['Entry']:
-    """The baseline first, then the configs, then the variants; all of them can be read."""
+    """The entries: the baseline, the other configs, then the variants; all are loaded once."""
     chosen = [(path, []) for path in args.configs] + [(v[0], v[1:]) for v in args.variant]
     if args.baseline:
         chosen = [c for c in chosen if c != (args.baseline, [])]
@@ -256,7 +256,7 @@ def _entry(path: str, options: Sequence[str], own: Sequence[str]) -> 'Entry':
     from mim_bench.recipe.config import load_config
 
     entry = Entry(' '.join([Path(path).stem, *own]), path, parse_options(list(options)))
-    load_config(path, dict(entry.options))  # an error now, not after minutes
+    load_config(path, dict(entry.options))  # raises now instead of after minutes
     return entry
 
 
@@ -268,7 +268,7 @@ def _write(comparison: 'Comparison', path: Path) -> None:
     from mim_bench.results.record import utc_now
 
     environment = describe_environment(None)
-    environment.pop('library')  # the entries may be of several
+    environment.pop('library')  # entries may be of several libraries
     content = {
         'created_at': utc_now(),
         'environment': environment,

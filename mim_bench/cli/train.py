@@ -1,4 +1,4 @@
-"""Train a config of mmpretrain, mmseg or mmdet.
+r"""Train a config of mmpretrain, mmseg or mmdet.
 
 Example:
   mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py \

@@ -12,7 +12,7 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mim_bench.compat.cpu_products import cpu_products
+from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
@@ -87,7 +87,9 @@ class BenchRunner(Runner):
         return self.distributed and bool(self.cfg.get(KEY))
 
     def _products(self) -> contextlib.AbstractContextManager:
-        return cpu_products('torch' if self.cfg.get('compile') else self.cfg.get('cpu_products'))
+        """Torch's own for what is compiled, and where no layer is wide enough to gain."""
+        is_left = self.cfg.get('compile') or not has_wide_layers(self.model)
+        return cpu_products('torch' if is_left else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join gloo first where there is no GPU; mmengine would ask for one."""

@@ -23,10 +23,10 @@ PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How a step is computed.
+    """Settings of a step.
 
     Attributes:
-        device: Of torch, for example 'cpu' or 'cuda'.
+        device: Device of torch, for example 'cpu' or 'cuda'.
         precision: A key of :data:`PRECISIONS`; the forward pass of bf16 and fp16 is autocast.
         has_optimizer: Step the optimiser (and average the momentum network) after backward.
         is_compiled: Compile the forward pass with torch.compile.
@@ -39,12 +39,12 @@ class StepSettings:
 
 
 class TrainingStep:
-    """A model with random weights and the step of its recipe, accumulation apart.
+    """A model with random weights and its recipe's training step, without accumulation.
 
     Args:
-        cfg: Of a training; nothing that it names as pre-trained is loaded.
-        settings: See there.
-        seed: Of the weights.
+        cfg: Config of a training; pre-trained files that it names are not loaded.
+        settings: See :class:`StepSettings`.
+        seed: Seed of the weights.
 
     Raises:
         ConfigError: The config has no training, or the device cannot compute so.

@@ -29,21 +29,21 @@ class Trial:
 
     Attributes:
         device: Name of its kind, 'cuda' or 'cpu'.
-        load_share: Of the backbone's parameters that the checkpoint fills; None without one.
-        memory_bytes: Of the weights, and the peak of a step above them.
+        load_share: Share of the backbone's parameters that the checkpoint fills; None without one.
+        memory_bytes: Bytes of the weights, and peak of a step above them.
         step_s: Seconds of the second step; the first one also starts things up.
-        images_per_step: Of all processes together.
-        num_steps: Of the whole run, where its config says so.
+        images_per_step: Images a step of all processes.
+        num_steps: Steps of the whole run, where its config states it.
         epochs: Passes over the training images otherwise; None for a test, which reads the
             training and the validation images once.
-        image_share: Of the training images that an epoch has.
+        image_share: Share of the training images in an epoch.
         fewest_images: That an epoch must have: with fewer there is no step.
         groups: What the optimiser does with each layer; empty for a test.
         assumed_tflops: None where memory and time are measured. Otherwise they are estimated:
             memory by the shapes of a step, time from its operations at so many TFLOP/s a GPU.
-        memory_parts: Of an estimate: bytes of parameters, gradients, optimizer, activations,
+        memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
-        flops_step: Of an estimate: operations of an image, forward and backward.
+        flops_step: In an estimate, operations of an image, forward and backward.
     """
 
     device: str
@@ -79,7 +79,7 @@ def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -
     is estimated.
 
     Args:
-        launch: Of the run.
+        launch: Launch of the run.
         command: 'train' or 'test'.
         assumed_tflops: Estimate any training, at so many TFLOP/s a GPU.
 

@@ -190,14 +190,3 @@ def test_mask_function_same_state_same_mask_and_no_other_randomness(name):
     assert np.array_equal(*masks)
     assert np.array_equal(before[0], np.random.get_state()[1])
     assert torch.equal(before[1], torch.get_rng_state())
-
-
-def test_uniform_mask_transform_keeps_the_four_corners_equally_often():
-    transform = transforms()['UniformMask'](input_size=256)
-    seed_everything(0)
-    kept = torch.stack([~transform({})['mask'] for _ in range(2000)])
-    corners = kept.unflatten(1, (8, 2)).unflatten(3, (8, 2)).sum((1, 3)).flatten(1).double()
-    # 64 cells; mean 16 a corner, and a deviation of 2.44 instead of a fair die's 3.46.
-    assert corners.sum(1).unique().tolist() == [64]
-    assert corners.mean(0).tolist() == pytest.approx([16] * 4, abs=0.2)
-    assert corners.std(0).tolist() == pytest.approx([2.44] * 4, abs=0.15)

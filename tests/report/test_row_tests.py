@@ -1,9 +1,7 @@
 """``mim-bench report --compare`` and ``--explain``."""
 
 import io
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,15 +197,3 @@ def test_report_without_anything_to_do_is_used_wrongly(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(['report', str(tmp_path)])
     assert stop.value.code == 2
-
-
-def test_example_of_the_documentation_runs(add, tmp_path, monkeypatch, capsys):
-    page = Path(__file__).parents[2] / 'docs' / 'statistics.md'
-    (example,) = re.findall(r'^```python\n(.*?)^```', page.read_text('utf-8'), re.DOTALL | re.M)
-    add('a', 80.0, right=right(80))
-    add('b', 60.0, right=right(60))
-    (tmp_path / 'work').mkdir()
-    (tmp_path / 'work' / 'results').symlink_to(tmp_path)
-    monkeypatch.chdir(tmp_path / 'work')
-    exec(example, {})  # noqa: S102 - our own page
-    assert 'difference=20.0' in capsys.readouterr().out

@@ -28,7 +28,7 @@ _DEMO_SCENES = SplitCount(400, 80)
 
 @dataclass(frozen=True)
 class ToySize:
-    """Images of each layout, (train, val). The default fits a demonstration on two cores."""
+    """Images of each layout, (train, val)."""
 
     imagenet: SplitCount = _DEMO_IMAGES
     ade: SplitCount = _DEMO_SCENES
@@ -59,6 +59,7 @@ class ToySize:
 SIZES: dict[str, ToySize] = {
     'tiny': ToySize(SplitCount(40, 20), SplitCount(8, 4), SplitCount(8, 4)),
     'small': ToySize(SplitCount(1000, 200), SplitCount(120, 40), SplitCount(120, 40)),
+    'demo': ToySize(SplitCount(2000, 500), SplitCount(240, 60), SplitCount(240, 60)),
     'default': ToySize(),
     'large': ToySize(SplitCount(20000, 2000), SplitCount(2000, 200), SplitCount(2000, 200)),
 }
