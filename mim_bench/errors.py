@@ -63,3 +63,7 @@ class RunInterrupted(MimBenchError):  # noqa: N818  nothing is wrong
     """A run was asked to end, has saved what it can and wants to be started again."""
 
     exit_status = 75  # EX_TEMPFAIL of sysexits.h
+
+
+class RunError(MimBenchError):
+    """A library failed in the middle of a run; the log has its traceback."""

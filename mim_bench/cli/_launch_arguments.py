@@ -33,6 +33,12 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data-root', help="Read the data set from this folder (default: the config's data_root)."
     )
+    parser.add_argument(
+        '--own-data',
+        metavar='NAME',
+        help='Take the classes from the training data in --data-root, which are your own and are '
+        "called NAME; the layout is that of the config's data set.",
+    )
     parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
     parser.add_argument(
         '--allow-partial',
@@ -94,6 +100,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         fit_backbone=args.fit_backbone,
         work_dir=args.work_dir,
         data_root=args.data_root,
+        own_data=args.own_data,
         seed=args.seed,
         allow_partial=args.allow_partial,
         launcher=args.launcher,

@@ -44,6 +44,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(default), scale its learning rate, or do neither.',
     )
     parser.add_argument(
+        '--on-bad-image',
+        choices=['stop', 'skip'],
+        default='stop',
+        help='Stop at a training image that cannot be read (default), or take the next one in its '
+        'place; the record counts them.',
+    )
+    parser.add_argument(
         '--fsdp',
         action='store_true',
         help='Shard weights, gradients and optimiser over the GPUs (FSDP2).',
@@ -81,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
         fsdp=args.fsdp,
         save_minutes=args.save_minutes,
         time_limit_s=args.time_limit and args.time_limit * 3600,
+        on_bad_image=args.on_bad_image,
     )
     if args.print_groups:
         _print_groups(launch)

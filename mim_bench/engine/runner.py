@@ -18,6 +18,7 @@ from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
+from mim_bench.engine.boundary import PlaceHook
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import (
     DIST_TIMEOUT_S,
@@ -29,7 +30,9 @@ from mim_bench.engine.cpu_distributed import (
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
+from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
 from mim_bench.engine.preemption import StopRequest
+from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.engine.saving import whole_file
@@ -129,6 +132,7 @@ class BenchRunner(Runner):
 
         A model that is to be sharded stays on the CPU until it is filled.
         """
+        copy_without_waiting(model)
         if self._is_sharding:
             check_model(model)
             return revert_sync_batchnorm(model) if is_cpu_run() else model
@@ -140,16 +144,18 @@ class BenchRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader whose samples are seeded one by one."""
+        """Build a loader whose samples are seeded one by one, and that feeds its device."""
         if isinstance(dataloader, dict):
-            dataloader = deepcopy(dataloader)
+            dataloader = loader_settings(deepcopy(dataloader))
             dataset, sampler = dataloader['dataset'], dataloader['sampler']
+            skip_list = dataloader.pop('skip_list', None)
             if isinstance(dataset, dict) and isinstance(sampler, dict):
                 if batches := dataloader.get('batch_sampler'):
                     dataloader['batch_sampler'] = dict(
                         type='mim_bench.StartingBatchSampler', batch_sampler=batches
                     )
                 seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
+                seeded['skip_list'] = skip_list
                 dataloader['dataset'] = seeded
                 dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
@@ -186,10 +192,16 @@ class BenchRunner(Runner):
         return super()._build_param_scheduler(scheduler, optim_wrapper)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register them; schedules make their steps after updates."""
+        """Register them; schedules make their steps after updates.
+
+        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`) and is
+        tried before its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
+        """
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
+        self.register_hook(PlaceHook())
+        self.register_hook(PreflightHook())
 
     def _init_model_weights(self) -> None:
         """Initialise; a file that an ``init_cfg`` names goes through the gate too."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor as MMPretrainPreprocessor
-from mmpretrain.structures import DataSample
+from mmpretrain.structures import DataSample, cat_batch_labels, tensor_split
 from timm.data.mixup import Mixup as TimmMixup
 
 from mim_bench.registry import MODELS
@@ -83,6 +83,8 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
             data: ``inputs`` and ``data_samples`` of the loader.
             training: Whether to erase and mix.
         """
+        if data.get('data_samples') and 'gt_label' in data['data_samples'][0]:
+            self._move_labels(data['data_samples'])
         # Its own mixing is left out, since it would come before erasing.
         data = super().forward(data, training=False)
         samples = data['data_samples']
@@ -96,6 +98,20 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
                 sample.set_gt_score(score)
         return data
 
+    def _move_labels(self, samples: list[DataSample]) -> None:
+        """Labels to the device in one copy that does not wait for it."""
+        labels, counts = cat_batch_labels([sample.gt_label for sample in samples])
+        parts = tensor_split(_without_waiting(labels, self.device), counts)
+        for sample, part in zip(samples, parts, strict=True):
+            sample.set_gt_label(part)
+
+
+def _without_waiting(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A small tensor of the CPU on a device, by way of pinned memory."""
+    if device.type == 'cuda' and torch.cuda.is_available() and tensor.device.type == 'cpu':
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
 
 def _erase(images: torch.Tensor, samples: list[DataSample]) -> None:
     """Fill the boxes of each sample with noise, in place; images are (B, 3, H, W)."""
@@ -103,7 +119,8 @@ def _erase(images: torch.Tensor, samples: list[DataSample]) -> None:
     if not boxes:
         return
     # One copy to the device for the whole batch.
-    noise = torch.cat([box.noise.flatten() for box in boxes.values()]).to(images.device)
+    noise = torch.cat([box.noise.flatten() for box in boxes.values()])
+    noise = _without_waiting(noise, images.device)
     parts = noise.split([box.noise.numel() for box in boxes.values()])
     for (i, box), part in zip(boxes.items(), parts, strict=True):
         _, height, width = box.noise.shape

@@ -10,6 +10,7 @@ from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
 from mim_bench.recipe.pixels import apply_pixels
+from mim_bench.recipe.reading import read_checked
 from mim_bench.shipped import shipped_config
 
 # Keys that the runner or this package reads. Everything else at the top of a config must be a
@@ -64,6 +65,7 @@ def load_config(
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
     apply_pixels(cfg)
+    read_checked(cfg)
     check_top_level(cfg)
     return cfg
 

@@ -39,6 +39,7 @@ HARMLESS = {
     'load_from resume backbone_checkpoint': 'the start of a run is hashed by what it is',
     'allow_partial': 'the record says which share of the backbone was filled',
     'protocol pretraining': 'task, name, version and table are hashed beside the settings',
+    'train_dataloader.skip_list': 'the record counts the images that were left out',
     'batch_plan is_changed lr_scaling': 'only describes; rate and images of an update are settings',
     'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',
     'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
