@@ -7,7 +7,8 @@ affect all alike. The others are compared with the first config (or --baseline).
 --estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
 GPU, its operations, and the recipe's hours at an assumed throughput. --graph-breaks counts where
 torch.compile breaks the graph of the networks, on the CPU. --loader measures how fast training
-images are read and augmented, and how many cores a GPU needs for that. --hooks times the hooks alone.
+images are read and augmented, and how many cores a GPU needs for that. --hooks times the hooks
+alone.
 
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json

@@ -256,10 +256,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         use_own_data(cfg, launch.own_data)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
-    if launch.dist_timeout_s is not None:
-        environment = cfg.get('env_cfg') or {}
-        dist = {**environment.get('dist_cfg', {}), 'timeout': launch.dist_timeout_s}
-        cfg.env_cfg = {**environment, 'dist_cfg': dist}
+    cfg.env_cfg = _environment(cfg, launch)
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
@@ -279,6 +276,15 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
+    """How processes are started and meet, with the launch's time limit for waiting."""
+    environment = cfg.get('env_cfg') or {}
+    if launch.dist_timeout_s is None:
+        return environment
+    dist = {**environment.get('dist_cfg', {}), 'timeout': launch.dist_timeout_s}
+    return {**environment, 'dist_cfg': dist}
 
 
 def _is_changed(cfg: Config, launch: Launch) -> bool:
