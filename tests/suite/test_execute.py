@@ -81,12 +81,12 @@ def scripts(monkeypatch):
 def go(tmp_path):
     """Execute a plan; the events of the last execution are its attribute."""
 
-    def run(*plan, workers=2, on_start=None, gpus=(), environment=None, **options):
+    def run(*plan, workers=2, on_start=None, gpus=(), environment=None, patience=None, **options):
         run.events = Events(on_start)
         launcher = LocalLauncher(workers=workers, gpus=gpus, environment=environment)
-        options = {'patience': Patience(**options)} if options else {}
+        patience = patience or Patience(**options)
         steps = tmp_path / 'steps'
-        return execute(plan, steps, launcher=launcher, listener=run.events, **options)
+        return execute(plan, steps, launcher=launcher, listener=run.events, patience=patience)
 
     return run
 
@@ -331,9 +331,18 @@ def test_execute_want_of_memory_that_a_run_recorded_is_not_tried_again(go, runs,
 
 
 def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(go, runs, tmp_path):
-    script = f'trap "touch {tmp_path}/saved; exit 75" TERM; while true; do sleep 0.1; done'
+    class Limit(Patience):
+        """No time at all, as soon as the run has begun."""
+
+        def __getattribute__(self, name):
+            if name == 'timeout_s':
+                return 0.0 if (tmp_path / 'began').exists() else None
+            return super().__getattribute__(name)
+
+    script = f'trap "touch {tmp_path}/saved; exit 75" TERM; touch {tmp_path}/began; '
+    script += 'while true; do sleep 0.1; done'
     step = Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',))
-    go(step, timeout_s=3)
+    go(step, patience=Limit())
     assert (tmp_path / 'saved').exists()
     assert cause_asked_for(runs) == 'timeout'
 
