@@ -192,9 +192,8 @@ def _config_of_killed(launch: Launch, command: str) -> Config:
         return resolve_run(launch, command)
     if not any(is_record_hook(hook) for hook in cfg.get('custom_hooks') or ()):
         return resolve_run(launch, command)
-    cfg._filename = str(shipped_config(launch.config))
-    cfg.work_dir = str(folder)
-    return cfg
+    content = {**cfg.to_dict(), 'work_dir': str(folder)}
+    return Config(content, filename=str(shipped_config(launch.config)))
 
 
 def resolve_run(launch: Launch, command: str) -> Config:
