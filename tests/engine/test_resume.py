@@ -155,7 +155,7 @@ def test_run_that_is_asked_to_stop_loses_nothing_and_ends_as_an_undisturbed_one(
     stopped_at = moment + num_processes
     assert read_checkpoint(latest)['meta']['iter'] == stopped_at
     assert latest.name == 'interim.pth'
-    assert not (tmp_path / 'results' / 'disturbed').exists()
+    assert not (tmp_path / 'results' / 'disturbed' / 'record.json').exists()
     assert stage.train('disturbed', num_processes=num_processes) == 0
     assert_same_end(stage, 'undisturbed', 'disturbed')
     assert not latest.exists()
