@@ -1,6 +1,6 @@
 """Convert a checkpoint to the canonical layout that every downstream config loads.
 
-SRC may be the work directory of a run: its newest checkpoint is taken.
+SRC may be the work directory of a run, whose newest checkpoint is taken, or a folder of a hub.
 
 Examples:
   mim-bench convert work_dirs/ummae checkpoints/swin-tiny.ummae.pth
@@ -8,6 +8,8 @@ Examples:
   mim-bench convert official.pth vit.pth --arch num_heads=6
   mim-bench convert official.pth vit.pth --facts method=mae data=in1k labels=none
   mim-bench convert vit-base.pth model.safetensors --to huggingface
+  mim-bench convert dino.pth vit.pth --container student
+  mim-bench convert eva02.pt eva02.pth --timm eva02_base_patch14_224 --verify
 """
 
 import argparse
@@ -41,6 +43,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'dst', type=Path, metavar='DST', help='The file to write, .pth or .safetensors.'
     )
     parser.add_argument('--source', default='auto', help='State the format of SRC (default: auto).')
+    parser.add_argument(
+        '--timm',
+        metavar='NAME',
+        help='State which network of timm SRC is of: the loader of timm reads it.',
+    )
+    parser.add_argument(
+        '--container',
+        metavar='KEY',
+        help='State what holds the weights in SRC, such as teacher, student or model.net.',
+    )
+    parser.add_argument(
+        '--prefix',
+        metavar='P',
+        help='Take the weights of SRC whose names start so, such as encoder.',
+    )
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='Compare one forward pass with the network of timm, where timm has it.',
+    )
     parser.add_argument(
         '--to',
         default='canonical',
@@ -81,13 +103,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what was recognised, loaded, dropped."""
+    """Convert, and print what was recognised, kept and dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
+    from mim_bench.conversion.files import is_hub_folder
     from mim_bench.conversion.provenance import meta_names
     from mim_bench.results.stated_facts import parse_facts
 
-    src = newest_checkpoint(args.src) if args.src.is_dir() else args.src
+    src = args.src
+    if src.is_dir() and not is_hub_folder(src):
+        src = newest_checkpoint(src)
     conversion = convert_checkpoint(
         src,
         args.dst,
@@ -98,6 +123,9 @@ def run(args: argparse.Namespace) -> int:
         merge_order=args.merge_order,
         keep_decoder=args.keep_decoder,
         use_ema=args.use_ema,
+        container=args.container,
+        prefix=args.prefix,
+        timm=args.timm,
         trust=args.trust,
     )
     console = Console(soft_wrap=True, highlight=False)
@@ -121,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a run wrote last.
+    """The newest checkpoint of a run.
 
     Raises:
         CheckpointError: The folder has none.

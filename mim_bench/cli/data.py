@@ -6,6 +6,7 @@ Examples:
   mim-bench data check imagenet data/imagenet --workers 16
   mim-bench data check coco data/coco --need-stuff
   mim-bench data check ade20k data/subset --expect train=100,val=20
+  mim-bench data check imagenet data/flowers --expect train=900,val=100,classes=3
 """
 
 import argparse
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mim_bench.data.checks import Report
 
 _DATASETS = ('imagenet', 'ade20k', 'coco')
-_SIZES = ('tiny', 'small', 'default', 'large')
+_SIZES = ('tiny', 'small', 'demo', 'default', 'large')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument('folder', type=Path, metavar='DIR', help='Its folder.')
     check.add_argument(
         '--expect',
-        metavar='train=N,val=N',
-        help='Expect these numbers of images, for a part of a dataset.',
+        metavar='train=N,val=N,classes=N',
+        help='Expect these numbers of images and classes, for a part of a dataset or your own.',
     )
     check.add_argument('--quick', action='store_true', help='Open no image.')
     check.add_argument(
@@ -140,6 +141,9 @@ def _print_report(console: Console, report: 'Report') -> None:
     """Print every problem, then the counts."""
     for problem in report.problems:
         line = f'[red]{problem.kind.value}[/]: {escape(problem.path)} {escape(problem.message)}'
+        console.print(line, soft_wrap=True, highlight=False)
+    for path in report.left_out:
+        line = f'left out: {escape(path)} is hidden; the loaders do not read it'
         console.print(line, soft_wrap=True, highlight=False)
     console.print(escape(f'{report.dataset} in {report.root}'), soft_wrap=True)
     table = Table()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mim_bench.conversion.inspection import Inspection
 
 _MAX_TEXT = 200
-# Of what a canonical file would say: what is worth a row.
+# Keys of a canonical file's meta that get a row.
 _FOUND = (
     'container',
     'method',
@@ -75,6 +75,7 @@ def _config(found: 'Inspection', path: Path) -> str:
 
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     from mim_bench.conversion.architecture import unknown_grid
+    from mim_bench.conversion.files import weights_file
 
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
@@ -91,11 +92,13 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         table.add_row(key, text if is_whole else f'{text[:_MAX_TEXT]} ...')
     if grid := unknown_grid(found.meta.get('arch') or {}):
         table.add_row('note', grid)
+    if found.not_finite:
+        table.add_row('not finite', ', '.join(found.not_finite[:8]))
     if found.weights.others:
         table.add_row('further weights', ', '.join(found.weights.others))
     table.add_row('epoch', str(content.get('epoch', 'not stored')))
     table.add_row('tensors', str(len(found.weights.state)))
     table.add_row('types', ', '.join(f'{n} {dtype}' for dtype, n in found.dtypes.items()))
     table.add_row('parameters', f'{found.num_parameters:,}')
-    table.add_row('file', f'{path.stat().st_size:,} bytes')
+    table.add_row('file', f'{weights_file(path).stat().st_size:,} bytes')
     return table

@@ -92,7 +92,7 @@ def _named(name: str) -> dict:
 
 
 def _check_heads(arch: Mapping, where: str) -> None:
-    dims, heads = arch['embed_dims'], arch['num_heads']
+    dims, heads = arch.get('embed_dims', arch.get('embed_dim')), arch['num_heads']
     widths, counts = (x if isinstance(x, list) else [x] for x in (dims, heads))
     is_alike = isinstance(dims, list) == isinstance(heads, list) and len(widths) == len(counts)
     divides = all(isinstance(h, int) and h > 0 for h in counts) and not any(

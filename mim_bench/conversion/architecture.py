@@ -4,17 +4,26 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
 from mim_bench.conversion.resizing.relative_bias import SHARED_TABLE, square_table_grid, table_grid
 from mim_bench.errors import ConversionError
 
+if TYPE_CHECKING:
+    from mim_bench.conversion.key_table import Converted
+    from mim_bench.conversion.source import Source
+
 BACKBONE = 'backbone.'
 VIT, SWIN = 'mim_bench.ViT', 'mim_bench.Swin'
 UMMAE_SWIN, UMMAE_PVT = 'mim_bench.UMMAESwin', 'mim_bench.UMMAEPvt'
+TIMM = 'mim_bench.TimmBackbone'
+CAPI, MIXMIM = 'mim_bench.CapiViT', 'mim_bench.MixMIMEncoder'
 # Where to look for what tells the kinds apart.
 _KINDS = {
+    'blocks.0.attn.freqs': CAPI,
+    'absolute_pos_embed': MIXMIM,
     'stages.0.blocks.0.attn.w_msa.posmlp.0.weight': UMMAE_SWIN,
     'stages.0.blocks.0.attn.sr.weight': UMMAE_PVT,
     'stages.0.blocks.0.attn.w_msa.relative_position_bias_table': SWIN,
@@ -59,6 +68,25 @@ def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
         return Architecture()
     arch, assumed = _READERS[kind](backbone)
     return Architecture(kind, arch, assumed)
+
+
+def found_architecture(converted: 'Converted', source: 'Source', content: Mapping) -> Architecture:
+    """The architecture of converted weights, with what the source and the file's settings add.
+
+    Args:
+        converted: By the source.
+        source: The format.
+        content: The file's dictionary, with the settings beside it.
+    """
+    found = converted.built or architecture_of(converted.backbone)
+    arch, assumed = dict(found.arch), list(found.assumed)
+    if source.pos_resize and found.backbone_type == VIT and arch.get('abs_pos') == 'learned':
+        arch['pos_resize'] = dict(source.pos_resize)
+    heads = (content.get('config.json') or {}).get('num_attention_heads')
+    if heads and 'num_heads' in assumed:
+        arch['num_heads'] = heads
+        assumed.remove('num_heads')
+    return Architecture(found.backbone_type, arch, assumed)
 
 
 @dataclass(frozen=True)
@@ -167,6 +195,31 @@ def _read_swin(backbone: _Backbone) -> tuple[dict, list[str]]:
     }, []
 
 
+def _read_mixmim(backbone: _Backbone) -> tuple[dict, list[str]]:
+    arch, assumed = _read_swin(backbone)
+    hidden, dims = backbone.shape('stages.0.blocks.0.ffn.layers.0.0.weight')
+    rows = backbone.shape('absolute_pos_embed')[1]
+    side = math.isqrt(rows)
+    if side * side != rows:
+        raise ConversionError(
+            f'backbone.absolute_pos_embed has {rows} rows, which are of no square grid.'
+        )
+    arch |= {'mlp_ratio': hidden // dims, 'img_size': side * arch['patch_size']}
+    return arch | {'norms': ['norm'] if 'norm.weight' in backbone.state else []}, assumed
+
+
+def _read_capi(backbone: _Backbone) -> tuple[dict, list[str]]:
+    dims, *_, patch = backbone.shape('patch_embed.weight')
+    return {
+        'embed_dims': dims,
+        'num_layers': backbone.count(r'blocks\.(\d+)\.'),
+        'num_heads': dims // backbone.shape('blocks.0.attn.freqs')[1],
+        'feedforward_channels': backbone.shape('blocks.0.fc1.weight')[0],
+        'patch_size': patch,
+        'num_registers': backbone.shape('registers')[1],
+    }, []
+
+
 def _read_ummae_swin(backbone: _Backbone) -> tuple[dict, list[str]]:
     heads = 'stages.{}.blocks.0.attn.w_msa.posmlp.2.weight'
     depths = backbone.depths()
@@ -206,4 +259,6 @@ _READERS = {
     SWIN: _read_swin,
     UMMAE_SWIN: _read_ummae_swin,
     UMMAE_PVT: _read_ummae_pvt,
+    MIXMIM: _read_mixmim,
+    CAPI: _read_capi,
 }

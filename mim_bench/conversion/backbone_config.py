@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
+from mim_bench.conversion.architecture import (
+    CAPI,
+    MIXMIM,
+    SWIN,
+    TIMM,
+    UMMAE_PVT,
+    UMMAE_SWIN,
+    VIT,
+)
 from mim_bench.errors import ConversionError
 
 # What a class takes under ``arch``.
@@ -11,13 +19,25 @@ _ARCH_KEYS = {
     SWIN: ('embed_dims', 'depths', 'num_heads'),
     UMMAE_SWIN: ('embed_dims', 'depths', 'num_heads', 'posmlp_dims'),
     UMMAE_PVT: ('embed_dims', 'depths', 'num_heads', 'mlp_ratios'),
+    MIXMIM: ('embed_dims', 'depths', 'num_heads', 'mlp_ratio'),
+    CAPI: ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'),
 }
 # Further arguments that have the same name in ``meta``.
 _SAME = {
-    VIT: ('img_size', 'patch_size', 'in_channels', 'abs_pos', 'rel_pos_bias', 'with_cls_token'),
+    VIT: (
+        'img_size',
+        'patch_size',
+        'in_channels',
+        'abs_pos',
+        'rel_pos_bias',
+        'with_cls_token',
+        'pos_resize',
+    ),  # fmt: skip
     SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),
     UMMAE_PVT: ('patch_size', 'in_channels', 'img_size', 'sr_ratios'),
+    MIXMIM: ('patch_size', 'in_channels', 'img_size', 'window_size'),
+    CAPI: ('patch_size', 'num_registers'),
 }
 # Any other than None makes the weights; their values come from the file.
 _LAYER_SCALE = 0.1
@@ -38,6 +58,10 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
         ConversionError: The file is of no backbone that this project builds.
     """
     kind, arch = meta.get('backbone_type'), meta.get('arch') or {}
+    if kind == TIMM:
+        own = {key: arch[key] for key in ('name', 'pos_resize') if key in arch}
+        args = {key: value for key, value in arch.items() if key not in own}
+        return {'type': kind, **own, 'model_args': args, **overrides}
     if kind not in _ARCH_KEYS:
         raise ConversionError(
             f'No backbone is known for {kind!r}, of {meta.get("source_file") or "this file"}; '
@@ -77,4 +101,6 @@ _OTHERS: dict[str, Callable[[Mapping], dict]] = {
     SWIN: _swin,
     UMMAE_SWIN: _ummae,
     UMMAE_PVT: _ummae,
+    MIXMIM: _ummae,
+    CAPI: lambda arch: {},
 }

@@ -1,7 +1,7 @@
 """The weights in a checkpoint's dictionary: under which name they stand, and their prefixes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,8 +10,22 @@ from mim_bench.errors import ConversionError
 
 # Averages of weights: of MAE-type repositories, timm, mmengine.
 EMA_KEYS = ('model_ema', 'state_dict_ema', 'ema_state_dict')
+# Of methods that train two networks, the one that counts first: I-JEPA's, DINO's; then Hiera's and
+# what users write themselves.
+NETWORK_KEYS = (
+    'target_encoder', 'teacher', 'model_state', 'weights', 'net', 'network', 'student', 'encoder',
+)  # fmt: skip
 TOP_LEVEL = 'top level'
 _WRAPPERS = ('module.', 'model.')
+# The first weights of networks, by which a network inside of a larger one is found.
+_ANCHORS = (
+    'patch_embed.proj.weight',
+    'patch_embed.projection.weight',
+    'patch_embed.weight',
+    'stem.0.weight',
+    'downsample_layers.0.0.weight',
+    'embeddings.patch_embeddings.projection.weight',
+)
 
 
 @dataclass(frozen=True)
@@ -22,26 +36,65 @@ class Weights:
         state: By name, without wrappers' prefixes.
         container: Under which name they stood, or ``TOP_LEVEL``.
         others: Names of further weights in the file, which were not taken.
+        prefix: Of the names of the network in the file that was taken.
     """
 
     state: dict[str, torch.Tensor]
     container: str
     others: list[str]
+    prefix: str = ''
+
+    def under(self, prefix: str) -> 'Weights':
+        """The weights whose names start so, without the prefix; those of one beside it are left."""
+        state = {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
+        beside = sorted({k.split('.')[0] for k in self.state if not k.startswith(prefix)})
+        return replace(
+            self, state=state, prefix=self.prefix + prefix, others=[*self.others, *beside]
+        )
+
+    def inner_prefixes(self) -> list[str]:
+        """Where networks stand inside of the file's."""
+        found = {k.removesuffix(a) for k in self.state for a in _ANCHORS if k.endswith('.' + a)}
+        return sorted(found)
 
 
-def open_container(content: Mapping, where: str, *, use_ema: bool = False) -> Weights:
+def open_container(
+    content: Mapping,
+    where: str,
+    *,
+    use_ema: bool = False,
+    container: str | None = None,
+    prefix: str | None = None,
+) -> Weights:
     """Find the weights in a file's dictionary.
 
     Args:
         content: What the file holds.
         where: The file, for messages.
         use_ema: Take the average of the weights.
+        container: Take what stands under this name; dots go into dictionaries in it.
+        prefix: Take the weights whose names start so, without it.
 
     Raises:
-        ConversionError: There are none, or no average where one is asked for.
+        ConversionError: There are none, no average where one is asked for, nothing of that name.
     """
-    found = [key for key in (*WEIGHT_KEYS, *EMA_KEYS) if isinstance(content.get(key), Mapping)]
-    names = [key for key in found if (key in EMA_KEYS) == use_ema]
+    keys = (*WEIGHT_KEYS, *NETWORK_KEYS, *EMA_KEYS)
+    found = [key for key in keys if isinstance(content.get(key), Mapping)]
+    if container is not None:
+        weights = Weights(_named(content, container, where), container, found)
+    else:
+        weights = _chosen(content, where, found, use_ema)
+    weights = replace(weights, others=[key for key in found if key != weights.container])
+    return weights if prefix is None else _under(weights, prefix, where)
+
+
+def not_finite(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the tensors that hold infinities or values that are no numbers."""
+    return [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+
+
+def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> Weights:
+    names = [key for key in found if (key in EMA_KEYS) == use_ema and content[key]]
     if use_ema and not names:
         raise ConversionError(
             f'{where}: holds no average of the weights (looked for {", ".join(EMA_KEYS)}; found '
@@ -54,9 +107,38 @@ def open_container(content: Mapping, where: str, *, use_ema: bool = False) -> We
     if not state:
         raise ConversionError(
             f'{where}: no weights under {", ".join(WEIGHT_KEYS)} or at its top level; it holds '
-            f'{", ".join(map(str, list(content)[:8])) or "nothing"}.'
+            f'{", ".join(map(str, list(content)[:8])) or "nothing"}. Name what holds them with '
+            '--container KEY.'
         )
-    return Weights(state, container, [key for key in found if key != container])
+    return Weights(state, container, [])
+
+
+def _named(content: Mapping, container: str, where: str) -> dict[str, torch.Tensor]:
+    node: object = content
+    for part in (container,) if container in content else container.split('.'):
+        if not isinstance(node, Mapping) or part not in node:
+            known = ', '.join(map(str, node)) if isinstance(node, Mapping) else type(node).__name__
+            raise ConversionError(
+                f'{where}: --container {container}: there is no {part!r} in it. It holds '
+                f'{known[:300]}.'
+            )
+        node = node[part]
+    state = _unwrapped(state_dict_of(dict(node))) if isinstance(node, Mapping) else {}
+    if not state:
+        raise ConversionError(f'{where}: --container {container}: holds no weights.')
+    return state
+
+
+def _under(weights: Weights, prefix: str, where: str) -> Weights:
+    prefix = prefix if prefix.endswith('.') else f'{prefix}.'
+    chosen = weights.under(prefix)
+    if not chosen.state:
+        known = sorted({key.partition('.')[0] + '.' for key in weights.state})
+        raise ConversionError(
+            f'{where}: --prefix {prefix}: no name starts so. They start with '
+            f'{", ".join(known[:20])}.'
+        )
+    return chosen
 
 
 def _unwrapped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -6,17 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mim_bench.conversion.arch_options import apply_arch
-from mim_bench.conversion.architecture import Architecture, architecture_of, unknown_grid
+from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
-from mim_bench.conversion.containers import Weights, open_container
-from mim_bench.conversion.detection import AUTO, find_source
+from mim_bench.conversion.containers import Weights, not_finite, open_container
+from mim_bench.conversion.detection import AUTO, find_source, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
-from mim_bench.conversion.files import read_checkpoint, write_checkpoint
-from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.files import (
+    read_checkpoint,
+    weights_file,
+    weights_sha256,
+    write_checkpoint,
+)
+from mim_bench.conversion.key_table import Converted, listed
 from mim_bench.conversion.provenance import build_meta, earlier_arch
-from mim_bench.conversion.source import Source
+from mim_bench.conversion.source import Fit, Source
+from mim_bench.conversion.timm_models import TimmModel, named_model
 from mim_bench.errors import ConversionError
-from mim_bench.results.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class Options:
         facts: What the user says about the weights, by the names of
             :data:`~mim_bench.conversion.provenance.FACTS`.
         to: 'canonical', or a name of :data:`~mim_bench.conversion.exports.EXPORTS`.
+        container: What holds the weights in the file, where it is not found by itself.
+        prefix: Of the weights of the network among them.
+        timm: The network of timm that the file is of; timm's own loader reads it then.
     """
 
     source: str = AUTO
@@ -45,6 +53,9 @@ class Options:
     arch: Mapping = field(default_factory=dict)
     facts: Mapping = field(default_factory=dict)
     to: str = CANONICAL
+    container: str | None = None
+    prefix: str | None = None
+    timm: str | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +84,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
     """Convert a checkpoint file.
 
     Args:
-        src: The foreign file.
+        src: The foreign file, or the folder of a hub.
         dst: The canonical file: ``state_dict`` with keys under ``backbone.``, and ``meta``.
         **options: Of :class:`Options`.
 
@@ -81,14 +92,20 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
         CheckpointError: ``src`` cannot be read, or ``dst`` not be written.
         ConversionError: The format is unknown, ambiguous, or has keys without a rule.
     """
-    src, dst, how = Path(src), Path(dst), Options(**options)
+    src, dst, how = weights_file(src), Path(dst), Options(**options)
     content = read_checkpoint(src, trust=how.trust)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Reading the file once for its hash takes as long as all the rest.
-        digest = pool.submit(file_sha256, src)
-        weights = open_container(content, src.name, use_ema=how.use_ema)
-        source = find_source(weights.state, how.source, src.name, content)
-        whole = convert_weights(weights, source, src.name, how.merge_order)
+        digest = pool.submit(weights_sha256, src)
+        weights = open_container(
+            content,
+            src.name,
+            use_ema=how.use_ema,
+            container=how.container,
+            prefix=how.prefix,
+        )
+        weights, source, is_certain = _source_of(weights, content, how, src.name)
+        whole = convert_weights(weights, source, src.name, how.merge_order, content)
         converted = whole if how.keep_decoder else backbone_alone(whole, source.backbone_names)
         architecture = _architecture(converted, source, content, src.name, how)
         state, cast = plain_tensors({**converted.backbone, **converted.rest})
@@ -100,7 +117,10 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             content,
             sha256=digest.result(),
             stated=how.facts,
+            is_certain=is_certain,
         )
+        notes = _notes(weights, architecture)
+        meta |= {'notes': notes} if notes else {}
         changes = ('dropped', 'reordered', 'expanded')
         meta |= {'cast': cast, **{name: getattr(converted, name) for name in changes}}
         if converted.reordered:
@@ -108,19 +128,48 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
     exported = export(how.to, state, meta, src.name)
     write_checkpoint(exported.content(dst), dst)
     dropped = [*converted.dropped, *exported.dropped]
-    notes = _notes(weights, architecture)
     return Conversion(dst, source.name, meta, len(exported.state), dropped, notes)
 
 
+def _source_of(
+    weights: Weights, content: Mapping, how: Options, where: str
+) -> tuple[Weights, Source, bool]:
+    """The weights of the network, their source, and whether method and licence follow from it."""
+    if how.timm is not None:
+        if how.source not in (AUTO, 'timm'):
+            raise ConversionError(
+                f'{where}: --timm {how.timm} reads the file by the loader of timm, so --source '
+                f'{how.source} means nothing. Give one of them.'
+            )
+        return weights, _by_timm(how), True
+    weights, fitting = recognise(weights, content, how.source, where)
+    source = only_source(fitting, weights.state, where)
+    is_mark = source.detect(weights.state, content) is Fit.MARK
+    return weights, source, is_mark or how.source != AUTO
+
+
+def _by_timm(how: Options) -> Source:
+    """The source that reads a file by the loader of a network of timm."""
+
+    def network(state: Mapping, content: Mapping, where: str) -> tuple[TimmModel, Mapping]:
+        return named_model(how.timm, state, how.arch, where), state
+
+    return Source(name='timm', detect=lambda state, content: Fit.MARK, network=network)
+
+
 def convert_weights(
-    weights: Weights, source: Source, where: str, merge_order: str | None
+    weights: Weights,
+    source: Source,
+    where: str,
+    merge_order: str | None,
+    content: Mapping | None = None,
 ) -> Converted:
     """The whole model under canonical names.
 
     Raises:
         ConversionError: Keys have no rule, or no weight belongs to a backbone.
     """
-    converted = source.convert(weights.state, where, merge_order=merge_order)
+    converted = source.convert(weights.state, where, merge_order=merge_order, content=content)
     if merge_order is not None and not converted.reordered:
         raise ConversionError(
             f'{where}: has no mergings, so no order of theirs. Leave --merge-order out.'
@@ -133,7 +182,14 @@ def convert_weights(
 def _architecture(
     converted: Converted, source: Source, content: Mapping, where: str, how: Options
 ) -> Architecture:
-    found = architecture_of(converted.backbone)
+    found = found_architecture(converted, source, content)
+    if found.backbone_type is None:
+        raise ConversionError(
+            f'{where}: the weights under backbone. are of no network that mim_bench builds '
+            f'({listed(converted.backbone, 4)}). If timm has it, name it: --timm NAME.'
+        )
+    if how.timm is not None:
+        return found
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
     earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
@@ -150,7 +206,13 @@ def _notes(weights: Weights, architecture: Architecture) -> list[str]:
         notes.append(grid)
     if weights.others:
         notes.append(
-            f'weights taken from {weights.container!r}; {", ".join(weights.others)} not taken '
-            '(--use-ema takes the average)'
+            f'weights taken from {weights.container!r}{weights.prefix and f" under {weights.prefix}"}'
+            f'; {", ".join(weights.others)} not taken (--use-ema takes the average, --container KEY '
+            'another network)'
+        )
+    if bad := not_finite(weights.state):
+        notes.append(
+            f'{len(bad)} tensors hold values that are not finite: {listed(bad, 4)}. The file is '
+            'damaged, or the training went wrong.'
         )
     return notes

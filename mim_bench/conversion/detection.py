@@ -1,15 +1,18 @@
 """Which source a file comes from."""
 
 import difflib
+import re
 from collections.abc import Mapping
 
 import torch
 
+from mim_bench.conversion.containers import Weights
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 
 AUTO = 'auto'
+_TEACHER = re.compile(r'teacher|target|ema')
 
 
 def fitting_sources(state: Mapping[str, torch.Tensor], content: Mapping) -> list[Source]:
@@ -22,6 +25,60 @@ def fitting_sources(state: Mapping[str, torch.Tensor], content: Mapping) -> list
     fits = {source.name: source.detect(state, content) for source in SOURCES.values()}
     best = max(fits.values())
     return [SOURCES[name] for name, fit in fits.items() if fit is best and fit is not Fit.NO]
+
+
+def recognise(
+    weights: Weights, content: Mapping, name: str, where: str
+) -> tuple[Weights, list[Source]]:
+    """The network in a file and the sources that fit it, looked for under prefixes, too.
+
+    Args:
+        weights: Of the file.
+        content: The file's dictionary around them.
+        name: Of the source, or 'auto'.
+        where: The file, for messages.
+
+    Returns:
+        The weights of the network, and the sources; none where no format is recognised.
+
+    Raises:
+        ConversionError: The name is unknown, or several networks in the file fit.
+    """
+
+    def fitting(state: Mapping[str, torch.Tensor]) -> list[Source]:
+        if name == AUTO:
+            return fitting_sources(state, content)
+        source = source_named(name)
+        return [source] if source.detect(state, content) is not Fit.NO else []
+
+    if found := fitting(weights.state):
+        return weights, found
+    inner = [weights.under(prefix) for prefix in weights.inner_prefixes()]
+    inner = [(part, found) for part in inner if (found := fitting(part.state))]
+    # Of a student and its teacher the teacher is the result.
+    teachers = [pair for pair in inner if _TEACHER.search(pair[0].prefix)]
+    inner = teachers if len(inner) > 1 and teachers else inner
+    if len(inner) > 1:
+        raise ConversionError(
+            f'{where}: holds several networks, under '
+            f'{", ".join(part.prefix for part, _ in inner)}. Choose one with --prefix.'
+        )
+    if inner:
+        return inner[0]
+    return weights, [] if name == AUTO else [source_named(name)]
+
+
+def source_named(name: str) -> Source:
+    """The source of a name.
+
+    Raises:
+        ConversionError: There is none; tells near ones.
+    """
+    if name not in SOURCES:
+        near = difflib.get_close_matches(name, SOURCES, n=1)
+        hint = f' Did you mean {near[0]!r}?' if near else ''
+        raise ConversionError(f'Unknown source {name!r}.{hint} Known: {sorted(SOURCES)}.')
+    return SOURCES[name]
 
 
 def find_source(
@@ -39,12 +96,16 @@ def find_source(
         ConversionError: Unknown name (with near ones), or none or several formats fit.
     """
     if name != AUTO:
-        if name not in SOURCES:
-            near = difflib.get_close_matches(name, SOURCES, n=1)
-            hint = f' Did you mean {near[0]!r}?' if near else ''
-            raise ConversionError(f'Unknown source {name!r}.{hint} Known: {sorted(SOURCES)}.')
-        return SOURCES[name]
-    fitting = fitting_sources(state, content or {})
+        return source_named(name)
+    return only_source(fitting_sources(state, content or {}), state, where)
+
+
+def only_source(fitting: list[Source], state: Mapping[str, torch.Tensor], where: str) -> Source:
+    """The one of several that fit.
+
+    Raises:
+        ConversionError: There are none or several.
+    """
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
@@ -55,5 +116,6 @@ def find_source(
         )
     raise ConversionError(
         f'{where}: the format is not clear (fits: none; known: {sorted(SOURCES)}). '
-        f'Name it with --source. First keys: {list(state)[:5]}.'
+        'Name it with --source; --timm NAME if timm has the network; or what holds the weights, '
+        f'with --container and --prefix. First keys: {list(state)[:5]}.'
     )

@@ -1,7 +1,9 @@
 """Reading and writing checkpoint files: weights only, in bounded memory, atomic."""
 
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,10 +13,19 @@ import torch
 from mim_bench.compat.checkpoints import allowed_globals, explained
 from mim_bench.conversion.file_format import FileFormat, file_format, safetensors_metadata
 from mim_bench.errors import CheckpointError
+from mim_bench.results.hashing import file_sha256
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
 META = 'meta'  # of the dictionary, and the text of safetensors that holds it as JSON
+# Key under which the settings that lie beside the weights of a Hugging Face or timm folder are kept.
+SIDECAR = 'config.json'
+_INDEX = '.index.json'
+# In the order in which a folder of a hub is searched.
+_FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
+# Of torch.compile, FSDP and activation checkpointing; anywhere in a name.
+_WRAPPERS = re.compile(r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
+_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}(\.\w+)')
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
@@ -24,19 +35,98 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
     looked at, and an optimiser's state that nobody wants is never read.
 
     Args:
-        path: A file of torch or of safetensors, whatever its ending.
+        path: A file of torch or of safetensors, whatever its ending; a folder as Hugging Face's
+            hub holds it, or the index or a part of weights in several files.
         trust: Allow any pickled class, which can run code from the file.
 
     Returns:
         The file's dictionary, on the CPU; of a safetensors file ``state_dict`` and ``meta``.
+        Settings of the network that lie beside the weights stand under :data:`SIDECAR`.
 
     Raises:
         CheckpointError: The file is missing, truncated, of another format, or holds a
             class outside the allow-list.
     """
+    path = weights_file(path)
+    settings = _sidecar(path)
+    if path.name.endswith(_INDEX):
+        content = {'state_dict': _joined_shards(path, trust)}
+    else:
+        content = _read_file(path, trust)
+    return {**content, SIDECAR: settings} if settings else content
+
+
+def weights_file(path: str | Path) -> Path:
+    """The file that holds the weights, or the index of several, of what a user names.
+
+    Raises:
+        CheckpointError: There is none, or a folder holds several.
+    """
     path = Path(path)
+    if path.is_dir():
+        names = [n for base in _FOLDER_FILES for n in (base, base + _INDEX)]
+        found = [path / name for name in names if (path / name).is_file()]
+        if not found:
+            raise CheckpointError(
+                f'{path}: is a folder without {", ".join(names)}. Name the file with the weights.'
+            )
+        return found[0]
+    shard = _SHARD.fullmatch(path.name)
+    if shard and (index := path.with_name(f'{shard[1]}{shard[2]}{_INDEX}')).is_file():
+        return index
     if not path.is_file():
         raise CheckpointError(f'{path}: there is no such checkpoint file. Check the path.')
+    return path
+
+
+def is_hub_folder(path: Path) -> bool:
+    """A folder with weights under the names that hubs have for them."""
+    return any((path / (name + end)).is_file() for name in _FOLDER_FILES for end in ('', _INDEX))
+
+
+def weights_sha256(path: str | Path) -> str:
+    """SHA-256 of the weights that a user names; of several files, of their hashes in order."""
+    path = weights_file(path)
+    if not path.name.endswith(_INDEX):
+        return file_sha256(path)
+    digests = [file_sha256(shard) for shard in _shards(path)]
+    return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
+
+
+def _sidecar(path: Path) -> dict:
+    """The settings beside the weights, {} where the file there is of something else."""
+    beside = path.with_name(SIDECAR)
+    try:
+        settings = json.loads(beside.read_text('utf-8')) if beside.is_file() else {}
+    except (OSError, ValueError):
+        return {}
+    is_network = isinstance(settings, dict) and {'architecture', 'model_type'} & set(settings)
+    return settings if is_network else {}
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text('utf-8'))['weight_map'].values()))
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            f'{index}: is no index of weights in several files. Copy it again.'
+        ) from error
+    missing = [name for name in names if not index.with_name(name).is_file()]
+    if missing:
+        raise CheckpointError(
+            f'{index}: the files {", ".join(missing)} are not beside it. Fetch them, too.'
+        )
+    return [index.with_name(name) for name in names]
+
+
+def _joined_shards(index: Path, trust: bool) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = {}
+    for shard in _shards(index):
+        state |= state_dict_of(_read_file(shard, trust))
+    return state
+
+
+def _read_file(path: Path, trust: bool) -> dict:
     kind = file_format(path)
     if kind is FileFormat.SAFETENSORS:
         return _read_safetensors(path)
@@ -104,13 +194,13 @@ class _Witness:
 
 
 def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
-    """The weights in a file's dictionary, without ``module.`` and ``_orig_mod.`` prefixes."""
+    """The weights in a file's dictionary, without what wrappers of the network add to names."""
     for key in WEIGHT_KEYS:
         if isinstance(content.get(key), dict):
             content = content[key]
             break
     return {
-        key.replace('_orig_mod.', '').removeprefix('module.'): value
+        _WRAPPERS.sub('', key).removeprefix('module.'): value
         for key, value in content.items()
         if isinstance(value, torch.Tensor)
     }

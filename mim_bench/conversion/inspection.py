@@ -7,15 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mim_bench.conversion.architecture import Architecture, architecture_of
+from mim_bench.conversion.architecture import Architecture, found_architecture
 from mim_bench.conversion.canonical import backbone_alone
-from mim_bench.conversion.containers import Weights, open_container
-from mim_bench.conversion.detection import fitting_sources
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.containers import Weights, not_finite, open_container
+from mim_bench.conversion.detection import AUTO, recognise
+from mim_bench.conversion.files import read_checkpoint, weights_file, weights_sha256
 from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, earlier_arch
-from mim_bench.conversion.source import Source
+from mim_bench.conversion.source import Fit, Source
 from mim_bench.errors import ConversionError
-from mim_bench.results.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,7 @@ class Inspection:
         problem: Why ``meta`` is empty although a format fits.
         dtypes: How many tensors there are of which type.
         num_parameters: Values of all tensors.
+        not_finite: Names of tensors that hold infinities or values that are no numbers.
     """
 
     weights: Weights
@@ -37,6 +37,7 @@ class Inspection:
     problem: str | None = None
     dtypes: dict[str, int] = field(default_factory=dict)
     num_parameters: int = 0
+    not_finite: list[str] = field(default_factory=list)
 
 
 def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> Inspection:
@@ -51,7 +52,7 @@ def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> 
         ConversionError: It holds no weights.
     """
     weights = open_container(content, where)
-    sources = fitting_sources(weights.state, content)
+    weights, sources = recognise(weights, content, AUTO, where)
     meta, problem = {}, None
     if sources:
         try:
@@ -66,6 +67,7 @@ def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> 
         problem,
         dict(Counter(str(tensor.dtype).removeprefix('torch.') for tensor in tensors)),
         sum(tensor.numel() for tensor in tensors),
+        not_finite(weights.state),
     )
 
 
@@ -91,6 +93,7 @@ def file_facts(path: str | Path) -> FileFacts:
         CheckpointError: The file cannot be read.
     """
     path = Path(path).absolute()
+    path = weights_file(path) if path.exists() else path
     stat = path.stat() if path.is_file() else None
     return _file_facts(path, stat and (stat.st_size, stat.st_mtime_ns))
 
@@ -100,7 +103,7 @@ def _file_facts(path: Path, _stamp: tuple[int, int] | None) -> FileFacts:
     content = read_checkpoint(path)
     stored = content.get('meta')
     stored = stored if isinstance(stored, Mapping) else {}
-    sha256 = stored.get('origin_sha256') or file_sha256(path)
+    sha256 = stored.get('origin_sha256') or weights_sha256(path)
     try:
         meta = inspect_content(content, path.name, sha256).meta
     except ConversionError:  # no weights, which is the load gate's to report
@@ -153,16 +156,16 @@ def _meta(
 ) -> dict:
     """The formats that fit share their names, so that the first tells the architecture of all."""
     source = sources[0]
-    whole = source.convert(weights.state, where)
-    found = architecture_of(backbone_alone(whole, source.backbone_names).backbone)
+    whole = source.convert(weights.state, where, content=content)
+    found = found_architecture(backbone_alone(whole, source.backbone_names), source, content)
     earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
     known = [key for key in found.assumed if key not in earlier]
     architecture = Architecture(found.backbone_type, {**found.arch, **earlier}, known)
     meta = build_meta(source, weights, whole, architecture, content, sha256=sha256)
-    if len(sources) > 1:
+    if len(sources) > 1 or source.detect(weights.state, content) is not Fit.MARK:
         # What the formats do not share.
         known_from = meta['known_from']
         unclear = [key for key, origin in known_from.items() if origin == 'format']
-        meta |= {'source': None, **dict.fromkeys(unclear)}
+        meta |= dict.fromkeys(unclear) | ({'source': None} if len(sources) > 1 else {})
         meta['known_from'] = {k: v for k, v in known_from.items() if k not in unclear}
     return meta

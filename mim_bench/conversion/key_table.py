@@ -4,10 +4,14 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 
 from mim_bench.errors import ConversionError
+
+if TYPE_CHECKING:
+    from mim_bench.conversion.architecture import Architecture
 
 # A canonical key, a function of the pattern's groups, or None: dropped on purpose.
 Target = str | Callable[..., str] | None
@@ -25,6 +29,7 @@ class Converted:
         reordered: Canonical keys whose numbers a source brought into another order.
         expanded: Canonical keys that one weight of the source became several of, or that a
             source filled up.
+        built: The architecture, where the source knows it otherwise than from canonical names.
     """
 
     backbone: dict[str, torch.Tensor] = field(default_factory=dict)
@@ -32,6 +37,7 @@ class Converted:
     dropped: list[str] = field(default_factory=list)
     reordered: list[str] = field(default_factory=list)
     expanded: list[str] = field(default_factory=list)
+    built: 'Architecture | None' = None
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,22 @@ from collections.abc import Mapping
 
 import torch
 
+from mim_bench.conversion.architecture import TIMM
 from mim_bench.conversion.key_table import KeyTable, Rules
 
 BACKBONE = 'backbone.'
+_FOREIGN = tuple(
+    f'{BACKBONE}{name}'
+    for name in (
+        'blocks.',
+        'patch_embed.proj.',
+        'encoder.',
+        'embeddings.',
+        'stem.',
+        'net.',
+        'model.',
+    )
+)
 TEACHER = 'teacher.module.'
 # A method whose momentum network is its result, as ConMIM's is, calls it teacher.
 _TEACHER_RULES: Rules = (
@@ -25,6 +38,22 @@ _RULES: Rules = (
 def has_backbone(state: Mapping[str, torch.Tensor]) -> bool:
     """Weights stand under ``backbone.``."""
     return any(key.startswith(BACKBONE) for key in state)
+
+
+def has_foreign_names(state: Mapping[str, torch.Tensor]) -> bool:
+    """What stands under ``backbone.`` has the names of timm and of official repositories."""
+    return any(key.startswith(_FOREIGN) for key in state)
+
+
+def timm_arch(content: Mapping) -> Mapping | None:
+    """The network of timm that a canonical file, or a run of mim_bench, says its backbone is."""
+    meta = content.get('meta')
+    if not isinstance(meta, Mapping):
+        return None
+    if meta.get('backbone_type') == TIMM and meta.get('layout') is None:
+        return meta.get('arch')
+    own = meta.get('mim_bench')
+    return own.get('timm') if isinstance(own, Mapping) else None
 
 
 def openmmlab_table(source: str, state: Mapping[str, torch.Tensor], rules: Rules = ()) -> KeyTable:

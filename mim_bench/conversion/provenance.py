@@ -43,6 +43,7 @@ def build_meta(
     *,
     sha256: str | None = None,
     stated: Mapping[str, Any] | None = None,
+    is_certain: bool = True,
 ) -> dict:
     """What a canonical file says about itself.
 
@@ -58,6 +59,8 @@ def build_meta(
         content: The file's dictionary.
         sha256: Of the file.
         stated: Facts that the user states, by name.
+        is_certain: The format is this one, by a mark of its own or because the user says so; else
+            its keys are those of others, too, and neither method nor licence follow.
 
     Returns:
         ``meta`` without the file's name and what the conversion changed. A file of a fine-tuned
@@ -75,10 +78,12 @@ def build_meta(
         'run': _facts_of_run(run, None if is_finetuned else epochs),
         'release': {} if release is None else release.facts,
         'format': {
-            'method': source.method_of(weights.state),
-            'licence': source.licence,
+            'method': source.method_of(weights.state) if is_certain else None,
+            'licence': source.licence if is_certain else None,
             'epochs': None if is_finetuned else epochs,
-            'labels': None if run else _labels_of_format(source, weights, whole, is_finetuned),
+            'labels': _labels_of_format(source, weights, whole, is_finetuned)
+            if is_certain and not run
+            else None,
         },
         'weights': {
             'labels': _labels_of_heads(heads),
@@ -109,8 +114,9 @@ def build_meta(
 
 
 def earlier_arch(content: Mapping) -> Mapping:
-    """The architecture that an earlier conversion stored."""
-    return _canonical_meta(content).get('arch') or {}
+    """The architecture that an earlier conversion, or the run that made the file, stored."""
+    run, canonical = run_meta(content).get('arch'), _canonical_meta(content).get('arch')
+    return {**(run or {}), **(canonical or {})}
 
 
 def run_meta(content: Mapping) -> Mapping:

@@ -1,13 +1,16 @@
 """What a source format must offer."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import torch
 
+from mim_bench.conversion.architecture import TIMM, Architecture
 from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.openmmlab_keys import timm_arch
 from mim_bench.conversion.swin_keys import reorder_mergings
+from mim_bench.conversion.timm_models import TimmModel, through_timm
 from mim_bench.errors import ConversionError
 
 StateDict = Mapping[str, torch.Tensor]
@@ -39,30 +42,51 @@ class Source:
         unseen_settings: Arguments of a backbone's class that leave no trace in the weights and
             that the official code fixes, by the name of the class.
         order_settings: Further ones, by the merge order of the code that has them.
+        network: The network of timm that a file is of and the weights as timm's loader takes them,
+            from the weights, the file's dictionary and its name; None for one of our own.
+        pos_resize: How the official code fits absolute positions to another grid, where it does
+            not by plain bicubic interpolation.
     """
 
     name: str
     detect: Callable[[StateDict, Mapping], Fit]
-    rename: Callable[[StateDict, str], Converted]
+    rename: Callable[[StateDict, str], Converted] | None = None
     method: str | Callable[[StateDict], str | None] | None = None
     licence: str | None = None
     merge_orders: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     backbone_names: Mapping[str, str] = field(default_factory=dict)
     unseen_settings: Mapping[str, Mapping] = field(default_factory=dict)
     order_settings: Mapping[str, Mapping] = field(default_factory=dict)
+    network: Callable[[StateDict, Mapping, str], tuple[TimmModel, StateDict] | None] | None = None
+    pos_resize: Mapping = field(default_factory=dict)
 
-    def convert(self, state: StateDict, where: str, *, merge_order: str | None = None) -> Converted:
+    def convert(
+        self,
+        state: StateDict,
+        where: str,
+        *,
+        merge_order: str | None = None,
+        content: Mapping | None = None,
+    ) -> Converted:
         """The whole model under canonical names.
 
         Args:
             state: The source's weights.
             where: The file, for messages.
             merge_order: A name of ``merge_orders``; None takes the usual one.
+            content: The file's dictionary around them.
 
         Raises:
             ConversionError: Keys without a rule, or an order that the format does not know.
         """
+        found = self.network(state, content or {}, where) if self.network else None
+        if found is not None:
+            return through_timm(*found, where)
+        if self.rename is None:
+            raise ConversionError(f'{where}: is no file of {self.name}. Name the right --source.')
         converted = self.rename(state, where)
+        if arch := timm_arch(content or {}):
+            converted = replace(converted, built=Architecture(TIMM, dict(arch)))
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
                 f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '

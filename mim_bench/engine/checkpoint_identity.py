@@ -100,7 +100,8 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs,
-        data and image size; ``start`` with the facts of the weights that it began from.
+        data and image size; ``start`` with the facts of the weights that it began from; ``arch``
+        with what the weights do not show of it.
     """
     protocol = cfg.get('protocol') or {}
     tasks = [task['task'] for task in protocol.get('tasks', [])] or [protocol.get('task')]
@@ -110,12 +111,20 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         'version': protocol.get('version') and str(protocol['version']),
         'hash': _protocol_hash(cfg),
         'start': dict(start),
+        'arch': _hidden_arch(cfg),
     }
     if not cfg.get('pretraining'):
         return facts
     own = pretraining_facts(cfg, start)
     known = {key: own[key] for key in ('method', 'pretrain_data', 'img_size')}
     return {**facts, **known, 'epochs': own['pretrain_epochs']}
+
+
+def _hidden_arch(cfg: Config) -> dict[str, Any]:
+    """Of the backbone's architecture, what its weights do not show."""
+    arch = (network_settings(cfg).get('backbone') or {}).get('arch')
+    heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
+    return {} if heads is None else {'num_heads': heads}
 
 
 def _protocol_hash(cfg: Config) -> str | None:

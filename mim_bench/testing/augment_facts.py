@@ -58,7 +58,7 @@ _KINDS = {
     'SimMIMMaskGenerator': 'Mask',
 }
 # These only change how an image is kept; what is read is an RGB image in any case.
-_NEUTRAL = {'LoadImageFromFile', 'PackInputs', 'NumpyToPIL', 'PILToNumpy'}
+_NEUTRAL = {'LoadImage', 'PackInputs', 'NumpyToPIL', 'PILToNumpy'}
 _IN_THE_PREPROCESSOR = {'ToTensor', 'Normalize', 'Lambda', 'ConvertToRGB'}
 
 

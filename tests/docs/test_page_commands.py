@@ -50,6 +50,7 @@ PARSED = {
     'mim-bench train': 'minutes to weeks; the walks run small ones',
 }
 PARSED_WORDS = {
+    'my-mae': "of the README's first steps; tests/docs/test_readme.py runs them",
     '--merge --out': 'folders of two groups; tests/report/test_merge.py',
     '--watch': 'never ends; tests/report/test_watch.py',
     '--source': "a file of that method's repository; tests/conversion makes them",

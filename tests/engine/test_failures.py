@@ -1,6 +1,7 @@
 """What a user sees when something is wrong: one message, exit status 1, nothing else harmed."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -142,8 +143,7 @@ def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_pa
     words = ['--data-root', toy_root / 'imagenet', '--work-dir', small_disk]
     words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine', '--cfg-options', *SHORT]
     message = the_message(mim_bench('train', config('ummae_swin-toy_*'), *words))
-    assert 'epoch_1.pth: cannot be written' in message
-    assert 'No space left on device' in message
+    assert re.search(r'are free, and the checkpoints need about .* \(\d files of', message)
     assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'
     assert [path.name for path in small_disk.rglob('*.tmp')] == []
     assert json.loads((tmp_path / 'results/mine/record.json').read_text())['status'] == 'failed'

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.sincos import sincos_order, sincos_position_embedding
 from mim_bench.errors import ConversionError
@@ -17,6 +18,8 @@ def resize_position_embedding(
     num_prefix: int = 0,
     source_grid: Grid | None = None,
     recompute_sincos: bool = False,
+    antialias: bool = False,
+    offset: float = 0.0,
 ) -> torch.Tensor:
     """A position embedding for another grid, interpolated bicubically in float32.
 
@@ -28,6 +31,11 @@ def resize_position_embedding(
         source_grid: The table's (rows, cols). Defaults to a square.
         recompute_sincos: A table that is a fixed sine-cosine table is computed for the new
             grid, in its own order, instead of interpolated.
+        antialias: Widen the kernel where the grid shrinks; it is another kernel where it grows,
+            too.
+        offset: Added to the sides of the wanted grid before their ratios to the table's become
+            the scale of the interpolation, as DINO does against rounding. With 0 the sides
+            themselves decide.
 
     Returns:
         (1, prefix + rows * cols, C) of the same type, the prefix rows unchanged; the same
@@ -38,7 +46,7 @@ def resize_position_embedding(
             of a square.
 
     Source: the loaders of MAE, DeiT and BEiT (bicubic, ``align_corners=False``, no
-    anti-aliasing).
+    anti-aliasing); ``offset``: facebookresearch/dino@7c446df, vision_transformer.py.
     """
     num_patches = table.shape[1] - num_prefix
     source_grid = tuple(source_grid or square_grid(num_patches))
@@ -54,6 +62,8 @@ def resize_position_embedding(
     if order is not None:
         resized = sincos_position_embedding(grid, table.shape[2], row_first=order)[None]
         return torch.cat((table[:, :num_prefix], resized.to(table)), dim=1)
+    if offset:
+        return _resized_by_scale(table, grid, source_grid, num_prefix, offset)
     # Only resizing needs timm, whose import takes a while.
     from timm.layers import resample_abs_pos_embed
 
@@ -62,9 +72,20 @@ def resize_position_embedding(
         list(grid),
         list(source_grid),
         num_prefix_tokens=num_prefix,
-        antialias=False,
+        antialias=antialias,
         align_corners=False,
     )
+
+
+def _resized_by_scale(
+    table: torch.Tensor, grid: Grid, source_grid: Grid, num_prefix: int, offset: float
+) -> torch.Tensor:
+    """By factors (side + offset) / old side: DINO's ``interpolate_pos_encoding``."""
+    patches = table[:, num_prefix:].float().unflatten(1, source_grid).permute(0, 3, 1, 2)
+    scales = tuple((side + offset) / old for side, old in zip(grid, source_grid, strict=True))
+    resized = F.interpolate(patches, scale_factor=scales, mode='bicubic', align_corners=False)
+    resized = resized.permute(0, 2, 3, 1).flatten(1, 2).to(table.dtype)
+    return torch.cat((table[:, :num_prefix], resized), dim=1)
 
 
 def square_grid(num_patches: int) -> Grid:

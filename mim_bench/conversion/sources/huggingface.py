@@ -1,4 +1,4 @@
-"""ViTs and BEiTs of Hugging Face's transformers: the way back of ``--to huggingface``."""
+"""Vision transformers of Hugging Face's transformers: ViT, BEiT, data2vec, ViTMAE, DINOv2."""
 
 import re
 from collections.abc import Mapping
@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import torch
 
+from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.relative_index import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.vit_keys import ENDING, block_rule
+from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
+from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
 from mim_bench.errors import ConversionError
 
-_PREFIX = r'(?:(?:vit|beit)\.)?'
+_PREFIXES = ('', 'vit.', 'beit.', 'data2vec_vision.', 'dinov2.', 'dinov2_with_registers.')
+_PREFIX = rf'(?:{"|".join(map(re.escape, _PREFIXES[1:]))})?'
 _LAYER = rf'{_PREFIX}encoder\.layer\.(\d+)'
 _ATTENTION = r'attention\.attention'
 _BIAS = r'relative_position_bias'
@@ -30,6 +33,10 @@ _RULES: Rules = (
         r'backbone.layers.\1.attn.\2.\3',
     ),
     (rf'{_LAYER}\.lambda_([12])', r'backbone.layers.\1.gamma_\2'),
+    # DINOv2's names.
+    block_rule(_LAYER, 'backbone.layers.{}', {'norm1': 'ln1', 'norm2': 'ln2', **MLP_PARTS}),
+    (rf'{_LAYER}\.layer_scale([12])\.lambda1', r'backbone.layers.\1.gamma_\2'),
+    (r'decoder\..+', None),  # ViTMAE's
     (rf'{_LAYER}\.{_ATTENTION}\.{_BIAS}\.({TABLE}|{INDEX})', r'backbone.layers.\1.attn.\2'),
     (rf'{_PREFIX}encoder\.{_BIAS}\.({TABLE}|{INDEX})', r'backbone.rel_pos_bias.\1'),
     (rf'{_PREFIX}layernorm{ENDING}', r'backbone.ln1.\1'),
@@ -43,7 +50,7 @@ _RULES: Rules = (
 def detect(state: StateDict, content: Mapping) -> Fit:
     """Queries, keys and values apart, under these names."""
     layer = 'encoder.layer.0.attention.attention.query.weight'
-    known = any(prefix + layer in state for prefix in ('', 'vit.', 'beit.'))
+    known = any(prefix + layer in state for prefix in _PREFIXES)
     return Fit.MARK if known else Fit.NO
 
 
@@ -73,4 +80,69 @@ def _joined(state: StateDict, where: str) -> dict[str, torch.Tensor]:
     return joined
 
 
-SOURCE = Source(name='huggingface', detect=detect, rename=rename)
+# From canonical names to timm's.
+_TO_TIMM = (
+    (r'backbone\.layers\.(\d+)\.attn\.(qkv|proj)', r'blocks.\1.attn.\2'),
+    (r'backbone\.layers\.(\d+)\.ln([12])', r'blocks.\1.norm\2'),
+    (r'backbone\.layers\.(\d+)\.gamma_([12])', r'blocks.\1.ls\2.gamma'),
+    (r'backbone\.layers\.(\d+)\.ffn\.layers\.0\.0', r'blocks.\1.mlp.fc1'),
+    (r'backbone\.layers\.(\d+)\.ffn\.layers\.1', r'blocks.\1.mlp.fc2'),
+    (r'backbone\.patch_embed\.projection', 'patch_embed.proj'),
+    (r'backbone\.ln1', 'norm'),
+    (r'backbone\.', ''),
+)
+
+
+def network(
+    state: StateDict, content: Mapping, where: str
+) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
+    """timm's network of a DINOv2 with registers or gated MLPs; None for the others."""
+    registers = next(
+        (v for k, v in state.items() if k.endswith('embeddings.register_tokens')), None
+    )
+    gated = any('.mlp.weights_in.' in key for key in state)
+    if registers is None and not gated:
+        return None
+    left = {k: v for k, v in state.items() if not _EXTRA.search(k)}
+    weights = _renamed(rename(left, where).backbone)
+    for key, value in state.items():
+        if match := _GATED.search(key):
+            part = {'weights_in': 'fc1', 'weights_out': 'fc2'}[match[2]]
+            weights[f'blocks.{match[1]}.mlp.{part}.{match[3]}'] = value
+    settings = content.get(SIDECAR) or {}
+    dims, patch = weights['cls_token'].shape[-1], weights['patch_embed.proj.weight'].shape[-1]
+    args = {
+        'img_size': patch * square_side(weights['pos_embed'].shape[1] - 1, where),
+        'patch_size': patch,
+        'embed_dim': dims,
+        'depth': count_blocks(weights),
+        'num_heads': settings.get('num_attention_heads') or assumed_heads(dims),
+        'mlp_ratio': weights['blocks.0.mlp.fc1.weight'].shape[0] / dims,
+    }
+    assumed = () if 'num_attention_heads' in settings else ('num_heads',)
+    name = 'vit_giant_patch14' if gated else 'vit_small_patch14'
+    if registers is None:
+        return TimmModel(f'{name}_dinov2', args, {'antialias': False}, assumed), weights
+    # timm's loader takes the official names: it folds the position of the class token into it.
+    weights |= {'register_tokens': registers, 'mask_token': torch.zeros(1, dims)}
+    args['reg_tokens'] = registers.shape[1]
+    return TimmModel(f'{name}_reg4_dinov2', args, assumed=assumed), weights
+
+
+def _renamed(backbone: StateDict) -> dict[str, torch.Tensor]:
+    names = {}
+    for key, value in backbone.items():
+        pattern, target = next(r for r in _TO_TIMM if re.match(r[0], key))
+        names[re.sub(pattern, target, key, count=1)] = value
+    return {k: v for k, v in names.items() if k != 'mask_token'}
+
+
+def method_of(state: StateDict) -> str | None:
+    """MAE for files with its decoder; other networks are those of several methods."""
+    return 'mae' if 'decoder.decoder_embed.weight' in state else None
+
+
+_EXTRA = re.compile(r'embeddings\.register_tokens|\.mlp\.weights_(?:in|out)\.')
+_GATED = re.compile(r'encoder\.layer\.(\d+)\.mlp\.(weights_in|weights_out)\.(weight|bias)')
+
+SOURCE = Source(name='huggingface', detect=detect, rename=rename, network=network, method=method_of)

@@ -3,13 +3,24 @@
 from collections.abc import Mapping
 
 from mim_bench.conversion.key_table import Converted
-from mim_bench.conversion.openmmlab_keys import has_backbone, openmmlab_table
+from mim_bench.conversion.openmmlab_keys import (
+    has_backbone,
+    has_foreign_names,
+    openmmlab_table,
+    timm_arch,
+)
 from mim_bench.conversion.source import Fit, Source, StateDict
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """Every weight of the backbone stands under ``backbone.``."""
-    return Fit.LAYOUT if has_backbone(state) else Fit.NO
+    """The backbone stands under ``backbone.``, by OpenMMLab's names or by those of ``TimmBackbone``.
+
+    Official files of other repositories have their own names there.
+    """
+    if not has_backbone(state):
+        return Fit.NO
+    is_ours = not has_foreign_names(state) or timm_arch(content)
+    return Fit.LAYOUT if is_ours else Fit.NO
 
 
 def rename(state: StateDict, where: str) -> Converted:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.beit_keys import beit_rules, is_beit
+from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
-from mim_bench.conversion.relative_index import INDEX
+from mim_bench.conversion.relative_index import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
 from mim_bench.conversion.swin_keys import (
     MERGING_PART,
@@ -18,7 +19,9 @@ from mim_bench.conversion.swin_keys import (
     merges_at_the_start,
     swin_stage_rules,
 )
+from mim_bench.conversion.timm_models import TimmModel, read_settings
 from mim_bench.conversion.vit_keys import CLASSIFIER_RULES, ENDING, is_plain_vit
+from mim_bench.errors import ConversionError
 
 _VIT_RULES: Rules = (
     *beit_rules(),
@@ -40,10 +43,12 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 
     A plain ViT is MAE's to the last key, and a BEiT is the official one but for an index that
     timm does not store. timm's files hold the weights bare or under ``state_dict``; under
-    ``model`` stand those of other repositories.
+    ``model`` stand those of other repositories. The settings of a timm folder name the network.
     """
-    if _says_timm(content):
+    if _says_timm(content) or (content.get(SIDECAR) or {}).get('architecture'):
         return Fit.MARK
+    if 'mask_token' in state and 'blocks.0.ls1.gamma' in state:  # DINOv2's
+        return Fit.NO
     if is_swin(state):
         is_timm = merges_at_the_start(state) or 'head.fc.weight' in state
         return Fit.MARK if is_timm else Fit.NO
@@ -65,8 +70,27 @@ def _says_timm(content: Mapping) -> bool:
     return isinstance(meta, Mapping) and meta.get('layout') == 'timm'
 
 
+def network(
+    state: StateDict, content: Mapping, where: str
+) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
+    """The network that the settings beside the file name; None where there are none."""
+    model = read_settings(content)
+    return None if model is None else (model, dict(state))
+
+
 def rename(state: StateDict, where: str) -> Converted:
-    """To mmpretrain's names; a class token without a position gets one of zeros."""
+    """To mmpretrain's names; a class token without a position gets one of zeros.
+
+    Raises:
+        ConversionError: The network cannot be told from these names: without a table of positions
+            it may be one with rotary ones, which leave no trace.
+    """
+    has_positions = 'pos_embed' in state or any(key.endswith(TABLE) for key in state)
+    if not is_swin(state) and not has_positions and 'blocks.0.norm1.weight' in state:
+        raise ConversionError(
+            f'{where}: has blocks of a transformer and no positions, so its positions may be '
+            'rotary, which leaves no trace in the weights. Name the network: --timm NAME.'
+        )
     rules = (*_SWIN_RULES, *last_norm_rule(state)) if is_swin(state) else _VIT_RULES
     return _with_class_position(KeyTable('timm', rules).apply(state, where))
 
@@ -89,4 +113,6 @@ def _with_class_position(converted: Converted) -> Converted:
     )
 
 
-SOURCE = Source(name='timm', detect=detect, rename=rename, merge_orders=OFFICIAL_ORDER)
+SOURCE = Source(
+    name='timm', detect=detect, rename=rename, network=network, merge_orders=OFFICIAL_ORDER
+)

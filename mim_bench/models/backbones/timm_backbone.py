@@ -2,23 +2,40 @@
 
 import difflib
 import inspect
-import sys
-from collections.abc import Iterator, Sequence
-from types import SimpleNamespace
-from typing import ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from types import MethodType, SimpleNamespace
+from typing import Any, ClassVar
 
 import timm
 import torch
+from mmengine.logging import print_log
+from timm.layers import LayerNorm2d, RmsNorm, RmsNorm2d
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
+from mim_bench.conversion.timm_models import filter_of
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
 from mim_bench.registry import MODELS
 
+# The strides of the maps that a pyramid gives, whatever its own are.
+STRIDES = (4, 8, 16, 32)
 # What families call the permission for images of another size than the network's.
-_ANY_SIZE = ('dynamic_img_size', 'strict_img_size')
+_ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
+# Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
+# other; those without an argument for it take only that of timm.
+FIXED_SIZE = frozenset(
+    'beit cait coat convit crossvit efficientformer efficientformer_v2 efficientvit_msra gcvit hiera '
+    'levit maxxvit mlp_mixer nest pit tnt visformer vision_transformer_relpos vitamin volo '
+    'byoanet'.split()
+)
+# Modules whose networks take images of any size that is a multiple of this.
+MULTIPLES = {'dla': 32, 'hrnet': 32, 'hieradet_sam2': 32, 'csatv2': 64, 'sequencer': 14}
+# What stands behind the maps: classifiers, poolings and their norms.
+_HEADS = 'head head_dist head_drop classifier fc last_linear fc_norm attn_pool pre_logits head_norm'.split()
 
 
 @MODELS.register_module()
@@ -26,19 +43,36 @@ class TimmBackbone(Backbone):
     """A model of timm that returns the maps of some of its stages or blocks.
 
     State-dict keys are those of timm's model; what the maps do not need is left out of it.
-    Images are filled up with zeros at the right and at the bottom to whole patches.
+
+    A plain network, whose maps all have one stride, has an output for each block. A pyramid has
+    four, of strides 4, 8, 16 and 32: each is the last map of that stride, or else the one of the
+    nearest, resized bilinearly.
+
+    Images are filled up with zeros at the right and at the bottom to whole patches, and to the
+    multiple that the family needs, and the maps are cut back. Positions of families that take any
+    size are resized to the image in every forward pass. A network for images of one size is built
+    for ``img_size``: images are filled up to it, and larger ones are refused.
 
     Args:
         name: Of the model, with or without the tag of its weights.
-        out_indices: Stages (of a ViT: blocks) to return; negative ones count from the last.
+        model_args: What a checkpoint has otherwise than timm builds it under that name, as
+            arguments of timm's ``create_model``.
+        pos_resize: How the source of the weights fits absolute positions to other grids, as of
+            :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
+            None: as timm does it, bicubic with antialias.
+        out_indices: Stages (of a plain network: blocks) to return; negative ones count from the
+            last.
+        out_type: 'featmap', or 'raw': tokens with those before the patches, of a plain network.
+        final_norm: Apply the network's last norm to the last map, where it has one.
         pretrained: Let timm download the weights of ``name``. Never done unasked.
-        img_size: Side, or (height, width), in pixels for models with tables of positions;
-            None is timm's. Families that can take images of any size do.
+        img_size: Side, or (height, width), in pixels that a network for images of one size is
+            built for; others take no notice of it. None is timm's.
         frozen_stages: Freeze what stands before the first stage or block (>= 0) and the first n
             of them; the number of maps freezes everything.
+        drop_path_rate: Stochastic depth, of families that have it.
         with_cp: Recompute activations in the backward pass.
         init_cfg: Initialisation of mmengine.
-        **kwargs: Of timm's ``create_model``: ``drop_path_rate``, ...
+        **kwargs: Of timm's ``create_model``.
 
     Raises:
         ConfigError: timm has no such model, or it gives no intermediate maps.
@@ -46,40 +80,87 @@ class TimmBackbone(Backbone):
     Attributes:
         out_channels: Width of each map.
         strides: Stride of each map in pixels.
+        resized_keys: Weights that were fitted to the size of the images as they were loaded.
 
     Source: ``features_only`` of timm >= 1.0. Differs: the model is not wrapped, so that its
     keys stay as in timm's files.
     """
 
-    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset({'name'})
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'name', 'model_args', 'pos_resize', 'img_size'}
+    )
 
     def __init__(
         self,
         name: str,
         *,
+        model_args: Mapping[str, Any] | None = None,
+        pos_resize: Mapping[str, Any] | None = None,
         out_indices: int | Sequence[int] = -1,
+        out_type: str = 'featmap',
+        final_norm: bool = True,
         pretrained: bool = False,
         img_size: int | Sequence[int] | None = None,
         frozen_stages: int = -1,
+        drop_path_rate: float = 0.0,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(init_cfg)
         _check_name(name)
-        out_indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-        if img_size is not None:
-            kwargs['img_size'] = img_size if isinstance(img_size, int) else tuple(img_size)
-        net = timm.create_model(
-            name, pretrained=pretrained, num_classes=0, **{**_any_size(name), **kwargs}
-        )
+        family = family_of(name)
+        accepted = _accepted(name)
+        args = {**(model_args or {}), **kwargs}
+        self.fixed_size = None
+        if family in FIXED_SIZE:
+            size = img_size or args.get('img_size') or input_side(name)
+            self.fixed_size = (size, size) if isinstance(size, int) else tuple(size)
+            if 'img_size' in accepted:
+                args['img_size'] = self.fixed_size
+            elif self.fixed_size != (input_side(name),) * 2:
+                raise ConfigError(
+                    f'TimmBackbone: {name!r} takes images of {input_side(name)} px alone, not of '
+                    f'{self.fixed_size}. {families_for_any_size()}'
+                )
+        else:
+            args |= {key: value for key, value in _ANY_SIZE.items() if key in accepted}
+        args |= _pairs(args)
+        if drop_path_rate and 'drop_path_rate' in accepted:
+            args['drop_path_rate'] = drop_path_rate
+        elif drop_path_rate:
+            print_log(f'TimmBackbone: {name!r} has no stochastic depth.', logger='current')
+        net = timm.create_model(name, pretrained=pretrained, num_classes=0, **args)
         if not hasattr(net, 'forward_intermediates'):
             raise ConfigError(f'TimmBackbone: {name!r} of timm gives no intermediate maps.')
-        self.num_outputs = len(net.feature_info)
-        self.out_indices = _prune(net, out_indices)
-        info = [net.feature_info[i] for i in self.out_indices]
-        self.out_channels = tuple(entry['num_chs'] for entry in info)
-        self.strides = tuple(entry['reduction'] for entry in info)
+        self.stages = _stages(net)
+        self.is_plain = len({stage.stride for stage in self.stages}) == 1
+        self.num_outputs = len(self.stages)
+        self.out_indices = _chosen(out_indices, self.num_outputs, type(net).__name__)
+        chosen = [self.stages[i] for i in self.out_indices]
+        self.out_channels = tuple(stage.width for stage in chosen)
+        self.strides = tuple(stage.stride for stage in chosen)
+        self.taps = sorted({stage.tap for stage in chosen})
+        keeps_norm = final_norm and max(self.taps) == len(net.feature_info) - 1
+        _prune(net, self.taps, keeps_norm=keeps_norm)
+        norm = getattr(net, 'norm', None)
+        self.last_norm = keeps_norm and getattr(norm, 'normalized_shape', None) == (
+            net.feature_info[-1]['num_chs'],
+        )
+        self.out_type, self.resized_keys = out_type, []
+        if out_type not in ('featmap', 'raw') or (out_type == 'raw' and not self.is_plain):
+            raise ConfigError(
+                f'TimmBackbone: out_type={out_type!r} of {name!r}. Known: featmap, and raw for '
+                'networks whose maps have one stride.'
+            )
+        side = self.strides[0] if self.is_plain else 1
+        patch = getattr(getattr(net, 'patch_embed', None), 'patch_size', None) or side
+        patch = patch if isinstance(patch, Sequence) else (patch, patch)
+        multiple = MULTIPLES.get(family, side)
+        self.multiples = tuple(max(int(p), multiple) for p in patch)
+        if pos_resize and getattr(net, 'pos_embed', None) is not None:
+            net.pos_resize = dict(pos_resize)
+            net._pos_embed = MethodType(_add_positions, net)
         if with_cp:
             net.set_grad_checkpointing()
         # The network's own tables of parameters and children become this module's, so that
@@ -87,6 +168,8 @@ class TimmBackbone(Backbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
+        self.name = name
+        self.register_load_state_dict_pre_hook(_fit_loaded)
         self.frozen_stages = frozen_stages
         self.freeze()
 
@@ -105,17 +188,57 @@ class TimmBackbone(Backbone):
             x: Images (B, C, H, W).
 
         Returns:
-            A map (B, C_i, rows, cols) for each of ``out_indices``.
+            A map (B, C_i, rows, cols) for each of ``out_indices``, or its tokens (B, L, C).
+
+        Raises:
+            ConfigError: An image is larger than a network for images of one size.
         """
-        patch_size = getattr(getattr(self.net, 'patch_embed', None), 'patch_size', None) or (1, 1)
-        bottom, right = (-s % p for s, p in zip(x.shape[-2:], patch_size, strict=True))
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom))
-        return tuple(
-            self.net.forward_intermediates(
-                x, indices=list(self.out_indices), output_fmt='NCHW', intermediates_only=True
-            )
+        size = tuple(x.shape[-2:])
+        x = self._filled_up(x)
+        if self.out_type == 'raw':
+            maps = self._tokens(x)
+            return tuple(maps[self.stages[i].tap] for i in self.out_indices)
+        outs = self.net.forward_intermediates(
+            x, indices=self.taps, output_fmt='NCHW', intermediates_only=True
         )
+        maps = dict(zip(self.taps, outs, strict=True))
+        if self.last_norm:
+            maps[self.taps[-1]] = _normed(self.net.norm, maps[self.taps[-1]])
+        is_filled = tuple(x.shape[-2:]) != size
+        return tuple(
+            self.stages[i].fitted(maps[self.stages[i].tap], size, is_filled)
+            for i in self.out_indices
+        )
+
+    def _tokens(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
+        """The tokens of each tap, those before the patches first."""
+        has_prefix = bool(getattr(self.net, 'num_prefix_tokens', 0))
+        outs = self.net.forward_intermediates(
+            x,
+            indices=self.taps,
+            output_fmt='NLC',
+            intermediates_only=True,
+            **(dict(return_prefix_tokens=True) if has_prefix else {}),
+        )
+        if has_prefix:
+            outs = [torch.cat((prefix, patches), dim=1) for patches, prefix in outs]
+        if self.last_norm:
+            outs[-1] = self.net.norm(outs[-1])
+        return dict(zip(self.taps, outs, strict=True))
+
+    def _filled_up(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = x.shape[-2:]
+        if self.fixed_size is not None:
+            bottom, right = self.fixed_size[0] - height, self.fixed_size[1] - width
+            if bottom < 0 or right < 0:
+                raise ConfigError(
+                    f'TimmBackbone: an image of {height} x {width} px for {self.name!r}, which was '
+                    f'built for {self.fixed_size} px and takes no other size. Set '
+                    f'model.backbone.img_size to the largest one. {families_for_any_size()}'
+                )
+        else:
+            bottom, right = (-side % m for side, m in zip((height, width), self.multiples))
+        return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """The layer of a parameter for layer-wise learning-rate decay, as timm groups them.
@@ -135,17 +258,21 @@ class TimmBackbone(Backbone):
                 f'TimmBackbone: timm does not number the layers of {type(self.net).__name__}. '
                 'Train it without layer-wise learning-rate decay.'
             )
-        # A name that no group matches stands for the heads that follow.
-        rest = '<rest>'
-        names = [*self.net.named_parameters(), (rest, None)]
-        layers = group_parameters(
-            SimpleNamespace(named_parameters=lambda: names),
-            self.net.group_matcher(coarse=False),
-            reverse=True,
-        )
+        layers = self._layers()
         is_own = param_name.startswith(prefix)
-        name = param_name.removeprefix(prefix) if is_own else rest
-        return layers.get(name, layers[rest]), layers[rest] + 1
+        name = param_name.removeprefix(prefix) if is_own else _REST
+        return layers.get(name, layers[_REST]), layers[_REST] + 1
+
+    def _layers(self) -> dict[str, int]:
+        """The layer of each parameter, grouped once: an optimiser asks for every one."""
+        if '_layer_of' not in self.__dict__:
+            names = [*self.net.named_parameters(), (_REST, None)]
+            self.__dict__['_layer_of'] = group_parameters(
+                SimpleNamespace(named_parameters=lambda: names),
+                self.net.group_matcher(coarse=False),
+                reverse=True,
+            )
+        return self.__dict__['_layer_of']
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
         """The stem and the first stages, in the order of timm's ``feature_info``.
@@ -169,12 +296,153 @@ class TimmBackbone(Backbone):
             if name == stages[0].partition('.')[0]:
                 break
             yield child
-        yield from (parts.get(stage) for stage in stages[: self.frozen_stages])
+        first = [stage.tap for stage in self.stages[: self.frozen_stages]]
+        yield from (parts.get(stage) for stage in stages[: max(first, default=-1) + 1])
 
     def train(self, mode: bool = True) -> 'TimmBackbone':
         """Set the mode; frozen parts stay in evaluation mode."""
         self.net.training = mode
         return super().train(mode)
+
+
+_REST = '<rest>'  # a name that no group matches stands for the heads that follow
+
+
+class _Stage(SimpleNamespace):
+    """An output: ``tap``, the map of timm; its ``width``; ``own`` stride and wanted ``stride``."""
+
+    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool) -> torch.Tensor:
+        """The map at the wanted stride, without what the image was filled up with."""
+        if is_filled:
+            rows, cols = (-(-side // self.own) for side in size)
+            x = x[:, :, :rows, :cols]
+        if self.own == self.stride:
+            return x
+        shape = [max(-(-side // self.stride), 1) for side in size]
+        return F.interpolate(x, shape, mode='bilinear', align_corners=False)
+
+
+def _stages(net: nn.Module) -> list[_Stage]:
+    """The outputs of a network: every map of a plain one, four of a pyramid."""
+    info = list(net.feature_info)
+    strides = [entry['reduction'] for entry in info]
+    if len(set(strides)) == 1:
+        taps, wanted = range(len(info)), [int(strides[0])] * len(info)
+    else:
+        # Of several maps of one stride the last; between two strides the finer.
+        def nearest(stride: int) -> int:
+            return min(range(len(info)), key=lambda i: (abs(strides[i] / stride - 1), -i))
+
+        taps, wanted = [nearest(stride) for stride in STRIDES], STRIDES
+    return [
+        _Stage(tap=tap, width=info[tap]['num_chs'], own=int(strides[tap]), stride=stride)
+        for tap, stride in zip(taps, wanted, strict=True)
+    ]
+
+
+def _chosen(indices: int | Sequence[int], count: int, owner: str) -> tuple[int, ...]:
+    given = [indices] if isinstance(indices, int) else list(indices)
+    if any(not -count <= i < count for i in given):
+        raise ConfigError(
+            f'TimmBackbone: out_indices {given} name a map that is not among {count} of {owner}.'
+        )
+    return tuple(i % count for i in given)
+
+
+def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
+    """Drop what no map needs."""
+    net.prune_intermediate_layers(taps, prune_norm=not keeps_norm, prune_head=True)
+    for name in _HEADS:
+        module = getattr(net, name, None)
+        if isinstance(module, nn.Module) and any(True for _ in module.parameters()):
+            setattr(net, name, nn.Identity())
+
+
+def _normed(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """(B, C, rows, cols) normalised over its channels by a norm of maps or of tokens."""
+    if isinstance(norm, LayerNorm2d | RmsNorm2d) or not isinstance(norm, nn.LayerNorm | RmsNorm):
+        return norm(x)
+    return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
+    """``_pos_embed`` of timm's ViT and EVA, with positions resized as the weights' source does it.
+
+    Args:
+        net: The network.
+        x: Patches (B, rows, cols, C).
+
+    Returns:
+        Tokens (B, L, C); of EVA with the rotary positions.
+    """
+    grid = tuple(x.shape[1:3])
+    num_prefix = 0 if net.no_embed_class else net.num_prefix_tokens
+    positions = resize_position_embedding(
+        net.pos_embed,
+        grid,
+        num_prefix=num_prefix,
+        source_grid=net.patch_embed.grid_size,
+        **net.pos_resize,
+    )
+    x = x.flatten(1, 2)
+    tokens = [t.expand(len(x), -1, -1) for t in (net.cls_token, net.reg_token) if t is not None]
+    if net.no_embed_class:
+        x = torch.cat([*tokens, x + positions], dim=1)
+    else:
+        x = torch.cat([*tokens, x], dim=1) + positions
+    x = net.pos_drop(x)
+    if not hasattr(net, 'rope'):
+        return x
+    return x, None if net.rope is None else net.rope.get_embed(shape=grid)
+
+
+def _fit_loaded(
+    backbone: TimmBackbone, state: dict[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Fit tables of another size of image as timm's loader of the family does, before loading."""
+    backbone.resized_keys = []
+    own = {key: value.shape for key, value in backbone.net.state_dict().items()}
+    given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    other = [key for key, value in given.items() if key in own and value.shape != own[key]]
+    rename = filter_of(backbone.name.partition('.')[0])
+    if not other or rename is None or backbone.fixed_size is None:
+        return
+    fitted = rename(dict(given), backbone.net)
+    for key in other:
+        if key in fitted and fitted[key].shape == own[key]:
+            state[prefix + key] = fitted[key]
+            backbone.resized_keys.append(key)
+
+
+def family_of(name: str) -> str:
+    """The module of timm that a model stands in."""
+    return timm.model_entrypoint(name).__module__.rpartition('.')[2]
+
+
+def input_side(name: str) -> int:
+    """The side of the images that timm gives a model, in pixels."""
+    return timm.get_pretrained_cfg(name).input_size[-1]
+
+
+def families_for_any_size() -> str:
+    """What to do where a family takes images of one size alone."""
+    return (
+        'Families that take any size: convnext, eva, hieradet_sam2, resnet, swin_transformer, '
+        'vision_transformer and most others (docs/timm.md).'
+    )
+
+
+def _pairs(args: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of a config as the tuples that timm's networks expect."""
+    return {k: tuple(v) for k, v in args.items() if isinstance(v, list)}
+
+
+@cache
+def _accepted(name: str) -> frozenset[str]:
+    """The arguments of the class that a model is of."""
+    with torch.device('meta'):
+        net = timm.create_model(name, num_classes=0)
+    return frozenset(inspect.signature(type(net).__init__).parameters)
 
 
 def _check_name(name: str) -> None:
@@ -190,31 +458,3 @@ def _check_name(name: str) -> None:
             f'TimmBackbone: {architecture!r} of timm {timm.__version__} has no tag {tag!r}. Give '
             'the name without it, or with one of timm.list_pretrained.'
         ) from error
-
-
-def _any_size(name: str) -> dict[str, bool]:
-    """The argument by which the model's family takes images of any size, if it has one."""
-    module = sys.modules[timm.model_entrypoint(name).__module__]
-    for family in vars(module).values():
-        is_own = inspect.isclass(family) and family.__module__ == module.__name__
-        if not is_own or not issubclass(family, nn.Module):
-            continue
-        accepted = inspect.signature(family.__init__).parameters
-        for argument in _ANY_SIZE:
-            # Networks have classes; their parts may take the argument, too.
-            if argument in accepted and 'num_classes' in accepted:
-                return {argument: argument == 'dynamic_img_size'}
-    return {}
-
-
-def _prune(net: nn.Module, out_indices: list[int]) -> tuple[int, ...]:
-    """Drop what no map needs; the indices, all of them counted from the first."""
-    num_maps = len(net.feature_info)
-    if any(not -num_maps <= i < num_maps for i in out_indices):
-        raise ConfigError(
-            f'TimmBackbone: out_indices {out_indices} name a map that is not among '
-            f'{num_maps} of {type(net).__name__}.'
-        )
-    indices = [i % num_maps for i in out_indices]
-    net.prune_intermediate_layers(indices, prune_norm=True, prune_head=True)
-    return tuple(indices)

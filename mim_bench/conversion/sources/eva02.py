@@ -1,0 +1,61 @@
+"""EVA-02's official checkpoints: rotary positions, gated MLPs, separate projections."""
+
+from collections.abc import Mapping
+
+import torch
+
+from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel, count_blocks, square_side
+from mim_bench.errors import ConversionError
+
+_ROPE = 'rope.freqs_cos'
+_THETA, _PRETRAINED_GRID = 10000.0, 16
+
+
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """Stored rotary positions beside a table, and three layers in an MLP."""
+    wanted = {_ROPE, 'pos_embed', 'blocks.0.mlp.w1.weight', 'blocks.0.mlp.w3.weight'}
+    return Fit.MARK if wanted <= set(state) else Fit.NO
+
+
+def network(
+    state: StateDict, content: Mapping, where: str
+) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+    """timm's network; the width of a head stands in the rotary positions."""
+    dims, patch = state['cls_token'].shape[-1], state['patch_embed.proj.weight'].shape[-1]
+    side = square_side(state['pos_embed'].shape[1] - 1, where)
+    reference = _reference_grid(state[_ROPE], side, where)
+    args = {
+        'img_size': side * patch,
+        'patch_size': patch,
+        'embed_dim': dims,
+        'depth': count_blocks(state),
+        'num_heads': dims // state[_ROPE].shape[1],
+        'mlp_ratio': state['blocks.0.mlp.w1.weight'].shape[0] / dims,
+        'ref_feat_shape': [reference, reference],
+        'qkv_fused': 'blocks.0.attn.qkv.weight' in state,
+        'scale_mlp': 'blocks.0.mlp.ffn_ln.weight' in state,
+        'scale_attn_inner': 'blocks.0.attn.inner_attn_ln.weight' in state,
+        'global_pool': 'token' if 'norm.weight' in state else 'avg',
+    }
+    dropped = r'mask_token|lm_head\..+|(?:blocks\.\d+\.attn\.)?rope\..+'
+    return TimmModel('eva02_base_patch14_224', args, {'antialias': False}, dropped=dropped), state
+
+
+def _reference_grid(cosines: torch.Tensor, side: int, where: str) -> int:
+    """The grid that rotary numbers are scaled to: the file's own, or that of the pre-training."""
+    dim = cosines.shape[1] // 2
+    speeds = _THETA ** -(torch.arange(0, dim, 2)[: dim // 2].float() / dim)
+    for reference in (side, _PRETRAINED_GRID):
+        numbers = torch.arange(side).float() / side * reference
+        angles = (numbers[:, None] * speeds).repeat_interleave(2, dim=1)
+        rows, cols = angles.repeat_interleave(side, dim=0), angles.repeat(side, 1)
+        if torch.allclose(torch.cat((rows, cols), dim=1).cos(), cosines.float(), atol=1e-2):
+            return reference
+    raise ConversionError(
+        f'{where}: its rotary positions are none of EVA-02 (theta {_THETA:g}, numbers scaled to a '
+        f'grid of {side} or {_PRETRAINED_GRID}). No network of timm has them.'
+    )
+
+
+SOURCE = Source(name='eva02', detect=detect, network=network, method='eva02', licence='MIT')

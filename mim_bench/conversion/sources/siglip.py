@@ -1,0 +1,89 @@
+"""The vision towers of SigLIP and SigLIP 2 in Hugging Face's transformers."""
+
+from collections.abc import Mapping
+
+import torch
+
+from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.key_table import KeyTable, Rules
+from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
+from mim_bench.conversion.vit_keys import ENDING
+from mim_bench.errors import ConversionError
+
+_TOWER = r'(?:vision_model\.)?'
+_LAYER = rf'{_TOWER}encoder\.layers\.(\d+)'
+_PARTS = ('q_proj', 'k_proj', 'v_proj')
+_RULES: Rules = (
+    (rf'{_TOWER}embeddings\.patch_embedding{ENDING}', r'patch_embed.proj.\1'),
+    (rf'{_TOWER}embeddings\.position_embedding\.weight', 'pos_embed'),
+    (rf'{_LAYER}\.layer_norm([12]){ENDING}', r'blocks.\1.norm\2.\3'),
+    (rf'{_LAYER}\.self_attn\.out_proj{ENDING}', r'blocks.\1.attn.proj.\2'),
+    (rf'{_LAYER}\.self_attn\.({"|".join(_PARTS)}){ENDING}', r'blocks.\1.attn.\2.\3'),
+    (rf'{_LAYER}\.mlp\.(fc[12]){ENDING}', r'blocks.\1.mlp.\2.\3'),
+    (rf'{_TOWER}post_layernorm{ENDING}', r'norm.\1'),
+    (rf'{_TOWER}head\..+', None),  # pools the tokens
+    (r'text_model\..+|logit_scale|logit_bias', None),
+    (rf'{_TOWER}embeddings\.position_ids', None),
+)
+_ACTIVATIONS = {'gelu_pytorch_tanh': 'gelu_tanh', 'gelu': 'gelu'}
+
+
+def detect(state: StateDict, content: Mapping) -> Fit:
+    """A table of positions as a matrix, and queries, keys and values apart."""
+    names = ('embeddings.position_embedding.weight', 'encoder.layers.0.self_attn.q_proj.weight')
+    for tower in ('', 'vision_model.'):
+        is_own = all(tower + name in state for name in (*names, 'post_layernorm.weight'))
+        if is_own and f'{tower}embeddings.class_embedding' not in state:  # CLIP's
+            return Fit.MARK
+    return Fit.NO
+
+
+def network(
+    state: StateDict, content: Mapping, where: str
+) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+    """timm's network, with the tanh GELU unless the settings beside the file say another."""
+    weights = _joined(KeyTable('siglip', _RULES).apply(state, where).rest)
+    table = weights['pos_embed'] = weights['pos_embed'][None]
+    if weights['patch_embed.proj.weight'].ndim != 4:
+        raise ConversionError(
+            f'{where}: is a tower for images of any shape (NaFlex), which mim_bench does not read. '
+            'Take the release for one size.'
+        )
+    settings = content.get(SIDECAR) or {}
+    vision = settings.get('vision_config', settings)
+    dims, patch = table.shape[-1], weights['patch_embed.proj.weight'].shape[-1]
+    activation = vision.get('hidden_act', 'gelu_pytorch_tanh')
+    if activation not in _ACTIVATIONS:
+        raise ConversionError(f'{where}: its activation {activation!r} is none of SigLIP.')
+    args = {
+        'img_size': patch * square_side(table.shape[1], where),
+        'patch_size': patch,
+        'embed_dim': dims,
+        'depth': count_blocks(weights),
+        'num_heads': vision.get('num_attention_heads') or assumed_heads(dims),
+        'mlp_ratio': weights['blocks.0.mlp.fc1.weight'].shape[0] / dims,
+        'act_layer': _ACTIVATIONS[activation],
+        'global_pool': '',
+    }
+    assumed = () if 'num_attention_heads' in vision else ('num_heads',)
+    resize = {'antialias': False}
+    return TimmModel('vit_base_patch16_siglip_224', args, resize, assumed), weights
+
+
+def _joined(state: StateDict) -> dict[str, torch.Tensor]:
+    """``q_proj``, ``k_proj`` and ``v_proj`` one after the other as ``qkv``."""
+    joined = {}
+    for key, value in state.items():
+        block, _, leaf = key.rpartition('.q_proj.')
+        if block:
+            parts = [state[f'{block}.{part}.{leaf}'] for part in _PARTS]
+            joined[f'{block}.qkv.{leaf}'] = torch.cat(parts)
+        elif not any(f'.{part}.' in key for part in _PARTS):
+            joined[key] = value
+    return joined
+
+
+SOURCE = Source(
+    name='siglip', detect=detect, network=network, method='siglip', licence='Apache-2.0'
+)

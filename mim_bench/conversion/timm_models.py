@@ -1,0 +1,259 @@
+"""Networks of timm that a file is the weights of: built, filled by timm's own rules, and proven."""
+
+import difflib
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture
+from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.key_table import Converted, listed
+from mim_bench.errors import ConversionError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+StateDict = Mapping[str, torch.Tensor]
+
+# What modules of timm call the function that brings official names to theirs.
+_FILTERS = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretrained')
+# Classifiers, pooling heads and norms behind a pooling: no part of the maps, so files may have them
+# or not.
+_HEADS = re.compile(r'(?:head|head_\w+|classifier|fc|last_linear|fc_norm|attn_pool|aux_head)\..+')
+# Only what decides the network; the rest of a timm folder's settings is about training.
+_NOT_ARCHITECTURE = ('num_classes', 'pretrained', 'features_only', 'drop_rate', 'drop_path_rate')
+
+
+@dataclass(frozen=True)
+class TimmModel:
+    """A network of timm, as plain data.
+
+    Attributes:
+        name: Of the architecture, without a tag.
+        args: What differs from what timm builds under that name.
+        pos_resize: How the file's own code fits absolute positions to other grids, as of
+            :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
+            empty: as timm does it.
+        assumed: Names of ``args`` that the file does not show.
+        dropped: Pattern of the file's names that are no part of the network.
+    """
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+    pos_resize: Mapping[str, Any] = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    dropped: str = r'(?!)'
+
+    @property
+    def arch(self) -> dict[str, Any]:
+        """As ``meta`` of a canonical file has it."""
+        resize = {'pos_resize': dict(self.pos_resize)} if self.pos_resize else {}
+        return {'name': self.name, **self.args, **resize}
+
+
+def read_settings(content: Mapping) -> TimmModel | None:
+    """The network that the ``config.json`` of a timm folder names, if there is one."""
+    settings = content.get(SIDECAR) or {}
+    name = settings.get('architecture')
+    if not name:
+        return None
+    args = {k: _plain(v) for k, v in (settings.get('model_args') or {}).items()}
+    if 'global_pool' in settings:
+        args.setdefault('global_pool', settings['global_pool'])
+    args = {k: v for k, v in args.items() if k not in _NOT_ARCHITECTURE}
+    if args.get('in_chans') == 3:
+        del args['in_chans']
+    return TimmModel(name, args)
+
+
+def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str) -> TimmModel:
+    """The network of a name, at the size of image that the file's table of positions is for.
+
+    Args:
+        name: Of timm, with or without a tag.
+        state: The weights.
+        arch: What the user says of the architecture: arguments of timm's ``create_model``.
+        where: The file, for messages.
+    """
+    name = check_name(name, where)
+    args = dict(arch)
+    if 'fc_norm.weight' in state and 'norm.weight' not in state:
+        args.setdefault('global_pool', 'avg')
+    table = next((v for k, v in state.items() if k.split('.')[-1] == 'pos_embed'), None)
+    if table is None or 'img_size' in args or table.ndim != 3:
+        return TimmModel(name, args)
+    net = build(TimmModel(name, args), where)
+    own = getattr(net, 'pos_embed', None)
+    patch = getattr(getattr(net, 'patch_embed', None), 'patch_size', None)
+    if own is None or patch is None or own.shape == table.shape:
+        return TimmModel(name, args)
+    # A file may have rows for tokens that timm adds no positions to.
+    for prefix in range(6):
+        side = math.isqrt(max(table.shape[1] - prefix, 0))
+        sized = TimmModel(name, {**args, 'img_size': side * patch[0]})
+        if side * side == table.shape[1] - prefix and _fits(sized, state, where):
+            return sized
+    return TimmModel(name, args)
+
+
+def check_name(name: str, where: str) -> str:
+    """The architecture of a name of timm.
+
+    Raises:
+        ConversionError: timm has none of that name.
+    """
+    import timm
+
+    architecture = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')[0]
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
+        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        raise ConversionError(f'{where}: timm {timm.__version__} has no {architecture!r}.{hint}')
+    return architecture
+
+
+def build(model: TimmModel, where: str) -> 'nn.Module':
+    """The network without memory for its weights.
+
+    Raises:
+        ConversionError: timm does not build it.
+    """
+    import timm
+
+    check_name(model.name, where)
+    try:
+        with torch.device('meta'):
+            return timm.create_model(model.name, num_classes=0, **model.args)
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+        raise ConversionError(
+            f'{where}: timm builds no {model.name} with {dict(model.args)}: {error}. Correct '
+            '--arch, or name another --timm.'
+        ) from error
+
+
+def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
+    """Weights under timm's names, all of the network's and no others.
+
+    Args:
+        model: The network that the file is said to be of.
+        state: The file's weights.
+        where: The file, for messages.
+
+    Raises:
+        ConversionError: The file is of another network: weights are missing, left over, of another
+            shape, or timm had to change their sizes.
+    """
+    is_dropped = re.compile(model.dropped).fullmatch
+    dropped = [key for key in state if is_dropped(key)]
+    kept = {key: value for key, value in state.items() if not is_dropped(key)}
+    net = build(model, where)
+    weights = filtered(model.name, net, kept, where)
+    shapes = {key: value.shape for key, value in net.state_dict().items()}
+    missing = [key for key in shapes if key not in weights and not _HEADS.fullmatch(key)]
+    left = [key for key in weights if key not in shapes and not _HEADS.fullmatch(key)]
+    other = [key for key in weights if key in shapes and weights[key].shape != shapes[key]]
+    resized = [key for key in weights if key in kept and _is_resized(kept[key], weights[key])]
+    problems = {
+        'lacks': missing,
+        'has besides': left,
+        'has of another shape': [
+            f'{key} {tuple(weights[key].shape)}, not {tuple(shapes[key])}' for key in other
+        ],
+        'has of another size': [
+            f'{key} {tuple(kept[key].shape)}, not {tuple(shapes.get(key, ()))}' for key in resized
+        ],
+    }
+    if any(problems.values()):
+        told = '; '.join(f'it {what} {listed(keys, 4)}' for what, keys in problems.items() if keys)
+        raise ConversionError(
+            f'{where}: is not the network {model.name} of timm{_with(model.args)}: {told}. Name the '
+            'right one with --timm NAME, or say what differs with --arch KEY=VALUE.'
+        )
+    dropped += [key for key in weights if key not in shapes]
+    backbone = {f'{BACKBONE}{key}': value for key, value in weights.items() if key in shapes}
+    built = Architecture(TIMM, model.arch, list(model.assumed))
+    return Converted(backbone=backbone, dropped=dropped, built=built)
+
+
+def _is_resized(given: torch.Tensor, made: torch.Tensor) -> bool:
+    """Whether a loader changed a weight's size; it may put the class token's position elsewhere."""
+    lost_row = given.ndim == 3 and given.numel() - made.numel() == given.shape[-1]
+    return given.numel() != made.numel() and not lost_row
+
+
+def filtered(name: str, net: 'nn.Module', state: StateDict, where: str) -> dict[str, torch.Tensor]:
+    """The weights as timm's own loader of the family names them.
+
+    Raises:
+        ConversionError: The loader fails on these weights.
+    """
+    rename = filter_of(name)
+    if rename is None:
+        return dict(state)
+    try:
+        return dict(rename(dict(state), net))
+    except Exception as error:  # whatever another's code stumbles over
+        raise ConversionError(
+            f"{where}: timm's loader of {name} cannot read these weights "
+            f'({type(error).__name__}: {error}). Name another --timm.'
+        ) from error
+
+
+def filter_of(name: str) -> Callable[[dict, 'nn.Module'], Mapping] | None:
+    """The function by which timm's loader of a family renames weights; None if it has none."""
+    import timm
+
+    module = sys.modules[timm.model_entrypoint(name).__module__]
+    found = next((vars(module)[key] for key in _FILTERS if key in vars(module)), None)
+    if found is not None and name.startswith('deit3_'):
+        return partial(found, adapt_layer_scale=True)
+    if found is not None and found.__code__.co_argcount == 1:
+        return lambda state, net: found(state)
+    return found
+
+
+def square_side(rows: int, where: str) -> int:
+    """The side of the square grid of a table of positions.
+
+    Raises:
+        ConversionError: It is of none.
+    """
+    side = math.isqrt(max(rows, 0))
+    if not side or side * side != rows:
+        raise ConversionError(
+            f'{where}: {rows} positions are of no square grid, and the weights do not show of which.'
+        )
+    return side
+
+
+def count_blocks(state: Iterable[str], pattern: str = r'blocks\.(\d+)\.') -> int:
+    """One more than the highest number that the pattern's group takes."""
+    found = {int(m[1]) for key in state if (m := re.match(pattern, key))}
+    return max(found, default=-1) + 1
+
+
+def assumed_heads(dims: int) -> int:
+    """Heads of 64 channels, which all published sizes of these families have."""
+    return max(dims // 64, 1)
+
+
+def _fits(model: TimmModel, state: StateDict, where: str) -> bool:
+    try:
+        through_timm(model, state, where)
+    except ConversionError:
+        return False
+    return True
+
+
+def _with(args: Mapping[str, Any]) -> str:
+    return f' with {", ".join(f"{k}={v}" for k, v in args.items())}' if args else ''
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,88 @@
+"""Checkpoints that users bring: the features of the official code, or a refusal; never others."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.load_gate import load_backbone
+from mim_bench.errors import MimBenchError
+from mim_bench.testing.parity import Fixture, assert_reproduces
+
+ENVIRONMENT_VARIABLE = 'MIM_BENCH_BACKBONES_DIR'
+# The names of the formats here, where they are others.
+SOURCES = {'beit2': 'beitv2', 'hf_siglip': 'siglip', 'timm': 'auto'}
+
+
+def found() -> list:
+    root = os.environ.get(ENVIRONMENT_VARIABLE)
+    if not root:
+        reason = f'{ENVIRONMENT_VARIABLE} is not set: no fixtures from the official code'
+        return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+    specs = sorted(Path(root).glob('*/spec.json'))
+    return [Fixture(path.parent, json.loads(path.read_text())) for path in specs]
+
+
+def source_of(spec: dict) -> str:
+    name = SOURCES.get(spec['source'], spec['source'])
+    return 'huggingface' if name.startswith('hf_') else name
+
+
+def convert(fixture: Fixture, folder: Path) -> tuple[Path, dict]:
+    """The canonical file, and what it says of itself."""
+    spec, path = fixture.spec, folder / 'canonical.pth'
+    heads = spec['arch'].get('num_heads', spec['arch'].get('num_attention_heads'))
+    meta = convert_checkpoint(fixture.checkpoint, path, source=source_of(spec)).meta
+    if 'num_heads' in meta['assumed']:
+        options = dict(source=source_of(spec), arch={'num_heads': heads})
+        meta = convert_checkpoint(fixture.checkpoint, path, **options).meta
+    assert meta['backbone_type'] and meta['arch'] and 'num_heads' not in meta['assumed']
+    return path, read_checkpoint(path)['meta']
+
+
+def outputs(fixture: Fixture, path: Path, meta: dict, suffix: str) -> dict[str, torch.Tensor]:
+    """What the network gives that the file fills, by the names of the fixture's arrays."""
+    depth = MODELS.build(backbone_config(meta)).num_outputs
+    is_pyramid = any(key.startswith('stage') for key in fixture.io)
+    settings = {} if is_pyramid else {'out_type': 'raw'}
+    settings['out_indices'] = list(range(depth))
+    given = {}
+    for final_norm in (False, True):
+        config = backbone_config(meta, final_norm=final_norm, **settings)
+        network = MODELS.build(json.loads(json.dumps(config))).eval()
+        report = load_backbone(network, path, allow_partial=not final_norm)
+        assert report.missing == []
+        with torch.no_grad():
+            maps = network(torch.from_numpy(fixture.io[f'image{suffix}']).float())
+        if final_norm:
+            given['norm'] = maps[-1].permute(0, 2, 3, 1) if is_pyramid else maps[-1]
+        else:
+            given |= {f'{"stage" if is_pyramid else "block"}{i}': x for i, x in enumerate(maps)}
+    return {f'{name}{suffix}': value for name, value in given.items()}
+
+
+@pytest.mark.parametrize('fixture', found(), ids=str)
+def test_features_are_the_official_ones_at_every_size(fixture, tmp_path):
+    if fixture.spec['kind'] == 'refuse':
+        try:
+            convert(fixture, tmp_path)
+        except MimBenchError as error:
+            assert fixture.checkpoint.name in str(error)
+            return
+    path, meta = convert(fixture, tmp_path)
+    for suffix in ('', '_wide', '_big'):
+        if f'image{suffix}' not in fixture.io:
+            continue
+        compared = 0
+        for name, output in outputs(fixture, path, meta, suffix).items():
+            if name in fixture.io:
+                assert tuple(output.shape) == fixture.io[name].shape
+                assert_reproduces(output, fixture.io[name])
+                compared += 1
+        assert compared
