@@ -9,7 +9,6 @@ import pytest
 
 from mim_bench.cli.main import build_parser, command_names
 from mim_bench.compat.operators import PROVIDED
-from mim_bench.conversion.sources import SOURCES
 from mim_bench.data.toy.spec import SIZES
 from mim_bench.results.published import load_published
 from mim_bench.testing.pages import PAGES, ROOT, commands, name_of, named_files, words_of
@@ -122,11 +121,6 @@ def test_operators_page_lists_what_is_provided():
     rows = re.findall(r'^\| (`.+) \| (\w+) \|$', prose(ROOT / 'docs/operators.md'), re.MULTILINE)
     listed = {name: source for names, source in rows for name in CODE.findall(names)}
     assert listed == PROVIDED
-
-
-def test_checkpoints_page_lists_the_sources():
-    rows = re.findall(r'^\| `([\w-]+)` \|', prose(ROOT / 'docs/checkpoints.md'), re.MULTILINE)
-    assert set(rows) == set(SOURCES)
 
 
 def test_site_builds_strictly(tmp_path):

@@ -1,6 +1,6 @@
 """Run the main job on the embedded data: pre-train, convert, classify, segment, detect, report.
 
-Run again, it goes on where it stopped, and does nothing that is done.
+Re-running continues where it stopped and skips finished steps.
 
 Examples:
   mim-bench demo --out demo

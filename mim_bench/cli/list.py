@@ -243,10 +243,10 @@ def _markdown(table: _Table) -> str:
 
 
 _KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {
-    'methods': (_methods, 'pre-training methods with a config'),
-    'backbones': (_backbones, 'classes of backbones and their sizes'),
-    'tasks': (_tasks, 'downstream tasks, their protocols and configs'),
-    'sources': (_sources, 'checkpoint formats that mim-bench convert reads'),
-    'published': (_published, 'numbers that others published, with their sources'),
-    'fields': (_fields, 'fields of a kind of file, or its JSON Schema with --json'),
+    'methods': (_methods, 'List the pre-training methods that have a config.'),
+    'backbones': (_backbones, 'List the classes of backbones and their sizes.'),
+    'tasks': (_tasks, 'List the downstream tasks, their protocols and configs.'),
+    'sources': (_sources, 'List the checkpoint formats that mim-bench convert reads.'),
+    'published': (_published, 'List the numbers that others published, with their sources.'),
+    'fields': (_fields, 'List the fields of a kind of file, or print its JSON Schema with --json.'),
 }

@@ -126,10 +126,14 @@ def try_smallest_batch(runner: Runner) -> None:
 
 
 def last_batch_size(loader: DataLoader) -> int:
-    """Images of the last batch of an epoch, of each process; a full batch where none is short."""
+    """Images of the last batch of an epoch, of each process; a full batch where none is short.
+
+    0 where the loader does not say.
+    """
     batch_sampler = loader.batch_sampler
-    size = getattr(batch_sampler, 'batch_size', None) or 1
-    if getattr(batch_sampler, 'drop_last', False) or getattr(loader.sampler, 'is_endless', False):
+    size = loader.batch_size or getattr(batch_sampler, 'batch_size', 0)
+    is_endless = getattr(loader.sampler, 'is_endless', False)
+    if not size or is_endless or getattr(batch_sampler, 'drop_last', False):
         return size
     share = math.ceil(len(loader.dataset) / get_world_size())
     return share % size or size

@@ -37,7 +37,7 @@ def loop_in_iterations(loop: Any, every: int) -> Any:
 
 
 def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
-    """The default hooks, with our scheduler hook and checkpoint intervals in iterations.
+    """The default hooks with this package's scheduler hook and intervals in iterations.
 
     Args:
         hooks: Hooks of the config; an entry may be None, a hook, or its config.
@@ -54,10 +54,10 @@ def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
 
 
 def schedules_in_updates(schedules: Any, max_iters: int, epoch_length: int, every: int) -> Any:
-    """The configs of schedules that make a step an update.
+    """Configs of schedules that step once an update.
 
     Args:
-        schedules: One or a list; objects are left alone.
+        schedules: One config or a list; scheduler objects are left unchanged.
         max_iters: Iterations of the training.
         epoch_length: Iterations of an epoch.
         every: Iterations an update.
@@ -77,8 +77,8 @@ def schedules_in_updates(schedules: Any, max_iters: int, epoch_length: int, ever
 def fit_epoch_to_updates(loader: DataLoader, every: int) -> None:
     """End the epochs of a loader with whole updates.
 
-    Without this an update would take its last images from the next epoch, and how many updates
-    an epoch has would depend on the number of GPUs. Incomplete updates are left out where the
+    Otherwise an update would take its last images from the next epoch, and the number of updates
+    an epoch would depend on the number of GPUs. Incomplete updates are left out where the
     loader drops incomplete batches; elsewhere the epoch's first images complete them.
 
     Args:

@@ -26,12 +26,12 @@ TASKS = ('in1k-knn', 'in1k-linear', 'in1k-ft', 'ade20k-upernet', 'coco-mask-rcnn
 
 @dataclass(frozen=True)
 class Demo:
-    """What is compared, and on how much data.
+    """The rows of a demo and the size of its data.
 
     Attributes:
-        rows: Method and backbone of each pre-training; random weights of each backbone stand
-            beside them.
-        size: Of the embedded data.
+        rows: Method and backbone of each pre-training; random weights of each backbone are rows
+            too.
+        size: Size of the embedded data.
     """
 
     rows: tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ class Demo:
 
 QUICK = Demo((('localmim', 'vit-toy'), ('conmim', 'vit-toy')), 'demo')
 FULL = Demo((*QUICK.rows, ('ummae', 'ummae-swin-toy'), ('simmim', 'swin-toy')), 'default')
-# What the steps of QUICK took on one core of the machine that the README names.
+# Seconds that the steps of QUICK took on one core of a shared machine.
 _SECONDS = {
     'data': 40,
     'pretrain': 80,
@@ -74,8 +74,8 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = (), demo: Demo = QUIC
 
     Args:
         out: Folder of data, runs, checkpoints and results.
-        seed: Of the data and of every run.
-        given: Rows of the user's own checkpoints.
+        seed: Seed of the data and of every run.
+        given: Rows of the user's checkpoints.
         demo: What is compared.
     """
     places = demo_places(out)

@@ -23,7 +23,7 @@ from mim_bench.suite.steps import Step
 
 _CONTEXT = multiprocessing.get_context('forkserver')
 _IMPORTED = ['mim_bench.engine.launch', 'mmdet.models', 'mmseg.models']
-# What draws the data needs none of it, and is to begin at once.
+# The step that draws the data needs none of it and starts at once.
 _COMMANDS = ('train', 'test', 'convert')
 
 
@@ -33,9 +33,9 @@ class ForkingLauncher(LocalLauncher):
     CUDA does not survive a fork, and macOS's mathematics may not.
 
     Args:
-        main: The command ``mim-bench``: takes its words, returns its exit status.
-        workers: Most processes at a time.
-        environment: Added to the processes' environment.
+        main: The function of ``mim-bench``: takes the words, returns the exit status.
+        workers: Maximal number of parallel processes.
+        environment: Variables added to the processes' environment.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ForkingLauncher(LocalLauncher):
         self._main = main
         if sys.platform == 'linux':
             _CONTEXT.set_forkserver_preload(_IMPORTED)
-            # Libraries read their number of threads when they are loaded.
+            # Libraries read their number of threads when they are imported.
             with mock.patch.dict(os.environ, environment):
                 forkserver.ensure_running()
 
@@ -64,7 +64,7 @@ class ForkingLauncher(LocalLauncher):
 
 
 class ForkedProcess:
-    """A forked process and all that it starts; they end with this process."""
+    """A forked process with its descendants; they end with this process."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class ForkedProcess:
 
 
 class _Descriptor:
-    """A file descriptor on its way to another process."""
+    """A file descriptor that is passed to another process."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -117,7 +117,7 @@ def _run(
     environment: dict[str, str],
     lock: int,
 ) -> None:
-    """Be ``mim-bench WORDS``; ``lock`` stays open, and so locked, for as long."""
+    """Run ``mim-bench WORDS``; ``lock`` stays open, and so held, meanwhile."""
     os.setsid()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -133,9 +133,9 @@ def _end_with_parent() -> None:
 
 
 def _end_group(leader: int, wait: Callable[[float], object]) -> None:
-    """Ask a process and all that it started to end; after the grace period, make them."""
+    """End a process and its descendants by SIGTERM; kill them after the grace period."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for send in (os.kill, os.killpg):  # it leads no group before it has begun
+        for send in (os.kill, os.killpg):  # it leads no group before it has started
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 send(leader, number)
         wait(2 * GRACE_S)

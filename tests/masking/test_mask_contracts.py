@@ -10,6 +10,7 @@ import torch
 from mim_bench import masking
 from mim_bench.data.seeding import seed_everything
 from mim_bench.discovery import import_modules
+from mim_bench.errors import ConfigError
 from mim_bench.masking.block_cells import block_cell_mask
 from mim_bench.masking.checkerboard import checkerboard_mask
 from mim_bench.masking.random_patches import random_patch_mask
@@ -169,6 +170,20 @@ def test_transform_masks_arrive_in_the_sample_as_they_are(name, contract):
     for key, mask in sample.items():
         assert getattr(packed, key).dtype == torch.bool
         assert torch.equal(getattr(packed, key), mask)
+
+
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'message'),
+    [
+        ('RandomPatchMask', dict(input_size=60), 'not a multiple'),
+        ('BlockCellMask', dict(input_size=200, cell_size=32, patch_size=16), 'must be a multiple'),
+        ('BlockCellMask', dict(input_size=224, cell_size=32, patch_size=12), 'must be a multiple'),
+        ('UnitMask', dict(input_size=200), 'input_size 200 is not a multiple of unit_size 32'),
+    ],
+)
+def test_transform_sizes_that_do_not_fit_raise(name, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        transforms()[name](**arguments)({})
 
 
 @each_function
