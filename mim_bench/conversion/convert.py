@@ -9,7 +9,7 @@ from mim_bench.conversion.arch_options import apply_arch
 from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
 from mim_bench.conversion.containers import Weights, not_finite, open_container
-from mim_bench.conversion.detection import AUTO, only_source, recognise
+from mim_bench.conversion.detection import AUTO, find_source, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import (
     read_checkpoint,

@@ -39,7 +39,7 @@ def rename(state: StateDict, where: str) -> Converted:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
-    """Timm's network where there are registers or gated MLPs; None for a plain one."""
+    """timm's network where there are registers or gated MLPs; None for a plain one."""
     state = _unchunked(state)
     registers, gated = state.get(_REGISTERS), state.get('blocks.0.mlp.w12.weight')
     if registers is None and gated is None:

@@ -25,7 +25,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """Timm's network; heads follow from the periods, of which a head has four times as many."""
+    """timm's network; heads follow from the periods, of which a head has four times as many."""
     _check(state, where)
     dims, patch = state['patch_embed.proj.weight'].shape[0], state['patch_embed.proj.weight'].shape
     is_gated = 'blocks.0.mlp.w1.weight' in state

@@ -26,7 +26,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """Timm's network; a stage begins at each block that has a projection beside."""
+    """timm's network; a stage begins at each block that has a projection beside."""
     starts = [0, *sorted(int(m[1]) for key in state if (m := _OPENING.fullmatch(key)))]
     ends = [*starts[1:], count_blocks(state)]
     dims = state['patch_embed.proj.weight'].shape[0]

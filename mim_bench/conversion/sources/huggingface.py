@@ -96,7 +96,7 @@ _TO_TIMM = (
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
-    """Timm's network of a DINOv2 with registers or gated MLPs; None for the others."""
+    """timm's network of a DINOv2 with registers or gated MLPs; None for the others."""
     registers = next(
         (v for k, v in state.items() if k.endswith('embeddings.register_tokens')), None
     )

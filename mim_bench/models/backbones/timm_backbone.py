@@ -28,12 +28,14 @@ _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 # Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
 # other; those without an argument for it take only that of timm.
 FIXED_SIZE = frozenset(
-    ['beit', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer', 'efficientformer_v2', 'efficientvit_msra', 'gcvit', 'hiera', 'levit', 'maxxvit', 'mlp_mixer', 'nest', 'pit', 'tnt', 'visformer', 'vision_transformer_relpos', 'vitamin', 'volo', 'byoanet']
+    'beit cait coat convit crossvit efficientformer efficientformer_v2 efficientvit_msra gcvit hiera '
+    'levit maxxvit mlp_mixer nest pit tnt visformer vision_transformer_relpos vitamin volo '
+    'byoanet'.split()
 )
 # Modules whose networks take images of any size that is a multiple of this.
 MULTIPLES = {'dla': 32, 'hrnet': 32, 'hieradet_sam2': 32, 'csatv2': 64, 'sequencer': 14}
 # What stands behind the maps: classifiers, poolings and their norms.
-_HEADS = ['head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool', 'pre_logits', 'head_norm']
+_HEADS = 'head head_dist head_drop classifier fc last_linear fc_norm attn_pool pre_logits head_norm'.split()
 
 
 @MODELS.register_module()
