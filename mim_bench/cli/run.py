@@ -12,7 +12,6 @@ Examples:
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -173,7 +172,8 @@ def run(args: argparse.Namespace) -> int:
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None
         if drawn is not None and not drawn.is_complete:
             return 1
-        return _dry_run(plan, console, local, args.assume_tflops)
+        limit = args.timeout_hours and args.timeout_hours * 3600
+        return _dry_run(plan, console, local, args.assume_tflops, limit)
     launcher, patience = _launcher(args, places, local)
     return run_plan(plan, places, launcher, console, patience)
 
@@ -223,7 +223,9 @@ def _execute(
 
 def core_environment(workers: int) -> dict[str, str]:
     """Environment that gives each parallel process its share of the cores."""
-    threads = str(max((os.cpu_count() or 1) // workers, 1))
+    from mim_bench.suite.devices import count_cores
+
+    threads = str(max(count_cores() // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
 
@@ -235,7 +237,11 @@ def _print_outcome(outcome: 'Outcome', console: Console) -> None:
 
 
 def _dry_run(
-    plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher', tflops: float | None
+    plan: 'Sequence[Step]',
+    console: Console,
+    local: 'LocalLauncher',
+    tflops: float | None,
+    limit_s: float | None,
 ) -> int:
     from mim_bench.cli._trial_table import print_estimates
     from mim_bench.suite.dry_run import try_plan
@@ -246,7 +252,11 @@ def _dry_run(
     with console.status('trying') as status:
         show = status.update if console.is_terminal else console.print
         estimates = try_plan(
-            plan, environment, lambda name: show(f'  try {name}'), assumed_tflops=tflops
+            plan,
+            environment,
+            lambda name: show(f'  try {name}'),
+            assumed_tflops=tflops,
+            limit_s=limit_s,
         )
     print_estimates(estimates, console)
     return 0 if all(estimate.can_start for estimate in estimates) else 1

@@ -44,6 +44,9 @@ def _complete_env(env: dict[str, str]) -> dict[str, str]:
 Status = Literal['done', 'failed']
 Tier = Literal['smoke', 'proxy', 'full']
 Origin = Literal['run', 'collected']
+Cause = Literal[
+    'error', 'out-of-memory', 'device', 'timeout', 'node-failure', 'preempted', 'user', 'killed'
+]
 PictureKind = Literal['reconstruction', 'segmentation', 'detection']
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r'^[0-9a-f]{64}$')]
@@ -290,6 +293,10 @@ class RunRecord:
     """What the checkpoint filled; null where none was loaded."""
     error: Annotated[str, Field(min_length=1)] | None = None
     """Why a failed run failed; null if it is done."""
+    cause: Cause | None = None
+    """What ended a failed run: an ``error`` of its own, want of memory, a GPU or the connection of
+    its processes (``device``), its time, its machine, ``preempted`` for good, the ``user``, or
+    ``killed`` for an unknown reason; null if it is done, or the record does not say."""
     artifacts: Artifacts = field(default_factory=Artifacts)
     """Files beside the record."""
     precision: Literal['fp32', 'fp16', 'bf16', 'custom'] | None = None
