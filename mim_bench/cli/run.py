@@ -149,6 +149,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
@@ -187,6 +188,7 @@ def run(args: argparse.Namespace) -> int:
     plan += plan_rows(
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
+    check_backbones(plan, rows)
     if args.dry_run:
         # The embedded data is part of what is tried; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None

@@ -18,7 +18,12 @@ from mim_bench.engine.probes.knn import knn_accuracy
 from mim_bench.engine.probes.linear import linear_probe
 from mim_bench.engine.probes.pooling import pool
 from mim_bench.errors import MimBenchError
-from mim_bench.models.backbones.timm_backbone import FIXED_SIZE, MULTIPLES, family_of
+from mim_bench.models.backbones.timm_backbone import (
+    FIXED_SIZE,
+    MULTIPLES,
+    ONE_SIZE,
+    family_of,
+)
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model
@@ -37,7 +42,6 @@ _CHOSEN: dict[str, tuple[str, dict[str, Any]]] = {
     'beit': ('beit_base_patch16_224', _SMALL),
     'cait': ('cait_xxs24_224', dict(embed_dim=48, depth=4, num_heads=3)),
     'convit': ('convit_tiny', dict(embed_dim=16, depth=4)),
-    'convmixer': ('convmixer_768_32', dict(dim=32, depth=4)),
     'deepseek_vit': ('deepseek_vit_412m', _SMALL),
     'deit': ('deit_tiny_patch16_224', _SMALL),
     'eva': ('eva02_tiny_patch14_224', _SMALL),
@@ -77,6 +81,8 @@ class Family:
     @property
     def sizes(self) -> str:
         """What images its networks take."""
+        if self.module in ONE_SIZE:
+            return "timm's alone"
         if self.module in FIXED_SIZE:
             return 'one size, set by the task'
         multiple = MULTIPLES.get(self.module)
@@ -178,3 +184,35 @@ def _size(name: str) -> tuple[int, int, str]:
 def _reason(error: Exception) -> str:
     lines = str(error).splitlines() or ['']
     return f'{type(error).__name__}: {lines[0][:160]}'
+
+
+MARK = '<!-- Made by tools/write_timm_table.py from here on. -->'
+_HEAD = ('family', 'models', 'measured with', 'size of images', *TASKS, 'why not')
+_NO = 'no'
+
+
+def read_table(text: str) -> dict[str, dict[str, str]]:
+    """What the document says that each family did, by task."""
+    rows = {}
+    for line in text.partition(MARK)[2].splitlines():
+        cells = [cell.strip() for cell in line.strip('|').split('|')]
+        if len(cells) == len(_HEAD) and cells[0] not in (_HEAD[0], '---'):
+            why = dict(zip(TASKS, cells[4:9], strict=True))
+            rows[cells[0]] = {t: cells[9] if said == _NO else said for t, said in why.items()}
+    return rows
+
+
+def with_table(text: str, every: list[Family], rows: Mapping[str, Mapping[str, str]]) -> str:
+    """The document with the table of all families."""
+    lines = [_HEAD, ('---',) * len(_HEAD)]
+    for family in every:
+        said = rows.get(family.module, dict.fromkeys(TASKS, 'not measured'))
+        why = next((reason for reason in said.values() if reason not in ('yes', '')), '')
+        does = ['yes' if said[task] == 'yes' else _NO for task in TASKS]
+        name = f'`{family.name}`' + (', smaller' if family.args else '')
+        why = why.replace('|', '/')
+        lines.append((family.module, str(family.count), name, family.sizes, *does, why))
+    done = sum(all(rows.get(f.module, {}).get(t) == 'yes' for t in TASKS) for f in every)
+    count = f'{done} of {len(every)} families do all five.\n'
+    table = ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+    return f'{text.partition(MARK)[0]}{MARK}\n\n{count}\n{table}'

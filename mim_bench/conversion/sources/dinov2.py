@@ -40,7 +40,6 @@ def network(
     }
     name = 'vit_small_patch14' if gated is None else 'vit_giant_patch14'
     if registers is None:
-        state.pop('mask_token', None)
         return TimmModel(f'{name}_dinov2', args, OFFSET, ('num_heads',)), state
     args['reg_tokens'] = registers.shape[1]
     # timm's resizing is the official one here: bicubic with antialias, to the size.

@@ -30,14 +30,24 @@ _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 # other; those without an argument for it take only that of timm.
 FIXED_SIZE = frozenset(
     (
-        'beit', 'byoanet', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer',
+        'beit', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer',
         'efficientformer_v2', 'efficientvit_msra', 'gcvit', 'hiera', 'levit', 'maxxvit',
         'mlp_mixer', 'nest', 'pit', 'tnt', 'visformer', 'vision_transformer_relpos', 'vitamin',
         'volo',
     )
 )  # fmt: skip
 # Modules whose networks take images of any size that is a multiple of this.
-MULTIPLES = {'dla': 32, 'hrnet': 32, 'hieradet_sam2': 32, 'csatv2': 64, 'sequencer': 14}
+MULTIPLES = {
+    'byoanet': 256,
+    'dla': 32,
+    'hrnet': 32,
+    'hieradet_sam2': 32,
+    'csatv2': 64,
+    'sequencer': 14,
+}
+# Modules whose weights are for the size of image that timm gives the network, and for no other:
+# layers over all tokens, or grids of two sizes.
+ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
 # What stands behind the maps: classifiers, poolings and their norms.
 _HEADS = (
     'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
@@ -248,14 +258,8 @@ class TimmBackbone(Backbone):
         Returns:
             (layer, layers): 0 for the stem, then a layer a block; layers - 1 for the rest.
 
-        Raises:
-            ConfigError: timm does not say how this model's parameters are grouped.
+        Where timm does not group them, its stages are the layers.
         """
-        if not hasattr(self.net, 'group_matcher'):
-            raise ConfigError(
-                f'TimmBackbone: timm does not number the layers of {type(self.net).__name__}. '
-                'Train it without layer-wise learning-rate decay.'
-            )
         layers = self._layers()
         is_own = param_name.startswith(prefix)
         name = param_name.removeprefix(prefix) if is_own else _REST
@@ -265,12 +269,23 @@ class TimmBackbone(Backbone):
         """The layer of each parameter, grouped once: an optimiser asks for every one."""
         if '_layer_of' not in self.__dict__:
             names = [*self.net.named_parameters(), (_REST, None)]
-            self.__dict__['_layer_of'] = group_parameters(
-                SimpleNamespace(named_parameters=lambda: names),
-                self.net.group_matcher(coarse=False),
-                reverse=True,
-            )
+            if hasattr(self.net, 'group_matcher'):
+                self.__dict__['_layer_of'] = group_parameters(
+                    SimpleNamespace(named_parameters=lambda: names),
+                    self.net.group_matcher(coarse=False),
+                    reverse=True,
+                )
+            else:
+                self.__dict__['_layer_of'] = self._layers_of_stages()
         return self.__dict__['_layer_of']
+
+    def _layers_of_stages(self) -> dict[str, int]:
+        modules = [f'{entry["module"]}.' for entry in self.net.feature_info]
+        layer_of = {_REST: len(modules) + 1}
+        for name, _ in self.net.named_parameters():
+            stages = [i + 1 for i, module in enumerate(modules) if name.startswith(module)]
+            layer_of[name] = stages[0] if stages else 0
+        return layer_of
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
         """The stem and the first stages, in the order of timm's ``feature_info``.
@@ -330,7 +345,8 @@ def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, i
         return None
     size = img_size or input_side(name)
     size = (size, size) if isinstance(size, int) else tuple(size)
-    if 'img_size' not in _accepted(name) and size != (input_side(name),) * 2:
+    takes_other = 'img_size' in _accepted(name) and family_of(name) not in ONE_SIZE
+    if not takes_other and size != (input_side(name),) * 2:
         raise ConfigError(
             f'TimmBackbone: {name!r} takes images of {input_side(name)} px alone, not of {size}. '
             f'{families_for_any_size()}'
