@@ -1,4 +1,4 @@
-"""Finding the modules of a package, so that no list has to name them."""
+"""Imports all modules of a package, so that no list has to name them."""
 
 import importlib
 import pkgutil

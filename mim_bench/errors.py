@@ -1,4 +1,4 @@
-"""The errors that a user can cause, each one message: what is wrong, where, what to do.
+"""Errors that a user can cause. Each message says what is wrong, where, and what to do.
 
 The commands print the message without a traceback (``--debug`` shows it) and
 exit with status 1. Programming errors are not wrapped: they keep their type.
@@ -10,11 +10,11 @@ class MimBenchError(Exception):
 
 
 class ConfigError(MimBenchError):
-    """A config, a protocol or an argument does not make sense."""
+    """A config, a protocol or an argument is invalid."""
 
 
 class DataError(MimBenchError):
-    """A dataset is missing, incomplete or holds what it must not."""
+    """A data set is missing, incomplete or has invalid content."""
 
 
 class CheckpointError(MimBenchError):
@@ -30,7 +30,7 @@ class RecordError(MimBenchError):
 
 
 class ResultError(MimBenchError):
-    """A run measured nothing by which its task can be ranked."""
+    """A run has no valid primary metric of its task."""
 
 
 class StackError(MimBenchError):
@@ -43,3 +43,7 @@ class OperatorUnavailableError(StackError):
 
 class TrainingError(MimBenchError):
     """A run cannot go on, for example because its loss is not finite."""
+
+
+class RunError(MimBenchError):
+    """A library failed in the middle of a run; the log has its traceback."""

@@ -35,7 +35,14 @@ OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'recipe.precision')
 OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'recipe.lars')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'recipe.schedules')
 TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
-DATASETS = _child(MMENGINE_DATASETS, 'data.seeding', 'data.label_fraction')
+DATASETS = _child(
+    MMENGINE_DATASETS,
+    'data.seeding',
+    'data.label_fraction',
+    'data.folders',
+    'data.segmentation',
+    'data.coco',
+)
 FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'data.masked_samples')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
 HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')

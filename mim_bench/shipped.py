@@ -1,4 +1,4 @@
-"""The folders that ship with the package: inside of it when installed, beside it in a clone."""
+"""Locates the shipped folders: inside the package when installed, beside it in a clone."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def shipped_folder(name: str) -> Path:
-    """``configs`` or ``checkpoints``.
+    """The path of the folder ``configs`` or ``checkpoints``.
 
     Raises:
-        ConfigError: It is in neither place.
+        ConfigError: The folder is in neither place.
     """
     inside, beside = _PACKAGE / name, _PACKAGE.parent / name
     folder = inside if inside.is_dir() else beside
@@ -24,7 +24,7 @@ def shipped_folder(name: str) -> Path:
 
 
 def shipped_config(path: str | Path) -> Path:
-    """A config as a user names it: a file, else one of ours, named from ``configs/`` on."""
+    """The path of a config: the file itself, else a shipped config named from ``configs/`` on."""
     path = Path(path)
     if path.exists() or path.is_absolute() or path.parts[:1] != ('configs',):
         return path

@@ -1,4 +1,4 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and which files run in one process where several share the suite."""
 
 import sys
 from collections.abc import Iterator
@@ -7,6 +7,64 @@ from pathlib import Path
 import pytest
 
 import mim_bench  # noqa: F401  before mmcv: it makes mmcv._ext importable
+
+# Files that share what takes seconds to make, so they run in one worker of xdist: all configs
+# resolved; a server that forks processes with everything imported; a suite that has run. The
+# longest group comes first, so that no worker is left alone with it at the end.
+TOGETHER = {
+    'processes': (
+        'tests/engine/test_distributed.py',
+        'tests/engine/test_distributed_probes.py',
+        'tests/engine/test_fsdp.py',
+        'tests/engine/test_iou_metric.py',
+        'tests/engine/test_resume.py',
+        'tests/engine/test_same_curve.py',
+        'tests/methods/test_method_training.py',
+    ),
+    'fake gpu': (
+        'tests/profiling/test_estimate.py',
+        'tests/profiling/test_fake_gpu.py',
+        'tests/profiling/test_fake_networks.py',
+        'tests/profiling/test_trial.py',
+    ),
+    'configs': (
+        'tests/test_configs.py',
+        'tests/test_config_runs.py',
+        'tests/test_classification_recipes.py',
+        'tests/test_detection_recipes.py',
+        'tests/recipe/test_protocol.py',
+        'tests/report/test_recipe_facts.py',
+        'tests/suite/test_suite_tasks.py',
+    ),
+    'recipes': (
+        'tests/parity/test_augmentation_facts.py',
+        'tests/parity/test_augmented_batches.py',
+        'tests/parity/test_recipes.py',
+    ),
+    'suite': ('tests/cli/test_identity_command.py', 'tests/cli/test_run_command.py'),
+}
+GROUP_OF = {file: group for group, files in TOGETHER.items() for file in files}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the groups first; the order inside a file stays."""
+    rank = {group: number for number, group in enumerate(TOGETHER)}
+    items.sort(key=lambda item: rank.get(GROUP_OF.get(item.nodeid.partition('::')[0]), len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """``--dist loadfile``: a file or a group of files a worker at a time."""
+    if config.getoption('dist') != 'loadfile':
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByGroup(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition('::')[0]
+            return GROUP_OF.get(file, file)
+
+    return ByGroup(config, log)
 
 
 @pytest.fixture(autouse=True)

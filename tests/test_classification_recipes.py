@@ -182,7 +182,7 @@ def test_few_labels_train_on_their_share_and_are_tested_on_all(percent):
         data = cfg.train_dataloader.dataset
         assert (data.type, data.share) == ('mim_bench.LabelFraction', percent / 100)
         assert data.get('seed', 0) == 0
-        assert cfg.val_dataloader.dataset.type == 'ImageNet'
+        assert cfg.val_dataloader.dataset.type == 'mim_bench.ImageNet'
         assert cfg.protocol.task == f'in1k-{percent}pct-ft'
 
 

@@ -7,31 +7,39 @@ import pytest
 from mim_bench.engine import launch
 from mim_bench.engine.launch import Launch
 from mim_bench.recipe.config import load_config
-from mim_bench.testing.config_names import PATHS
+from mim_bench.testing.config_names import PATHS, parse
 from mim_bench.testing.demo_runs import plain_config_text
 from mim_bench.testing.toy_width import NUM_ITERS, toy_width
 
 FULL_SIZE = [path for path in PATHS if path.parent.name != 'demo']
+# So that the default suite has every family of backbones in every library.
+PREFERRED = (
+    'finetune_ummae-pvt-small_8xb128-amp-common',
+    'simmim_swin-tiny',
+    'ummae_pvt-small',
+    'mask-rcnn_vit-base_8xb2-amp-common',
+    'linear_ummae-swin-tiny',
+    'upernet_beit-vit-base_8xb2-amp-common',
+)
+SIZES = ('tiny', 'small', 'base', 'large', 'huge')
 
 
-def _params():
-    """All configs; of those with one method or head and one family of backbones, all but one slow.
+def cases():
+    """All configs; but for the first of a method or head in a folder, they are slow."""
 
-    Each takes a few seconds, those of HTC++ half a minute; together they would take most of the
-    default suite's time.
-    """
-    seen, params = set(), []
+    def rank(path):
+        return not path.stem.startswith(PREFERRED), SIZES.index(parse(path)['size']), path
+
+    kinds = {}
+    for path in sorted(FULL_SIZE, key=rank):
+        kinds.setdefault((path.parent, parse(path)['head'].removesuffix('-no-stuff')), path)
+    chosen = [path for path in kinds.values() if path.parent.name != 'htc_plus']
     for path in FULL_SIZE:
-        head, backbone = path.stem.split('_')[:2]
-        kind = (path.parent.name, head, backbone.rsplit('-', 1)[0])
-        is_slow = kind in seen or head.startswith('htc-plus')
-        marks = [pytest.mark.slow] if is_slow else []
-        seen.add(kind)
-        params.append(pytest.param(path, id=path.stem, marks=marks))
-    return params
+        marks = () if path in chosen else pytest.mark.slow
+        yield pytest.param(path, id=path.stem, marks=marks)
 
 
-@pytest.mark.parametrize('path', _params())
+@pytest.mark.parametrize('path', cases())
 def test_config_runs_at_toy_width(path, toy_root, tmp_path):
     cfg = toy_width(load_config(path), toy_root)
     child = tmp_path / path.name

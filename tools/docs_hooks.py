@@ -12,6 +12,7 @@ import io
 import os
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from mim_bench.cli.main import build_parser, main
+from mim_bench.results.published import load_published
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -28,8 +30,7 @@ PAGES = {
     'CHANGELOG.md': 'changelog.md',
     'checkpoints/README.md': 'released-weights.md',
 }
-# docs/record-fields.md is in the repository.
-FILES = ('curves', 'suite', 'manifest', 'published')
+FILES = ('record', 'curves', 'suite', 'manifest', 'published')
 LINK = re.compile(r'(!?)\[([^\]]*)\]\((?!\w+:)([^)\s#]+)(#[^)\s]*)?\)')
 
 
@@ -44,8 +45,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Adapt the links of a page of docs/."""
-    return markdown if page.file.generated_by else site_links(markdown, 'docs')
+    """Adapt the links of a page of docs/; add the sources to that of the published numbers."""
+    if page.file.generated_by:
+        return markdown
+    if page.file.src_uri == 'published.md':
+        markdown += published_table()
+    return site_links(markdown, 'docs')
 
 
 def site_text(path: Path) -> str:
@@ -94,6 +99,13 @@ def fields_page(file: str) -> str:
     with contextlib.redirect_stdout(io.StringIO()) as fields:
         main(['list', 'fields', file, '--markdown'])
     return f'# Fields: {file}\n\n{fields.getvalue()}'
+
+
+def published_table() -> str:
+    """The repositories of published numbers, with the count of each."""
+    counts = Counter(result.repository or 'abstract of a paper' for result in load_published())
+    rows = (f'| {name} | {n} |\n' for name, n in sorted(counts.items()))
+    return f'\n## Sources\n\n| repository | numbers |\n| --- | ---: |\n{"".join(rows)}'
 
 
 def configs_page() -> str:

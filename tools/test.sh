@@ -35,5 +35,6 @@ fi
 # One process a core; more threads than that only wait for each other.
 export OMP_NUM_THREADS=1
 workers="$(python -c 'import os; print(min(len(os.sched_getaffinity(0)), 8))')"
-exec python -m pytest -n "$workers" --dist worksteal -m "$marker" \
+# A worker takes whole files, so that what a file shares is made once.
+exec python -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder -m "$marker" \
     ${pytest_args[@]+"${pytest_args[@]}"}

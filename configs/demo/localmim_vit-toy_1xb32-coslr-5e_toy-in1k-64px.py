@@ -33,6 +33,8 @@ train_dataloader = dict(
     collate_fn=dict(type='mim_bench.collate_masks'),
     dataset=dict(pipeline=train_pipeline),
 )
+# The probes of the demo measure the same, and once.
+custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'mim_bench.KnnHook']
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=1)
 train_cfg = dict(max_epochs=5)

@@ -1,1 +1,1 @@
-"""The command line: parse, call, print. The work stands in the other packages."""
+"""The command line: parses arguments, calls the other packages, prints results."""

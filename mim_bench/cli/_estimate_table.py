@@ -26,14 +26,14 @@ _COLUMNS = [
 
 
 class Row(NamedTuple):
-    """A config and what was estimated of it."""
+    """A config and its estimate."""
 
     name: str
     estimate: StepEstimate
 
 
 def estimate_table(rows: Sequence[Row], tflops: float) -> Table:
-    """A row a config; title and caption say what the numbers are."""
+    """The table, a row a config; title and caption explain the numbers."""
     table = Table(title='Estimated, not measured', caption=caption(tflops), caption_justify='left')
     table.add_column('config', overflow='fold', ratio=1)
     for name in _COLUMNS:
@@ -44,14 +44,14 @@ def estimate_table(rows: Sequence[Row], tflops: float) -> Table:
 
 
 def markdown_table(rows: Sequence[Row], tflops: float) -> str:
-    """The same as a table of Markdown, for a page."""
+    """The table as Markdown."""
     lines = [['config', *_COLUMNS], ['---', *['---:'] * len(_COLUMNS)]]
     lines += [[f'`{row.name}`', *_cells(row.estimate, tflops)] for row in rows]
     return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines) + f'\n{caption(tflops)}\n'
 
 
 def caption(tflops: float) -> str:
-    """What is estimated, and from what."""
+    """The caption: what is estimated, and from what."""
     return (
         'One GPU at the peak of a step, in GiB: the tensors by their shapes, without what CUDA, '
         'workspaces and fragmentation take. Hours are those of the recipe on its GPUs, from the '

@@ -11,7 +11,7 @@ _COLUMNS = ('training step', 'backbone without a mask')
 
 
 def graph_break_table(rows: Mapping[str, GraphBreaks]) -> Table:
-    """A row a config; the caption has the reasons."""
+    """The table, a row a config; the caption lists the reasons."""
     reasons = sorted({reason for row in rows.values() for reason in (*row.training, *row.features)})
     caption = '\n'.join(['Graph breaks of torch.compile.', *reasons])
     table = Table(caption=Text(caption), caption_justify='left')
@@ -25,7 +25,7 @@ def graph_break_table(rows: Mapping[str, GraphBreaks]) -> Table:
 
 
 def graph_break_markdown(rows: Mapping[str, GraphBreaks]) -> str:
-    """The same as a table of Markdown, without the reasons."""
+    """The table as Markdown, without the reasons."""
     lines = [('config', 'backbone', *_COLUMNS), ('---', '---', '---:', '---:')]
     lines += [(f'`{name}`', *cells) for name, *cells in _cells(rows)]
     return ''.join(f'| {" | ".join(cells)} |\n' for cells in lines)

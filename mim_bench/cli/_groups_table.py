@@ -12,7 +12,7 @@ NUM_NAMES = 2
 
 
 def groups_table(groups: 'list[LayerGroup]') -> Table:
-    """A row for what is alike in a layer: its rate, weight decay, size and first names."""
+    """The table, a row a parameter group of a layer: rate, weight decay, size, first names."""
     total = sum(group.num_parameters for group in groups)
     table = Table(
         title=f'{total:,} parameters',

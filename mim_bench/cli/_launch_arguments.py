@@ -1,4 +1,4 @@
-"""The arguments that ``train`` and ``test`` share. No subcommand; imports mmengine late."""
+"""Arguments that ``train`` and ``test`` share. No subcommand."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ _RECORD_KEYS = {**FACTS, **{name: name for name in (*_FIELDS, 'file')}}
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add them to a parser."""
+    """Add the shared arguments to a parser."""
     parser.add_argument('config', help='The config file.')
     parser.add_argument('--checkpoint', help='Fill the backbone from this canonical checkpoint.')
     parser.add_argument(
@@ -32,6 +32,12 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--data-root', help="Read the data set from this folder (default: the config's data_root)."
     )
+    parser.add_argument(
+        '--own-data',
+        metavar='NAME',
+        help='Take the classes from the training data in --data-root, which are your own and are '
+        "called NAME; the layout is that of the config's data set.",
+    )
     parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
     parser.add_argument(
         '--allow-partial',
@@ -42,7 +48,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         '--launcher',
         choices=['none', 'pytorch', 'slurm'],
         default='none',
-        help='Who starts the processes of a distributed run (default: none, one process).',
+        help='State what starts the processes of a distributed run (default: none, one process).',
     )
     add_cfg_options(parser)
     parser.add_argument('--results-dir', help="Write the run's record into this folder.")
@@ -72,7 +78,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
-    """The launch that the arguments describe."""
+    """Make a launch from the parsed arguments."""
     from mim_bench.engine.launch import Launch
 
     return Launch(
@@ -81,6 +87,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         fit_backbone=args.fit_backbone,
         work_dir=args.work_dir,
         data_root=args.data_root,
+        own_data=args.own_data,
         seed=args.seed,
         allow_partial=args.allow_partial,
         launcher=args.launcher,
@@ -93,7 +100,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
 
 
 def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> bool:
-    """Do what ``--dry-run`` or ``--record-failure`` asks for; False if neither is given."""
+    """Handle ``--dry-run`` and ``--record-failure``; False if neither is given."""
     if args.dry_run is not None:
         from mim_bench.profiling.trial import try_out
         from mim_bench.results.atomic import write_atomically
@@ -123,7 +130,7 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
 
 
 def record_facts(words: Sequence[str]) -> dict:
-    """The words of ``--record-checkpoint``.
+    """Parse the words of ``--record-checkpoint``.
 
     Raises:
         ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
@@ -132,7 +139,7 @@ def record_facts(words: Sequence[str]) -> dict:
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -> None:
-    """Declare ``--cfg-options``, which changes settings of what is said."""
+    """Declare ``--cfg-options``; ``what`` names the configs that it changes."""
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -143,7 +150,7 @@ def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -
 
 
 def positive_number(text: str) -> float:
-    """A number of the command line that is more than 0."""
+    """Parse a number above 0."""
     number = float(text)
     if not 0 < number < float('inf'):
         raise argparse.ArgumentTypeError(f'{text} is not a number above 0')
@@ -151,7 +158,7 @@ def positive_number(text: str) -> float:
 
 
 def parse_options(words: list[str]) -> dict:
-    """``KEY=VALUE`` words as mmengine reads them: numbers, booleans, lists, tuples."""
+    """Parse ``KEY=VALUE`` words as mmengine does: numbers, booleans, lists, tuples."""
     from mmengine.config import DictAction
 
     parser = argparse.ArgumentParser(prog='KEY=VALUE', add_help=False)

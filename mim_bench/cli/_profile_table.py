@@ -13,7 +13,7 @@ GIGA = 1e9
 
 
 def profile_table(comparison: 'Comparison') -> Table:
-    """A row a config; the caption says what the numbers are."""
+    """The table, a row a config; the caption explains the numbers."""
     plan = comparison.plan
     title = (
         f'{plan.settings.device}, {plan.settings.precision}, batch {plan.batch_size}, '

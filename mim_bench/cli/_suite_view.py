@@ -1,4 +1,4 @@
-"""What ``demo`` and ``run`` show while steps go on. No subcommand."""
+"""Progress display of ``demo`` and ``run``. No subcommand."""
 
 import time
 from collections.abc import Sequence
@@ -9,40 +9,49 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mim_bench.errors import RecordError
+from mim_bench.results.store import read_record
 from mim_bench.suite.execute import LOG_FILE, Listener
-from mim_bench.suite.progress import describe_progress
+from mim_bench.suite.progress import describe_progress, seconds_left
 from mim_bench.suite.steps import Step
 
 _REFRESH_S = 1.0
 
 
-def suite_view(console: Console, plan: Sequence[Step], folder: Path) -> 'SuiteView':
-    """A table that changes in a terminal, lines elsewhere.
+def suite_view(
+    console: Console, plan: Sequence[Step], folder: Path, workers: int = 1
+) -> 'SuiteView':
+    """The display for a console: a live table in a terminal, lines elsewhere.
 
     Args:
-        console: Where to.
-        plan: The steps.
-        folder: Of the steps.
+        console: Console to print to.
+        plan: The steps that are not done.
+        folder: Root of the steps' folders.
+        workers: Steps at a time.
     """
-    return LiveView(console, plan, folder) if console.is_terminal else SuiteView(console, plan)
+    kind = LiveView if console.is_terminal else SuiteView
+    return kind(console, plan, folder, workers)
 
 
 class SuiteView(Listener):
-    """One line when a step starts and one when it ends, failures with the end of their log."""
+    """Prints a line when a step starts and when it ends; failures with the end of their log."""
 
-    def __init__(self, console: Console, plan: Sequence[Step]) -> None:
-        self.console = console
+    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
+        self.console, self.plan, self.folder, self.workers = console, plan, folder, workers
         self.total = len(plan)
         self.ended = 0
+        self.running: dict[str, float] = {}
+        self._took: dict[str, float] = {}
 
     def __enter__(self) -> 'SuiteView':
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Do nothing: no resource is open."""
 
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
+        self.running.setdefault(step.name, time.monotonic())
         again = f' (attempt {attempt})' if attempt > 1 else ''
         self._line(f'  [dim]start[/] {step.name}{again}')
 
@@ -62,22 +71,31 @@ class SuiteView(Listener):
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
         """See :class:`Listener`."""
         self.ended += 1
+        self.running.pop(step.name, None)
+        self._took[step.name] = seconds
         mark = '[green]done [/]' if error is None else '[red]FAILED[/]'
-        self._line(f'  {mark} {step.name} ({seconds:.0f} s) [{self.ended}/{self.total}]')
+        place = f'({seconds:.0f} s) [{self.ended}/{self.total}]{self.time_left()}'
+        self._line(f'  {mark} {step.name} {place}')
         if error is not None:
             self.console.print(error, markup=False, highlight=False)
+        elif scores := _scores(step):
+            self._line(f'        [bold]{scores}[/]')
+
+    def time_left(self) -> str:
+        """How long the plan has to go, for the end of a line; '' if nobody knows."""
+        runs_for = {name: time.monotonic() - began for name, began in self.running.items()}
+        seconds = seconds_left(self.plan, self._took, runs_for, self.workers)
+        return '' if seconds is None else f', about {_duration(seconds)} left'
 
     def _line(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=True)
 
 
 class LiveView(SuiteView):
-    """The same lines above a table of what runs now: since when, how far, how long to go."""
+    """Prints the same lines above a live table of running steps with progress and time left."""
 
-    def __init__(self, console: Console, plan: Sequence[Step], folder: Path) -> None:
-        super().__init__(console, plan)
-        self.folder = folder
-        self.running: dict[str, float] = {}
+    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
+        super().__init__(console, plan, folder, workers)
         self.others: set[str] = set()
         self._shown = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -104,19 +122,15 @@ class LiveView(SuiteView):
         self.others.discard(step.name)
         super().taken(step)
 
-    def finished(self, step: Step, seconds: float, error: str | None) -> None:
-        """See :class:`Listener`."""
-        self.running.pop(step.name, None)
-        super().finished(step, seconds, error)
-
     def tick(self) -> None:
-        """Draw the table anew, once a second."""
+        """Redraw the table, at most once a second."""
         if time.monotonic() - self._shown >= _REFRESH_S:
             self._shown = time.monotonic()
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
-        table = Table(title=f'{self.ended} of {self.total} steps ended', title_justify='left')
+        title = f'{self.ended} of {self.total} steps ended{self.time_left()}'
+        table = Table(title=title, title_justify='left')
         table.add_column('runs', overflow='fold')
         table.add_column('for', justify='right', no_wrap=True)
         table.add_column('progress')
@@ -126,6 +140,19 @@ class LiveView(SuiteView):
         for name in sorted(self.others - set(self.running)):
             table.add_row(Text(name), '', 'another suite runs it')
         return table
+
+
+def _scores(step: Step) -> str:
+    """The metrics that a step was run for, one of each of its records."""
+    scores = []
+    for path in step.records:
+        try:
+            record = read_record(path)
+        except (OSError, RecordError):
+            continue
+        if name := record.primary_metric:
+            scores.append(f'{name} {record.metrics[name].value:.1f}')
+    return ', '.join(scores)
 
 
 def _duration(seconds: float) -> str:

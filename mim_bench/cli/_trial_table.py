@@ -13,14 +13,14 @@ _MOST_REASONS = 6
 
 
 def print_estimates(estimates: Sequence[Estimate], console: Console) -> None:
-    """What each run takes, the learning rates of each config, and what stands against a start."""
+    """Print the cost of each run, the learning rates of each config, and problems."""
     from mim_bench.profiling.trial import Trial
 
     console.print(_estimates_table(estimates))
     shown = set()
     for estimate in estimates:
         groups = Trial.from_dict(dict(estimate.trial)).groups if estimate.trial else ()
-        # Seeds do not change them, nor do checkpoints of one architecture.
+        # They do not depend on the seed, nor on the checkpoint within one architecture.
         rates = [(group.layer, group.lr, group.num_parameters) for group in groups]
         key = (estimate.step.words[1], tuple(rates))
         if groups and key not in shown:

@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Collect each folder; name those of which no record could be made."""
+    """Collect each folder; name the folders without a record."""
     from rich.console import Console
 
     from mim_bench.engine.collected_records import Wanted, collect_work_dir

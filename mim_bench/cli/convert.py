@@ -103,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Convert, and say what was recognised, loaded, dropped."""
+    """Convert, and print what was recognised, kept and dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
     from mim_bench.conversion.files import is_hub_folder
@@ -162,7 +162,7 @@ def _verified(path: Path, layout: str) -> str:
 
 
 def newest_checkpoint(folder: Path) -> Path:
-    """The checkpoint that a run wrote last.
+    """The newest checkpoint of a run.
 
     Raises:
         CheckpointError: The folder has none.

@@ -1,4 +1,4 @@
-"""Write the embedded dataset, or verify a dataset.
+"""Write the embedded dataset, verify a dataset, or pack one into a file.
 
 Examples:
   mim-bench data make-toy data/toy
@@ -6,6 +6,8 @@ Examples:
   mim-bench data check imagenet data/imagenet --workers 16
   mim-bench data check coco data/coco --need-stuff
   mim-bench data check ade20k data/subset --expect train=100,val=20
+  mim-bench data check imagenet data/flowers --expect train=900,val=100,classes=3
+  mim-bench data pack data/imagenet data/imagenet.zip
 """
 
 import argparse
@@ -24,11 +26,11 @@ if TYPE_CHECKING:
     from mim_bench.data.checks import Report
 
 _DATASETS = ('imagenet', 'ade20k', 'coco')
-_SIZES = ('tiny', 'small', 'default', 'large')
+_SIZES = ('tiny', 'small', 'demo', 'default', 'large')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``make-toy`` and ``check``."""
+    """Declare ``make-toy``, ``check`` and ``pack``."""
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
 
     toy = actions.add_parser(
@@ -59,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument('folder', type=Path, metavar='DIR', help='Its folder.')
     check.add_argument(
         '--expect',
-        metavar='train=N,val=N',
-        help='Expect these numbers of images, for a part of a dataset.',
+        metavar='train=N,val=N,classes=N',
+        help='Expect these numbers of images and classes, for a part of a dataset or your own.',
     )
     check.add_argument('--quick', action='store_true', help='Open no image.')
     check.add_argument(
@@ -68,6 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument('--json', type=Path, metavar='FILE', help='Write the report as JSON too.')
     check.set_defaults(action_run=_check)
+
+    pack = actions.add_parser(
+        'pack',
+        help='Pack the folder of a data set into one file that runs read as it is.',
+        description='Write an uncompressed zip or tar; `--data-root ARCHIVE` reads it at random.',
+        epilog='Example: mim-bench data pack data/imagenet data/imagenet.zip',
+    )
+    pack.add_argument('folder', type=Path, metavar='DIR', help='The folder of the data set.')
+    pack.add_argument('archive', type=Path, metavar='ARCHIVE', help='A new .zip or .tar file.')
+    pack.set_defaults(action_run=_pack)
 
     for action in (toy, check):
         action.add_argument(
@@ -127,6 +139,20 @@ def _check(args: argparse.Namespace) -> int:
     return 0 if report.is_ok else 1
 
 
+def _pack(args: argparse.Namespace) -> int:
+    from mim_bench.data.archives import pack
+    from mim_bench.data.listing import list_files
+
+    console = Console()
+    with _progress(console, 'packing') as progress:
+        count = pack(args.folder, args.archive, list_files(args.folder, ('',)).files, progress)
+    console.print(
+        f'{args.archive} holds {count:,} files. Read it with --data-root {args.archive}',
+        soft_wrap=True,
+    )
+    return 0
+
+
 @contextmanager
 def _progress(console: Console, verb: str) -> Iterator[Callable[[int, int], None]]:
     """A bar that appears with the first file, as a call with (done, total) moves it."""
@@ -140,6 +166,9 @@ def _print_report(console: Console, report: 'Report') -> None:
     """Print every problem, then the counts."""
     for problem in report.problems:
         line = f'[red]{problem.kind.value}[/]: {escape(problem.path)} {escape(problem.message)}'
+        console.print(line, soft_wrap=True, highlight=False)
+    for path in report.left_out:
+        line = f'left out: {escape(path)} is hidden; the loaders do not read it'
         console.print(line, soft_wrap=True, highlight=False)
     console.print(escape(f'{report.dataset} in {report.root}'), soft_wrap=True)
     table = Table()

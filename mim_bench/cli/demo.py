@@ -1,6 +1,6 @@
 """Run the main job on the embedded data: pre-train, convert, classify, segment, detect, report.
 
-Run again, it goes on where it stopped, and does nothing that is done.
+Re-running continues where it stopped and skips finished steps.
 
 Examples:
   mim-bench demo --out demo
@@ -32,6 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Add rows for these checkpoints, in any layout that `mim-bench convert` recognises.',
     )
     parser.add_argument(
+        '--full',
+        action='store_true',
+        help='Compare four methods on two kinds of backbone and more data, in about half an hour.',
+    )
+    parser.add_argument(
         '--seed', type=int, default=0, help='Draw data and run with this seed (default: 0).'
     )
     parser.add_argument(
@@ -41,17 +46,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan, execute, report."""
+    from mim_bench.cli.main import main
     from mim_bench.suite.checkpoints import rows_of
-    from mim_bench.suite.demo import ROW_IDS, SUITE, demo_places, plan_demo
+    from mim_bench.suite.demo import FULL, QUICK, SUITE, demo_places, plan_demo
     from mim_bench.suite.devices import count_workers
-    from mim_bench.suite.launching import LocalLauncher
+    from mim_bench.suite.forking import ForkingLauncher
     from mim_bench.suite.tasks import load_suite
 
     console = Console(width=None if Console().is_terminal else 160)
     places = demo_places(args.out.resolve())
     suite = load_suite(SUITE)
-    given = rows_of(args.checkpoint, places.checkpoints, suite, taken=ROW_IDS)
+    demo = FULL if args.full else QUICK
+    given = rows_of(args.checkpoint, places.checkpoints, suite, taken=demo.row_ids)
     workers = count_workers(args.workers)
-    launcher = LocalLauncher(workers=workers, environment=core_environment(workers))
-    plan = plan_demo(places.out, args.seed, given)
+    launcher = ForkingLauncher(main, workers=workers, environment=core_environment(workers))
+    plan = plan_demo(places.out, args.seed, given, demo)
     return run_plan(plan, places, launcher, console)

@@ -1,4 +1,4 @@
-"""Say what is installed, which operators come from where, and what mends what is missing.
+"""Report what is installed, where operators come from, and how to fix what is missing.
 
 Exit status 1 means that training cannot run on this machine.
 
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the findings; 1 if one of them stops training."""
+    """Print the findings; return 1 if training cannot run."""
     from mim_bench.compat import operator_sources
     from mim_bench.compat.diagnosis import diagnose
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _quiet_imports():
-    """Keep what the libraries say while they are imported out of the report."""
+    """Suppress messages that the libraries print while they are imported."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
         yield

@@ -1,6 +1,7 @@
 """Draw the masks, targets and reconstructions of a pre-training config on images.
 
-A row an image, a column what a network sees, is to predict or, with a checkpoint, predicts.
+Each row is an image. The columns are the masked inputs, the targets and, with a checkpoint,
+the predictions.
 
 Examples:
   mim-bench draw configs/pretrain/mae/CONFIG.py cat.jpg dog.jpg --out masks.png

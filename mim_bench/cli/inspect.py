@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mim_bench.conversion.inspection import Inspection
 
 _MAX_TEXT = 200
-# Of what a canonical file would say: what is worth a row.
+# Keys of a canonical file's meta that get a row.
 _FOUND = (
     'container',
     'method',

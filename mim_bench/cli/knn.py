@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write features, classify, print what it took."""
+    """Write features, classify them, and print time and memory."""
     import torch
 
     from mim_bench.errors import ConfigError

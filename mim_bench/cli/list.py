@@ -1,4 +1,4 @@
-"""List what there is: methods, backbones, tasks, sources, published results, fields of files.
+"""List methods, backbones, tasks, checkpoint formats, published results or fields of files.
 
 Examples:
   mim-bench list tasks
@@ -24,7 +24,7 @@ from mim_bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class _Listing:
-    """What one word lists: plain data for JSON, and tables of the same."""
+    """A listing: plain data for JSON, and tables."""
 
     data: Any
     tables: list['_Table']
@@ -32,7 +32,7 @@ class _Listing:
 
 @dataclass(frozen=True)
 class _Table:
-    """Texts by column, below their headings."""
+    """A table: headings and rows of texts."""
 
     title: str
     headings: tuple[str, ...]
@@ -75,7 +75,7 @@ def _print_tables(tables: Sequence[_Table]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    # A log file has no width.
+    # A log file has no terminal width.
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for listed in tables:
         table = Table(title=escape(listed.title), title_justify='left')
@@ -233,7 +233,7 @@ def _fields(args: argparse.Namespace) -> _Listing:
 
 
 def _markdown(table: _Table) -> str:
-    """A table with its title as heading and text; names of other tables are links."""
+    """A table as Markdown below its title; names of other tables are links."""
     title, _, text = table.title.partition(': ')
     lines = [f'### {title}', '', text, '', f'| {" | ".join(table.headings)} |', '| --- ' * 3 + '|']
     for name, kind, meaning in table.rows:
@@ -243,10 +243,10 @@ def _markdown(table: _Table) -> str:
 
 
 _KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {
-    'methods': (_methods, 'pre-training methods with a config'),
-    'backbones': (_backbones, 'classes of backbones and their sizes'),
-    'tasks': (_tasks, 'downstream tasks, their protocols and configs'),
-    'sources': (_sources, 'checkpoint formats that mim-bench convert reads'),
-    'published': (_published, 'numbers that others published, with their sources'),
-    'fields': (_fields, 'fields of a kind of file, or its JSON Schema with --json'),
+    'methods': (_methods, 'List the pre-training methods that have a config.'),
+    'backbones': (_backbones, 'List the classes of backbones and their sizes.'),
+    'tasks': (_tasks, 'List the downstream tasks, their protocols and configs.'),
+    'sources': (_sources, 'List the checkpoint formats that mim-bench convert reads.'),
+    'published': (_published, 'List the numbers that others published, with their sources.'),
+    'fields': (_fields, 'List the fields of a kind of file, or print its JSON Schema with --json.'),
 }

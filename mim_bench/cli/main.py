@@ -1,4 +1,4 @@
-"""The command ``mim-bench``: finds the subcommand, runs it, turns errors into one message.
+"""The command ``mim-bench``: runs a subcommand and prints errors as one message.
 
 A subcommand is a module of :mod:`mim_bench.cli` with ``add_arguments(parser)``,
 ``run(args) -> int`` and a docstring: its first line is the help, the whole of it
@@ -19,7 +19,7 @@ from mim_bench.errors import MimBenchError
 
 
 def command_names() -> list[str]:
-    """Every public module of :mod:`mim_bench.cli` but this one is a subcommand."""
+    """Names of the subcommands: all public modules of :mod:`mim_bench.cli` except this one."""
     names = [module.name for module in pkgutil.iter_modules(cli.__path__)]
     return sorted(name for name in names if name != 'main' and not name.startswith('_'))
 

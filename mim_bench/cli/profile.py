@@ -1,12 +1,13 @@
 """Measure the training step of configs side by side: speed, memory, parameters, FLOPs.
 
-Works for every pre-training, classification, segmentation and detection config, on synthetic
-input. Each config has a process of its own; they take turns, so that what disturbs the machine
-disturbs all alike. The first config (or --baseline) is what the others are compared with.
+Takes any pre-training, classification, segmentation and detection config, on synthetic
+input. Each config runs in its own process; the processes take turns, so that disturbances
+affect all alike. The others are compared with the first config (or --baseline).
 
 --estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
 GPU, its operations, and the recipe's hours at an assumed throughput. --graph-breaks counts where
-torch.compile cuts the networks into pieces, on the CPU.
+torch.compile breaks the graph of the networks, on the CPU. --loader measures how fast training
+images are read and augmented, and how many cores a GPU needs for that.
 
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
@@ -14,6 +15,7 @@ Examples:
   mim-bench profile A.py --variant A.py model.backbone.mask_ratio=0.5
   mim-bench profile A.py B.py --device cuda --estimate --assume-tflops 120
   mim-bench profile A.py B.py --graph-breaks
+  mim-bench profile A.py --variant A.py pixels=torch --loader --data-root data/imagenet
 """
 
 import argparse
@@ -114,10 +116,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Count the graph breaks of torch.compile, and measure nothing.',
     )
     parser.add_argument(
+        '--loader',
+        action='store_true',
+        help='Measure the loading of training images (default data: made-up photographs).',
+    )
+    parser.add_argument(
+        '--data-root', metavar='DIR', help='Read the data of --loader from this folder or archive.'
+    )
+    parser.add_argument(
+        '--images',
+        type=_positive,
+        default=32,
+        metavar='N',
+        help='Load this many images in each of the --repeats turns of --loader (default: 32).',
+    )
+    parser.add_argument(
+        '--workers',
+        type=_positive,
+        nargs='+',
+        default=[],
+        metavar='N',
+        help='Time DataLoaders of these numbers of workers in --loader, too.',
+    )
+    parser.add_argument(
+        '--train-speed',
+        type=positive_number,
+        default=2000.0,
+        metavar='X',
+        help='Count the cores for a GPU that trains X images a second in --loader (default: 2000).',
+    )
+    parser.add_argument(
         '--markdown',
         type=Path,
         metavar='FILE',
-        help='Write the table of --estimate or --graph-breaks into this file too.',
+        help='Write the table of --estimate, --graph-breaks or --loader into this file too.',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='Write everything as JSON too.')
 
@@ -128,6 +160,10 @@ def run(args: argparse.Namespace) -> int:
         return _estimate(args)
     if args.graph_breaks:
         return _graph_breaks(args)
+    if args.loader:
+        return _loader(args)
+    if args.data_root or args.workers:
+        raise ConfigError('--data-root and --workers belong to --loader. Add it.')
     if args.assume_tflops or args.markdown:
         raise ConfigError('--assume-tflops and --markdown belong to --estimate. Add it.')
     import torch
@@ -154,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
     # A log file has no width; 160 columns keep the table in one piece.
     console = Console(width=None if sys.stdout.isatty() else 160)
     with console.status('starting') as status:
-        # A log has no line that changes: it gets one for each thing that is going on.
+        # A log gets one line an event instead of a changing line.
         show = status.update if console.is_terminal else console.print
         comparison = compare(plan, lambda text: show(escape(text)))
     console.print(profile_table(comparison))
@@ -235,8 +271,41 @@ def _graph_breaks(args: argparse.Namespace) -> int:
     return 0
 
 
+def _loader(args: argparse.Namespace) -> int:
+    from mim_bench.cli._loading_table import loading_markdown, loading_table
+    from mim_bench.profiling.loading import measure_loading
+    from mim_bench.recipe.config import load_config, set_data_root
+    from mim_bench.results.atomic import write_atomically
+
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    entries = []
+    for entry in _entries(args):
+        cfg = load_config(entry.config, dict(entry.options))
+        if args.data_root:
+            set_data_root(cfg, args.data_root)
+        entries.append((entry.name, cfg))
+    with console.status('starting') as status:
+        show = status.update if console.is_terminal else console.print
+        found = measure_loading(
+            entries,
+            images=args.images,
+            turns=args.repeats,
+            workers=args.workers,
+            report=lambda text: show(escape(text)),
+        )
+    console.print(loading_table(found, args.train_speed))
+    files = {}
+    if args.markdown is not None:
+        files[args.markdown] = loading_markdown(found, args.train_speed).encode()
+    if args.json is not None:
+        content = dict(train_speed=args.train_speed, loading=[each.to_dict() for each in found])
+        files[args.json] = (json.dumps(content, indent=2) + '\n').encode()
+    write_atomically(files)
+    return 0
+
+
 def _entries(args: argparse.Namespace) -> list['Entry']:
-    """The baseline first, then the configs, then the variants; all of them can be read."""
+    """The entries: the baseline, the other configs, then the variants; all are loaded once."""
     chosen = [(path, []) for path in args.configs] + [(v[0], v[1:]) for v in args.variant]
     if args.baseline:
         chosen = [c for c in chosen if c != (args.baseline, [])]
@@ -256,7 +325,7 @@ def _entry(path: str, options: Sequence[str], own: Sequence[str]) -> 'Entry':
     from mim_bench.recipe.config import load_config
 
     entry = Entry(' '.join([Path(path).stem, *own]), path, parse_options(list(options)))
-    load_config(path, dict(entry.options))  # an error now, not after minutes
+    load_config(path, dict(entry.options))  # raises now instead of after minutes
     return entry
 
 
@@ -268,7 +337,7 @@ def _write(comparison: 'Comparison', path: Path) -> None:
     from mim_bench.results.record import utc_now
 
     environment = describe_environment(None)
-    environment.pop('library')  # the entries may be of several
+    environment.pop('library')  # entries may be of several libraries
     content = {
         'created_at': utc_now(),
         'environment': environment,

@@ -1,4 +1,4 @@
-"""Print the protocol of a config: name, version and hash, and what the hash covers.
+r"""Print the protocol of a config: name, version, hash, and the settings that the hash covers.
 
 Example:
   mim-bench protocol configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument('config', help='The config file.')
     parser.add_argument(
-        '--start', metavar='FILE', help='Suppose that a run starts from this canonical checkpoint.'
+        '--start', metavar='FILE', help='Assume that the run starts from this canonical checkpoint.'
     )
     parser.add_argument(
         '--fit-backbone',

@@ -1,7 +1,7 @@
-"""Take checkpoints through tasks, from conversion to the leaderboard, and do nothing twice.
+"""Run checkpoints through tasks, from conversion to the leaderboard; skip finished steps.
 
-Plans the runs of all checkpoints, tasks and seeds, executes what is not done yet, each in a
-process of its own, then collects the records and writes the leaderboard. Run again, it goes on
+Plans the runs of all checkpoints, tasks and seeds, executes those that are not done, each in
+its own process, then collects the records and writes the leaderboard. Re-running continues
 where it stopped.
 
 Examples:
@@ -190,7 +190,7 @@ def run(args: argparse.Namespace) -> int:
     )
     check_backbones(plan, rows)
     if args.dry_run:
-        # The embedded data is part of what is tried; it is drawn once.
+        # The dry run reads the embedded data too; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None
         if drawn is not None and not drawn.is_complete:
             return 1
@@ -206,12 +206,12 @@ def run_plan(
     console: Console,
     patience: 'Patience | None' = None,
 ) -> int:
-    """Execute a plan, then collect its records and write and print the leaderboard.
+    """Execute a plan, collect its records, and write and print the leaderboard.
 
     Returns:
         The exit status: 1 if anything failed.
     """
-    from mim_bench.report.formats import print_leaderboard
+    from mim_bench.report.terminal import print_leaderboard
     from mim_bench.report.write import write_report
 
     outcome = _execute(plan, places, launcher, console, patience)
@@ -231,17 +231,19 @@ def _execute(
     patience: 'Patience | None' = None,
 ) -> 'Outcome':
     from mim_bench.cli._suite_view import suite_view
-    from mim_bench.suite.execute import Patience, execute
+    from mim_bench.suite.execute import Patience, execute, is_done
 
     folder = places.out / 'steps'
-    with suite_view(console, plan, folder) as view:
+    open_steps = [step for step in plan if not is_done(step, folder)]
+    workers = getattr(launcher, 'workers', 1)
+    with suite_view(console, open_steps, folder, workers) as view:
         return execute(
             plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
         )
 
 
 def core_environment(workers: int) -> dict[str, str]:
-    """Each of the processes at a time gets its share of the cores."""
+    """Environment that gives each parallel process its share of the cores."""
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
@@ -279,13 +281,17 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
+    from mim_bench.cli.main import main
     from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
+    from mim_bench.suite.forking import ForkingLauncher
     from mim_bench.suite.launching import LocalLauncher
 
     workers = count_workers(args.workers)
     gpus = choose_gpus(args.gpus, visible_gpus()) if args.executor == 'local' else []
-    environment = {} if gpus else core_environment(workers)
-    return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
+    if gpus or args.dry_run or args.executor != 'local':
+        environment = {} if gpus else core_environment(workers)
+        return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
+    return ForkingLauncher(main, workers=workers, environment=core_environment(workers))
 
 
 def _launcher(
@@ -301,7 +307,7 @@ def _launcher(
     more = dict(word.split('=', 1) for word in args.slurm_options if '=' in word)
     hours = {'hours': args.timeout_hours} if args.timeout_hours else {}
     settings = JobSettings(partition=args.partition, more=more, **hours)
-    # A job waits in the queue for longer than it runs; Slurm watches its time.
+    # A job may wait in the queue for longer than it runs; Slurm limits its time.
     folder = places.out / 'steps'
     return SlurmLauncher(folder, local, args.executor, settings), Patience(args.retries)
 
@@ -309,7 +315,7 @@ def _launcher(
 def _data_roots(
     words: Sequence[str], known: Mapping[str, str]
 ) -> tuple[Path | None, dict[str, Path]]:
-    """The folder of all data sets, and those of single ones."""
+    """The folder of all data sets, and folders of single ones."""
     root, roots = None, {}
     for word in words:
         name, equals, place = word.partition('=')

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Test."""
+    """Run the test."""
     launch = launch_from(args, load_from=args.model, tta=args.tta)
     if run_instead(args, launch, 'test'):
         return 0

@@ -1,4 +1,4 @@
-"""Train a config of mmpretrain, mmseg or mmdet.
+r"""Train a config of mmpretrain, mmseg or mmdet.
 
 Example:
   mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py \
@@ -39,6 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '(default), scale its learning rate, or do neither.',
     )
     parser.add_argument(
+        '--on-bad-image',
+        choices=['stop', 'skip'],
+        default='stop',
+        help='Stop at a training image that cannot be read (default), or take the next one in its '
+        'place; the record counts them.',
+    )
+    parser.add_argument(
         '--fsdp',
         action='store_true',
         help='Shard weights, gradients and optimiser over the GPUs (FSDP2).',
@@ -60,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         keep_batch=args.keep_batch,
         fsdp=args.fsdp,
+        on_bad_image=args.on_bad_image,
     )
     if args.print_groups:
         _print_groups(launch)

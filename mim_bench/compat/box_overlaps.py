@@ -19,10 +19,10 @@ def bbox_overlaps(
     Args:
         bboxes1: (m, 4): x1, y1, x2, y2.
         bboxes2: (n, 4).
-        ious: Written: (m, n), or (m,) if aligned.
+        ious: Output, (m, n), or (m,) if aligned.
         mode: 0: intersection over union; 1: over the area of the first box.
         aligned: Compare pairs of boxes only; then m = n.
-        offset: 1: the last row and column belong to a box; 0: they end it.
+        offset: 1: the last row and column belong to a box; 0: they do not.
     """
     first = bboxes1 if aligned else bboxes1[:, None]
     corner = torch.maximum(first[..., :2], bboxes2[..., :2])

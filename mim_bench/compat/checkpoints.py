@@ -1,4 +1,4 @@
-"""Reading checkpoints through mmengine without ever running code from them.
+"""Makes mmengine read checkpoints without running code from them.
 
 torch refuses classes that are not on its allow-list (``weights_only=True``, the
 default from 2.6 on). mmengine 0.10.7 writes its history buffers into checkpoints and
@@ -25,10 +25,10 @@ from mim_bench.errors import CheckpointError
 
 
 def allowed_globals() -> list[Any]:
-    """What a checkpoint may name besides torch's own classes, for ``add_safe_globals``.
+    """The allow-list of classes besides torch's own, for ``add_safe_globals``.
 
     Returns:
-        What mmengine's resume state and the usual foreign checkpoints hold:
+        The classes in mmengine's resume state and in the usual foreign checkpoints:
         history buffers, numpy scalars and arrays, ``argparse.Namespace``.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
@@ -36,7 +36,7 @@ def allowed_globals() -> list[Any]:
     # Only its first instance registers the methods that _history_method looks up, and a
     # process that resumes reads its checkpoint before it makes one.
     HistoryBuffer()
-    # numpy 2 renamed the home of these; a file names the home of whoever wrote it.
+    # numpy 2 renamed the module of these; a file names the module of its writer.
     multiarray = np._core.multiarray if hasattr(np, '_core') else np.core.multiarray
     numpy_functions = [
         (getattr(multiarray, name), f'{home}.multiarray.{name}')
@@ -58,9 +58,9 @@ def allowed_globals() -> list[Any]:
 
 
 def _history_method(owner: type, name: str) -> Callable[..., Any]:
-    """Stand in for ``getattr``, by which history buffers name their own methods.
+    """Replacement of ``getattr``, by which history buffers name their own methods.
 
-    The real one would let a file reach far beyond the allow-list.
+    The real one would let a file reach beyond the allow-list.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
 
@@ -70,7 +70,7 @@ def _history_method(owner: type, name: str) -> Callable[..., Any]:
 
 
 def mend(checkpoint: ModuleType) -> None:
-    """Make ``mmengine.runner.checkpoint`` read resumable files, and only safely.
+    """Patch ``mmengine.runner.checkpoint`` to read resumable files, and only safely.
 
     Args:
         checkpoint: The module, freshly imported.
@@ -85,7 +85,7 @@ def mend(checkpoint: ModuleType) -> None:
 
 
 def explained(load: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn the errors of a damaged or refused file into one message."""
+    """Context that turns errors of a damaged or refused file into one message."""
 
     @functools.wraps(load)
     def wrapper(filename: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:

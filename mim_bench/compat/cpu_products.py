@@ -1,4 +1,4 @@
-"""Faster linear layers on a CPU, for any model, from outside of it.
+"""Runs linear layers of any model on a CPU through oneDNN.
 
 torch multiplies dense float32 matrices with MKL, which leaves half of an AMD processor's vector
 units idle: 97 against oneDNN's 182 GFLOP/s were measured on a core of an EPYC with AVX-512,
@@ -18,20 +18,20 @@ from mim_bench.errors import ConfigError
 
 # The first is the default; the second leaves everything to torch.
 CPU_PRODUCTS = ('onednn', 'torch')
-# Below, copying to oneDNN's layout costs as much as it gains.
+# Below this size, copying to oneDNN's layout costs as much as it gains.
 SMALLEST_SIDE = 256
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _ARGUMENTS = ('input', 'weight', 'bias')
 
 
 def cpu_products(choice: str | None = None) -> AbstractContextManager[Any]:
-    """What multiplies in the linear layers that are called inside of this context.
+    """Context that selects the implementation of linear layers on a CPU.
 
-    It changes float32 on a CPU only: not autocast, other precisions, other devices, or what
+    Only float32 on a CPU is changed: not autocast, other precisions or devices, or functions that
     torch compiles, exports or transforms.
 
     Args:
-        choice: One of ``CPU_PRODUCTS``; ``cpu_products`` of a config.
+        choice: One of ``CPU_PRODUCTS``; a config sets it as ``cpu_products``.
 
     Raises:
         ConfigError: The word is unknown.
@@ -42,11 +42,16 @@ def cpu_products(choice: str | None = None) -> AbstractContextManager[Any]:
     return OneDnnProducts() if choice == 'onednn' else nullcontext()
 
 
+def has_wide_layers(model: torch.nn.Module) -> bool:
+    """Whether oneDNN could gain: the mode itself costs a small network a quarter of its time."""
+    return any(p.dim() == 2 and min(p.shape) >= SMALLEST_SIDE for p in model.parameters())
+
+
 class OneDnnProducts(TorchFunctionMode):
-    """Evaluates ``F.linear``, and so every ``nn.Linear``, through oneDNN where that pays."""
+    """Evaluates ``F.linear``, and so every ``nn.Linear``, through oneDNN where it is faster."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Take over ``F.linear``; everything else is torch's."""
+        """Handle ``F.linear``; all other functions are torch's."""
         kwargs = kwargs or {}
         if func is F.linear and suits_onednn(*args, **kwargs):
             x, weight, bias = (*args, *map(kwargs.get, _ARGUMENTS[len(args) :]))
@@ -68,7 +73,7 @@ def suits_onednn(
         and input.numel() >= SMALLEST_SIDE * weight.shape[1]
         and all(t is None or type(t) in _PLAIN for t in (input, weight, bias))
         and not torch.is_autocast_enabled('cpu')
-        and not torch.compiler.is_compiling()  # its own kernels are as fast
+        and not torch.compiler.is_compiling()  # the compiler's kernels are as fast
         and torch._C._functorch.peek_interpreter_stack() is None
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
@@ -76,7 +81,7 @@ def suits_onednn(
 
 
 class _OneDnnLinear(torch.autograd.Function):
-    """Keeps the input and the weight only; torch's own tensors of oneDNN are kept twice."""
+    """oneDNN's linear layer with gradients; saves only input and weight."""
 
     @staticmethod
     def forward(ctx, x, weight, bias):

@@ -13,7 +13,7 @@ import torchvision  # noqa: F401  registers torch.ops.torchvision
 
 
 class Geometry(NamedTuple):
-    """The numbers of a deformable convolution, in the order of torchvision's operator."""
+    """The sizes of a deformable convolution, in the order of torchvision's operator."""
 
     stride_h: int
     stride_w: int
@@ -50,7 +50,7 @@ def deform_conv_forward(
         input: (batch, channels, height, width).
         weight: (outputs, channels / group, kernel height, kernel width).
         offset: How far each kernel point moves, in pixels, y before x.
-        output: Written.
+        output: Output tensor.
         columns: Unused.
         ones: Unused.
         **sizes: mmcv's kW, kH, dW, dH, padW, padH, dilationW, dilationH, group,
@@ -87,7 +87,7 @@ def deform_conv_backward_parameters(
     **sizes: int,
 ) -> None:
     """Add ``scale`` times the gradient of the weight to ``grad_weight``."""
-    # mmcv does not hand over the weight; its values do not enter its own gradient.
+    # mmcv does not pass the weight; the weight's gradient does not depend on it.
     weight = grad_output.new_zeros(grad_weight.shape)
     grads = _backward(grad_output, input, weight, offset, None, _geometry_v1(sizes))
     grad_weight.add_(grads.weight.to(grad_weight.dtype), alpha=scale)
@@ -115,9 +115,9 @@ def modulated_deform_conv_forward(
         ones: Unused.
         offset: How far each kernel point moves, in pixels, y before x.
         mask: Factor of each kernel point.
-        output: Written.
+        output: Output tensor.
         columns: Unused.
-        with_bias: Whether ``bias`` counts.
+        with_bias: Whether to add ``bias``.
         **sizes: mmcv's kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w,
             dilation_h, dilation_w, group, deformable_group.
     """
@@ -185,7 +185,7 @@ def _backward(
 def _is_inside(
     offset: torch.Tensor, kernel_size: tuple[int, int], geometry: Geometry
 ) -> torch.Tensor:
-    """Whether a kernel point lies beyond -1 in both directions; of the shape of the offsets.
+    """Whether a kernel point lies beyond -1 in both directions; shaped as the offsets.
 
     Exactly at -1 the value has a kink: torchvision gives its slope towards the image, mmcv 0.
     """
@@ -207,7 +207,7 @@ def _operands(
 ) -> list[torch.Tensor]:
     if mask is None:
         mask = features.new_zeros(len(features), 1)
-    # torchvision has no bfloat16 kernel; half goes the same way for one rule.
+    # torchvision has no bfloat16 kernel; half is treated alike.
     dtype = features.dtype if features.dtype == torch.float64 else torch.float32
     return [x.to(dtype) for x in (features, weight, offset, mask, bias)]
 

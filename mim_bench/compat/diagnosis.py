@@ -1,6 +1,6 @@
-"""Checks whether this machine can train: what is installed, what is missing, what mends it.
+"""Checks whether this machine can train: what is installed, what is missing, how to fix it.
 
-Each check imports what it is about, so the whole takes some seconds; nothing
+Each check imports its libraries, so all take some seconds together; nothing
 is changed.
 """
 
@@ -22,7 +22,7 @@ _PYTHONS = ((3, 10), (3, 13))
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the diagnosis."""
+    """One result of the diagnosis."""
 
     name: str
     found: str
@@ -32,7 +32,7 @@ class Finding:
 
 
 def diagnose() -> list[Finding]:
-    """Look at Python, torch, the OpenMMLab libraries, the devices and the operators."""
+    """Check Python, torch, the OpenMMLab libraries, the devices and the operators."""
     try:
         stack = describe_stack()
     except StackError as error:
@@ -76,7 +76,7 @@ def _libraries(stack: Stack, extra: str) -> Iterator[Finding]:
         yield Finding(name, label, finding.is_ok, finding.mend)
 
 
-# What a run imports of each library; the top-level packages alone import little.
+# Modules that a run imports; the top-level packages alone import little.
 _ENTRIES = {
     'mmengine': 'mmengine.runner',
     'mmcv': 'mmcv.ops',
@@ -89,7 +89,7 @@ _ENTRIES = {
 def _module(name: str, module: str, mend: str) -> Finding:
     try:
         importlib.import_module(module)
-    except Exception as error:  # a broken binary raises whatever it likes
+    except Exception as error:  # a broken binary may raise anything
         reason = f'{type(error).__name__}: {error}'
         found = 'not installed' if isinstance(error, ModuleNotFoundError) else 'does not load'
         return Finding(name, found, False, f'{mend}  ({reason})')
@@ -120,7 +120,7 @@ def _operators() -> Iterator[Finding]:
     others = {name for name in sources if name not in PROVIDED}
     missing = sum(sources[name] == 'missing' for name in others)
     if missing:
-        # Fine to train without: none of the recipes here uses one.
+        # Not an error: none of the recipes here uses one.
         note = f'only if a model of yours calls one: {compile_line()}'
         yield Finding('other operators', f'{missing} missing, raise when called', mend=note)
     elif others:

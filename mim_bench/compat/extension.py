@@ -1,7 +1,7 @@
 """Builds the stand-in for ``mmcv._ext``: torchvision's operators under mmcv's signatures.
 
-Operators that torchvision lacks exist all the same, because mmcv asks for all
-of them when ``mmcv.ops`` is imported; they raise when they are called.
+Operators that torchvision lacks exist too, because mmcv looks all of them up
+when ``mmcv.ops`` is imported; they raise when they are called.
 """
 
 from types import ModuleType
@@ -13,13 +13,13 @@ from mim_bench.errors import OperatorUnavailableError
 
 
 class MissingOperator:
-    """An operator that only a compiled ``mmcv._ext`` has: raises when called."""
+    """Placeholder of an operator that only a compiled ``mmcv._ext`` has; raises when called."""
 
     def __init__(self, name: str) -> None:
         self.__name__ = name
 
     def __call__(self, *args: object, **kwargs: object) -> NoReturn:
-        """Say which operator is missing and how to get it."""
+        """Raise an error that names the operator and how to get it."""
         raise OperatorUnavailableError(
             f'The operator {self.__name__!r} of mmcv.ops was called, but only a compiled '
             'mmcv._ext has it, and mim_bench.compat stands in for that one here. '
@@ -28,7 +28,7 @@ class MissingOperator:
 
 
 def fill(module: ModuleType) -> None:
-    """Give an empty module the operators.
+    """Fill an empty module with the operators.
 
     Args:
         module: The new ``mmcv._ext``.

@@ -19,16 +19,16 @@ def sigmoid_focal_loss_forward(
         input: Scores before the sigmoid (boxes, classes).
         target: Classes (boxes,), int64; the number of classes is the background.
         weight: Empty, or a factor for each class (classes,), taken by the target's class.
-        output: Written: (boxes, classes).
-        gamma: Power of the wrong part of the probability.
-        alpha: Weight of the target's class; 1 - alpha is that of the others.
+        output: Output, (boxes, classes).
+        gamma: Exponent of the missing probability.
+        alpha: Weight of the target's class; the others have 1 - alpha.
 
     Source: RetinaNet, arXiv:1708.02002; mmcv's sigmoid_focal_loss (csrc/common/cuda).
     Differs: the logarithm is exact where mmcv stops at that of the smallest float; a
     background box has weight 1 where mmcv reads past the end of ``weight``.
     """
     scores, is_target, factor = _terms(input, target, weight, alpha)
-    # Of a class that is not the target's, 1 - p takes the place of p.
+    # For classes other than the target's, 1 - p replaces p.
     toward = torch.where(is_target, scores, -scores)
     loss = -factor * torch.sigmoid(-toward).pow(gamma) * F.logsigmoid(toward)
     output.copy_(loss)
@@ -43,7 +43,7 @@ def sigmoid_focal_loss_backward(
     gamma: float,
     alpha: float,
 ) -> None:
-    """Write the derivative of each loss by its score to ``grad_input``; the rest as forward."""
+    """Write the derivative of each loss by its score to ``grad_input``; others as forward."""
     scores, is_target, factor = _terms(input, target, weight, alpha)
     toward = torch.where(is_target, scores, -scores)
     wrong = torch.sigmoid(-toward)
@@ -54,7 +54,7 @@ def sigmoid_focal_loss_backward(
 def _terms(
     scores: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, alpha: float
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scores of at least single precision, which one is the target's, factor of each loss."""
+    """Scores in at least float32, mask of the target's class, factor of each loss."""
     scores = scores if scores.dtype == torch.float64 else scores.float()
     num_classes = scores.shape[1]
     is_target = target[:, None] == torch.arange(num_classes, device=target.device)

@@ -1,4 +1,4 @@
-"""Import hooks: supply ``mmcv._ext`` where none is installed, mend modules as they load.
+"""Import hooks that supply ``mmcv._ext`` where none is installed, and patch modules.
 
 Hooks cost nothing until the module they are for is imported, so ``import
 mim_bench`` stays free of torch and mmengine. Nothing is written to disk.
@@ -14,23 +14,24 @@ from types import ModuleType
 
 EXTENSION = 'mmcv._ext'
 
-# Module -> function that mends it, as "module:function" so that nothing heavy
+# Module -> function that patches it, as "module:function" so that nothing heavy
 # is imported before it is needed.
 _MENDS = {
     'mmengine.runner.checkpoint': 'mim_bench.compat.checkpoints:mend',
     'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
     'mmseg.models.losses.accuracy': 'mim_bench.compat.segmentation_losses:mend_accuracy',
     'mmseg.models.losses.cross_entropy_loss': 'mim_bench.compat.segmentation_losses:mend',
+    'yapf.yapflib.yapf_api': 'mim_bench.compat.packages:mend_yapf',
 }
 
 
 class ExtensionFinder(MetaPathFinder):
-    """Finds ``mmcv._ext`` for the import system; stands last, so a compiled one wins."""
+    """Finder of the stand-in ``mmcv._ext``; it is last, so a compiled one takes precedence."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Answer for ``mmcv._ext`` only."""
+        """The spec of ``mmcv._ext``; None for other modules."""
         if fullname != EXTENSION:
             return None
         return ModuleSpec(fullname, _ExtensionLoader(), origin='mim_bench.compat')
@@ -44,16 +45,16 @@ class _ExtensionLoader(Loader):
 
 
 class MendingFinder(MetaPathFinder):
-    """Lets the other finders find a module and mends it right after it has run.
+    """Finder that patches modules right after their code has run.
 
-    Stands first, because the module must be mended before another one copies
+    It is first, because a module must be patched before another one copies
     its functions with ``from module import function``.
     """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find the modules that have a mend, with their loader wrapped."""
+        """The spec of a module that has a patch, with its loader wrapped."""
         if fullname not in _MENDS:
             return None
         for finder in sys.meta_path:
@@ -73,7 +74,7 @@ class _MendingLoader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        # The module keeps its own loader, for whoever asks for its source.
+        # The module keeps its own loader, which tools read its source by.
         module.__loader__ = module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         _resolve(self._mend)(module)
@@ -82,7 +83,7 @@ class _MendingLoader(Loader):
 def install() -> None:
     """Install the hooks; calling it again does nothing.
 
-    Modules that were imported before are mended at once.
+    Modules that are imported already are patched at once.
     """
     installed = {type(finder) for finder in sys.meta_path}
     if ExtensionFinder not in installed:

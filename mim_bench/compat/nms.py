@@ -10,7 +10,7 @@ NAIVE, LINEAR, GAUSSIAN = 0, 1, 2  # mmcv's numbers
 def nms(
     boxes: torch.Tensor, scores: torch.Tensor, *, iou_threshold: float, offset: int
 ) -> torch.Tensor:
-    """Keep the boxes that no better kept box overlaps by more than the threshold.
+    """Non-maximum suppression.
 
     Args:
         boxes: (boxes, 4): x1, y1, x2, y2.
@@ -21,7 +21,7 @@ def nms(
     Returns:
         Indices of the kept boxes, best first.
     """
-    # torchvision's CPU kernel knows float32 and float64 only.
+    # torchvision's CPU kernel supports float32 and float64 only.
     boxes = boxes if boxes.dtype == torch.float64 else boxes.float()
     if offset:
         # A width of x2 - x1 + offset is that of the box with x2 moved by offset.
@@ -40,17 +40,17 @@ def softnms(
     method: int,
     offset: int,
 ) -> torch.Tensor:
-    """Lower the scores of overlapping boxes instead of dropping the boxes (soft-NMS).
+    """Soft-NMS: lowers the scores of overlapping boxes instead of dropping the boxes.
 
-    Again and again the box of the highest score is fixed, the scores of the others
-    are multiplied by a weight that falls with their overlap with it, and those
+    Repeatedly the box with the highest score is selected, the scores of the others
+    are multiplied by a weight that falls with their overlap with it, and boxes
     under ``min_score`` are removed.
 
     Args:
         boxes: (boxes, 4): x1, y1, x2, y2; on the CPU.
         scores: (boxes,).
-        dets: Written: (boxes, 5), its first rows get box and score, in the order fixed.
-        iou_threshold: Overlap from which naive and linear lower a score.
+        dets: Output, (boxes, 5): its first rows get box and score, in the order of selection.
+        iou_threshold: Overlap above which the naive and linear methods lower a score.
         sigma: Width of the gaussian.
         min_score: Boxes with a lower score are removed.
         method: 0 naive (weight 0), 1 linear (1 - overlap), 2 gaussian
@@ -108,7 +108,7 @@ def _weight(overlap: np.ndarray, iou_threshold: float, sigma: float, method: int
 
 
 def _remove(is_removed: np.ndarray, rest: np.ndarray, order: np.ndarray) -> int:
-    """Fill the removed columns with the last kept ones, as mmcv does; the count of kept."""
+    """Overwrite removed columns with the last kept ones, as mmcv does; the number of kept ones."""
     num_kept = int((~is_removed).sum())
     holes = np.flatnonzero(is_removed[:num_kept])
     fillers = num_kept + np.flatnonzero(~is_removed[num_kept:])[::-1]

@@ -1,4 +1,4 @@
-"""Which operators of ``mmcv.ops`` there are and where each one comes from; needs no torch."""
+"""Operators of ``mmcv.ops`` and the origin of each; needs no torch."""
 
 import ast
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
-# Operator of mmcv._ext -> the library that does the work in mim_bench.compat.
+# Operator of mmcv._ext -> library that implements it in mim_bench.compat.
 PROVIDED = {
     'roi_align_forward': 'torchvision',
     'roi_align_backward': 'torchvision',
@@ -22,12 +22,12 @@ PROVIDED = {
     'sigmoid_focal_loss_backward': 'torch',
 }
 
-# Functions of mmcv._ext that tell how it was built; no operators.
+# Functions of mmcv._ext that report how it was built; no operators.
 _QUERIES = {'get_compiler_version', 'get_compiling_cuda_version'}
 
 
 def operator_sources() -> dict[str, str]:
-    """Where each operator that the installed mmcv asks for comes from.
+    """The origin of each operator that the installed mmcv uses.
 
     Returns:
         Operator name to ``torchvision``, ``torch``, ``numpy``, ``compiled`` (an

@@ -1,17 +1,19 @@
-"""Stand-ins for the package queries of mmengine 0.10.7, which need ``pkg_resources``.
+"""Replaces what mmengine 0.10.7 asks of two packages.
 
-setuptools 82 dropped that module; the same questions are answered here by
-``importlib.metadata``.
+Its queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements use
+``importlib.metadata``. Each config is formatted by yapf once.
 """
 
+import functools
 import importlib.util
+import json
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
 
 def mend(package_utils: ModuleType) -> None:
-    """Replace the queries of ``mmengine.utils.package_utils`` if they cannot work.
+    """Replace the queries of ``mmengine.utils.package_utils`` if ``pkg_resources`` is missing.
 
     Args:
         package_utils: The module, freshly imported.
@@ -37,7 +39,7 @@ def get_installed_path(package: str) -> str:
     """The folder of a package, by the name of its distribution or its module.
 
     Raises:
-        PackageNotFoundError: There is neither.
+        PackageNotFoundError: Neither exists.
     """
     for name in (package, _module_of(package)):
         spec = importlib.util.find_spec(name) if name else None
@@ -50,7 +52,7 @@ def package2module(package: str) -> str:
     """The import name of a distribution.
 
     Raises:
-        PackageNotFoundError: It is not installed or does not say its import name.
+        PackageNotFoundError: It is not installed or does not state its import name.
     """
     module = _module_of(package)
     if module is None:
@@ -64,3 +66,20 @@ def _module_of(package: str) -> str | None:
     except metadata.PackageNotFoundError:
         return None
     return names.split()[0] if names.split() else None
+
+
+def mend_yapf(module: ModuleType) -> None:
+    """Let yapf format a text once: a run writes its config four times, half a second each."""
+    whole = module.FormatCode
+
+    @functools.lru_cache(maxsize=8)
+    def format_once(text: str, style: str) -> tuple[str, bool]:
+        return whole(text, style_config=json.loads(style))
+
+    @functools.wraps(whole)
+    def format_code(text: str, style_config: object = None, **more: object) -> tuple[str, bool]:
+        if more or not isinstance(style_config, dict):
+            return whole(text, style_config=style_config, **more)
+        return format_once(text, json.dumps(style_config, sort_keys=True))
+
+    module.FormatCode = format_code

@@ -1,6 +1,6 @@
 """RoIAlign with mmcv's signature, from ``torchvision::roi_align``.
 
-Both libraries implement the same definition: a box is cut into bins, a bin into
+Both libraries implement the same definition: a box is divided into bins, a bin into
 ``sampling_ratio`` x ``sampling_ratio`` points (as many as pixels when 0), each
 point is interpolated bilinearly, and a bin is the mean of its points.
 """
@@ -27,12 +27,12 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Pool each box to one size.
+    """Pool the features of each box to one size.
 
     Args:
         input: Features (batch, channels, height, width).
         rois: Boxes (boxes, 5): image index, x1, y1, x2, y2 in image pixels.
-        output: Written: (boxes, channels, aligned_height, aligned_width).
+        output: Output, (boxes, channels, aligned_height, aligned_width).
         argmax_y: Unused: belongs to max pooling.
         argmax_x: Unused: belongs to max pooling.
         aligned_height: Bins in a column.

@@ -1,4 +1,4 @@
-"""mmsegmentation's cross entropy and accuracy where pixels are ignored."""
+"""Patches of mmsegmentation's cross entropy and accuracy for ignored pixels."""
 
 import functools
 from types import ModuleType
@@ -8,11 +8,11 @@ import torch
 
 
 def mend(losses: ModuleType) -> None:
-    """Make ``mmseg.models.losses.cross_entropy_loss`` average over the pixels that count.
+    """Patch ``mmseg.models.losses.cross_entropy_loss`` to average over pixels that are not ignored.
 
     mmsegmentation 1.2.2 looks up the weight of every label, that of ignored pixels (255) too,
-    and fails where a class of that number does not exist. The fork leaves them out, which is
-    what torch's own cross entropy does; here both do.
+    and fails where no such class exists. The fork leaves them out, as
+    torch's own cross entropy does; with this patch both do.
 
     Args:
         losses: The module, freshly imported.
@@ -40,10 +40,10 @@ def mend(losses: ModuleType) -> None:
 
 
 def mend_accuracy(losses: ModuleType) -> None:
-    """Make ``mmseg.models.losses.accuracy`` count without waiting for the device.
+    """Patch ``mmseg.models.losses.accuracy`` to count without synchronising with the device.
 
-    mmsegmentation picks the pixels that are not ignored, whose number torch reads from the device,
-    twice in every training step. The number is the same.
+    mmsegmentation selects the pixels that are not ignored, which makes torch read their number from
+    the device, twice in every training step. The result is the same.
 
     Args:
         losses: The module, freshly imported.
@@ -62,7 +62,7 @@ def mend_accuracy(losses: ModuleType) -> None:
             return original(pred, target, topk, thresh, ignore_index)
         counts = target != ignore_index
         correct = ((pred.argmax(1) == target) & counts).sum()
-        eps = torch.finfo(torch.float32).eps  # there may be no pixel
+        eps = torch.finfo(torch.float32).eps  # all pixels may be ignored
         return (100 * (correct + eps) / (counts.sum() + eps))[None]
 
     losses.accuracy = accuracy

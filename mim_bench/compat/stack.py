@@ -1,8 +1,8 @@
-"""What of the OpenMMLab stack is installed, and from which distribution; needs no torch.
+"""Installed OpenMMLab libraries and their distribution; needs no torch.
 
 The maintained fork (``onedl-*``) and the original packages install the same
 import names, so pip lets one overwrite the other's files; only the metadata
-still tell.
+still differ.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ class Library:
 
 @dataclass(frozen=True)
 class Stack:
-    """The OpenMMLab libraries that are installed; no import name occurs twice."""
+    """The installed OpenMMLab libraries; no import name occurs twice."""
 
     libraries: tuple[Library, ...]
 
@@ -56,7 +56,7 @@ def describe_stack(path: Sequence[str] | None = None) -> Stack:
     """Read the installed packages' metadata.
 
     Args:
-        path: Folders to look in; those of ``sys.path`` by default.
+        path: Folders to search; ``sys.path`` by default.
 
     Raises:
         StackError: Several packages provide the same import name.

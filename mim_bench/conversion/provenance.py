@@ -114,8 +114,9 @@ def build_meta(
 
 
 def earlier_arch(content: Mapping) -> Mapping:
-    """The architecture that an earlier conversion stored."""
-    return _canonical_meta(content).get('arch') or {}
+    """The architecture that an earlier conversion, or the run that made the file, stored."""
+    run, canonical = run_meta(content).get('arch'), _canonical_meta(content).get('arch')
+    return {**(run or {}), **(canonical or {})}
 
 
 def run_meta(content: Mapping) -> Mapping:

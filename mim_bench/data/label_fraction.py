@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from mmengine.logging import print_log
-from mmpretrain.datasets import ImageNet
 
+from mim_bench.data.folders import ImageNet
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS
 
@@ -62,6 +62,7 @@ class LabelFraction(ImageNet):
         names = sorted(_name(sample) for sample in kept)
         self.names_sha256 = hashlib.sha256('\n'.join(names).encode()).hexdigest()
         num_classes = len({sample['gt_label'] for sample in kept})
+        self.summary.add_unused('images outside of the part', len(samples) - len(kept))
         print_log(
             f'LabelFraction: {len(kept)} of {len(samples)} images, of {num_classes} classes; '
             f'sha256 of their sorted names {self.names_sha256}',

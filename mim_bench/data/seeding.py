@@ -8,6 +8,7 @@ whatever the number of workers or processes, and after a run was killed and resu
 import itertools
 import random
 from collections.abc import Iterator, Sized
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,12 @@ from mmengine.registry import DATA_SAMPLERS as ROOT_SAMPLERS
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from torch.utils.data import Sampler
 
+from mim_bench.errors import DataError, MimBenchError
 from mim_bench.registry import DATA_SAMPLERS, DATASETS
+
+# In a work directory: images that a training left out, one a line, with the reason.
+SKIP_LIST = 'skipped_images.txt'
+_SKIPPED_IN_A_ROW = 10
 
 
 class SeededIndex(int):
@@ -116,18 +122,58 @@ class SeededDataset:
     Args:
         dataset: Config of any dataset of mmengine.
         seed: Of the run.
+        skip_list: A file to which the images are added that cannot be made a sample; the next
+            image takes the place of each. None: the first one is an error.
 
     Attributes that this class has not are the wrapped dataset's.
     """
 
-    def __init__(self, dataset: dict, seed: int) -> None:
+    def __init__(self, dataset: dict, seed: int, skip_list: str | None = None) -> None:
         self.dataset = ROOT_DATASETS.build(dataset)
         self.seed = seed
+        self.skip_list = skip_list
 
     def __getitem__(self, index: int) -> Any:
+        """A sample.
+
+        Raises:
+            DataError: It cannot be made; the message names the image.
+        """
         if isinstance(index, SeededIndex):
             seed_everything(self.seed, index.epoch, index.draw)
-        return self.dataset[int(index)]
+        for step in range(_SKIPPED_IN_A_ROW):
+            place = (int(index) + step) % len(self.dataset)
+            try:
+                return self._sample(place)
+            except DataError as error:
+                if self.skip_list is None:
+                    raise
+                self._note(place, error)
+        raise DataError(
+            f'{self._name(int(index))}: this image and the {_SKIPPED_IN_A_ROW - 1} after it cannot '
+            f'be read; {self.skip_list} lists them. Check the data with `mim-bench data check`.'
+        )
+
+    def _sample(self, place: int) -> Any:
+        try:
+            return self.dataset[place]
+        except MimBenchError:
+            raise
+        except Exception as error:  # whatever the transforms of three libraries raise
+            raise DataError(
+                f'{self._name(place)}: cannot be made a sample: {type(error).__name__}: {error}. '
+                'Look at the image and its annotation.'
+            ) from error
+
+    def _name(self, place: int) -> str:
+        info = self.dataset.get_data_info(place) if hasattr(self.dataset, 'get_data_info') else {}
+        return str(info.get('img_path') or f'image {place}')
+
+    def _note(self, place: int, error: DataError) -> None:
+        line = f'{self._name(place)}\t{" ".join(str(error).split())}\n'
+        # One write to a file that is open for appending: lines of several workers stay whole.
+        with open(self.skip_list, 'a', encoding='utf-8', errors='surrogateescape') as file:
+            file.write(line)
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -136,6 +182,15 @@ class SeededDataset:
         if name == 'dataset':
             raise AttributeError(name)
         return getattr(self.dataset, name)
+
+
+def skipped_images(path: str | Path) -> list[str]:
+    """The images that a skip list names, each once, sorted; none where there is no list."""
+    try:
+        lines = Path(path).read_text('utf-8', 'surrogateescape').splitlines()
+    except FileNotFoundError:
+        return []
+    return sorted({line.partition('\t')[0] for line in lines})
 
 
 def seed_everything(*words: int, cuda: bool = False) -> None:

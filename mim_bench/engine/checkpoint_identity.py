@@ -100,7 +100,8 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs,
-        data and image size; ``start`` with the facts of the weights that it began from.
+        data and image size; ``start`` with the facts of the weights that it began from; ``arch``
+        with what the weights do not show of it.
     """
     protocol = cfg.get('protocol') or {}
     tasks = [task['task'] for task in protocol.get('tasks', [])] or [protocol.get('task')]
@@ -110,6 +111,7 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         'version': protocol.get('version') and str(protocol['version']),
         'hash': _protocol_hash(cfg),
         'start': dict(start),
+        'arch': _hidden_arch(cfg),
         **_timm_network(cfg),
     }
     if not cfg.get('pretraining'):
@@ -126,6 +128,13 @@ def _timm_network(cfg: Config) -> dict[str, Any]:
         return {}
     resize = {'pos_resize': dict(backbone['pos_resize'])} if backbone.get('pos_resize') else {}
     return {'timm': {'name': backbone.name, **dict(backbone.get('model_args') or {}), **resize}}
+
+
+def _hidden_arch(cfg: Config) -> dict[str, Any]:
+    """Of the backbone's architecture, what its weights do not show."""
+    arch = (network_settings(cfg).get('backbone') or {}).get('arch')
+    heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
+    return {} if heads is None else {'num_heads': heads}
 
 
 def _protocol_hash(cfg: Config) -> str | None:

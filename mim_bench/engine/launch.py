@@ -1,6 +1,7 @@
 """Runs a config: what ``tools/train.py``, ``tools/test.py`` and the suite call."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mim_bench.data.seeding import SKIP_LIST
+from mim_bench.engine.boundary import told_failure
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
@@ -17,21 +20,22 @@ from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import ConfigError, MimBenchError, TrainingError
+from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
-    explain_build_error,
     load_config,
     set_data_root,
 )
 from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processes
 from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
+from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
+from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH
 
 NO_PLAN = (
     'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
@@ -65,6 +69,9 @@ class Launch:
             the row, where the run starts from another; None: random weights.
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
+        on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
+        own_data: Name of a data set of the user's, whose classes replace the config's; None: the
+            data are the config's.
     """
 
     config: str
@@ -86,6 +93,8 @@ class Launch:
     record_checkpoint: Mapping[str, Any] | None = None
     run_id: str | None = None
     tta: bool = False
+    on_bad_image: str = 'stop'
+    own_data: str | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -198,6 +207,8 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
     if launch.data_root:
         set_data_root(cfg, launch.data_root)
+    if launch.own_data:
+        use_own_data(cfg, launch.own_data)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
     cfg.allow_partial = launch.allow_partial
@@ -248,6 +259,8 @@ def resolve_training(launch: Launch) -> Config:
     plan = apply_plan(cfg, gpus=num_processes(launch.launcher), keep=launch.keep_batch)
     if plan is not None:
         cfg.batch_plan = plan.to_record()
+    if launch.on_bad_image == 'skip' and cfg.get('train_dataloader'):
+        cfg.train_dataloader.skip_list = str(Path(cfg.work_dir) / SKIP_LIST)
     if launch.fsdp:
         cfg[FSDP] = True
     if cfg.get(FSDP):
@@ -266,6 +279,7 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     tasks = [dict(task) for task in protocol.pop('tasks', [])]
     tasks = tasks or [dict(task=protocol.pop('task', None))]
     if launch.run_id:
+        _check_run_id(launch.run_id)
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
     stated = dict(launch.record_checkpoint or {})
@@ -279,16 +293,19 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     )
 
 
+def _check_run_id(run_id: str) -> None:
+    if not re.match(RUN_ID, run_id) or len(run_id) > RUN_ID_LENGTH:
+        raise ConfigError(
+            f'--run-id {run_id!r}: the name of a folder is needed, without slashes and without a '
+            f'dot at its beginning, of at most {RUN_ID_LENGTH} characters.'
+        )
+
+
 def build_runner(cfg: Config) -> BenchRunner:
     """Build the runner; an unknown class or argument of one is one clear error."""
     import_layout()
-    try:
+    with explained(cfg):
         return RUNNERS.get('BenchRunner').from_cfg(cfg)
-    except (TypeError, KeyError) as error:
-        explained = explain_build_error(cfg, error)
-        if explained is None:
-            raise
-        raise explained from error
 
 
 class _Run:
@@ -301,18 +318,12 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     run = _Run()
     try:
         yield run
-    except (MimBenchError, OSError) as error:
-        record_failure(error, cfg=cfg, runner=run.runner)
-        raise
-    except (TypeError, KeyError) as error:
-        explained = explain_build_error(cfg, error)
-        record_failure(explained or error, cfg=cfg, runner=run.runner)
-        if explained is None:
-            raise
-        raise explained from error
     except Exception as error:
-        record_failure(error, cfg=cfg, runner=run.runner)
-        raise
+        told = told_failure(error, cfg, run.runner)
+        record_failure(told, cfg=cfg, runner=run.runner)
+        if told is error:
+            raise
+        raise told from error
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

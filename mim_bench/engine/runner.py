@@ -12,14 +12,17 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mim_bench.compat.cpu_products import cpu_products
+from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.batch_stream import resume_stream, streaming_loops
+from mim_bench.engine.boundary import PlaceHook
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
+from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
+from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.errors import CheckpointError, DataError
@@ -87,7 +90,9 @@ class BenchRunner(Runner):
         return self.distributed and bool(self.cfg.get(KEY))
 
     def _products(self) -> contextlib.AbstractContextManager:
-        return cpu_products('torch' if self.cfg.get('compile') else self.cfg.get('cpu_products'))
+        """Torch's own for what is compiled, and where no layer is wide enough to gain."""
+        is_left = self.cfg.get('compile') or not has_wide_layers(self.model)
+        return cpu_products('torch' if is_left else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
         """Join gloo first where there is no GPU; mmengine would ask for one."""
@@ -100,6 +105,7 @@ class BenchRunner(Runner):
 
         A model that is to be sharded stays on the CPU until it is filled.
         """
+        copy_without_waiting(model)
         if self._is_sharding:
             check_model(model)
             return revert_sync_batchnorm(model) if is_cpu_run() else model
@@ -111,12 +117,14 @@ class BenchRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader whose samples are seeded one by one."""
+        """Build a loader whose samples are seeded one by one, and that feeds its device."""
         if isinstance(dataloader, dict):
-            dataloader = deepcopy(dataloader)
+            dataloader = loader_settings(deepcopy(dataloader))
             dataset, sampler = dataloader['dataset'], dataloader['sampler']
+            skip_list = dataloader.pop('skip_list', None)
             if isinstance(dataset, dict) and isinstance(sampler, dict):
                 seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
+                seeded['skip_list'] = skip_list
                 dataloader['dataset'] = seeded
                 dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
@@ -153,10 +161,16 @@ class BenchRunner(Runner):
         return super()._build_param_scheduler(scheduler, optim_wrapper)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register them; schedules make their steps after updates."""
+        """Register them; schedules make their steps after updates.
+
+        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`) and is
+        tried before its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
+        """
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
+        self.register_hook(PlaceHook())
+        self.register_hook(PreflightHook())
 
     def _init_model_weights(self) -> None:
         """Initialise; a file that an ``init_cfg`` names goes through the gate too."""

@@ -1,4 +1,4 @@
-"""The masks of a batch as data: made with the batch in the loader, checked once, copied once."""
+"""The masks of a batch, made in the loader, checked once and copied to the device once."""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +10,7 @@ from mim_bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class Mask:
-    """Which patches of each image of a batch are hidden, as indices of fixed counts.
+    """The hidden and visible patches of each image of a batch, as index tensors.
 
     A network reads no tensor back to learn how many patches are visible, since the counts are
     numbers, and all that it needs is one tensor, so one copy brings it to the device. Made by
@@ -31,7 +31,7 @@ class Mask:
 
     @classmethod
     def of(cls, hidden: 'torch.Tensor | Mask') -> 'Mask':
-        """From masks as the transforms draw them; a ``Mask`` is returned as it is.
+        """Make a ``Mask`` of the masks that the transforms draw; a ``Mask`` is returned unchanged.
 
         Args:
             hidden: (B, rows, cols), True = hidden. On a GPU, counting waits for it: training
@@ -63,12 +63,12 @@ class Mask:
 
     @property
     def visible(self) -> torch.Tensor:
-        """Places of the visible patches: (B, visible) int64, rising."""
+        """Indices of the visible patches in raster order: (B, visible) int64, ascending."""
         return self.order[:, : self.num_visible]
 
     @property
     def hidden(self) -> torch.Tensor:
-        """Places of the hidden patches: (B, hidden) int64, rising."""
+        """Indices of the hidden patches in raster order: (B, hidden) int64, ascending."""
         return self.order[:, self.num_visible :]
 
     @property
@@ -79,11 +79,11 @@ class Mask:
 
     @property
     def is_hidden(self) -> torch.Tensor:
-        """(B, rows, cols) bool."""
+        """The mask as bool (B, rows, cols), True = hidden."""
         return (self.ranks >= self.num_visible).unflatten(1, self.grid)
 
     def first(self) -> 'Mask':
-        """The first image's mask, for the whole batch."""
+        """The mask of the first image, as one that holds for the whole batch."""
         return replace(self, order=self.order[:1])
 
     def coarser(self, factor: int) -> 'Mask':
@@ -110,7 +110,7 @@ class Mask:
         """The mask on the coarser grid of a pyramid's last stage, or itself on its own grid.
 
         Args:
-            num_tokens: Of the last stage, whose grid is (rows / n, cols / n).
+            num_tokens: Tokens of the last stage, whose grid is (rows / n, cols / n).
 
         Raises:
             ConfigError: The sizes do not fit.
@@ -119,11 +119,11 @@ class Mask:
         return self if factor == 1 else self.coarser(factor)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> 'Mask':
-        """The same on a device."""
+        """The mask on a device."""
         return replace(self, order=self.order.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> 'Mask':
-        """The same in pinned memory, from which a copy to a GPU does not wait."""
+        """The mask in pinned memory, so that copying it to a GPU is asynchronous."""
         return replace(self, order=self.order.pin_memory())
 
 
@@ -139,7 +139,7 @@ def _cell_side(hidden: torch.Tensor) -> int:
 
 
 def take_tokens(tokens: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-    """Pick tokens by their place.
+    """Gather tokens by index.
 
     Args:
         tokens: (B or 1, L, ...).

@@ -1,4 +1,4 @@
-"""BEiT's mask: rectangles of patches, drawn until enough is hidden or none fits any more."""
+"""BEiT's mask: rectangles of patches, drawn until enough patches are hidden or none fits."""
 
 import math
 

@@ -46,7 +46,7 @@ def secondary_mask(mask: np.ndarray, ratio: float, rng: np.random.Generator) -> 
     """Hide a share of the patches that a first mask left visible.
 
     Args:
-        mask: Boolean array of any shape. True = hidden already.
+        mask: Boolean array of any shape. True = hidden by the first mask.
         ratio: Share of the visible patches to hide, in [0, 1).
         rng: Same state, same result.
 
@@ -58,7 +58,7 @@ def secondary_mask(mask: np.ndarray, ratio: float, rng: np.random.Generator) -> 
         ConfigError: ``ratio`` is outside [0, 1).
 
     Source: UM-MAE, secondary masking. Differs: drawn beside the first mask in the
-    data pipeline, the official code draws it inside the encoder.
+    data pipeline; the official code draws it inside the encoder.
     """
     if not 0 <= ratio < 1:
         raise ConfigError(f'secondary_mask: ratio {ratio} must lie in [0, 1).')

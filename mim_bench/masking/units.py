@@ -45,15 +45,15 @@ def unit_mask(grid: tuple[int, int], mask_ratio: float, rng: np.random.Generator
 
 
 def token_places(units: torch.Tensor, grid: tuple[int, int], tokens_per_unit: int) -> torch.Tensor:
-    """Where the tokens of some units stand.
+    """Token indices of units.
 
     Args:
-        units: (..., U) int64, numbers of units in raster order of the unit grid.
+        units: (..., U) int64, indices of units in raster order of the unit grid.
         grid: All units as (rows, cols).
         tokens_per_unit: Tokens along a side of a unit; a power of two.
 
     Returns:
-        (..., U * tokens_per_unit ** 2) int64: the raster number of each token in the token grid
+        (..., U * tokens_per_unit ** 2) int64: the raster index of each token in the token grid
         of ``rows * tokens_per_unit`` by ``cols * tokens_per_unit``.
     """
     side = tokens_per_unit
@@ -68,10 +68,10 @@ def token_places(units: torch.Tensor, grid: tuple[int, int], tokens_per_unit: in
 
 
 def mask_of_tokens(mask: Mask, tokens_per_unit: int) -> Mask:
-    """A mask of units over their tokens, in the order in which sparse networks keep them.
+    """Expand a mask of units to their tokens, in the token order of sparse networks.
 
     Args:
-        mask: Over units.
+        mask: A mask over units.
         tokens_per_unit: Tokens along a side of a unit; a power of two.
     """
     t = tokens_per_unit

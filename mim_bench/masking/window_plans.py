@@ -1,6 +1,6 @@
-"""Swin's windows over the visible tokens of a mask that a batch shares, planned in the loader.
+"""Packing of Swin's windows of visible tokens, computed in the loader for one mask a batch.
 
-Windows lose most of their tokens to the mask, and each another number. Whole windows are
+The mask leaves each window another number of visible tokens. Whole windows are
 packed into groups of one capacity, and tokens of different windows in a group do not see each
 other, so attention gives the same numbers as on each window alone.
 """
@@ -23,7 +23,7 @@ HIDDEN_PAIR, PADDING_PAIR = range(NUM_EXTRA)
 
 @dataclass(frozen=True)
 class GroupPlan:
-    """How N tokens lie in G groups of S slots.
+    """Assignment of N tokens to G groups of S slots.
 
     Attributes:
         slots: (N,) int64, the slot of each token among G * S; None where one group holds all
@@ -59,7 +59,7 @@ class PlannedMask(Mask):
 
     @property
     def plans(self) -> list[tuple[GroupPlan, GroupPlan]]:
-        """For each stage the plans of its blocks, not shifted and shifted."""
+        """For each stage the plans without and with shifted windows."""
         lengths = [n for groups, size, moved in self.shapes for n in (moved, groups * size**2)]
         parts = iter(self.numbers[self.order.shape[1] :].split(lengths))
         plans = []
@@ -68,11 +68,11 @@ class PlannedMask(Mask):
         return list(zip(plans[::2], plans[1::2], strict=True))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> 'PlannedMask':
-        """The same on a device, by one copy."""
+        """The mask and its plans on a device, by one copy."""
         return self._on(self.numbers.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> 'PlannedMask':
-        """The same in pinned memory, from which a copy to a GPU does not wait."""
+        """The mask in pinned memory, so that copying it to a GPU is asynchronous."""
         return self._on(self.numbers.pin_memory())
 
     def _on(self, numbers: torch.Tensor) -> 'PlannedMask':
@@ -189,7 +189,7 @@ def _bias_index(places: np.ndarray, windows: np.ndarray, window_size: int) -> to
     Args:
         places: (G, S, 2).
         windows: (G, S), the window of each slot.
-        window_size: Of the table.
+        window_size: Side w of a window of the table.
     """
     span = 2 * window_size - 1
     # query - key, as in Swin

@@ -1,4 +1,4 @@
-"""The backbones of this package and the sizes that each of them knows by name."""
+"""Index of this package's backbones and their named sizes."""
 
 import inspect
 import re
@@ -16,12 +16,12 @@ _ROLE = re.compile(r'(?::\w+:)?`+([^`]+)`+')
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """One registered class.
+    """A registered backbone class.
 
     Attributes:
-        name: What a config calls it.
-        archs: Sizes that its argument ``arch`` takes by name.
-        also: The class of mmpretrain whose names for sizes it takes, too.
+        name: Name in configs.
+        archs: Named sizes that the argument ``arch`` accepts.
+        also: The class of mmpretrain whose named sizes it accepts too.
         use: ``pre-training`` for a class that takes a mask or targets beside images.
         summary: First line of its documentation.
     """

@@ -1,10 +1,10 @@
-"""What happens to a batch of images and labels between the loader and a classifier."""
+"""Preprocessing of classification batches: normalisation, random erasing, mixup and cutmix."""
 
 from typing import Any
 
 import torch
 from mmpretrain.models.utils import ClsDataPreprocessor as MMPretrainPreprocessor
-from mmpretrain.structures import DataSample
+from mmpretrain.structures import DataSample, cat_batch_labels, tensor_split
 from timm.data.mixup import Mixup as TimmMixup
 
 from mim_bench.registry import MODELS
@@ -18,10 +18,10 @@ class Mixup(TimmMixup):
     smoothed by the loss: smoothing and mixing are linear, so their order does not matter.
 
     Args:
-        mixup_alpha: Of the Beta distribution of mixup's ratio; 0 turns mixup off.
-        cutmix_alpha: Of cutmix's.
+        mixup_alpha: Parameter of the Beta distribution of mixup's ratio; 0 turns mixup off.
+        cutmix_alpha: The same for cutmix.
         prob: Share of the batches that are mixed.
-        switch_prob: Share of these that cutmix mixes, where both are on.
+        switch_prob: Share of the mixed batches that use cutmix, where both are on.
 
     Source: timm 0.3.2 to 1.0, data/mixup.py, mode 'batch': one draw a batch. In a batch of an
     odd number of images, which timm refuses, the middle one is mixed with itself.
@@ -41,7 +41,7 @@ class Mixup(TimmMixup):
     def __call__(
         self, inputs: torch.Tensor, scores: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mix; draws from NumPy's global generator.
+        """Mix a batch; draws from NumPy's global generator.
 
         Args:
             inputs: (B, C, H, W), float; changed in place.
@@ -57,14 +57,14 @@ class Mixup(TimmMixup):
 
 @MODELS.register_module()
 class ClsDataPreprocessor(MMPretrainPreprocessor):
-    """Normalises, then erases, then mixes: timm's order.
+    """Normalises, erases and mixes a batch, in timm's order.
 
     Erases the boxes that ``mim_bench.RandomErasing`` has drawn, in training only.
 
     Args:
         batch_augments: mmpretrain's ``train_cfg`` of a classifier, with classes of ``MODELS``
             in this scope (``mim_bench.Mixup``) or of mmpretrain's batch augments.
-        **kwargs: Of mmpretrain's ``ClsDataPreprocessor``.
+        **kwargs: Arguments of mmpretrain's ``ClsDataPreprocessor``.
     """
 
     def __init__(self, *, batch_augments: dict | None = None, **kwargs: object) -> None:
@@ -81,8 +81,10 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
 
         Args:
             data: ``inputs`` and ``data_samples`` of the loader.
-            training: Erase and mix.
+            training: Whether to erase and mix.
         """
+        if data.get('data_samples') and 'gt_label' in data['data_samples'][0]:
+            self._move_labels(data['data_samples'])
         # Its own mixing is left out, since it would come before erasing.
         data = super().forward(data, training=False)
         samples = data['data_samples']
@@ -96,14 +98,29 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
                 sample.set_gt_score(score)
         return data
 
+    def _move_labels(self, samples: list[DataSample]) -> None:
+        """Labels to the device in one copy that does not wait for it."""
+        labels, counts = cat_batch_labels([sample.gt_label for sample in samples])
+        parts = tensor_split(_without_waiting(labels, self.device), counts)
+        for sample, part in zip(samples, parts, strict=True):
+            sample.set_gt_label(part)
+
+
+def _without_waiting(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A small tensor of the CPU on a device, by way of pinned memory."""
+    if device.type == 'cuda' and torch.cuda.is_available() and tensor.device.type == 'cpu':
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
+
 
 def _erase(images: torch.Tensor, samples: list[DataSample]) -> None:
-    """Put the noise of each sample into its image (B, 3, H, W), in place."""
+    """Fill the boxes of each sample with noise, in place; images are (B, 3, H, W)."""
     boxes = {i: sample.erased for i, sample in enumerate(samples) if 'erased' in sample}
     if not boxes:
         return
     # One copy to the device for the whole batch.
-    noise = torch.cat([box.noise.flatten() for box in boxes.values()]).to(images.device)
+    noise = torch.cat([box.noise.flatten() for box in boxes.values()])
+    noise = _without_waiting(noise, images.device)
     parts = noise.split([box.noise.numel() for box in boxes.values()])
     for (i, box), part in zip(boxes.items(), parts, strict=True):
         _, height, width = box.noise.shape

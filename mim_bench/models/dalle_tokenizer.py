@@ -9,14 +9,14 @@ from mim_bench.registry import MODELS
 
 @MODELS.register_module()
 class DalleTokenizer(DALLEEncoder):
-    """mmpretrain's encoder of DALL-E's discrete VAE, frozen, never untrained by accident.
+    """mmpretrain's encoder of DALL-E's discrete VAE, frozen; a missing weight file is an error.
 
     With ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` its weights come from a file;
     None in the place of the file, as in this package's configs, is an error when a training
     initialises its weights. Without ``init_cfg`` it keeps random weights, on purpose.
 
     Args:
-        **kwargs: Of mmpretrain's ``DALLEEncoder``.
+        **kwargs: Arguments of mmpretrain's ``DALLEEncoder``.
 
     Source: mmpretrain 1.2.0, ``models/selfsup/cae.py``. Differs: its parameters need no
     gradient (there they need one, so distributed training looks for unused parameters), and

@@ -25,13 +25,13 @@ AREAS = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, float('
 
 @dataclass(frozen=True)
 class _View:
-    """Features of a batch as one augmentation shows it.
+    """Features of a batch under one augmentation.
 
     Attributes:
         features: Maps of the neck.
         semantic: Features of the stuff branch, or None.
-        metas: Of each image: how it was resized and flipped.
-        samples: As the data set gave them.
+        metas: For each image how it was resized and flipped.
+        samples: The data samples of the loader.
     """
 
     features: tuple[torch.Tensor, ...]
@@ -55,10 +55,10 @@ class InstanceTTA(BaseTTAModel):
     Args:
         tta_cfg: ``score_thr``, ``nms`` and ``max_per_img`` of the merged boxes; those of the
             detector's ``test_cfg.rcnn`` where not given.
-        area_filter: Pairs of the short side that a view's resize asked for and the sizes
-            ('small', 'medium', 'large') of the boxes that it may report; None: all of all.
+        area_filter: Maps the short side that a view is resized to, to the sizes
+            ('small', 'medium', 'large') of boxes that it may report; None: all sizes in all views.
         module: The detector, or its config.
-        data_preprocessor: Of mmengine.
+        data_preprocessor: mmengine's data preprocessor.
 
     Raises:
         ConfigError: ``area_filter`` names an unknown size, or leaves out a view's side.
@@ -82,10 +82,10 @@ class InstanceTTA(BaseTTAModel):
 
     @torch.no_grad()
     def test_step(self, data: dict) -> list:
-        """Detect.
+        """Detect objects.
 
         Args:
-            data: What a loader gives of a ``TestTimeAug`` pipeline: under each key one entry a
+            data: A batch of a ``TestTimeAug`` pipeline: under each key one entry a
                 view, with the images of the batch.
 
         Returns:
@@ -127,7 +127,7 @@ class InstanceTTA(BaseTTAModel):
         return regions
 
     def _filter(self, boxes: torch.Tensor, scores: torch.Tensor, meta: dict) -> torch.Tensor:
-        """Scores that are zero where the view has no say in boxes of this area."""
+        """Scores, set to zero where the view may not report boxes of this area."""
         if self.area_filter is None or not len(boxes):
             return scores
         side = min(meta['scale'])
@@ -157,7 +157,7 @@ class InstanceTTA(BaseTTAModel):
         return InstanceData(bboxes=kept[:, :4], scores=kept[:, 4], labels=labels)
 
     def _add_masks(self, found: list[InstanceData], views: list[_View]) -> None:
-        """Averaged over the views, pasted into the original images."""
+        """Average the masks over the views and paste them into the original images."""
         roi_head = self.module.roi_head
         head = roi_head.mask_head
         head = head[-1] if isinstance(head, nn.ModuleList) else head
@@ -191,7 +191,7 @@ def _check_filter(area_filter: Sequence[tuple[int, Sequence[str]]]) -> dict[int,
 
 
 def _split_views(data: dict) -> Iterator[dict]:
-    """One batch a view."""
+    """Split a batch into one batch a view."""
     num_views = len(next(iter(data.values())))
     for view in range(num_views):
         yield {key: values[view] for key, values in data.items()}

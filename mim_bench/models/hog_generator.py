@@ -1,4 +1,4 @@
-"""MaskFeat's target: gradient histograms of the cells of every token."""
+"""MaskFeat's targets: gradient histograms of the cells of every token."""
 
 import torch
 from mmpretrain.models.selfsup.maskfeat import HOGGenerator
@@ -35,7 +35,7 @@ class TokenHOGGenerator(HOGGenerator):
 
     @torch.no_grad()
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Compute.
+        """Compute the histograms.
 
         Args:
             x: Images (B, 3, H, W).
@@ -47,7 +47,7 @@ class TokenHOGGenerator(HOGGenerator):
             return super().forward(x.float())
 
     def _reshape(self, hog_feat: torch.Tensor) -> torch.Tensor:
-        """(B, 3, nbins, cell rows, cell cols) to token vectors: colour, bin, cell."""
+        """Reshape (B, 3, nbins, cell rows, cell cols) to token vectors: colour, bin, cell."""
         k = self.cells_per_side
         cells = hog_feat.flatten(1, 2).unfold(2, k, k).unfold(3, k, k)
         return cells.permute(0, 2, 3, 1, 4, 5).flatten(1, 2).flatten(2)

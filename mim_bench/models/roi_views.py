@@ -1,4 +1,4 @@
-"""What the RoI heads of mmdet say about boxes in one view of an image, and back to the image."""
+"""Predictions of mmdet's RoI heads in one view of an image, and boxes mapped between the two."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,7 +29,7 @@ def region_boxes(
     Args:
         detector: A two-stage detector of mmdet.
         features: Maps of its neck.
-        semantic: Of :func:`semantic_features`.
+        semantic: Result of :func:`semantic_features`.
         samples: Data samples of the batch.
 
     Returns:
@@ -60,9 +60,9 @@ def mask_probabilities(
     Args:
         roi_head: With a mask branch: standard, cascade or hybrid task cascade.
         features: Maps of the neck.
-        semantic: Of :func:`semantic_features`.
+        semantic: Result of :func:`semantic_features`.
         boxes: (boxes, 4) of each image in the view's pixels.
-        metas: Of each image.
+        metas: Meta information of each image.
 
     Returns:
         (boxes of all images, 1 or classes, height, width); a cascade's stages are averaged
@@ -80,13 +80,13 @@ def mask_probabilities(
 
 
 def to_image(boxes: torch.Tensor, meta: dict) -> torch.Tensor:
-    """Boxes (n, 4 * any) of a view, in the pixels of the original image."""
+    """Map boxes (n, 4 * any) of a view to pixels of the original image."""
     corners = _mirrored(boxes.reshape(-1, 4), meta, meta['img_shape'])
     return (corners / _factors(corners, meta)).view(boxes.shape)
 
 
 def to_view(boxes: torch.Tensor, meta: dict) -> torch.Tensor:
-    """Boxes (n, 4) of the original image, in a view's pixels."""
+    """Map boxes (n, 4) of the original image to pixels of a view."""
     return _mirrored(boxes * _factors(boxes, meta), meta, meta['img_shape'])
 
 
@@ -109,7 +109,7 @@ def _factors(boxes: torch.Tensor, meta: dict) -> torch.Tensor:
 
 
 def _mirrored(boxes: torch.Tensor, meta: dict, shape: Sequence[int]) -> torch.Tensor:
-    """Boxes (n, 4) as the view's flip moves them; its own inverse."""
+    """Flip boxes (n, 4) as the view is flipped; applying it twice gives the boxes back."""
     axes = _flipped_axes(meta)
     x1, y1, x2, y2 = boxes.unbind(-1)
     if -1 in axes:
@@ -120,7 +120,7 @@ def _mirrored(boxes: torch.Tensor, meta: dict, shape: Sequence[int]) -> torch.Te
 
 
 def _flipped_axes(meta: dict) -> tuple[int, ...]:
-    """Of a map (..., rows, columns)."""
+    """Axes of a map (..., rows, columns) that the view flips."""
     if not meta.get('flip'):
         return ()
     axes = {'horizontal': (-1,), 'vertical': (-2,), 'diagonal': (-2, -1)}

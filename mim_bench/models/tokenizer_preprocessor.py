@@ -1,4 +1,4 @@
-"""The data preprocessor of methods whose targets a tokenizer makes from a view of its own."""
+"""Data preprocessor for methods whose tokenizer sees another view than the network."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,16 +11,16 @@ from mim_bench.registry import MODELS
 
 @MODELS.register_module()
 class TokenizerDataPreprocessor(TwoNormDataPreprocessor):
-    """Normalise the network's view and the tokenizer's, each in its own way.
+    """Normalises the network's view and the tokenizer's view with their own statistics.
 
     A batch of single images, as probes and fine-tuning have them, is normalised for the
     network; mmpretrain's class takes pairs of views only.
 
     Args:
-        second_mean: Of the tokenizer's view. The default is DALL-E's: with ``second_std`` it
+        second_mean: Mean of the tokenizer's view. The default is DALL-E's: with ``second_std`` it
             squeezes pixels in [0, 1] into [0.1, 0.9].
-        second_std: Like ``second_mean``.
-        **kwargs: Of mmpretrain's ``TwoNormDataPreprocessor``.
+        second_std: Deviation of the tokenizer's view.
+        **kwargs: Arguments of mmpretrain's ``TwoNormDataPreprocessor``.
 
     Source: BEiT, arXiv:2106.08254; numbers as in mmpretrain 1.2.0's BEiT config.
     """

@@ -1,1 +1,1 @@
-"""The cost of a run: throughput, waiting for data, memory, device hours."""
+"""Speed, memory, operations and cost of training steps and runs."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-# The answer may be too small by this share of itself.
+# Relative accuracy of the result.
 TOLERANCE = 1 / 16
 LARGEST = 2**16
 
@@ -11,11 +11,11 @@ def largest_fitting(fits: Callable[[int], bool], start: int = 1) -> int:
     """The largest size that fits, to a sixteenth.
 
     Args:
-        fits: Tries a size. What fits, fits at every smaller size too.
-        start: Where to begin; a size that fits saves tries.
+        fits: Whether a size fits; if it does, all smaller sizes do.
+        start: First size to try; one that fits saves attempts.
 
     Returns:
-        A size that was tried and fits; 0 if not even one image does.
+        The largest tried size that fits; 0 if not even one image fits.
     """
     low, high = 0, max(start, 1)
     while high <= LARGEST and fits(high):

@@ -1,4 +1,4 @@
-"""Profiles several configs side by side: processes of their own, turns of all alike."""
+"""Profiles several configs side by side, each in its own process, in turns."""
 
 import contextlib
 import statistics
@@ -15,11 +15,11 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class Entry:
-    """A config to be profiled.
+    """A config to profile.
 
     Attributes:
-        name: For the table.
-        config: Path.
+        name: Name in the table.
+        config: Path of the config.
         options: Overrides by dotted key.
     """
 
@@ -30,17 +30,17 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """How the entries are profiled; the first entry is what the others are compared with.
+    """Entries and settings of a comparison; the first entry is the baseline.
 
     Attributes:
-        entries: At least one.
-        settings: Of every step.
-        batch_size: Images of a step.
-        threads: Of torch on the CPU; torch decides if None.
-        repeats: Timed turns of each entry.
-        warmup: Steps before the first turn.
+        entries: Configs to profile, at least one.
+        settings: Settings of every step.
+        batch_size: Images a step.
+        threads: CPU threads of torch; torch decides if None.
+        repeats: Number of timed turns of each entry.
+        warmup: Number of steps before the first turn.
         finds_batch: Look for the largest batch first, which needs a GPU.
-        seed: Of weights and batches.
+        seed: Seed of weights and batches.
     """
 
     entries: Sequence[Entry]
@@ -63,7 +63,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> 'Spread':
-        """Of one value or more."""
+        """Compute them from one value or more."""
         if len(values) == 1:
             return cls(values[0], values[0], values[0])
         low, median, high = statistics.quantiles(values, n=4, method='inclusive')
@@ -72,24 +72,24 @@ class Spread:
 
 @dataclass(frozen=True)
 class Profile:
-    """What was measured of an entry.
+    """Measurements of an entry.
 
     Attributes:
-        name: Of the entry.
-        config: Of the entry.
-        options: Of the entry.
+        name: Name of the entry.
+        config: Config of the entry.
+        options: Options of the entry.
         step_s: Seconds of a step, by repeat.
         img_per_s: Images a second.
-        ratio: Speed over the first entry's in the same turn.
+        ratio: Speed relative to the first entry in the same turn.
         peak_mem_bytes: What a step needs beyond the idle process with its weights.
-        num_parameters: All, frozen ones too.
-        num_trainable: Those with gradients.
-        flops_forward: Of an image.
-        flops_step: Of an image, forward and backward.
-        flop_per_s: What the step achieves.
-        share_of_reference: Of what the matrix product achieves.
-        num_steps: Steps that were timed together in each repeat.
-        largest_batch: None if it was not looked for.
+        num_parameters: Number of all parameters, frozen ones included.
+        num_trainable: Number of parameters with gradients.
+        flops_forward: Operations of the forward pass of an image.
+        flops_step: Operations of forward and backward pass of an image.
+        flop_per_s: Operations a second that the step achieves.
+        share_of_reference: ``flop_per_s`` over that of the matrix product.
+        num_steps: Steps that are timed together in each repeat.
+        largest_batch: Largest batch that fits; None if it was not searched.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The profiles of a run, in the order of the plan, and the yardstick."""
+    """The profiles of a run, in the order of the plan, and the reference matrix product."""
 
     plan: Plan
     reference_flop_per_s: Spread
@@ -133,13 +133,13 @@ class Comparison:
 def compare(plan: Plan, listen: Callable[[str], None] = lambda _: None) -> Comparison:
     """Profile the entries of a plan.
 
-    Every entry has a process of its own. The processes take turns, a repeat each, while all
-    others wait, so that what disturbs the machine disturbs all entries alike; the order is
-    turned round in every second round, and a matrix product takes its turn as the others do.
+    Every entry has its own process. The processes take turns, a repeat each, while all
+    others wait, so that disturbances affect all entries alike; the order is
+    reversed in every second round, and a matrix product takes its turn too.
 
     Args:
         plan: What to profile.
-        listen: Is told what is going on, in a few words.
+        listen: Receives short messages about the progress.
 
     Raises:
         TrainingError: An entry cannot be profiled.
@@ -202,7 +202,7 @@ def _prepare(worker: Worker, listen: Callable[[str], None]) -> dict[str, Any]:
 def _take_turns(
     workers: Sequence[Worker], repeats: int, listen: Callable[[str], None]
 ) -> list[list[dict[str, Any]]]:
-    """The results of every worker's repeats, by worker."""
+    """Run the turns; the results of each worker's repeats."""
     results: list[list[dict[str, Any]]] = [[] for _ in workers]
     for repeat in range(repeats):
         listen(f'repeat {repeat + 1} of {repeats}')

@@ -1,6 +1,6 @@
-"""How much energy the GPUs of a run take, by NVIDIA's own counters.
+"""Energy of the GPUs of a run, from NVIDIA's counters.
 
-A counter covers the whole device, whoever computes on it: what a GPU takes is charged to the
+A counter covers the whole device, whoever uses it: all its energy is charged to the
 run that holds it. GPUs older than Volta, MIG slices and other makers' devices have none.
 """
 
@@ -11,18 +11,18 @@ import torch
 
 
 class EnergyMeter(Protocol):
-    """What a ledger needs of a meter."""
+    """Interface of energy meters."""
 
     def joules(self) -> float | None:
-        """What the devices took since some fixed moment; None if a counter cannot be read."""
+        """Energy of the devices since some fixed moment; None if a counter cannot be read."""
 
 
 class NvmlEnergy:
-    """The sum of the energy counters of several GPUs, which count since the driver was loaded.
+    """Sum of the energy counters of several GPUs.
 
     Args:
         nvml: The module ``pynvml``, initialised.
-        uuids: As NVML writes them, ``GPU-...``.
+        uuids: UUIDs of the GPUs as NVML writes them, ``GPU-...``.
 
     Raises:
         nvml.NVMLError: There is no such GPU, or it has no counter.
@@ -34,7 +34,7 @@ class NvmlEnergy:
         self._read()
 
     def joules(self) -> float | None:
-        """What all of them took since the driver was loaded."""
+        """Energy of all GPUs since the driver was loaded."""
         try:
             return self._read()
         except self._nvml.NVMLError:
@@ -46,10 +46,10 @@ class NvmlEnergy:
 
 
 def energy_meter(uuids: Sequence[str]) -> NvmlEnergy | None:
-    """The meter of these GPUs.
+    """Make the meter of some GPUs.
 
     Args:
-        uuids: Without repetition; at least one.
+        uuids: At least one, without repetition.
 
     Returns:
         None without the package ``nvidia-ml-py`` (the extra ``[energy]``), without NVML, or if
@@ -67,6 +67,6 @@ def energy_meter(uuids: Sequence[str]) -> NvmlEnergy | None:
 
 
 def device_uuid(device: torch.device) -> str | None:
-    """The UUID of a GPU as NVML writes it; None if this torch does not tell it."""
+    """The UUID of a GPU as NVML writes it; None if this torch does not provide it."""
     uuid = getattr(torch.cuda.get_device_properties(device), 'uuid', None)
     return None if uuid is None else f'GPU-{uuid}'

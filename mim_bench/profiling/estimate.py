@@ -1,4 +1,4 @@
-"""Estimates what a training step takes on a GPU, before there is one: memory, operations, time."""
+"""Estimates memory, operations and time of a training step on a GPU that need not exist."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,29 +21,29 @@ from mim_bench.recipe.precision import precision_of
 
 # Batch normalisation over a whole image needs two.
 FLOPS_BATCH_SIZE = 2
-# Of the half-precision products that an A100 reaches by its data sheet (312), a third.
+# A third of an A100's half-precision throughput by its data sheet (312).
 ASSUMED_TFLOPS = 100.0
-# Keys of a config that a step depends on.
+# Keys of a config on which a step depends.
 _OF_A_STEP = ('model', 'data_preprocessor', 'train_dataloader', 'optim_wrapper', 'default_scope')
-# Data sets by their class, as the checks name them.
+# Class of a data set -> its name in the checks.
 _FULL_SIZE = {'ImageNet': 'imagenet', 'CocoDataset': 'coco'}
 
 
 @dataclass(frozen=True)
 class StepEstimate:
-    """What one process of a training needs, by its shapes; nothing of it is measured.
+    """Estimate of one process of a training, computed from shapes.
 
     Attributes:
         precision: 'fp32', 'bf16' or 'fp16'.
-        batch_size: Images of a forward pass.
-        memory: At the peak of a step: bytes of tensors.
-        bucket_bytes: Of the copies of gradients that data parallelism sends; 0 for one process.
-        flops_forward: Of an image.
-        flops_step: Of an image, forward and backward.
-        num_parameters: All, frozen ones too.
-        num_trainable: Those with gradients.
-        processes: Of the training, a GPU each.
-        num_images: That the recipe trains on, repetitions counted; None where it is not known.
+        batch_size: Images a forward pass.
+        memory: Bytes of tensors at the peak of a step.
+        bucket_bytes: Bytes of data parallelism's copies of gradients; 0 for one process.
+        flops_forward: Operations of the forward pass of an image.
+        flops_step: Operations of forward and backward pass of an image.
+        num_parameters: Number of all parameters, frozen ones included.
+        num_trainable: Number of parameters with gradients.
+        processes: Processes of the training, one a GPU.
+        num_images: Images that the recipe trains on, with repetitions; None where unknown.
     """
 
     precision: str
@@ -59,15 +59,15 @@ class StepEstimate:
 
     @property
     def total_bytes(self) -> int:
-        """All that one GPU holds at the peak."""
+        """Bytes of one GPU at the peak."""
         return self.memory.total + self.bucket_bytes
 
     def step_s(self, tflops: float) -> float:
-        """Seconds of a step at so many TFLOP/s a GPU."""
+        """Seconds of a step at a throughput in TFLOP/s a GPU."""
         return self.flops_step * self.batch_size / (tflops * 1e12)
 
     def hours(self, tflops: float) -> float | None:
-        """Hours of the whole recipe at so many TFLOP/s a GPU, loading and evaluation left out."""
+        """Hours of the recipe at a throughput in TFLOP/s a GPU, without loading and evaluation."""
         if self.num_images is None:
             return None
         return self.flops_step * self.num_images / (tflops * 1e12 * self.processes) / 3600
@@ -89,15 +89,15 @@ def estimate_config(
     """Estimate the training step of a config file, in a process of its own.
 
     Args:
-        path: Of the config.
+        path: Path of the config.
         options: Overrides by dotted key.
         precision: 'recipe', 'fp32', 'bf16' or 'fp16'.
-        batch_size: Images of a forward pass; the recipe's if None.
-        has_optimizer: With the optimiser's state.
-        process: Where to do it; a new one if None.
+        batch_size: Images a forward pass; the recipe's if None.
+        has_optimizer: Include the optimiser's state.
+        process: Process to use; a new one if None.
 
     Raises:
-        MimBenchError: The config has no training, or its step waits for the device where that
+        MimBenchError: The config has no training, or its step reads from the device where that
             is not known.
     """
     cfg = load_config(path, dict(options or {}))
@@ -115,14 +115,14 @@ def estimate_config(
 
 
 def recipe_processes(cfg: Config) -> int:
-    """GPUs that a recipe is written for: the images of an update over those of one GPU."""
+    """Number of GPUs of a recipe: images an update over images a GPU."""
     wrapper = cfg.get('optim_wrapper') or {}
     own = cfg.train_dataloader.batch_size * wrapper.get('accumulative_counts', 1)
     return max(1, cfg.get('effective_batch_size', own) // own)
 
 
 def image_share(dataset: Mapping[str, Any]) -> float:
-    """How many of a data set's images an epoch has: part of the labels, or repeats."""
+    """Images of an epoch over images of the data set (part of the labels, or repeats)."""
     share = 1.0
     while True:
         share *= dataset.get('times', 1) * (dataset.get('share') or 1)
@@ -134,7 +134,7 @@ def image_share(dataset: Mapping[str, Any]) -> float:
 def estimate_elsewhere(
     cfg: Config, process: OwnProcess | None = None, **arguments: Any
 ) -> StepEstimate:
-    """Run :func:`estimate_here` in a process of its own."""
+    """Run :func:`estimate_here` in its own process."""
     settings = ({k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}, cfg.filename)
     if process is not None:
         return process.call(_from_settings, *settings, **arguments)
@@ -145,18 +145,18 @@ def estimate_elsewhere(
 def estimate_here(
     cfg: Config, precision: str, batch_size: int, *, has_optimizer: bool = True, processes: int = 1
 ) -> StepEstimate:
-    """Estimate in this process, which has no GPU and will have none.
+    """Estimate in this process, which must not use a real GPU before or after.
 
     Args:
-        cfg: Of a training.
+        cfg: Config of a training.
         precision: 'fp32', 'bf16' or 'fp16'.
-        batch_size: Images of a forward pass.
-        has_optimizer: With the optimiser's state.
-        processes: Of the training.
+        batch_size: Images a forward pass.
+        has_optimizer: Include the optimiser's state.
+        processes: Processes of the training.
 
     Raises:
         ConfigError: The config has no training.
-        ReadBackError: A step waits for the device where that is not known.
+        ReadBackError: A step reads from the device where that is not known.
     """
     if precision == 'custom':
         raise ConfigError(
@@ -188,7 +188,7 @@ def estimate_here(
 
 
 def _num_images(cfg: Config, processes: int) -> int | None:
-    """The images of a recipe on its data set of full size."""
+    """Images that a recipe trains on with the full data set."""
     dataset = cfg.train_dataloader.dataset
     if max_iters := cfg.train_cfg.get('max_iters'):
         images = cfg.train_dataloader.batch_size * processes
@@ -203,7 +203,7 @@ def _num_images(cfg: Config, processes: int) -> int | None:
     )
 
 
-# What a process has estimated: recipes that differ in length only share it.
+# Estimates of this process, shared by recipes that differ in length only.
 _done: dict[str, StepEstimate] = {}
 
 

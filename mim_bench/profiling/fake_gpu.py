@@ -1,11 +1,11 @@
-"""A GPU that is not there: tensors that have shapes, precisions and a device, but no numbers.
+"""A fake GPU, whose tensors have shapes, types and a device, but no values.
 
 A network on it runs forward and backward at full size in seconds, without memory, and every
-wait for the device is found: whatever reads a number or a size back (``item``, ``nonzero``,
+synchronisation is found: an operation that reads a value or a size back (``item``, ``nonzero``,
 ``.cpu()``) raises, as does an operator with tensors of two devices. The CPU stays real.
 
 Registering the device changes the process for good (torch's accelerator is then this one), so
-use a process of its own: :func:`mim_bench.profiling.estimate.in_own_process`.
+use a separate process: :class:`mim_bench.profiling.fake_step.OwnProcess`.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from mim_bench.profiling.known_read_backs import KNOWN_READ_BACKS, ReadBack
 DEVICE = 'fakegpu'
 _aten = torch.ops.aten
 _COPIES = {_aten._to_copy.default, _aten.copy_.default}
-# Their result has as many rows as the device finds elements.
+# Operators whose result size depends on values.
 _COUNTING = {
     _aten.nonzero.default,
     _aten.masked_select.default,
@@ -45,7 +45,7 @@ _COUNTING = {
 }
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
 _READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default}
-# What may stand between a line of a network and its operators.
+# Files that may be between a line of a network and its operators on the stack.
 _OWN = ('fake_gpu.py', 'fake_kernels.py', 'tensor_memory.py')
 _SKIPPED = (
     str(Path(torch.__file__).parent),
@@ -55,7 +55,7 @@ _PACKAGE = str(Path(__file__).parents[1])
 
 
 class ReadBackError(TrainingError):
-    """A training step waits for the device."""
+    """A training step reads from the device."""
 
 
 class MixedDevicesError(TrainingError):
@@ -63,7 +63,7 @@ class MixedDevicesError(TrainingError):
 
 
 class _Backend:
-    """What torch asks of the module of a device."""
+    """The functions that torch needs of a device module."""
 
     @staticmethod
     def is_initialized() -> bool:
@@ -119,14 +119,14 @@ def register() -> None:
 
 
 class FakeGpu(FakeTensorMode):
-    """Tensors of the fake GPU have no numbers; those of the CPU are real.
+    """Dispatch mode of the fake GPU; tensors of the CPU stay real.
 
     Args:
-        known: Read-backs that are allowed, with what they read.
+        known: Allowed read-backs, with the values that they read.
 
     Raises:
-        ReadBackError: Inside of it: something else is read back.
-        MixedDevicesError: Inside of it.
+        ReadBackError: Inside the context, another value is read back.
+        MixedDevicesError: Inside the context, an operator mixes devices.
     """
 
     def __init__(self, known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> None:
@@ -134,7 +134,7 @@ class FakeGpu(FakeTensorMode):
         self.known = known
         self.met: set[ReadBack] = set()
         self.late_errors: list[TrainingError] = []
-        self._known_masks = WeakTensorKeyDictionary()  # the backward pass reads them once more
+        self._known_masks = WeakTensorKeyDictionary()  # the backward pass reads them again
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -173,7 +173,7 @@ class FakeGpu(FakeTensorMode):
     def _on_one_device(
         self, func: Any, args: tuple, kwargs: dict, tensors: list[torch.Tensor]
     ) -> tuple[tuple, dict]:
-        """The arguments, all on the GPU; only known indices may come from elsewhere."""
+        """Check that all arguments are on the GPU, except known indices."""
         path, function, place = _where()
         if func not in _INDEXING or self._known(path, function) is None:
             found = ' and '.join(sorted({f'{t.device} {tuple(t.shape)}' for t in tensors}))
@@ -199,7 +199,7 @@ class FakeGpu(FakeTensorMode):
         return None
 
     def _allow(self, func: Any, args: tuple = ()) -> ReadBack:
-        """The known read-back that is at work; anything else fails."""
+        """The known read-back of the current line; raises for others."""
         masks = [i for i in args[1] if i is not None] if func in _INDEXING else []
         path, function, place = _where()
         known = self._known(path, function)
@@ -216,7 +216,7 @@ class FakeGpu(FakeTensorMode):
         return known
 
     def _fail(self, error: TrainingError) -> None:
-        """Raise, in the backward pass as soon as it is over."""
+        """Raise the error; in the backward pass, raise it at its end."""
         if not _is_in_backward():
             raise error
         self.late_errors.append(error)
@@ -227,25 +227,25 @@ def _is_in_backward() -> bool:
 
 
 def _is_to_cpu(func: Any, args: tuple, kwargs: dict) -> bool:
-    """Whether a copy of a tensor of the GPU, or into one, ends on the CPU."""
+    """Whether an operator copies a tensor of the GPU to the CPU."""
     if func is _aten._to_copy.default:
         return torch.device(kwargs.get('device') or DEVICE).type == 'cpu'
     return args[0].device.type == 'cpu'
 
 
 def _counts(func: Any, args: tuple) -> bool:
-    """Whether the size of the result depends on numbers."""
+    """Whether the size of the result depends on values."""
     if func in _COUNTING or (func.namespace == 'torchvision' and 'nms' in str(func)):
         return True
     if func not in _INDEXING:
         return False
     is_masked = any(t is not None and t.dtype in (torch.bool, torch.uint8) for t in args[1])
-    # One number for all is written by a kernel that asks for no positions.
+    # Writing one value needs no positions.
     return is_masked and (func is _aten.index.Tensor or args[2].numel() != 1)
 
 
 def _as_if_found(known: ReadBack, func: Any, args: tuple, kwargs: dict) -> Any:
-    """The result of an operator that counts, if a share of the elements is what it looks for."""
+    """The result of an operator with a value-dependent size, for an assumed share of elements."""
     x, share = args[0], known.share
     if func in _INDEXING:
         indices = [index for given in args[1] for index in _positions(given, share)]
@@ -265,7 +265,7 @@ def _as_if_found(known: ReadBack, func: Any, args: tuple, kwargs: dict) -> Any:
 
 
 def _positions(index: torch.Tensor | None, share: float) -> list[torch.Tensor | None]:
-    """A mask as the indices that torch makes of it; indices as they are."""
+    """Indices of a mask, as torch computes them; indices are returned unchanged."""
     if index is None or index.dtype not in (torch.bool, torch.uint8):
         return [index]
     found = index.new_empty(math.ceil(share * index.numel()), dtype=torch.int64)
@@ -273,9 +273,9 @@ def _positions(index: torch.Tensor | None, share: float) -> list[torch.Tensor | 
 
 
 def _where() -> tuple[str, str, str]:
-    """The innermost line outside torch: file, function, and how to name it.
+    """The innermost line outside torch: file, function and its description.
 
-    The name has the innermost line of this package too, where that is another.
+    The description includes the innermost line of this package, if it is another one.
     """
     frames = list(_frames(sys._getframe(1)))
     inner = next((f for f in frames if not f.f_code.co_filename.startswith(_SKIPPED)), frames[0])
@@ -302,13 +302,13 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 class OnMeta(DeviceContext):
-    """Makes modules on the device ``meta``, without memory; drop-path rates stay numbers."""
+    """Mode that creates modules on the device ``meta``; drop-path rates stay numbers."""
 
     def __init__(self) -> None:
         super().__init__(torch.device('meta'))
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Everything on ``meta`` but the few numbers that constructors read."""
+        """Create tensors on ``meta``, except numbers that constructors read."""
         if func is torch.linspace:
             return func(*args, **(kwargs or {}))
         return super().__torch_function__(func, types, args, kwargs)
@@ -319,7 +319,7 @@ def put_on(model: nn.Module, mode: FakeGpu) -> nn.Module:
 
     Args:
         model: On any device, also ``meta``.
-        mode: That it will run in.
+        mode: Dispatch mode in which the model will run.
     """
     made: dict[torch.Tensor, torch.Tensor] = {}
 
@@ -335,14 +335,14 @@ def put_on(model: nn.Module, mode: FakeGpu) -> nn.Module:
     for module in model.modules():
         for table in (module._parameters, module._buffers):
             table.update({name: fake(t) for name, t in table.items() if t is not None})
-        if hasattr(module, '_set_device'):  # mmengine's preprocessors keep their own note
+        if hasattr(module, '_set_device'):  # mmengine's preprocessors store their device
             module._set_device(torch.device(DEVICE))
     return model
 
 
 @contextlib.contextmanager
 def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
-    """Inside of it the device ``fakegpu`` stands for the GPU; ``autocast('cuda')`` means it too."""
+    """Context in which the device ``fakegpu`` replaces the GPU, also for ``autocast('cuda')``."""
     register()
     plain = torch.autocast.__init__
 
@@ -352,13 +352,13 @@ def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
     types = torch.utils._foreach_utils._foreach_supported_types
     with (
         mock.patch.object(torch.autocast, '__init__', init),
-        # Called as autocast ends, in the backward pass too where blocks are computed again.
+        # Called when autocast ends, also in the backward pass where blocks are recomputed.
         mock.patch.object(torch, 'clear_autocast_cache', forget_cast_weights),
-        # As of parameters with numbers, the optimiser steps all at once.
+        # As for real parameters, the optimiser uses its foreach implementation.
         mock.patch.object(torch.utils._foreach_utils, '_foreach_supported_types', types),
-        # mmengine indexes by tensors of known classes only, which the fake GPU has not.
+        # mmengine indexes only by tensors of known classes, which do not include the fake GPU's.
         mock.patch.object(instance_data, 'IndexType', instance_data.IndexType | torch.Tensor),
-        # In this thread, whose stack tells the line and whose errors arrive whole.
+        # The backward pass runs in this thread, so that stack and errors are complete.
         torch.autograd.set_multithreading_enabled(False),
         FakeGpu(known) as mode,
     ):

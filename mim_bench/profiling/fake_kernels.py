@@ -1,6 +1,6 @@
-"""What CUDA's dispatcher does above the kernels, for the fake GPU: autocast and attention.
+"""Autocast and the choice of attention kernels on the fake GPU, as on CUDA.
 
-Registered for torch's PrivateUse1 backend, which the fake GPU is. Which operator is cast how is
+Registered for torch's PrivateUse1 backend, which the fake GPU uses. The cast of each operator is
 read from the header that torch's own CUDA autocast is compiled from.
 """
 
@@ -17,7 +17,7 @@ from mim_bench.errors import StackError
 
 _KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)
 _HEADER = 'ATen/autocast_mode.h'
-# Numbers that a row of a bias must start at a multiple of, in the memory-efficient kernel.
+# Alignment of a bias's rows, in entries, in the memory-efficient kernel.
 _BIAS_ALIGNMENT = 8
 _LARGEST_FLASH_HEAD = 256
 
@@ -33,7 +33,7 @@ def register_kernels(device_type: str) -> None:
         device_type: The name of the PrivateUse1 backend.
 
     Raises:
-        StackError: This torch states its autocast rules elsewhere.
+        StackError: The autocast rules of this torch are not found.
     """
     fallback = torch.library.Library('_', 'IMPL')
     fallback.fallback(torch.library.fallthrough_kernel, 'AutocastPrivateUse1')
@@ -43,7 +43,7 @@ def register_kernels(device_type: str) -> None:
             kernel = _autocast_kernel(_overload(name), policy, device_type)
             aten.impl(name, kernel, 'AutocastPrivateUse1')
     aten.impl('scaled_dot_product_attention', _attention, 'AutogradPrivateUse1')
-    _libraries.extend([fallback, aten])  # they end with their objects
+    _libraries.extend([fallback, aten])  # registrations end with their objects
 
 
 def forget_cast_weights() -> None:
@@ -52,11 +52,11 @@ def forget_cast_weights() -> None:
 
 
 def autocast_policies() -> dict[str, list[str]]:
-    """Operators with their overload, as ``pow.Scalar``, by what CUDA's autocast does to them.
+    """Operators with overload, as ``pow.Scalar``, by their policy in CUDA's autocast.
 
     Returns:
-        ``lower`` casts to the low precision, ``float32`` to single, ``dtype`` asks for a result
-        in single, ``append`` does so by another overload, ``widest`` casts to the widest
+        ``lower`` casts to the low precision, ``float32`` to float32, ``dtype`` asks for a result
+        in float32, ``append`` does so by another overload, ``widest`` casts to the widest
         argument.
 
     Raises:
@@ -78,7 +78,7 @@ def autocast_policies() -> dict[str, list[str]]:
             f'{path}: does not list the operators of autocast as torch 2.11 does, so the fake GPU '
             'would compute in other precisions than a real one. Use a tested torch.'
         )
-    # These two write their results with a dtype that another overload takes.
+    # The dtype of these two is an argument of another overload.
     return {**found, 'append': ['norm.Scalar', 'norm.ScalarOpt_dim']}
 
 
@@ -86,7 +86,7 @@ def _names_in(text: str, macro: str) -> list[str]:
     match = re.search(rf'#define {macro}\(_\)(.*)', text)
     pairs = re.findall(r'_\((\w+)(?:, (\w+))?\)', match[1]) if match else []
     names = [f'{name}.{overload}' if overload else name for name, overload in pairs]
-    # Overloads by named dimension have no use, and operators come and go with versions.
+    # Overloads by named dimension are unused, and operators differ between versions.
     return [name for name in names if 'name' not in name.lower() and _overload(name) is not None]
 
 
@@ -153,11 +153,11 @@ def _attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> torch.Tensor:
-    """Attention by the kernel that CUDA chooses on a GPU of the Ampere generation or later.
+    """Attention by the kernel that CUDA selects on a GPU of the Ampere generation or later.
 
     Flash attention for half precision without a mask; the memory-efficient kernel, whose
-    gradient of a bias is dense, for single precision or with a mask; matrices written out
-    otherwise, or where :func:`torch.nn.attention.sdpa_kernel` allows nothing else.
+    gradient of a bias is dense, for float32 or with a mask; otherwise explicit matrices,
+    or where :func:`torch.nn.attention.sdpa_kernel` allows nothing else.
     """
     aten, cuda = torch.ops.aten, torch.backends.cuda
     sizes = {tensor.shape[-1] for tensor in (query, key, value)}
@@ -186,7 +186,7 @@ def _attention(
 
 
 def _aligned(mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
-    """The mask as the kernel takes it: in the numbers of the queries, rows aligned, or a copy."""
+    """The mask as the kernel needs it: in the queries' type, rows aligned, copied if needed."""
     if mask.dtype == torch.bool:
         mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill(~mask, float('-inf'))
     strides = [stride for stride, size in zip(mask.stride(), mask.shape, strict=True) if size > 1]

@@ -1,4 +1,4 @@
-"""The training step of a config on the GPU that is not there."""
+"""The training step of a config on the fake GPU."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ from mim_bench.recipe.building import build_model
 
 
 class FakeStep(TrainingStep):
-    """The step of a recipe at full size, without numbers; inside ``fake_gpu()``.
+    """The step of a recipe at full size on the fake GPU; use it inside ``fake_gpu()``.
 
     The loss is not scaled.
 
     Args:
-        cfg: Of a training.
+        cfg: Config of a training.
         precision: 'fp32', 'bf16' or 'fp16'.
-        mode: What ``fake_gpu()`` gave.
-        has_optimizer: Build the recipe's optimiser too.
+        mode: Result of ``fake_gpu()``.
+        has_optimizer: Also build the recipe's optimiser.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class FakeStep(TrainingStep):
     ) -> None:
         self._mode = mode
         super().__init__(cfg, StepSettings(DEVICE, precision, has_optimizer))
-        self._cpu_products = 'torch'  # nothing of the CPU's stands between a line and its operator
+        self._cpu_products = 'torch'  # no CPU code between a line and its operator
 
     def _make_model(self, cfg: Config, seed: int) -> nn.Module:
         with OnMeta():
@@ -46,14 +46,14 @@ class FakeStep(TrainingStep):
         return put_on(model, self._mode)
 
     def forward(self, batch: dict[str, Any], *, compiled: bool = True) -> torch.Tensor:
-        """The loss of a batch, which lies on the CPU; normalisation of the images included."""
+        """The loss of a batch on the CPU; normalisation of the images included."""
         return super().forward(batch, compiled=False)
 
     def make_optimizer_state(self, *, keep_gradients: bool = False) -> None:
         """Step the optimiser once, as if an update had gone before.
 
         Args:
-            keep_gradients: As between the passes of an update that accumulates.
+            keep_gradients: Keep gradients, as between accumulated passes.
         """
         for parameter in self.model.parameters():
             if parameter.requires_grad:
@@ -65,9 +65,9 @@ class FakeStep(TrainingStep):
 
 
 class OwnProcess:
-    """A process in which the fake GPU may be registered; it sees no real one.
+    """A process in which the fake GPU can be registered; it sees no real GPU.
 
-    Arguments and results of what is called are pickled.
+    Arguments and results of calls are pickled.
     """
 
     def __init__(self) -> None:
@@ -85,11 +85,11 @@ class OwnProcess:
         self.close()
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function of a module there.
+        """Call a function of a module in the process.
 
         Raises:
-            TrainingError: The process died; what it printed stands on standard error.
-            Exception: Whatever the function raised.
+            TrainingError: The process died; its output is on standard error.
+            Exception: The exception of the function.
         """
         if self._pool is None:
             self._pool = ProcessPoolExecutor(1, mp_context=get_context('spawn'))

@@ -1,4 +1,4 @@
-"""Floating-point operations of a training step, counted by torch."""
+"""Counts the floating-point operations of a training step with torch."""
 
 import contextlib
 import warnings
@@ -15,18 +15,18 @@ from mim_bench.profiling.training_step import TrainingStep
 def count_flops(step: TrainingStep, batch: dict[str, Any]) -> tuple[int, int]:
     """Count matrix products and convolutions; a multiply-add is two operations.
 
-    Element-wise operations, normalisations, gathers and the optimiser count nothing, as in
-    every published number. What activation checkpointing computes twice counts twice.
+    Element-wise operations, normalisations, gathers and the optimiser are not counted, as in
+    published numbers. Recomputation by activation checkpointing is counted.
 
     Args:
-        step: Counted without compilation.
-        batch: On the device of the step.
+        step: The step; it is run without compilation.
+        batch: A batch on the device of the step.
 
     Returns:
         Operations of the forward pass, and of forward and backward, for the whole batch.
     """
-    # torch's counter knows neither the CPU's fused attention nor oneDNN's products; spelled out,
-    # they are the same everywhere. What fused kernels compute anew is not counted.
+    # torch's counter knows neither the CPU's fused attention nor oneDNN's products; explicit
+    # operators are counted alike everywhere. Recomputation inside fused kernels is not counted.
     with _without_onednn(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss = step.forward(batch, compiled=False)
         forward = counter.get_total_flops()

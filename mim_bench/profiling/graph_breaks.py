@@ -1,4 +1,4 @@
-"""Counts the places where torch.compile cuts a network into several graphs."""
+"""Counts the graph breaks of torch.compile in a network."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ BATCH_SIZE = 2
 
 @dataclass(frozen=True)
 class GraphBreaks:
-    """Reasons of the breaks, one each; empty if all is one graph.
+    """Reasons of the graph breaks; empty if all is one graph.
 
     Attributes:
         backbone: Class of the backbone.
-        training: Of the forward pass of a training step; with a mask where the method has one.
-        features: Of the backbone on images alone.
+        training: Breaks in the forward pass of a training step, with a mask if the method has one.
+        features: Breaks in the backbone on images without a mask.
     """
 
     backbone: str
@@ -30,9 +30,9 @@ class GraphBreaks:
 
 
 def graph_breaks(network: nn.Module, *args: Any, **kwargs: Any) -> tuple[str, ...]:
-    """Trace a call of a network; the reason and the line of each graph break.
+    """Trace a call of a network; reason and line of each graph break.
 
-    The pieces run as plain torch, so their results are those of the network.
+    The graphs run as plain torch.
     """
     torch._dynamo.reset()
     found = torch._dynamo.explain(network)(*args, **kwargs)
@@ -54,7 +54,7 @@ def graph_breaks_of_config(path: str, options: Mapping[str, Any] | None = None) 
     inputs = data['inputs']
     images = inputs if isinstance(inputs, torch.Tensor) else inputs[0]  # views of a batch
     backbone = step.model.backbone
-    # mmpretrain's encoders have no default for their mask.
+    # mmpretrain's encoders require the argument ``mask``.
     no_mask = {} if type(backbone).__module__.startswith('mim_bench.') else {'mask': None}
     return GraphBreaks(
         backbone=type(backbone).__name__,

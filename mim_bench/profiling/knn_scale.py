@@ -1,4 +1,4 @@
-"""Time and memory of k-NN on random features, of ImageNet's size or any other."""
+"""Time and memory of k-NN on random features of any size."""
 
 import resource
 import sys
@@ -19,14 +19,14 @@ _WRITTEN_ROWS = 16384
 
 @dataclass(frozen=True)
 class KnnCost:
-    """What k-NN took.
+    """Cost of k-NN.
 
     Attributes:
         wall_s: Seconds for all queries, reading included.
         gflop_per_s: Operations of the products of queries and bank over that time.
-        peak_resident_bytes: The most that the process ever had in memory, imports and the
-            pages of mapped files included; None where the system does not tell.
-        peak_gpu_bytes: The most that tensors took on the GPU; None on a CPU.
+        peak_resident_bytes: Peak resident memory of the process, imports and the
+            pages of mapped files included; None where the system does not report it.
+        peak_gpu_bytes: Peak memory of tensors on the GPU; None on a CPU.
     """
 
     wall_s: float
@@ -38,10 +38,10 @@ class KnnCost:
 def write_random_features(
     folder: Path, num_rows: int, width: int, *, num_classes: int = 1000, seed: int = 0
 ) -> None:
-    """Write normal features and even labels, piece by piece; features that are there stay.
+    """Write normal features and uniform labels in pieces; existing features are kept.
 
     Raises:
-        ConfigError: There are others of another size.
+        ConfigError: The folder has features of another size.
     """
     if (folder / Y_FILE).exists():
         shape = tuple(Features.open(folder).x.shape)
@@ -52,7 +52,7 @@ def write_random_features(
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / X_FILE).unlink(missing_ok=True)  # of a run that was cut off
+    (folder / X_FILE).unlink(missing_ok=True)  # left by an interrupted run
     generator = torch.Generator().manual_seed(seed)
     with RowWriter(folder / X_FILE, (num_rows, width), 'float32') as out:
         while out.num_rows < num_rows:
@@ -67,10 +67,10 @@ def measure_knn(
     """Classify the features of one folder by those of another.
 
     Args:
-        bank_folder: With ``x.npy`` (N, D) and ``y.npy`` (N,), mapped.
-        query_folder: Alike.
-        k: Neighbours.
-        device: Where to compute.
+        bank_folder: Folder with ``x.npy`` (N, D) and ``y.npy`` (N,), memory-mapped.
+        query_folder: The same for the queries.
+        k: Number of neighbours.
+        device: Device to compute on.
 
     Raises:
         ConfigError: As :func:`mim_bench.engine.probes.knn.knn_predict`.

@@ -1,19 +1,19 @@
-"""Where the libraries below this package wait for the GPU in a training step, and why they may."""
+"""Accepted places where the libraries read from the GPU in a training step, with reasons."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class ReadBack:
-    """A place that reads from the device.
+    """A place in a library that reads from the device.
 
     Attributes:
         place: A part of the file's path.
-        function: In which it is; '' for all of them.
+        function: Function of the place; '' for all functions.
         reason: Why it is accepted.
-        value: What a number that is read there stands for on the fake GPU.
-        share: Of the elements that are found where positions are read.
-        distinct: Values that are found where distinct ones are; a share of all if None.
+        value: The value that the fake GPU returns for a number that is read.
+        share: Share of the elements that are found where positions are read.
+        distinct: Number of distinct values where these are read; a share of all if None.
     """
 
     place: str
@@ -24,7 +24,7 @@ class ReadBack:
     distinct: int | None = None
 
 
-# A detector counts what it finds, in any step: file of mmdet, function, reason.
+# A detector counts its candidates in every step: file of mmdet, function, reason.
 _DETECTION = (
     ('models/dense_heads/anchor_head.py', '_get_targets_single', 'anchors inside of the image'),
     ('models/dense_heads/gfl_head.py', '', 'anchors inside of the image, positives, their weights'),
@@ -69,7 +69,7 @@ KNOWN_READ_BACKS = (
         'mmpretrain/models/heads/beitv1_head.py',
         'loss',
         'the baseline picks the hidden tokens by a mask, whose count torch reads: one wait a step',
-        share=75 / 196,  # what BEiT's masks hide
+        share=75 / 196,  # share that BEiT's masks hide
     ),
     ReadBack(
         'mim_bench/compat/nms.py',

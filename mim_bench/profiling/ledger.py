@@ -1,4 +1,4 @@
-"""The cost of a run, counted from the events of its loop. Knows no runner and no files."""
+"""The cost of a run, computed from the events of its loop. Knows no runner and no files."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ SERIES_LENGTH = 1024
 
 
 class DecimatedSeries:
-    """Every n-th value of a series; n doubles when there are ``length`` (an even number)."""
+    """Keeps every n-th value of a series; n doubles when ``length`` (even) values are kept."""
 
     def __init__(self, length: int = SERIES_LENGTH) -> None:
         self.values: list[float] = []
@@ -21,7 +21,7 @@ class DecimatedSeries:
         self._skipped = 0
 
     def append(self, value: float) -> None:
-        """Keep the value if it is its turn."""
+        """Add a value; every n-th one is kept."""
         self._skipped += 1
         if self._skipped < self._stride:
             return
@@ -36,38 +36,38 @@ class DecimatedSeries:
         return {'values': list(self.values), 'stride': self._stride, 'skipped': self._skipped}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with an earlier series."""
+        """Continue an earlier series."""
         self.values = list(state['values'])
         self._stride, self._skipped = state['stride'], state['skipped']
 
 
 class CostLedger:
-    """Adds up what training costs; evaluation in between does not count.
+    """Sums up the cost of a training; evaluation in between does not count.
 
     The loop reports, for each iteration, :meth:`wait_for_data`, :meth:`begin_step` and
     :meth:`end_step`, all between :meth:`start` and :meth:`stop`. What lies between
-    :meth:`pause` and :meth:`resume` is left out of everything.
+    :meth:`pause` and :meth:`resume` is excluded.
 
-    - ``wall_s``: seconds between start and stop without pauses, so with waiting for data,
-      checkpoints and logging, but without building the model.
+    - ``wall_s``: seconds between start and stop without pauses; includes waiting for data,
+      checkpoints and logging, but not building the model.
     - ``img_per_s``: median over iterations of samples / (wait + step), without the first
       ``warmup`` iterations after each start of a process.
     - ``data_wait_share``: sum of waits / sum of (wait + step) over the same iterations.
     - ``device_hours``: wall hours times devices; ``gpu_hours`` the same on GPUs, 0 on CPU.
     - ``peak_mem_bytes``: see :mod:`mim_bench.profiling.memory`.
-    - ``energy_joules``: of the same time as ``wall_s``, see :mod:`mim_bench.profiling.energy`;
+    - ``energy_joules``: over the same time as ``wall_s``, see :mod:`mim_bench.profiling.energy`;
       None if a part of it was not measured.
 
-    Everything adds up over :meth:`load_state_dict`, also with another number of devices.
+    Sums continue over :meth:`load_state_dict`, also with another number of devices.
 
     Args:
         device: Name of the device, for the record.
         is_gpu: Whether its hours are GPU hours.
         num_devices: GPUs, or processes on CPU, that train together.
-        memory: Meter of this process, if memory is to be measured.
-        energy: Meter of all devices of the run, if there is one.
-        warmup: Iterations that count for the time but not for speed and waiting.
-        clock: Seconds that only move forward.
+        memory: Memory meter of this process; None: not measured.
+        energy: Energy meter of all devices of the run; None: not measured.
+        warmup: Number of iterations excluded from speed and waiting, but not from the time.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class CostLedger:
         self._stepping_since: float | None = None
 
     def start(self) -> None:
-        """Training begins; what the process holds now is the baseline of memory."""
+        """Training begins; the present memory is the baseline."""
         if self.memory is not None:
             self.memory.start()
         self._mark_energy()
@@ -113,13 +113,13 @@ class CostLedger:
         self._running_since = self._waiting_since = self._stepping_since = None
 
     def pause(self) -> None:
-        """Something that is not training begins; pauses may nest."""
+        """Work that is not training begins; pauses may nest."""
         self._settle()
         self._pauses += 1
         self._waiting_since = None
 
     def resume(self) -> None:
-        """What :meth:`pause` announced is over; a wait for data begins anew."""
+        """The pause ends; waiting for data starts again."""
         self._pauses -= 1
         if self._pauses == 0 and self._running_since is not None:
             if self.memory is not None:
@@ -128,18 +128,18 @@ class CostLedger:
             self._running_since = self._waiting_since = self._clock()
 
     def wait_for_data(self) -> None:
-        """The loop is about to ask the loader for the next batch."""
+        """The loop asks the loader for the next batch."""
         self._waiting_since = self._clock()
 
     def begin_step(self) -> None:
-        """The batch is there."""
+        """The batch has arrived."""
         self._stepping_since = self._clock()
 
     def end_step(self, num_samples: int) -> None:
-        """The step is done.
+        """The step has ended.
 
         Args:
-            num_samples: Images of this iteration on all devices together.
+            num_samples: Images of this iteration on all devices.
         """
         if self.memory is not None:
             self.memory.sample()
@@ -195,19 +195,19 @@ class CostLedger:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from the state of an earlier process."""
+        """Continue from the state of an earlier process."""
         self._wall_s, self._device_s = state['wall_s'], state['device_s']
         self._gpu_s = state['gpu_s']
         self._wait_s, self._iteration_s = state['wait_s'], state['iteration_s']
         self._rates.load_state_dict(state['rates'])
         self._peak = state['peak_mem_bytes']
-        # Older states have none; a sum of which a part is unknown is unknown.
+        # Older states have no energy; a sum with an unknown part is unknown.
         earlier = state.get('energy_joules')
         if self._energy_j is not None:
             self._energy_j = earlier
 
     def _settle(self) -> None:
-        """Book the time since the last booking, unless nothing runs."""
+        """Add the time since the last call, unless the ledger is stopped or paused."""
         if self._running_since is None or self._pauses:
             return
         now = self._clock()
@@ -218,12 +218,12 @@ class CostLedger:
         self._book_energy()
 
     def _mark_energy(self) -> None:
-        """Note where the counters stand."""
+        """Read the counters as the new baseline."""
         if self._energy is not None:
             self._energy_mark = self._energy.joules()
 
     def _book_energy(self) -> None:
-        """Book what the counters rose by; one that fails or falls loses the sum for good."""
+        """Add the counters' increase; a failed or decreasing reading makes the sum None."""
         before = self._energy_mark
         self._mark_energy()
         if self._energy_j is None:

@@ -1,4 +1,4 @@
-"""The yardstick: a large matrix product, the fastest thing that a device does with numbers."""
+"""The reference of throughput: a large matrix product."""
 
 import time
 from collections.abc import Callable
@@ -17,8 +17,8 @@ class MatrixProduct:
     oneDNN is tried for float32 on a CPU; its matrices are in its own layout from the start.
 
     Args:
-        device: Of torch.
-        dtype: Of the matrices.
+        device: Device of torch.
+        dtype: Type of the matrices.
     """
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
@@ -40,7 +40,7 @@ class MatrixProduct:
         return 2 * len(self.left) ** 3
 
     def __call__(self) -> None:
-        """Multiply."""
+        """Compute the product once."""
         if self.is_onednn:
             self._by_onednn()
         else:
@@ -50,12 +50,12 @@ class MatrixProduct:
         torch.matmul(self.left, self.right, out=self.out)
 
     def _by_onednn(self) -> None:
-        # Of the transposed right one; for random numbers that is the same work.
+        # The right matrix is transposed, which makes no difference for random numbers.
         F.linear(self.left_onednn, self.right_onednn)
 
     @staticmethod
     def _seconds(product: Callable[[], None]) -> float:
-        """The quickest of three, after one that starts things up."""
+        """Shortest time of three products, after one for warm-up."""
         product()
         times = []
         for _ in range(3):

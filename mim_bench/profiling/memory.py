@@ -1,4 +1,4 @@
-"""How much memory a training step needs beyond the idle process with its weights.
+"""Memory of a training step beyond the idle process with its weights.
 
 Peak minus baseline, both of one process. On CUDA: bytes of tensors
 (``max_memory_allocated``), so optimiser states, gradients, activations and buffers count and
@@ -24,29 +24,29 @@ _USUAL_BLOCK = 2**25  # the largest that glibc's own rule reaches
 
 
 class MemoryMeter(Protocol):
-    """What a ledger needs of a meter; ``peak_bytes`` is None before the first sample."""
+    """Interface of memory meters; ``peak_bytes`` is None before the first sample."""
 
     peak_bytes: int | None
 
     def start(self) -> None:
-        """Take what is in use now as the baseline, unless there is one, and forget older peaks."""
+        """Set the present memory as baseline, unless there is one, and reset the peak."""
 
     def sample(self) -> None:
-        """Take notice of the peak since :meth:`start`."""
+        """Update the peak since :meth:`start`."""
 
 
 def memory_meter(device: torch.device) -> MemoryMeter:
-    """The meter of the memory that training on a device is short of."""
+    """The memory meter for training on a device: GPU memory, or resident memory on a CPU."""
     return CudaMemory(device) if device.type == 'cuda' else ResidentMemory()
 
 
 class ResidentMemory:
-    """Peak resident size above the size at the first :meth:`start`.
+    """Peak of the resident size above that at the first :meth:`start`.
 
-    Linux keeps a high-water mark that a process may reset for itself (writing 5 to
+    Linux keeps a high-water mark that a process can reset (by writing 5 to
     ``clear_refs``); the peak is exact then, inside a step too. Where the reset is refused,
-    the mark counts once it has risen above its old value; until then only the sizes at the
-    moments of sampling are known, and the result is a lower bound.
+    the mark is used once it exceeds its old value; until then only the sizes at the
+    times of sampling are known, and the result is a lower bound.
     """
 
     def __init__(self) -> None:
@@ -73,11 +73,11 @@ class ResidentMemory:
 
 @contextlib.contextmanager
 def exact_allocation() -> Iterator[None]:
-    """Give every large block back to the system as soon as it is freed, inside this context.
+    """Context in which glibc returns every large block to the system as soon as it is freed.
 
-    The C library otherwise keeps freed blocks for a while and cuts them up, so that a peak of
-    the resident size also counts what nobody uses: by up to a fifth, and differently in every
-    process. Slow; not for timing. Outside glibc it does nothing.
+    The C library otherwise keeps freed blocks and splits them, so that a peak of
+    the resident size includes unused memory: up to a fifth, and different in every
+    process. Slow; not for timing. Without glibc it does nothing.
     """
     _set_allocation(_SMALL_BLOCK)
     try:
@@ -87,16 +87,16 @@ def exact_allocation() -> Iterator[None]:
 
 
 def _set_allocation(mapped_from: int) -> None:
-    """Blocks of at least so many bytes are mapped by themselves."""
+    """Set the size from which blocks are mapped individually."""
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_M_MMAP_THRESHOLD, mapped_from)
-        # What glibc would have reached by itself after large blocks were freed.
+        # The threshold that glibc reaches by itself after large blocks were freed.
         library.mallopt(_M_TRIM_THRESHOLD, 2 * _USUAL_BLOCK)
 
 
 class CudaMemory:
-    """Peak of the bytes in tensors above those at the first :meth:`start`."""
+    """Peak of tensor memory on a GPU above that at the first :meth:`start`."""
 
     def __init__(self, device: torch.device) -> None:
         self.peak_bytes: int | None = None
@@ -110,13 +110,13 @@ class CudaMemory:
             self._baseline = torch.cuda.memory_allocated(self._device)
 
     def sample(self) -> None:
-        """Raise the peak. Call it in every step: mmengine's logger resets the counter."""
+        """Update the peak. Call it in every step, since mmengine's logger resets the counter."""
         reached = torch.cuda.max_memory_allocated(self._device) - (self._baseline or 0)
         self.peak_bytes = max(self.peak_bytes or 0, reached)
 
 
 def _resident_bytes() -> tuple[int, int]:
-    """Resident size and its high-water mark; where only the mark is known, twice the mark."""
+    """Resident size and its high-water mark; the mark twice where only it is known."""
     try:
         lines = _STATUS.read_text().splitlines()
         sizes = {key: value for key, _, value in (line.partition(':') for line in lines)}
@@ -132,12 +132,12 @@ def _kib(text: str) -> int:
 
 
 def _reset_high_water_mark() -> None:
-    # Refused in some containers; the class says what is measured then.
+    # Refused in some containers; see the class for what is measured then.
     with contextlib.suppress(OSError):
         _CLEAR_REFS.write_text('5\n')
 
 
 def _return_freed_memory() -> None:
-    """What building the model or an evaluation freed must not look as if it were in use."""
+    """Return memory that model building or evaluation freed, so that it does not count as used."""
     with contextlib.suppress(OSError, AttributeError):  # a C library other than glibc
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""A worker seen from the process that started it."""
+"""Starts profiling workers and communicates with them."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from typing import Any
 
 from mim_bench.errors import TrainingError
 
-# Last lines of a worker's output that a message shows.
+# Number of last lines of a worker's output in an error message.
 SHOWN_LINES = 12
 GRACE_S = 10
 
 
 class Worker:
-    """A fresh process for one job; it starts at once and waits for commands.
+    """A new process for one job; it starts at once and waits for commands.
 
     Args:
-        name: For messages.
+        name: Name for messages.
         job: See :mod:`mim_bench.profiling.worker`.
     """
 
@@ -28,7 +28,7 @@ class Worker:
         self._output = tempfile.TemporaryFile('w+')  # noqa: SIM115  close() closes it
         environment = dict(os.environ)
         if job.get('threads'):
-            # Also for the libraries that count the cores themselves when they are loaded.
+            # Also for libraries that count the cores when they are loaded.
             environment |= {'OMP_NUM_THREADS': str(job['threads'])}
             environment |= {'MKL_NUM_THREADS': str(job['threads'])}
         self._process = subprocess.Popen(
@@ -53,18 +53,18 @@ class Worker:
         self.close()
 
     def wait_until_ready(self) -> None:
-        """Wait until the job has been taken up.
+        """Wait until the worker is ready for commands.
 
         Raises:
-            TrainingError: As for :meth:`ask`.
+            TrainingError: See :meth:`ask`.
         """
         self._receive()
 
     def ask(self, command: str) -> dict[str, Any]:
-        """Have a command done, and wait for its result.
+        """Send a command and wait for its result.
 
         Raises:
-            TrainingError: It failed, or the process died.
+            TrainingError: The command failed, or the process died.
         """
         self._send({'command': command})
         return self._receive()

@@ -1,4 +1,4 @@
-"""Synthetic training batches of the shapes that a config trains on; no data set is read."""
+"""Synthetic training batches with the shapes of a config; no data set is read."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -12,26 +12,26 @@ from mim_bench.errors import ConfigError
 from mim_bench.profiling.synthetic_objects import detection_sample, segmentation_sample
 from mim_bench.recipe.building import build_pipeline, train_collate, train_pipeline
 
-# (height, width) of the image that a pipeline starts from; about ImageNet's mean.
+# (height, width) of the input image of a pipeline; about ImageNet's mean size.
 SOURCE_SIZE = (375, 500)
-# Different samples; larger batches repeat them.
+# Number of different samples; larger batches repeat them.
 NUM_SAMPLES = 16
 
 
 class SyntheticData:
-    """Batches for the training step of a config of any of the three libraries.
+    """Synthetic batches for the training step of a config of any of the three libraries.
 
-    Pre-training and classification go through the config's own training pipeline, from a
-    random image on, so that masks, views and labels are what the method expects. Samples of
-    segmentation and detection are made at the size that the pipeline crops to, since their
-    pipelines start from annotation files.
+    Pre-training and classification use the config's own training pipeline on
+    random images, so that masks, views and labels are as the method expects. Samples of
+    segmentation and detection are made at the crop size of the pipeline, since their
+    pipelines read annotation files.
 
     Args:
-        cfg: With a ``train_dataloader``.
+        cfg: Config with a ``train_dataloader``.
         seed: Same seed, same batches.
 
     Raises:
-        ConfigError: The pipeline ends in no packing transform that is known.
+        ConfigError: The pipeline does not end in a known packing transform.
     """
 
     def __init__(self, cfg: Config, seed: int = 0) -> None:
@@ -44,17 +44,17 @@ class SyntheticData:
             self.samples.append(make(index))
 
     def batch(self, size: int, first: int = 0) -> dict[str, Any]:
-        """A batch as the loader gives it, on the CPU.
+        """A batch in the loader's form, on the CPU.
 
         Args:
-            size: Images.
-            first: Where to start in the samples, so that batches differ.
+            size: Number of images.
+            first: Index of the first sample, so that batches differ.
         """
         chosen = [self.samples[(first + i) % NUM_SAMPLES] for i in range(size)]
         return self.collate(deepcopy(chosen))
 
     def _make(self) -> Callable[[int], dict[str, Any]]:
-        """What makes a sample, from its number and numpy's global generator."""
+        """Make a sample from its index and numpy's global generator."""
         transforms = train_pipeline(self.cfg)
         packing = next((name for name in map(_name, transforms) if name.startswith('Pack')), '')
         if packing == 'PackInputs':
@@ -89,19 +89,19 @@ def _name(step: dict) -> str:
 
 
 def _num_classes(cfg: Config) -> int | None:
-    """Classes of a classifier; None for a pre-training."""
+    """Number of classes of a classifier; None for a pre-training."""
     head = cfg.model.get('head') or {}
     return head.get('num_classes') if isinstance(head, dict) else None
 
 
 def _crop_size(transforms: Sequence[dict]) -> tuple[int, int]:
-    """(height, width) of what a pipeline of annotated images gives, in most cases.
+    """Usual (height, width) of the output of a pipeline of annotated images.
 
-    That is the last crop's size or, without a crop, the last resize's: the middle one where
-    it draws from several.
+    It is the last crop's size or, without a crop, the last resize's: the middle one where
+    it draws from several sizes.
     """
     for step in reversed(list(_flat(transforms))):
-        # A crop in shares of the image says no size.
+        # A crop in shares of the image states no size.
         if _name(step) == 'RandomCrop' and 'relative' not in step.get('crop_type', 'absolute'):
             return _height_and_width(step['crop_size'])
         scales = step.get('scales', step.get('scale'))
@@ -113,7 +113,7 @@ def _crop_size(transforms: Sequence[dict]) -> tuple[int, int]:
 
 
 def _flat(transforms: Sequence[Any]) -> Iterator[dict]:
-    """All transforms, those inside of choices too."""
+    """All transforms, including those inside random choices."""
     for step in transforms:
         if isinstance(step, list | tuple):
             yield from _flat(step)

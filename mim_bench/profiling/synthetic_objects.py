@@ -1,4 +1,4 @@
-"""Random samples for segmentors and detectors, in the structures of their libraries."""
+"""Random samples for segmentors and detectors, in their libraries' data structures."""
 
 from typing import Any
 
@@ -9,23 +9,23 @@ from mmengine.structures import InstanceData, PixelData
 
 # COCO's training images have 7.3 objects on average.
 NUM_OBJECTS = 7
-# Sides of an object, in shares of the image's.
+# Side lengths of objects as shares of the image's.
 OBJECT_SIDES = (0.05, 0.5)
-# Side of the squares that share a label, in pixels.
+# Side of squares of one label, in pixels.
 REGION_PX = 32
-# Classes of COCO's stuff maps, where a head does not say how many it knows.
+# Number of classes of COCO's stuff maps, for heads that do not state it.
 NUM_STUFF_CLASSES = 183
 
 
 def segmentation_sample(cfg: Config, size: tuple[int, int]) -> dict[str, Any]:
-    """An image and a map of labels, from numpy's global generator.
+    """A random image and label map, from numpy's global generator.
 
     Args:
-        cfg: Of mmseg.
+        cfg: A config of mmseg.
         size: (height, width) in pixels.
 
     Returns:
-        As ``PackSegInputs`` gives it: ``inputs`` (3, H, W) uint8, ``data_samples``.
+        The output of ``PackSegInputs``: ``inputs`` (3, H, W) uint8, ``data_samples``.
     """
     from mmseg.structures import SegDataSample
 
@@ -37,14 +37,14 @@ def segmentation_sample(cfg: Config, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def detection_sample(cfg: Config, size: tuple[int, int]) -> dict[str, Any]:
-    """An image and objects with boxes, masks and labels, from numpy's global generator.
+    """A random image and objects with boxes, masks and labels, from numpy's global generator.
 
     Args:
-        cfg: Of mmdet. A semantic head gets a map of labels.
+        cfg: A config of mmdet. A semantic head gets a label map.
         size: (height, width) in pixels.
 
     Returns:
-        As ``PackDetInputs`` gives it: ``inputs`` (3, H, W) uint8, ``data_samples``.
+        The output of ``PackDetInputs``: ``inputs`` (3, H, W) uint8, ``data_samples``.
     """
     from mmdet.structures import DetDataSample
     from mmdet.structures.bbox import HorizontalBoxes
@@ -58,7 +58,7 @@ def detection_sample(cfg: Config, size: tuple[int, int]) -> dict[str, Any]:
     }
     sample = DetDataSample(metainfo=_metainfo(size))
     sample.gt_instances = InstanceData(**objects)
-    # What HTC and other heads ignore: no object.
+    # Ignored instances, which HTC and other heads read: none.
     sample.ignored_instances = InstanceData(
         bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
     )
@@ -78,7 +78,7 @@ def _metainfo(size: tuple[int, int]) -> dict[str, Any]:
 
 
 def _label_map(num_classes: int, size: tuple[int, int]) -> torch.Tensor:
-    """(1, height, width) int64: squares of one label."""
+    """Random label map (1, height, width) int64 of squares of one label."""
     rows, cols = (-(-side // REGION_PX) for side in size)
     labels = np.random.randint(0, num_classes, (rows, cols))
     labels = labels.repeat(REGION_PX, 0).repeat(REGION_PX, 1)[: size[0], : size[1]]
@@ -86,7 +86,7 @@ def _label_map(num_classes: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def _boxes(size: tuple[int, int]) -> np.ndarray:
-    """(NUM_OBJECTS, 4) float32: left, top, right, bottom in pixels, inside the image."""
+    """Random boxes (NUM_OBJECTS, 4) float32: left, top, right, bottom in pixels."""
     width_height = np.array(size[::-1])
     sides = np.random.uniform(*OBJECT_SIDES, (NUM_OBJECTS, 2)) * width_height
     corners = np.random.uniform(0, 1, (NUM_OBJECTS, 2)) * (width_height - sides)
@@ -94,7 +94,7 @@ def _boxes(size: tuple[int, int]) -> np.ndarray:
 
 
 def _masks(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(NUM_OBJECTS, height, width) uint8: the ellipse inside each box."""
+    """Masks (NUM_OBJECTS, height, width) uint8: the ellipse inside each box."""
     y, x = np.ogrid[: size[0], : size[1]]
     left, top, right, bottom = (boxes[:, i, None, None] for i in range(4))
     across = (x - (left + right) / 2) / ((right - left) / 2)
@@ -103,7 +103,7 @@ def _masks(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _num_classes(cfg: Config) -> int:
-    """The least number of classes that a head of the detector states."""
+    """The smallest number of classes of the detector's heads."""
     found = list(_values(cfg.model, 'num_classes'))
     return min(found) if found else 1
 

@@ -1,7 +1,7 @@
-"""The bytes of the tensors that live in a training step, by what they are for.
+"""Bytes of the live tensors of a training step, by purpose.
 
 torch's own ``torch.distributed._tools.MemTracker`` counts alike, but refuses networks with frozen
-parameters, and takes a picture of each module, which large networks spend minutes on.
+parameters, and takes a snapshot of each module, which takes minutes for large networks.
 """
 
 import weakref
@@ -18,20 +18,20 @@ from torch.optim.optimizer import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-# torch's allocator on a GPU gives out multiples of it.
+# Allocation unit of torch's allocator on a GPU, in bytes.
 BLOCK_BYTES = 512
 
 
 @dataclass(frozen=True)
 class MemoryParts:
-    """Bytes at one moment.
+    """Bytes at one moment, by purpose.
 
     Attributes:
-        parameters: All, frozen ones and buffers too.
-        gradients: Of parameters.
-        optimizer: Its state.
-        activations: Made by the forward pass and still needed, the batch included.
-        temporary: Of the backward pass and the optimiser, momentary.
+        parameters: All parameters, frozen ones included, and buffers.
+        gradients: Gradients of parameters.
+        optimizer: State of the optimiser.
+        activations: Tensors of the forward pass that are still needed, the batch included.
+        temporary: Temporary tensors of the backward pass and the optimiser.
     """
 
     parameters: int = 0
@@ -42,20 +42,20 @@ class MemoryParts:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Sum of the parts."""
         return sum(getattr(self, field.name) for field in fields(self))
 
 
 class TensorMemory(TorchDispatchMode):
-    """Follows the tensors of one device that are made inside of this context.
+    """Context that tracks the memory of tensors that are created on a device.
 
     Args:
-        device_type: Of torch.
-        model: Its parameters, buffers and gradients are known from the start.
-        optimizer: Likewise its state.
+        device_type: Device type of torch.
+        model: Model whose parameters, buffers and gradients are counted from the start.
+        optimizer: Optimiser whose state is counted from the start.
 
     Attributes:
-        peak: The parts at the moment when there was most.
+        peak: The parts at the peak.
     """
 
     def __init__(
@@ -79,11 +79,11 @@ class TensorMemory(TorchDispatchMode):
 
     @property
     def now(self) -> MemoryParts:
-        """What lives at this moment."""
+        """The parts at this moment."""
         return MemoryParts(**self._bytes)
 
     def __enter__(self) -> 'TensorMemory':
-        """Follow gradients and the optimiser's steps too."""
+        """Install hooks on gradients and optimiser steps."""
         self._hooks = [
             p.register_post_accumulate_grad_hook(lambda p: self._note(p.grad, 'gradients'))
             for p in self._trained
@@ -104,7 +104,7 @@ class TensorMemory(TorchDispatchMode):
         self._is_in_optimizer = is_in_optimizer
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Note what an operator returns."""
+        """Count the results of an operator."""
         result = func(*args, **(kwargs or {}))
         is_backward = torch._C._current_graph_task_id() != -1
         part = 'temporary' if is_backward or self._is_in_optimizer else 'activations'
@@ -116,7 +116,7 @@ class TensorMemory(TorchDispatchMode):
         return result
 
     def _note(self, tensor: torch.Tensor, part: str, *, is_new: bool = False) -> None:
-        """Count a tensor's memory to a part; memory that is known stays where it is if new."""
+        """Assign a tensor's memory to a part."""
         if tensor.device.type != self.device_type:
             return
         storage = tensor.untyped_storage()
@@ -126,7 +126,7 @@ class TensorMemory(TorchDispatchMode):
         if known == part or (known and is_new):
             return
         if known:
-            self._parts[key] = part  # keeps the first reference, whose end is the memory's
+            self._parts[key] = part  # keeps the first reference, which ends with the memory
             self._bytes[known] -= num_bytes
         else:
             self._parts[key] = part

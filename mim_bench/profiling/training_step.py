@@ -23,10 +23,10 @@ PRECISIONS = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float
 
 @dataclass(frozen=True)
 class StepSettings:
-    """How a step is computed.
+    """Settings of a step.
 
     Attributes:
-        device: Of torch, for example 'cpu' or 'cuda'.
+        device: Device of torch, for example 'cpu' or 'cuda'.
         precision: A key of :data:`PRECISIONS`; the forward pass of bf16 and fp16 is autocast.
         has_optimizer: Step the optimiser (and average the momentum network) after backward.
         is_compiled: Compile the forward pass with torch.compile.
@@ -39,15 +39,15 @@ class StepSettings:
 
 
 class TrainingStep:
-    """A model with random weights and the step of its recipe, accumulation apart.
+    """A model with random weights and its recipe's training step, without accumulation.
 
     Args:
-        cfg: Of a training; nothing that it names as pre-trained is loaded.
-        settings: See there.
-        seed: Of the weights.
+        cfg: Config of a training; pre-trained files that it names are not loaded.
+        settings: See :class:`StepSettings`.
+        seed: Seed of the weights.
 
     Raises:
-        ConfigError: The config has no training, or the device cannot compute so.
+        ConfigError: The config has no training, or the device does not support the settings.
     """
 
     def __init__(self, cfg: Config, settings: StepSettings, seed: int = 0) -> None:
@@ -55,13 +55,13 @@ class TrainingStep:
         self.settings = settings
         self._cpu_products = 'torch' if settings.is_compiled else cfg.get('cpu_products')
         cfg, _ = without_pretrained(cfg)
-        # One process: synchronised statistics are its own, and need a GPU.
+        # With one process synchronised statistics are local, and SyncBN needs a GPU.
         self.model = self._on_device(revert_sync_batchnorm(self._make_model(cfg, seed))).train()
         self.optimizer, self.clip_grad = None, None
         if settings.has_optimizer:
             self.optimizer, self.clip_grad = _build_optimizer(self.model, cfg)
         self._call = torch.compile(self.model) if settings.is_compiled else self.model
-        # So low that no gradient overflows: a step that is skipped makes no optimiser state.
+        # Low enough that no gradient overflows, since a skipped step creates no optimiser state.
         is_scaled = settings.precision == 'fp16' and settings.device.startswith('cuda')
         self._scaler = torch.amp.GradScaler('cuda', init_scale=128.0, enabled=is_scaled)
 
@@ -75,9 +75,9 @@ class TrainingStep:
         return model.to(self.settings.device)
 
     def __call__(self, batch: dict[str, Any]) -> None:
-        """One step on a batch as the loader gives it."""
+        """Run one step on a batch of the loader."""
         loss = self._scaler.scale(self.forward(batch))
-        with cpu_products(self._cpu_products):  # activation checkpointing computes again there
+        with cpu_products(self._cpu_products):  # activation checkpointing recomputes here
             loss.backward()
         if self.optimizer is not None:
             self._step_optimizer()
@@ -95,7 +95,7 @@ class TrainingStep:
         return self.model.parse_losses(losses)[0]
 
     def count_parameters(self) -> tuple[int, int]:
-        """All parameters, and those that are trained."""
+        """Numbers of all and of trained parameters."""
         sizes = [(p.numel(), p.requires_grad) for p in self.model.parameters()]
         return sum(n for n, _ in sizes), sum(n for n, is_trained in sizes if is_trained)
 
@@ -127,9 +127,9 @@ def _check(cfg: Config, settings: StepSettings) -> None:
 def _build_optimizer(
     model: nn.Module, cfg: Config
 ) -> tuple[torch.optim.Optimizer, dict[str, Any] | None]:
-    """The recipe's optimiser with its groups, and what it clips gradients with."""
+    """Build the recipe's optimiser with its groups, and its gradient clipping."""
     settings = cfg.optim_wrapper.to_dict()
-    # Mixed precision is ours to choose, and mmengine's wrapper for it refuses a CPU.
+    # Precision is a setting here, and mmengine's wrapper for mixed precision refuses a CPU.
     for key in ('type', 'loss_scale', 'dtype', 'accumulative_counts'):
         settings.pop(key, None)
     with library_scope(cfg):

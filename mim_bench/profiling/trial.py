@@ -1,4 +1,4 @@
-"""What a run would take: the model of its launch built, filled, and two steps on synthetic data."""
+"""The dry run of a launch: builds and fills its model, and runs two steps on synthetic data."""
 
 import time
 from collections.abc import Callable
@@ -25,25 +25,25 @@ NUM_STEPS = 2
 
 @dataclass(frozen=True)
 class Trial:
-    """What two steps took on one device; whoever asks knows how many images there are.
+    """Cost of two steps on one device. The number of images is not part of it.
 
     Attributes:
-        device: Name of its kind, 'cuda' or 'cpu'.
-        load_share: Of the backbone's parameters that the checkpoint fills; None without one.
-        memory_bytes: Of the weights, and the peak of a step above them.
-        step_s: Seconds of the second step; the first one also starts things up.
-        images_per_step: Of all processes together.
-        num_steps: Of the whole run, where its config says so.
-        epochs: Passes over the training images otherwise; None for a test, which reads the
+        device: Kind of the device, 'cuda' or 'cpu'.
+        load_share: Share of the backbone's parameters that the checkpoint fills; None without one.
+        memory_bytes: Bytes of the weights, and peak of a step above them.
+        step_s: Seconds of the second step; the first one includes start-up.
+        images_per_step: Images a step of all processes.
+        num_steps: Steps of the whole run, where its config states it.
+        epochs: Else the passes over the training images; None for a test, which reads the
             training and the validation images once.
-        image_share: Of the training images that an epoch has.
-        fewest_images: That an epoch must have: with fewer there is no step.
-        groups: What the optimiser does with each layer; empty for a test.
-        assumed_tflops: None where memory and time are measured. Otherwise they are estimated:
-            memory by the shapes of a step, time from its operations at so many TFLOP/s a GPU.
-        memory_parts: Of an estimate: bytes of parameters, gradients, optimizer, activations,
+        image_share: Share of the training images in an epoch.
+        fewest_images: Smallest number of images of an epoch; with fewer there is no step.
+        groups: Parameter groups of the optimiser by layer; empty for a test.
+        assumed_tflops: None if memory and time are measured. Otherwise they are estimated:
+            memory from the shapes of a step, time from its operations at this throughput a GPU.
+        memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
-        flops_step: Of an estimate: operations of an image, forward and backward.
+        flops_step: In an estimate, operations of an image, forward and backward.
     """
 
     device: str
@@ -61,30 +61,30 @@ class Trial:
     flops_step: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """The trial as plain data."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> 'Trial':
-        """From what :meth:`to_dict` gave, and JSON made of it."""
+        """Read the data of :meth:`to_dict`, also after a round trip through JSON."""
         groups = [LayerGroup(**{**g, 'names': tuple(g['names'])}) for g in data['groups']]
         return cls(**{**data, 'groups': tuple(groups)})
 
 
 def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -> Trial:
-    """Find out whether a run can start, and what a step of it takes. No data are read.
+    """Check whether a run can start, and measure or estimate a step. No data set is read.
 
-    A run of several processes is tried with the batch of one of them; what they wait for each
-    other is not measured. Without a GPU, a training in mixed precision or of several processes
-    is estimated.
+    A run of several processes is tried with the batch of one process; their waiting for each
+    other is not measured. Without a GPU, trainings in mixed precision or of several processes
+    are estimated.
 
     Args:
-        launch: Of the run.
+        launch: Launch of the run.
         command: 'train' or 'test'.
-        assumed_tflops: Estimate any training, at so many TFLOP/s a GPU.
+        assumed_tflops: Estimate every training at this throughput in TFLOP/s a GPU.
 
     Raises:
-        MimBenchError: The run could not start.
+        MimBenchError: The run cannot start.
     """
     cfg = resolve_run(launch, command)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -136,7 +136,7 @@ def _estimate_training(cfg: Config, launch: Launch, tflops: float) -> Trial:
 
 
 def _length(cfg: Config, launch: Launch) -> dict[str, Any]:
-    """The fields of a trial that say how long a training is."""
+    """The fields of a trial that state the length of a training."""
     loop, loader = cfg.train_cfg, cfg.train_dataloader
     max_iters = loop.get('max_iters')
     num_images = loader.batch_size * num_processes(launch.launcher)
@@ -155,7 +155,7 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
     init_weights(model)
     share = _load(model, launch)
     model = model.to(device).eval()
-    # The synthetic samples are those of a training; a probe sees its images through this loader.
+    # Synthetic samples follow the training loader; a probe reads images by this loader.
     loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
     seen = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=cfg.filename)
     batch = SyntheticData(seen).batch(loader.batch_size)
@@ -177,7 +177,7 @@ def _load(model: torch.nn.Module, launch: Launch) -> float | None:
 
 
 def _measure(step: Callable[[], None], model: torch.nn.Module, device: str) -> tuple[int, float]:
-    """Bytes of weights and of the peak above them, and seconds of the last step."""
+    """Bytes of the weights, peak above them in bytes, and seconds of the last step."""
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     meter = memory_meter(torch.device(device))
     meter.start()

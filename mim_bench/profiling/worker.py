@@ -1,6 +1,6 @@
-"""The process that one config is profiled in; it works only while it is told to.
+"""The worker process that profiles one config on command.
 
-It reads one JSON object a line from standard input, first a job, then commands, and answers
+It reads a JSON object a line from standard input, first a job, then commands, and answers
 each with one line: ``{"result": ...}`` or ``{"error": message}``. It ends when its input does.
 """
 
@@ -19,10 +19,10 @@ from mim_bench.profiling.matrix_product import MatrixProduct
 from mim_bench.profiling.memory import exact_allocation, memory_meter
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 
-# Steps that are repeated together last at least this long, so that a clock's tick or a
-# device's wake-up is nothing beside them.
+# Steps that are timed together last at least this long, so that the resolution of the clock
+# and the start-up of the device are negligible.
 MIN_REPEAT_S = 0.5
-# A GPU that waited has slowed its clock down.
+# An idle GPU lowers its clock.
 WAKE_UP_S = 0.2
 NUM_BATCHES = 4
 # Batch normalisation over a whole image needs two.
@@ -52,21 +52,21 @@ class StepTask:
         self.num_steps = 1
 
     def describe(self) -> dict[str, Any]:
-        """How many parameters there are."""
+        """Number of parameters."""
         num_parameters, num_trainable = self.step.count_parameters()
         return {'num_parameters': num_parameters, 'num_trainable': num_trainable}
 
     def warm_up(self) -> dict[str, Any]:
-        """The first steps of the process: their peak memory, and how long the last took."""
+        """Run the first steps: their peak memory, and the duration of the last one."""
         batch = self.data.batch(self.batch_size)
         meter = memory_meter(self.device)
         meter.start()
         batch = self._on_device(batch)
         if self.settings.is_compiled:
-            self.step(batch)  # compiles; what that needs is not the step's
+            self.step(batch)  # compiles; the compiler's memory does not count
             meter.start()
         with exact_allocation():
-            for _ in range(2):  # the second one has the optimiser's state too
+            for _ in range(2):  # only the second one has the optimiser's state
                 self.step(batch)
                 meter.sample()
         for _ in range(max(self.warmup - 2, 1)):
@@ -82,11 +82,11 @@ class StepTask:
         return {'peak_mem_bytes': meter.peak_bytes, 'num_steps': self.num_steps}
 
     def repeat(self) -> dict[str, Any]:
-        """Seconds of a step, over the steps of one repeat, after a step that wakes things up."""
+        """Seconds of a step, averaged over a repeat, after a warm-up step."""
         if self.device.type == 'cuda':
             self._run_for(WAKE_UP_S)
         else:
-            self._next()  # a host may have reclaimed the memory of a process that waited
+            self._next()  # the host may have reclaimed memory of the idle process
         start = time.perf_counter()
         for _ in range(self.num_steps):
             self._next()
@@ -94,7 +94,7 @@ class StepTask:
         return {'step_s': (time.perf_counter() - start) / self.num_steps}
 
     def count_flops(self) -> dict[str, Any]:
-        """Operations of an image."""
+        """Count the operations of an image."""
         from mim_bench.profiling.flops import count_flops
 
         forward, total = count_flops(self.step, self._on_device(self.data.batch(FLOPS_BATCH_SIZE)))
@@ -104,7 +104,7 @@ class StepTask:
         }
 
     def find_batch(self) -> dict[str, Any]:
-        """The largest batch that this GPU holds."""
+        """Search the largest batch that fits this GPU."""
         from mim_bench.profiling.batch_search import largest_fitting
 
         return {'largest_batch': largest_fitting(self._fits, self.batch_size)}
@@ -150,7 +150,7 @@ class ProductTask:
         self.num_products = 1
 
     def warm_up(self) -> dict[str, Any]:
-        """Find out how many products a repeat takes."""
+        """Determine the number of products of a repeat."""
         self.product()
         _synchronize(self.device)
         start = time.perf_counter()
@@ -160,7 +160,7 @@ class ProductTask:
         return {}
 
     def repeat(self) -> dict[str, Any]:
-        """Operations a second, after a product that wakes things up."""
+        """Operations a second, after a warm-up product."""
         self.product()
         _synchronize(self.device)
         start = time.perf_counter()
@@ -180,8 +180,8 @@ def _synchronize(device: torch.device) -> None:
 
 
 def main() -> None:
-    """Serve the process that started this one."""
-    # Whatever the libraries print must not stand between the answers.
+    """Serve the commands of the parent process."""
+    # Output of libraries must not mix with the answers.
     answers = os.fdopen(os.dup(1), 'w', buffering=1)
     os.dup2(2, 1)
     task = None
@@ -203,7 +203,7 @@ def main() -> None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    # The libraries of products find no room for their workspace before torch runs out itself.
+    # cuBLAS and cuDNN may fail to allocate their workspace before torch runs out of memory.
     is_blas = isinstance(error, RuntimeError) and 'ALLOC_FAILED' in str(error)
     return is_blas or isinstance(error, torch.cuda.OutOfMemoryError)
 

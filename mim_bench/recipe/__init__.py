@@ -1,1 +1,1 @@
-"""What a config means: loading it, batch, precision, schedules, optimiser groups, protocol."""
+"""Interpretation of configs: loading, batch, precision, schedules, optimiser groups, protocol."""

@@ -1,4 +1,4 @@
-"""Building a config's model and pipelines without a runner."""
+"""Builds a config's model and pipelines without a runner."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,12 +16,12 @@ from mim_bench.recipe.config import explain_build_error
 
 
 def library_scope(cfg: Config) -> AbstractContextManager[None]:
-    """Names without a scope mean the classes of the config's library inside this context."""
+    """Context in which names without a scope are looked up in the config's library."""
     return DefaultScope.overwrite_default_scope(cfg.get('default_scope'))
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """The model of a config, with its data preprocessor; weights are not initialised.
+    """Build the model of a config with its data preprocessor; weights are not initialised.
 
     Raises:
         ConfigError: There is no model, or a class or an argument of it does not exist.
@@ -34,7 +34,7 @@ def build_model(cfg: Config) -> nn.Module:
 
 
 def init_weights(model: nn.Module) -> None:
-    """Initialise a model's weights without the line that mmengine logs for each of them."""
+    """Initialise a model's weights without mmengine's log line for each parameter."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel('WARNING')
@@ -45,11 +45,11 @@ def init_weights(model: nn.Module) -> None:
 
 
 def without_pretrained(cfg: Config, *, missing_only: bool = False) -> tuple[Config, list[str]]:
-    """A copy whose model starts from random weights where its config names a file.
+    """A copy of the config whose model starts from random weights instead of files.
 
     Args:
         cfg: The config.
-        missing_only: Leave the files alone that are named; drop the entries only that wait
+        missing_only: Keep named files; drop only the entries that wait
             for a file (``init_cfg=dict(type='Pretrained', checkpoint=None)``).
 
     Returns:
@@ -67,10 +67,10 @@ def without_pretrained(cfg: Config, *, missing_only: bool = False) -> tuple[Conf
 
 
 def train_pipeline(cfg: Config) -> list[dict]:
-    """The transforms that make a training sample out of a file, as the config states them.
+    """Configs of the transforms that make a training sample.
 
     Raises:
-        ConfigError: The config trains nothing, or on several pipelines.
+        ConfigError: The config has no training, or several training pipelines.
     """
     dataset = _part(cfg, 'train_dataloader').get('dataset') or {}
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
@@ -81,13 +81,13 @@ def train_pipeline(cfg: Config) -> list[dict]:
 
 
 def build_pipeline(cfg: Config, transforms: list[dict]) -> Compose:
-    """The transforms, built."""
+    """Build the transforms of a pipeline."""
     with library_scope(cfg), explained(cfg):
         return Compose(transforms)
 
 
 def train_collate(cfg: Config) -> Callable[[list], Any]:
-    """What makes a training batch out of samples."""
+    """The function that collates training samples to a batch."""
     settings = dict(_part(cfg, 'train_dataloader').get('collate_fn') or {'type': 'pseudo_collate'})
     collate = FUNCTIONS.get(settings.pop('type'))
     return lambda samples: collate(samples, **settings)
@@ -95,7 +95,7 @@ def train_collate(cfg: Config) -> Callable[[list], Any]:
 
 @contextmanager
 def explained(cfg: Config) -> Iterator[None]:
-    """A class or an argument that does not exist is one clear error."""
+    """Context that turns an unknown class or argument into one clear error."""
     try:
         yield
     except (TypeError, KeyError) as error:

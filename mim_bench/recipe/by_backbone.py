@@ -1,6 +1,6 @@
-"""The part of a protocol that depends on the backbone: rates by size, taps and necks by family.
+"""The backbone-dependent part of a protocol: rates by size, taps and necks by family.
 
-One protocol measures a ViT, a Swin and a ConvNet of any size. What has to differ between them is a
+One protocol measures a ViT, a Swin and a ConvNet of any size. Settings that must differ are a
 table in the protocol, ``by_backbone``, so that it is public and part of the hash::
 
     protocol = dict(
@@ -16,12 +16,12 @@ A row applies to a backbone that has its name as a tag: the kind (``plain``: all
 stride; ``pyramid``), kind and size (``plain-base``) or the class (``ViT``). Later rows win. A row
 sets dotted keys of the config, and nothing else in the config may set them.
 
-Anywhere in the model, these words stand for what the backbone gives:
+Anywhere in the model, these words stand for facts of the backbone:
 
 - ``'widths'``, ``'widths[2]'``, ``'sum(widths)'``: channels of the maps of ``out_indices``;
 - ``'1/3'`` in ``out_indices``: the block or stage at that share of the depth;
 - ``'all'``: the number of blocks or stages, for ``frozen_stages``;
-- ``'checkpoint'``: as the checkpoint has it, True without one, for norms that some methods train.
+- ``'checkpoint'``: whether the checkpoint has a norm that only some methods train.
 """
 
 import json
@@ -57,10 +57,10 @@ _SHARE = re.compile(r'\d+(?:/\d+)?')
 
 @dataclass(frozen=True)
 class BackboneFacts:
-    """What the architecture of a backbone says about its maps.
+    """Facts of a backbone's architecture that a table depends on.
 
     Attributes:
-        tags: Names of the rows of a table that apply to it.
+        tags: Names of the table rows that apply.
         widths: Channels after each block or stage.
     """
 
@@ -69,10 +69,10 @@ class BackboneFacts:
 
 
 def backbone_facts(backbone: Mapping[str, Any]) -> BackboneFacts:
-    """The facts of a backbone, from what a checkpoint fixes of its config.
+    """The facts of a backbone, from the arguments that a checkpoint fixes.
 
     Raises:
-        ConfigError: The class does not exist, or does not say the widths of its maps.
+        ConfigError: The class does not exist, or does not state the widths of its maps.
     """
     fixed = {k: v for k, v in backbone.items() if k == 'type' or is_fixed(backbone, k)}
     return _facts(json.dumps(fixed, sort_keys=True))
@@ -117,28 +117,28 @@ def fixed_arguments(kind: str) -> frozenset[str]:
     """Arguments that a checkpoint fixes: names, or ``name=value`` where only some values are.
 
     Args:
-        kind: The class, as configs name it.
+        kind: Name of the class in configs.
 
     Returns:
-        Nothing for a class that does not say: then every argument is recipe.
+        The empty set for a class that states none: then every argument is part of the recipe.
     """
     cls = MODELS.get(kind)
     return getattr(cls, 'FIXED_BY_CHECKPOINT', frozenset())
 
 
 def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:
-    """Give a config the backbone of a canonical checkpoint; what is recipe stays.
+    """Replace a config's backbone by that of a canonical checkpoint; recipe arguments stay.
 
     Args:
         cfg: Changed in place, before :func:`apply_by_backbone`.
         checkpoint: A canonical file.
 
     Returns:
-        What the word ``'checkpoint'`` stands for, by argument: whether the file has its norms.
+        Values of the word ``'checkpoint'`` by argument: whether the file has the norm.
 
     Raises:
         ConfigError: The config is for another class and has no table for others.
-        ConversionError: The file does not say its architecture.
+        ConversionError: The file does not state its architecture.
     """
     old = cfg.model.backbone
     found = backbone_config(file_facts(checkpoint).stored)
@@ -155,11 +155,11 @@ def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:
 
 
 def apply_by_backbone(cfg: Config, norms: Mapping[str, bool] | None = None) -> None:
-    """Set what the protocol's table says for the config's backbone, and fill in its widths.
+    """Apply the protocol's table to a config, and replace words by facts of the backbone.
 
     Args:
-        cfg: Changed in place. ``protocol.words`` says afterwards which keys stand for what the
-            backbone gives; a config that has it, of a run that was started before, is left alone.
+        cfg: Changed in place. ``protocol.words`` lists afterwards the keys that depend on the
+            backbone; a config that has it, of an earlier run, is left unchanged.
         norms: See :func:`take_backbone`; every norm is there if None.
 
     Raises:
@@ -200,10 +200,10 @@ def needs_image_size(backbone: Mapping[str, Any]) -> bool:
 
 
 def expected_settings(cfg: Config) -> dict[str, Any]:
-    """What the backbone decides in a config that was loaded, by dotted key.
+    """Values that the backbone decides in a loaded config, by dotted key.
 
     Raises:
-        ConfigError: As of :func:`backbone_facts`.
+        ConfigError: See :func:`backbone_facts`.
     """
     protocol = cfg.get('protocol') or {}
     if 'words' not in protocol:
@@ -223,10 +223,10 @@ def rows_of(table: Mapping[str, Mapping[str, Any]], tags: tuple[str, ...]) -> di
 
 
 def resolved(value: Any, backbone: Mapping[str, Any], facts: BackboneFacts) -> Any:
-    """A value with its words replaced by what the backbone gives; CHECKPOINT stays.
+    """Replace the words in a value by facts of the backbone; CHECKPOINT stays.
 
     Raises:
-        ConfigError: A word names a map that there is not.
+        ConfigError: A word names a map that does not exist.
     """
     if isinstance(value, Mapping):
         return {k: resolved(v, backbone, facts) for k, v in value.items()}
@@ -257,7 +257,7 @@ def taps(shares: list[str], depth: int) -> list[int]:
 
 
 def read_key(node: Any, key: str, default: Any = None) -> Any:
-    """The value at a dotted key; numbers count entries of lists."""
+    """The value at a dotted key; numbers index lists."""
     for part in key.split('.'):
         if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
             node = node[int(part)]
@@ -269,7 +269,7 @@ def read_key(node: Any, key: str, default: Any = None) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Mappings as dictionaries and sequences as lists, to compare what a config says."""
+    """Convert mappings to dicts and sequences to lists, so that settings can be compared."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     return [plain(v) for v in value] if isinstance(value, list | tuple) else value
@@ -287,7 +287,7 @@ def _write_key(cfg: Config, key: str, value: Any) -> None:
 
 
 def _words(key: str, node: Any) -> Iterator[tuple[str, Any]]:
-    """Dotted keys below a node whose values stand for what the backbone gives."""
+    """Dotted keys below a node whose values are words."""
     is_shares = isinstance(node, list | tuple) and node
     if is_shares and all(isinstance(v, str) and _SHARE.fullmatch(v) for v in node):
         yield key, list(node)

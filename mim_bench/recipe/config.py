@@ -1,4 +1,4 @@
-"""Loading a config: what the field expects, with typing errors found before the run."""
+"""Loads configs, and finds mistyped keys before the run."""
 
 import difflib
 import re
@@ -6,13 +6,16 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.data.archives import is_folder
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
+from mim_bench.recipe.pixels import apply_pixels
+from mim_bench.recipe.reading import read_checked
 from mim_bench.shipped import shipped_config
 
-# What the runner or this package reads. Everything else at the top of a config must be a
-# plain variable that the config itself uses, and those have the field's usual endings.
+# Keys that the runner or this package reads. Everything else at the top of a config must be a
+# variable that the config itself uses; these have the usual endings.
 _RUNNER_KEYS = (
     'model work_dir train_dataloader val_dataloader test_dataloader train_cfg val_cfg test_cfg '
     'auto_scale_lr optim_wrapper param_scheduler val_evaluator test_evaluator default_hooks '
@@ -21,7 +24,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products'
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products pixels'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
@@ -30,17 +33,17 @@ VARIABLE = re.compile(
     r'|\w+_lr|\w+_epochs|\w+_iters)'
 )
 RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
-# A key this close to one that is read is a slip, whatever its ending.
+# A key this similar to one that is read is a typing error, whatever its ending.
 SLIP_SIMILARITY = 0.9
 
 
 def load_config(
     path: str | Path, options: dict | None = None, *, backbone_of: str | Path | None = None
 ) -> Config:
-    """Read a config file, and set what its protocol's table says for its backbone.
+    """Read a config file and apply its protocol's table.
 
     Args:
-        path: A Python config of mmengine; one of ours may be named from ``configs/`` on.
+        path: A Python config of mmengine; a shipped one may be named from ``configs/`` on.
         options: Overrides by dotted key, as ``--cfg-options`` gives them. A key must exist
             already, or its parent must be a dictionary with a ``type``.
         backbone_of: A canonical checkpoint whose backbone replaces the config's.
@@ -60,14 +63,16 @@ def load_config(
     norms = take_backbone(cfg, backbone_of) if backbone_of else None
     _merge_options(cfg, {k: v for k, v in options.items() if decides_architecture(cfg, k)}, path)
     apply_by_backbone(cfg, norms)
-    # What the user sets by hand wins over what a table sets.
+    # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
+    apply_pixels(cfg)
+    read_checked(cfg)
     check_top_level(cfg)
     return cfg
 
 
 def check_top_level(cfg: Config) -> None:
-    """Refuse a top-level key that neither the runner nor the config itself can mean.
+    """Refuse a top-level key that neither the runner nor the config itself reads.
 
     Raises:
         ConfigError: Names the key and near ones.
@@ -84,19 +89,19 @@ def check_top_level(cfg: Config) -> None:
 
 
 def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
-    """Refuse a run whose datasets are not there, before anything is built.
+    """Refuse a run whose data sets are missing, before anything is built.
 
     Args:
         cfg: The config.
         loaders: The loaders that the run will build.
 
     Raises:
-        DataError: Names the missing folder and how to give another, also where only the stuff
-            maps are missing that a detector learns from.
+        DataError: A folder is missing, also where only the stuff
+            maps are missing that a detector trains on.
     """
     for name in loaders:
         for root in named_roots(cfg.get(name)):
-            if not Path(root).is_dir():
+            if not is_folder(root):
                 raise DataError(
                     f'{cfg.filename}: {name} reads {root}, which is not a folder. Put the data '
                     'there, or give another folder with --data-root DIR. '
@@ -114,7 +119,7 @@ def set_data_root(cfg: Config, data_root: str) -> None:
 
 
 def explain_build_error(cfg: Config, error: TypeError | KeyError) -> ConfigError | None:
-    """One clear message for a class that is not there, or that does not take an argument.
+    """A clear message for an unknown class or argument.
 
     Returns:
         None for other errors.
@@ -141,11 +146,11 @@ def _replace_prefix(node: ConfigDict | list, old: str, new: str) -> None:
 
 
 def _check_stuff_maps(cfg: Config, loader: str) -> None:
-    """Refuse a run whose detector learns from stuff maps that are not there."""
+    """Refuse a run whose detector trains on stuff maps that are missing."""
     dataset = (cfg.get(loader) or {}).get('dataset') or {}
     prefix = dataset.get('data_prefix')  # one folder for ImageNet, several for COCO
     folder = prefix.get('seg') if isinstance(prefix, dict) else None
-    if not folder or (Path(dataset.get('data_root') or '') / folder).is_dir():
+    if not folder or is_folder(Path(dataset.get('data_root') or '') / folder):
         return
     raise DataError(
         f'{cfg.filename}: {loader} reads stuff maps from '
@@ -187,7 +192,7 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
         elif not done and part in RUNNER_KEYS:
             return  # for example load_from, which a config may leave out
         elif (isinstance(node, dict) and 'type' in node) or f'{done}{part}' in RANDOMNESS_KEYS:
-            return  # an argument of a class or of the runner: building it will tell
+            return  # an argument of a class or of the runner: building it checks the key
         else:
             known = node if isinstance(node, dict) else ()
             raise ConfigError(
@@ -198,7 +203,7 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
 
 
 def _instead(variable: str) -> str:
-    """What to set in place of a variable of a config file."""
+    """The advice for an option that sets a variable of a config file."""
     if variable == 'data_root':
         return 'Use --data-root.'
     if variable in ('train_pipeline', 'test_pipeline'):

@@ -1,7 +1,7 @@
-"""What a data set holds, as a digest: two runs on other images never share a protocol's hash.
+"""Digests of data sets, so that runs on different images never share a protocol hash.
 
-Training images count by name and size, evaluated ones and annotations by their bytes. Digests are
-kept in the user's cache folder, so that a start reads the files once and later only their stat.
+Training images count by name and size, evaluated images and annotations by their bytes. Digests are
+cached in the user's cache folder, so later starts only stat the files.
 """
 
 import contextlib
@@ -17,12 +17,13 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
+from mim_bench.data.archives import file_facts, is_file, is_folder, place_of, read_file
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.building import explained, library_scope
 from mim_bench.recipe.protocol import data_roots
 from mim_bench.results.atomic import write_atomically
 
-# Keys of a sample of mmpretrain, mmseg and mmdet that name its files.
+# Keys of mmpretrain's, mmseg's and mmdet's samples that name files.
 _FILES = ('img_path', 'seg_map_path')
 _THREADS = 16
 _CHUNK_BYTES = 1 << 20
@@ -32,7 +33,7 @@ def runner_content(runner: Runner) -> dict[str, Any]:
     """The content of the data sets that a run reads: ``train``, ``evaluated`` and ``bank``.
 
     Args:
-        runner: With its loops built, as in the hook point ``before_run``.
+        runner: A runner whose loops are built, as in the hook point ``before_run``.
     """
     loops = [loop for loop in (runner.train_loop, runner.val_loop, runner.test_loop) if loop]
     content = {}
@@ -53,7 +54,7 @@ def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
         cfg: The resolved config of a run.
 
     Returns:
-        The content, and the folders that are not there; without a folder there is no content.
+        The content, and the missing folders; without a folder there is no content.
     """
     bank = (cfg.get('test_cfg') or {}).get('bank_dataloader')
     loaders = {
@@ -62,7 +63,7 @@ def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
         'bank': bank,
     }
     settings = {name: loader.dataset for name, loader in loaders.items() if loader}
-    absent = sorted({root for root in data_roots(cfg) if not Path(root).is_dir()})
+    absent = sorted({root for root in data_roots(cfg) if not is_folder(root)})
     if absent:
         return {}, absent
     with library_scope(cfg), explained(cfg):
@@ -77,13 +78,13 @@ def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:
     """The content of a data set that a loader built.
 
     Args:
-        dataset: Of mmengine, wrapped or not, after it was loaded.
-        evaluated: Whether numbers are measured on it: files count by their bytes.
+        dataset: A loaded data set of mmengine, wrapped or not.
+        evaluated: Whether metrics are computed on it: then files count by their bytes.
 
     Returns:
         ``images``, their number; ``files``, a digest over their names below the data root and
         their sizes or bytes; ``annotations``, that of the annotation file if there is one. None
-        if the data set does not say its files.
+        if the data set does not state its files.
     """
     if not hasattr(dataset, 'get_data_info'):
         return None
@@ -92,30 +93,30 @@ def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:
     paths = [str(sample[key]) for sample in samples for key in _FILES if sample.get(key)]
     content = {'images': len(dataset), 'files': files_digest(paths, root, read=evaluated)}
     annotations = str(getattr(dataset, 'ann_file', '') or '')
-    if annotations and Path(annotations).is_file():
+    if annotations and is_file(annotations):
         content['annotations'] = files_digest([annotations], root, read=True)
     return content
 
 
 def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
-    """A digest over files, whatever their order and wherever their folder lies.
+    """A digest over files, independent of their order and of the location of their folder.
 
     Args:
-        paths: Of the files.
-        root: Folder that names count from.
+        paths: The files.
+        root: Folder that names are relative to.
         read: Digest the bytes of the files; else their sizes.
 
     Raises:
-        OSError: A file is not there.
+        OSError: A file is missing.
     """
     paths = sorted(set(paths))
     with ThreadPoolExecutor(_THREADS) as pool:
-        stats = list(pool.map(os.stat, paths, chunksize=256))
+        facts = list(pool.map(file_facts, paths, chunksize=256))
         names = [os.path.relpath(path, root) if root else path for path in paths]
-        sizes = [stat.st_size for stat in stats]
+        sizes = [size for size, _ in facts]
         if not read:
             return _digest(names, sizes)
-        times = [stat.st_mtime_ns for stat in stats]
+        times = [time for _, time in facts]
         kept = (
             _cache_folder() / f'{_digest([os.path.abspath(p) for p in paths], sizes, times)}.json'
         )
@@ -134,6 +135,8 @@ def _digest(*columns: Sequence[Any]) -> str:
 
 
 def _sha256(path: str) -> str:
+    if place_of(path) is not None:
+        return hashlib.sha256(read_file(path)).hexdigest()
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while chunk := file.read(_CHUNK_BYTES):

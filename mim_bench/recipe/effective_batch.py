@@ -1,4 +1,4 @@
-"""How a run on another number of GPUs keeps its recipe's images an update, or scales its rate."""
+"""Keeps a recipe's images an update on another number of GPUs, or scales its learning rate."""
 
 import math
 import os
@@ -11,28 +11,28 @@ from mmengine.config import Config
 from mim_bench.errors import ConfigError
 
 KEEP = ('accumulate', 'scale-lr', 'off')
-# By the config's `lr_scaling`: the factor of the rate from the factor of the batch.
+# `lr_scaling` of a config -> factor of the learning rate for a factor of the batch.
 RULES = {'linear': float, 'sqrt': math.sqrt, 'none': lambda ratio: 1.0}
-# What a scheduler counts in iterations where it is not `by_epoch`.
+# Arguments of schedulers that count iterations where `by_epoch` is False.
 _LENGTHS = ('begin', 'end', 'T_max', 'milestones', 'step_size', 'warmup_epochs')
 _LOOP_LENGTHS = ('max_iters', 'val_interval', 'val_begin')
-# Absolute rates of a scheduler; others are shares of the optimiser's.
+# Absolute rates among the arguments of schedulers; others are factors of the optimiser's rate.
 _FLOORS = ('min_lr', 'warmup_lr', 'eta_min')
 
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The images of one update of the weights, and what follows for the learning rate.
+    """The images of one update and the resulting learning rate.
 
     Attributes:
         gpus: Processes of the run.
-        images_per_gpu: In one forward pass of a process.
+        images_per_gpu: Images in one forward pass of a process.
         accumulation: Forward passes an update.
-        recipe_batch: Images an update that the recipe is for.
+        recipe_batch: Images an update in the recipe.
         keep: ``accumulate``, ``scale-lr`` or ``off``.
         lr_scaling: The recipe's rule: ``linear``, ``sqrt`` or ``none``.
-        lr_factor: What the recipe's learning rate was multiplied with.
-        lr: The optimiser's; None where the config states none.
+        lr_factor: Factor by which the recipe's learning rate is multiplied.
+        lr: Learning rate of the optimiser; None where the config states none.
     """
 
     gpus: int
@@ -50,7 +50,7 @@ class BatchPlan:
         return self.gpus * self.images_per_gpu * self.accumulation
 
     def to_record(self) -> dict[str, Any]:
-        """Plain data for the record of a run."""
+        """The plan as plain data, for the record of a run."""
         return {**asdict(self), 'effective_batch': self.effective_batch}
 
     @classmethod
@@ -84,8 +84,8 @@ def plan_batch(
 
     Args:
         recipe_batch: Images an update.
-        images_per_gpu: Of the config.
-        accumulation: Of the config.
+        images_per_gpu: Images a GPU in the config.
+        accumulation: Forward passes an update in the config.
         gpus: Processes of the run.
         keep: ``scale-lr`` leaves the numbers and scales the rate; ``off`` leaves the rate too.
         lr_scaling: The recipe's rule.
@@ -113,7 +113,7 @@ def plan_batch(
 def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan | None:
     """Make a config's training follow the plan for a number of GPUs.
 
-    Afterwards ``effective_batch_size`` says the images an update of the run. Where they are
+    Afterwards ``effective_batch_size`` is the number of images an update of the run. Where it is
     not the recipe's, everything that counts iterations is scaled so that the number of images
     stays (not with ``off``).
 
@@ -123,10 +123,10 @@ def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan
         keep: See :func:`plan_batch`.
 
     Returns:
-        None where the config does not say its ``effective_batch_size``, or has no fixed batch.
+        None where the config has no ``effective_batch_size``, or no fixed batch.
 
     Raises:
-        ConfigError: As of :func:`plan_batch`.
+        ConfigError: See :func:`plan_batch`.
     """
     recipe_batch, loader = cfg.get('effective_batch_size'), cfg.get('train_dataloader') or {}
     wrapper, lr_scaling = cfg.get('optim_wrapper'), cfg.get('lr_scaling') or 'linear'
@@ -149,7 +149,7 @@ def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan
 
 
 def num_processes(launcher: str) -> int:
-    """How many processes a launcher started, by its environment.
+    """The number of processes that a launcher started, from its environment.
 
     Args:
         launcher: 'none', 'pytorch' or 'slurm'.
@@ -159,10 +159,10 @@ def num_processes(launcher: str) -> int:
 
 
 def iterations_per_update(cfg: Config) -> int:
-    """Iterations of the loop that make one update, where the config counts in updates.
+    """Iterations of the loop in one update, where the config counts in updates.
 
     A config with an ``effective_batch_size`` does: its ``max_iters``, intervals and schedules
-    say updates. Any other config counts as mmengine does, in forward passes.
+    are in updates. Any other config counts forward passes, as mmengine does.
     """
     if cfg.get('effective_batch_size') is None:
         return 1
@@ -177,7 +177,7 @@ def _check_words(keep: str, lr_scaling: str) -> None:
 
 
 def _fitted(recipe_batch: int, images_per_gpu: int, gpus: int) -> tuple[int, int]:
-    """Images of a pass and passes an update, for exactly the recipe's batch if there are any."""
+    """Images a pass and passes an update whose product comes nearest to the recipe's batch."""
     share, rest = divmod(recipe_batch, gpus)
     if not rest:
         images = max(n for n in range(1, min(images_per_gpu, share) + 1) if share % n == 0)
@@ -200,7 +200,7 @@ def _scale_rates(cfg: Config, optimizer: dict, factor: float) -> None:
 
 
 def _scale_lengths(cfg: Config, ratio: float) -> None:
-    """Multiply what counts iterations, so that as many images are seen."""
+    """Scale all lengths in iterations, so that the number of images stays."""
     loop = cfg.get('train_cfg') or {}
     if loop.get('max_iters') is not None:
         _scale(loop, _LOOP_LENGTHS, ratio)

@@ -1,4 +1,4 @@
-"""LARS as MAE's linear probe uses it."""
+"""The optimiser LARS as in MAE's linear probe."""
 
 from collections.abc import Callable, Iterable
 
@@ -10,16 +10,16 @@ from mim_bench.registry import OPTIMIZERS
 
 @OPTIMIZERS.register_module()
 class LARS(Optimizer):
-    """SGD with momentum, the step of each matrix in proportion to its norm.
+    """SGD with momentum whose step of each matrix is proportional to the norm of the matrix.
 
-    Parameters of one dimension take the plain rate and are not decayed.
+    Parameters of one dimension use the plain learning rate and are not decayed.
 
     Args:
         params: Parameters or groups.
         lr: Learning rate.
-        momentum: Of the updates.
+        momentum: Momentum of the updates.
         weight_decay: L2 penalty of parameters with more than one dimension, inside the ratio.
-        trust_coefficient: Step of a matrix, as a share of its norm, at a rate of 1.
+        trust_coefficient: Step of a matrix as a share of its norm, at a learning rate of 1.
 
     Source: LARS, arXiv:1708.03888; facebookresearch/mae@efb2a80, util/lars.py.
     Differs from mmpretrain's: the momentum is of updates without their rate, so that the current
@@ -69,7 +69,7 @@ class LARS(Optimizer):
 
 
 def _trust(parameter: torch.Tensor, update: torch.Tensor, coefficient: float) -> torch.Tensor:
-    """The factor of an update; 1 where either norm is 0."""
+    """The factor of an update by the norms; 1 where either norm is 0."""
     norm, update_norm = parameter.norm(), update.norm()
     is_defined = (norm > 0) & (update_norm > 0)
     return torch.where(is_defined, coefficient * norm / update_norm, torch.ones_like(norm))

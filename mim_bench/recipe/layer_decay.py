@@ -25,11 +25,11 @@ SETTINGS = (
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """The rate of a parameter falls with its distance from the end of the backbone.
+    """Optimiser constructor for layer-wise learning-rate decay.
 
     The model's ``backbone.get_layer_depth`` numbers the layers; necks and heads belong to the
     last one, whose rate is the optimiser's. Parameters of the same rate and weight decay share
-    a group, which says its ``layers`` and its ``lr_scale``. Frozen parameters are left out.
+    a group, which has the entries ``layers`` and ``lr_scale``. Frozen parameters are left out.
 
     ``paramwise_cfg`` takes:
 
@@ -45,12 +45,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
       replaces the other factors of the weight decay.
 
     Args:
-        optim_wrapper_cfg: As of mmengine; the optimiser has an ``lr``.
+        optim_wrapper_cfg: mmengine's config of the wrapper; the optimiser has an ``lr``.
         paramwise_cfg: See above.
 
     Raises:
-        ConfigError: A setting is unknown, there is no ``lr``, or layers are to be decayed of a
-            backbone that does not number them.
+        ConfigError: A setting is unknown, there is no ``lr``, or layer decay is asked for with a
+            backbone that does not number its layers.
 
     Source: BEiT, arXiv:2106.08254; the numbers are those of mmpretrain's
     ``LearningRateDecayOptimWrapperConstructor``. Differs: it works for segmentors and
@@ -78,7 +78,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
         Args:
             params: The optimiser's groups.
-            module: The model, not wrapped.
+            module: The unwrapped model.
             prefix: Unused; mmengine's.
             kwargs: Unused; mmengine's.
         """
@@ -102,7 +102,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         )
 
     def _numbering(self, model: nn.Module) -> Callable[[str], tuple[int, int]]:
-        """From the name of a parameter to its layer and their number."""
+        """A function from a parameter's name to (layer, number of layers)."""
         layer_of = layer_numbering(model)
         if layer_of is None and self.rate != 1:
             owner = type(getattr(model, BACKBONE, model)).__name__
@@ -140,9 +140,9 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
 
 def layer_numbering(model: nn.Module) -> Callable[[str], tuple[int, int]] | None:
-    """From the name of a model's parameter to its layer and their number.
+    """A function from the name of a model's parameter to (layer, number of layers).
 
-    None where the backbone does not number its layers. Necks and heads are in the last one.
+    None where the backbone does not number its layers. Necks and heads are in the last layer.
     """
     get_layer_depth = getattr(getattr(model, BACKBONE, None), 'get_layer_depth', None)
     if get_layer_depth is None:
@@ -159,7 +159,7 @@ def layer_numbering(model: nn.Module) -> Callable[[str], tuple[int, int]] | None
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
-    """Name, module and parameter of everything that is trained, shared ones once."""
+    """Name, module and parameter of all trained parameters; shared ones occur once."""
     seen = set()
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):

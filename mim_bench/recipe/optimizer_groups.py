@@ -1,4 +1,4 @@
-"""What a recipe's optimiser does with each layer: rates, weight decay, parameters."""
+"""Learning rate, weight decay and parameters of each layer under a recipe's optimiser."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from mim_bench.recipe.layer_decay import layer_numbering
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """Parameters of one layer that the optimiser treats alike.
+    """Parameters of one layer with the same learning rate and weight decay.
 
     Attributes:
-        layer: Its number from 0; None where the backbone does not number its layers.
+        layer: Number of the layer from 0; None where the backbone does not number its layers.
         lr: The learning rate before the schedule.
-        lr_scale: The same as a share of the optimiser's.
-        weight_decay: Of these parameters.
-        num_parameters: Values, not tensors.
-        names: Of the tensors, in the order of the model.
+        lr_scale: The learning rate as a share of the optimiser's.
+        weight_decay: Weight decay of these parameters.
+        num_parameters: Number of values, not of tensors.
+        names: Names of the tensors, in the order of the model.
     """
 
     layer: int | None
@@ -31,10 +31,10 @@ class LayerGroup:
 
 
 def layer_groups(model: nn.Module, optim_wrapper: dict) -> list[LayerGroup]:
-    """What a config's optimiser does with each layer of a model, first layers first.
+    """The groups of a model under a config's optimiser, first layers first.
 
     Args:
-        model: Not wrapped.
+        model: The unwrapped model.
         optim_wrapper: The ``optim_wrapper`` of a config, with any constructor.
     """
     optimizer = build_optim_wrapper(model, optim_wrapper).optimizer
@@ -55,9 +55,9 @@ def layer_groups(model: nn.Module, optim_wrapper: dict) -> list[LayerGroup]:
 
 
 def _by_name(model: nn.Module, groups: list[dict]) -> Iterator[tuple[str, dict]]:
-    """The name and group of everything that is trained, in the order of the model."""
+    """Name and group of all trained parameters, in the order of the model."""
     group_of = {parameter: group for group in groups for parameter in group['params']}
     for name, parameter in model.named_parameters():
-        # mmengine's own constructors without settings hand over frozen parameters, too.
+        # mmengine's own constructors pass frozen parameters too if they have no settings.
         if parameter in group_of and parameter.requires_grad:
             yield name, group_of[parameter]

@@ -1,4 +1,4 @@
-"""A child config that overrides ``train_pipeline`` or ``test_pipeline`` changes what is loaded."""
+"""Makes a child's ``train_pipeline`` or ``test_pipeline`` take effect in its loaders."""
 
 import ast
 from copy import deepcopy
@@ -10,10 +10,10 @@ LOADERS = {'train': 'train_pipeline', 'val': 'test_pipeline', 'test': 'test_pipe
 
 
 def follow_pipelines(cfg: Config) -> None:
-    """Give the loaders of a config the pipelines that its variables say.
+    """Set the pipelines of a config's loaders from its variables.
 
-    A base config writes ``pipeline=train_pipeline`` in its loader; Python has the list in both
-    places then, and a child that overrides the variable alone would train on the base's. The
+    A base config writes ``pipeline=train_pipeline`` in its loader, which copies the list; so a
+    child that overrides only the variable would train on the base's pipeline. The
     variable counts if no file from the child on up to the one that sets it writes a ``pipeline``
     into the loader.
 
@@ -32,7 +32,7 @@ def follow_pipelines(cfg: Config) -> None:
 
 
 def _is_newer(variable: str, loader: str, path: Path) -> bool | None:
-    """Whether the variable was set later than the pipeline of the loader; None: neither was."""
+    """Whether the variable was set later than the loader's pipeline; None: neither was set."""
     if path.suffix != '.py' or not path.is_file():  # JSON, or a config of another package
         return None
     written = {

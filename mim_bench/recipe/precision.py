@@ -1,4 +1,4 @@
-"""In which numbers a training computes: the recipe's, or what the user asks for."""
+"""Precision of a training: the recipe's, or the one that the user asks for."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,29 +20,29 @@ _AMP_KEYS = ('loss_scale', 'dtype')
 
 @OPTIM_WRAPPERS.register_module()
 class Bfloat16OptimWrapper(OptimWrapper):
-    """The forward pass in bfloat16 under autocast; weights and optimizer stay in float32.
+    """Optimiser wrapper for bfloat16 autocast; weights and optimiser stay in float32.
 
-    As mmengine's ``AmpOptimWrapper(dtype='bfloat16')``, without the scale of the loss, which
-    bfloat16 does not need: its exponents are those of float32. It works on a CPU, too.
+    Like mmengine's ``AmpOptimWrapper(dtype='bfloat16')`` without loss scaling, which
+    bfloat16 does not need. Works on a CPU too.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Autocast, inside what the plain wrapper does."""
+        """Autocast inside the plain wrapper's context."""
         with super().optim_context(model), autocast(dtype=torch.bfloat16):
             yield
 
 
 def set_precision(cfg: Config, precision: str) -> None:
-    """Let a config compute in other numbers than its recipe does.
+    """Set the precision of a config's training.
 
     Args:
-        cfg: Changed in place; without an optimiser it is left alone.
-        precision: One of ``PRECISIONS``. ``fp16`` keeps the recipe's scale of the loss, and
-            adapts one where there is none.
+        cfg: Changed in place; a config without an optimiser is left unchanged.
+        precision: One of ``PRECISIONS``. ``fp16`` keeps the recipe's loss scale, and uses a
+            dynamic one where there is none.
 
     Raises:
-        ConfigError: The word is unknown, or the recipe's optimiser wrapper is not one of
+        ConfigError: The precision is unknown, or the recipe's optimiser wrapper is not one of
             mmengine's plain ones.
     """
     if precision not in PRECISIONS:
@@ -68,7 +68,7 @@ def set_precision(cfg: Config, precision: str) -> None:
 
 
 def precision_of(cfg: Config) -> str:
-    """``fp32``, ``fp16`` or ``bf16``; ``custom`` for a wrapper that is not known."""
+    """The precision of a config: ``fp32``, ``fp16``, ``bf16``, or ``custom`` for other wrappers."""
     wrapper = cfg.get('optim_wrapper') or {}
     kind = wrapper.get('type', 'OptimWrapper')
     if kind == AMP_WRAPPER:
@@ -77,6 +77,6 @@ def precision_of(cfg: Config) -> str:
 
 
 def disable_amp(cfg: Config) -> None:
-    """Replace mixed precision by float32; other wrappers are left alone."""
+    """Replace mixed precision by float32; other wrappers are left unchanged."""
     if precision_of(cfg) != 'custom':
         set_precision(cfg, 'fp32')

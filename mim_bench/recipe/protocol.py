@@ -1,9 +1,9 @@
-"""What a run measures, as plain data to be hashed: all of its config but what is listed here.
+"""The settings of a config that decide its results, as plain data for the protocol's hash.
 
 A protocol's hash covers the task, the protocol's name and version, every setting of the resolved
-config, the content of the data sets and what the run starts from. Two things stay out: what a
-checkpoint fixes of the backbone (``FIXED_BY_CHECKPOINT`` beside each class), and ``HARMLESS``. A
-key that nobody classified is in, so it splits.
+config, the content of the data sets and the start of the run. Two things stay out: arguments that a
+checkpoint fixes (``FIXED_BY_CHECKPOINT`` beside each class), and ``HARMLESS``. A
+key that is not classified is covered.
 """
 
 import json
@@ -39,6 +39,7 @@ HARMLESS = {
     'load_from resume backbone_checkpoint': 'the start of a run is hashed by what it is',
     'allow_partial': 'the record says which share of the backbone was filled',
     'protocol pretraining': 'task, name, version and table are hashed beside the settings',
+    'train_dataloader.skip_list': 'the record counts the images that were left out',
     'batch_plan is_changed lr_scaling': 'only describes; rate and images of an update are settings',
     'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',
     'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
@@ -53,7 +54,7 @@ HARMLESS = {
     'default_hooks.checkpoint default_hooks.sampler_seed default_hooks.visualization': 'looks, '
     'logs or saves',
 }
-# Hooks that only look, log, save or stop a run. A class of another package says so by the
+# Hooks that only observe, log, save or stop a run. A class of another package declares it by the
 # attribute ``is_observer = True``.
 HARMLESS_HOOKS = frozenset(
     (
@@ -66,7 +67,7 @@ HARMLESS_HOOKS = frozenset(
         'mim_bench.RecordHook',
     )
 )
-# Arguments of what stands behind the backbone that must equal the width of what they read.
+# Arguments of necks and heads that must equal the width of their input.
 _WIDTHS = frozenset(('in_channels', 'in_dims', 'embed_dims', 'input_features', 'num_patches'))
 _HEADS = ('neck', 'head', 'decode_head', 'auxiliary_head')
 _TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')
@@ -74,7 +75,7 @@ _TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a config that a protocol's hash covers, and what was left out.
+    """The settings of a config that a protocol's hash covers, and those left out.
 
     Attributes:
         covered: Plain data: dictionaries, lists, texts, numbers, booleans, None.
@@ -86,10 +87,10 @@ class Settings:
 
 
 def protocol_settings(cfg: Config) -> dict[str, Any]:
-    """Plain data that is equal for two configs only if they measure the same thing.
+    """Plain data that is equal for two configs only if they measure the same.
 
-    Paths count from the data root. Where the config has an ``effective_batch_size``, that
-    counts, however many GPUs and forward passes it is made of.
+    Paths are relative to the data root. Where the config has an ``effective_batch_size``, that
+    counts, whatever its GPUs and forward passes.
 
     Args:
         cfg: The resolved config of a run.
@@ -98,11 +99,11 @@ def protocol_settings(cfg: Config) -> dict[str, Any]:
 
 
 def read_settings(cfg: Config) -> Settings:
-    """The settings of a config as :func:`protocol_settings` has them, with what was left out."""
+    """The settings of :func:`protocol_settings`, with those left out and the reasons."""
     reader = _Reader(cfg)
     covered = reader.read('', plain(cfg.to_dict()))
     wrapper = covered.get('optim_wrapper') or {}
-    if wrapper.get('type') == BFLOAT16_WRAPPER:  # the same precision in other words
+    if wrapper.get('type') == BFLOAT16_WRAPPER:  # equivalent to AmpOptimWrapper in bfloat16
         wrapper.update(type=AMP_WRAPPER, dtype='bfloat16')
     if missing := [key for key in reader.expected if read_key(cfg, key, MISSING) is MISSING]:
         covered['missing'] = sorted(missing)
@@ -112,15 +113,15 @@ def read_settings(cfg: Config) -> Settings:
 def protocol_content(
     cfg: Config, task: str, *, name: str, version: str, table: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the hash of a protocol covers.
+    """The content that a protocol's hash covers.
 
     Args:
         cfg: The resolved config of a run. ``protocol_start`` and ``protocol_data`` in it, if a
             launch has set them, are part of the content.
         task: Name of the task.
-        name: Of the protocol.
-        version: Of the protocol.
-        table: Its ``by_backbone``.
+        name: Name of the protocol.
+        version: Version of the protocol.
+        table: ``by_backbone`` of the protocol.
     """
     return {
         'task': task,
@@ -135,7 +136,7 @@ def protocol_content(
 
 
 def _own_words(cfg: Config, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Words of the config itself that stand for what a backbone gives."""
+    """Words of the config that stand for facts of the backbone."""
     of_table = [key for row in table.values() for key in row]
     words = (cfg.get('protocol') or {}).get('words') or {}
     inside = tuple(f'{key}.' for key in of_table)
@@ -143,14 +144,14 @@ def _own_words(cfg: Config, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain_settings(node: Any, cfg: Config) -> Any:
-    """A part of a config as plain data, without where data lie and how fast they are read."""
+    """A part of a config as plain data, without locations and reading speed of data."""
     return _Reader(cfg).read('part', plain(node))
 
 
 def data_roots(cfg: Config) -> list[str]:
-    """Folders of data that a config names, each with a slash at its end.
+    """Data folders that a config names, each ending in a slash.
 
-    The longest first: one may lie in another.
+    The longest first, since one may be inside another.
     """
     named = [cfg.get('data_root'), *named_roots(cfg.to_dict())]
     roots = {root.rstrip('/') + '/' for root in named if isinstance(root, str) and root}
@@ -158,7 +159,7 @@ def data_roots(cfg: Config) -> list[str]:
 
 
 def below_roots(text: str, roots: Sequence[str]) -> str:
-    """A path counted from the first of the roots that it lies in; other text as it is."""
+    """A path relative to the first root that contains it; other text unchanged."""
     for root in roots:
         if text.startswith(root):
             return text[len(root) :]
@@ -179,7 +180,7 @@ def _listed(key: str) -> str | None:
 
 
 class _Reader:
-    """Walks a config, and leaves out what is harmless or fixed."""
+    """Reads a config, and leaves out harmless and fixed settings."""
 
     def __init__(self, cfg: Config) -> None:
         self.cfg, self.roots = cfg, data_roots(cfg)
@@ -188,7 +189,7 @@ class _Reader:
         self.is_pretraining = str((cfg.get('protocol') or {}).get('task')).startswith('pretrain')
 
     def read(self, key: str, value: Any) -> Any:
-        """The part of a value that counts."""
+        """The covered part of a value."""
         if isinstance(value, dict):
             items = ((f'{key}.{k}'.lstrip('.'), k, v) for k, v in value.items())
             return {k: self.read(path, v) for path, k, v in items if self._counts(path, v)}
@@ -201,7 +202,7 @@ class _Reader:
             return value
         if isinstance(value, float):
             return value if abs(value) < float('inf') else str(value)
-        # Classes and functions by name; their default text holds an address in memory.
+        # Classes and functions by name; their repr contains a memory address.
         name = getattr(value, '__qualname__', None)
         return f'{value.__module__}.{name}' if name else type(value).__qualname__
 
@@ -212,7 +213,7 @@ class _Reader:
         return not reason
 
     def _reason(self, key: str, value: Any) -> str | None:
-        """Why a key does not count; None if it does."""
+        """The reason for leaving a key out; None if it is covered."""
         first, _, rest = key.partition('.')
         if not rest:
             if key not in RUNNER_KEYS:
@@ -233,7 +234,7 @@ class _Reader:
         )
 
     def _reason_of_update(self, key: str) -> str | None:
-        """What an update is counts, not how GPUs share it."""
+        """The reason for leaving out a key of how GPUs share an update; None for other keys."""
         wrapper = self.cfg.get('optim_wrapper') or {}
         if key == 'optim_wrapper.loss_scale' and wrapper.get('dtype') == 'bfloat16':
             return 'nothing underflows in bfloat16 that would need one'
@@ -255,7 +256,7 @@ class _Reader:
         return None
 
     def _reason_of_table(self, key: str, value: Any) -> str | None:
-        """Whether the table of the protocol, or the backbone's shape, says this very value."""
+        """The reason if the protocol's table or the backbone gives this very value; else None."""
         expected = self.expected.get(key, MISSING)
         if expected is MISSING or (expected != CHECKPOINT and _differ(expected, value)):
             return None
@@ -268,16 +269,16 @@ class _Reader:
 
     @cached_property
     def expected(self) -> dict[str, Any]:
-        """What the backbone decides, by dotted key."""
+        """Values that the backbone decides, by dotted key."""
         return plain(expected_settings(self.cfg))
 
 
 def _observes(hook: Any) -> bool:
-    """Whether a hook, by the name in its config, changes no number."""
+    """Whether a hook, by its name in the config, changes no result."""
     is_named = isinstance(hook, str)
     return hook in HARMLESS_HOOKS or (is_named and getattr(HOOKS.get(hook), 'is_observer', False))
 
 
 def _differ(one: Any, other: Any) -> bool:
-    """Whether two values differ as JSON has them: True is not 1, and 1 is not 1.0."""
+    """Whether two values differ as JSON: True differs from 1, and 1 from 1.0."""
     return json.dumps(one, sort_keys=True) != json.dumps(other, sort_keys=True)

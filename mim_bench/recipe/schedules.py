@@ -1,4 +1,4 @@
-"""The learning-rate schedules of the official recipes: a warm-up, then a cosine or steps.
+"""Learning-rate schedules of the official recipes: a warm-up, then a cosine or steps.
 
 One scheduler where mmengine's configs chain two, so that a child config changes the length
 without restating a list. Each class follows one code base to the last update; they differ in
@@ -17,13 +17,13 @@ from mim_bench.registry import PARAM_SCHEDULERS
 
 
 class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
-    """Shared by the schedules: lengths in epochs, or in updates after ``convert_to_iter_based``.
+    """Base of the schedules: lengths in epochs, or in updates after ``convert_to_iter_based``.
 
     Args:
         optimizer: Optimizer wrapper of mmengine's runner.
         warmup_epochs: Length of the warm-up, in the steps of this scheduler.
-        end: Length of the whole schedule; mmengine's runner fills in the training's.
-        kwargs: Of mmengine's schedulers.
+        end: Length of the whole schedule; mmengine's runner sets the training's.
+        kwargs: Arguments of mmengine's schedulers.
 
     Raises:
         ConfigError: The warm-up is longer than the schedule.
@@ -47,9 +47,9 @@ class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
         """The same schedule in updates.
 
         Args:
-            args: As for the class.
+            args: Arguments of the class.
             epoch_length: Updates of an epoch.
-            kwargs: As for the class, lengths in epochs, fractions allowed.
+            kwargs: Arguments of the class; lengths in epochs, fractions allowed.
         """
         for key in cls.lengths:
             value = kwargs.get(key)
@@ -66,7 +66,7 @@ class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
         """The rate of a group before an update.
 
         Args:
-            base: The group's peak.
+            base: Peak rate of the group.
             step: Updates done.
         """
         raise NotImplementedError
@@ -74,7 +74,7 @@ class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(_WarmupLR):
-    """Warm up from 0 to the group's rate, then fall along half a cosine to its floor.
+    """Warm-up from 0 to the group's rate, then half a cosine to its floor.
 
     Args:
         min_lr: The floor of a group that has the optimiser's full rate; a group with a share
@@ -103,7 +103,7 @@ class WarmupCosineLR(_WarmupLR):
 
 @PARAM_SCHEDULERS.register_module()
 class TableCosineLR(WarmupCosineLR):
-    """:class:`WarmupCosineLR` whose warm-up includes its peak, so that two updates have it.
+    """:class:`WarmupCosineLR` whose warm-up includes the peak, so that two updates have it.
 
     Source: BEiT's ``utils.py`` (microsoft/unilm@768a3c8, beit), which computes a table of rates
     with ``linspace``; ConMIM shares it.
@@ -119,7 +119,7 @@ class _LateLR(_WarmupLR):
     Update k runs with value k - 1, updates 0 and 1 both with value 0.
 
     Args:
-        warmup_lr: Where every group starts, whatever its scale.
+        warmup_lr: Rate at which every group starts, whatever its scale.
         kwargs: ``warmup_epochs``, and arguments of mmengine's schedulers.
     """
 
@@ -159,11 +159,11 @@ class TimmCosineLR(_LateLR):
 
 @PARAM_SCHEDULERS.register_module()
 class TimmMultiStepLR(_LateLR):
-    """The peak after the warm-up, times ``gamma`` from each milestone on.
+    """Warm-up to the peak, which is multiplied by ``gamma`` at each milestone.
 
     Args:
         milestones: Epochs of the whole training, the warm-up included.
-        gamma: Factor of a milestone.
+        gamma: Factor at a milestone.
         kwargs: ``warmup_epochs``, ``warmup_lr``, and arguments of mmengine's schedulers.
 
     Source: ``MultiStepLRScheduler`` of microsoft/SimMIM@d3e29bc, lr_scheduler.py.

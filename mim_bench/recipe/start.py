@@ -1,4 +1,4 @@
-"""What a run starts from, as far as it decides what the numbers mean: labels seen, and by whom."""
+"""The start of a run for its protocol: whether and where its weights saw labels."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,16 @@ from mim_bench.recipe.tta import network_settings
 from mim_bench.results.hashing import file_sha256
 
 PRETRAINED = 'Pretrained'
-# Arguments of backbones that the keys and shapes of a file decide.
+# Arguments of backbones that follow from the keys and shapes of a file.
 _FIXED_IN_KIND = ('abs_pos', 'layer_scale', 'patch_size', 'qkv_bias', 'rel_pos_bias', 'window_size')
 
 
 def start_of(cfg: Config) -> dict[str, Any]:
     """The start of a run, for its protocol's hash.
 
-    Random weights and weights that saw no labels are the same start: they are what rows compare.
+    Random weights and weights that saw no labels are the same start, since rows compare them.
     Weights that saw labels are another one, with the protocol that trained them where the file
-    says it. A file that does not say what it saw counts as one without labels; the board marks it.
+    states it. A file that does not state it counts as one without labels; the board marks it.
 
     Args:
         cfg: The resolved config of a run.
@@ -33,7 +33,7 @@ def start_of(cfg: Config) -> dict[str, Any]:
         ``labels`` and ``trained_by`` of the backbone's file, ``deviates`` for arguments of the
         backbone that a checkpoint fixes and that are not as this file has them, ``model`` for a
         file that fills the whole model, ``parts`` for files that other modules are initialised
-        from; no key for what there is not.
+        from. Keys without a value are absent.
     """
     start = {}
     backbone = cfg.get('backbone_checkpoint')
@@ -51,12 +51,12 @@ def start_of(cfg: Config) -> dict[str, Any]:
 
 
 def _history(path: str | Path) -> dict[str, Any]:
-    """Labels that the weights of a file saw, and the run that trained them with labels."""
+    """Labels that the weights of a file saw, and the protocol that trained them with labels."""
     return label_history(Path(path)) if Path(path).is_file() else {}
 
 
 def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:
-    """Arguments that a checkpoint fixes, where the config does not follow the checkpoint."""
+    """Arguments that a checkpoint fixes and in which the config differs from its checkpoint."""
     if not Path(path).is_file():
         return {}
     meta = file_facts(path).stored
@@ -74,7 +74,7 @@ def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:
 
 
 def _kind(argument: str, value: Any) -> Any:
-    """What counts of a value: of a layer scale or a table, whether there is one."""
+    """The comparable part of a value: for a layer scale or a table only whether there is one."""
     if argument in ('abs_pos', 'layer_scale'):
         return value not in (None, 'none')
     value = plain(value)
@@ -87,7 +87,7 @@ def _identity(path: str | Path) -> dict[str, str]:
 
 
 def _initialised(node: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Modules whose ``init_cfg`` names a file, with the file."""
+    """Modules whose ``init_cfg`` names a file, with that file."""
     if isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from _initialised(value, f'{name}.{index}')

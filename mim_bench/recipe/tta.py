@@ -1,4 +1,4 @@
-"""Test-time augmentation: the test of a config's ``tta_model`` on its ``tta_pipeline``."""
+"""Test-time augmentation with a config's ``tta_model`` and ``tta_pipeline``."""
 
 from mmengine.config import Config, ConfigDict
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -11,16 +11,16 @@ PIPELINE = 'tta_pipeline'
 
 
 def use_test_time_augmentation(cfg: Config) -> None:
-    """Let the test of a config run under test-time augmentation.
+    """Change a config to test with test-time augmentation.
 
-    The test's model becomes ``tta_model`` around the config's own (as its ``module``), the
-    pipeline of its data set becomes ``tta_pipeline``, and the protocol's name says ``tta``.
+    The model becomes ``tta_model`` with the config's own model as ``module``, the
+    test pipeline ``tta_pipeline``, and the protocol's name gets the suffix ``-tta``.
 
     Args:
         cfg: Changed in place.
 
     Raises:
-        ConfigError: The config has no test-time augmentation, or no data set to test on.
+        ConfigError: The config has no test-time augmentation, or no test data set.
     """
     if missing := [key for key in (MODEL, PIPELINE) if not cfg.get(key)]:
         raise ConfigError(
@@ -33,7 +33,7 @@ def use_test_time_augmentation(cfg: Config) -> None:
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
     dataset['pipeline'] = cfg[PIPELINE]
-    # mmengine would give the one at the top to the model around, which replaces the inner one's.
+    # mmengine would give the top-level preprocessor to the outer model and replace the inner one's.
     if preprocessor := cfg.get('data_preprocessor'):
         cfg.model.setdefault('data_preprocessor', preprocessor)
         cfg.data_preprocessor = None
@@ -42,20 +42,20 @@ def use_test_time_augmentation(cfg: Config) -> None:
 
 
 def network_settings(cfg: Config) -> ConfigDict:
-    """The settings of the network itself, also where test-time augmentation is around it."""
+    """The settings of the network inside test-time augmentation."""
     model = cfg.model
     return model.module if isinstance(model.get('module'), dict) else model
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The network inside data parallelism and test-time augmentation, whose keys a file has."""
+    """The network inside data parallelism and test-time augmentation."""
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
 
 
 def _name_protocol(cfg: Config) -> None:
-    """Of the run, and of those of its tasks that have a name of their own."""
+    """Rename the protocol of the run, and of tasks that have their own name."""
     protocol = cfg.get('protocol') or {}
     owners = [protocol, *(task.get('protocol') or {} for task in protocol.get('tasks', []))]
     for owner in owners:

@@ -1,7 +1,7 @@
-"""Loops, schedules and hooks of a recipe that counts updates, in iterations of the runner.
+"""Converts loops, schedules and hooks of a recipe from updates to the runner's iterations.
 
-mmengine counts forward passes. Where gradients of several are accumulated, a recipe's lengths
-are longer in them; its schedules stay, and make a step after each update.
+mmengine counts forward passes. Where gradients are accumulated, a recipe's lengths
+are longer in them; schedules stay, and step after each update.
 """
 
 from copy import deepcopy
@@ -20,13 +20,13 @@ def loop_in_iterations(loop: Any, every: int) -> Any:
     """The config of a training loop with its lengths in iterations.
 
     Args:
-        loop: Of an iteration-based loop; anything else is returned as it is.
-        every: Iterations of an update.
+        loop: Config of an iteration-based loop; other loops are returned unchanged.
+        every: Iterations an update.
     """
     if not isinstance(loop, dict) or loop.get('max_iters') is None or every == 1:
         return loop
     loop = deepcopy(loop)
-    # mmengine validates every 1,000 iterations where nothing is said.
+    # mmengine's default is a validation every 1,000 iterations.
     loop.setdefault('val_interval', 1000)
     for key in ('max_iters', 'val_interval', 'val_begin'):
         if key in loop:
@@ -37,11 +37,11 @@ def loop_in_iterations(loop: Any, every: int) -> Any:
 
 
 def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
-    """The default hooks, with our scheduler hook and checkpoint intervals in iterations.
+    """The default hooks with this package's scheduler hook and intervals in iterations.
 
     Args:
-        hooks: Of the config; an entry may be None, a hook, or its config.
-        every: Iterations of an update.
+        hooks: Hooks of the config; an entry may be None, a hook, or its config.
+        every: Iterations an update.
     """
     hooks = dict(hooks or {})
     schedule = hooks.get('param_scheduler', {})
@@ -54,13 +54,13 @@ def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
 
 
 def schedules_in_updates(schedules: Any, max_iters: int, epoch_length: int, every: int) -> Any:
-    """The configs of schedules that make a step an update.
+    """Configs of schedules that step once an update.
 
     Args:
-        schedules: One or a list; objects are left alone.
+        schedules: One config or a list; scheduler objects are left unchanged.
         max_iters: Iterations of the training.
         epoch_length: Iterations of an epoch.
-        every: Iterations of an update.
+        every: Iterations an update.
     """
     if isinstance(schedules, list | tuple):
         return [schedules_in_updates(s, max_iters, epoch_length, every) for s in schedules]
@@ -77,13 +77,13 @@ def schedules_in_updates(schedules: Any, max_iters: int, epoch_length: int, ever
 def fit_epoch_to_updates(loader: DataLoader, every: int) -> None:
     """End the epochs of a loader with whole updates.
 
-    Without this an update would take its last images from the next epoch, and how many updates
-    an epoch has would depend on the number of GPUs. Incomplete updates are left out where the
+    Otherwise an update would take its last images from the next epoch, and the number of updates
+    an epoch would depend on the number of GPUs. Incomplete updates are left out where the
     loader drops incomplete batches; elsewhere the epoch's first images complete them.
 
     Args:
-        loader: Of the training; one without a seeded sampler is left alone.
-        every: Iterations of an update.
+        loader: Loader of the training; one without a seeded sampler is left unchanged.
+        every: Iterations an update.
     """
     batches = loader.batch_sampler
     for sampler in (loader.sampler, getattr(batches, 'sampler', None)):

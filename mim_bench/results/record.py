@@ -19,6 +19,9 @@ SCHEMA_VERSION = 1
 LARGEST_INTEGER = 2**53
 # The method of a checkpoint that was not pre-trained.
 RANDOM_METHOD = 'random'
+# The name of a folder: no slash, no leading dot.
+RUN_ID = r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$'
+RUN_ID_LENGTH = 200
 
 
 def _moment(text: str) -> str:
@@ -261,7 +264,7 @@ class Batch:
 class RunRecord:
     """Everything that is known about one run, failed runs included."""
 
-    run_id: Annotated[str, Field(pattern=r'^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$', max_length=200)]
+    run_id: Annotated[str, Field(pattern=RUN_ID, max_length=RUN_ID_LENGTH)]
     """Name of the folder of the record, so it has no slash and no leading dot."""
     status: Status
     """Whether the run measured what it should."""
@@ -296,6 +299,9 @@ class RunRecord:
     """Precision of a training; null for a test."""
     batch: Batch | None = None
     """Batch of a training; null for a test."""
+    skipped_images: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)] | None = None
+    """Training images that could not be read and were left out (``--on-bad-image skip``); null
+    where such an image stops the run."""
     origin: Origin = 'run'
     """``run`` if the run wrote the record, ``collected`` if ``mim-bench collect`` made it of what
     the run left."""

@@ -1,4 +1,4 @@
-"""The user's checkpoints as rows: converted once, and what was found out kept beside the file."""
+"""The user's checkpoints as rows: each is converted once, with its facts in a JSON beside it."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -25,21 +25,21 @@ _FORMAT = 2
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a checkpoint file.
+    """Facts of a checkpoint file.
 
     Attributes:
-        path: Where it lies.
-        size: Bytes.
-        mtime_ns: When it was written.
-        file_sha256: Of its content.
-        sha256: Of the file that it was converted from, if it was; its own otherwise.
-        stated: What the user states about it.
-        method: Of its pre-training; 'unknown' where nothing tells.
+        path: Path of the file.
+        size: Size in bytes.
+        mtime_ns: Time of its last change.
+        file_sha256: SHA-256 of its content.
+        sha256: SHA-256 of the file that it was converted from, else its own.
+        stated: Facts that the user states.
+        method: Method of its pre-training; 'unknown' where nothing states it.
         labels: Data sets whose labels it has seen, where known.
         family: ``vit``, ``beit-vit``, ``swin``, ``ummae-swin`` or ``ummae-pvt``; None for others.
         backbone: Family and size, as the configs spell it; None for a size without a name.
-        arch: What the weights show, for messages.
-        format: Of this description.
+        arch: Architecture read from the weights, for messages.
+        format: Version of this description.
     """
 
     path: str
@@ -66,7 +66,7 @@ def rows_of(
     timm: Sequence[str] = (),
     download: bool = False,
 ) -> list[Row]:
-    """A row of each checkpoint; files are converted that have not been yet.
+    """The rows of checkpoints; converts files that are not converted yet.
 
     Args:
         words: ``PATH``, ``ID=PATH``; in place of the path ``random:BACKBONE`` for weights that
@@ -104,7 +104,7 @@ def facts_of(
     stated: Mapping[str, Any] | None = None,
     reading: Mapping[str, str] | None = None,
 ) -> Facts:
-    """Convert a checkpoint unless that was done, and say what it is.
+    """Convert a checkpoint unless it is converted, and return its facts.
 
     Args:
         path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
@@ -209,7 +209,7 @@ def _meta_names(stated: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_named(suite: Suite, name: str, word: str) -> None:
-    """Refuse a backbone that no config of the suite is of and no family has the size of."""
+    """Refuse a backbone that has neither a config in the suite nor a size in a family."""
     named = {b for entry in suite.entries if not entry.fit for b in entry.configs}
     fitted = [
         (f, path) for entry in suite.entries if entry.fit for f, path in entry.configs.items()
@@ -311,7 +311,7 @@ def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] 
 
 
 def _families() -> dict[tuple[str, bool], tuple[str, Mapping[str, dict]]]:
-    """Name and sizes of each family, by the class of its backbone and whether it is BEiT-type."""
+    """Name and sizes of each family, by class of the backbone and whether it is BEiT-type."""
     from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
     from mim_bench.models.backbones import swin, ummae_pvt, ummae_swin, vit
 
@@ -329,7 +329,7 @@ def _plain(value: Any) -> Any:
 
 
 def _read(path: Path) -> Facts | None:
-    """None for what an interrupted or another version of this package left."""
+    """Read the facts; None if the file is incomplete or of another version."""
     try:
         data = json.loads(path.read_text('utf-8'))
         return Facts(**data) if data.get('format') == _FORMAT else None

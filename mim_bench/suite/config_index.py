@@ -1,4 +1,4 @@
-"""What the configs of the repository are for, read without running them: no torch, no mmengine."""
+"""Index of the configs' tasks, read without running them; needs neither torch nor mmengine."""
 
 import ast
 import hashlib
@@ -15,25 +15,25 @@ from mim_bench.shipped import shipped_folder
 CONFIGS = shipped_folder('configs')
 
 _READ = ('protocol', 'pretraining')
-# Of a protocol, and only to be read when the config is run.
+# A key of a protocol that is read only when the config is run.
 _TABLES = ('by_backbone',)
 _NAME = re.compile(r'(?P<head>[^_]+)_(?P<backbone>[^_]+)_.*')
 
 
 @dataclass(frozen=True)
 class ConfigEntry:
-    """One task of one config.
+    """A task of a config.
 
     Attributes:
-        path: From ``configs/`` on.
+        path: Path from ``configs/`` on.
         task: Name of the task; ``pretrain`` for a pre-training.
         protocol: Name of its protocol.
-        version: Of the protocol.
+        version: Version of the protocol.
         tier: ``full``, ``proxy`` or ``smoke``.
         head: First word of the config's name: the head, or the method of a pre-training.
-        backbone: Second word of it.
-        method: Of a pre-training, else None.
-        epochs: Of a pre-training, else None.
+        backbone: Second word of the config's name.
+        method: Method of a pre-training, else None.
+        epochs: Epochs of a pre-training, else None.
     """
 
     path: str
@@ -87,7 +87,7 @@ def _entries(path: Path, shown: str, name: re.Match[str]) -> list[ConfigEntry]:
 
 @cache
 def read_settings(path: Path) -> dict[str, Any]:
-    """``protocol`` and ``pretraining`` of a config, those of its bases below its own.
+    """``protocol`` and ``pretraining`` of a config, merged with those of its bases.
 
     Raises:
         ConfigError: They are not written in plain values, or a base is missing.
@@ -113,12 +113,12 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 @cache
 def config_hash(path: Path) -> str:
-    """SHA-256 over a config and all that it inherits from: changes when what it says may.
+    """SHA-256 over a config and all its base files.
 
     Raises:
-        ConfigError: As of :func:`read_settings`.
+        ConfigError: See :func:`read_settings`.
     """
-    read_settings(path)  # complains about what cannot be read
+    read_settings(path)  # raises if a file cannot be read
     text = path.read_bytes()
     digest = hashlib.sha256(text)
     for node in ast.parse(text).body:
@@ -131,7 +131,7 @@ def config_hash(path: Path) -> str:
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Dictionaries key by key, as mmengine does it; anything else is replaced."""
+    """Merge dicts key by key, as mmengine does; other values are replaced."""
     merged = dict(base)
     for key, value in own.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -140,7 +140,7 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _value(node: ast.expr, path: Path) -> Any:
-    """The value of ``dict(...)``, a list or a literal."""
+    """Evaluate ``dict(...)``, a list or a literal."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == 'dict':
         words = [word for word in node.keywords if word.arg not in _TABLES]
         return {word.arg: _value(word.value, path) for word in words}

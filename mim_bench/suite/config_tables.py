@@ -1,4 +1,4 @@
-"""The table in the README.md of each config folder: what a config is, its source, its number."""
+"""The table in the README.md of each config folder: config, source and published result."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -11,19 +11,19 @@ from mim_bench.suite.config_index import CONFIGS, ConfigEntry, index_configs
 README = 'README.md'
 TOOL = 'tools/write_config_tables.py'
 MARK = f'<!-- Made by {TOOL} from here on. -->'
-# Methods whose ViT has BEiT's relative positions; published results do not say it.
+# Methods whose ViT has BEiT's relative positions; published results do not state it.
 BEIT_KIND = {'beit', 'beitv2', 'cae', 'conmim', 'mcbeit'}
 _NONE = '-'
 
 
 def stale_tables(folder: Path = CONFIGS) -> dict[Path, str]:
-    """The README.md files of folders with configs that are missing or out of date.
+    """README.md files of config folders that are missing or out of date.
 
     Args:
-        folder: Below which configs lie.
+        folder: Root folder of the configs.
 
     Returns:
-        The text that each should have. What stands above the mark is kept.
+        The wanted text of each. The text above the mark is kept.
     """
     root = Path(folder)
     entries: dict[Path, dict[str, list[ConfigEntry]]] = {}
@@ -58,7 +58,7 @@ def _table(place: Path, configs: dict[str, list[ConfigEntry]]) -> str:
 
 
 def settings_source(path: Path) -> str:
-    """The comment at the top of a config as one text; of one that has none, its parent's name."""
+    """The comment at the top of a config, else the name of its parent."""
     comment = ''
     for line in path.read_text('utf-8').splitlines():
         if not line.startswith('#'):
@@ -73,12 +73,12 @@ def settings_source(path: Path) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text as Markdown shows it inside of a table."""
+    """Escape a text for a Markdown table."""
     return re.sub(r'([|*<])', r'\\\1', text)
 
 
 def _published(entries: Iterable[ConfigEntry]) -> Iterator[str]:
-    """Published numbers of a config's recipe, one text for each row of a source."""
+    """Published results of a config's recipe, one text for each row of a source."""
     groups: dict[tuple, list[PublishedResult]] = {}
     for entry in entries:
         for result in load_published():
@@ -98,7 +98,7 @@ def _published(entries: Iterable[ConfigEntry]) -> Iterator[str]:
 
 
 def _is_of(result: PublishedResult, entry: ConfigEntry) -> bool:
-    """Whether a result was measured by a config's recipe, or after a config's pre-training."""
+    """Whether a result is of a config's recipe, or follows a config's pre-training."""
     if entry.method is not None:
         is_variant = entry.backbone == f'{result.variant}-{result.backbone}'
         is_same = is_variant or entry.backbone == network_family(result.backbone)

@@ -1,6 +1,7 @@
 """The demo: pre-training on the embedded data, then the suite ``smoke``, as one plan. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mim_bench.errors import ConfigError
@@ -21,13 +22,46 @@ from mim_bench.suite.tasks import load_suite
 
 SUITE = 'smoke'
 TASKS = ('in1k-knn', 'in1k-linear', 'in1k-ft', 'ade20k-upernet', 'coco-mask-rcnn')
-# Method and backbone; the random rows are what the others are compared with.
-PRETRAINED_ROWS = (('ummae', 'ummae-swin-toy'), ('simmim', 'swin-toy'))
-RANDOM_ROWS = ('ummae-swin-toy', 'swin-toy')
-ROW_IDS = (
-    *(f'{method}_{backbone}' for method, backbone in PRETRAINED_ROWS),
-    *(f'random_{backbone}' for backbone in RANDOM_ROWS),
-)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The rows of a demo and the size of its data.
+
+    Attributes:
+        rows: Method and backbone of each pre-training; random weights of each backbone are rows
+            too.
+        size: Size of the embedded data.
+    """
+
+    rows: tuple[tuple[str, str], ...]
+    size: str
+
+    @property
+    def random_backbones(self) -> tuple[str, ...]:
+        """Each backbone once, in the order of the rows."""
+        return tuple(dict.fromkeys(backbone for _, backbone in self.rows))
+
+    @property
+    def row_ids(self) -> tuple[str, ...]:
+        """Names of all rows."""
+        made = [f'{method}_{backbone}' for method, backbone in self.rows]
+        return (*made, *(random_row(backbone).id for backbone in self.random_backbones))
+
+
+QUICK = Demo((('localmim', 'vit-toy'), ('conmim', 'vit-toy')), 'demo')
+FULL = Demo((*QUICK.rows, ('ummae', 'ummae-swin-toy'), ('simmim', 'swin-toy')), 'default')
+# Seconds that the steps of QUICK took on one core of a shared machine.
+_SECONDS = {
+    'data': 40,
+    'pretrain': 80,
+    'convert': 3,
+    'toy-probe': 25,
+    'toy-ft': 60,
+    'keep': 3,
+    'toy-upernet': 70,
+    'toy-mask-rcnn': 70,
+}
 
 
 def demo_places(out: Path) -> Places:
@@ -35,17 +69,18 @@ def demo_places(out: Path) -> Places:
     return Places(out, out / 'data')
 
 
-def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
+def plan_demo(out: Path, seed: int, given: Sequence[Row] = (), demo: Demo = QUICK) -> list[Step]:
     """The steps of the demo.
 
     Args:
         out: Folder of data, runs, checkpoints and results.
-        seed: Of the data and of every run.
-        given: Rows of the user's own checkpoints.
+        seed: Seed of the data and of every run.
+        given: Rows of the user's checkpoints.
+        demo: What is compared.
     """
     places = demo_places(out)
-    steps, rows = [make_data(places, seed)], []
-    for method, backbone in PRETRAINED_ROWS:
+    steps, rows = [make_data(places, seed, demo.size)], []
+    for method, backbone in demo.rows:
         row = Row(f'{method}_{backbone}', method, backbone)
         pretrain = _pretrain(row, places, seed)
         start = places.checkpoints / f'{row.id}.pth'
@@ -61,7 +96,7 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
                 inputs=convert.fingerprint,
             )
         )
-    rows += [random_row(backbone) for backbone in RANDOM_ROWS]
+    rows += map(random_row, demo.random_backbones)
     steps += plan_rows(
         [*rows, *given],
         load_suite(SUITE),
@@ -70,8 +105,13 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = ()) -> list[Step]:
         seeds=(seed,),
         needs=(DATA_STEP,),
     )
+    steps = [replace(step, seconds=_seconds(step)) for step in steps]
     # The long chains first, so that no worker waits for them at the end.
     return sorted(steps, key=lambda step: '-random_' in step.name)
+
+
+def _seconds(step: Step) -> float | None:
+    return next((s for kind, s in _SECONDS.items() if step.name.startswith(kind)), None)
 
 
 def random_row(backbone: str) -> Row:
@@ -80,8 +120,9 @@ def random_row(backbone: str) -> Row:
 
 
 def _pretrain(row: Row, places: Places, seed: int) -> Step:
-    # Pre-training configs are named by their method, not by the backbone's own name.
-    config = find_config(configs_folder(), f'{row.method}_swin-toy_')
+    # Pre-training configs name a method's own backbone without the method.
+    backbone = row.backbone.removeprefix(f'{row.method}-')
+    config = find_config(configs_folder(), f'{row.method}_{backbone}_1x*-64px')
     name = f'pretrain-{row.id}'
     return Step(
         name=name,
@@ -95,13 +136,13 @@ def _pretrain(row: Row, places: Places, seed: int) -> Step:
     )
 
 
-def find_config(configs: Path, prefix: str) -> Path:
-    """The one demo config whose name starts so.
+def find_config(configs: Path, pattern: str) -> Path:
+    """The one demo config of a name.
 
     Raises:
-        ConfigError: None or several do.
+        ConfigError: None or several match.
     """
-    found = sorted((configs / 'demo').glob(f'{prefix}*.py'))
+    found = sorted((configs / 'demo').glob(f'{pattern}.py'))
     if len(found) != 1:
-        raise ConfigError(f'{configs}/demo: {len(found)} configs start with {prefix!r}, not one.')
+        raise ConfigError(f'{configs}/demo: {len(found)} configs match {pattern!r}, not one.')
     return found[0]

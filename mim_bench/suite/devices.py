@@ -1,4 +1,4 @@
-"""Which GPUs and how many processes at a time a suite may use; found without torch."""
+"""GPUs and number of parallel processes of a suite; needs no torch."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from mim_bench.errors import ConfigError
 
 
 def visible_gpus() -> list[str]:
-    """GPUs of this machine that this process may use, for ``CUDA_VISIBLE_DEVICES``."""
+    """Visible GPUs of this machine, as identifiers for ``CUDA_VISIBLE_DEVICES``."""
     chosen = os.environ.get('CUDA_VISIBLE_DEVICES')
     if chosen is not None:
         return [name.strip() for name in chosen.split(',') if name.strip() not in ('', '-1')]
@@ -21,7 +21,7 @@ def visible_gpus() -> list[str]:
 
 
 def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
-    """As many GPUs as asked for, else all; none where there are none.
+    """Choose as many GPUs as asked for, by default all that are visible.
 
     Raises:
         ConfigError: Fewer than one was asked for, or more than there are.
@@ -39,7 +39,7 @@ def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
 
 
 def count_workers(wanted: int | None, available: Callable[[], int | None] = os.cpu_count) -> int:
-    """As many subprocesses as asked for, else one for every core, four at most.
+    """Number of parallel subprocesses: as asked for, else one a core, at most four.
 
     Raises:
         ConfigError: Fewer than one was asked for.

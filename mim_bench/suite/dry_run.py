@@ -1,4 +1,4 @@
-"""What a plan would take, found out before anything is spent: data, configs, memory, hours."""
+"""The dry run of a plan: checks data and configs, and reports memory and estimated hours."""
 
 import json
 import os
@@ -19,12 +19,12 @@ _LOG_LINES = 6
 
 @dataclass(frozen=True)
 class DataCheck:
-    """What the quick check of a data set found.
+    """Result of the quick check of a data set.
 
     Attributes:
-        dataset: Its name.
-        root: Its folder.
-        counts: What was counted, for example ``train images``.
+        dataset: Name of the data set.
+        root: Folder of the data set.
+        counts: Counts by name, for example ``train images``.
         problems: The first ones, as text.
     """
 
@@ -36,14 +36,14 @@ class DataCheck:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take.
+    """Estimate of a run.
 
     Attributes:
         step: The run.
-        data: Of its data set.
-        trial: What two steps took or would take, as
+        data: Check of its data set.
+        trial: Cost of two steps, measured or estimated, as
             :class:`mim_bench.profiling.trial.Trial` describes it; None if the run cannot start.
-        error: Why it cannot.
+        error: The reason why it cannot start.
     """
 
     step: Step
@@ -53,7 +53,7 @@ class Estimate:
 
     @property
     def reasons(self) -> list[str]:
-        """What stands against it."""
+        """Reasons why the run cannot start."""
         reasons = [*self.data.problems, *([self.error] if self.error else [])]
         images = self.data.counts.get('train images')
         if self.trial is not None and self.trial['epochs'] and images is not None:
@@ -67,12 +67,12 @@ class Estimate:
 
     @property
     def can_start(self) -> bool:
-        """Whether nothing stands against it."""
+        """Whether the run can start."""
         return not self.reasons
 
     @property
     def hours(self) -> float | None:
-        """The measured or estimated step, times the steps; None where their number is not known."""
+        """Hours: seconds of a step times number of steps; None where the number is unknown."""
         if self.trial is None:
             return None
         trial, num_steps = self.trial, self.trial['num_steps']
@@ -97,10 +97,10 @@ def try_plan(
     """Try every run of a plan, one after the other, each in a process of its own.
 
     Args:
-        plan: Steps that can be tried are those with ``trial_words``.
+        plan: Steps with ``trial_words`` are tried.
         environment: Added to that of the processes.
-        on_start: Called with the name of what is tried next.
-        assumed_tflops: Estimate every training for GPUs that compute so many TFLOP/s.
+        on_start: Called with the name of each step before it is tried.
+        assumed_tflops: Estimate every training for GPUs of this throughput in TFLOP/s.
     """
     checks: dict[tuple, DataCheck] = {}
     estimates = []
@@ -120,7 +120,7 @@ def try_plan(
 
 
 def check_data(dataset: str, root: str, need_stuff: bool, folder: Path) -> DataCheck:
-    """Check names, counts and lists of a data set; no image is opened."""
+    """Check file names, counts and lists of a data set without opening images."""
     report = folder / 'data.json'
     report.unlink(missing_ok=True)
     words = ['data', 'check', CHECK_NAMES[dataset], root, '--quick', '--json', str(report)]
@@ -139,7 +139,7 @@ def _try(
     result.unlink(missing_ok=True)
     words = [*step.trial_words, '--dry-run', str(result), *more]
     if step.gpus > 1:
-        # One process that plans its batch as one of several.
+        # One process that plans its batch as one process of several.
         words += ['--launcher', 'pytorch']
         environment = {**environment, 'WORLD_SIZE': str(step.gpus)}
     try:
@@ -163,7 +163,7 @@ def _mim_bench(words: Sequence[str], environment: Mapping[str, str]) -> subproce
 
 
 def _message(done: subprocess.CompletedProcess) -> str:
-    """The error that a command ended with."""
+    """The error message of a command."""
     lines = done.stderr.strip().splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith('error: ')), None)
     if first is not None:

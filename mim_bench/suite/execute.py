@@ -1,4 +1,4 @@
-"""Runs the steps of a plan, as many at a time as there is room for; several suites may share one.
+"""Executes the steps of a plan in parallel; several suites may share one folder.
 
 Each step has a folder with ``log.txt``, ``fingerprint`` (of what it was done from), ``started``
 (of what it was last started from) and ``lock``, which its process holds too, so that a step of
@@ -23,39 +23,39 @@ from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_s
 POLL_SECONDS = 0.1
 LOG_LINES = 15
 LOG_FILE = 'log.txt'
-# To write the record of a run that could not do so itself.
+# Time limit for writing the record of a run that could not do so itself.
 _POST_MORTEM_S = 600
 
 
 class Listener:
-    """Who shows the progress; every method may be left as it is."""
+    """Receives progress events. All methods are optional."""
 
     def started(self, step: Step, attempt: int) -> None:
-        """A step started, for the first time or again."""
+        """A step was started, for the first time or again."""
 
     def waiting(self, step: Step) -> None:
-        """Another suite runs this step."""
+        """Another suite is running this step."""
 
     def taken(self, step: Step) -> None:
-        """Another suite did this step meanwhile."""
+        """Another suite finished this step."""
 
     def retrying(self, step: Step, error: str) -> None:
-        """An attempt failed, and another one follows."""
+        """An attempt failed and will be repeated."""
 
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
-        """A step ended, with the end of its log if it failed."""
+        """A step ended; ``error`` has the end of its log if it failed."""
 
     def tick(self) -> None:
-        """Some time has passed."""
+        """Called after every poll of the running steps."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """What is done about runs that fail or do not end.
+    """Retries and time limit of steps.
 
     Attributes:
         retries: Further attempts of a step that failed; a training resumes.
-        timeout_s: After which an attempt is ended; None waits for ever.
+        timeout_s: Time limit of an attempt in seconds; None: no limit.
     """
 
     retries: int = 0
@@ -70,17 +70,17 @@ def execute(
     listener: Listener,
     patience: Patience = Patience(),
 ) -> Outcome:
-    """Run what is not done yet; a failure never stops the rest.
+    """Run all steps that are not done; a failure does not stop the others.
 
-    A step that another process runs is waited for, and taken as done if it is then. A run that
-    failed without a record of it gets one.
+    A step that another process runs is waited for, and skipped if it is done then. A run that
+    failed without writing a record gets one.
 
     Args:
-        plan: Steps with unique names, each after those it needs.
-        folder: Keeps the steps' own folders.
-        launcher: Where they run.
-        listener: Shows the progress.
-        patience: Attempts and time.
+        plan: Steps with unique names, each after the steps that it needs.
+        folder: Root of the steps' folders.
+        launcher: Starts the steps.
+        listener: Receives progress events.
+        patience: Retries and time limit.
 
     Raises:
         ConfigError: The plan cannot run as a whole.
@@ -99,7 +99,7 @@ def execute(
 
 
 def is_done(step: Step, folder: Path) -> bool:
-    """Whether a step's results are there and come from what it would read now."""
+    """Whether a step's results exist and come from its present inputs."""
     try:
         same = (folder / step.name / 'fingerprint').read_text() == step.fingerprint
         return (
@@ -118,10 +118,10 @@ class _Running:
     began: float
     words: tuple[str, ...]
     attempt: int = 1
-    process: Process | None = None  # None while there is no room for the next attempt
+    process: Process | None = None  # None while the next attempt waits for resources
     attempt_began: float = 0.0
-    log_start: int = 0  # what stands before is of an earlier attempt
-    error: str | None = None  # of an attempt whose record is being written
+    log_start: int = 0  # earlier text is of an earlier attempt
+    error: str | None = None  # error of an attempt whose failed record is being written
 
     @property
     def seconds(self) -> float:
@@ -153,7 +153,7 @@ class _Execution:
             self.listener.tick()
 
     def _ready(self) -> list[Step]:
-        """Steps that could start, those that another suite runs among them."""
+        """Steps that could start, including those that another suite runs."""
         finished = {*self.outcome.done, *self.outcome.ran}
         started = {item.step.name for item in self.running}
         return ready_steps(self.plan, finished, started, self.lost)
@@ -188,7 +188,7 @@ class _Execution:
         self._start(item)
 
     def _start(self, item: _Running) -> None:
-        """Start an attempt, or the writing of its record, if there is room."""
+        """Start an attempt, or the writing of its failed record, if resources are free."""
         is_attempt = item.error is None
         step = item.step if is_attempt else replace(item.step, gpus=0)
         if not self.launcher.has_room(step):
@@ -210,7 +210,7 @@ class _Execution:
             return
         if status is None:
             item.process.stop()
-        if item.error is not None:  # its record is written, or cannot be
+        if item.error is not None:  # its record was written, or cannot be
             self._settle(item, item.error)
         elif status == 0:
             fingerprint = self.folder / item.step.name / 'fingerprint'
@@ -255,17 +255,17 @@ class _Execution:
 
 
 def _lacks_record(item: _Running) -> bool:
-    """Whether a run ended without writing that it failed."""
+    """Whether a run ended without a record of its failure."""
     return item.step.words[0] in ('train', 'test') and any(
         not path.exists() or path.stat().st_mtime < item.attempt_began for path in item.step.records
     )
 
 
 def _put_aside_other_inputs(step: Step, home: Path) -> None:
-    """A step resumes from its checkpoints only if it reads what it read when it made them.
+    """Move a step's work directory aside if its inputs changed since.
 
-    Nor may the board show what it measured on other inputs. Nothing is deleted: it may have
-    taken days.
+    A step must not resume from checkpoints of other inputs, nor may the board show their
+    results. Nothing is deleted.
     """
     started = home / 'started'
     same = started.exists() and started.read_text() == step.fingerprint

@@ -1,10 +1,10 @@
-"""Holds a family of processes together: ends them all, at the latest with its own parent.
+"""Runs a command and ends all its descendant processes, at the latest with the parent's end.
 
 ``python -m mim_bench.suite.guard COMMAND...`` runs a command, and ends as it does. What a command
-starts may outlive it: torchrun gives each of its processes a session of its own, so that killing
-torchrun, or its group, leaves them, and they would go on writing where the next attempt writes.
-This process adopts them. It ends them when the command ended, and when it gets SIGTERM; whoever
-starts it has it get that when the starter ends.
+starts may outlive it: torchrun gives each of its processes its own session, so killing
+torchrun, or its group, leaves them, and they would keep writing where the next attempt writes.
+This process adopts them, and ends them when the command has ended or when it gets SIGTERM. Its
+starter arranges that it gets SIGTERM when the starter ends.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-# For the launcher to end its processes itself, before they are killed.
+# Seconds that the launcher has to end its processes before they are killed.
 GRACE_S = 10
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
-    """On Linux, this process gets a signal when the one that started it ends."""
+    """On Linux, send this process a signal when its parent ends."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it ended before that
@@ -30,7 +30,7 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes that a process started, and those that they started."""
+    """All descendants of a process."""
     found = []
     with contextlib.suppress(OSError):  # it ended meanwhile
         for task in Path(f'/proc/{pid}/task').iterdir():
@@ -39,7 +39,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def main(command: list[str]) -> int:
-    """Run a command and wait for all that it started."""
+    """Run a command and wait for all processes that it started."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGTERM, _raise)
@@ -58,7 +58,7 @@ def _raise(number: int, frame: object) -> None:
 
 
 def _signal_all(number: int, until: float = float('inf')) -> None:
-    """Send a signal to all descendants until there are none; new ones may come meanwhile."""
+    """Send a signal to all descendants until none is left; new ones may appear meanwhile."""
     told: set[int] = set()
     while (family := descendants(os.getpid())) and time.monotonic() < until:
         for pid in set(family) - told:

@@ -1,4 +1,4 @@
-"""Starts the command of a step on this machine, on GPUs or cores that are free."""
+"""Starts the commands of steps on free GPUs or cores of this machine."""
 
 import contextlib
 import os
@@ -19,46 +19,46 @@ _GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
 
 
 class Process(Protocol):
-    """A step that runs."""
+    """A running step."""
 
     def poll(self) -> int | None:
-        """Its exit status once it ended; then what it occupied is free."""
+        """The exit status once it has ended, else None; its resources are free then."""
 
     def stop(self) -> None:
-        """End it and all that it started."""
+        """End the step and all its processes."""
 
 
 class Launcher(Protocol):
-    """Where steps run."""
+    """Starts steps on some resource."""
 
     def check(self, step: Step) -> None:
-        """Refuse a step that could never run here.
+        """Refuse a step that can never run here.
 
         Raises:
-            ConfigError: It says why.
+            ConfigError: The reason.
         """
 
     def has_room(self, step: Step) -> bool:
-        """Whether the step could start now."""
+        """Whether the step can start now."""
 
     def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
-        """Start a step's command where there is room for it.
+        """Start a step's command on free resources.
 
         Args:
-            step: What it occupies.
+            step: The step, which states its resources.
             words: Arguments of ``mim-bench``.
-            log: The output is appended to it.
-            lock: Descriptor that the process inherits.
+            log: File to which the output is appended.
+            lock: Descriptor of the lock, which the process inherits.
         """
 
 
 class LocalLauncher:
-    """Subprocesses; each GPU belongs to one of them at a time.
+    """Runs steps as subprocesses; each GPU is used by one of them at a time.
 
     Args:
-        gpus: Identifiers for ``CUDA_VISIBLE_DEVICES``. Without any, steps share the cores.
-        workers: Most subprocesses at a time that use no GPU.
-        environment: Added to the subprocesses' environment.
+        gpus: Identifiers for ``CUDA_VISIBLE_DEVICES``. Without GPUs, steps share the cores.
+        workers: Maximal number of parallel subprocesses that use no GPU.
+        environment: Variables added to the subprocesses' environment.
     """
 
     def __init__(
@@ -86,13 +86,13 @@ class LocalLauncher:
         return gpus <= len(self._free_gpus) and workers <= self._free_workers
 
     def _need(self, step: Step) -> tuple[int, int]:
-        """GPUs and workers that a step takes."""
+        """Number of GPUs and of workers that a step needs."""
         if self.gpus and step.gpus:
             return step.gpus, 0
-        # Without GPUs, a run of several processes takes as many of the workers, at most all.
+        # Without GPUs, a run of several processes needs as many workers, at most all.
         return 0, min(max(step.gpus, 1), self.workers)
 
-    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> 'LocalProcess':
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
         """See :class:`Launcher`."""
         gpus, share = self._need(step)
         taken = [self._free_gpus.pop(0) for _ in range(gpus)]
@@ -105,11 +105,22 @@ class LocalLauncher:
         environment = {**os.environ, **self.environment}
         if self.gpus:
             environment['CUDA_VISIBLE_DEVICES'] = ','.join(taken)
+        return self._open(step, words, log, environment, lock, release)
+
+    def _open(
+        self,
+        step: Step,
+        words: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str],
+        lock: int,
+        release: Callable[[], None],
+    ) -> Process:
         return LocalProcess(command_of(step, words), log, environment, lock, release)
 
 
 class LocalProcess:
-    """A subprocess and all that it starts; they end with this process."""
+    """A subprocess with its descendants; they end with this process."""
 
     def __init__(
         self,
@@ -139,7 +150,7 @@ class LocalProcess:
         if status is not None and not self._is_released:
             self._is_released = True
             self._release()
-        # As a shell, the guard tells of a signal by adding 128.
+        # Like a shell, the guard adds 128 to the number of a signal.
         return 128 - status if status is not None and status > 128 else status
 
     def stop(self) -> None:

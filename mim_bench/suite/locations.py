@@ -1,19 +1,19 @@
-"""Where configs lie, and data sets below a folder of data."""
+"""Locations of the configs, and of data sets below the data root."""
 
 from pathlib import Path
 
 from mim_bench.shipped import shipped_folder
 
-# Data set, as the names of configs spell it -> its folder.
+# Name of a data set in the names of configs -> folder.
 DATA_ROOTS = {
     'in1k': 'imagenet',
     'ade20k': 'ade/ADEChallengeData2016',
     'coco': 'coco',
 }
-# Data set -> what `mim-bench data check` calls it.
+# Name of a data set -> its name in `mim-bench data check`.
 CHECK_NAMES = {'in1k': 'imagenet', 'ade20k': 'ade20k', 'coco': 'coco'}
 
 
 def configs_folder() -> Path:
-    """The shipped configs."""
+    """The folder of the shipped configs."""
     return shipped_folder('configs')

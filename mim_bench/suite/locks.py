@@ -1,4 +1,4 @@
-"""Locks between processes: the operating system frees one when all its holders died."""
+"""File locks between processes; the operating system frees a lock when all holders ended."""
 
 import fcntl
 from pathlib import Path
@@ -6,10 +6,10 @@ from typing import TextIO
 
 
 def try_lock(path: Path) -> TextIO | None:
-    """Take a lock; whoever holds the open file, or inherited it, holds the lock.
+    """Try to take a lock; it is held by all processes that have the file open.
 
     Args:
-        path: Of a file that is made, and left there.
+        path: Lock file; it is created, and not deleted.
 
     Returns:
         The file, to be closed; None if another process holds the lock.
@@ -24,7 +24,7 @@ def try_lock(path: Path) -> TextIO | None:
 
 
 def wait_for_lock(path: Path) -> TextIO:
-    """Take a lock when it is free."""
+    """Take a lock, waiting until it is free."""
     file = path.open('a')
     fcntl.flock(file, fcntl.LOCK_EX)
     return file

@@ -1,4 +1,4 @@
-"""From checkpoints, tasks and seeds to steps with names that are always the same. Pure."""
+"""Plans the steps of a suite from checkpoints, tasks and seeds. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,18 +16,18 @@ DATA_STEP = 'data'
 
 @dataclass(frozen=True)
 class Row:
-    """A checkpoint: a row of the leaderboard.
+    """A checkpoint, which is a row of the leaderboard.
 
     Attributes:
-        id: Names the row, and is part of the name of each of its runs.
+        id: Name of the row, and part of the names of its runs.
         method: Pre-training method, or 'random'.
-        backbone: As the names of configs spell it, for the record.
-        family: Of the backbone; None where it has no name.
-        start: The canonical file; None for random weights.
-        sha256: Of the file that the user gave; '' if the plan makes it.
-        labels: Data sets whose labels it has seen; None: not known, or the plan makes it.
-        needs: Steps that make it.
-        inputs: What it follows from, where the plan makes it.
+        backbone: Name of the backbone in configs, for the record.
+        family: Family of the backbone; None where it has no name.
+        start: Canonical file that runs start from; None for random weights.
+        sha256: SHA-256 of the user's file; '' if a step of the plan makes the file.
+        labels: Data sets whose labels it has seen; None: not known, or a step makes the file.
+        needs: Steps that make the file.
+        inputs: Hash of the inputs of the step that makes it.
     """
 
     id: str
@@ -42,13 +42,13 @@ class Row:
 
     @property
     def network(self) -> Network:
-        """The backbone as suites look for its configs."""
+        """The backbone in the form by which suites select configs."""
         return Network(self.backbone, self.family or network_named(self.backbone).family)
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where a suite reads and writes.
+    """Folders of a suite.
 
     Attributes:
         out: Folder of runs, checkpoints, records and leaderboard.
@@ -81,12 +81,12 @@ class Places:
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs of a plan have in common.
+    """Settings of all runs of a plan.
 
     Attributes:
-        gpus: Of a run whose entry says 'all'.
-        precision: Of the trainings: 'recipe', 'fp32', 'fp16' or 'bf16'.
-        allow_partial: Accept a backbone that a checkpoint fills by under 99 %.
+        gpus: Number of GPUs of a run whose entry says 'all'.
+        precision: Precision of trainings: 'recipe', 'fp32', 'fp16' or 'bf16'.
+        allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
         options: ``KEY=VALUE`` words that change every config.
     """
 
@@ -96,14 +96,15 @@ class Settings:
     options: tuple[str, ...] = ()
 
 
-def make_data(places: Places, seed: int) -> Step:
-    """The step that writes the embedded data set."""
+def make_data(places: Places, seed: int, size: str = 'default') -> Step:
+    """The step that writes the embedded data set, of one of the sizes of ``data make-toy``."""
+    drawn = ('--seed', str(seed), '--size', size)
     return Step(
         name=DATA_STEP,
-        words=('data', 'make-toy', str(places.data_root), '--seed', str(seed), '--workers', '2'),
+        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', '2'),
         files=(places.data_root / 'toy.json',),
         inputs=mim_bench.__version__,
-        identity=('data', 'make-toy', '--seed', str(seed)),
+        identity=('data', 'make-toy', *drawn),
     )
 
 
@@ -123,12 +124,12 @@ def plan_rows(
 
     Args:
         rows: Checkpoints.
-        suite: Where the tasks come from.
-        wanted: Of :func:`mim_bench.suite.selection.parse_tasks`; None is all that there are.
-        places: Where to read and write.
-        seeds: Each gives a run of its own.
-        settings: Of all runs.
-        needs: Steps that all of them need, for example the data.
+        suite: Suite of the tasks.
+        wanted: Result of :func:`mim_bench.suite.selection.parse_tasks`; None: all tasks.
+        places: Folders to read and write.
+        seeds: Seeds; a run for each.
+        settings: Settings of all runs.
+        needs: Steps that all runs need, for example the data.
 
     Raises:
         ConfigError: A task has no config for the backbone of a row.
@@ -150,7 +151,7 @@ def plan_rows(
 
 
 def keep_backbone(name: str, training: Step, checkpoint: Path) -> Step:
-    """The step that takes a backbone out of what a training left."""
+    """The step that extracts the backbone from a training's checkpoint."""
     return Step(
         name=name,
         words=('convert', str(training.work_dir), str(checkpoint)),
@@ -164,7 +165,7 @@ def keep_backbone(name: str, training: Step, checkpoint: Path) -> Step:
 def run_words(
     config: Path, name: str, row: Row, dataset: str, places: Places, seed: int
 ) -> tuple[str, ...]:
-    """The arguments of ``train`` and ``test`` that every run has."""
+    """Arguments of ``train`` and ``test`` that all runs have."""
     return (
         str(config),
         *('--work-dir', str(places.work_dir(name))),
@@ -177,14 +178,14 @@ def run_words(
 
 
 def record_paths(places: Places, name: str, tasks: Sequence[str]) -> tuple[Path, ...]:
-    """The records of a run: one a task."""
+    """The records of a run, one a task."""
     ids = [name] if len(tasks) == 1 else [f'{name}-{task}' for task in tasks]
     return tuple(places.results / run_id / 'record.json' for run_id in ids)
 
 
 @dataclass(frozen=True)
 class _Planner:
-    """The steps of one row with one seed."""
+    """Plans the steps of one row with one seed."""
 
     row: Row
     suite: Suite
@@ -194,7 +195,7 @@ class _Planner:
     needs: tuple[str, ...]
 
     def run(self, entry: Entry, start: Step | None) -> Step:
-        """The run of an entry; ``start`` keeps the fine-tuned backbone that it starts from."""
+        """The run of an entry; ``start`` is the step that keeps its fine-tuned backbone."""
         row, name = self.row, self._name(entry.name)
         relative = entry.config_of(row.network)
         config = configs_folder() / relative
@@ -203,7 +204,7 @@ class _Planner:
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
         )
         if start:
-            # The row is the pre-trained checkpoint, whatever file its tasks start from.
+            # The row stays the pre-trained checkpoint, whichever file its tasks start from.
             words += (f'file={row.start}',)
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
@@ -237,7 +238,7 @@ class _Planner:
         return f'{entry}-{self.row.id}-s{self.seed}'
 
     def _more(self, entry: Entry, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Further words, and those of them that decide the result."""
+        """Further words of a run, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
         options = [*_architecture(entry, self.row, config), *self.settings.options]
@@ -258,7 +259,7 @@ class _Planner:
 
 
 def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
-    """The option that gives a config of the family the size of a row that has no file."""
+    """The option that sets the size of a row without a file in a config of its family."""
     own = config.stem.split('_')[1]
     if not entry.fit or row.start is not None or own == row.backbone:
         return []

@@ -1,7 +1,10 @@
-"""How far a run is, by the end of what it printed."""
+"""Progress of a run, read from the end of its log; time left of a plan."""
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mim_bench.suite.steps import Step
 
 _TAIL_BYTES = 16_384
 # 'Epoch(train) [3][20/46]', 'Iter(val) [ 50/300]': lines of mmengine.
@@ -14,10 +17,10 @@ def describe_progress(log: Path) -> str:
     """Position and expected time, for example ``train [3][20/46], 0:01:10 left``.
 
     Args:
-        log: May be missing, or hold lines of anything.
+        log: Log file; may be missing or contain other lines.
 
     Returns:
-        '' where the log says neither.
+        '' where the log states neither.
     """
     found = ''
     for line in _tail(log).splitlines():
@@ -28,6 +31,32 @@ def describe_progress(log: Path) -> str:
         elif match := _FEATURES.search(line):
             found = f'features of {match[1]} {match[2]}'
     return found
+
+
+def seconds_left(
+    plan: Sequence[Step], took: Mapping[str, float], runs_for: Mapping[str, float], workers: int
+) -> float | None:
+    """How long a plan has to go, if this machine is as much slower in all steps as it was so far.
+
+    Args:
+        plan: The steps that are not done; ``seconds`` of each says what it took elsewhere.
+        took: Seconds of those that ended, by name.
+        runs_for: Seconds since those began that run now, by name.
+        workers: Steps at a time.
+
+    Returns:
+        None where nothing ended yet, or a step does not say what it took.
+    """
+    expected = {step.name: step.seconds for step in plan}
+    before = sum(expected.get(name) or 0.0 for name in took)
+    if None in expected.values() or not before:
+        return None
+    slower = sum(took.values()) / before
+    left = {name: slower * seconds for name, seconds in expected.items() if name not in took}
+    for name, seconds in runs_for.items():
+        left[name] = max(left[name] - seconds, 0.0)
+    # The last steps do not share the workers.
+    return max(sum(left.values()) / workers, *left.values(), 0.0)
 
 
 def _tail(log: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which entries of a suite a checkpoint goes through. Pure."""
+"""Selects the entries of a suite for a checkpoint. Pure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,10 @@ from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite
 
 
 def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
-    """Read ``in1k-knn,in1k-ft=ummae``: the recipe by task, '' for the suite's default.
+    """Parse ``in1k-knn,in1k-ft=ummae`` to recipes by task; '' is the suite's default.
 
     Raises:
-        ConfigError: A task is unknown or named twice, or no entry of it has such a recipe.
+        ConfigError: A task is unknown or named twice, or has no such recipe.
     """
     wanted: dict[str, str] = {}
     for word in filter(None, (part.strip() for part in text.split(','))):
@@ -36,22 +36,22 @@ def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
 
 
 def is_called(recipe: str, word: str) -> bool:
-    """Whether a word means a recipe: all of it, or its first word, as mae for mae-100e."""
+    """Whether a word names a recipe: by its full name or its first word (mae for mae-100e)."""
     return recipe == word or recipe.partition('-')[0] == word
 
 
 def choose_entries(
     suite: Suite, network: Network, wanted: Mapping[str, str] | None, who: str
 ) -> list[Entry]:
-    """The entries that a backbone runs, each before those that start from its result.
+    """The entries that a backbone runs, each before entries that start from its result.
 
     One entry may record several of the tasks. An entry that another one starts from is added.
 
     Args:
         suite: The suite.
         network: The backbone.
-        wanted: From :func:`parse_tasks`; None is every task that the backbone has configs for.
-        who: The checkpoint, for messages.
+        wanted: Result of :func:`parse_tasks`; None: all tasks that have a config for the backbone.
+        who: Name of the checkpoint, for messages.
 
     Raises:
         ConfigError: A wanted task has no config for the backbone.

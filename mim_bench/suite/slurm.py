@@ -1,4 +1,4 @@
-"""Runs steps as jobs of Slurm, through submitit; the steps that compute nothing run here."""
+"""Runs steps as Slurm jobs through submitit; steps that compute nothing run locally."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from mim_bench.suite.launching import LocalLauncher, Process, command_of
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.steps import Step
 
-# What submitit calls a way to run: real jobs, processes of this machine, this process.
+# Words of `--executor` -> submitit's names: Slurm jobs, local processes, this process.
 CLUSTERS = {'slurm': 'slurm', 'submitit-local': 'local', 'submitit-debug': 'debug'}
 _JOB_FILE = 'slurm_job.json'
 _DEFAULT_HOURS = 72
@@ -23,11 +23,11 @@ _DEFAULT_HOURS = 72
 
 @dataclass(frozen=True)
 class JobSettings:
-    """What is asked of Slurm for a run.
+    """Slurm settings of a run.
 
     Attributes:
-        partition: Of the cluster; its default if None.
-        hours: After which Slurm ends a job; submitit has it continue then, three times.
+        partition: Partition; the cluster's default if None.
+        hours: Time limit of a job; submitit then resubmits it, up to three times.
         cpus_per_gpu: Cores for each GPU.
         more: Further parameters of submitit, for example ``slurm_account``.
     """
@@ -40,14 +40,14 @@ class JobSettings:
 
 @dataclass
 class SlurmJob:
-    """What a job does; submitit starts it again, as it is, when Slurm takes its machine away.
+    """The function of a job; submitit pickles it and starts it again after a preemption.
 
     Attributes:
         step: The step.
-        folder: Of the steps.
+        folder: Root of the steps' folders.
         words: Arguments of ``mim-bench``.
         log: The output is appended to it.
-        environment: Added to the job's.
+        environment: Variables added to the job's environment.
     """
 
     step: Step
@@ -57,7 +57,7 @@ class SlurmJob:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> int:
-        """Run the command, unless another job did; returns its exit status."""
+        """Run the command unless another job did; returns its exit status."""
         with wait_for_lock(self.log.with_name('job.lock')), self.log.open('a') as output:
             is_run = '--record-failure' not in self.words
             if is_run and is_done(self.step, self.folder):
@@ -74,7 +74,7 @@ class SlurmJob:
             return done.returncode
 
     def checkpoint(self) -> Any:
-        """What submitit submits when a job is preempted; a training resumes."""
+        """The job that submitit submits after a preemption; a training resumes."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
@@ -83,14 +83,14 @@ class SlurmJob:
 class SlurmLauncher:
     """Submits steps that use GPUs, and waits for them.
 
-    If the suite ends before its jobs, they go on; a suite that starts later waits for those of
+    If the suite ends before its jobs, they continue; a later suite waits for the jobs of
     its steps instead of submitting them again.
 
     Args:
-        folder: Of the steps; all nodes must see it.
-        local: Where the other steps run.
+        folder: Root of the steps' folders; all nodes must see it.
+        local: Launcher of the other steps.
         cluster: A key of :data:`CLUSTERS`.
-        settings: Of the jobs.
+        settings: Slurm settings of the jobs.
 
     Raises:
         ConfigError: submitit is not installed.
@@ -116,7 +116,7 @@ class SlurmLauncher:
         """See :class:`mim_bench.suite.launching.Launcher`."""
 
     def has_room(self, step: Step) -> bool:
-        """A queue takes any number."""
+        """Always True: a queue accepts any number of jobs."""
         return bool(step.gpus) or self.local.has_room(step)
 
     def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
@@ -154,7 +154,7 @@ class SlurmLauncher:
         return submitted
 
     def _earlier_job(self, home: Path) -> Any | None:
-        """The job that a suite which ended left in the queue, if it is there still."""
+        """The job that an earlier suite left in the queue, if it still exists."""
         try:
             data = json.loads((home / _JOB_FILE).read_text())
         except (OSError, ValueError):
@@ -167,12 +167,12 @@ class SlurmLauncher:
         same = (home / 'started').read_text() == data['fingerprint']
         if same:
             return job
-        job.cancel()  # it measures something that is no longer asked for
+        job.cancel()  # its inputs changed
         return None
 
 
 class _Job:
-    """A job that was submitted, as a process."""
+    """A submitted job, as a process."""
 
     def __init__(self, job: Any, note: Path) -> None:
         self._job, self._note = job, note
@@ -190,9 +190,9 @@ class _Job:
             submitit.core.utils.UncompletedJobError,
             submitit.core.utils.FailedJobError,
         ):
-            return 1  # killed, or out of time; Slurm's own log says more
+            return 1  # killed or timed out; see Slurm's log
 
     def stop(self) -> None:
-        """Take it out of the queue, or end it."""
+        """Cancel the job."""
         self._job.cancel(check=False)
         self._note.unlink(missing_ok=True)

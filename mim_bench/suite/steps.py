@@ -1,4 +1,4 @@
-"""A step of a suite: one command, what it needs, and what tells that it is done. Pure data."""
+"""Steps of a suite: command, dependencies, and the files that show that it is done. Pure data."""
 
 import hashlib
 import json
@@ -11,23 +11,24 @@ from mim_bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class Step:
-    """One subprocess.
+    """One subprocess of a suite.
 
     Attributes:
-        name: Unique in a plan, a valid file name, and what the terminal shows.
+        name: Unique name in a plan; a valid file name; shown in the terminal.
         words: Arguments of ``mim-bench``.
-        records: Records that must be done for the step to be done.
+        records: Records that must be valid and done.
         files: Other files that must exist.
-        work_dir: Where the step keeps its checkpoints; put aside if its inputs changed.
-        needs: Names of steps that must be done before.
-        inputs: Hash of what the step reads and its command does not name.
-        identity: What of the words decides the result; all of them if None.
-        gpus: Processes of a run, each on a GPU of its own where there are any; 0 for a step
+        work_dir: Folder of the step's checkpoints; moved aside if its inputs changed.
+        needs: Names of steps that must be done first.
+        inputs: Hash of inputs that the command does not name.
+        identity: The words that decide the result; all of them if None.
+        gpus: Processes of a run, each on its own GPU if there are GPUs; 0 for a step
             that computes nothing.
-        trial_words: Arguments of ``mim-bench`` that try the step out before it has what it
-            needs; empty where there is nothing to try.
-        dataset: What the step reads, and its folder, for a check of it.
-        need_stuff: It reads COCO's stuff maps, too.
+        trial_words: Arguments of ``mim-bench`` for the dry run of the step, before it has what it
+            needs; empty if there is none.
+        dataset: Data set that the step reads, and its folder.
+        need_stuff: Whether it reads COCO's stuff maps.
+        seconds: Measured time on one core, for the time left of a plan; None if not measured.
     """
 
     name: str
@@ -42,21 +43,22 @@ class Step:
     trial_words: tuple[str, ...] = ()
     dataset: tuple[str, str] | None = None
     need_stuff: bool = False
+    seconds: float | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Changes when the step must run again."""
+        """Hash that changes when the step must run again."""
         text = json.dumps([self.words if self.identity is None else self.identity, self.inputs])
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass
 class Outcome:
-    """What became of the steps of a plan.
+    """Result of executing a plan.
 
     Attributes:
-        done: Steps that were done before, or that another suite did meanwhile.
-        ran: Steps that this execution ran, with seconds.
+        done: Steps that were done before, or by another suite meanwhile.
+        ran: Steps that this execution ran, with their seconds.
         failed: Steps that failed, with the last lines of their log.
         skipped: Steps that could not run because another failed.
     """
@@ -68,15 +70,15 @@ class Outcome:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no step failed or was skipped."""
         return not self.failed and not self.skipped
 
 
 def check_plan(plan: Sequence[Step]) -> None:
-    """Refuse a plan of which a part could never run.
+    """Refuse a plan with steps that can never run.
 
     Raises:
-        ConfigError: Two steps share a name, or a step needs one that does not stand before it.
+        ConfigError: Two steps share a name, or a step needs one that is not before it.
     """
     names: set[str] = set()
     for step in plan:
@@ -98,14 +100,14 @@ def ready_steps(
 
     Args:
         plan: All steps.
-        finished: Names of those that are done.
-        started: Names of those that ever started.
-        lost: Names of those that failed or depend on one that did.
+        finished: Names of steps that are done.
+        started: Names of steps that were started.
+        lost: Names of steps that failed or depend on a failed one.
     """
     taken = finished | started | lost
     return [s for s in plan if s.name not in taken and set(s.needs) <= finished]
 
 
 def lost_steps(plan: Sequence[Step], lost: set[str]) -> list[Step]:
-    """Steps that need a lost one, and are not among the lost yet."""
+    """Further steps that need a lost one."""
     return [s for s in plan if s.name not in lost and set(s.needs) & lost]

@@ -1,4 +1,4 @@
-"""What a suite measures: its tasks, each with the config of every backbone. Read from YAML."""
+"""Suite files: tasks with the config of each backbone, read from YAML."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ PRETRAINED = 'pretrained'
 
 @dataclass(frozen=True)
 class Network:
-    """A backbone as suites look for its configs.
+    """A backbone, in the form by which suites select configs.
 
     Attributes:
-        name: Family and size, as configs spell it; None for a size without a name.
+        name: Family and size as in configs; None for a size without a name.
         family: ``vit``, ``beit-vit``, ``swin``, ``ummae-swin``, ``ummae-pvt``; None for others.
     """
 
@@ -37,7 +37,7 @@ OTHER_FAMILIES = ('timm', 'capi', 'mixmim')
 
 
 def network_named(name: str) -> Network:
-    """The network of a backbone's name, for example ``swin-tiny``."""
+    """The network with a backbone's name, for example ``swin-tiny``."""
     return Network(name, next((f for f in FAMILIES if name.startswith(f'{f}-')), None))
 
 
@@ -75,7 +75,7 @@ class Entry(Model):
 
     @property
     def recipe(self) -> str:
-        """The protocol's name without the task's: what follows ``=`` in ``--tasks``."""
+        """The protocol's name without the task: the word after ``=`` in ``--tasks``."""
         recipe = self.protocol
         for prefix in (*self.tasks, self.dataset):
             recipe = recipe.removeprefix(f'{prefix}-')
@@ -91,7 +91,7 @@ class Entry(Model):
         return self.configs.get(network.family)
 
     def primary_metric(self, task: str) -> str:
-        """The metric that a task is ranked by."""
+        """The metric that ranks a task."""
         return self.tasks[task][0]
 
 
@@ -132,11 +132,11 @@ def load_suite(name: str, folder: Path | None = None) -> Suite:
     """Read ``configs/suites/<name>.yml``.
 
     Args:
-        name: Of a suite.
-        folder: That of ``configs/suites`` if None.
+        name: Name of the suite.
+        folder: Folder of the file; ``configs/suites`` if None.
 
     Raises:
-        ConfigError: There is no such suite, or its file is wrong; names file and key.
+        ConfigError: There is no such suite, or its file is invalid.
     """
     folder = configs_folder() / 'suites' if folder is None else Path(folder)
     path = folder / f'{name}.yml'

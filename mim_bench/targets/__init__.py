@@ -1,1 +1,1 @@
-"""What a method predicts, as pure functions of images."""
+"""Targets of the pre-training methods, as pure functions of images."""

@@ -8,7 +8,7 @@ from mim_bench.targets.pixels import normalize_patches
 def hidden_pixels(
     images: torch.Tensor, index: torch.Tensor, patch_size: int, *, norm_pix: bool
 ) -> torch.Tensor:
-    """Cut some patches out of images, copying no other pixel.
+    """Extract some patches of images, copying no other pixels.
 
     Args:
         images: (B, C, H, W), any float type; H and W are multiples of ``patch_size``.

@@ -70,7 +70,7 @@ def sobel_gradients(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     padded = F.pad(images, (1, 1, 1, 1), mode='reflect')
     left, middle, right = padded[..., :-2], padded[..., 1:-1], padded[..., 2:]
-    # In place where it can be: for these few operations, new memory costs more than numbers.
+    # In place where possible: allocation takes longer than these few operations.
     across = left - right
     horizontal = across[..., :-2, :] + across[..., 2:, :]
     horizontal.add_(across[..., 1:-1, :], alpha=2)
@@ -104,7 +104,7 @@ def _cell_histograms(
 def _first_bins(
     size: tuple[int, int], cell: int, channels: int, num_bins: int, device: torch.device
 ) -> torch.Tensor:
-    """Where the histogram of each pixel's cell begins: (C, H, W) int64."""
+    """Index of the first bin of each pixel's cell: (C, H, W) int64."""
     rows = torch.arange(size[0], device=device).div(cell, rounding_mode='floor')
     cols = torch.arange(size[1], device=device).div(cell, rounding_mode='floor')
     cells = rows[:, None] * (size[1] // cell) + cols

@@ -5,7 +5,6 @@ Folders ``{method}_{task}_{architecture}[_{variant}]`` with an ``augment.json`` 
 """
 
 import json
-import os
 import re
 from copy import deepcopy
 from dataclasses import dataclass
@@ -24,9 +23,9 @@ from torch import nn
 from torchvision.transforms import functional
 
 from mim_bench.recipe.building import library_scope
-from mim_bench.recipe.config import load_config
 from mim_bench.registry import MODELS
-from mim_bench.testing.config_names import PATHS, effective_preprocessor, parse
+from mim_bench.testing.config_names import PATHS, effective_preprocessor, load, parse
+from mim_bench.testing.parity import fixture_folder, skipped
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
 _NAME = re.compile(
@@ -59,7 +58,7 @@ _KINDS = {
     'SimMIMMaskGenerator': 'Mask',
 }
 # These only change how an image is kept; what is read is an RGB image in any case.
-_NEUTRAL = {'LoadImageFromFile', 'PackInputs', 'NumpyToPIL', 'PILToNumpy'}
+_NEUTRAL = {'LoadImage', 'PackInputs', 'NumpyToPIL', 'PILToNumpy'}
 _IN_THE_PREPROCESSOR = {'ToTensor', 'Normalize', 'Lambda', 'ConvertToRGB'}
 
 
@@ -86,7 +85,7 @@ class Facts:
         """The resolved config; skips the test where there is nothing to compare."""
         if not self.facts['published']:
             pytest.skip(f'{self}: no such command is published')
-        configs = [load_config(path) for path in _config_paths(self.folder.name)]
+        configs = [load(path) for path in _config_paths(self.folder.name)]
         if not configs:
             pytest.skip(f'{self}: the project has no config of it')
         data = [
@@ -120,13 +119,11 @@ class Facts:
 
 def each_recipe(key: str = '') -> pytest.MarkDecorator:
     """Run a test on every folder whose facts have a key or an operation, as ``recipe``."""
-    root = os.environ.get(ENVIRONMENT_VARIABLE)
-    found = (
-        [Facts(path.parent) for path in sorted(Path(root).glob('*/augment.json'))] if root else []
-    )
+    root = fixture_folder(ENVIRONMENT_VARIABLE, 'recipes')
+    found = [Facts(path.parent) for path in sorted(root.glob('*/augment.json'))]
     chosen = [recipe for recipe in found if f'"{key}' in json.dumps(recipe.facts)]
-    skip = pytest.mark.skip(f'{ENVIRONMENT_VARIABLE} names no folder with such a recipe')
-    return pytest.mark.parametrize('recipe', chosen or [pytest.param(None, marks=skip)], ids=str)
+    reason = f'{root} holds no such recipe; see {ENVIRONMENT_VARIABLE}'
+    return pytest.mark.parametrize('recipe', chosen or skipped(reason), ids=str)
 
 
 def _config_paths(name: str) -> list[Path]:

@@ -1,7 +1,7 @@
 """The configs of the project, what their names say, and ways to look through them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -74,3 +74,27 @@ def walk(node: Any) -> Iterator[Any]:
 def dictionaries(node: Any) -> Iterator[dict]:
     """Every dictionary at and below a node of a config."""
     return (part for part in walk(node) if isinstance(part, dict))
+
+
+def for_every(items: Iterable[Any]) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
+    """A decorator: a check of one config becomes one test of many, which names all that fail.
+
+    Args:
+        items: Paths, or whatever else has a ``name``.
+    """
+
+    def decorate(check: Callable[[Any], None]) -> Callable[[], None]:
+        def test() -> None:
+            failures = []
+            for item in items:
+                try:
+                    check(item)
+                except Exception as error:
+                    failures.append(f'{item.name}: {error!r}')
+            if failures:
+                raise AssertionError('\n'.join([check.__name__, *failures]))
+
+        test.__name__, test.__doc__ = check.__name__, check.__doc__
+        return test
+
+    return decorate

@@ -1,4 +1,7 @@
-"""Fixtures computed with the methods' official code, found by ``MIM_BENCH_PARITY_DIR``."""
+"""Fixtures computed with the methods' official code, found by ``MIM_BENCH_PARITY_DIR``.
+
+A few small ones are in ``tests/fixtures``; they serve where the variable is not set.
+"""
 
 import json
 import os
@@ -9,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
+from mim_bench.suite.locations import configs_folder
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_PARITY_DIR'
 TOLERANCE = 1e-4
@@ -45,6 +50,17 @@ class Fixture:
         return self.folder.name
 
 
+def fixture_folder(variable: str, shipped: str) -> Path:
+    """The folder that an environment variable names, else the one in ``tests/fixtures``."""
+    default = configs_folder().parent / 'tests' / 'fixtures' / shipped
+    return Path(os.environ.get(variable) or default)
+
+
+def skipped(reason: str) -> list:
+    """The parameters of a test that has nothing to run on."""
+    return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+
+
 def fixtures(source: str, backbone: str, kind: str) -> list:
     """The fixtures of a kind, as parameters of a test.
 
@@ -65,20 +81,14 @@ def all_fixtures(kind: str) -> list:
 
 
 def _found(**wanted: str) -> list:
-    root = os.environ.get(ENVIRONMENT_VARIABLE)
-    if not root:
-        return _skipped(f'{ENVIRONMENT_VARIABLE} is not set: no fixtures from the official code')
+    root = fixture_folder(ENVIRONMENT_VARIABLE, 'parity')
     found = []
-    for path in sorted(Path(root).glob('*/spec.json')):
+    for path in sorted(root.glob('*/spec.json')):
         spec = json.loads(path.read_text())
         if all(spec[key] == value for key, value in wanted.items()):
             found.append(Fixture(path.parent, spec))
     named = ' '.join(wanted.values())
-    return found or _skipped(f'{ENVIRONMENT_VARIABLE}={root} holds no fixture of {named}')
-
-
-def _skipped(reason: str) -> list:
-    return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+    return found or skipped(f'{root} holds no fixture of {named}; see {ENVIRONMENT_VARIABLE}')
 
 
 def assert_reproduces(ours: torch.Tensor, expected: np.ndarray) -> None:

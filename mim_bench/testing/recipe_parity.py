@@ -5,7 +5,6 @@ the project is that recipe, and which of its parameters an official one is.
 """
 
 import json
-import os
 import re
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from mmengine.config import Config
 
@@ -21,9 +19,9 @@ from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.conversion.swin_keys import COLUMN_FIRST, source_order
-from mim_bench.recipe.config import load_config
 from mim_bench.recipe.precision import disable_amp
-from mim_bench.testing.config_names import CONFIGS
+from mim_bench.testing.config_names import CONFIGS, load
+from mim_bench.testing.parity import fixture_folder, skipped
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
 _NAME = re.compile(
@@ -94,7 +92,7 @@ class Recipe:
 
     def config(self) -> Config:
         """The resolved config."""
-        return deepcopy(load_config(self.config_path))
+        return deepcopy(load(self.config_path))
 
     def ours(self, official: dict) -> dict[str, str]:
         """Our names of official parameters, by the conversion's key tables.
@@ -314,19 +312,13 @@ _PRETRAINING = dict(mae=_mae, localmim=_localmim, ummae=_ummae, conmim=_conmim, 
 
 def recipes(file: str = 'groups.json') -> list:
     """The recipes that have a file, as parameters of a test; one that skips if there are none."""
-    root = os.environ.get(ENVIRONMENT_VARIABLE)
-    if not root:
-        return _skipped(f'{ENVIRONMENT_VARIABLE} is not set: no recipes from the official code')
+    root = fixture_folder(ENVIRONMENT_VARIABLE, 'recipes')
     found = []
-    for path in sorted(Path(root).glob(f'*/{file}')):
+    for path in sorted(root.glob(f'*/{file}')):
         match = _NAME.fullmatch(path.parent.name)
         unknown = f'{path.parent.name}: is no name of a recipe'
-        found += [Recipe(path.parent, match.groupdict())] if match else _skipped(unknown)
-    return found or _skipped(f'{ENVIRONMENT_VARIABLE}={root} holds no folder with {file}')
-
-
-def _skipped(reason: str) -> list:
-    return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
+        found += [Recipe(path.parent, match.groupdict())] if match else skipped(unknown)
+    return found or skipped(f'{root} holds no folder with {file}; see {ENVIRONMENT_VARIABLE}')
 
 
 def _stand_in(name: str, groups: dict) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ SMALLEST_SQUARE = 256
 NUM_ITERS = 2
 BATCH_SIZE = 2
 NUM_COCO_CLASSES = 80
+_CLASSES = {'CocoDataset': NUM_COCO_CLASSES, 'ImageNet': 1000, 'LabelFraction': 1000}
 # Arguments that count channels; others (targets, classes, convolutions) stay.
 _WIDTHS = {
     *('in_channels', 'out_channels', 'channels', 'feat_channels', 'conv_out_channels'),
@@ -112,12 +113,12 @@ def _read_toy_data(cfg: Config, toy_root: Path) -> None:
             # At least two images in training, for BatchNorm.
             loader.batch_size = BATCH_SIZE if loader is cfg.get('train_dataloader') else 1
             dataset.indices = loader.batch_size
-        if dataset.type == 'CocoDataset':
+        number = _CLASSES.get(dataset.type.rpartition('.')[2])
+        if number == NUM_COCO_CLASSES:
             dataset.metainfo = dict(classes=NAMES)
-            # A recipe that reports scores near zero would name a class that the set has not.
-            for part in dictionaries(cfg.model):
-                if part.get('num_classes') == NUM_COCO_CLASSES:
-                    part.num_classes = len(NAMES)
+        for part in dictionaries([cfg.model, cfg.get('data_preprocessor') or {}]):
+            if part.get('num_classes') == number:
+                part.num_classes = len(NAMES)
     if cfg.get('train_dataloader') is not None and cfg.get('train_cfg') is not None:
         _innermost(cfg.train_dataloader.dataset).indices *= NUM_ITERS
         # No more than there are batches, or none would be left to step on.

@@ -1,1 +1,1 @@
-"""Pictures of what networks see, are to predict, and predict."""
+"""Pictures of inputs, targets and predictions of networks."""

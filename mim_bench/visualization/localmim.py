@@ -14,7 +14,7 @@ from mim_bench.visualization.panels import (
 )
 from mim_bench.visualization.targets import draw_histograms, draw_orientations
 
-STAR_MIN_PX = 8  # a star of fewer pixels has no directions
+STAR_MIN_PX = 8  # smaller stars show no directions
 
 
 @torch.no_grad()
@@ -23,8 +23,8 @@ def localmim_panels(
 ) -> list[Panel]:
     """Panels of :class:`~mim_bench.models.methods.localmim.LocalMIM`.
 
-    Histograms are stars, or colours where the cells are too small for stars. Predictions
-    stand where anything is hidden, the target or the image elsewhere.
+    Histograms are drawn as stars, or as colours where cells are too small. Predictions
+    are shown where anything is hidden, the target or the image elsewhere.
     """
     mask = model.mask_of(masks_for(inputs, data_samples))
     is_hidden = mask.is_hidden.expand(len(inputs), -1, -1)
@@ -70,7 +70,7 @@ def _painted_pixels(
 
 
 def _with_own_titles(panels: list[Panel]) -> list[Panel]:
-    """Number repeated titles: the last two stages of Swin have cells of one size."""
+    """Number repeated titles, since the last two stages of Swin have cells of one size."""
     titles, numbered = [panel.title for panel in panels], []
     for i, (title, images) in enumerate(panels):
         repeats = titles[:i].count(title)
@@ -81,7 +81,7 @@ def _with_own_titles(panels: list[Panel]) -> list[Panel]:
 def _draw_cells(
     vectors: torch.Tensor, cell: int, size: tuple[int, int], num_bins: int
 ) -> torch.Tensor:
-    """Histograms (B, cells, C * bins) in raster order as a picture."""
+    """Draw histograms (B, cells, C * bins) in raster order."""
     grid = (size[0] // cell, size[1] // cell)
     maps = vectors.reshape(len(vectors), *grid, -1, num_bins).permute(0, 3, 4, 1, 2)
     if cell >= STAR_MIN_PX:
@@ -90,7 +90,7 @@ def _draw_cells(
 
 
 def _hidden_cells(is_hidden: torch.Tensor, scale: float) -> torch.Tensor:
-    """(B, rows, cols) over mask patches to (B, rows, cols) over cells; partly hidden counts."""
+    """Convert a mask over mask patches to one over cells; partly hidden cells are hidden."""
     if scale < 1:
         return F.max_pool2d(is_hidden.float(), round(1 / scale)).bool()
     return is_hidden.repeat_interleave(int(scale), 1).repeat_interleave(int(scale), 2)

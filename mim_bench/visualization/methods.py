@@ -1,4 +1,4 @@
-"""The panels of a pre-training model of any library, checked."""
+"""Makes and checks the panels of a pre-training model of any library."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,15 +33,15 @@ def panels_of(
     *,
     predict: bool,
 ) -> list[Panel]:
-    """What each network sees, the targets and, with ``predict``, what is predicted.
+    """Panels of the inputs, the targets and, with ``predict``, the predictions of a model.
 
-    A model of another package states it by a method ``panels(inputs, data_samples, *, predict)``.
+    A model of another package provides a method ``panels(inputs, data_samples, *, predict)``.
 
     Args:
         model: A pre-training model, not wrapped, in evaluation mode.
-        inputs: What its data preprocessor gives: (B, 3, H, W), or several such views.
+        inputs: Output of its data preprocessor: (B, 3, H, W), or several such views.
         data_samples: B samples with the masks.
-        predict: Run the network for its predictions.
+        predict: Whether to run the network.
 
     Returns:
         At least one panel; the first shows the input.
@@ -59,7 +59,7 @@ def panels_of(
 
 
 def require_panels(model: nn.Module) -> None:
-    """Find out early.
+    """Check early whether a model has panels.
 
     Raises:
         ConfigError: :func:`panels_of` cannot serve this model.

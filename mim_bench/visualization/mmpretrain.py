@@ -1,4 +1,4 @@
-"""Panels of mmpretrain's own pre-training methods."""
+"""Panels of mmpretrain's pre-training methods."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ def simmim_panels(
     mask = _masks(data_samples, inputs.device)
     panels = _input_and_masked(inputs, mask, model.data_preprocessor)
     if predict:
-        # The class calculates with the masks as they come.
+        # The class uses the masks as numbers.
         predicted = model.neck(model.backbone(inputs, mask.long())[0])
         filled = show_where_hidden(inputs, predicted, mask)
         panels.append(Panel('reconstruction', denormalize(filled, model.data_preprocessor)))

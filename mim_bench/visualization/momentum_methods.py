@@ -1,4 +1,4 @@
-"""Panels of the methods with a momentum network: what both networks see, and the result."""
+"""Panels of methods with a momentum network: the inputs of both networks, and the result."""
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ def conmim_panels(
     """Panels of :class:`~mim_bench.models.methods.conmim.ConMIM`.
 
     With ``predict``, each hidden place gets the patch of the image whose key is nearest to the
-    student's query there; a perfect student gives the image back.
+    student's query there; a perfect student reproduces the image.
     """
     plain, distorted = model.views(inputs)
     mask = masks_for(plain, data_samples).mask
@@ -50,7 +50,7 @@ def symmim_panels(
 ) -> list[Panel]:
     """Panels of :class:`~mim_bench.models.methods.symmim.SymMIM`.
 
-    A normalised target is put back to the true patch's mean and deviation.
+    A normalised prediction gets the mean and deviation of the true patch.
     """
     view, other = model.views(inputs)
     samples = masks_for(view, data_samples)

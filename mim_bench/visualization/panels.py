@@ -1,6 +1,6 @@
-"""What the panels of all methods share: the type, masks and pixels as pictures.
+"""Type and helpers of the panels of all methods: masks and pixels as pictures.
 
-Targets that are no pixels are painted by :mod:`mim_bench.visualization.targets`.
+Other targets are drawn by :mod:`mim_bench.visualization.targets`.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from mim_bench.targets.pixels import (
 )
 
 GREY = 0.5
-# Standard deviations of a normalised patch that reach from grey to white.
+# Standard deviations of a normalised patch between grey and white.
 NORMALIZED_RANGE = 2.0
 
 
@@ -26,7 +26,7 @@ class Panel(NamedTuple):
     """One column of a drawing.
 
     Attributes:
-        title: What it shows, for example 'masked input'.
+        title: Title, for example 'masked input'.
         images: (B, 3, H, W) float in [0, 1], RGB; H and W may differ between panels.
     """
 
@@ -35,7 +35,7 @@ class Panel(NamedTuple):
 
 
 def masks_for(images: torch.Tensor, data_samples: object) -> MaskedSamples:
-    """The masks of a batch, on the device of its images."""
+    """The masks of a batch on the device of its images."""
     return gather_masks(data_samples).to(images.device)
 
 
@@ -48,7 +48,7 @@ def denormalize(images: torch.Tensor, data_preprocessor: nn.Module) -> torch.Ten
 
 
 def hide_patches(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Grey out what a mask hides.
+    """Grey out hidden patches.
 
     Args:
         images: (B, 3, H, W) in [0, 1].
@@ -64,7 +64,7 @@ def show_where_hidden(
 
     Args:
         images: (B, 3, H, W).
-        predicted: Like ``images``.
+        predicted: (B, 3, H, W).
         mask: (B, rows, cols), True = hidden.
     """
     return torch.where(_pixels(mask, images), predicted.to(images.dtype), images)
@@ -87,7 +87,7 @@ def fill_hidden(
         mask: (B, rows, cols) bool, True = hidden.
         patch_size: Side of a mask patch in pixels.
         norm_pix: The prediction is of normalised patches: the true patch's mean and deviation
-            are put back, as MAE's official visualisation does.
+            are applied then, as in MAE's official visualisation.
 
     Returns:
         (B, C, H, W), normalised like ``images``.
@@ -103,7 +103,7 @@ def fill_hidden(
 
 
 def show_normalized(images: torch.Tensor, patch_size: int) -> torch.Tensor:
-    """Per-patch normalised pixels, the target of MAE and its kin, as a picture.
+    """Draw per-patch normalised pixels, the targets of MAE and similar methods.
 
     Args:
         images: (B, 3, H, W).
@@ -118,5 +118,5 @@ def show_normalized(images: torch.Tensor, patch_size: int) -> torch.Tensor:
 
 
 def _pixels(mask: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """(B, rows, cols) to (B, 1, H, W) bool."""
+    """Enlarge a mask (B, rows, cols) to pixels (B, 1, H, W), bool."""
     return F.interpolate(mask[:, None].float(), size=images.shape[-2:], mode='nearest').bool()

@@ -1,4 +1,4 @@
-"""Laying out images of one or several sizes in a grid, for the pictures that runs leave."""
+"""Lays out images in a grid and writes PNG files."""
 
 import io
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ MIN_TILE_PX = 96
 WHITE = 255
 TITLE_PX = 12
 TITLE_GREY = 40
-LINE_HEIGHT = 1.25  # times the size of the letters
+LINE_HEIGHT = 1.25  # relative to the font size
 
 
 def enlarge(image: np.ndarray, min_tile_px: int = MIN_TILE_PX) -> np.ndarray:
-    """Repeat the pixels of a small image, so that they stay the sharp squares they are.
+    """Enlarge a small image by repeating its pixels.
 
     Args:
         image: (height, width, 3) uint8.
@@ -31,12 +31,12 @@ def enlarge(image: np.ndarray, min_tile_px: int = MIN_TILE_PX) -> np.ndarray:
 def picture_grid(
     columns: Sequence[Sequence[np.ndarray]], titles: Sequence[str] | None = None
 ) -> Image.Image:
-    """Lay out images in rows, with white gaps.
+    """Lay out images in rows with white gaps.
 
     Args:
         columns: One list of (height, width, 3) uint8 images a column; row i shows their i-th
-            images. A row is as high as its highest image, a column as wide as the widest of all;
-            smaller images stand in the middle.
+            images. A row is as high as its highest image, a column as wide as the widest image;
+            smaller images are centred.
         titles: A text above each column; long ones take several lines.
     """
     rows = list(zip(*columns, strict=True))
@@ -57,10 +57,10 @@ def picture_grid(
 
 
 def save_png(picture: Image.Image, path: Path) -> None:
-    """Write a picture; the file is whole or absent.
+    """Write a picture atomically.
 
     Raises:
-        MimBenchError: The disk refuses.
+        MimBenchError: The file cannot be written.
     """
     buffer = io.BytesIO()
     picture.save(buffer, format='PNG')
@@ -68,7 +68,7 @@ def save_png(picture: Image.Image, path: Path) -> None:
 
 
 def _title_band(titles: Sequence[str], width: int) -> np.ndarray:
-    """A white band with a text in the middle above each column of a width; all end below."""
+    """A white band with a centred title above each column, aligned at the bottom."""
     font = ImageFont.load_default(TITLE_PX)
     wrapped = [_wrap(title, width, font) for title in titles]
     line_px = round(TITLE_PX * LINE_HEIGHT)
@@ -85,7 +85,7 @@ def _title_band(titles: Sequence[str], width: int) -> np.ndarray:
 
 
 def _wrap(text: str, width: int, font: ImageFont.FreeTypeFont) -> list[str]:
-    """The text in lines of at most a width in pixels, but for single words that are longer."""
+    """Wrap a text to a width in pixels; single words may be longer."""
     lines: list[str] = []
     for word in text.split():
         if lines and font.getlength(f'{lines[-1]} {word}') <= width:

@@ -1,4 +1,4 @@
-"""Targets that are no pixels, painted: gradient histograms, features, discrete tokens."""
+"""Draws gradient histograms, features and discrete tokens."""
 
 import colorsys
 import math
@@ -6,13 +6,13 @@ import math
 import torch
 from torch.nn import functional as F
 
-# Side at which a histogram's cell shows its lines, in pixels of the canvas.
+# Side of a histogram's cell on the canvas, in pixels.
 CELL_PX = 16
 GOLDEN_RATIO = 0.618
 
 
 def draw_histograms(histograms: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Oriented gradients as the usual stars: a line a bin, as bright as the bin is full.
+    """Draw oriented gradients as stars: a line for each bin, as bright as the bin is large.
 
     Args:
         histograms: (B, bins, rows, cols), or (B, C, bins, rows, cols), whose channels are
@@ -41,10 +41,10 @@ def draw_histograms(histograms: torch.Tensor, size: tuple[int, int]) -> torch.Te
 
 
 def draw_orientations(histograms: torch.Tensor) -> torch.Tensor:
-    """Oriented gradients of cells too small for stars: the orientation as a colour.
+    """Draw oriented gradients of small cells: the orientation as a colour.
 
     Args:
-        histograms: As of :func:`draw_histograms`.
+        histograms: See :func:`draw_histograms`.
 
     Returns:
         (B, 3, rows, cols) float in [0, 1]: the hue is the mean orientation (red, green, blue
@@ -54,7 +54,7 @@ def draw_orientations(histograms: torch.Tensor) -> torch.Tensor:
         histograms = histograms.mean(1)
     histograms = histograms.float().clamp(min=0)
     bins = histograms.shape[1]
-    # Orientations are half a turn apart from themselves, so angles count twice.
+    # Orientations have a period of half a turn, so angles are doubled.
     angle = (torch.arange(bins, device=histograms.device) + 0.5) * (2 * math.pi / bins)
     x = torch.einsum('bnrc,n->brc', histograms, angle.cos())
     y = torch.einsum('bnrc,n->brc', histograms, angle.sin())
@@ -67,7 +67,7 @@ def draw_orientations(histograms: torch.Tensor) -> torch.Tensor:
 
 
 def draw_features(features: torch.Tensor) -> torch.Tensor:
-    """Feature vectors as colours: their three principal components over the batch.
+    """Draw feature vectors as colours: their three principal components over the batch.
 
     Args:
         features: (B, rows, cols, C).
@@ -79,7 +79,7 @@ def draw_features(features: torch.Tensor) -> torch.Tensor:
     flat = features.float().reshape(-1, width)
     flat = flat - flat.mean(0)
     _, _, directions = torch.linalg.svd(flat, full_matrices=False)
-    # The sign of a direction is arbitrary; fix it, so that a picture is the same everywhere.
+    # The sign of a direction is arbitrary; fixing it makes pictures reproducible.
     strongest = directions.abs().argmax(1, keepdim=True)
     directions = directions * directions.gather(1, strongest).sign()
     shown = flat @ directions[:3].T
@@ -89,10 +89,10 @@ def draw_features(features: torch.Tensor) -> torch.Tensor:
 
 
 def draw_tokens(tokens: torch.Tensor, vocabulary: int) -> torch.Tensor:
-    """Discrete tokens as colours: a colour for each, the same in every picture.
+    """Draw discrete tokens, each in a fixed colour.
 
     Args:
-        tokens: (B, rows, cols) integers under ``vocabulary``.
+        tokens: (B, rows, cols) integers below ``vocabulary``.
         vocabulary: Number of tokens.
 
     Returns:

@@ -18,16 +18,16 @@ from mim_bench.visualization.panels import (
 def ummae_panels(
     model: nn.Module, inputs: torch.Tensor, data_samples: MaskedSamples | list, *, predict: bool
 ) -> list[Panel]:
-    """Pictures of the masks, the target and, with ``predict``, the reconstruction.
+    """Panels of the masks, the target and, with ``predict``, the reconstruction.
 
-    The reconstruction keeps the sampled patches. A normalised target is un-normalised by
-    the true patch's mean and deviation, as the official visualisation does.
+    The reconstruction keeps the sampled patches. A normalised prediction gets
+    the true patch's mean and deviation, as in the official visualisation.
 
     Args:
         model: :class:`~mim_bench.models.methods.ummae.UMMAE`.
         inputs: (B, 3, H, W), normalised.
-        data_samples: With ``mask`` and, with secondary masking, ``hidden``.
-        predict: Run the network.
+        data_samples: Samples with ``mask`` and, with secondary masking, ``hidden``.
+        predict: Whether to run the network.
     """
     samples = masks_for(inputs, data_samples)
     mask, hidden = samples.mask, samples.get('hidden')

@@ -1,7 +1,14 @@
+"""A suite that has run, and official checkpoints."""
+
 import argparse
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
+
+from mim_bench.testing.toy_suites import run_suite, suite_command, write_inputs
 
 DIMS, HEADS, POSMLP = (4, 8), (1, 2), 3
 
@@ -40,3 +47,34 @@ def official(tmp_path):
     path = tmp_path / 'official.pth'
     torch.save(content, path)
     return path
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that was run to its end.
+
+    Attributes:
+        words: The command.
+        out: Its folder.
+        process: What it printed.
+    """
+
+    words: list[str]
+    out: Path
+    process: subprocess.CompletedProcess
+
+
+@pytest.fixture(scope='session')
+def inputs(tmp_path_factory):
+    """A data set, and a checkpoint of a small Swin."""
+    return write_inputs(tmp_path_factory.mktemp('inputs'))
+
+
+@pytest.fixture(scope='session')
+def suite(inputs, tmp_path_factory):
+    """``mim-bench run`` of the probes of the checkpoint, in processes of their own."""
+    out = tmp_path_factory.mktemp('suite') / 'out'
+    words = suite_command(out, inputs, 'in1k-knn,in1k-linear')
+    stated = f'tiny={inputs[1]},method=mae,data=in1k,labels=none'
+    words[words.index(str(inputs[1]))] = stated
+    return Suite(words, out, run_suite(words))

@@ -9,10 +9,7 @@ from mim_bench.conversion.files import read_checkpoint
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.store import collect
 from mim_bench.suite.locations import configs_folder
-from mim_bench.testing.toy_suites import run_suite, suite_command, write_inputs
 
-PROBES = 'in1k-knn,in1k-linear'
-STATED = ',method=mae,data=in1k,labels=none'
 SHORT = (
     'param_scheduler.warmup_epochs=0',
     'train_cfg.max_epochs=1',
@@ -27,19 +24,10 @@ def config(prefix):
 
 
 @pytest.fixture(scope='module')
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp('inputs'))
-
-
-@pytest.fixture(scope='module')
-def suite(inputs, tmp_path_factory):
-    """What ``run`` made of the file: its folder, and the record of its k-NN."""
-    out = tmp_path_factory.mktemp('suite') / 'out'
-    words = suite_command(out, inputs, PROBES)
-    words[words.index(str(inputs[1]))] = f'tiny={inputs[1]}{STATED}'
-    process = run_suite(words)
-    assert process.returncode == 0, process.stderr
-    return out, record_of(out / 'results', 'in1k-knn')
+def of_suite(suite):
+    """The record of k-NN that ``run`` made of the file."""
+    assert suite.process.returncode == 0, suite.process.stderr
+    return record_of(suite.out / 'results', 'in1k-knn')
 
 
 def record_of(results, task):
@@ -55,9 +43,8 @@ def launch(command, name, inputs, folder, *words):
     return folder / 'results'
 
 
-def test_run_of_a_file_and_test_of_its_conversion_are_one_row(suite, inputs, tmp_path):
-    out, of_suite = suite
-    converted = str(out / 'checkpoints' / 'tiny.pth')
+def test_run_of_a_file_and_test_of_its_conversion_are_one_row(suite, of_suite, inputs, tmp_path):
+    converted = str(suite.out / 'checkpoints' / 'tiny.pth')
     results = launch('test', 'probe_swin-toy', inputs, tmp_path, '--checkpoint', converted)
     record = record_of(results, 'in1k-knn')
     assert of_suite.checkpoint.sha256 == record.checkpoint.sha256 == file_sha256(inputs[1])
@@ -66,8 +53,8 @@ def test_run_of_a_file_and_test_of_its_conversion_are_one_row(suite, inputs, tmp
         assert getattr(record.checkpoint, field) == getattr(of_suite.checkpoint, field)
 
 
-def test_run_records_what_the_user_stated(suite):
-    checkpoint = suite[1].checkpoint
+def test_run_records_what_the_user_stated(of_suite):
+    checkpoint = of_suite.checkpoint
     assert (checkpoint.method, checkpoint.pretrain_data, checkpoint.labels) == ('mae', 'in1k', [])
     assert checkpoint.known_from['labels'] == 'stated'
     assert checkpoint.known_from['params'] == 'weights'
@@ -78,14 +65,14 @@ def test_run_records_what_the_user_stated(suite):
 def finetuned(suite, inputs, tmp_path_factory):
     """A fine-tuning of the file by ``train``, its record, and its backbone taken out."""
     folder = tmp_path_factory.mktemp('finetuned')
-    words = ['--checkpoint', str(suite[0] / 'checkpoints' / 'tiny.pth'), '--cfg-options', *SHORT]
+    words = ['--checkpoint', str(suite.out / 'checkpoints' / 'tiny.pth'), '--cfg-options', *SHORT]
     results = launch('train', 'finetune_swin-toy', inputs, folder, *words)
     assert main(['convert', str(folder / 'run'), str(folder / 'backbone.pth')]) == 0
     return record_of(results, 'in1k-ft'), folder / 'backbone.pth'
 
 
-def test_train_of_the_conversion_is_the_same_row_too(suite, finetuned):
-    assert finetuned[0].checkpoint.sha256 == suite[1].checkpoint.sha256
+def test_train_of_the_conversion_is_the_same_row_too(of_suite, finetuned):
+    assert finetuned[0].checkpoint.sha256 == of_suite.checkpoint.sha256
     assert finetuned[0].checkpoint.labels == []
 
 

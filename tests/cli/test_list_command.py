@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import pytest
 
@@ -24,12 +23,6 @@ def test_list_methods_are_those_of_the_pretraining_configs(listed):
     assert {'ummae', 'localmim', 'conmim', 'symmim', 'mae', 'simmim', 'beit'} <= set(methods)
     assert (methods['ummae']['model'], methods['mae']['model']) == ('mim_bench', 'mmpretrain')
     assert methods['conmim']['epochs'] == [300, 400, 800, 1600]
-
-
-def test_page_of_the_fields_of_a_record_is_what_the_command_prints(capsys):
-    assert main(['list', 'fields', 'record', '--markdown']) == 0
-    page = Path(__file__).parents[2] / 'docs' / 'record-fields.md'
-    assert page.read_text('utf-8').partition('\n### ')[2] == capsys.readouterr().out[4:]
 
 
 def test_list_fields_of_every_file_as_a_schema_and_a_table(listed, capsys):
@@ -85,13 +78,6 @@ def test_list_prints_a_table(kind, capsys):
     printed = capsys.readouterr().out
     assert len(printed.splitlines()) > 8
     assert max(map(len, printed.splitlines())) <= 160
-
-
-def test_list_published_table_has_value_and_place(capsys):
-    main(['list', 'published', '--method', 'ummae'])
-    printed = capsys.readouterr().out
-    assert '82.04 %' in printed
-    assert 'implus/UM-MAE@cb7776b' in printed
 
 
 @pytest.mark.parametrize('words', [[], ['colours'], ['tasks', '--method', 'mae']], ids=str)

@@ -6,7 +6,8 @@ import pytest
 
 from mim_bench.cli import doctor, report
 from mim_bench.cli.main import build_parser, command_names, main
-from mim_bench.errors import DataError
+from mim_bench.errors import DataError, RecordError
+from mim_bench.testing.commands import mim_bench
 
 WRONG_USE = [
     [],
@@ -19,11 +20,6 @@ WRONG_USE = [
     ['train', 'x.py', '--seed', 'one'],
     ['doctor', '--no-such-option'],
 ]
-
-
-def run(*words):
-    command = [sys.executable, '-m', 'mim_bench.cli.main', *words]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize('name', command_names())
@@ -69,7 +65,7 @@ def test_wrong_use_exits_two_and_says_why(words, capsys):
 
 
 def test_user_error_is_one_message_and_status_one():
-    done = run('report', 'nowhere', '--out', 'never')
+    done = mim_bench('report', 'nowhere', '--out', 'never')
     assert done.returncode == 1
     assert done.stderr == (
         'error: nowhere: no such folder of results. Give the folder of the records.\n'
@@ -78,10 +74,8 @@ def test_user_error_is_one_message_and_status_one():
 
 
 def test_user_error_debug_shows_the_traceback():
-    done = run('report', 'nowhere', '--out', 'never', '--debug')
-    assert done.returncode == 1
-    assert 'Traceback (most recent call last)' in done.stderr
-    assert 'no such folder of results' in done.stderr
+    with pytest.raises(RecordError, match='no such folder of results'):
+        main(['report', 'nowhere', '--out', 'never', '--debug'])
 
 
 def test_status_of_a_command_is_that_of_the_program(monkeypatch):
@@ -123,8 +117,3 @@ def test_parser_is_built_without_heavy_libraries():
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stderr.strip() == ''
-
-
-def test_build_parser_gives_every_command_a_function():
-    args = build_parser().parse_args(['doctor', '--operators'])
-    assert args.run is doctor.run

@@ -1,63 +1,39 @@
-import subprocess
-import time
-
 import pytest
 
 from mim_bench.cli import run as command
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
-from mim_bench.suite.launching import LocalLauncher
-from mim_bench.testing.toy_suites import measured, run_suite, suite_command, write_inputs
+from mim_bench.suite import dry_run
+from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.toy_suites import measured, run_suite, suite_command
 
 PROBES = 'in1k-knn,in1k-linear'
 NAMES = ['toy-probe-tiny-s0-in1k-knn', 'toy-probe-tiny-s0-in1k-linear']
-# A run that is done takes a second on a quiet machine; this one may be busy.
-SECONDS = 30
 
 
-@pytest.fixture(scope='module')
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp('inputs'))
+def test_run_takes_a_checkpoint_to_the_leaderboard(suite):
+    assert suite.process.returncode == 0, suite.process.stderr
+    assert sorted(measured(suite.out)) == NAMES
+    assert '1 steps ran, 0 were done before, 0 failed' in suite.process.stdout
+    assert 'tiny' in (suite.out / 'leaderboard' / 'leaderboard.md').read_text()
 
 
-@pytest.fixture(scope='module')
-def done(inputs, tmp_path_factory):
-    """A suite of one probe that was run to its end."""
-    out = tmp_path_factory.mktemp('suite') / 'out'
-    return out, run_suite(suite_command(out, inputs, PROBES))
-
-
-def test_run_takes_a_checkpoint_to_the_leaderboard(done):
-    out, process = done
-    assert process.returncode == 0, process.stderr
-    assert sorted(measured(out)) == NAMES
-    assert '1 steps ran, 0 were done before, 0 failed' in process.stdout
-    assert 'tiny' in (out / 'leaderboard' / 'leaderboard.md').read_text()
-
-
-def test_run_again_launches_nothing(done, inputs, monkeypatch, capsys):
-    out, _ = done
-    before = (out / 'results' / NAMES[0] / 'record.json').stat().st_mtime_ns
-    monkeypatch.setattr(LocalLauncher, 'start', lambda *a: pytest.fail('it launched'))
-    assert main(suite_command(out, inputs, PROBES)[3:]) == 0
-    assert '0 steps ran, 1 were done before' in capsys.readouterr().out
-    assert (out / 'results' / NAMES[0] / 'record.json').stat().st_mtime_ns == before
-
-
-def test_run_again_is_quick_and_imports_no_torch(done, inputs):
-    out, _ = done
+def test_run_again_launches_nothing_and_imports_no_torch(suite):
+    record = suite.out / 'results' / NAMES[0] / 'record.json'
+    before = record.stat().st_mtime_ns
     code = (
         'import sys; from mim_bench.cli.main import main; status = main(sys.argv[1:]); '
         "sys.exit(status or 'torch' in sys.modules)"
     )
-    words = suite_command(out, inputs, PROBES)
-    began = time.monotonic()
-    process = subprocess.run([words[0], '-c', code, *words[3:]], capture_output=True, text=True)
+    process = run_suite([suite.words[0], '-c', code, *suite.words[3:]])
     assert process.returncode == 0, process.stderr
-    assert time.monotonic() - began < SECONDS
+    assert '0 steps ran, 1 were done before' in process.stdout
+    assert record.stat().st_mtime_ns == before
 
 
-def test_run_dry_run_starts_nothing_and_tells_what_it_takes(inputs, tmp_path, capsys):
+def test_run_dry_run_starts_nothing_and_tells_what_it_takes(inputs, tmp_path, capsys, monkeypatch):
+    # In this process: without the seconds that a new one imports.
+    monkeypatch.setattr(dry_run, '_mim_bench', lambda words, environment: mim_bench(*words))
     words = suite_command(tmp_path / 'out', inputs, PROBES, '--dry-run')[3:]
     assert main(words) == 0
     shown = capsys.readouterr().out
@@ -171,8 +147,10 @@ def test_run_executors_are_those_of_submitit():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('executor', ['submitit-local', 'submitit-debug'])
-def test_run_through_submitit_gives_the_same_records(done, inputs, tmp_path, executor):
+def test_run_through_submitit_gives_the_same_records(suite, tmp_path, executor):
     pytest.importorskip('submitit')
-    process = run_suite(suite_command(tmp_path / 'out', inputs, PROBES, '--executor', executor))
+    words = [*suite.words, '--executor', executor]
+    words[words.index(str(suite.out))] = str(tmp_path / 'out')
+    process = run_suite(words)
     assert process.returncode == 0, process.stdout + process.stderr
-    assert measured(tmp_path / 'out') == measured(done[0])
+    assert measured(tmp_path / 'out') == measured(suite.out)

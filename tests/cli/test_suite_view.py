@@ -5,6 +5,7 @@ from rich.console import Console
 
 from mim_bench.cli import _suite_view as module
 from mim_bench.cli._suite_view import LiveView, suite_view
+from mim_bench.suite.progress import seconds_left
 from mim_bench.suite.steps import Step
 
 A, B = Step('a', ('train',)), Step('b', ('train',))
@@ -65,6 +66,15 @@ def test_view_in_a_terminal_shows_what_runs_how_far_it_is_and_failures_at_once(v
         shown.taken(B)
         shown.tick()
         assert '2 of 2 steps ended' in printed()
+
+
+def test_time_left_is_what_the_other_steps_take_on_a_machine_as_slow_as_this_one():
+    plan = [Step('a', (), seconds=10), Step('b', (), seconds=40), Step('c', (), seconds=20)]
+    # a took twice as long, so b and c take 120 s, of which c has done 30.
+    assert seconds_left(plan, {'a': 20.0}, {'c': 30.0}, workers=1) == 90
+    assert seconds_left(plan, {'a': 20.0}, {'c': 30.0}, workers=2) == 80  # b alone
+    assert seconds_left(plan, {}, {}, workers=1) is None
+    assert seconds_left([*plan, Step('d', ())], {'a': 20.0}, {}, workers=1) is None
 
 
 def test_view_name_with_markup_stays_text(view):

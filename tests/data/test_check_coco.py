@@ -154,8 +154,13 @@ def test_check_coco_flat_box_is_counted_but_no_problem(toy_copy):
 
 
 def test_check_coco_crowd_mask_counts_as_segmentation(toy_copy):
-    mask = {'counts': [3, 4], 'size': [7, 1]}
-    _edit(toy_copy, lambda document: document['annotations'][0].update(segmentation=mask))
+    def change(document):
+        image = document['images'][0]
+        (entry, *_) = [a for a in document['annotations'] if a['image_id'] == image['id']]
+        size = [image['height'], image['width']]
+        entry['segmentation'] = {'counts': [3, size[0] * size[1] - 3], 'size': size}
+
+    _edit(toy_copy, change)
 
     assert check_coco(toy_copy, CheckOptions(quick=True)).is_ok
 

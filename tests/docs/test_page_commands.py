@@ -50,6 +50,7 @@ PARSED = {
     'mim-bench train': 'minutes to weeks; the walks run small ones',
 }
 PARSED_WORDS = {
+    'my-mae': "of the README's first steps; tests/docs/test_readme.py runs them",
     '--merge --out': 'folders of two groups; tests/report/test_merge.py',
     '--watch': 'never ends; tests/report/test_watch.py',
     '--source': "a file of that method's repository; tests/conversion makes them",
@@ -91,7 +92,9 @@ def made(toy_root, tmp_path_factory):
     """A folder of data, records and checkpoints under the names that the pages use."""
     folder = tmp_path_factory.mktemp('made')
     shutil.copytree(toy_root, folder / 'data')
-    shutil.copytree(folder / 'data' / 'ade', folder / 'data' / 'subset')
+    own = {'subset': 'ade', 'streets': 'ade', 'flowers': 'imagenet', 'parts': 'coco'}
+    for name, layout in own.items():
+        shutil.copytree(folder / 'data' / layout, folder / 'data' / name)
     for number, name in enumerate(ROWS):
         checkpoint = make_checkpoint(
             id=name, method=name.partition('-')[0], sha256=f'{number}' * 64

@@ -30,10 +30,7 @@ WALKS = {
     'own-backbone.md': {'my-net': {'in1k-ft'}},
     'own-task.md': {'mine': {'in1k-frozen'}},
     'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
-    'getting-started.md': {
-        'mine': {'in1k-knn', 'in1k-linear', 'in1k-ft'},
-        'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'},
-    },
+    'getting-started.md': {'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'}},
 }
 SLOW = {'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
 

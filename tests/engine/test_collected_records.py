@@ -180,17 +180,6 @@ def test_collect_work_dir_not_finite_metric_gives_a_failed_record(run, tmp_path)
     assert collect_one(run, tmp_path / 'results', replace(WANTED, best=True)).metrics
 
 
-def test_collect_work_dir_without_objects_gives_a_failed_record(pretraining, tmp_path):
-    values = {'coco/bbox_mAP': -1.0, 'coco/segm_mAP': -1.0}
-    runner = make_runner(pretraining(**with_validation(**values)), Runner)
-    runner.train()
-    wanted = replace(WANTED, task='coco-mask-rcnn')
-    record = collect_one(Path(runner.work_dir), tmp_path / 'results', wanted)
-    assert record.status == 'failed'
-    assert 'not measured: bbox_mAP or segm_mAP' in record.error
-    assert 'coco/bbox_mAP = -1' in record.error
-
-
 def test_collect_work_dir_k_nn_of_a_fine_tuning_is_no_evaluation_of_it(pretraining, tmp_path):
     knn = dict(
         type='mim_bench.KnnHook',

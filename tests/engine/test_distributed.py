@@ -5,43 +5,63 @@ import json
 import pytest
 
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.engine.launch import Launch
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
-from mim_bench.testing.processes import train_by_script
+from mim_bench.testing.processes import train_by_script, train_forked
 
 # By task: the config of the demo, and what makes it short.
 CASES = {
-    'pretrain': ('ummae_swin-toy_', ['train_cfg.max_epochs=1', 'param_scheduler.warmup_epochs=0']),
+    'pretrain': (
+        'ummae_swin-toy_',
+        {'train_cfg.max_epochs': 1, 'param_scheduler.warmup_epochs': 0},
+    ),
     'segment': (
         'upernet_ummae-swin-toy_',
-        ['train_cfg.max_iters=2', 'train_cfg.val_interval=2'],
+        {'train_cfg.max_iters': 2, 'train_cfg.val_interval': 2},
     ),
     'detect': (
         'mask-rcnn_ummae-swin-toy_',
-        ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
+        {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1},
     ),
 }
 
 
-def train(task, num_processes, batch_size, toy_root, work_dir):
-    """Train, and give the losses of each process by iteration."""
-    prefix, options = CASES[task]
-    base = find_config(configs_folder(), prefix)
-    config = write_child(work_dir.with_suffix('.py'), base, hook="dict(type='LossHook')")
-    words = ['--data-root', data_root(base, toy_root), '--work-dir', work_dir, '--cfg-options']
-    words += [f'train_dataloader.batch_size={batch_size}', *options]
-    words.append(f'effective_batch_size={batch_size * num_processes}')
-    done = train_by_script(config, words, num_processes)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return read_rank_losses(work_dir, num_processes)
+class Run:
+    """One task's training; its config and its results lie in a folder of its own."""
+
+    def __init__(self, task, toy_root, folder, batch_size, num_processes):
+        prefix, options = CASES[task]
+        base = find_config(configs_folder(), prefix)
+        self.folder, self.data_root = folder, data_root(base, toy_root)
+        self.config = write_child(folder.with_suffix('.py'), base, hook="dict(type='LossHook')")
+        self.options = {
+            'train_dataloader.batch_size': batch_size,
+            'effective_batch_size': batch_size * num_processes,
+            **options,
+        }
+        self.num_processes = num_processes
+
+    def by_launcher(self):
+        """The losses of each process by iteration, trained as users start it."""
+        words = ['--data-root', self.data_root, '--work-dir', self.folder, '--cfg-options']
+        words += [f'{key}={value}' for key, value in self.options.items()]
+        done = train_by_script(self.config, words, self.num_processes)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return read_rank_losses(self.folder, self.num_processes)
+
+    def forked(self):
+        places = dict(work_dir=str(self.folder), data_root=str(self.data_root))
+        train_forked(Launch(str(self.config), options=self.options, **places), self.num_processes)
+        return read_rank_losses(self.folder, self.num_processes)
 
 
 def test_two_processes_pretrain_as_one_with_the_same_total_batch(toy_root, tmp_path):
     # 40 images: two iterations of 20
-    (alone,) = train('pretrain', 1, 20, toy_root, tmp_path / 'alone')
-    first, second = train('pretrain', 2, 10, toy_root, tmp_path / 'pair')
+    (alone,) = Run('pretrain', toy_root, tmp_path / 'alone', 20, 1).forked()
+    first, second = Run('pretrain', toy_root, tmp_path / 'pair', 10, 2).by_launcher()
     assert len(alone) == len(first) == len(second) == 2
     assert first[0] != second[0]  # other images
     for whole, *parts in zip(alone, first, second, strict=True):
@@ -52,7 +72,7 @@ def test_two_processes_pretrain_as_one_with_the_same_total_batch(toy_root, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize('task', ['segment', 'detect'])
 def test_two_processes_train_and_validate(task, toy_root, tmp_path):
-    parts = train(task, 2, 2, toy_root, tmp_path / 'pair')
+    parts = Run(task, toy_root, tmp_path / 'pair', 2, 2).forked()
     assert [len(part) for part in parts] == [2, 2]
     assert parts[0] != parts[1]
     meta = read_checkpoint(latest_checkpoint(tmp_path / 'pair'))['meta']

@@ -28,6 +28,7 @@ from mim_bench.recipe.building import build_model
 from mim_bench.recipe.config import load_config
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
+from mim_bench.testing.config_names import for_every
 from mim_bench.testing.demo_runs import (
     data_root,
     plain_config_text,
@@ -71,10 +72,10 @@ TIMM = FINETUNING.replace(
     'drop_path_rate=0.0',
     "_delete_=True, type='mim_bench.TimmBackbone', name='test_vit', img_size=64",
 ).replace('with_cp=True)', 'with_cp=True), head=dict(in_channels=64)')
-# One config a method and backbone.
-METHODS = list({short_name(base): base for base in pretraining_configs()}.values())
-OURS = [base for base in METHODS if Config.fromfile(base).model.type.startswith('mim')]
-OTHERS = [base for base in METHODS if base not in OURS]
+# One config a method and backbone, by its short name.
+METHODS = {short_name(base): base for base in pretraining_configs()}
+# What the default suite trains; the rest is slow.
+FAST = ('ummae_vit-toy', 'finetune', 'sharded-on', 'whole-on')
 # Where two processes with half of an update's images each differ from one with all of them.
 DEPENDS_ON_PROCESS = {
     'conmim_vit-toy': 'BatchNorm over the images of a process',
@@ -172,21 +173,21 @@ def new_plan(toy_root, tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def methods(request, new_plan) -> Plan:
-    plan = new_plan()
-    for base in request.param:
-        plan.add_method(base)
+def fast(new_plan) -> Plan:
+    plan, finetune = new_plan(), find_config(configs_folder(), 'finetune_vit-toy_')
+    plan.add_method(METHODS[FAST[0]])
+    plan.add_pair('finetune', finetune, FINETUNING)
+    plan.add('sharded-on', finetune, FINETUNING, 'finetune-whole/epoch_1.pth', fsdp=True)
+    plan.add('whole-on', finetune, FINETUNING, 'finetune-sharded/epoch_1.pth')
     return plan.start()
 
 
 @pytest.fixture(scope='module')
-def trained(new_plan) -> Plan:
-    """Of the pair, whole and sharded: what is not a method by itself."""
+def slow(new_plan) -> Plan:
     plan, configs = new_plan(), configs_folder()
+    for name in METHODS.keys() - set(FAST):
+        plan.add_method(METHODS[name])
     finetune = find_config(configs, 'finetune_vit-toy_')
-    plan.add_pair('finetune', finetune, FINETUNING)
-    plan.add('sharded-on', finetune, FINETUNING, 'finetune-whole/epoch_1.pth', fsdp=True)
-    plan.add('whole-on', finetune, FINETUNING, 'finetune-sharded/epoch_1.pth')
     plan.add_pair('frozen', finetune, FROZEN)
     plan.add_pair('timm', finetune, TIMM)
     pretraining = PRETRAINING.format(batch_size=4)
@@ -194,6 +195,18 @@ def trained(new_plan) -> Plan:
     half = pretraining + WITHOUT_EVALUATION
     plan.add_pair('bf16', find_config(configs, 'ummae_vit-toy_'), half, precision='bf16')
     return plan.start()
+
+
+@pytest.fixture
+def plan(request, name) -> Plan:
+    """The plan that has a training."""
+    return request.getfixturevalue('fast' if name in FAST else 'slow')
+
+
+def each(*names):
+    """Run a test on trainings."""
+    params = [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in names]
+    return pytest.mark.parametrize('name', params)
 
 
 def assert_same(one: dict, other: dict) -> None:
@@ -211,76 +224,66 @@ def assert_same(one: dict, other: dict) -> None:
     )  # fmt: skip
 
 
-EACH_METHOD = [
-    *(pytest.param(OURS, base, id=short_name(base)) for base in OURS),
-    *(pytest.param(OTHERS, base, id=short_name(base), marks=pytest.mark.slow) for base in OTHERS),
-]
-
-
-@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
-def test_method_sharded_has_the_losses_and_checkpoint_of_the_whole(methods, base):
-    name = short_name(base)
-    sharded = methods.losses(f'{name}-sharded')
+@each(*METHODS)
+def test_method_sharded_has_the_losses_and_checkpoint_of_the_whole(plan, name):
+    sharded = plan.losses(f'{name}-sharded')
     assert len(sharded) == 4
-    torch.testing.assert_close(sharded, methods.losses(f'{name}-whole'), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(sharded, plan.losses(f'{name}-whole'), rtol=1e-5, atol=1e-6)
     if name not in DEPENDS_ON_PROCESS:
-        alone = methods.losses(f'{name}-alone', 1)
+        alone = plan.losses(f'{name}-alone', 1)
         torch.testing.assert_close(sharded, alone, rtol=1e-4, atol=1e-5)
-    assert_same(methods.checkpoint(f'{name}-sharded'), methods.checkpoint(f'{name}-whole'))
+    assert_same(plan.checkpoint(f'{name}-sharded'), plan.checkpoint(f'{name}-whole'))
 
 
-@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
-def test_method_sharded_resumes_as_if_it_had_not_stopped(methods, base):
-    name = short_name(base)
-    assert (
-        methods.losses(f'{name}-resumed').tolist() == methods.losses(f'{name}-sharded')[2:].tolist()
-    )
-    assert_same(methods.checkpoint(f'{name}-resumed'), methods.checkpoint(f'{name}-sharded'))
+@each(*METHODS)
+def test_method_sharded_resumes_as_if_it_had_not_stopped(plan, name):
+    assert plan.losses(f'{name}-resumed').tolist() == plan.losses(f'{name}-sharded')[2:].tolist()
+    assert_same(plan.checkpoint(f'{name}-resumed'), plan.checkpoint(f'{name}-sharded'))
 
 
-@pytest.mark.parametrize(('methods', 'base'), EACH_METHOD, indirect=['methods'], scope='module')
-def test_method_sharded_checkpoint_is_converted_and_fills_a_backbone(methods, base, tmp_path):
+@each(*METHODS)
+def test_method_sharded_checkpoint_is_converted_and_fills_a_backbone(plan, name, tmp_path):
     converted = tmp_path / 'converted.pth'
-    convert_checkpoint(methods.folder / f'{short_name(base)}-sharded' / 'epoch_2.pth', converted)
+    convert_checkpoint(plan.folder / f'{name}-sharded' / 'epoch_2.pth', converted)
     finetune = find_config(configs_folder(), 'finetune_vit-toy_')
     model = build_model(load_config(finetune, backbone_of=converted))
     assert load_backbone(model.backbone, converted).share > 0.99
 
 
-@pytest.mark.parametrize('name', ['finetune', 'frozen', 'timm', 'hooks', 'bf16'])
-def test_sharded_training_is_the_whole_one(trained, name):
-    whole, sharded = trained.losses(f'{name}-whole'), trained.losses(f'{name}-sharded')
+@each('finetune', 'frozen', 'timm', 'hooks', 'bf16')
+def test_sharded_training_is_the_whole_one(plan, name):
+    whole, sharded = plan.losses(f'{name}-whole'), plan.losses(f'{name}-sharded')
     torch.testing.assert_close(sharded, whole, rtol=1e-5, atol=1e-6)
-    assert_same(trained.checkpoint(f'{name}-sharded'), trained.checkpoint(f'{name}-whole'))
+    assert_same(plan.checkpoint(f'{name}-sharded'), plan.checkpoint(f'{name}-whole'))
 
 
-def logged(trained: Plan, name: str) -> dict[str, float]:
+def logged(plan: Plan, name: str) -> dict[str, float]:
     """The numbers of all lines of ``scalars.json`` that do not tell times or memory."""
-    (path,) = (trained.folder / name).glob('*/vis_data/scalars.json')
+    (path,) = (plan.folder / name).glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     keys = ('loss', 'grad_norm', 'accuracy/top1', 'knn/top1')
     return {f'{n} {k}': line[k] for n, line in enumerate(lines) for k in keys if k in line}
 
 
-@pytest.mark.parametrize(
-    ('name', 'key'),
-    [('finetune', 'grad_norm'), ('finetune', 'accuracy/top1'), ('hooks', 'knn/top1')],
-)
-def test_sharded_training_logs_the_numbers_of_the_whole(trained, name, key):
-    whole = logged(trained, f'{name}-whole')
-    assert any(found.endswith(key) for found in whole)
-    assert logged(trained, f'{name}-sharded') == pytest.approx(whole, rel=1e-4)
+@each('finetune', 'hooks')
+def test_sharded_training_logs_the_numbers_of_the_whole(plan, name):
+    whole = logged(plan, f'{name}-whole')
+    keys = {'finetune': ('grad_norm', 'accuracy/top1'), 'hooks': ('knn/top1',)}[name]
+    assert all(any(found.endswith(key) for found in whole) for key in keys)
+    assert logged(plan, f'{name}-sharded') == pytest.approx(whole, rel=1e-4)
 
 
-def test_sharded_training_draws_its_reconstructions(trained):
-    assert (trained.folder / 'hooks-sharded' / 'reconstructions' / 'epoch_2.png').is_file()
+@pytest.mark.slow
+def test_sharded_training_draws_its_reconstructions(slow):
+    assert (slow.folder / 'hooks-sharded' / 'reconstructions' / 'epoch_2.png').is_file()
 
 
-@pytest.mark.parametrize('name', ['sharded-on', 'whole-on'])
-def test_sharded_and_whole_training_resume_each_other(trained, name):
-    assert_same(trained.checkpoint(name), trained.checkpoint('finetune-whole'))
+@each('sharded-on', 'whole-on')
+def test_sharded_and_whole_training_resume_each_other(plan, name):
+    assert_same(plan.checkpoint(name), plan.checkpoint('finetune-whole'))
 
 
+@pytest.mark.slow
 def test_command_trains_sharded_and_one_process_goes_on(toy_root, tmp_path):
     base = find_config(configs_folder(), 'finetune_vit-toy_')
     config = write_child(tmp_path / 'run.py', base, FINETUNING, "dict(type='LossHook')")
@@ -356,7 +359,7 @@ def test_attention_blocks_of_timm(name, blocks):
     assert len(attention_blocks(TimmBackbone(name))) == blocks
 
 
-@pytest.mark.parametrize('base', METHODS, ids=short_name)
+@for_every(METHODS.values())
 def test_attention_blocks_hold_most_of_a_backbone(base):
     """Otherwise a block is called something else, and is gathered for the whole step."""
     backbone = build_model(load_config(base)).backbone

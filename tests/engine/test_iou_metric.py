@@ -12,7 +12,8 @@ from torch import distributed as dist
 
 from mim_bench.engine.metrics.iou_metric import IoUMetric, pair_counts
 from mim_bench.registry import METRICS
-from mim_bench.results.statistics.samples import outcome_values
+from mim_bench.results.statistics import outcome_values
+from mim_bench.testing.processes import PRELOADED
 
 CLASSES = ('sky', 'sea', 'sand', 'palm', 'never')
 AREAS = ('image', 'category', 'intersection', 'predicted', 'labelled')
@@ -132,7 +133,8 @@ def work(rank: int, folder: str) -> None:
 def test_iou_metric_two_processes_count_every_image_once(tmp_path, reference, monkeypatch):
     # The children import this file by its name.
     monkeypatch.setattr(sys, 'path', [str(Path(__file__).parent), *sys.path])
-    mp.spawn(work, (str(tmp_path),), nprocs=2)
+    mp.set_forkserver_preload(PRELOADED)
+    mp.start_processes(work, (str(tmp_path),), nprocs=2, start_method='forkserver')
     both = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
     assert both[0] == both[1]
     many, fewer, areas = both[0]

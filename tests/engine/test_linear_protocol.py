@@ -8,8 +8,7 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 
-from mim_bench.engine.load_gate import load_backbone, load_state
-from mim_bench.errors import CheckpointError
+from mim_bench.engine.load_gate import load_state
 from mim_bench.recipe.building import build_model, init_weights, library_scope
 from mim_bench.recipe.precision import disable_amp
 from mim_bench.suite.locations import configs_folder
@@ -61,33 +60,6 @@ def test_linear_probe_trains_the_classifier_alone(name):
     }
     trained = [p for group in optimizer.param_groups for p in group['params']]
     assert [p.shape for p in trained] == [model.head.fc.weight.shape, model.head.fc.bias.shape]
-
-
-@pytest.mark.parametrize('name', LINEAR)
-def test_linear_probe_backbone_computes_no_gradient(name):
-    cfg, model = build(name)
-    side = cfg.test_pipeline[-2].crop_size
-    (features,) = model.backbone(torch.randn(1, 3, side, side))
-    assert not features.requires_grad
-    weighted = [m for m in model.backbone.modules() if list(m.parameters(recurse=False))]
-    # The backbone itself holds the class token.
-    assert not any(m.training for m in weighted if m is not model.backbone)
-
-
-def test_linear_probe_batch_norm_has_no_weights():
-    _, model = build(LINEAR[0])
-    assert list(model.neck.parameters()) == []
-
-
-def test_linear_probe_load_gate_counts_the_frozen_backbone(tmp_path):
-    _, model = build(LINEAR[0])
-    state = {f'backbone.{k}': v for k, v in model.backbone.state_dict().items()}
-    torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'whole.pth')
-    assert load_backbone(model.backbone, tmp_path / 'whole.pth').share == 1
-    half = {k: v for k, v in state.items() if '.layers.1' not in k}
-    torch.save({'state_dict': half, 'meta': {}}, tmp_path / 'half.pth')
-    with pytest.raises(CheckpointError, match='fills only'):
-        load_backbone(model.backbone, tmp_path / 'half.pth')
 
 
 def test_second_stage_takes_the_whole_model_of_the_first():

@@ -10,8 +10,7 @@ from mmengine.runner import Runner
 from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.results.store import collect
-from mim_bench.testing.toy_runs import loader, make_runner, test_settings
-from mim_bench.visualization.methods import panels_of
+from mim_bench.testing.toy_runs import loader, make_runner
 
 # Two stages of 4 x 4 and 2 x 2 tokens, out of images of 8 px.
 SWIN = {
@@ -74,17 +73,6 @@ def test_extract_features_of_a_transformer_pool_as_told():
         torch.testing.assert_close(features_of(raw, pooling), features_of(other, pooling))
 
 
-def test_panels_of_simmim_keep_what_is_visible():
-    model = MODELS.build(SIMMIM)
-    data = next(iter(Runner.build_dataloader(loader(batch_size=2))))
-    data = model.data_preprocessor(data)
-    panels = panels_of(model, data['inputs'], data['data_samples'], predict=True)
-    image, masked, filled = (panel.images for panel in panels)
-    hidden = torch.eye(4).repeat_interleave(2, 0).repeat_interleave(2, 1).bool()
-    assert (filled == image)[..., ~hidden].all()
-    assert (masked[..., hidden] == 0.5).all()
-
-
 def test_all_hooks_together_on_the_runner_of_this_package(pretraining, tmp_path):
     knn = {
         'type': 'mim_bench.KnnHook',
@@ -115,8 +103,3 @@ def test_all_hooks_together_on_the_runner_of_this_package(pretraining, tmp_path)
     assert done.status == 'done'
     assert done.env['library'].startswith('mmpretrain 1.')
     assert len(done.artifacts.pictures) == 1
-
-
-def test_probe_test_loop_on_the_runner_of_this_package(pretraining):
-    metrics = make_runner(pretraining(**test_settings()), BenchRunner).test()
-    assert metrics['knn/top1'] > 50

@@ -56,7 +56,8 @@ train_cfg = dict(max_epochs=3, val_interval=3)
 """, 12),
 }  # fmt: skip
 SLOW = [
-    pytest.param(name, marks=pytest.mark.slow) for name in ('pretrain-simmim', 'classify', 'detect')
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ('pretrain-simmim', 'classify', 'segment', 'detect')
 ]
 
 
@@ -104,7 +105,7 @@ def assert_same_end(stage: Stage, one: str, other: str) -> None:
     assert stage.metrics(one) == stage.metrics(other)
 
 
-@pytest.mark.parametrize('name', ['pretrain-ummae', 'segment', *SLOW])
+@pytest.mark.parametrize('name', ['pretrain-ummae', *SLOW])
 def test_killed_run_started_again_ends_as_an_undisturbed_one(name, toy_root, tmp_path):
     stage = Stage(name, toy_root, tmp_path)
     assert stage.train('undisturbed') == 0

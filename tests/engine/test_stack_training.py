@@ -55,6 +55,7 @@ def train(toy_root, tmp_path):
     return start
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('stage', STAGES)
 def test_stage_trains_and_leaves_checkpoint_and_record(stage, train):
     work_dir, record = train(stage)

@@ -10,6 +10,7 @@ import torch
 from mim_bench import masking
 from mim_bench.data.seeding import seed_everything
 from mim_bench.discovery import import_modules
+from mim_bench.errors import ConfigError
 from mim_bench.masking.block_cells import block_cell_mask
 from mim_bench.masking.checkerboard import checkerboard_mask
 from mim_bench.masking.random_patches import random_patch_mask
@@ -171,6 +172,20 @@ def test_transform_masks_arrive_in_the_sample_as_they_are(name, contract):
         assert torch.equal(getattr(packed, key), mask)
 
 
+@pytest.mark.parametrize(
+    ('name', 'arguments', 'message'),
+    [
+        ('RandomPatchMask', dict(input_size=60), 'not a multiple'),
+        ('BlockCellMask', dict(input_size=200, cell_size=32, patch_size=16), 'must be a multiple'),
+        ('BlockCellMask', dict(input_size=224, cell_size=32, patch_size=12), 'must be a multiple'),
+        ('UnitMask', dict(input_size=200), 'input_size 200 is not a multiple of unit_size 32'),
+    ],
+)
+def test_transform_sizes_that_do_not_fit_raise(name, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        transforms()[name](**arguments)({})
+
+
 @each_function
 def test_mask_function_gives_a_bool_array_of_the_grid_with_the_exact_number(name):
     function, hidden = FUNCTIONS[name]
@@ -190,14 +205,3 @@ def test_mask_function_same_state_same_mask_and_no_other_randomness(name):
     assert np.array_equal(*masks)
     assert np.array_equal(before[0], np.random.get_state()[1])
     assert torch.equal(before[1], torch.get_rng_state())
-
-
-def test_uniform_mask_transform_keeps_the_four_corners_equally_often():
-    transform = transforms()['UniformMask'](input_size=256)
-    seed_everything(0)
-    kept = torch.stack([~transform({})['mask'] for _ in range(2000)])
-    corners = kept.unflatten(1, (8, 2)).unflatten(3, (8, 2)).sum((1, 3)).flatten(1).double()
-    # 64 cells; mean 16 a corner, and a deviation of 2.44 instead of a fair die's 3.46.
-    assert corners.sum(1).unique().tolist() == [64]
-    assert corners.mean(0).tolist() == pytest.approx([16] * 4, abs=0.2)
-    assert corners.std(0).tolist() == pytest.approx([2.44] * 4, abs=0.15)

@@ -1,7 +1,6 @@
 """BEiT's mask of rectangles."""
 
 import numpy as np
-import pytest
 import torch
 
 from mim_bench.data.seeding import seed_everything
@@ -36,8 +35,3 @@ def test_random_block_mask_is_decided_by_the_seed_of_the_sample():
     assert draw(1).dtype == torch.bool
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
-
-
-@pytest.mark.parametrize('grid', [(8, 8), (10, 14)])
-def test_random_block_mask_has_the_shape_of_the_grid(grid):
-    assert random_block_mask(grid, 20, np.random.default_rng(0), min_block=4).shape == grid

@@ -16,12 +16,6 @@ def test_uniform_mask_hides_three_patches_of_every_cell(side, hidden):
     assert mask.sum() == hidden
 
 
-def test_uniform_mask_same_state_same_mask():
-    masks = [uniform_mask((8, 8), np.random.default_rng(s)) for s in (1, 1, 2)]
-    assert np.array_equal(masks[0], masks[1])
-    assert not np.array_equal(masks[0], masks[2])
-
-
 @pytest.mark.parametrize(('side', 'mean', 'std'), [(16, 16.0, 2.44), (14, 12.25, 2.15)])
 def test_uniform_mask_corners_are_balanced_as_published(side, mean, std):
     rng = np.random.default_rng(0)

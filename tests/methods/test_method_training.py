@@ -1,6 +1,6 @@
 """Every pre-training config of the demo learns, alone, in bfloat16 and in pairs, and resumes.
 
-A method is covered as soon as ``configs/demo`` has a config of it.
+A method is covered as soon as ``configs/demo`` has a config of it; but for one, they are slow.
 """
 
 import math
@@ -22,6 +22,7 @@ from mim_bench.testing.demo_runs import (
 )
 from mim_bench.testing.processes import train_by_script, train_forked
 
+FAST = 'ummae_vit-toy'
 NUM_ITERS = 16  # of an epoch: 256 images
 # The warm-up of the config would be longer than the run.
 SHORT = """
@@ -77,7 +78,14 @@ class Training:
         )
 
 
-@pytest.fixture(scope='module', params=pretraining_configs(), ids=short_name)
+def configs():
+    """Those of the demo; a default suite trains one."""
+    for path in pretraining_configs():
+        marks = () if short_name(path) == FAST else pytest.mark.slow
+        yield pytest.param(path, id=short_name(path), marks=marks)
+
+
+@pytest.fixture(scope='module', params=configs())
 def training(request, digits, tmp_path_factory):
     return Training(request.param, digits, tmp_path_factory.mktemp(short_name(request.param)))
 

@@ -73,14 +73,3 @@ def test_ummae_pvt_names_the_table_that_it_resizes_as_it_loads():
     torch.testing.assert_close(large.pos_embed[0], small.positions((32, 32))[0])
     large.load_state_dict(large.state_dict())
     assert large.resized_keys == []
-
-
-@pytest.mark.parametrize('name', BACKBONES)
-def test_dense_backbone_compiles_as_one_graph(name):
-    torch._dynamo.reset()
-    sizes = BACKBONES[name]['arch'].items()
-    arch = {key: value if isinstance(value, int) else value[:2] for key, value in sizes}
-    arch['depths'] = (2, 1)  # a shifted block and a merging
-    backbone, x = build(name, arch=arch, out_indices=(0, 1)), torch.randn(1, 3, 72, 104)
-    compiled = torch.compile(backbone, backend='eager', fullgraph=True)
-    torch.testing.assert_close(compiled(x), backbone(x), rtol=1e-4, atol=1e-5)

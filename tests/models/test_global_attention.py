@@ -3,7 +3,6 @@ import torch
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.necks.global_attention import GlobalAttention
-from mim_bench.registry import MODELS
 
 
 def maps(batch=2):
@@ -95,7 +94,3 @@ def test_global_attention_drops_its_branches_in_training_only():
     torch.manual_seed(0)
     dropped = layer.train()((x,))[0]
     assert not torch.equal(kept, dropped)
-
-
-def test_global_attention_is_registered():
-    assert MODELS.get('GlobalAttention') is GlobalAttention

@@ -51,6 +51,8 @@ def cases() -> list:
     return [(name, False) for name in BACKBONES] + [(name, True) for name in masked]
 
 
+# Compiling takes seconds: the default suite compiles one that sees all, and one that is masked.
+COMPILED = (('Swin', False), ('UMMAEPretrainPvt', True))
 CASES = pytest.mark.parametrize(('name', 'masked'), cases())
 
 
@@ -77,7 +79,10 @@ def test_pyramid_runs_every_block_as_a_module(name, masked):
     assert len(calls) == len(set(calls)) == len(backbone.stages) + 2 * len(blocks)
 
 
-@CASES
+@pytest.mark.parametrize(
+    ('name', 'masked'),
+    [pytest.param(*case, marks=() if case in COMPILED else pytest.mark.slow) for case in cases()],
+)
 def test_pyramid_compiles_as_one_graph(name, masked):
     torch._dynamo.reset()
     backbone = build(name).train()

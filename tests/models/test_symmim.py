@@ -159,13 +159,6 @@ def test_symmim_momentum_network_starts_as_a_copy_and_keeps_99_percent():
     torch.testing.assert_close(momentum.cls_token, 0.99 * old + 0.01 * online.cls_token)
 
 
-@pytest.mark.parametrize(
-    ('progress', 'kept'), [(0, 0.99), (0.25, 0.99146447), (0.5, 0.995), (0.75, 0.99853553), (1, 1)]
-)
-def test_symmim_momentum_rises_along_a_cosine(progress, kept):
-    assert build().momentum_network.momentum_at(progress) == pytest.approx(kept, abs=1e-8)
-
-
 def test_symmim_momentum_mask_concerns_the_contrast_alone():
     model = build().eval()
     images, samples = batch(model)

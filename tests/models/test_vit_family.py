@@ -52,10 +52,16 @@ def inputs(name):
     return (torch.randn(2, 3, 64, 64), *masks[: 2 if name == 'ummae' else 1])
 
 
-@each
-@pytest.mark.parametrize(
-    ('dtype', 'with_cp'), [(None, False), (torch.bfloat16, False), (None, True)]
-)
+def compiled_cases():
+    """Compiling takes seconds: the default suite compiles one with windows, and one masked."""
+    for name in CASES:
+        for dtype, with_cp in ((None, False), (torch.bfloat16, False), (None, True)):
+            is_fast = name in ('windows', 'visible') and dtype is None and not with_cp
+            marks = () if is_fast else pytest.mark.slow
+            yield pytest.param(name, dtype, with_cp, marks=marks)
+
+
+@pytest.mark.parametrize(('name', 'dtype', 'with_cp'), compiled_cases())
 def test_backbone_compiles_as_one_graph(name, dtype, with_cp):
     torch._dynamo.reset()
     backbone, given = build(name, with_cp=with_cp), inputs(name)

@@ -14,9 +14,10 @@ PRETRAINING = ('conmim', 'localmim', 'simmim', 'symmim', 'ummae')
 DEMOS = [p for p in PATHS if p.parent.name == 'demo' and p.stem.startswith(PRETRAINING)]
 DEMOS += [p for p in PATHS if p.parent.name == 'demo' and p.stem.startswith('finetune')]
 OWN = [p for p in DEMOS if str(load(p).model.backbone.type).startswith('mim_bench.')]
+FAST = ('localmim_swin-toy', 'finetune_ummae-pvt-toy')
 FULL = ('simmim_ummae-pvt-small', 'simmim_ummae-swin-tiny', 'simmim_vit-base')
 PARAMS = [
-    pytest.param(path, id=path.stem, marks=[] if 'localmim' in path.stem else [pytest.mark.slow])
+    pytest.param(path, id=path.stem, marks=[] if path.stem.startswith(FAST) else [pytest.mark.slow])
     for path in (*OWN, *(p for p in PATHS if p.stem.startswith(FULL)))
 ]
 

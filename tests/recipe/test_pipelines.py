@@ -39,7 +39,7 @@ def types(tmp_path):
     return of
 
 
-TRAIN, TEST, CHANGED = ['LoadImageFromFile', 'PackInputs'], ['LoadImageFromFile'], ['Other']
+TRAIN, TEST, CHANGED = ['mim_bench.LoadImage', 'PackInputs'], ['mim_bench.LoadImage'], ['Other']
 
 
 def test_pipelines_without_an_override_stay(types):

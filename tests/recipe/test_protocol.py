@@ -15,11 +15,14 @@ from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.recipe.data_content import dataset_content
 from mim_bench.recipe.protocol import protocol_settings, read_settings
 from mim_bench.recipe.start import start_of
-from mim_bench.testing.config_names import PATHS, load, parse
+from mim_bench.suite.config_index import index_configs
+from mim_bench.testing.config_names import CONFIGS, PATHS, for_every, load, parse
 from mim_bench.testing.toy_runs import run_config
 
 BASE = {'name': 'in1k-ft', 'version': 1, 'tier': 'full'}
-DOWNSTREAM = [p for p in PATHS if not load(p).get('pretraining')]
+DOWNSTREAM = [
+    CONFIGS / e.path.removeprefix('configs/') for e in index_configs() if e.method is None
+]
 
 
 def find(pattern):
@@ -192,20 +195,18 @@ def test_linear_probe_of_a_timm_model_trains_the_head_alone(tmp_path, name):
     assert {'decode_head'} <= trained <= {'decode_head', 'neck'}
 
 
-# One config a head, task and family.
+# One config a head, data set and family.
 CHOSEN = list(
     {
-        (parse(p)['head'], parse(p)['dataset'], load(p).model.backbone.type): p
+        (parse(p)['head'], parse(p)['dataset'], parse(p)['backbone'].rpartition('-')[0]): p
         for p in DOWNSTREAM
         if parse(p)['size'] != 'toy'
     }.values()
 )
-
-
 SEEN = set()
 
 
-@pytest.mark.parametrize('path', CHOSEN, ids=lambda path: path.stem)
+@for_every(CHOSEN)
 def test_every_leaf_is_hashed_or_on_the_harmless_list(path):
     cfg = load(path)
     task, settings = protocol_tasks(cfg)[0]

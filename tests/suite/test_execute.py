@@ -275,13 +275,16 @@ def test_execute_step_that_another_process_gave_up_is_run(go, tmp_path):
 
 
 def test_execute_suites_on_one_folder_share_the_steps_and_run_none_twice(tmp_path):
-    command = [sys.executable, '-c', SUITE, str(tmp_path), '40']
+    num_steps = 12
+    command = [sys.executable, '-c', SUITE, str(tmp_path), str(num_steps)]
     suites = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     counts = [[int(n) for n in suite.communicate()[0].split()] for suite in suites]
     assert [suite.returncode for suite in suites] == [0, 0, 0]
-    assert sum(ran for ran, _, _ in counts) == 40
-    assert all(ran + done == 40 and failed == 0 for ran, done, failed in counts)
-    assert [(tmp_path / str(i)).read_text() for i in range(40)] == [f'{i}\n' for i in range(40)]
+    assert sum(ran for ran, _, _ in counts) == num_steps
+    assert all(ran + done == num_steps and failed == 0 for ran, done, failed in counts)
+    assert [(tmp_path / str(i)).read_text() for i in range(num_steps)] == [
+        f'{i}\n' for i in range(num_steps)
+    ]
 
 
 def test_execute_killed_suite_leaves_no_process_and_no_lock(tmp_path):

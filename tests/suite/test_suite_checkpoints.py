@@ -119,11 +119,6 @@ def test_rows_of_two_files_of_one_name_at_once_is_refused(checkpoint, tmp_path):
         rows_of(words, tmp_path / 'out', SMOKE)
 
 
-def test_rows_of_taken_id_is_refused(checkpoint, tmp_path):
-    with pytest.raises(ConfigError, match="another row is named 'run'"):
-        rows_of([str(checkpoint())], tmp_path / 'out', SMOKE, taken={'run'})
-
-
 def test_rows_of_name_that_is_no_file_name_gives_a_valid_id(checkpoint, tmp_path):
     (row,) = rows_of([str(checkpoint('a b<c>.pth'))], tmp_path / 'out', SMOKE)
     assert row.id == 'a_b_c'

@@ -11,19 +11,16 @@ from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder
 from mim_bench.suite.tasks import FAMILIES, SUITES, Network, load_suite
+from mim_bench.testing.config_names import for_every, load
 
-ENTRIES = [
-    pytest.param(suite, entry, id=f'{suite}: {entry.name}')
-    for suite in SUITES
-    for entry in load_suite(suite).entries
-]
+ENTRIES = [entry for suite in SUITES for entry in load_suite(suite).entries]
 DATASETS = {'imagenet': 'in1k', 'ade': 'ade20k', 'coco': 'coco'}
 BOX = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75')
 MASK = ('segm_mAP', 'segm_mAP_50', 'segm_mAP_75')
 
 
-@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
-def test_entry_says_what_its_configs_say(suite, entry):
+@for_every(ENTRIES)
+def test_entry_says_what_its_configs_say(entry):
     for backbone, config in entry.configs.items():
         protocol = read_settings(configs_folder() / config)['protocol']
         assert (protocol['name'], protocol['version']) == (entry.protocol, entry.version)
@@ -38,10 +35,8 @@ def test_entry_says_what_its_configs_say(suite, entry):
         assert ('probe_' in config) == (entry.command == 'test') == (entry.gpus == 1)
 
 
-@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
-def test_entry_measures_what_its_evaluator_does(suite, entry):
-    from mim_bench.testing.config_names import load
-
+@for_every(ENTRIES)
+def test_entry_measures_what_its_evaluator_does(entry):
     cfg = load(configs_folder() / next(iter(entry.configs.values())))
     (dataset,) = (name for folder, name in DATASETS.items() if f'/{folder}/' in cfg.data_root)
     assert dataset == entry.dataset
@@ -57,8 +52,8 @@ def test_entry_measures_what_its_evaluator_does(suite, entry):
     assert list(entry.tasks.values()) == [given]
 
 
-@pytest.mark.parametrize(('suite', 'entry'), ENTRIES)
-def test_entry_s_primary_metric_is_one_that_the_board_shows(suite, entry):
+@for_every(ENTRIES)
+def test_entry_s_primary_metric_is_one_that_the_board_shows(entry):
     for task in entry.tasks:
         assert entry.primary_metric(task) in TASKS[task].metrics
         assert entry.primary_metric(task) in ranking_metrics(task)

@@ -64,7 +64,7 @@ sliding_tta_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=2,
-    num_workers=4,
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
@@ -76,7 +76,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=4,
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(

@@ -24,7 +24,7 @@ train_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=128,
-    num_workers=8,
+    num_workers='auto',
     persistent_workers=True,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),

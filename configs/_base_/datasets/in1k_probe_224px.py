@@ -7,7 +7,7 @@ val_evaluator = None
 test_evaluator = []
 bank_dataloader = dict(
     batch_size=64,
-    num_workers=10,
+    num_workers='auto',
     persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),

@@ -10,7 +10,7 @@ _base_ = [
     '../default_runtime.py',
 ]
 default_scope = 'mmdet'
-model = dict(neck=None)  # of the table
+model = dict(neck=None)  # set by the table
 train_dataloader = dict(batch_size=1)
 protocol = dict(
     task='coco-htc-plus',

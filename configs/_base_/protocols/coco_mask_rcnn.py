@@ -21,7 +21,7 @@ model = dict(
         # In training only.
         batch_augments=[dict(type='BatchFixedSizePad', size=_base_.image_size, pad_mask=True)]
     ),
-    neck=None,  # of the table
+    neck=None,  # set by the table
 )
 optim_wrapper = dict(
     type='AmpOptimWrapper',

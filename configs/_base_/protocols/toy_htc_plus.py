@@ -45,7 +45,7 @@ tta_model = dict(
     tta_cfg=dict(max_per_img=60),
     area_filter=[(96, ('medium', 'large')), (128, ('small', 'medium')), (160, ('small', 'medium'))],
 )
-# A mirrored digit is none.
+# Without flips: a mirrored digit is no digit.
 train_pipeline = [
     {**step, 'scale': image_size} if step['type'] == 'RandomResize' else step
     for step in _base_.train_pipeline

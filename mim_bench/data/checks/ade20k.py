@@ -10,9 +10,11 @@ from mim_bench.data.checks.files import (
     inspect_all,
     list_images,
     read_image,
+    read_photo,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.listing import list_files
 from mim_bench.data.toy.digits import NUM_DIGITS
 
 _FOLDERS = {'train': 'training', 'val': 'validation'}
@@ -42,10 +44,14 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
     root = locate(folder, needed, below, _ADVICE)
     wanted = expected('ade20k', root, options)
     rule = _TOY if wanted.is_toy else _REAL
+    if wanted.classes:
+        rule = LabelRule(highest=wanted.classes)
     report = Report('ade20k', root)
     pairs: list[tuple[Path, Path]] = []
     for split, name in _FOLDERS.items():
-        images = {path.stem: path for path in list_images(root / 'images' / name)}
+        found = list_files(root / 'images' / name)
+        report.leave_out(f'images/{name}', found.hidden)
+        images = {Path(file).stem: root / 'images' / name / file for file in found.files}
         maps = {path.stem: path for path in list_images(root / 'annotations' / name)}
         report.counts[f'{split} images'] = len(images)
         report.counts[f'{split} annotations'] = len(maps)
@@ -71,12 +77,13 @@ def _unpaired(
 def _inspect(root: Path, rule: LabelRule, pair: tuple[Path, Path]) -> list[Problem]:
     """Problems of one image and its annotation."""
     names = [path.relative_to(root).as_posix() for path in pair]
-    image, problems = read_image(pair[0], names[0])
     labels, more = read_image(pair[1], names[1])
+    size, problems = read_photo(pair[0], names[0], size=labels and labels.size)
     problems += more
     if labels is not None:
         problems += check_label_map(labels, names[1], rule)
-    if image is not None and labels is not None and image.size != labels.size:
-        message = f'is {labels.size} pixels (width, height), its image {image.size}'
+    is_told = any(problem.kind is Kind.ORIENTATION for problem in problems)
+    if size is not None and labels is not None and size != labels.size and not is_told:
+        message = f'is {labels.size} pixels (width, height), its image {size}'
         problems.append(Problem(names[1], Kind.SIZE, message))
     return problems

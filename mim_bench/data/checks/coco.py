@@ -13,9 +13,12 @@ from mim_bench.data.checks.files import (
     inspect_all,
     list_images,
     read_image,
+    read_photo,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.listing import list_files
+from mim_bench.data.summary import difference, listed
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.spec import SPLITS, Split
 
@@ -57,8 +60,11 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
     wanted = expected('coco', root, options)
     report = Report('coco', root)
     items: list[_Item] = []
+    names: dict[Split, list[str]] = {}
     for split in SPLITS:
-        on_disk = {path.name: path for path in list_images(root / f'{split}2017')}
+        found = list_files(root / f'{split}2017')
+        report.leave_out(f'{split}2017', found.hidden)
+        on_disk = {name: root / f'{split}2017' / name for name in found.files}
         report.counts[f'{split} images'] = len(on_disk)
         report.add(check_count(f'{split}2017', len(on_disk), wanted.counts.get(split)))
         name = f'annotations/instances_{split}2017.json'
@@ -68,15 +74,33 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
             continue
         report.counts[f'{split} annotations'] = len(instances.annotations)
         report.counts[f'{split} boxes without area'] = instances.num_flat_boxes
+        if instances.num_areas:
+            report.counts[f'{split} areas computed, not stated or 0'] = instances.num_areas
         report.add(check_instances(instances, name))
+        names[split] = [str(category.get('name')) for category in instances.categories]
+        for reason, number in instances.unused(is_test=split == 'val').items():
+            report.counts[f'{split} objects not used: {reason}'] = number
+        report.add(_check_number(name, names[split], wanted.classes))
         report.add(_compare(split, name, instances, on_disk))
         stuff = _stuff_folder(root, split, report, options)
         report.add(_missing_maps(root, stuff, instances))
         items += _items(instances, on_disk, stuff)
+    if len(names) == len(SPLITS) and set(names['train']) != set(names['val']):
+        message = (
+            f'{difference(names["train"], names["val"])} The training has '
+            f'{listed(names["train"])}, the validation {listed(names["val"])}'
+        )
+        report.add([Problem('annotations/instances_val2017.json', Kind.CLASSES, message)])
     if not options.quick:
         rule = _TOY if wanted.is_toy else _REAL
         report.add(inspect_all(partial(_inspect, root, rule), items, options))
     return report
+
+
+def _check_number(name: str, names: list[str], wanted: int | None) -> list[Problem]:
+    if wanted is None or len(names) == wanted:
+        return []
+    return [Problem(name, Kind.CLASSES, f'has {listed(names)} categories, expected {wanted}')]
 
 
 def _compare(
@@ -134,10 +158,10 @@ def _items(instances: Instances, on_disk: dict[str, Path], stuff: Path | None) -
 def _inspect(root: Path, rule: LabelRule, item: _Item) -> list[Problem]:
     """Problems of one image and its stuff map."""
     name = item.image.relative_to(root).as_posix()
-    image, problems = read_image(item.image, name)
     stated = (item.entry.get('width'), item.entry.get('height'))
-    if image is not None and image.size != stated:
-        message = f'is {image.size} pixels (width, height), the annotation file says {stated}'
+    size, problems = read_photo(item.image, name, size=stated)
+    if size is not None and size != stated and not problems:
+        message = f'is {size} pixels (width, height), the annotation file says {stated}'
         problems.append(Problem(name, Kind.SIZE, message))
     if item.stuff is not None:
         stuff_name = item.stuff.relative_to(root).as_posix()

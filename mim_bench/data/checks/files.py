@@ -14,9 +14,10 @@ from PIL import Image
 
 from mim_bench.data.checks.options import CheckOptions
 from mim_bench.data.checks.report import Kind, Problem
+from mim_bench.data.image_file import check_turn, read_stored, turn
+from mim_bench.data.listing import IMAGE_ENDINGS, list_files
 from mim_bench.errors import DataError
 
-IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png')
 _CHUNK = 32  # files that a process takes at a time
 _VALUES_NAMED = 5
 
@@ -39,8 +40,8 @@ class LabelRule:
 
 
 def list_images(folder: Path, *, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
-    """Images under a folder, subfolders included, sorted; none if it is not there."""
-    return sorted(path for path in folder.rglob('*') if path.suffix.lower() in endings)
+    """Images under a folder as the loaders list them, sorted; none if it is not there."""
+    return [folder / name for name in list_files(folder, endings).files]
 
 
 def check_count(where: str, found: int, wanted: int | None) -> list[Problem]:
@@ -70,6 +71,40 @@ def read_image(path: Path, name: str) -> tuple[Image.Image | None, list[Problem]
         reason = str(error).replace(repr(str(path)), '').strip()
         return None, [Problem(name, Kind.UNREADABLE, f'does not decode: {reason}')]
     return image, []
+
+
+def read_photo(
+    path: Path, name: str, *, size: tuple[int, int] | None = None, is_annotated: bool = True
+) -> tuple[tuple[int, int] | None, list[Problem]]:
+    """Decode a photograph as the loaders do.
+
+    Args:
+        path: Of the file.
+        name: For the problem.
+        size: (width, height) of its annotation.
+        is_annotated: Whether it has an annotation that counts in pixels, so that EXIF matters.
+
+    Returns:
+        Its (width, height) as a loader gives it, None if it does not decode, and the problems.
+    """
+    try:
+        pixels, tag = read_stored(path)
+    except DataError as error:
+        kind = Kind.UNREADABLE if path.exists() else Kind.MISSING
+        return None, [Problem(name, kind, _without_path(error, path))]
+    stored = pixels.shape[:2]
+    problems = []
+    if is_annotated and tag != 1:
+        try:
+            check_turn(path, tag, stored, size and size[::-1])
+        except DataError as error:
+            problems.append(Problem(name, Kind.ORIENTATION, _without_path(error, path)))
+    height, width = turn(pixels, tag).shape[:2] if is_annotated else stored
+    return (width, height), problems
+
+
+def _without_path(error: DataError, path: Path) -> str:
+    return str(error).removeprefix(f'{path}: ')
 
 
 def check_label_map(image: Image.Image, name: str, rule: LabelRule) -> list[Problem]:

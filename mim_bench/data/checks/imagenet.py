@@ -3,9 +3,10 @@
 from functools import partial
 from pathlib import Path
 
-from mim_bench.data.checks.files import check_count, inspect_all, list_images, read_image
+from mim_bench.data.checks.files import check_count, inspect_all, read_photo
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.listing import class_folders, list_files
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.spec import SPLITS, Split
 
@@ -30,12 +31,14 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
     root = locate(folder, SPLITS, ('imagenet',), _ADVICE)
     wanted = expected('imagenet', root, options)
     report = Report('imagenet', root)
-    images = {split: list_images(root / split) for split in SPLITS}
-    classes = {split: _class_names(root / split) for split in SPLITS}
-    num_classes = NUM_DIGITS if wanted.is_toy else NUM_CLASSES
+    listings = {split: list_files(root / split) for split in SPLITS}
+    images = {split: [root / split / name for name in listings[split].files] for split in SPLITS}
+    classes = {split: class_folders(root / split) for split in SPLITS}
+    num_classes = wanted.classes or (NUM_DIGITS if wanted.is_toy else NUM_CLASSES)
     for split in SPLITS:
         report.counts[f'{split} images'] = len(images[split])
         report.counts[f'{split} classes'] = len(classes[split])
+        report.leave_out(split, listings[split].hidden)
         report.add(check_count(split, len(images[split]), wanted.counts.get(split)))
         if classes[split] or (root / 'meta' / f'{split}.txt').exists():
             report.add(_check_list(root, split, images[split], num_classes))
@@ -46,10 +49,6 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
         everything = [path for split in SPLITS for path in images[split]]
         report.add(inspect_all(partial(_inspect, root), everything, options))
     return report
-
-
-def _class_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _check_classes(
@@ -113,4 +112,4 @@ def _check_list(root: Path, split: Split, images: list[Path], num_classes: int) 
 
 
 def _inspect(root: Path, path: Path) -> list[Problem]:
-    return read_image(path, path.relative_to(root).as_posix())[1]
+    return read_photo(path, path.relative_to(root).as_posix(), is_annotated=False)[1]

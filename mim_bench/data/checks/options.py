@@ -15,6 +15,7 @@ REAL_COUNTS: dict[str, dict[Split, int]] = {
     'coco': {'train': 118_287, 'val': 5_000},
 }
 _TOY_LAYOUT = {'imagenet': 'imagenet', 'ade20k': 'ade', 'coco': 'coco'}
+CLASSES = 'classes'
 _LEVELS_UP = 3  # toy/ade/ADEChallengeData2016 and a folder within it
 
 
@@ -23,14 +24,15 @@ class CheckOptions:
     """How to check.
 
     Attributes:
-        expect: Images by split, where neither the real nor the embedded counts hold.
+        expect: Images by split, where neither the real nor the embedded counts hold; and
+            ``classes``.
         quick: Open no image: names, counts and lists only.
         need_stuff: COCO's stuff maps must be there; else they are checked if they are.
         workers: Processes that decode.
         progress: Called with (files done, files in all).
     """
 
-    expect: Mapping[Split, int] | None = None
+    expect: Mapping[str, int] | None = None
     quick: bool = False
     need_stuff: bool = False
     workers: int = 1
@@ -44,10 +46,12 @@ class Expected:
     Attributes:
         counts: Images by split; a split that is absent may hold any number.
         is_toy: The folder is part of an embedded dataset, whose labels are its own.
+        classes: How many; None where the layout's own number holds.
     """
 
-    counts: Mapping[Split, int]
+    counts: Mapping[str, int]
     is_toy: bool
+    classes: int | None = None
 
 
 def expected(dataset: str, root: Path, options: CheckOptions) -> Expected:
@@ -59,23 +63,26 @@ def expected(dataset: str, root: Path, options: CheckOptions) -> Expected:
         if manifest is not None:
             break
     if options.expect is not None:
-        return Expected(options.expect, manifest is not None)
+        counts = {name: number for name, number in options.expect.items() if name in SPLITS}
+        classes = options.expect.get(CLASSES)
+        return Expected(counts, manifest is not None and classes is None, classes)
     if manifest is not None:
         return Expected(manifest['size'][_TOY_LAYOUT[dataset]], True)
     return Expected(REAL_COUNTS[dataset], False)
 
 
-def parse_expect(text: str) -> dict[Split, int]:
-    """Read ``train=100,val=20``; one of the two may be left out."""
-    counts: dict[Split, int] = {}
+def parse_expect(text: str) -> dict[str, int]:
+    """Read ``train=100,val=20,classes=5``; each may be left out."""
+    counts: dict[str, int] = {}
     for part in text.split(','):
         name, _, number = part.partition('=')
-        split = next((split for split in SPLITS if split == name.strip()), None)
-        if split is None or not number.strip().isdecimal():
+        name = name.strip()
+        if name not in (*SPLITS, CLASSES) or not number.strip().isdecimal():
             raise ConfigError(
-                f'--expect {text!r} is not understood at {part!r}. Write --expect train=100,val=20'
+                f'--expect {text!r} is not understood at {part!r}. Write --expect '
+                'train=100,val=20,classes=5, or some of these'
             )
-        counts[split] = int(number)
+        counts[name] = int(number)
     return counts
 
 

@@ -1,7 +1,7 @@
 """What a check found: counts, and problems that each name a file."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -18,6 +18,8 @@ class Kind(Enum):
     UNREADABLE = 'file that does not decode'
     MODE = 'wrong annotation mode'
     SIZE = 'sizes that differ'
+    ORIENTATION = 'EXIF orientation that nothing proves'
+    CLASSES = 'classes that differ'
     LABEL = 'label out of range'
     ANNOTATION = 'inconsistent annotation'
 
@@ -46,12 +48,14 @@ class Report:
         root: The folder that was found to hold it.
         counts: Whatever was counted, by a name that can be printed.
         problems: In the order of files.
+        left_out: Hidden files and folders, which the loaders do not read.
     """
 
     dataset: str
     root: Path
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def is_ok(self) -> bool:
@@ -61,6 +65,12 @@ class Report:
     def add(self, problems: Iterable[Problem]) -> None:
         """Take in more problems."""
         self.problems.extend(problems)
+
+    def leave_out(self, where: str, hidden: Sequence[str]) -> None:
+        """Say which hidden files and folders the loaders leave out; they are no problem."""
+        if hidden:
+            self.counts[f'{where} hidden, left out'] = len(hidden)
+            self.left_out += [f'{where}/{name}' for name in hidden]
 
     def kinds(self) -> Counter[Kind]:
         """Problems by kind."""
@@ -73,6 +83,7 @@ class Report:
             'root': str(self.root),
             'ok': self.is_ok,
             'counts': self.counts,
+            'left_out': self.left_out,
             'problems': [
                 {'path': entry.path, 'kind': entry.kind.value, 'message': entry.message}
                 for entry in self.problems

@@ -1,4 +1,4 @@
-"""Handwritten digits as ink: from 8x8 counts to smooth, anti-aliased strokes of any size."""
+"""Renders handwritten digits: 8x8 counts become smooth, anti-aliased strokes of any size."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -28,14 +28,14 @@ _SHARPEN = 1.5
 
 @dataclass(frozen=True)
 class Pose:
-    """How a digit lies on the paper.
+    """Size, rotation and shape of a digit.
 
     Attributes:
         height: Height of the upright ink in pixels.
         angle: Rotation in degrees, counter-clockwise.
         stretch: Width over the natural width.
         shear: Horizontal shift at the top, as a share of the height.
-        level: Share of full ink at which the stroke's edge lies; less is bolder.
+        level: Share of full ink at the stroke's edge; less is bolder.
     """
 
     height: float
@@ -78,7 +78,7 @@ def ink(index: int, pose: Pose) -> np.ndarray:
 
     Args:
         index: Position in scikit-learn's digits.
-        pose: Size and attitude.
+        pose: Pose of the digit.
 
     Returns:
         Coverage in 0..1, float32 (height, width), cropped to the ink.
@@ -103,7 +103,7 @@ def ink(index: int, pose: Pose) -> np.ndarray:
 
 
 def _coverage(surface: np.ndarray, level: float) -> np.ndarray:
-    """Share of each pixel inside a level line, whatever the slope of the surface is."""
+    """Share of each pixel inside a level line, independent of the slope of the surface."""
     slope = np.hypot(*np.gradient(surface))
     distance = (surface - level) / np.maximum(slope, 1e-3)  # pixels, positive inside
     return np.clip(distance + 0.5, 0, 1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Writing the embedded dataset's files: each whole or absent, each with its digest."""
+"""Writes the files of the embedded data set atomically, with their digests."""
 
 import hashlib
 import io
@@ -12,14 +12,14 @@ JPEG_QUALITY = 90
 
 
 def encode_jpeg(image: np.ndarray) -> bytes:
-    """An RGB image, uint8 (height, width, 3), as JPEG."""
+    """Encode an RGB image, uint8 (height, width, 3), as JPEG."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format='JPEG', quality=JPEG_QUALITY)
     return buffer.getvalue()
 
 
 def encode_png(labels: np.ndarray, palette: bytes | None = None) -> bytes:
-    """A label map, uint8 (height, width), as PNG of mode P with a palette, else L."""
+    """Encode a label map, uint8 (height, width), as PNG of mode P with a palette, else L."""
     buffer = io.BytesIO()
     image = Image.fromarray(labels)
     if palette is not None:
@@ -38,6 +38,6 @@ def write_file(path: Path, data: bytes) -> str:
 
 
 def combined_digest(digests: dict[str, str]) -> str:
-    """One SHA-256 over the names and digests of many files, whatever their order."""
+    """One SHA-256 over the names and digests of many files, independent of their order."""
     lines = [f'{digests[name]}  {name}\n' for name in sorted(digests)]
     return hashlib.sha256(''.join(lines).encode()).hexdigest()

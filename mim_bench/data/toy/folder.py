@@ -1,7 +1,7 @@
-"""The folder of an embedded dataset: finished, unfinished, free, or somebody else's.
+"""State of the folder of an embedded data set: finished, unfinished, free, or foreign.
 
 ``toy.json`` is written last and makes the folder a finished dataset. Until then
-``toy.partial.json`` stands there and says that everything in it may be thrown away.
+``toy.partial.json`` marks that everything in it may be deleted.
 """
 
 import errno
@@ -37,7 +37,7 @@ def read_manifest(root: Path) -> dict[str, Any] | None:
 
 
 def read_finished(root: Path, spec: ToySpec) -> dict[str, Any] | None:
-    """The manifest if the dataset asked for is there, None if the folder may be written."""
+    """The manifest if the wanted data set is there, None if the folder may be written."""
     if root.exists() and not root.is_dir():
         raise DataError(f'{root} is a file. Choose a folder for the embedded dataset.')
     manifest = read_manifest(root)
@@ -83,7 +83,7 @@ def claim(root: Path, spec: ToySpec) -> Iterator[None]:
 
 
 def _discard(root: Path) -> None:
-    """Take back what an unfinished call wrote, the mark last."""
+    """Delete what an unfinished call wrote, the mark last."""
     _remove_layouts(root)
     for name in (f'{MANIFEST}.tmp', f'{PARTIAL}.tmp', PARTIAL):
         (root / name).unlink(missing_ok=True)

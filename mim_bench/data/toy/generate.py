@@ -1,4 +1,4 @@
-"""Drawing the embedded dataset, image by image, in one process or several."""
+"""Draws the embedded data set, image by image, in one process or several."""
 
 import json
 import multiprocessing
@@ -38,14 +38,14 @@ def make_toy(
 
     Args:
         root: Folder to write; absent, empty, left by an interrupted call, or
-            finished with the same seed and size, which is then left as it is.
+            finished with the same seed and size, which is left unchanged.
         seed: Same seed and size, same bytes, whatever ``workers`` is.
         size: Images of each layout; ``ToySize()`` by default.
         progress: Called with (images done, images in all) as they are written.
         workers: Processes that draw.
 
     Returns:
-        The manifest, as it stands in ``toy.json``.
+        The manifest, as in ``toy.json``.
 
     Raises:
         DataError: The folder holds something else, or the disk is full.

@@ -13,7 +13,7 @@ from mim_bench.errors import DataError
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph, where it lies, and under what terms it may be used."""
+    """A photograph: package, file and terms of use."""
 
     package: str
     file: str
@@ -43,7 +43,7 @@ PHOTOGRAPHS = (
 )
 
 # Left of every photograph is for training, right of it for validation; the strip
-# between belongs to neither, so neighbouring pixels never stand in both.
+# between belongs to neither, so neighbouring pixels are never in both.
 _TRAIN_UNTIL = 0.68
 _VAL_FROM = 0.71
 _CROP_PIXELS = (90, 240)  # side of the source crop: near views and wide ones

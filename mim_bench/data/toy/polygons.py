@@ -1,4 +1,4 @@
-"""Outlines: from the share of each pixel that a digit covers to COCO polygons."""
+"""Converts coverage maps of digits to COCO polygons."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,12 @@ import numpy as np
 from skimage.measure import approximate_polygon, find_contours
 
 _TOLERANCE = 0.1  # pixels that a vertex may be off when near-straight runs are merged
-_MIN_AREA = 1.0  # square pixels; smaller specks are no outline that a person would draw
+_MIN_AREA = 1.0  # square pixels; smaller regions are dropped
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A region as COCO wants it; box and area are those of these very polygons.
+    """A region in COCO's form; box and area are those of the polygons.
 
     Attributes:
         polygons: ``[x1, y1, x2, y2, ...]`` each; a pixel's centre is at half numbers.
@@ -28,7 +28,7 @@ def outline(coverage: np.ndarray) -> Outline | None:
     """Trace the half-way line of a coverage map.
 
     A hole is joined to the ring around it by a cut of no width, since COCO's
-    polygons cannot say 'hole': the loop of a 9 stays photograph.
+    polygons have no holes: the loop of a 9 stays photograph.
 
     Args:
         coverage: 0..1 (height, width).
@@ -85,7 +85,7 @@ def _contains(ring: np.ndarray, point: np.ndarray) -> bool:
 
 
 def _join(ring: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Walk the ring to the point nearest to the hole, around the hole, and on."""
+    """Join a hole to a ring at the point nearest to the hole."""
     distance = np.linalg.norm(ring[:, None] - hole[None], axis=-1)
     at_ring, at_hole = np.unravel_index(distance.argmin(), distance.shape)
     loop = np.roll(hole, -at_hole, axis=0)

@@ -1,4 +1,4 @@
-"""The renderer: digits laid on a photograph, and for every pixel whose it is."""
+"""Renders digits on a photograph, with the owner of every pixel."""
 
 import colorsys
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from mim_bench.data.toy.photos import background
 from mim_bench.data.toy.spec import Split
 
 UNLABELLED = 255
-PHOTOGRAPH = NUM_DIGITS  # labels 0..9 are the digits, 10 is what lies behind them
+PHOTOGRAPH = NUM_DIGITS  # labels 0..9 are the digits, 10 the background
 
 MIN_CONTRAST = 0.3  # luminance of ink against what it lies on, in 0..1
 _COLOURS_TRIED = 40
@@ -25,12 +25,12 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 @dataclass(frozen=True)
 class Digit:
-    """One digit of a scene.
+    """A digit of a scene.
 
     Attributes:
         label: 0..9.
-        visible: Share of each pixel that this digit's ink is seen in, float32
-            (height, width) of the whole image: what later digits cover is taken off.
+        visible: Visible share of this digit's ink in each pixel, float32
+            (height, width) of the whole image, without what later digits cover.
     """
 
     label: int
@@ -39,7 +39,7 @@ class Digit:
 
 @dataclass(frozen=True)
 class Scene:
-    """An image and what is in it.
+    """An image and its digits.
 
     Attributes:
         image: RGB, uint8 (height, width, 3).
@@ -52,8 +52,8 @@ class Scene:
     def label_map(self) -> np.ndarray:
         """Labels 0..9, ``PHOTOGRAPH``, and ``UNLABELLED`` on the rims, uint8 (height, width).
 
-        A pixel is a digit's where half of it or more shows that digit's ink; it
-        is the photograph's where it holds no ink worth mentioning.
+        A pixel belongs to a digit where half of it or more shows that digit's ink, and
+        to the photograph where it has almost no ink.
         """
         covered = sum(digit.visible for digit in self.digits)
         labels = np.where(covered > 0.02, UNLABELLED, PHOTOGRAPH).astype(np.uint8)
@@ -80,13 +80,13 @@ def pile_scene(
     count: int,
     heights: tuple[float, float],
 ) -> Scene:
-    """A scene of several digits that may cover one another in part.
+    """A scene of several digits that may overlap partly.
 
     Args:
         rng: Same state, same scene.
-        split: Whose digit images and photographs.
+        split: Split of the digit images and photographs.
         size: (height, width) in pixels.
-        count: Digits.
+        count: Number of digits.
         heights: Least and greatest height of the upright ink in pixels.
     """
     canvas = faint_ground(rng, split, size)
@@ -104,11 +104,11 @@ def pile_scene(
 
 
 def faint_ground(rng: np.random.Generator, split: Split, size: tuple[int, int]) -> np.ndarray:
-    """A photograph made faint, as paper to write on: a little blur, a third of its contrast.
+    """A faint photograph as background: slightly blurred, a third of its contrast.
 
     Small networks that see a few thousand images in some minutes learn the strokes of
-    the digits only if most of the picture is not something else. The mean brightness
-    is drawn anew, so that it tells nothing about the digit.
+    the digits only if the background is faint. The mean brightness
+    is random, so that it contains no information about the digit.
 
     Args:
         rng: Same state, same ground.
@@ -126,7 +126,7 @@ def faint_ground(rng: np.random.Generator, split: Split, size: tuple[int, int]) 
 
 
 def visible_shares(inks: list[np.ndarray]) -> list[np.ndarray]:
-    """What is seen of each layer when the later ones lie on the earlier ones."""
+    """The visible share of each layer when later layers cover earlier ones."""
     free = np.ones_like(inks[0])
     shares = []
     for coverage in reversed(inks):
@@ -143,7 +143,7 @@ def _lay(
     heights: tuple[float, float],
     below: list[np.ndarray],
 ) -> np.ndarray:
-    """Find a place for one more digit that leaves those below recognisable."""
+    """Find a place for a further digit that leaves those below recognisable."""
     height = rng.uniform(*heights)
     while True:
         coverage = _fit(_draw_ink(rng, split, label, height), size, rng)
@@ -153,7 +153,7 @@ def _lay(
             for share, whole in zip(shares, below, strict=False)
         ):
             return coverage
-        height *= 0.95  # a crowded scene takes smaller digits, so this always ends
+        height *= 0.95  # smaller digits fit crowded scenes, so this always ends
 
 
 def _draw_ink(rng: np.random.Generator, split: Split, label: int, height: float) -> np.ndarray:
@@ -168,7 +168,7 @@ def _draw_ink(rng: np.random.Generator, split: Split, label: int, height: float)
 
 
 def _fit(coverage: np.ndarray, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Put ink at a random place of an empty canvas; what is larger than it is cut off."""
+    """Put ink at a random place of an empty canvas; larger ink is cut off."""
     canvas = np.zeros(size, dtype=np.float32)
     height, width = (min(a, b) for a, b in zip(coverage.shape, size, strict=True))
     top = rng.integers(size[0] - height + 1)
@@ -178,9 +178,9 @@ def _fit(coverage: np.ndarray, size: tuple[int, int], rng: np.random.Generator) 
 
 
 def _paint(rng: np.random.Generator, canvas: np.ndarray, coverage: np.ndarray) -> np.ndarray:
-    """Ink one digit: a soft halo to set it off, then a colour that stands out."""
+    """Paint one digit: a soft halo, then a contrasting colour."""
     spread = gaussian(coverage, 2.0)
-    around = (canvas @ _LUMINANCE)[spread > 0.1][::4]  # a quarter of the pixels says enough
+    around = (canvas @ _LUMINANCE)[spread > 0.1][::4]  # a quarter of the pixels suffices
     colour = _ink_colour(rng, around)
     halo = spread[..., None] * rng.uniform(0.2, 0.5)
     away = 0.0 if colour @ _LUMINANCE > around.mean() else 1.0
@@ -190,10 +190,10 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, coverage: np.ndarray) -
 
 
 def _ink_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray:
-    """A random light colour whose luminance differs from that of what it lies on.
+    """A random light colour whose luminance differs from its background's.
 
     Nine in ten pixels should differ by ``MIN_CONTRAST``. Where no light colour does, as on
-    another digit, the one that comes nearest to it is taken; the halo sets it off.
+    another digit, the nearest to it is taken; the halo separates the digit.
 
     Args:
         rng: Same state, same colour.

@@ -1,4 +1,4 @@
-"""What an embedded dataset is asked to be: sizes, seed, and the generator's version."""
+"""Specification of an embedded data set: sizes, seed, and version of the generator."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
@@ -8,8 +8,8 @@ from mim_bench.errors import ConfigError
 Split = Literal['train', 'val']
 SPLITS: tuple[Split, Split] = ('train', 'val')
 
-# Counts up with every change that alters a byte of the output: a folder that an
-# older generator wrote is then another dataset, and never taken for this one.
+# Raised with every change that alters a byte of the output: a folder that an
+# older generator wrote is then another data set.
 GENERATOR_VERSION = 1
 
 _NUM_CLASSES = 10
@@ -28,7 +28,7 @@ _DEMO_SCENES = SplitCount(400, 80)
 
 @dataclass(frozen=True)
 class ToySize:
-    """Images of each layout, (train, val). The default fits a demonstration on two cores."""
+    """Images of each layout, (train, val)."""
 
     imagenet: SplitCount = _DEMO_IMAGES
     ade: SplitCount = _DEMO_SCENES
@@ -37,7 +37,7 @@ class ToySize:
     def __post_init__(self) -> None:
         for entry in fields(self):
             counts = SplitCount(*getattr(self, entry.name))
-            # A class without an image would be a folder less.
+            # A class without an image would have no folder.
             least = _NUM_CLASSES if entry.name == 'imagenet' else 1
             if min(counts) < least:
                 raise ConfigError(
@@ -59,6 +59,7 @@ class ToySize:
 SIZES: dict[str, ToySize] = {
     'tiny': ToySize(SplitCount(40, 20), SplitCount(8, 4), SplitCount(8, 4)),
     'small': ToySize(SplitCount(1000, 200), SplitCount(120, 40), SplitCount(120, 40)),
+    'demo': ToySize(SplitCount(2000, 500), SplitCount(240, 60), SplitCount(240, 60)),
     'default': ToySize(),
     'large': ToySize(SplitCount(20000, 2000), SplitCount(2000, 200), SplitCount(2000, 200)),
 }
@@ -76,7 +77,7 @@ class ToySpec:
             raise ConfigError(f'The seed is {self.seed}. Choose zero or a positive number.')
 
     def to_dict(self) -> dict[str, Any]:
-        """The spec as it stands in ``toy.json``."""
+        """The spec as in ``toy.json``."""
         return {
             'generator_version': GENERATOR_VERSION,
             'seed': self.seed,

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mim_bench.data.summary import check_same_classes, summary_of
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.isolation import preserved_rng
 from mim_bench.engine.probes.dispatch import run_probe
@@ -85,6 +86,9 @@ class KnnHook(Hook):
                     name: runner.build_dataloader(config, seed=runner.seed)
                     for name, config in self._configs.items()
                 }
+                check_same_classes(
+                    {name: summary_of(built.dataset) for name, built in self._loaders.items()}
+                )
             scores = self._scores(runner, device)
         scalars = {f'knn/{name}': value for name, value in scores.items()}
         for name, value in scalars.items():

@@ -15,6 +15,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from mim_bench.conversion.provenance import count_parameters
+from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
 from mim_bench.engine.metric_names import primary_metric, record_metrics
@@ -35,6 +36,7 @@ from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.recipe.data_content import runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
+from mim_bench.results.atomic import write_atomically
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, utc_now
@@ -130,6 +132,7 @@ class RecordHook(Hook):
 
         Raises:
             ConfigError: There is no ledger, or a protocol is incomplete.
+            MimBenchError: The folder of the results cannot be written.
         """
         if find_ledger_hook(runner) is None:
             raise ConfigError(
@@ -137,6 +140,8 @@ class RecordHook(Hook):
                 'custom_hooks.'
             )
         if is_main_process():
+            for task in self.tasks:
+                _check_writable(self._folder(task, runner.seed))
             runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
@@ -283,6 +288,7 @@ class RecordHook(Hook):
             load=getattr(runner, 'load_report', None),
             error=error,
             artifacts=artifacts or Artifacts(),
+            skipped_images=_num_skipped(cfg),
             **training_facts(cfg),
         )
         return write_record(record, self.results_dir)
@@ -322,6 +328,19 @@ def record_failure(
 def _seed(cfg: Config, runner: Runner | None) -> int:
     seed = runner.seed if runner is not None else (cfg.get('randomness') or {}).get('seed')
     return int(seed or 0)
+
+
+def _num_skipped(cfg: Config) -> int | None:
+    """Training images that ``--on-bad-image skip`` left out; None where an image stops the run."""
+    skip_list = (cfg.get('train_dataloader') or {}).get('skip_list')
+    return None if skip_list is None else len(skipped_images(skip_list))
+
+
+def _check_writable(folder: Path) -> None:
+    """Write a file and remove it again."""
+    path = folder / '.writable'
+    write_atomically({path: b''})
+    path.unlink(missing_ok=True)
 
 
 def _with_params(checkpoint: Checkpoint, model: nn.Module) -> Checkpoint:

@@ -37,13 +37,20 @@ class Accuracy(PretrainAccuracy):
             result['img_path'] = sample.get('img_path')
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Compute mmpretrain's metrics.
+        """Compute mmpretrain's metrics; with k classes or fewer, a top-k accuracy is left out.
 
         Args:
             results: Of all processes, in the order of the data set.
         """
-        self.outcomes = self._hits(results) if results and len(self.thrs) == 1 else None
-        return super().compute_metrics(results)
+        scores = results[0].get('pred_score') if results else None
+        asked = self.topk
+        if scores is not None:
+            self.topk = tuple(k for k in asked if k == 1 or k < len(scores))
+        try:
+            self.outcomes = self._hits(results) if results and len(self.thrs) == 1 else None
+            return super().compute_metrics(results)
+        finally:
+            self.topk = asked
 
     def _hits(self, results: list[dict[str, Any]]) -> Hits | None:
         labels = torch.cat([result['gt_label'] for result in results])

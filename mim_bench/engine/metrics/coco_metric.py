@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mim_bench.data.coco import open_class
 from mim_bench.engine.metrics.coco_matches import keeping_matches, outcomes_of_matches
 from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
 from mim_bench.errors import ConfigError
@@ -34,12 +35,15 @@ def coco_metric(*, eval_backend: str = 'auto', **settings: Any) -> BaseMetric:
         ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for an
             evaluator of its own.
 
-    Differs: no detection in any image is an AP of 0, where mmdet reports nothing; without an
-    object in the whole set there is no AP, which is -1 as in pycocotools.
+    Differs: classes have the numbers of their names in the annotation file, whatever the order of
+    its categories; areas that are not stated are computed; no detection in any image is an AP of 0,
+    where mmdet reports nothing; without an object in the whole set there is no AP, which is -1 as
+    in pycocotools.
     """
     backend = chosen_backend(eval_backend, use_mp_eval=settings.get('use_mp_eval', False))
     print_log(f'COCO evaluation: {backend}.', logger='current')
-    metric = _metric_class()(**settings)
+    with _swapped(_mmdet_module(), 'COCO', open_class()):
+        metric = _metric_class()(**settings)
     metric.is_faster = backend == 'faster'
     return metric
 
@@ -74,9 +78,15 @@ def chosen_backend(eval_backend: str, *, use_mp_eval: bool = False) -> str:
     return eval_backend
 
 
+def _mmdet_module() -> ModuleType:
+    from mmdet.evaluation.metrics import coco_metric as module
+
+    return module
+
+
 @cache
 def _metric_class() -> type[BaseMetric]:
-    from mmdet.evaluation.metrics import coco_metric as mmdet_module
+    mmdet_module = _mmdet_module()
 
     class CocoMetric(mmdet_module.CocoMetric):
         """mmdet's, with the evaluator that ``is_faster`` names.
@@ -98,7 +108,7 @@ def _metric_class() -> type[BaseMetric]:
                 return {f'{kind}_{name}': value for kind in self.metrics for name in names}
             base = FasterCOCOeval if self.is_faster else mmdet_module.COCOeval
             evaluator, matches = keeping_matches(base)
-            with _evaluator(mmdet_module, evaluator):
+            with _swapped(mmdet_module, 'COCOeval', evaluator):
                 metrics = super().compute_metrics(results)
             if matches:
                 self.outcomes = outcomes_of_matches(matches, self._coco_api)
@@ -115,11 +125,11 @@ def _has_objects(coco: Any, results: list) -> bool:
 
 
 @contextmanager
-def _evaluator(module: ModuleType, replacement: type) -> Iterator[None]:
-    """Swap the evaluator: mmdet's metric takes it from a name in its module, nowhere else."""
-    own = module.COCOeval
-    module.COCOeval = replacement
+def _swapped(module: ModuleType, name: str, replacement: type) -> Iterator[None]:
+    """Swap a class that mmdet's metric takes from a name in its module, nowhere else."""
+    own = getattr(module, name)
+    setattr(module, name, replacement)
     try:
         yield
     finally:
-        module.COCOeval = own
+        setattr(module, name, own)

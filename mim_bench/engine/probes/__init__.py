@@ -1,1 +1,1 @@
-"""Measures of frozen features, and the features: extracted once, kept in files."""
+"""Probes of frozen features, and the extraction and caching of features."""

@@ -1,4 +1,4 @@
-"""The probes by name, run on features that every process holds."""
+"""Runs probes by name on features that every process can read."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -17,11 +17,11 @@ from mim_bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe measured, the same on every process.
+    """Result of a probe, the same on every process.
 
     Attributes:
-        scores: By name: accuracies in percent and, for the linear probe, the learning rate.
-        hits: By the name of an accuracy: (M,) bool on the CPU, in the order of the queries.
+        scores: Scores by name: accuracies in percent and, for the linear probe, the learning rate.
+        hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
     """
 
     scores: dict[str, float]
@@ -36,13 +36,13 @@ def run_probe(
     device: torch.device | str,
     settings: Mapping[str, Any],
 ) -> ProbeResult:
-    """Measure features with one probe; call it on every process.
+    """Run a probe on features; call it on every process.
 
     Args:
         name: ``'knn'`` or ``'linear'``.
         bank: Training features.
         query: Validation features.
-        device: Where to compute.
+        device: Device to compute on.
         settings: Arguments of :func:`knn_accuracy` or :func:`linear_probe`.
     """
     return PROBES[name](bank, query, device=device, **settings)
@@ -52,7 +52,7 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown probe or an unknown setting of it.
 
     Raises:
-        ConfigError: Lists what there is.
+        ConfigError: The probe or the setting is unknown.
     """
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
@@ -71,14 +71,14 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
 def _knn(
     bank: Features, query: Features, *, device: torch.device | str, **settings: Any
 ) -> ProbeResult:
-    """Each process classifies its share of the queries."""
+    """Run k-NN; each process classifies its share of the queries."""
     rank, world_size = get_rank(), get_world_size()
     share = slice(rank % len(query.y), None, world_size)
     part = Features(query.x[share], query.y[share])
     found = knn_hits(bank, part, device=device, **settings)
     hits = {}
     for name, right in found.items():
-        # A process without a share of its own measured someone else's; it does not count.
+        # A process without a share classified another's, which is not counted.
         counts = torch.zeros(len(query.y), dtype=torch.int64)
         counts[share] = right.long() if rank < len(query.y) else 0
         all_reduce(counts)
@@ -89,7 +89,7 @@ def _knn(
 def _linear(
     bank: Features, query: Features, *, device: torch.device | str, **settings: Any
 ) -> ProbeResult:
-    """Every process does the same work: it is short, and the result needs no exchange."""
+    """Run the linear probe; every process does the same work, so nothing is exchanged."""
     result = linear_probe(bank, query, device=device, **settings)
     holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
     scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}

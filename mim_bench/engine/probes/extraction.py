@@ -1,4 +1,4 @@
-"""Extracting the features of a data set with a frozen model into files, on all processes."""
+"""Extracts the features of a data set with a frozen model into files, on all processes."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -34,22 +34,22 @@ def extract_features(
     dtype: str = 'float32',
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Features:
-    """The pooled features of every sample of a data set, in the order of the data set.
+    """Extract the pooled features of all samples, in the order of the data set.
 
-    The model is in evaluation mode meanwhile and gets its modes back; random states are left
-    as they were. Every process writes its share batch by batch, and the first one joins them:
-    none ever holds them all.
+    The model is in evaluation mode meanwhile and gets its modes back; random states are
+    restored. Every process writes its share batch by batch, and the first one joins them:
+    no process holds all in memory.
 
     Args:
-        model: With ``data_preprocessor`` and ``extract_feat(inputs)``, wrapped or not. A
+        model: Model with ``data_preprocessor`` and ``extract_feat(inputs)``, wrapped or not. A
             pre-training model must return features of the unmasked image.
         dataloader: Its sampler does not shuffle, deals samples to processes in turn
             (mmengine's ``DefaultSampler(shuffle=False)``), and no sample is dropped.
-        folder: An empty folder that all processes see. It has ``x.npy`` (N, D) and ``y.npy``
-            (N,) afterwards, no sample twice; after an error it holds files of no use.
+        folder: An empty folder that all processes see. It gets ``x.npy`` (N, D) and ``y.npy``
+            (N,), no sample twice; after an error its files are unusable.
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
         fp16: Run the model under autocast (float16 on CUDA, bfloat16 on CPU).
-        dtype: Of the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
+        dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
             rounds to 11 bits.
         on_batch: Called after each batch with (batches done, batches in all).
 
@@ -68,7 +68,7 @@ def extract_features(
     size, num_parts = len(dataloader.dataset), get_world_size()
 
     def write() -> _Share:
-        batches = _batches(model, dataloader, pooling, fp16, on_batch)
+        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch)
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
@@ -86,13 +86,13 @@ def open_on_every_process(folder: Path) -> Features:
 
 
 def backbone_of(model: nn.Module) -> nn.Module:
-    """The module that made the features: ``model.backbone``, or the model itself."""
+    """The module that computes the features: ``model.backbone``, or the model itself."""
     return getattr(model, 'backbone', model)
 
 
 @dataclass(frozen=True)
 class _Share:
-    """What a process wrote: rows, and which of them are not finite."""
+    """The share of a process: its number of rows, and the rows that are not finite."""
 
     num_rows: int
     bad_rows: torch.Tensor
@@ -109,14 +109,14 @@ def _check_arguments(dataloader: DataLoader, dtype: str) -> None:
         raise ConfigError(f'Features of type {dtype!r}. Known: {", ".join(DTYPES)}.')
 
 
-def _batches(
+def features_of_batches(
     model: nn.Module,
-    dataloader: DataLoader,
+    dataloader: DataLoader | Sequence[Any],
     pooling: str,
     fp16: bool,
-    on_batch: Callable[[int, int], None] | None,
+    on_batch: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Features (B, D) float32 and labels (B,), on the CPU."""
+    """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
     device = next(model.parameters()).device
     autocast = torch.autocast(device.type, enabled=fp16)
     with preserved_rng(), evaluating(model), autocast:
@@ -152,7 +152,7 @@ def _label(sample: Any) -> int:
 def _write_share(
     batches: Iterator[tuple[torch.Tensor, torch.Tensor]], num_rows: int, folder: Path, dtype: str
 ) -> _Share:
-    """Write what this process reads; sample i was dealt to process i % world size."""
+    """Write this process's features; sample i belongs to process i % world size."""
     rank, world_size = get_rank(), get_world_size()
     labels, bad = [], []
     with ExitStack() as stack:
@@ -184,7 +184,7 @@ def _labels_part(folder: Path, rank: int) -> Path:
 
 
 def _check_counts(counts: Sequence[int], size: int) -> None:
-    """A sampler may repeat a sample to give every process as many; it may leave none out."""
+    """Check that no sample is missing; a distributed sampler may repeat samples."""
     most = math.ceil(size / len(counts))
     for rank, count in enumerate(counts):
         if not len(range(rank, size, len(counts))) <= count <= most:
@@ -206,7 +206,7 @@ def _check_finite(shares: Sequence[_Share], size: int, dtype: str) -> None:
 
 
 def _join(folder: Path, size: int, num_parts: int, dtype: str) -> None:
-    """The shares of all processes in the order of the data set."""
+    """Join the shares of all processes in the order of the data set."""
     parts = [_part(folder, rank) for rank in range(num_parts)]
     if num_parts == 1:
         parts[0].rename(folder / X_FILE)

@@ -1,4 +1,4 @@
-"""Features that are kept on disk, under a name that says what they are of."""
+"""An on-disk cache of features, keyed by the settings that decide them."""
 
 import json
 import logging
@@ -21,14 +21,14 @@ ABOUT_FILE = 'about.json'
 def cached_features(
     root: Path, settings: Mapping[str, Any], extract: Callable[[Path], Any]
 ) -> Features:
-    """The features that the settings describe, from the disk where they were kept.
+    """Features of some settings, read from the cache or extracted.
 
-    They lie in a folder named by the hash of the settings, with the settings whole beside
-    them. It gets its name when it is complete. What is damaged is made again.
+    The folder is named by the hash of the settings and holds the settings
+    too. It gets its name when it is complete. A damaged folder is made again.
 
     Args:
-        root: The folder of all kept features; all processes see it. Several runs may use it.
-        settings: Plain data that decide the features; the same on every process.
+        root: Folder of the cache; all processes see it. Several runs may share it.
+        settings: Plain data that decides the features; the same on every process.
         extract: Called on every process with an empty folder, to write ``x.npy`` and ``y.npy``.
 
     Returns:
@@ -49,7 +49,7 @@ def cached_features(
 
 
 def _is_kept(folder: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether the folder holds these features whole; it is removed if it is damaged."""
+    """Whether the folder holds these features completely; a damaged folder is removed."""
     if not folder.exists():
         return False
     try:
@@ -77,7 +77,7 @@ def _keep(temporary: Path, folder: Path, settings: Mapping[str, Any]) -> None:
     try:
         temporary.rename(folder)
     except OSError:
-        if not _is_kept(folder, settings):  # another run was quicker, and its are as good
+        if not _is_kept(folder, settings):  # another run was faster; its features are equal
             raise
 
 
@@ -87,4 +87,4 @@ def _about(settings: Mapping[str, Any], features: Features) -> dict[str, Any]:
         'shape': list(features.x.shape),
         'num_classes': features.num_classes,
     }
-    return json.loads(json.dumps(about))  # lists for tuples, as a file gives them
+    return json.loads(json.dumps(about))  # lists for tuples, as read from a file

@@ -1,4 +1,4 @@
-"""What decides the features of a data set: two runs that agree in it share them."""
+"""The settings that decide the features of a data set, as key of the cache."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from mim_bench.engine.probes.extraction import backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
-# Raise it when features of the same settings come out differently.
+# Raise it when the code changes features of the same settings.
 VERSION = 1
 _SIZED_FILES = 1000
 
@@ -30,22 +30,22 @@ def feature_settings(
     fp16: bool,
     dtype: str,
 ) -> dict[str, Any]:
-    """Plain data that are equal where the features are.
+    """Plain data that is equal for two runs only if their features are.
 
-    That is: the weights themselves (so that neither the name of a checkpoint nor how it was
+    It contains the weights themselves (so that neither the name of a checkpoint nor how it was
     loaded matters), the settings of the backbone and of the preprocessing, the data set with
     its transforms, the names and labels of its samples, the sizes of up to 1000 of its files,
     evenly spread, the pooling and the precision. Batch size, workers, device, number of
-    processes, and where the data lie do not count.
+    processes and location of the data are not included.
 
     Args:
-        cfg: Of the run.
-        model: With its weights, wrapped or not.
-        loader: The settings of the loader.
+        cfg: Config of the run.
+        model: Model with its weights, wrapped or not.
+        loader: Settings of the loader.
         dataset: The data set that was built from them.
-        pooling: As for extracting.
-        fp16: As for extracting.
-        dtype: As for extracting.
+        pooling: See :func:`~mim_bench.engine.probes.extraction.extract_features`.
+        fp16: See there.
+        dtype: See there.
     """
     model = model.module if is_model_wrapper(model) else model
     network = cfg.get('model') or {}
@@ -68,7 +68,7 @@ def feature_settings(
 
 
 def _weights_digest(model: nn.Module) -> str:
-    """Of the backbone and the preprocessing; no head or decoder makes a feature."""
+    """Digest of the weights of backbone and preprocessing; heads and decoders are left out."""
     digest = hashlib.sha256()
     for part in (backbone_of(model), getattr(model, 'data_preprocessor', None)):
         for name, tensor in sorted(_tensors(part), key=itemgetter(0)):
@@ -79,14 +79,14 @@ def _weights_digest(model: nn.Module) -> str:
 
 
 def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:
-    """Buffers that no state dict holds too: they make features all the same."""
+    """All tensors, including non-persistent buffers, which affect features too."""
     if module is not None:
         yield from module.named_parameters()
         yield from module.named_buffers()
 
 
 def _samples_digest(dataset: Dataset, cfg: Config) -> str:
-    """Of names and labels; of the length alone, if a data set cannot tell them."""
+    """Digest of names and labels; of the length only, if a data set does not provide them."""
     digest = hashlib.sha256(f'{len(dataset)}\n'.encode())
     roots = data_roots(cfg)
     if hasattr(dataset, 'get_data_info'):

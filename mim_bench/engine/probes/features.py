@@ -18,8 +18,8 @@ class Features:
     """Features of a data set, in its order.
 
     Attributes:
-        x: (N, D) float32 on the CPU. A file that is memory-mapped gives tensors where it is
-            indexed by slices or row numbers; nothing else is asked of a tensor here.
+        x: (N, D) float32 on the CPU. A memory-mapped file returns tensors when it is
+            indexed by slices or row numbers.
         y: (N,) int64 on the CPU: labels, counted from 0.
     """
 

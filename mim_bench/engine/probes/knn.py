@@ -9,7 +9,7 @@ from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
 
 # Rows of the bank and of the queries that are compared at a time. On a CPU their similarities
-# (8 MiB) are looked through while they are still in its cache; a GPU wants more work at once.
+# (8 MiB) stay in the cache while they are searched; a GPU needs larger chunks.
 _CPU_CHUNKS = (4096, 512)
 _GPU_CHUNKS = (16384, 4096)
 
@@ -28,7 +28,7 @@ def knn_accuracy(
         ``top1`` and, with more than five classes, ``top5``, in percent.
 
     Raises:
-        ConfigError: As :func:`knn_predict`.
+        ConfigError: See :func:`knn_predict`.
     """
     return accuracies(knn_hits(bank, query, k=k, temperature=temperature, device=device))
 
@@ -41,7 +41,7 @@ def knn_hits(
     temperature: float = 0.07,
     device: torch.device | str = 'cpu',
 ) -> dict[str, torch.Tensor]:
-    """As :func:`knn_accuracy`, for each query: (M,) bool."""
+    """Hits of each query, (M,) bool, for the accuracies of :func:`knn_accuracy`."""
     ranked = knn_predict(bank, query.x, k=k, temperature=temperature, device=device)
     return topk_hits(ranked, query.y, num_classes=bank.num_classes)
 
@@ -58,19 +58,19 @@ def knn_predict(
 ) -> torch.Tensor:
     """Rank the classes of each query by the votes of its k nearest neighbours.
 
-    Nearness is the cosine similarity; a neighbour of similarity s votes for its class
+    Neighbours are ranked by cosine similarity; a neighbour of similarity s votes for its class
     with weight exp(s / temperature). The bank is read once, in chunks, so it may be
-    memory-mapped; on the device lie the queries, one chunk and its similarities. A chunk is
-    searched for those queries only that have a nearer neighbour in it than their k-th so far,
-    which the largest similarity tells.
+    memory-mapped; the device holds the queries, one chunk and its similarities. A chunk is
+    searched only for queries that have a nearer neighbour in it than their present k-th,
+    by the largest similarity.
 
     Args:
         bank: Labelled features, (N, D).
         query_x: Features to classify, (M, D) floating, a tensor or mapped.
-        k: Neighbours that vote. It is part of the protocol, so a bank with fewer rows
+        k: Number of neighbours that vote. It is part of the protocol, so a bank with fewer rows
             is an error rather than a smaller k.
-        temperature: The smaller, the more the nearest neighbours decide; above 0.
-        device: Where to compute.
+        temperature: Above 0; the smaller, the larger the weight of the nearest neighbours.
+        device: Device to compute on.
         chunks: Rows of the bank and of the queries compared at a time; by device if None.
             The result does not depend on it.
 
@@ -110,13 +110,13 @@ def _unit(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 def _merge(
     best_s: torch.Tensor, best_y: torch.Tensor, s: torch.Tensor, labels: torch.Tensor
 ) -> None:
-    """Put what is nearer than the k best so far, (Q, k) in falling order, among them.
+    """Merge further neighbours into the k best, (Q, k) in descending order.
 
     Args:
         best_s: Similarities; changed in place.
         best_y: Their labels; changed in place.
         s: Similarities to further neighbours, (Q, B).
-        labels: Of those, (B,).
+        labels: Labels of these neighbours, (B,).
     """
     k = best_s.shape[1]
     found = (s.amax(dim=1) > best_s[:, -1]).nonzero().flatten()
@@ -139,8 +139,8 @@ def _vote(
     """(M, k) similarities, best first, and labels -> (M, min(5, C)) classes, best first."""
     ranked = []
     for s, y in zip(similarities.split(chunk), labels.split(chunk), strict=True):
-        # Relative to the nearest: the order of the classes is the same, and no small
-        # temperature can overflow.
+        # Relative to the nearest: the order of the classes stays, and small temperatures
+        # cannot overflow.
         weights = ((s - s[:, :1]) / temperature).exp()
         votes = torch.zeros(len(s), num_classes, device=s.device).scatter_add_(1, y, weights)
         ranked.append(votes.topk(min(5, num_classes), dim=1).indices.cpu())

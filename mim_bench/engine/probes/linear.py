@@ -1,4 +1,4 @@
-"""Linear probe: many learning rates in one pass over cached features."""
+"""Linear probe: trains classifiers of many learning rates in one pass over cached features."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from mim_bench.errors import ConfigError
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
 MOMENTUM = 0.9
-# Features that are in memory at a time, and on the device.
+# Bytes of features in memory, and on the device, at a time.
 _GROUP_BYTES = 512 * 2**20
 _STATISTICS_CHUNK = 65536
 
@@ -27,7 +27,7 @@ class LinearResult:
     Attributes:
         accuracies: ``top1`` (and ``top5`` with more than five classes) on the validation
             features, in percent.
-        learning_rate: The one that was selected, without looking at validation features.
+        learning_rate: Selected learning rate; validation features are not used for it.
         holdout_top1: Accuracy in percent of each learning rate on the held-out part of
             the training features.
         hits: (M,) bool by the names of ``accuracies``.
@@ -50,26 +50,26 @@ def linear_probe(
     seed: int = 0,
     device: torch.device | str = 'cpu',
 ) -> LinearResult:
-    """Train linear classifiers on features and score the best one, once.
+    """Train linear classifiers on features, select one, and score it once.
 
-    One head a learning rate is trained on the training features without the held-out
+    A head for each learning rate is trained on the training features without the held-out
     ones; the head with the best held-out accuracy (of equals, the one with the lower
-    held-out loss) names the learning rate. A head with that rate is trained on all
-    training features for as many epochs and scored on the validation features.
+    held-out loss) selects the learning rate. A head with that rate is trained on all
+    training features for the same epochs and scored on the validation features.
 
     SGD with momentum 0.9, cosine decay to 0 without warm-up, no weight decay, weights from
     zero. Features are standardised with the statistics of all training features.
 
     Args:
-        train: (N, D) with labels.
-        val: (M, D) with labels.
-        learning_rates: Tried side by side, for the given batch size (not rescaled).
+        train: Training features (N, D) with labels.
+        val: Validation features (M, D) with labels.
+        learning_rates: Rates to train side by side, for the given batch size (not rescaled).
         epochs: Passes over the training features.
-        batch_size: At most N is used.
+        batch_size: Batch size; N at most.
         holdout_share: Share of each class held out, at least one sample of every class
             that has two; between 0 and 1, exclusive.
         seed: Decides the held-out part and the order of the samples.
-        device: Where to compute.
+        device: Device to compute on.
 
     Raises:
         ConfigError: An argument is out of range, or nothing can be held out.
@@ -118,7 +118,7 @@ class _Heads:
 
 @dataclass(frozen=True)
 class _Fit:
-    """Trains and scores heads on features that are standardised as they are read."""
+    """Trains and scores heads on features, which are standardised when they are read."""
 
     data: Features
     statistics: tuple[torch.Tensor, torch.Tensor]
@@ -193,7 +193,7 @@ class _Fit:
 def _descend(
     heads: _Heads, speed: _Heads, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor
 ) -> None:
-    """One step of all heads; rates (L, 1)."""
+    """One SGD step of all heads; rates are (L, 1)."""
     # The gradient of the mean cross-entropy by its logits.
     error = heads(x).softmax(dim=-1)  # (B, L, C)
     error[torch.arange(len(y), device=y.device), :, y] -= 1
@@ -215,7 +215,7 @@ def _statistics(x: torch.Tensor | MappedRows) -> tuple[torch.Tensor, torch.Tenso
 
 
 def _pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
-    """All rows in order, some at a time."""
+    """Yield all rows in order, in pieces."""
     return (x[start : start + size] for start in range(0, len(x), size))
 
 

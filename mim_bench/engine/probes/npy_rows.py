@@ -1,4 +1,4 @@
-"""Rows of numbers in ``.npy`` files, written and read piece by piece."""
+"""Reads and writes rows of ``.npy`` files in pieces."""
 
 import mmap
 import os
@@ -20,12 +20,12 @@ _JOINED_ROWS = 16384
 class MappedRows:
     """A memory-mapped (N, D) ``.npy`` file, read as float32.
 
-    It stands in for a tensor where that is indexed by a slice or by a tensor of row numbers.
-    What was read is copied and its pages are let go at once, so that a large file never counts
-    as this process's memory; the operating system's file cache still keeps it as it can.
+    It can be indexed like a tensor by a slice or by a tensor of row numbers.
+    Rows are copied and their pages released at once, so that a large file does not count
+    as memory of the process; the file cache of the system still keeps it.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
 
     Raises:
         DataError: The file is missing, cut short, or no table of numbers.
@@ -53,7 +53,7 @@ class MappedRows:
         return self.shape[0]
 
     def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
-        """Copies of some rows, in the order asked for.
+        """Copies of some rows, in the order of the index.
 
         Args:
             index: A slice, or int64 row numbers (M,), which are read in the order of the file.
@@ -71,7 +71,7 @@ class MappedRows:
 
     def _read(self, index: slice | np.ndarray) -> torch.Tensor:
         rows = torch.from_numpy(self._rows[index].astype(np.float32))
-        if hasattr(mmap, 'MADV_DONTNEED'):  # not everywhere; there the kernel decides alone
+        if hasattr(mmap, 'MADV_DONTNEED'):  # not on every system
             self._rows.base.madvise(mmap.MADV_DONTNEED)
         return rows
 
@@ -79,12 +79,13 @@ class MappedRows:
 class RowWriter:
     """Writes a ``.npy`` file of known shape row by row; a context manager.
 
-    Written, not mapped: on a full disk writing raises, while touching a page ends the process.
+    It writes instead of mapping, since on a full disk a write raises, while a mapped page kills
+    the process.
 
     Args:
-        path: Of a file that does not exist.
-        shape: Of the whole array.
-        dtype: What rows are converted to.
+        path: Path of a new file.
+        shape: Shape of the whole array.
+        dtype: Type to which rows are converted.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: str) -> None:
@@ -110,7 +111,7 @@ class RowWriter:
         try:
             if kind is None:
                 self._file.flush()
-                os.fsync(self._file.fileno())  # a full disk may only be noticed here
+                os.fsync(self._file.fileno())  # a full disk may be reported only here
         finally:
             self._file.close()
 
@@ -121,13 +122,13 @@ class RowWriter:
 
 
 def join_in_turn(parts: Sequence[Path], path: Path, num_rows: int, dtype: str) -> None:
-    """Row i of the result is row i // P of part i % P.
+    """Interleave files: row i of the result is row i // P of part i % P.
 
     Args:
         parts: P files of (N, D), each with its share of the rows; more are left out.
-        path: Of a file that does not exist.
-        num_rows: Of the result.
-        dtype: Of the result.
+        path: Path of a new file.
+        num_rows: Number of rows of the result.
+        dtype: Type of the result.
 
     Raises:
         DataError: A part is damaged.

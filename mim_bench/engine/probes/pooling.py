@@ -1,4 +1,4 @@
-"""From what a backbone returns to one vector an image."""
+"""Pools the output of a backbone to one vector an image."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from torch import nn
 from mim_bench.errors import ConfigError
 
 POOLINGS = ('gap', 'cls')
-# What mmpretrain's transformers call an output that is already one vector an image.
+# mmpretrain's names of outputs that are already one vector an image.
 _POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
 
 
@@ -16,7 +16,7 @@ def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """The last output of the backbone.
 
     Args:
-        model: With ``extract_feat(inputs)``; where that knows stages (mmpretrain's
+        model: Model with ``extract_feat(inputs)``; where that has stages (mmpretrain's
             classifiers) the backbone's is taken, not the neck's, which pools.
         inputs: (B, C, H, W), preprocessed.
     """
@@ -26,7 +26,7 @@ def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
 
 
 def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Tensor:
-    """One vector an image.
+    """Pool features to one vector an image.
 
     Args:
         features: (B, D, H, W) map; (B, L, D) tokens, prefix tokens such as the class

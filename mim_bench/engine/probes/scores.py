@@ -15,7 +15,7 @@ def topk_hits(
     Args:
         ranked: (M, >= 1) int64: predicted classes, best first.
         labels: (M,) int64.
-        num_classes: With at most five classes a top-5 accuracy says nothing and is left
+        num_classes: With at most five classes a top-5 accuracy is meaningless and left
             out.
 
     Returns:
@@ -34,7 +34,7 @@ def topk_hits(
 
 
 def accuracies(hits: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Shares of hits in percent.
+    """Accuracies in percent from hits.
 
     Args:
         hits: (M,) bool each.

@@ -1,4 +1,4 @@
-"""What one process does for all, and errors that all processes raise together."""
+"""Runs functions on one or all processes so that errors are raised on all processes."""
 
 import shutil
 import tempfile
@@ -15,10 +15,10 @@ Result = TypeVar('Result')
 
 
 def on_main_process(work: Callable[[], Result]) -> Result:
-    """Do something on the first process only; call it on every process.
+    """Call a function on the first process only; call this on every process.
 
     Returns:
-        Its result, on every process; it must be picklable.
+        Its result on every process; it must be picklable.
 
     Raises:
         MimBenchError: The first process raised it, or an ``OSError``; on every process.
@@ -36,7 +36,7 @@ def on_main_process(work: Callable[[], Result]) -> Result:
 
 
 def on_every_process(work: Callable[[], Result]) -> list[Result]:
-    """Do something on every process.
+    """Call a function on every process.
 
     Returns:
         The results by process, on every process; they must be picklable.
@@ -59,15 +59,15 @@ def on_every_process(work: Callable[[], Result]) -> list[Result]:
 
 @contextmanager
 def shared_temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new folder that all processes know; removed at the end, if it is still there.
+    """Context with a new folder that all processes share; it is removed at the end.
 
     Args:
-        parent: Made if it is missing. All processes must see it.
+        parent: Parent folder, created if missing. All processes must see it.
     """
     folder = on_main_process(lambda: _new_folder(parent))
     try:
         yield folder
-        barrier()  # nobody reads there any more; after an error nobody is waited for
+        barrier()  # no process reads it any more; skipped after an error
     finally:
         if is_main_process():
             shutil.rmtree(folder, ignore_errors=True)
@@ -76,7 +76,7 @@ def shared_temporary_folder(parent: Path) -> Iterator[Path]:
 def _new_folder(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix='.features.', suffix='.tmp', dir=parent))
-    folder.chmod(parent.stat().st_mode & 0o777)  # mkdtemp's is the owner's alone
+    folder.chmod(parent.stat().st_mode & 0o777)  # mkdtemp's is readable by the owner only
     return folder
 
 

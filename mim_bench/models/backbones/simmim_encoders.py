@@ -1,6 +1,6 @@
-"""SimMIM's encoders: the networks of other methods with a mask token for each hidden patch.
+"""SimMIM's encoders: networks that put a mask token in place of each hidden patch.
 
-They give the last map, as mmpretrain's ``SimMIM`` expects.
+They return the last map, as mmpretrain's ``SimMIM`` expects.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from mim_bench.registry import MODELS
 
 
 def _is_hidden(mask: Mask | torch.Tensor) -> torch.Tensor:
-    """(B, rows, cols) bool; mmpretrain's masks are numbers, 1 = hidden."""
+    """Convert a mask to bool (B, rows, cols); mmpretrain's masks are numbers, 1 = hidden."""
     return mask.is_hidden if isinstance(mask, Mask) else mask.bool()
 
 
 @MODELS.register_module()
 class SimMIMViT(ConMIMViT):
-    """BEiT's transformer with mask tokens and one table of relative positions; gives a map.
+    """SimMIM's ViT: BEiT's transformer with mask tokens and one shared table of positions.
 
     Source: SimMIM, arXiv:2111.09886; microsoft/SimMIM@d3e29bc, models/simmim.py.
     """
@@ -31,15 +31,15 @@ class SimMIMViT(ConMIMViT):
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: Over the patches, also as (B, rows, cols) with 1 = hidden; None encodes the
+            mask: Mask over the patches, also as (B, rows, cols) with 1 = hidden; None encodes the
                 full image.
 
         Returns:
-            With a mask one map (B, C, rows, cols), after the last norm; else as
+            With a mask one map (B, C, rows, cols), after the last norm; else the features of
             :class:`ConMIMViT`.
         """
         if mask is None:
@@ -52,13 +52,13 @@ class SimMIMViT(ConMIMViT):
 
 
 class _MaskTokenPyramid:
-    """Mixin before a pyramid: the full map with a mask token for each hidden token.
+    """Mixin before a pyramid that replaces hidden tokens by mask tokens.
 
     The token takes the place of an embedded patch, after the norm of the patch embedding.
 
     Args:
-        arch: Of the pyramid.
-        **kwargs: Of the pyramid.
+        arch: Sizes of the pyramid.
+        **kwargs: Arguments of the pyramid.
     """
 
     def __init__(self, arch: str | dict = 'tiny', **kwargs: object) -> None:
@@ -66,23 +66,23 @@ class _MaskTokenPyramid:
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.stage_dims[0]))
 
     def init_own_weights(self) -> None:
-        """As the pyramid; the mask token is normal with deviation 0.02."""
+        """Initialise as the pyramid; the mask token is normal with deviation 0.02."""
         super().init_own_weights()
         nn.init.trunc_normal_(self.mask_token, std=0.02)
 
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: Over the tokens of the first stage, also as (B, rows, cols) with 1 = hidden;
+            mask: Mask over the tokens of the first stage, also as (B, rows, cols) with 1 = hidden;
                 None encodes the full image.
 
         Returns:
             With a mask the last map (B, C, h, w), normalised. Without: a map for each of
-            ``out_indices``, of which the last stage must be one.
+            ``out_indices``, which must include the last stage.
         """
         if mask is None:
             return super().forward(x)
@@ -92,14 +92,14 @@ class _MaskTokenPyramid:
 
 @MODELS.register_module()
 class MaskTokenSwin(_MaskTokenPyramid, Swin):
-    """The Swin of SimMIM, with the weights of mmpretrain's ``SimMIMSwinTransformer``.
+    """SimMIM's Swin, with the weight names of mmpretrain's ``SimMIMSwinTransformer``.
 
     Args:
-        arch: Of :class:`Swin`.
-        stage_cfgs: mmpretrain's way of giving window sizes: ``block_cfgs.window_size`` for all
+        arch: See :class:`Swin`.
+        stage_cfgs: Window sizes in mmpretrain's form: ``block_cfgs.window_size`` for all
             stages, or a list of such entries.
         img_size: Side of the training images in pixels; masks have a bool for each patch.
-        **kwargs: Of :class:`Swin`; ``out_norms`` is on by default.
+        **kwargs: Arguments of :class:`Swin`; ``out_norms`` is on by default.
 
     Source: SimMIM, arXiv:2111.09886.
     """

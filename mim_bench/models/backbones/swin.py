@@ -41,21 +41,21 @@ DERIVED = re.compile(r'stages\.\d+\.blocks\.\d+\.attn\.(w_msa\.relative_position
 
 
 class WindowLayout(Protocol):
-    """How the tokens of a stage lie in windows, and the bias of their pairs."""
+    """Interface: cutting the tokens of a stage into windows, and the bias of their pairs."""
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """Tokens (B, ..., C) -> (B, windows, tokens, C)."""
+        """Cut tokens (B, ..., C) into windows (B, windows, tokens, C)."""
 
     def join(self, x: torch.Tensor) -> torch.Tensor:
         """Undo :meth:`cut`."""
 
     def bias(self, table: torch.Tensor) -> torch.Tensor:
-        """A table (relative positions, heads) -> (1, windows or 1, heads, tokens, tokens)."""
+        """Bias of a table (relative positions, heads): (1, windows or 1, heads, tokens, tokens)."""
 
 
 @dataclass(frozen=True)
 class MapLayout:
-    """A :class:`WindowLayout` of a whole map.
+    """The :class:`WindowLayout` of a whole map.
 
     Attributes:
         windows: How the map is cut.
@@ -68,7 +68,7 @@ class MapLayout:
     separation: torch.Tensor | None
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, rows, cols, C) -> (B, windows, tokens, C)."""
+        """Cut a map (B, rows, cols, C) into windows (B, windows, tokens, C)."""
         return self.windows.cut(x)
 
     def join(self, x: torch.Tensor) -> torch.Tensor:
@@ -76,7 +76,7 @@ class MapLayout:
         return self.windows.join(x)
 
     def bias(self, table: torch.Tensor) -> torch.Tensor:
-        """A table (T, heads) -> (1, windows or 1, heads, tokens, tokens)."""
+        """Bias of a table (T, heads): (1, windows or 1, heads, tokens, tokens)."""
         bias = look_up_bias(table, self.index)[None, None]
         return bias if self.separation is None else bias + self.separation[None, :, None]
 
@@ -98,13 +98,13 @@ class SwinWindowAttention(BaseModule):
         self.proj = nn.Linear(embed_dims, embed_dims)
 
     def forward(self, x: torch.Tensor, layout: WindowLayout) -> torch.Tensor:
-        """(B, windows, tokens, C) -> the same shape."""
+        """Compute the attention of (B, windows, tokens, C); the shape stays."""
         bias = layout.bias(self.relative_position_bias_table)
         return self.proj(attend_in_windows(self.qkv(x), bias))
 
 
 class SwinAttention(BaseModule):
-    """Attention of a block, not shifted or shifted; keeps mmpretrain's key ``w_msa``.
+    """Attention of a block with its window layout; keeps mmpretrain's key ``w_msa``.
 
     Args:
         embed_dims: Width of a token.
@@ -119,17 +119,17 @@ class SwinAttention(BaseModule):
         self.w_msa = SwinWindowAttention(embed_dims, num_heads, window_size)
 
     def forward(self, x: torch.Tensor, layouts: Sequence[WindowLayout]) -> torch.Tensor:
-        """Tokens (B, ..., C), the layouts not shifted and shifted -> the same shape."""
+        """Attention of tokens (B, ..., C); ``layouts``: without and with shift."""
         layout = layouts[int(self.shifted)]
         return layout.join(self.w_msa(layout.cut(x), layout))
 
 
 class PatchMerging(BaseModule):
-    """Four neighbours become one token of twice the width; mmpretrain's channel order.
+    """Merges four neighbours into one token of twice the width, in mmpretrain's channel order.
 
     Args:
         in_dims: Width of a token.
-        norm_eps: Of the norm.
+        norm_eps: Epsilon of the norm.
     """
 
     def __init__(self, in_dims: int, norm_eps: float) -> None:
@@ -141,7 +141,7 @@ class PatchMerging(BaseModule):
         """Merge 2x2 tokens.
 
         Args:
-            x: A map (B, rows, cols, C), filled up with zeros to even sides, or tokens (B, N, C)
+            x: A map (B, rows, cols, C), padded with zeros to even sides, or tokens (B, N, C)
                 of which four in a row are neighbours, row by row.
 
         Returns:
@@ -153,7 +153,7 @@ class PatchMerging(BaseModule):
 
 
 class SwinStage(BaseModule):
-    """Blocks, then the merging to the next stage, which the last stage has not."""
+    """A stage of Swin: blocks, then (except in the last stage) the merging to the next stage."""
 
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class SwinStage(BaseModule):
     def forward(
         self, x: torch.Tensor, layouts: Sequence[WindowLayout]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens (B, ..., C) -> those after the blocks, and those after the merging, too."""
+        """Tokens (B, ..., C) -> tokens after the blocks, and tokens after the merging."""
         for block in self.blocks:
             x = block(x, layouts)
         return x, x if self.downsample is None else self.downsample(x)
@@ -171,9 +171,9 @@ class SwinStage(BaseModule):
 
 @MODELS.register_module()
 class Swin(Pyramid):
-    """The standard Swin with the keys and, up to rounding, the numbers of mmpretrain and mmdet.
+    """The standard Swin, with the keys and, up to rounding, the results of mmpretrain and mmdet.
 
-    Images are filled up with zeros to whole patches and maps to whole windows, so any size
+    Images are padded with zeros to whole patches and maps to whole windows, so any size
     works. Weights for other windows fit: their tables are resized as they are loaded, and
     ``resized_keys`` names them. Index buffers in a file are ignored.
 
@@ -183,9 +183,9 @@ class Swin(Pyramid):
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.
         out_indices: Stages to return; the last by default.
-        out_norms: LayerNorm ``norm{i}`` on each returned map: fresh ones for dense tasks, the
+        out_norms: Put a LayerNorm ``norm{i}`` on each returned map: new ones for dense tasks, the
             last one for a classifier whose head has none.
-        pad_small_map: Pad and shift maps that a window covers, too, as mmdet and mmseg do.
+        pad_small_map: Pad and shift also maps that one window covers, as mmdet and mmseg do.
             Otherwise nothing shifts there and windows shrink to the map, as in classification.
         mask_padding: Keep padding out of the attention. The official code and all three
             libraries let it take part, so published numbers do.
@@ -193,15 +193,15 @@ class Swin(Pyramid):
         frozen_stages: Freeze the patch embedding (>= 0) and the first n stages with their
             mergings and norms.
         with_cp: Recompute activations in the backward pass.
-        norm_eps: Of every LayerNorm.
-        norm2_eps: Of each block's norm before the MLP; ``norm_eps`` by default.
+        norm_eps: Epsilon of every LayerNorm.
+        norm2_eps: Epsilon of each block's norm before the MLP; ``norm_eps`` by default.
         init_cfg: Initialisation of mmengine, applied after that of the official code.
 
     Raises:
         ConfigError: The sizes do not fit together.
 
     Source: Swin, arXiv:2103.14030; names as in mmpretrain's ``SwinTransformer``.
-    Differs: no absolute positions, and no dropout but stochastic depth.
+    Differs: no absolute positions, and no dropout except stochastic depth.
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
@@ -270,7 +270,7 @@ class Swin(Pyramid):
 
         Returns:
             A map (B, C_i, H_i, W_i) for each stage of ``out_indices``; stage i has a token for
-            each started square of ``patch_size * 2 ** i`` pixels.
+            each (also incomplete) square of ``patch_size * 2 ** i`` pixels.
         """
         p = self.patch_size
         if x.shape[-2] % p or x.shape[-1] % p:
@@ -278,7 +278,7 @@ class Swin(Pyramid):
         return self.run_stages(self.patch_embed(x))
 
     def run_stages(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The map (B, rows, cols, C) of the first stage -> those of ``out_indices``."""
+        """Run the stages on a map (B, rows, cols, C); the maps of ``out_indices``."""
         outs = []
         for i, stage in enumerate(self.stages):
             out, x = stage(x, self.layouts(i, tuple(x.shape[1:3]), x.device))
@@ -290,7 +290,7 @@ class Swin(Pyramid):
     def layouts(
         self, stage: int, grid: tuple[int, int], device: torch.device
     ) -> tuple[MapLayout, MapLayout]:
-        """The windows of a stage's map of (rows, cols), not shifted and shifted."""
+        """The window layouts of a stage's map of (rows, cols), without and with shift."""
         size = self.window_sizes[stage]
         return tuple(
             MapLayout(
@@ -303,7 +303,7 @@ class Swin(Pyramid):
 
     def _windows(self, size: int, grid: tuple[int, int], shifted: bool) -> Windows:
         if not self.pad_small_map:
-            # A window that covers one side shifts along neither.
+            # If a window covers one side, neither side is shifted.
             return fit_windows(grid, size, shifted and min(grid) > size)
         shift = size // 2 if shifted else 0
         return Windows(grid, (size, size), (shift, shift))

@@ -51,11 +51,11 @@ class PooledAttention(BaseModule):
         self.proj = nn.Linear(embed_dims, embed_dims)
 
     def forward(self, x: torch.Tensor, ratio: int) -> torch.Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             x: (B, rows, cols, C).
-            ratio: Side in tokens of the squares that give one key and value.
+            ratio: Side in tokens of the squares that are pooled to one key and value.
 
         Returns:
             (B, rows, cols, C).
@@ -79,11 +79,11 @@ class UMMAEPvt(UMMAEPyramid):
     Args:
         arch: 'small', or a dict with embed_dims, depths, num_heads, mlp_ratios, each with an
             entry a stage.
-        sr_ratios: Ratio of the pooling of each stage on the full map.
+        sr_ratios: Pooling ratio of each stage on the full map.
         img_size: Side in pixels of the images that the table of positions is made for; it is
             resized for others, and when weights of another size are loaded (``resized_keys`` then
             names it).
-        learnable_positions: Train the table (in pre-training it stays fixed).
+        learnable_positions: Train the table (pre-training keeps it fixed).
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.
         out_indices: Stages to return; the last by default.
@@ -95,7 +95,7 @@ class UMMAEPvt(UMMAEPyramid):
         init_cfg: Initialisation of mmengine.
 
     Source: UM-MAE, arXiv:2205.10063, official PVT for classification and segmentation.
-    Differs: any image size; the table starts as sines and cosines when it is learnable, too
+    Differs: any image size; a learnable table starts as sines and cosines too
     (inferred: fine-tuning starts from the pre-trained table, which is that one).
     """
 
@@ -153,7 +153,7 @@ class UMMAEPvt(UMMAEPyramid):
         self.freeze()
 
     def add_positions(self, x: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
-        """Add the table of positions to a map (B, rows, cols, C); see :meth:`run_stages`."""
+        """Add the positions to a map (B, rows, cols, C); see :meth:`run_stages`."""
         _, rows, cols, width = x.shape
         if places is None:
             return x + self.positions((rows, cols)).reshape(1, rows, cols, width)
@@ -172,11 +172,11 @@ class UMMAEPvt(UMMAEPyramid):
         places: torch.Tensor | None,
         device: torch.device,
     ) -> int:
-        """The ratio of the pooling."""
+        """The pooling ratio of the stage."""
         return self.sr_ratios[stage]
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
-        """Those of every pyramid, and the positions."""
+        """The parts that every pyramid freezes, and the positions."""
         yield self.pos_embed
         yield from super().frozen_parts()
 
@@ -184,10 +184,10 @@ class UMMAEPvt(UMMAEPyramid):
 def _resize_loaded_positions(
     backbone: UMMAEPvt, state: dict[str, torch.Tensor], prefix: str, *_: object
 ) -> None:
-    """Fit the table of a checkpoint to the network's; a table is of a square map."""
+    """Resize the position table of a checkpoint, which is of a square map, to the network's."""
     backbone.resized_keys = []
     table, own = state.get(f'{prefix}pos_embed'), backbone.pos_embed
-    # Another width is left to torch, which reports it.
+    # A table of another width is left to torch, which reports it.
     if table is None or table.shape == own.shape or table.shape[2:] != own.shape[2:]:
         return
     state[f'{prefix}pos_embed'] = resize_position_embedding(table, backbone.position_grid)

@@ -37,7 +37,7 @@ ARCHITECTURES = {
 
 @dataclass(frozen=True)
 class OffsetLayout:
-    """The windows of a stage and the offsets between their tokens.
+    """Windows of a stage, and offsets between their tokens.
 
     Attributes:
         windows: How the map is cut.
@@ -54,7 +54,7 @@ class OffsetLayout:
 
 
 class PositionMLP(nn.Sequential):
-    """Bias of attention from the offset between two tokens.
+    """MLP that computes the attention bias from the offset between two tokens.
 
     f = sign(d) * ln(1 + |d|) for each axis, then Linear - ReLU - Linear. The layers are
     1x1 convolutions so that the official weights fit as they are.
@@ -71,7 +71,7 @@ class PositionMLP(nn.Sequential):
         super().__init__(PatchConv(2, hidden_dims), nn.ReLU(), PatchConv(hidden_dims, num_heads))
 
     def forward(self, offsets: torch.Tensor) -> torch.Tensor:
-        """(T, 2) offsets in token units -> (T, heads) biases."""
+        """Biases (T, heads) of offsets (T, 2) in token units."""
         return super().forward(offsets.sign() * offsets.abs().log1p())
 
 
@@ -91,7 +91,7 @@ class OffsetAttention(BaseModule):
         self.posmlp = PositionMLP(posmlp_dims, num_heads)
 
     def forward(self, x: torch.Tensor, layout: OffsetLayout) -> torch.Tensor:
-        """(B, windows, tokens, C) -> the same shape."""
+        """Compute the attention of (B, windows, tokens, C); the shape stays."""
         # (heads, B or 1, windows or 1, tokens, tokens) -> (B or 1, windows or 1, heads, ...)
         bias = look_up_bias(self.posmlp(layout.offsets), layout.index).permute(1, 2, 0, 3, 4)
         if layout.separation is not None:
@@ -100,10 +100,10 @@ class OffsetAttention(BaseModule):
 
 
 class UMMAESwinAttention(BaseModule):
-    """Attention of a block, not shifted or shifted; keeps mmpretrain's key ``w_msa``.
+    """Attention of a block with its windows; keeps mmpretrain's key ``w_msa``.
 
     Args:
-        *args: Of :class:`OffsetAttention`.
+        *args: Arguments of :class:`OffsetAttention`.
         shifted: Whether the block shifts its windows.
     """
 
@@ -113,7 +113,7 @@ class UMMAESwinAttention(BaseModule):
         self.w_msa = OffsetAttention(*args)
 
     def forward(self, x: torch.Tensor, layouts: Sequence[OffsetLayout]) -> torch.Tensor:
-        """(B, rows, cols, C), windows not shifted and shifted -> the same shape."""
+        """Compute the attention of a map (B, rows, cols, C); the shape stays."""
         layout = layouts[int(self.shifted)]
         return layout.windows.join(self.w_msa(layout.windows.cut(x), layout))
 
@@ -195,7 +195,7 @@ class UMMAESwin(UMMAEPyramid):
         places: torch.Tensor | None,
         device: torch.device,
     ) -> tuple[OffsetLayout, OffsetLayout]:
-        """The windows, not shifted and shifted; all images share the offsets of tokens."""
+        """The windows without and with shift; all images share the offsets of tokens."""
         layouts = []
         for shifted in (False, True):
             windows = fit_windows(grid, self.window_size, shifted)
@@ -211,7 +211,7 @@ class UMMAESwin(UMMAEPyramid):
 
 
 def offset_table(reach: tuple[int, int], device: torch.device, unit: float = 1.0) -> torch.Tensor:
-    """All offsets of less than ``reach`` (h, w), row by row: ((2h - 1)(2w - 1), 2) float32.
+    """All offsets below ``reach`` (h, w), row by row: ((2h - 1)(2w - 1), 2) float32.
 
     They are given in steps of ``unit`` and numbered as by
     :func:`~mim_bench.models.layers.windows.offset_index`.

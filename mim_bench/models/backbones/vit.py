@@ -1,4 +1,4 @@
-"""The vision transformers: plain and BEiT-type, for dense tasks too, and MAE's masked one."""
+"""Vision transformers: MAE's and BEiT's, windows for dense tasks, MAE's masked encoder."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -48,15 +48,15 @@ STD = 0.02
 
 
 class ViTBlock(TransformerBlock):
-    """A block whose attention may be within windows of the map.
+    """A transformer block with optional window attention.
 
     Args:
         dims: Width of a token.
         num_heads: Heads.
         hidden_dims: Width of the MLP's hidden layer.
-        window_size: Side of a window in tokens; 0: every token attends to all.
-        pad_windows: Of :class:`ViT`.
-        **kwargs: Of :class:`TransformerBlock`.
+        window_size: Side of a window in tokens; 0: global attention.
+        pad_windows: See :class:`ViT`.
+        **kwargs: Arguments of :class:`TransformerBlock`.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class ViTBlock(TransformerBlock):
         self.window_size, self.pad_windows = window_size, pad_windows
 
     def shapes(self, grid: Grid) -> tuple[Grid, ...]:
-        """The grids within which the tokens of a map see each other.
+        """The grids within which tokens of a map attend to each other.
 
-        Windows at the right and lower border are as small as what is left there, so at most
+        Windows at the right and lower border may be smaller, so at most
         four shapes occur, unless they are padded to whole windows.
         """
         if not self.window_size:
@@ -96,8 +96,8 @@ class ViTBlock(TransformerBlock):
             tokens: (B, prefix + rows * cols, C); attention in windows leaves out the prefix,
                 which passes through the block unchanged.
             grid: (rows, cols); windows and a table of the block's own need it.
-            biases: Of a table that blocks share, for :meth:`shapes`.
-            wanted: Tokens whose output is wanted; all if None. Not with windows.
+            biases: Biases of a shared table, for :meth:`shapes`.
+            wanted: Slice of the tokens to return; all if None. Not with windows.
         """
         if not self.window_size:
             return super().run(tokens, biases[0] if biases else None, wanted, grid)
@@ -108,7 +108,7 @@ class ViTBlock(TransformerBlock):
         return torch.cat((prefix, patches), dim=1) if num_prefix else patches
 
     def _attend_in_windows(self, maps: torch.Tensor, biases: Biases | None) -> torch.Tensor:
-        """(B, rows, cols, C) -> the same shape."""
+        """Attention within windows of a map (B, rows, cols, C); the shape stays."""
         rows, cols = (self._spans(side) for side in maps.shape[1:3])
         left = iter(biases or (None,) * (len(rows) * len(cols)))
         strips = []
@@ -123,7 +123,7 @@ class ViTBlock(TransformerBlock):
         return torch.cat(strips, dim=1) if len(strips) > 1 else strips[0]
 
     def _spans(self, side: int) -> list[tuple[int, int, int]]:
-        """Parts of a side with windows of one length: from, to, the length."""
+        """Parts of a side that have windows of one length: (from, to, length)."""
         if self.pad_windows:
             return [(0, side, self.window_size)]
         whole = side - side % self.window_size
@@ -136,14 +136,14 @@ class ViT(Backbone):
     """The plain transformer of MAE (absolute positions) and of BEiT (relative positions).
 
     State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``BEiTViT``, without
-    index buffers. Tables of other sizes are resized when weights are loaded; which ones stands
-    in ``resized_keys`` afterwards. Images may have any size: they are filled up with zeros at
+    index buffers. Tables of other sizes are resized when weights are loaded, and then listed
+    in ``resized_keys``. Images may have any size: they are padded with zeros at
     the right and at the bottom to whole patches, and positions are fitted to their grid.
 
-    Blocks behind the last of ``out_indices`` are kept and frozen, but not computed.
+    Blocks after the last of ``out_indices`` are kept and frozen, but not computed.
 
     Args:
-        arch: 'tiny', 'small', 'base', 'large' or 'huge' as MAE and DeiT mean them, or a dict
+        arch: 'tiny', 'small', 'base', 'large' or 'huge' of MAE and DeiT, or a dict
             with ``embed_dims``, ``num_layers``, ``num_heads``, ``feedforward_channels``.
         img_size: Side, or (height, width), in pixels that the tables of positions are for.
         bias_img_size: The same for tables of relative positions; None: ``img_size``.
@@ -152,9 +152,9 @@ class ViT(Backbone):
         out_indices: Blocks to return the output of; negative ones count from the last.
         out_type: 'raw' (tokens, class token first), 'featmap', 'cls_token' or 'avg_featmap'
             (mean of the patches, after a norm ``ln2`` of its own).
-        final_norm: A norm ``ln1`` after the last block.
+        final_norm: Put a norm ``ln1`` after the last block.
         norm_taps: Apply that norm to what each of ``out_indices`` returns, as iBOT's dense tasks
-            do; the next block goes on with the tokens that are not normalised.
+            do; the next block gets the tokens that are not normalised.
         abs_pos: Absolute positions: 'learned', 'zeros' (learned, from 0 on where a file has
             none), 'fixed' (sines and cosines) or 'none'.
         rel_pos_bias: Tables of relative positions: 'none', 'per_block', 'shared' or
@@ -162,10 +162,10 @@ class ViT(Backbone):
             which queries are multiplied with). With windows, 'shared' has one for the windows
             and one for the whole grid.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
-        layer_scale: What the layer scale starts with; None: there is none.
+        layer_scale: Initial value of the layer scale; None: no layer scale.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
-        window_size: Side in tokens of the windows of attention; 0: every block is global.
-        pad_windows: Fill the map up to whole windows, with zeros behind the norm, that take part
+        window_size: Side of the attention windows in tokens; 0: every block is global.
+        pad_windows: Pad the map to whole windows with zeros after the norm, which take part
             in the attention as ViTDet's do. Else windows at the border are smaller.
         global_blocks: Blocks with global attention where ``window_size`` is not 0.
         with_cls_token: None: only without windows. With both, the class token takes part in
@@ -357,7 +357,7 @@ class ViT(Backbone):
         return max(self.out_indices) + 1
 
     def freeze_behind(self, depth: int) -> None:
-        """Freeze what no output depends on, which DDP would wait for."""
+        """Freeze parameters that no output depends on, which DDP would wait for."""
         unused = [*self.layers[depth:]]
         if unused and self.ln1 is not None and not self.norm_taps:
             unused.append(self.ln1)
@@ -368,7 +368,7 @@ class ViT(Backbone):
             module.requires_grad_(False)
 
     def init_own_weights(self) -> None:
-        """Initialise as MAE, or as BEiT where there are its relative positions.
+        """Initialise as MAE, or as BEiT with relative positions.
 
         Source: MAE, arXiv:2111.06377, official ``models_mae.py``; BEiT, arXiv:2106.08254,
         official ``modeling_finetune.py``.
@@ -386,7 +386,7 @@ class ViT(Backbone):
         """Truncated normal weights, those of deeper projections smaller; tables stay zero.
 
         Args:
-            bound: Where the normal distribution of deviation 0.02 is cut.
+            bound: Bound at which the normal distribution of deviation 0.02 is truncated.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
@@ -403,13 +403,13 @@ class ViT(Backbone):
         if self.abs_pos == 'learned':
             nn.init.trunc_normal_(self.pos_embed, std=STD)
         elif self.abs_pos != 'none':
-            self.pos_embed.data.zero_()  # the class token has no place
+            self.pos_embed.data.zero_()  # the class token has no position
         if self.abs_pos == 'fixed':
             table = sincos_position_embedding(self.grid, self.embed_dims)
             self.pos_embed.data[0, self.num_prefix_tokens :] = table
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features.
+        """Compute features.
 
         Args:
             x: Images (B, C, H, W) of any size.
@@ -431,14 +431,14 @@ class ViT(Backbone):
         return tokens.flatten(1, 2), tuple(tokens.shape[1:3])
 
     def with_positions(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
-        """What enters the first block: tokens (B, prefix + rows * cols, C) with positions."""
+        """Tokens for the first block, (B, prefix + rows * cols, C), with positions."""
         if self.cls_token is not None:
             # Under autocast the patches are of half precision, the tokens of single.
             patches = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
         return patches if self.pos_embed is None else patches + self.positions(grid)
 
     def positions(self, grid: Grid) -> torch.Tensor:
-        """The absolute positions (1, prefix + rows * cols, C) of a grid, bicubic if another's."""
+        """Absolute positions (1, prefix + rows * cols, C) of a grid, interpolated bicubically."""
         return resize_position_embedding(
             self.pos_embed,
             grid,
@@ -459,8 +459,8 @@ class ViT(Backbone):
         Args:
             tokens: (B, L, C).
             grid: (rows, cols).
-            taps: Blocks; none behind the last of them is computed.
-            wanted: Tokens of the last tap whose output is wanted; all if None.
+            taps: Blocks whose output is returned; later blocks are not computed.
+            wanted: Slice of the tokens to return from the last tap; all if None.
         """
         depth, outs = max(taps) + 1, []
         shared = self._shared_biases(grid, depth)
@@ -473,7 +473,7 @@ class ViT(Backbone):
         return outs
 
     def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
-        """Of the tables that blocks share, by the window size of the blocks."""
+        """Biases of the shared tables, by the window size of the blocks."""
         biases: dict[int, Biases] = {}
         for layer in self.layers[:depth]:
             table = self.window_rel_pos_bias if layer.window_size else self.rel_pos_bias
@@ -496,7 +496,7 @@ class ViT(Backbone):
 
         Args:
             param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
+            prefix: Prefix of the backbone in the model, for example ``'backbone.'``.
 
         Returns:
             (layer, layers): 0 for patch embedding, class token and absolute positions, i + 1
@@ -523,15 +523,15 @@ class ViT(Backbone):
 
 @MODELS.register_module()
 class VisibleViT(ViT):
-    """The encoder of MAE-type methods: with a mask, hidden patches are left out.
+    """The encoder of MAE-type methods: a ViT that leaves out hidden patches.
 
-    Class token, fixed sine-cosine positions, no relative ones. The plain :class:`ViT` and
+    It has a class token and fixed sine-cosine positions. The plain :class:`ViT` and
     mmpretrain's ``VisionTransformer`` load the result.
 
     Args:
-        arch: Of :class:`ViT`.
-        out_type: Of the features of full images, as of :class:`ViT`.
-        **kwargs: Of :class:`ViT`.
+        arch: See :class:`ViT`.
+        out_type: Type of the features of full images; see :class:`ViT`.
+        **kwargs: Arguments of :class:`ViT`.
 
     Raises:
         ConfigError: An argument asks for windows or relative positions.
@@ -557,15 +557,15 @@ class VisibleViT(ViT):
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: What is hidden; None encodes the full image, at any size.
+            mask: Hidden patches; None encodes the full image, at any size.
 
         Returns:
             With a mask one tensor (B, 1 + visible, C): class token, then visible patches in
-            raster order, after the last norm if there is one. Without: as of :class:`ViT`.
+            raster order, after the last norm if there is one. Without: as :class:`ViT`.
         """
         if mask is None:
             return super().forward(x)
@@ -578,11 +578,11 @@ class VisibleViT(ViT):
         return torch.cat((self.class_token(len(patches)), patches), dim=1)
 
     def class_token(self, batch: int) -> torch.Tensor:
-        """With its position: (B, 1, C)."""
+        """The class token with its position: (B, 1, C)."""
         return (self.cls_token + self.pos_embed[:, :1]).expand(batch, -1, -1)
 
     def visible_patches(self, images: torch.Tensor, mask: Mask) -> torch.Tensor:
-        """With their positions: (B, visible, C).
+        """The embedded visible patches with their positions: (B, visible, C).
 
         Raises:
             ConfigError: The images or the mask are not of the size that the network is for.

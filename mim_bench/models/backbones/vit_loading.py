@@ -1,4 +1,4 @@
-"""Fitting the positions of a checkpoint to a vision transformer that loads it."""
+"""Fits the position tables of a checkpoint to the vision transformer that loads it."""
 
 import math
 import re
@@ -26,30 +26,30 @@ Grid = tuple[int, int]
 WINDOW_TABLE = 'window_rel_pos_bias.relative_position_bias_table'
 AXIS_TABLES = ('rel_pos_h', 'rel_pos_w')
 _BLOCK = r'layers\.\d+\.'
-_PREFIX_TOKENS = ('cls_token', 'dist_token')  # each has a row before those of the patches
+_PREFIX_TOKENS = ('cls_token', 'dist_token')  # their rows precede those of the patches
 _GRID = 'grid'  # in the metadata of a state dict
 
 
 def save_grid(backbone: nn.Module, state: Weights, prefix: str, metadata: dict) -> None:
-    """Hook after a state dict was made: its metadata say the grid of the tables in it."""
+    """State-dict hook that stores the grid of the tables in the metadata."""
     metadata[_GRID] = backbone.grid
 
 
 def fit_loaded_weights(
     backbone: nn.Module, state: Weights, prefix: str, metadata: dict, *_: object
 ) -> None:
-    """Hook before a state dict is loaded: brings its positions to the network's sizes.
+    """Load hook that resizes the positions of a state dict to the network's sizes.
 
     Tables are resized, a shared one is copied to the blocks of a network with a table a block,
-    and what only says where a table's entries go is left out. A class token, and its rows in
-    the tables, are left out for a network without one. The names of the weights that became
-    others are put into ``backbone.resized_keys``.
+    and index buffers are left out. A class token, and its rows in
+    the tables, are left out for a network without one. The names of the weights that were
+    changed are put into ``backbone.resized_keys``.
 
     Args:
         backbone: A :class:`~mim_bench.models.backbones.vit.ViT`.
         state: All weights; changed in place.
-        prefix: Of the backbone's.
-        metadata: Of the backbone in the state dict.
+        prefix: Prefix of the backbone's keys.
+        metadata: The backbone's metadata in the state dict.
 
     Raises:
         CheckpointError: The file has biases, layer scales or positions of a kind that the
@@ -66,7 +66,7 @@ def fit_loaded_weights(
     weights |= {k: v for k, v in backbone.named_buffers() if k.endswith(INDEX)}
     _check_kinds(backbone, weights)
     num_prefix = sum(name in weights for name in _PREFIX_TOKENS)
-    # What the file says of itself holds before what a config says of the file it starts from.
+    # The file's own statement has precedence over the config's.
     grids = [g for g in (metadata.get(_GRID), backbone.checkpoint_grid) if g is not None]
     if backbone.rel_pos_bias_kind == 'per_block':
         weights = expand_shared_table(weights, backbone.num_layers)
@@ -84,7 +84,7 @@ def fit_loaded_weights(
 
 
 def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
-    """What a recipe adds to a network that was trained with absolute positions alone.
+    """Parts that a recipe adds to a network that was trained with absolute positions only.
 
     Tables that start from zeros and layer scales that start from ones, as in MAE's and LocalMIM's
     segmentation: with them the network computes what the checkpoint's does.
@@ -104,7 +104,7 @@ def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
 
 
 def _check_kinds(backbone: nn.Module, weights: Weights) -> None:
-    """Refuse what would load in part and compute something else."""
+    """Refuse files whose parts would load and compute something else."""
     own_tables = _has(weights, _BLOCK + r'attn\.relative_position_bias_table')
     if _has(weights, _BLOCK + r'attn\.qkv\.weight'):
         found = 'full' if _has(weights, _BLOCK + r'attn\.qkv\.bias') else 'none'
@@ -144,7 +144,7 @@ def _fitted_embedding(
 
     Args:
         backbone: The network.
-        weights: Of the file.
+        weights: Weights of the file.
         num_prefix: Prefix tokens of the file.
         grids: Grids that the file or the config names.
     """
@@ -181,7 +181,7 @@ def _fitted_embedding(
 
 
 def _unnamed_grid(own: Grid, *, fits_own: bool, fits_square: bool, what: str) -> Grid | None:
-    """The grid of a table that neither the file nor the config names, None being the square.
+    """The grid of a table that neither the file nor the config names; None: the square one.
 
     Raises:
         CheckpointError: Both the network's grid, which is no square, and a square fit.
@@ -228,7 +228,7 @@ def _fitted_tables(backbone: nn.Module, weights: Weights, grids: Sequence[Grid])
 
 
 def _table_grid(expansion: BiasTable, num_rows: int, grids: Sequence[Grid]) -> Grid | None:
-    """The grid of a table, None being the square that fits."""
+    """The grid of a table; None: the square one."""
 
     def fits(grid: Grid) -> bool:
         return num_rows in (num_table_rows(grid, class_rows=c) for c in (False, True))
@@ -245,7 +245,7 @@ def _table_grid(expansion: BiasTable, num_rows: int, grids: Sequence[Grid]) -> G
 
 
 def bias_tables(backbone: nn.Module) -> dict[str, BiasTable]:
-    """All tables of relative positions of a network: the parameters' names, how they expand."""
+    """All tables of relative positions of a network: parameter name and layout."""
     return {
         f'{name}.relative_position_bias_table': part.bias
         for name, part in backbone.named_modules()
@@ -254,7 +254,7 @@ def bias_tables(backbone: nn.Module) -> dict[str, BiasTable]:
 
 
 def axis_tables(backbone: nn.Module) -> dict[str, int]:
-    """All tables of relative positions along one axis: the parameters' names, their rows."""
+    """All tables of relative positions along one axis: parameter name and rows."""
     return {
         f'{name}.{table}': len(getattr(part, table))
         for name, part in backbone.named_modules()

@@ -1,4 +1,4 @@
-"""Cascade R-CNN's RoI head as detectron2 has it: one mask head for all stages."""
+"""detectron2's variant of Cascade R-CNN's RoI head: one mask head for all stages."""
 
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ def one_mask_cascade_roi_head(**settings: Any) -> nn.Module:
     - The test averages the probabilities of the stages, where mmdet averages their logits.
 
     Args:
-        settings: Of mmdet's ``CascadeRoIHead``; ``mask_head`` is the config of one head.
+        settings: Arguments of mmdet's ``CascadeRoIHead``; ``mask_head`` is the config of one head.
 
     Source: facebookresearch/detectron2@02b5c4e, modeling/roi_heads/cascade_rcnn.py.
     """
@@ -44,7 +44,7 @@ def _head_class() -> type[nn.Module]:
                 has_area = (right > left) & (bottom > top)
                 sample.neg_priors = sample.neg_priors[has_area]
                 sample.neg_inds = sample.neg_inds[has_area]
-                # mmdet leaves out of the next stage what is marked as an annotation's box.
+                # mmdet would leave boxes that are marked as annotations out of the next stage.
                 sample.pos_is_gt = torch.zeros_like(sample.pos_is_gt)
             return super().bbox_loss(stage, x, samples)
 

@@ -1,4 +1,4 @@
-"""Base classes of this project's networks: who initialises the weights, which stages freeze."""
+"""Base classes of this project's networks: weight initialisation and frozen stages."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class OwnWeights:
-    """Mixin before mmengine's ``BaseModule`` for a module with an initialisation of its own.
+    """Mixin before mmengine's ``BaseModule`` for a module that initialises its own weights.
 
     The own initialisation runs first and ``init_cfg`` after it, so whatever ``init_cfg`` names,
     a pre-trained file above all, is never overwritten.
@@ -22,7 +22,7 @@ class OwnWeights:
         """Own initialisation, then that of the children, then ``init_cfg``."""
         if not self.is_init:
             self.init_own_weights()
-            # mmengine notes what changes the mean, which zeros and ones do not.
+            # mmengine logs parameters whose mean changed; zeros and ones do not change it.
             noted = getattr(self, '_params_init_info', {})
             for parameter in self.parameters() if noted else ():
                 noted[parameter]['init_info'] = f'Initialized by {type(self).__name__} itself'
@@ -31,15 +31,15 @@ class OwnWeights:
 
 
 class Backbone(OwnWeights, BaseBackbone):
-    """A backbone whose first stages may be frozen: evaluation mode, no gradients.
+    """A backbone whose first stages can be frozen (evaluation mode, no gradients).
 
     A subclass sets ``frozen_stages`` (negative: nothing is frozen), names the parts in
     :meth:`frozen_parts`, and calls :meth:`freeze` at the end of its ``__init__``.
 
     Attributes:
-        num_outputs: Maps that ``out_indices`` can choose from.
+        num_outputs: Number of maps that ``out_indices`` can select.
         out_channels: Widths of the returned maps.
-        strides: Pixels along a side of a token of each returned map.
+        strides: Stride of each returned map in pixels.
     """
 
     frozen_stages: int = -1
@@ -48,7 +48,7 @@ class Backbone(OwnWeights, BaseBackbone):
     strides: tuple[int, ...]
 
     def frozen_parts(self) -> Iterable[nn.Module | torch.Tensor | None]:
-        """The modules and parameters that ``frozen_stages`` means; None is left out."""
+        """Modules and parameters that ``frozen_stages`` freezes; None entries are skipped."""
         raise NotImplementedError
 
     def freeze(self) -> None:

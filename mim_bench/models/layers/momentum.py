@@ -1,4 +1,4 @@
-"""The momentum network: a frozen copy of parts of a model that follows them slowly."""
+"""The momentum network: a frozen moving average of parts of a model."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from mim_bench.errors import ConfigError
 
 
 class MomentumNetwork(CosineEMA):
-    """Copies of a model's parts, averaged with them after every optimiser step.
+    """Exponential moving averages of a model's parts, updated after every optimiser step.
 
     ``teacher <- m teacher + (1 - m) student``, on parameters only; m rises along half a cosine.
     No parameter of it ever gets a gradient. :class:`mim_bench.engine.hooks.momentum_hook.
@@ -24,11 +24,11 @@ class MomentumNetwork(CosineEMA):
             self.momentum_network.synchronize(self)
 
     Args:
-        parts: Modules by the name of the model's attribute. They are copied.
+        parts: Modules to copy, by the name of the model's attribute.
         base_momentum: m of the first update, in (0, 1).
         end_momentum: m at the end of the training, in [base_momentum, 1].
-        train_mode: Go into train mode with the model, so that BatchNorm normalises by the
-            batch that the momentum network sees; otherwise it is in evaluation mode always.
+        train_mode: Follow the model into train mode, so that BatchNorm normalises by the
+            batch that the momentum network sees; otherwise it always stays in evaluation mode.
 
     Raises:
         ConfigError: A momentum is out of its range.
@@ -67,7 +67,7 @@ class MomentumNetwork(CosineEMA):
         return super().train(mode and self.train_mode)
 
     def momentum_at(self, progress: float) -> float:
-        """The share of itself that it keeps.
+        """The momentum m at a point of the training.
 
         Args:
             progress: Updates done / updates of the whole training, in [0, 1].
@@ -77,10 +77,10 @@ class MomentumNetwork(CosineEMA):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module, progress: float) -> None:
-        """Average with the parts of a model.
+        """Update the averages with the parts of a model.
 
         Args:
-            model: Has the parts as attributes.
+            model: The model, with the parts as attributes.
             progress: As for :meth:`momentum_at`; 0 at the first update.
         """
         own, theirs = self._parameters_beside(model)
@@ -89,7 +89,7 @@ class MomentumNetwork(CosineEMA):
 
     @torch.no_grad()
     def synchronize(self, model: nn.Module) -> None:
-        """Become equal to the parts of a model, buffers too; for the start of a training."""
+        """Copy the parts of a model, buffers included; for the start of a training."""
         for name, part in self.module.items():
             part.load_state_dict(getattr(model, name).state_dict())
 

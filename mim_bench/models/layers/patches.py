@@ -1,4 +1,4 @@
-"""Images as patches: cutting all or some of them out, and embedding them."""
+"""Cutting images into patches, all or some of them, and embedding them."""
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ def cut_patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tens
 def take_patches(
     images: torch.Tensor, index: torch.Tensor, patch_size: tuple[int, int]
 ) -> torch.Tensor:
-    """The pixels of some patches, copying no other.
+    """The pixels of some patches; no other pixels are copied.
 
     Args:
         images: (B, C, H, W), whole patches.
@@ -49,7 +49,7 @@ def _patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
 class PatchConv(nn.Conv2d):
     """A convolution without overlaps, applied to the vectors of its patches.
 
-    So maps stay (B, rows, cols, C) in memory, and patches can be left out.
+    Maps stay (B, rows, cols, C) in memory, and patches can be left out.
 
     Args:
         in_channels: Channels of the input.
@@ -63,18 +63,18 @@ class PatchConv(nn.Conv2d):
         super().__init__(in_channels, out_channels, patch_size, stride=patch_size)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Vectors (..., C * height * width), laid out as the weights -> (..., D)."""
+        """Project vectors (..., C * height * width), laid out as the weights, to (..., D)."""
         return F.linear(patches, self.weight.flatten(1), self.bias)
 
 
 class PatchEmbed(nn.Module):
-    """Patches of an image through one linear map, then LayerNorm where asked.
+    """Embeds the patches of images by one linear map and an optional LayerNorm.
 
     Args:
         in_channels: Channels of the images.
-        embed_dims: D.
+        embed_dims: Width D of a token.
         patch_size: (height, width) of a patch in pixels.
-        norm_eps: Of the norm; None: there is none.
+        norm_eps: Epsilon of the norm; None: no norm.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class PatchEmbed(nn.Module):
         is_hidden: torch.Tensor | None = None,
         mask_token: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Embed.
+        """Embed images.
 
         Args:
             images: (B, C, H, W), whole patches.
             index: (B or 1, n) int64, the patches to embed in raster order; all if None.
-            is_hidden: (B, n) bool, which of them the mask token replaces.
+            is_hidden: (B, n) bool, True where the mask token replaces the patch.
             mask_token: (1, 1, D); takes the place of a projected patch, so it passes the norm.
 
         Returns:

@@ -1,4 +1,4 @@
-"""What hierarchical backbones share: patch embedding, blocks, stages' bookkeeping."""
+"""Base classes and blocks of hierarchical backbones."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,10 @@ UMMAE_EPS = 1e-6  # of UM-MAE's norms outside its blocks, whose norms keep torch
 
 
 def cut_squares(x: torch.Tensor) -> torch.Tensor:
-    """The 2x2 neighbours of a map, as vectors laid out as a convolution's weights.
+    """Gather 2x2 neighbours of a map into vectors laid out as a convolution's weights.
 
     (B, rows, cols, C) -> (B, ceil(rows / 2), ceil(cols / 2), 4 C); a side of odd length is
-    filled up with zeros.
+    padded with zeros.
     """
     rows, cols = x.shape[1:3]
     if rows % 2 or cols % 2:
@@ -37,12 +37,12 @@ class PyramidBlock(BaseModule):
 
     Args:
         embed_dims: Width of a token.
-        attn: Called with tokens and what the stage hands to its blocks.
+        attn: Attention module, called with tokens and the context of the stage.
         mlp_ratio: Width of the MLP's hidden layer, in widths of a token.
         drop_path: Rate of stochastic depth.
         with_cp: Recompute the block's activations in the backward pass.
-        norm_eps: Of the norm before the attention.
-        norm2_eps: Of the norm before the MLP.
+        norm_eps: Epsilon of the norm before the attention.
+        norm2_eps: Epsilon of the norm before the MLP.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PyramidBlock(BaseModule):
         self.ffn = FeedForward(embed_dims, mlp_ratio * embed_dims, with_cp=with_cp)
 
     def forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
-        """Tokens (B, ..., C) and the stage's context -> the same shape."""
+        """Apply the block to tokens (B, ..., C) with the stage's context; the shape stays."""
         if self.with_cp and x.requires_grad:
             return checkpoint(self._forward, x, context, use_reentrant=False)
         return self._forward(x, context)
@@ -76,11 +76,11 @@ class PyramidBlock(BaseModule):
 
 
 class Pyramid(Backbone):
-    """A backbone of stages, each with half the rows and columns of the one before.
+    """Base class of backbones whose stages halve the rows and columns of the map.
 
     Args:
         patch_embed: The patch embedding.
-        stages: With ``blocks`` and ``downsample``.
+        stages: Stages with the attributes ``blocks`` and ``downsample``.
         patch_size: Side of a patch in pixels.
         stage_dims: Width of each stage.
         out_indices: Stages to return; the last by default.
@@ -124,7 +124,7 @@ class Pyramid(Backbone):
 
         Args:
             param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
+            prefix: Prefix of the backbone in the model, for example ``'backbone.'``.
 
         Returns:
             (layer, layers): 0 for patch and position embedding, g + 1 for block g of all, the
@@ -142,7 +142,7 @@ class Pyramid(Backbone):
         return sum(self.depths[:stage]) + block + 1, num_layers
 
     def _block_of_downsample(self, stage: int) -> int:
-        """The block of a stage with which the downsampling's learning rate decays."""
+        """Index of the block whose layer decay the downsampling of a stage shares."""
         raise NotImplementedError
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
@@ -152,9 +152,9 @@ class Pyramid(Backbone):
 
 
 class UMMAEDownsample(BaseModule):
-    """Halve a map at the entry of a stage: LayerNorm where asked, 2x2 convolution with bias.
+    """Halves a map at the entry of a stage: optional LayerNorm, 2x2 convolution with bias.
 
-    A side of odd length is filled up with zeros (UM-MAE never meets one).
+    A side of odd length is padded with zeros (it does not occur in UM-MAE).
     """
 
     def __init__(self, in_dims: int, out_dims: int, *, norm: bool = True) -> None:
@@ -163,12 +163,12 @@ class UMMAEDownsample(BaseModule):
         self.proj = PatchConv(in_dims, out_dims, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, rows, cols, C) -> (B, ceil(rows / 2), ceil(cols / 2), D)."""
+        """Downsample a map: (B, rows, cols, C) -> (B, ceil(rows / 2), ceil(cols / 2), D)."""
         return self.proj(cut_squares(self.norm(x)))
 
 
 class UMMAEStage(BaseModule):
-    """The downsampling that opens a stage (none in the first), then its blocks."""
+    """A stage: a downsampling (none in the first stage), then blocks."""
 
     def __init__(self, downsample: nn.Module | None, blocks: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -176,7 +176,7 @@ class UMMAEStage(BaseModule):
         self.blocks = nn.ModuleList(blocks)
 
     def forward(self, x: torch.Tensor, context: object) -> torch.Tensor:
-        """The map of the stage before, (B, rows, cols, C) -> the map of this one."""
+        """Map of the previous stage (B, rows, cols, C) -> map of this stage."""
         if self.downsample is not None:
             x = self.downsample(x)
         for block in self.blocks:
@@ -185,14 +185,14 @@ class UMMAEStage(BaseModule):
 
 
 class UMMAEPyramid(Pyramid):
-    """What UM-MAE's Swin and PVT share: stages that open with a 2x2 convolution, final norm.
+    """Base class of UM-MAE's Swin and PVT: stages begin with a 2x2 convolution; final norm.
 
     Args:
         patch_embed: The patch embedding.
-        stages: Of the encoder.
-        final_norm: LayerNorm on the last stage. Pre-training has it; fine-tuning and dense
-            tasks start without.
-        **kwargs: Of :class:`Pyramid`; ``frozen_stages`` of all stages freezes everything.
+        stages: Stages of the encoder.
+        final_norm: Put a LayerNorm on the last stage. Pre-training does; fine-tuning and dense
+            tasks do not.
+        **kwargs: Arguments of :class:`Pyramid`; ``frozen_stages`` of all stages freezes everything.
 
     Source: UM-MAE, arXiv:2205.10063.
     """
@@ -212,7 +212,7 @@ class UMMAEPyramid(Pyramid):
         """Features of full images.
 
         Args:
-            x: Images (B, C, H, W); a rest that fills no patch is left out.
+            x: Images (B, C, H, W); incomplete patches at the border are dropped.
 
         Returns:
             A map (B, C_i, H_i, W_i) for each stage of ``out_indices``.
@@ -235,7 +235,7 @@ class UMMAEPyramid(Pyramid):
         for i, stage in enumerate(self.stages):
             if i:
                 grid = (-(-grid[0] // 2), -(-grid[1] // 2))
-                # The place of the token that opens a 2x2 square stands for the square.
+                # The position of the first token of a 2x2 square stands for the square.
                 places = None if places is None else places[:, ::2, ::2]
             x = stage(x, self.stage_context(i, grid, places, x.device))
             if i in self.out_indices:
@@ -255,14 +255,14 @@ class UMMAEPyramid(Pyramid):
         places: torch.Tensor | None,
         device: torch.device,
     ) -> object:
-        """What the blocks of a stage share.
+        """The context that is passed to the blocks of a stage.
 
         Args:
-            stage: Its index.
-            grid: Its map's (rows, cols).
-            places: (B, rows, cols, 2) as of :meth:`run_stages`, still in tokens of the first
+            stage: Index of the stage.
+            grid: (rows, cols) of its map.
+            places: (B, rows, cols, 2) as in :meth:`run_stages`, in tokens of the first
                 stage.
-            device: Of the map.
+            device: Device of the map.
         """
         raise NotImplementedError
 
@@ -277,7 +277,7 @@ class UMMAEPyramid(Pyramid):
         nn.init.xavier_uniform_(self.patch_embed.projection.weight.data.flatten(1))
 
     def _block_of_downsample(self, stage: int) -> int:
-        """The block that it opens, as in UM-MAE's fine-tuning; mmpretrain's Swin differs."""
+        """The first block of the stage, as in UM-MAE's fine-tuning; mmpretrain's Swin differs."""
         return 0
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
@@ -290,7 +290,7 @@ class UMMAEPyramid(Pyramid):
 def read_architecture(
     arch: str | dict, known: dict[str, dict], keys: Sequence[str], owner: str
 ) -> dict:
-    """Sizes of an encoder, by name or as they are.
+    """Sizes of an encoder, from a name or a dict.
 
     Raises:
         ConfigError: The name is unknown, or a key is missing.
@@ -306,6 +306,6 @@ def read_architecture(
 
 
 def drop_path_rates(last_rate: float, depths: Sequence[int]) -> list[list[float]]:
-    """Stochastic depth of every block, by stage, growing linearly from 0 to ``last_rate``."""
+    """Drop-path rates of all blocks by stage, growing linearly from 0 to ``last_rate``."""
     rates = iter(calculate_drop_path_rates(last_rate, sum(depths)))
     return [[next(rates) for _ in range(depth)] for depth in depths]

@@ -1,4 +1,4 @@
-"""Relative position biases of a vision transformer: a table of all offsets, or one an axis."""
+"""Relative position biases of vision transformers: one table of all offsets, or one an axis."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from mim_bench.conversion.resizing.relative_bias import (
 )
 
 Grid = tuple[int, int]
-# Queries are expanded in float32 in parts of so many entries a head: gradients are summed up
-# exactly without a second tensor of all pairs in memory.
+# Queries are expanded in float32 in parts of so many entries a head, so gradients are summed
+# without a second tensor of all pairs in memory.
 _ENTRIES_AT_ONCE = 2**22
 # Attention kernels of GPUs read rows of a bias, and of queries, keys and values, from addresses
 # that are multiples of 8 entries.
@@ -25,12 +25,12 @@ _ALIGNMENT = 8
 
 @dataclass(frozen=True)
 class BiasTable:
-    """What a table of relative positions is for, and how it becomes the bias of all pairs.
+    """The layout of a table of relative positions, and its expansion to a bias of all pairs.
 
     Attributes:
-        grid: (rows, cols) that the table is made for.
-        class_rows: Whether the table has the rows of a class token, and the bias its pairs.
-        interpolation: How the table is fitted to larger grids, 'geometric' or 'bicubic'; see
+        grid: (rows, cols) of the table.
+        class_rows: Whether table and bias include a class token.
+        interpolation: Interpolation to larger grids, 'geometric' or 'bicubic'; see
             :func:`~mim_bench.conversion.resizing.relative_bias.fit_relative_bias`.
     """
 
@@ -44,15 +44,15 @@ class BiasTable:
         return num_table_rows(self.grid, class_rows=self.class_rows)
 
     def parameter(self, num_heads: int) -> nn.Parameter:
-        """A new table, zero throughout."""
+        """A new table of zeros."""
         return nn.Parameter(torch.zeros(self.num_rows, num_heads))
 
     def expand(self, table: torch.Tensor, grids: Sequence[Grid]) -> tuple[torch.Tensor, ...]:
-        """The bias of all pairs of tokens.
+        """Expand a table to the bias of all pairs of tokens.
 
         Args:
             table: (rows, heads).
-            grids: (rows, cols) of each bias that is wanted.
+            grids: (rows, cols) of each bias.
 
         Returns:
             For each grid (1, heads, L, L), L counting a class token; of the table's type, or
@@ -61,9 +61,9 @@ class BiasTable:
         return tuple(_joined(list(self.parts(table, grid))) for grid in grids)
 
     def parts(self, table: torch.Tensor, grid: Grid) -> Iterator[torch.Tensor]:
-        """The bias of :meth:`expand`, (1, heads, queries, L), for some queries after another.
+        """Yield the bias of :meth:`expand` in parts of the queries, (1, heads, queries, L).
 
-        Attention in parts never holds the gradient of all pairs. Small grids are one part.
+        So the gradient of all pairs is never in memory at once. Small grids are one part.
         """
         device, dtype = table.device.type, table.dtype
         if torch.is_autocast_enabled(device):
@@ -74,7 +74,7 @@ class BiasTable:
 
 
 class RelativePositionBias(nn.Module):
-    """A table that blocks share; the parameter's name is mmpretrain's."""
+    """A table that all blocks share; the parameter has mmpretrain's name."""
 
     def __init__(self, num_heads: int, bias: BiasTable) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class RelativePositionBias(nn.Module):
 def pair_bias(
     table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """The parts of :func:`pair_bias_parts` in one: (heads, L, L)."""
+    """The parts of :func:`pair_bias_parts` joined: (heads, L, L)."""
     return _joined(list(pair_bias_parts(table, grid, class_rows=class_rows, dtype=dtype)))
 
 
@@ -103,7 +103,7 @@ def pair_bias_parts(
             ``class_rows``, class to patches, patches to class, class to class.
         grid: (rows, cols).
         class_rows: Put a class token before the patches.
-        dtype: Of the result; None: of the table.
+        dtype: Type of the result; None: that of the table.
 
     Yields:
         (heads, queries, L): from (query, key), for consecutive queries. The stride of a row is
@@ -133,20 +133,20 @@ def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
 
 
 def _aligned(bias: torch.Tensor) -> torch.Tensor:
-    """The same numbers with rows that start at multiples of 8 entries."""
+    """The tensor with rows that start at multiples of 8 entries."""
     width = bias.shape[-1]
     return F.pad(bias, (0, -width % _ALIGNMENT))[..., :width]
 
 
 @dataclass(frozen=True)
 class AxisTables:
-    """What two tables of relative positions, of rows and of columns, are for: MViTv2's bias.
+    """MViTv2's relative positions: one table of rows and one of columns.
 
     A query q and a key, apart by (down, right), get q . rel_pos_h[down] + q . rel_pos_w[right]
     added to their logit; q is not scaled.
 
     Attributes:
-        grid: (rows, cols) that the tables are made for.
+        grid: (rows, cols) of the tables.
 
     Source: MViTv2, arXiv:2112.01526; ViTDet, arXiv:2203.16527.
     """
@@ -154,7 +154,7 @@ class AxisTables:
     grid: Grid
 
     def parameters(self, head_dims: int) -> tuple[nn.Parameter, nn.Parameter]:
-        """New tables (2 * side - 1, head_dims), of rows and of columns, zero throughout."""
+        """New tables (2 * side - 1, head_dims) of zeros, for rows and for columns."""
         rows, cols = (nn.Parameter(torch.zeros(2 * side - 1, head_dims)) for side in self.grid)
         return rows, cols
 
@@ -167,7 +167,7 @@ class AxisTables:
         grid: Grid,
         wanted: slice | None = None,
     ) -> torch.Tensor:
-        """Attend with the bias, which is never made for all pairs.
+        """Attention with the bias, without a bias tensor of all pairs.
 
         The bias of a query takes one value a row and one a column of keys. They are put behind
         the query, and behind a key stands which row and column it is in, as zeros and a one: the
@@ -178,9 +178,9 @@ class AxisTables:
             q: Queries (B, heads, L, C); tokens before those of the grid have no bias.
             k: Keys, of the same shape.
             v: Values, of the same shape.
-            tables: Of rows and of columns; interpolated where ``grid`` is another one.
+            tables: Tables of rows and columns; interpolated where ``grid`` differs.
             grid: (rows, cols) of the tokens.
-            wanted: Queries whose output is wanted; all if None.
+            wanted: Slice of the queries to return; all if None.
 
         Returns:
             (B, heads, wanted, C).
@@ -210,5 +210,5 @@ class AxisTables:
 
 
 def _vectors(table: torch.Tensor, side: int) -> torch.Tensor:
-    """The vectors of all pairs along an axis: (offsets, C) -> (side of queries, C, of keys)."""
+    """Vectors of all pairs along an axis: (offsets, C) -> (side of queries, C, side of keys)."""
     return resize_offsets(table, 2 * side - 1).unfold(0, side, 1).flip(2)

@@ -16,7 +16,7 @@ NORM_EPS = 1e-6
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, perhaps with a bias on its logits.
+    """Multi-head self-attention with an optional bias on its logits.
 
     The gradient of a bias that images share costs memory on every device: torch's kernels
     allocate it for each image, (B, heads, L, L), before they sum it up. With a table of the
@@ -26,7 +26,7 @@ class Attention(nn.Module):
         dims: C, width of a token.
         num_heads: Heads.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
-        bias: Of the layer's own tables of relative positions; None: it has none.
+        bias: Layout of the layer's own tables of relative positions; None: no tables.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class Attention(nn.Module):
         wanted: slice | None = None,
         grid: tuple[int, int] | None = None,
     ) -> torch.Tensor:
-        """Attend.
+        """Compute the attention.
 
         Args:
             x: (B, L, C).
             bias: (1, heads, L, L), added to the logits of every image; not expanded over the
                 batch, which would copy it B times where its rows are not aligned. Tables of
                 the layer's own are used instead.
-            wanted: Tokens whose output is wanted; all if None.
+            wanted: Slice of the tokens to return; all if None.
             grid: (rows, cols) of the tokens, for the layer's own tables.
 
         Returns:
@@ -103,14 +103,14 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU between them; the names are those of mmcv's ``FFN``.
+    """Two linear layers with GELU between them, named as in mmcv's ``FFN``.
 
-    GELU is computed again in the backward pass, which keeps one hidden map instead of two.
+    GELU is recomputed in the backward pass, so one hidden map is kept instead of two.
 
     Args:
         dims: C, width of a token.
         hidden_dims: Width of the hidden layer.
-        with_cp: A caller recomputes the whole block, so nothing is kept here.
+        with_cp: The caller recomputes the whole block, so GELU is not recomputed here.
     """
 
     def __init__(self, dims: int, hidden_dims: int, *, with_cp: bool = False) -> None:
@@ -120,8 +120,8 @@ class FeedForward(nn.Module):
         self.with_cp = with_cp
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., C) -> (..., C)."""
-        # torch's compiler decides by itself what to recompute.
+        """Apply the layers to (..., C)."""
+        # torch's compiler decides what to recompute.
         if self.with_cp or torch.compiler.is_compiling():
             return self.layers(x)
         (linear, gelu), last = self.layers
@@ -135,7 +135,7 @@ def _recompute(
     function: Callable[[torch.Tensor], torch.Tensor], source: torch.Tensor, result: torch.Tensor
 ) -> tuple[Callable, Callable]:
     """Hooks that save ``source`` where autograd would save ``function(source)``."""
-    is_result = weakref.ref(result)  # which the graph would keep otherwise
+    is_result = weakref.ref(result)  # a strong reference would stay in the graph
     source = source.detach()
 
     def pack(saved: torch.Tensor) -> torch.Tensor | tuple[int, ...]:
@@ -149,7 +149,7 @@ def _recompute(
 
 
 class TransformerBlock(nn.Module):
-    """x + attention, then x + MLP, each of a normalised x, with layer scale and drop path.
+    """Pre-norm block: x + attention, then x + MLP, with layer scale and drop path.
 
     The layer scale multiplies the outputs: folded into the weights, most of its products are
     zero in half precision.
@@ -158,10 +158,10 @@ class TransformerBlock(nn.Module):
         dims: C, width of a token.
         num_heads: Heads.
         hidden_dims: Width of the MLP's hidden layer; 4 C by default.
-        qkv_bias: Of :class:`Attention`.
-        layer_scale: What the layer scale starts with; None: there is none.
+        qkv_bias: See :class:`Attention`.
+        layer_scale: Initial value of the layer scale; None: no layer scale.
         drop_path: Rate of stochastic depth.
-        bias: Of :class:`Attention`.
+        bias: See :class:`Attention`.
         with_cp: Recompute the block in the backward pass to save memory.
     """
 
@@ -210,7 +210,7 @@ class TransformerBlock(nn.Module):
         return tokens + self.scaled(self.ffn(self.ln2(tokens)), self.gamma_2)
 
     def scaled(self, branch: torch.Tensor, gamma: torch.Tensor | None) -> torch.Tensor:
-        """A branch after layer scale and drop path."""
+        """Apply layer scale and drop path to a branch."""
         return self.drop_path(branch if gamma is None else gamma * branch)
 
 
@@ -218,7 +218,7 @@ def init_mae_weights(module: nn.Module) -> None:
     """Initialise one module as MAE does; pass it to ``apply``.
 
     Linear: Xavier-uniform weights, zero bias. LayerNorm: ones and zeros. Other modules are
-    left as they are.
+    left unchanged.
 
     Source: MAE, arXiv:2111.06377, official ``_init_weights``.
     """

@@ -1,4 +1,4 @@
-"""Shifted windows: cutting maps into them, which tokens must not meet, attention inside them."""
+"""Shifted windows: cutting maps into windows, separating regions, attention inside windows."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ MASKED_LOGIT = -100.0  # the value of Swin and of UM-MAE's official code
 
 @dataclass(frozen=True)
 class Windows:
-    """How a map is padded, rolled and cut into windows.
+    """Padding, shift and cutting of a map into windows.
 
     Attributes:
         grid: The map as (rows, cols).
@@ -25,7 +25,7 @@ class Windows:
 
     @property
     def padded(self) -> tuple[int, int]:
-        """The map's (rows, cols) filled up to whole windows."""
+        """(rows, cols) of the map padded to whole windows."""
         rows, cols = (-(-g // w) * w for g, w in zip(self.grid, self.size, strict=True))
         return rows, cols
 
@@ -50,11 +50,11 @@ class Windows:
         return x
 
     def separation(self, device: torch.device, *, of_padding: bool) -> torch.Tensor | None:
-        """Which tokens of a window must not see each other, as a bias.
+        """Bias that separates tokens of a window that must not attend to each other.
 
         Args:
-            device: Of the result.
-            of_padding: Keep padding out of the attention, too, not only what the cyclic shift
+            device: Device of the result.
+            of_padding: Keep padding out of the attention too, not only what the cyclic shift
                 brought together.
 
         Returns:
@@ -97,12 +97,12 @@ def fit_windows(grid: tuple[int, int], window_size: int, shifted: bool) -> Windo
 def offset_index(
     window: tuple[int, int], reach: tuple[int, int], device: torch.device
 ) -> torch.Tensor:
-    """The number of the offset between two tokens of a window, among all offsets of a window.
+    """Index of the offset between two tokens of a window among all offsets of a window.
 
     Args:
         window: (rows, cols), not larger than ``reach``.
         reach: (h, w) of the window whose (2h - 1) * (2w - 1) offsets are numbered, row by row.
-        device: Of the result.
+        device: Device of the result.
 
     Returns:
         (tokens, tokens) int64 from (query, key), for the offset key - query; its transpose is

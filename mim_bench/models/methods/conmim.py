@@ -1,4 +1,4 @@
-"""ConMIM: hidden patches find themselves among the patches of a slowly progressing teacher."""
+"""ConMIM: contrast of hidden patches with the patches of a momentum teacher."""
 
 import torch
 from mmengine.model import BaseModule
@@ -19,7 +19,7 @@ from mim_bench.registry import MODELS
 
 @MODELS.register_module()
 class ConMIM(BaseSelfSupervisor):
-    """The student sees a masked, plain view; the teacher the full, strongly distorted one.
+    """ConMIM: a student sees a masked plain view, a momentum teacher the full, distorted one.
 
     Both views are of one crop, so a patch has the same place in both. The inputs are a list:
     the student's view first (mmpretrain's ``MultiView``). Every data sample carries ``mask``.
@@ -29,12 +29,12 @@ class ConMIM(BaseSelfSupervisor):
         backbone: Config of :class:`ConMIMViT`.
         neck: Config of :class:`ConMIMProjector`.
         head: Config of :class:`PatchContrastHead`.
-        momentum: Arguments of :class:`MomentumNetwork`; 0.996 rising to 1 if None.
+        momentum: Arguments of :class:`MomentumNetwork`; momentum from 0.996 to 1 if None.
         data_preprocessor: Config of mmpretrain's ``SelfSupDataPreprocessor``.
         init_cfg: Initialisation of mmengine.
 
     Attributes:
-        teacher: The momentum network. It, not the student, is what ConMIM fine-tunes.
+        teacher: The momentum network. ConMIM fine-tunes it, not the student.
 
     Source: ConMIM, arXiv:2205.09616, TencentARC/ConMIM@4263955.
     """
@@ -53,12 +53,12 @@ class ConMIM(BaseSelfSupervisor):
             backbone, neck, head, data_preprocessor=data_preprocessor, init_cfg=init_cfg
         )
         parts = dict(backbone=self.backbone, neck=self.neck)
-        # Not in evaluation mode ever: its projector normalises by its own batch.
+        # Always in train mode: its projector normalises by its own batch.
         self.teacher = MomentumNetwork(parts, train_mode=True, **(momentum or {}))
 
     @property
     def momentum_network(self) -> MomentumNetwork:
-        """What ``MomentumHook`` updates."""
+        """The network that ``MomentumHook`` updates."""
         return self.teacher
 
     def init_weights(self) -> None:
@@ -76,14 +76,14 @@ class ConMIM(BaseSelfSupervisor):
         data_samples: MaskedSamples | list[DataSample],
         **_: object,
     ) -> dict[str, torch.Tensor]:
-        """The denoising contrast of a batch, ``{'loss': scalar}``.
+        """The contrastive loss of a batch, ``{'loss': scalar}``.
 
-        Of K patches the student knows nothing about, it is at least about ln K (5.278 for
-        196) in the first step.
+        Before training it is about ln K for K patches or more (5.278 for
+        196).
         """
         plain, distorted = self.views(inputs)
         mask = gather_masks(data_samples).mask
-        # First, so that nothing of the student's waits in memory meanwhile.
+        # First, so that no activations of the student are in memory meanwhile.
         keys = self.keys(distorted)
         queries = take_tokens(self.queries(plain, mask), mask.hidden)
         return {'loss': self.head.loss(queries, keys, mask.hidden)}
@@ -109,7 +109,7 @@ class ConMIM(BaseSelfSupervisor):
         return list(inputs)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """A file of one network, as the official ones are, fills both."""
+        """Load a file of one network, as the official ones, into student and teacher."""
         teacher = f'{prefix}teacher.'
         if not any(key.startswith(teacher) for key in state_dict):
             parts = tuple(f'{prefix}{name}.' for name in self.teacher.module)
@@ -129,13 +129,13 @@ class ConMIMViT(ViT):
     ``BEiTViT``, which copies the shared table to every block.
 
     Args:
-        arch: As of :class:`ViT`; 'deit-small' is its 'small'.
-        out_type: As of :class:`ViT`.
+        arch: See :class:`ViT`; 'deit-small' is its 'small'.
+        out_type: See :class:`ViT`.
         use_abs_pos_emb: Learned absolute positions (the recipe has the table only).
         use_shared_rel_pos_bias: One table of relative positions for all blocks.
-        use_rel_pos_bias: Refused.
-        layer_scale_init_value: 0.1; 1e-5 for ViT-L.
-        **kwargs: Of :class:`ViT`.
+        use_rel_pos_bias: Must be False.
+        layer_scale_init_value: Initial value of the layer scale: 0.1, for ViT-L 1e-5.
+        **kwargs: Arguments of :class:`ViT`.
 
     Raises:
         ConfigError: ``use_rel_pos_bias`` asks for a table in each block.
@@ -175,7 +175,7 @@ class ConMIMViT(ViT):
             self.rel_pos_bias.register_buffer(INDEX, index.clone())  # mmpretrain's files have it
 
     def init_own_weights(self) -> None:
-        """BEiT's: truncated normal at one deviation, deeper projections smaller, tables zero."""
+        """Initialise as BEiT: truncated normal at one deviation, smaller in deeper projections."""
         self.init_beit_weights(bound=STD)
         for token in (self.mask_token, self.pos_embed):
             if token is not None:
@@ -184,15 +184,15 @@ class ConMIMViT(ViT):
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W) of the size that the network was built for.
-            mask: What is hidden: the mask token stands in its place. None: the full image.
+            mask: Hidden patches, which mask tokens replace. None: the full image.
 
         Returns:
             With a mask one tensor (B, 1 + rows * cols, C), the class token first, after the
-            last norm if there is one. Without: as of :class:`ViT`.
+            last norm if there is one. Without: the features of :class:`ViT`.
 
         Raises:
             ConfigError: ``mask`` does not have the grid of the patches.
@@ -213,17 +213,17 @@ class ConMIMViT(ViT):
 
 @MODELS.register_module()
 class LocalBatchNorm(nn.Module):
-    """``nn.BatchNorm1d`` of (N, C), which no ``sync_bn`` setting turns into SyncBN.
+    """``nn.BatchNorm1d`` that no ``sync_bn`` setting converts to SyncBN.
 
     For methods whose recipe normalises by the batch of a GPU. State-dict keys are those of
     ``nn.BatchNorm1d``. As a layer of mmpretrain's necks:
     ``norm_cfg=dict(type='mim_bench.LocalBatchNorm')``.
 
     Args:
-        num_features: C.
+        num_features: Number of channels C.
         eps: Added to the variance.
         momentum: Share of a batch in the running statistics.
-        affine: Scale and shift.
+        affine: Learn scale and shift.
     """
 
     def __init__(
@@ -255,16 +255,16 @@ class LocalBatchNorm(nn.Module):
 
 @MODELS.register_module()
 class ConMIMProjector(NonLinearNeck):
-    """Linear, BatchNorm, ReLU, twice, then linear and BatchNorm without scale and shift.
+    """ConMIM's projector: twice linear, BatchNorm, ReLU; then linear, BatchNorm without affine.
 
     BatchNorm normalises over all tokens of the images of one process: class token and visible
     patches count, other processes never do. State-dict keys are those of mmpretrain's
     ``NonLinearNeck``.
 
     Args:
-        in_channels: C.
-        hid_channels: Of both hidden layers.
-        out_channels: D.
+        in_channels: Width C of a token.
+        hid_channels: Width of both hidden layers.
+        out_channels: Width D of the output.
 
     Source: ConMIM, ``projectors`` of modeling_pretrain.py.
     """
@@ -283,7 +283,7 @@ class ConMIMProjector(NonLinearNeck):
         )
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Project.
+        """Project the patch tokens.
 
         Args:
             tokens: (B, 1 + L, C), the class token first.
@@ -297,10 +297,10 @@ class ConMIMProjector(NonLinearNeck):
 
 @MODELS.register_module()
 class PatchContrastHead(BaseModule):
-    """InfoNCE: tell the key of a patch from the keys of all patches of the same image.
+    """InfoNCE loss of a patch against all patches of the same image.
 
     Args:
-        temperature: tau.
+        temperature: Temperature tau.
         init_cfg: Initialisation of mmengine.
 
     Source: ConMIM. Differs: the logits are float32 under mixed precision too.
@@ -313,10 +313,10 @@ class PatchContrastHead(BaseModule):
         self.temperature = temperature
 
     def loss(self, query: torch.Tensor, key: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Compare.
+        """Compute the loss.
 
         Args:
-            query: (B, n, D), projected patches; get gradients.
+            query: (B, n, D), projected patches, with gradient.
             key: (B, L, D), all patches of the same images in raster order, projected by the
                 momentum network.
             index: (B, n) int64, the places of the queries among the keys.

@@ -35,7 +35,7 @@ UPSAMPLINGS = {4: 2, 2: 1, 1: 0, 0.5: 0}
 
 @MODELS.register_module()
 class LocalMIM(BaseSelfSupervisor):
-    """Several depths of the encoder reconstruct, each at a scale of its own.
+    """LocalMIM: several blocks of the encoder reconstruct targets, each at its own scale.
 
     Backbone :class:`LocalMIMViT` or ``LocalMIMSwin``, neck :class:`LocalMIMDecoder` or
     ``LocalMIMSwinDecoder``, head :class:`LocalMIMHead`. Samples carry ``mask``, of the transform
@@ -46,7 +46,7 @@ class LocalMIM(BaseSelfSupervisor):
     """
 
     def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features of the full, unmasked images, as the backbone gives them."""
+        """The backbone's features of full, unmasked images."""
         return self.backbone(inputs)
 
     def loss(
@@ -54,7 +54,7 @@ class LocalMIM(BaseSelfSupervisor):
     ) -> dict[str, torch.Tensor]:
         """The losses of a batch; see :meth:`LocalMIMHead.compare`."""
         mask = self.mask_of(data_samples)
-        # Before the network runs: afterwards, its activations would lie beside their buffers.
+        # Before the network runs: then their buffers are freed before its activations exist.
         targets = self.head.targets(inputs)
         preds = self.neck(self.backbone(inputs, mask), mask, hidden_only=True)
         return self.head.compare(preds, targets, mask)
@@ -67,17 +67,17 @@ class LocalMIM(BaseSelfSupervisor):
 
 @MODELS.register_module()
 class LocalMIMViT(VisibleViT):
-    """Hands out the tokens after several blocks, for one reconstruction task each.
+    """LocalMIM's ViT: returns the tokens after several blocks, one for each task.
 
     Args:
-        arch: As of :class:`VisibleViT`.
-        guided_blocks: Blocks that have a task, counted from 0, in rising order; None is
+        arch: See :class:`VisibleViT`.
+        guided_blocks: Blocks that have a task, counted from 0, ascending; None is
             LocalMIM's rule: [1, 3, depth - 3, depth - 1].
-        **kwargs: Of :class:`VisibleViT`; there is no norm after the last block, since every
+        **kwargs: Arguments of :class:`VisibleViT`; no norm follows the last block, since every
             task's decoder begins with one of its own.
 
     Raises:
-        ConfigError: ``guided_blocks`` do not rise, or name a block that is not there.
+        ConfigError: ``guided_blocks`` are not ascending, or name a block that does not exist.
     """
 
     def __init__(
@@ -101,15 +101,15 @@ class LocalMIMViT(VisibleViT):
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: What is hidden; None encodes the full image, at any size.
+            mask: Hidden patches; None encodes the full image, at any size.
 
         Returns:
             With a mask, for each guided block (B, 1 + visible, C), not normalised: class
-            token, then visible patches in raster order. Without: as of :class:`VisibleViT`.
+            token, then visible patches in raster order. Without: as :class:`VisibleViT`.
         """
         if mask is None:
             return super().forward(x)
@@ -118,7 +118,7 @@ class LocalMIMViT(VisibleViT):
 
 
 class HiddenDecoder(OwnWeights, BaseModule):
-    """Visible features of one depth of the encoder to tokens of the hidden places, or of all.
+    """Decoder of one task: visible features to tokens of the hidden patches, or of all.
 
     Norm of the task, linear layer, mask tokens at the hidden places, fixed positions,
     transformer blocks, norm. Attention does not know the order of its tokens, so they are
@@ -134,7 +134,7 @@ class HiddenDecoder(OwnWeights, BaseModule):
         init_cfg: Initialisation of mmengine.
 
     Source: LocalMIM. Differs: the task's norm (``encoder.norm.k`` there) is the decoder's first
-    layer, so that the backbone has the keys of a plain one; tokens nobody asks for are left out
+    layer, so that the backbone has the keys of a plain one; unused tokens are left out
     of the last block.
     """
 
@@ -155,7 +155,7 @@ class HiddenDecoder(OwnWeights, BaseModule):
         self.embed = nn.Linear(in_dims, embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         table = sincos_position_embedding(tuple(grid), embed_dims)
-        prefix = torch.zeros(self.num_prefix, embed_dims)  # the class token has no place
+        prefix = torch.zeros(self.num_prefix, embed_dims)  # the class token has no position
         self.pos_embed = nn.Parameter(torch.cat((prefix, table))[None], requires_grad=False)
         self.blocks = nn.ModuleList(TransformerBlock(embed_dims, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(embed_dims, eps=NORM_EPS)
@@ -168,13 +168,13 @@ class HiddenDecoder(OwnWeights, BaseModule):
     def forward(
         self, features: torch.Tensor, mask: Mask, *, everywhere: bool = False
     ) -> torch.Tensor:
-        """Decode.
+        """Decode features.
 
         Args:
             features: (B, prefix + visible, in_dims), not normalised, class token first, then
                 in the order of ``mask.visible``.
-            mask: Over the places of the grid, in any order.
-            everywhere: Decode every place, not the hidden ones alone.
+            mask: Mask over the grid.
+            everywhere: Decode all patches instead of the hidden ones only.
 
         Returns:
             Normalised tokens (B, hidden, embed_dims) in the order of ``mask.hidden``, or
@@ -193,13 +193,13 @@ class HiddenDecoder(OwnWeights, BaseModule):
 
 
 class TokenUpsample(nn.ConvTranspose2d):
-    """A transposed 2x2 convolution of stride 2 on tokens, which never mixes two of them."""
+    """A transposed 2x2 convolution of stride 2, applied to each token alone."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, 2, stride=2)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """(B, n, I) -> (B, 4 n, O), four children a token in raster order."""
+        """Upsample: (B, n, I) -> (B, 4 n, O), the four children of a token in raster order."""
         matrix = self.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * O, I)
         children = F.linear(tokens, matrix, self.bias.repeat(4))
         return children.unflatten(2, (4, -1)).flatten(1, 2)
@@ -219,7 +219,7 @@ class ScaledPrediction(BaseModule):
         scale: Predictions along a side of a patch: 4, 2, 1 or 0.5.
 
     Raises:
-        ConfigError: ``scale`` is another.
+        ConfigError: ``scale`` is unknown.
 
     Source: LocalMIM, ``decoder.k.pred``.
     """
@@ -235,11 +235,11 @@ class ScaledPrediction(BaseModule):
         self.proj = PatchConv(widths[-1], out_dims)
 
     def forward(self, tokens: torch.Tensor, grid: tuple[int, int] | None = None) -> torch.Tensor:
-        """Predict.
+        """Predict the targets.
 
         Args:
             tokens: (B, n, D), of any selection of patches, or of the whole grid in raster order.
-            grid: (rows, cols) of the whole grid, with which scale 0.5 has to do.
+            grid: (rows, cols) of the whole grid, needed for scale 0.5.
 
         Returns:
             (B, n * scale ** 2, out_dims). Without a grid patch after patch, a patch's cells on
@@ -272,7 +272,7 @@ class ScaledPrediction(BaseModule):
 
 @MODELS.register_module()
 class LocalMIMDecoder(BaseModule):
-    """The decoders for ViT: fine predictions for low blocks, coarse ones for high blocks.
+    """The decoders of LocalMIM's ViT: fine targets for early blocks, coarse ones for late blocks.
 
     Args:
         in_dims: Width of the encoder.
@@ -307,7 +307,7 @@ class LocalMIMDecoder(BaseModule):
                 f'LocalMIMDecoder: {len(lengths)} out_dims for {len(scales)} scales. Give one '
                 'for each task, or one number for all.'
             )
-        self.decoders = ModuleList(  # mmengine's, which initialises what it holds
+        self.decoders = ModuleList(  # mmengine's, which initialises its modules
             HiddenDecoder(in_dims, grid, embed_dims, num_heads, depth=depth, class_token=True)
             for _ in scales
         )
@@ -323,13 +323,13 @@ class LocalMIMDecoder(BaseModule):
         *,
         hidden_only: bool = False,
     ) -> list[torch.Tensor]:
-        """Predict.
+        """Predict the targets.
 
         Args:
             features: For each task (B, 1 + visible, C), class token first, then visible
                 patches in raster order.
-            mask: What is hidden.
-            hidden_only: Predict only what can have a loss: at scales from 1 the cells of the
+            mask: Hidden patches.
+            hidden_only: Predict only cells that can have a loss: at scales from 1 the cells of the
                 hidden patches.
 
         Returns:
@@ -346,7 +346,7 @@ class LocalMIMDecoder(BaseModule):
 
 @MODELS.register_module()
 class LocalMIMHead(BaseModule):
-    """Multi-scale targets of the full image, and the error where the mask hides it.
+    """LocalMIM's targets and loss: the error of multi-scale targets where the mask hides them.
 
     The loss of a task is the squared error, averaged over a cell's vector and over the cells
     in proportion to how much of each is hidden; the losses of the tasks are added up.
@@ -360,13 +360,13 @@ class LocalMIMHead(BaseModule):
         norm_pix: Normalise every target patch of pixels to zero mean and unit variance.
         hog_bias: Add two numbers to the gradients, others for each task. They are drawn once
             from U(-1/3, 1/3), stored with the weights and never trained.
-        bias_seed: Of that draw.
+        bias_seed: Seed of that draw.
         init_cfg: Initialisation of mmengine.
 
     Raises:
         ConfigError: ``target`` is unknown, or a scale does not divide the patch.
 
-    Source: LocalMIM. Differs: there the numbers of ``hog_bias`` are what the construction
+    Source: LocalMIM. Differs: there the numbers of ``hog_bias`` are those that the construction
     happened to draw.
     """
 
@@ -402,7 +402,7 @@ class LocalMIMHead(BaseModule):
         return [in_channels * cell**2 for cell in self.cells]
 
     def targets(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """What is to be predicted.
+        """The targets of each task.
 
         Args:
             images: (B, C, H, W), normalised as the encoder saw them.
@@ -420,7 +420,7 @@ class LocalMIMHead(BaseModule):
     def loss(
         self, preds: Sequence[torch.Tensor], images: torch.Tensor, mask: Mask | torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """Compare with the targets of images (B, C, H, W); see :meth:`compare`."""
+        """Compute the loss against the targets of images (B, C, H, W); see :meth:`compare`."""
         return self.compare(preds, self.targets(images), mask)
 
     def compare(
@@ -429,13 +429,13 @@ class LocalMIMHead(BaseModule):
         targets: Sequence[torch.Tensor],
         mask: Mask | torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        """Compare.
+        """Compute the loss.
 
         Args:
             preds: For each task (B, cells, length): all cells in raster order, or those of
                 the hidden patches alone, as a neck gives them with ``hidden_only``.
-            targets: Of :meth:`targets`.
-            mask: What is hidden, over the mask patches; a mask of one image holds for all.
+            targets: Result of :meth:`targets`.
+            mask: Mask over the mask patches; a mask of one image holds for all.
 
         Returns:
             ``loss``, the sum, and ``task0_mse``, ``task1_mse``, ... without gradient: names
@@ -461,7 +461,7 @@ class LocalMIMHead(BaseModule):
 
 
 def rescale_mask(is_hidden: torch.Tensor, scale: float) -> torch.Tensor:
-    """How much of every cell a mask hides.
+    """The share of every cell that a mask hides.
 
     Args:
         is_hidden: (B, rows, cols) bool, over mask patches.

@@ -29,16 +29,16 @@ from mim_bench.registry import MODELS
 
 @dataclass(frozen=True)
 class GroupLayout:
-    """A ``WindowLayout`` of visible tokens, which lie in groups of windows.
+    """A ``WindowLayout`` of visible tokens, packed in groups of windows.
 
     Attributes:
-        plan: Where each token lies, and what the tokens of a group are to each other.
+        plan: Slot of each token, and bias index of the pairs of a group.
     """
 
     plan: GroupPlan
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, N, C) -> (B, groups, slots, C); slots without a token are zero."""
+        """Tokens (B, N, C) -> groups (B, groups, slots, C); slots without a token are zero."""
         if self.plan.slots is None:
             return x[:, None]
         groups, size, _ = self.plan.bias_index.shape
@@ -51,7 +51,7 @@ class GroupLayout:
         return x if self.plan.slots is None else x.index_select(1, self.plan.slots)
 
     def bias(self, table: torch.Tensor) -> torch.Tensor:
-        """A table (T, heads) -> (1, groups, heads, slots, slots)."""
+        """Bias of a table (T, heads): (1, groups, heads, slots, slots)."""
         extra = table.new_zeros(NUM_EXTRA, table.shape[1])
         extra[HIDDEN_PAIR] = float('-inf')
         return look_up_bias(torch.cat((table, extra)), self.plan.bias_index).transpose(0, 1)[None]
@@ -59,7 +59,7 @@ class GroupLayout:
 
 @MODELS.register_module()
 class LocalMIMSwin(Swin):
-    """:class:`Swin` that can leave out hidden units.
+    """LocalMIM's Swin: :class:`Swin` that can leave out hidden units.
 
     A unit is the square of pixels that one token of the last stage stands for. Given a mask,
     the visible tokens alone are embedded, and each attends to the visible tokens of its own
@@ -72,7 +72,7 @@ class LocalMIMSwin(Swin):
         window_size: Side of a window in tokens; on a stage whose map is smaller at
             ``img_size``, the map's.
         patch_size: Side of a patch in pixels.
-        **kwargs: Of :class:`Swin`; ``norm_eps`` is 1e-6 by default.
+        **kwargs: Arguments of :class:`Swin`; ``norm_eps`` is 1e-6 by default.
 
     Source: LocalMIM, arXiv:2303.05251; official ``mim_swin`` (Haoqing-Wang/LocalMIM@314a6e5).
     Differs: coordinates are true in stages 2 and 3, where the official code mixes raster and
@@ -112,10 +112,10 @@ class LocalMIMSwin(Swin):
         self.init_tables()
 
     def plan_mask(self, mask: Mask | torch.Tensor) -> PlannedMask:
-        """Plan this network's windows by hand; training gets its plans from the loader.
+        """Plan this network's windows for a mask; in training the loader does it.
 
         Args:
-            mask: Over the units, the same for all images of the batch.
+            mask: Mask over the units, the same for all images of the batch.
 
         Raises:
             ConfigError: The images have different masks.
@@ -132,20 +132,20 @@ class LocalMIMSwin(Swin):
     def forward(
         self, x: torch.Tensor, mask: Mask | torch.Tensor | None = None
     ) -> tuple[torch.Tensor, ...] | list[torch.Tensor]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: Over the units, one for the batch; None encodes the full images. A mask
-                without a plan is planned here, for which a GPU is waited for.
+            mask: Mask over the units, one for the batch; None encodes the full images. A mask
+                without a plan is planned here, which synchronises with a GPU.
 
         Returns:
             Without a mask the maps of Swin. With one, for each stage the visible tokens
-            (B, visible tokens, C) after its merging (the last stage has none), in the order of
+            (B, visible tokens, C) after its merging (except in the last stage), in the order of
             :mod:`mim_bench.masking.units`.
 
         Raises:
-            ConfigError: The mask is planned for other windows, has not one bool a unit, or
+            ConfigError: The mask is planned for other windows, does not have one bool a unit, or
                 differs between images.
         """
         if mask is None:
@@ -185,7 +185,7 @@ class LocalMIMSwin(Swin):
 
 @MODELS.register_module()
 class LocalMIMSwinDecoder(OwnWeights, BaseModule):
-    """Predicts every token of each stage's grid from the visible ones.
+    """The decoders of LocalMIM's Swin: predict all tokens of each stage from the visible ones.
 
     Every task already sits on its own grid, so a linear layer ends each decoder. The batch
     shares one mask.
@@ -246,12 +246,12 @@ class LocalMIMSwinDecoder(OwnWeights, BaseModule):
         *,
         hidden_only: bool = False,
     ) -> list[torch.Tensor]:
-        """Predict.
+        """Predict the targets.
 
         Args:
-            features: Of :class:`LocalMIMSwin`: for each task (B, visible tokens, C).
-            mask: Over the units, one for the batch.
-            hidden_only: Predict only the hidden tokens, which alone have a loss.
+            features: Output of :class:`LocalMIMSwin`: for each task (B, visible tokens, C).
+            mask: Mask over the units, one for the batch.
+            hidden_only: Predict only the hidden tokens, since only they have a loss.
 
         Returns:
             For each task (B, tokens, length) in raster order, or (B, hidden tokens, length) in

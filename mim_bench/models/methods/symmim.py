@@ -30,12 +30,12 @@ STD = 0.02
 
 
 class Encoded(NamedTuple):
-    """What the losses read of a masked batch that the online network encoded.
+    """Features of a masked batch by the online network, as the losses need them.
 
     Attributes:
         pooled: (B, C), one vector an image.
         hidden: (B, hidden, C), the tokens of the hidden patches.
-        index: (B, hidden) int64, their places among the patches in raster order.
+        index: (B, hidden) int64, their indices among the patches in raster order.
     """
 
     pooled: torch.Tensor
@@ -45,7 +45,7 @@ class Encoded(NamedTuple):
 
 @MODELS.register_module()
 class SymMIM(BaseSelfSupervisor):
-    """The online network sees the fine checkerboard, the momentum network the coarse one.
+    """SymMIM: the online network sees a fine checkerboard, the momentum network a coarse one.
 
     loss = pixels that the fine mask hides + weight * InfoNCE(online, momentum). Every data
     sample carries ``mask`` and ``momentum_mask`` of the transform ``CheckerboardMasks``; the
@@ -64,7 +64,7 @@ class SymMIM(BaseSelfSupervisor):
         decoder: Config of :class:`HiddenPatchDecoder`; None where the encoder has mask tokens.
         pooling: One vector an image is the class token ('cls') or the mean over the patch
             tokens ('gap', the only one for pyramids).
-        contrast_weight: lambda.
+        contrast_weight: Weight lambda of the contrast.
         symmetrised: Contrast also the online network on the coarse mask (and second view)
             with the momentum network on the fine one, at the cost of a second pass of both.
         momentum: Arguments of :class:`MomentumNetwork`.
@@ -128,7 +128,7 @@ class SymMIM(BaseSelfSupervisor):
         data_samples: MaskedSamples | list[DataSample],
         **_: object,
     ) -> dict[str, torch.Tensor]:
-        """``loss_mim`` and the weighted ``loss_contrast`` of a batch; training adds them."""
+        """``loss_mim`` and the weighted ``loss_contrast`` of a batch; their sum is trained."""
         view, other = self.views(inputs)
         samples = gather_masks(data_samples)
         mask, momentum_mask = samples.mask, samples.momentum_mask
@@ -144,7 +144,7 @@ class SymMIM(BaseSelfSupervisor):
 
         Args:
             images: (B, 3, H, W), normalised.
-            mask: What is hidden.
+            mask: Hidden patches.
 
         Raises:
             ConfigError: The mask hides parts of a pyramid's tokens.
@@ -161,7 +161,7 @@ class SymMIM(BaseSelfSupervisor):
         return Encoded(pooled, take_tokens(patches, index), index)
 
     def views(self, inputs: torch.Tensor | list) -> tuple[torch.Tensor, torch.Tensor]:
-        """The online and the momentum network's view of a batch, which may be one."""
+        """The views of the online and of the momentum network; they may be the same."""
         views = inputs if isinstance(inputs, list | tuple) else [inputs, inputs]
         if len(views) == 1:
             views = [*views, *views]
@@ -199,7 +199,7 @@ class SymMIM(BaseSelfSupervisor):
 
     @torch.no_grad()
     def _keys(self, images: torch.Tensor, mask: Mask) -> torch.Tensor:
-        """(B, D), or (B, L, D) for a contrast of patches, by the momentum network."""
+        """Keys of the momentum network: (B, D), or (B, L, D) for a contrast of patches."""
         backbone, neck = self.momentum_network['backbone'], self.momentum_network['neck']
         if self.contrast_head.level == 'patch':
             features = pooled_and_patches(backbone(images, mask), self.pooling)[1]
@@ -213,10 +213,10 @@ class SymMIM(BaseSelfSupervisor):
 def pooled_and_patches(
     outputs: torch.Tensor | tuple, pooling: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One vector an image, and the patch tokens.
+    """Split a backbone's output into one vector an image and the patch tokens.
 
     Args:
-        outputs: Of a backbone: a tensor or a tuple whose last counts; a map (B, C, h, w), or
+        outputs: Output of a backbone, the last one of a tuple: a map (B, C, h, w), or
             tokens (B, 1 + L, C) with the class token first.
         pooling: 'cls' is the class token, 'gap' the mean over the patches.
 
@@ -224,7 +224,7 @@ def pooled_and_patches(
         (B, C) and (B, L, C), the latter in raster order.
 
     Raises:
-        ConfigError: 'cls' of a map.
+        ConfigError: 'cls' is asked for, and the output is a map.
     """
     last = outputs[-1] if isinstance(outputs, tuple | list) else outputs
     is_map = last.ndim == 4
@@ -235,22 +235,22 @@ def pooled_and_patches(
 
 
 def _project(neck: nn.Module, features: torch.Tensor) -> torch.Tensor:
-    """(..., C) -> (..., D); the neck's BatchNorm sees all vectors as one batch."""
+    """Project (..., C) to (..., D); the neck's BatchNorm treats all vectors as one batch."""
     (projected,) = neck((features.flatten(0, -2),))
     return projected.reshape(*features.shape[:-1], -1)
 
 
 @MODELS.register_module()
 class MaskTokenViT(VisibleViT):
-    """:class:`VisibleViT` that keeps the whole sequence: hidden patches become mask tokens.
+    """A ViT that sees the whole sequence, with mask tokens in place of hidden patches.
 
     State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``mask_token``.
 
     Args:
-        arch: Of :class:`VisibleViT`.
+        arch: See :class:`VisibleViT`.
         freeze_patch_embed: Keep the random patch embedding that the training starts with;
             MoCo v3's remedy for an unstable training.
-        **kwargs: Of :class:`VisibleViT`.
+        **kwargs: Arguments of :class:`VisibleViT`.
 
     Source: the form of SimMIM and BEiT, with MAE's positions and initialisation.
     """
@@ -263,7 +263,7 @@ class MaskTokenViT(VisibleViT):
         self.patch_embed.requires_grad_(not freeze_patch_embed)
 
     def init_own_weights(self) -> None:
-        """As MAE; the mask token is truncated normal with deviation 0.02."""
+        """Initialise as MAE; the mask token is truncated normal with deviation 0.02."""
         super().init_own_weights()
         nn.init.trunc_normal_(self.mask_token, std=STD)
 
@@ -274,19 +274,19 @@ class MaskTokenViT(VisibleViT):
         *,
         wanted: str = 'all',
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: What is hidden; None encodes the full image, at any size.
-            wanted: Tokens to return. The last block leaves out what is needed for others
-                only, which changes no number.
+            mask: Hidden patches; None encodes the full image, at any size.
+            wanted: Tokens to return. The last block leaves out computations for others,
+                which changes no number.
 
         Returns:
             With a mask one tensor, after the last norm if there is one: (B, 1 + L, C) for
             'all', the class token before the patches in raster order; (B, 1 + hidden, C) for
-            'hidden', the same without the visible patches; (B, 1, C) for 'class'. Without:
-            as of :class:`VisibleViT`.
+            'hidden', the same without the visible patches; (B, 1, C) for 'class'. Without mask:
+            as :class:`VisibleViT`.
 
         Raises:
             ConfigError: ``wanted`` is unknown, or sizes do not agree.
@@ -351,11 +351,11 @@ class HiddenPatchDecoder(OwnWeights, BaseModule):
         nn.init.normal_(self.mask_token, std=STD)
 
     def forward(self, tokens: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
-        """Decode.
+        """Decode the hidden patches.
 
         Args:
             tokens: (B, 1 + visible, in_dims): class token, visible patches in raster order.
-            mask: What is hidden.
+            mask: Hidden patches.
 
         Returns:
             (B, hidden, embed_dims) in raster order.
@@ -372,7 +372,7 @@ class HiddenPatchDecoder(OwnWeights, BaseModule):
 
 @MODELS.register_module()
 class HiddenPixelHead(BaseModule):
-    """One linear layer from a token to the pixels of its patch, for hidden patches only.
+    """Predicts the pixels of hidden patches by one linear layer, and computes their loss.
 
     Args:
         in_dims: Width of a token.
@@ -412,16 +412,16 @@ class HiddenPixelHead(BaseModule):
         self.linear = nn.Linear(in_dims, patch_size**2 * in_channels)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (..., D) to patch vectors (..., patch_size ** 2 * C)."""
+        """Map tokens (..., D) to patch vectors (..., patch_size ** 2 * C)."""
         return self.linear(tokens)
 
     def loss(self, tokens: torch.Tensor, images: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """Compare.
+        """Compute the loss.
 
         Args:
             tokens: (B, hidden, D), those of the hidden patches.
             images: (B, C, H, W), normalised as the network saw them.
-            index: (B, hidden) int64, their places among the patches in raster order.
+            index: (B, hidden) int64, their indices among the patches in raster order.
 
         Returns:
             A scalar float32: the mean over hidden pixels and channels.
@@ -432,12 +432,12 @@ class HiddenPixelHead(BaseModule):
 
 @MODELS.register_module()
 class MomentumContrastHead(BaseModule):
-    """InfoNCE: tell an image's key from the keys of the whole batch, on all processes.
+    """InfoNCE loss of an image against the images of the batch on all processes.
 
     Args:
-        predictor: Config of the network from a projected query to what is compared with the
-            keys; only the online side has it.
-        temperature: tau.
+        predictor: Config of the network between a projected query and the comparison with the
+            keys; only the online network has it.
+        temperature: Temperature tau.
         init_cfg: Initialisation of mmengine.
 
     Source: MoCo v3, arXiv:2104.02057, facebookresearch/moco-v3@c349e6e, ``contrastive_loss``,
@@ -455,10 +455,10 @@ class MomentumContrastHead(BaseModule):
         self.temperature = temperature
 
     def loss(self, query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
-        """Compare.
+        """Compute the loss.
 
         Args:
-            query: (B, D), projected; gets gradients.
+            query: (B, D), projected, with gradient.
             key: (B, D), projected by the momentum network; row i belongs to query i. B is
                 the same on all processes.
 

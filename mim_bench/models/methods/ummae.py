@@ -26,7 +26,7 @@ POSITION_ORDERS = ('cell', 'raster')
 
 @MODELS.register_module()
 class UMMAE(BaseSelfSupervisor):
-    """Predicts the pixels of patches that were not sampled, from one patch of every 2x2 cell.
+    """UM-MAE: predicts patches that were not sampled from one patch of every 2x2 cell.
 
     Backbone :class:`UMMAEPretrainSwin`, :class:`UMMAEPretrainPvt` or ``UMMAEPretrainViT``, neck
     :class:`UMMAEPyramidDecoder` or :class:`UMMAEViTDecoder`, head :class:`UMMAEHead`. Every
@@ -49,24 +49,24 @@ class UMMAE(BaseSelfSupervisor):
         return {'loss': self.head.loss(pred, inputs, samples.mask)}
 
     def predict_hidden(self, inputs: torch.Tensor, mask: Mask, hidden: Mask | None) -> torch.Tensor:
-        """Patch vectors of what was not sampled: (B, hidden patches, patch ** 2 * 3)."""
+        """Predict patches that were not sampled: (B, hidden patches, patch ** 2 * 3)."""
         (latent,) = self.backbone(inputs, mask, hidden)
         return self.neck(latent, mask)
 
 
 class CompactPretraining:
-    """Mixin before a :class:`UMMAEPyramid`: it encodes the sampled quarter as one dense map.
+    """Mixin before a :class:`UMMAEPyramid` that encodes the sampled quarter as one dense map.
 
     With masks, the sampled patches are gathered from the image into a compact image of half
     the side before the patch embedding, and every token keeps the place it had in the full
-    image. Without masks the encoder is the one mixed in.
+    image. Without masks the encoder is unchanged.
 
     Args:
-        arch: Of the encoder.
+        arch: Sizes of the encoder.
         mask_patch_size: Side of a mask patch in pixels.
-        secondary_masking: Whether some sampled patches are hidden, too: their content is a
+        secondary_masking: Whether some sampled patches are hidden too: their content is a
             mask token. Weights pre-trained without it have no such token.
-        **kwargs: Of the encoder; ``final_norm`` is on by default.
+        **kwargs: Arguments of the encoder; ``final_norm`` is on by default.
 
     Raises:
         ConfigError: ``mask_patch_size`` is not a multiple of ``patch_size``.
@@ -97,7 +97,7 @@ class CompactPretraining:
         self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
 
     def init_own_weights(self) -> None:
-        """As the encoder; the secondary mask token is normal with deviation 0.02."""
+        """Initialise as the encoder; the secondary mask token is normal with deviation 0.02."""
         super().init_own_weights()
         if self.vis_mask_token is not None:
             nn.init.normal_(self.vis_mask_token, std=0.02)
@@ -108,13 +108,13 @@ class CompactPretraining:
         mask: Mask | torch.Tensor | None = None,
         hidden: Mask | torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: Over the mask patches, hidden = not sampled, one visible in every 2x2 cell;
+            mask: Mask over the mask patches, hidden = not sampled, one visible in every 2x2 cell;
                 None encodes the full image.
-            hidden: Like ``mask``: what is not seen as image content, a superset of ``mask``;
+            hidden: Patches that are not seen as image content, a superset of ``mask``;
                 None without secondary masking.
 
         Returns:
@@ -137,7 +137,7 @@ class CompactPretraining:
         return self.run_stages(x.unflatten(1, places.shape[1:3]), places)
 
     def _at_tokens(self, hidden: Mask, index: torch.Tensor) -> torch.Tensor:
-        """(B, n) bool: which tokens, (B, n) int64 in raster order, a mask of patches hides."""
+        """Which tokens, (B, n) int64 in raster order, a mask of patches hides: (B, n) bool."""
         t = self.tokens_per_patch
         num_cols = hidden.grid[1] * t
         patches = index // num_cols // t * hidden.grid[1] + index % num_cols // t
@@ -149,8 +149,8 @@ class UMMAEPretrainSwin(CompactPretraining, UMMAESwin):
     """:class:`UMMAESwin` that encodes the visible quarter of an image as one dense map.
 
     Args:
-        arch: Of :class:`UMMAESwin`.
-        **kwargs: Of :class:`CompactPretraining` and :class:`UMMAESwin`.
+        arch: See :class:`UMMAESwin`.
+        **kwargs: Arguments of :class:`CompactPretraining` and :class:`UMMAESwin`.
 
     Source: UM-MAE, arXiv:2205.10063, official ``mae_swin``.
     """
@@ -165,7 +165,7 @@ class UMMAEPretrainSwin(CompactPretraining, UMMAESwin):
         places: torch.Tensor | None,
         device: torch.device,
     ) -> tuple[OffsetLayout, OffsetLayout]:
-        """The windows, not shifted and shifted; on a compact map half as large."""
+        """The windows without and with shift; on a compact map half as large."""
         if places is None:
             return super().stage_context(stage, grid, places, device)
         # Offsets are multiples of the step: within a patch neighbours are 2**stage first-stage
@@ -200,10 +200,10 @@ class UMMAEPretrainPvt(CompactPretraining, UMMAEPvt):
     """:class:`UMMAEPvt` that encodes the visible quarter of an image as one dense map.
 
     Args:
-        arch: Of :class:`UMMAEPvt`.
-        compact_sr_ratios: Ratio of the pooling of each stage on the compact map; None halves
+        arch: See :class:`UMMAEPvt`.
+        compact_sr_ratios: Pooling ratio of each stage on the compact map; None halves
             ``sr_ratios`` (8, 4, 2, 1 to 4, 2, 1, 1), which leaves the number of keys as it is.
-        **kwargs: Of :class:`CompactPretraining` and :class:`UMMAEPvt`; the table of positions
+        **kwargs: See :class:`CompactPretraining` and :class:`UMMAEPvt`; the table of positions
             is fixed by default.
 
     Source: UM-MAE, arXiv:2205.10063, official ``mae_pvt``.
@@ -228,14 +228,14 @@ class UMMAEPretrainPvt(CompactPretraining, UMMAEPvt):
         places: torch.Tensor | None,
         device: torch.device,
     ) -> int:
-        """The ratio of the pooling, on the full or on the compact map."""
+        """The pooling ratio, on the full or on the compact map."""
         return (self.sr_ratios if places is None else self.compact_sr_ratios)[stage]
 
 
 def check_secondary_masking(backbone: nn.Module, hidden: Mask | torch.Tensor | None) -> None:
-    """Refuse masks that hide sampled patches where the network has no token for them.
+    """Refuse masks and networks that disagree about secondary masking.
 
-    The other way round the token would get no gradient.
+    Without a token there is no content for hidden patches; an unused token gets no gradient.
 
     Raises:
         ConfigError: Secondary masking is on in the network or in the masks alone.
@@ -271,10 +271,10 @@ def kept_patches(mask: Mask) -> torch.Tensor:
 
 
 def token_places(kept: torch.Tensor, tokens_per_patch: int) -> torch.Tensor:
-    """Row and column of every compact token in the full token grid.
+    """Row and column of each compact token in the full token grid.
 
     Args:
-        kept: Of :func:`kept_patches`, (B, rows, cols).
+        kept: Result of :func:`kept_patches`, (B, rows, cols).
         tokens_per_patch: Tokens along a side of a patch, t.
 
     Returns:
@@ -289,11 +289,11 @@ def token_places(kept: torch.Tensor, tokens_per_patch: int) -> torch.Tensor:
 
 
 def irregular_index(places: torch.Tensor, reach: int) -> torch.Tensor:
-    """The number of the offset between two tokens at any place, as of :func:`offset_table`.
+    """Index into :func:`offset_table` of the offset between two tokens at any positions.
 
     Args:
         places: (B, windows, tokens, 2) int64.
-        reach: Largest offset; larger ones are of tokens that are kept apart, and clamped.
+        reach: Largest offset; larger ones, of tokens that are separated, are clamped.
 
     Returns:
         (B, windows, tokens, tokens) int64 from (query, key), for the offset key - query.
@@ -303,7 +303,7 @@ def irregular_index(places: torch.Tensor, reach: int) -> torch.Tensor:
 
 
 class UMMAEDecoder(OwnWeights, BaseModule):
-    """What both decoders share: blocks over seen patches and mask tokens, pixels of the latter.
+    """Base of both decoders: transformer blocks over seen patches and mask tokens.
 
     Args:
         in_dims: Width of the encoder.
@@ -313,7 +313,7 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         depth: Transformer blocks.
         num_heads: Heads of a block.
         in_channels: Channels of the image.
-        vectors_per_token: Patches that one token of the encoder stands for.
+        vectors_per_token: Number of patches in one token of the encoder.
         num_extra_tokens: Tokens before the patches; their positions are zero.
         init_cfg: Initialisation of mmengine.
 
@@ -359,10 +359,10 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         """Predict the patches that were not sampled.
 
         Args:
-            seen: (B, S, embed_dims), what the encoder saw, in any order: attention is global,
-                so only the positions tell tokens apart.
-            places: (B, S) int64 of ``seen`` into the table of positions.
-            mask: Hidden = not sampled.
+            seen: (B, S, embed_dims), the encoder's tokens in any order: attention is global,
+                so only positions distinguish tokens.
+            places: (B, S) int64, indices of ``seen`` into the table of positions.
+            mask: Mask, hidden = not sampled.
 
         Returns:
             (B, hidden, patch_size ** 2 * channels), in raster order.
@@ -377,7 +377,7 @@ class UMMAEDecoder(OwnWeights, BaseModule):
                 f'{self.num_patches}. Make input_size of the mask, img size and num_patches agree.'
             )
         seen = seen + take_tokens(self.decoder_pos_embed, places)
-        # A mask token differs from others by its place only.
+        # Mask tokens differ by their positions only.
         mask_tokens = self.mask_token + self.decoder_pos_embed
         hidden = take_tokens(mask_tokens, mask.hidden + self.num_extra_tokens)
         x = torch.cat((seen, hidden.to(seen.dtype)), dim=1)
@@ -397,15 +397,15 @@ class UMMAEPyramidDecoder(UMMAEDecoder):
     Args:
         in_dims: Width of the encoder's last stage.
         num_patches: Mask patches of an image, rows * cols (256 at 256 px).
-        upscale: Visible patches along a side that one encoder token stands for.
+        upscale: Visible patches along a side of one encoder token.
         decoder_pos_order: 'cell' gives every visible patch the position embedding of its
-            own place. 'raster' gives them in raster order of the whole grid, as the
+            own position. 'raster' gives them in raster order of the whole grid, as the
             official code does, which is another patch's for about 75 % of them; needed to
             reconstruct with official weights.
-        **kwargs: Of :class:`UMMAEDecoder`.
+        **kwargs: Arguments of :class:`UMMAEDecoder`.
 
     Raises:
-        ConfigError: ``decoder_pos_order`` is neither.
+        ConfigError: ``decoder_pos_order`` is unknown.
 
     Source: UM-MAE, arXiv:2205.10063, official pyramid decoder.
     """
@@ -429,11 +429,11 @@ class UMMAEPyramidDecoder(UMMAEDecoder):
         self.upscale = upscale
 
     def forward(self, latent: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Predict the patches.
 
         Args:
             latent: (B, C, rows / 4, cols / 4), the encoder's last map.
-            mask: Hidden = not sampled, one visible patch in every 2x2 cell.
+            mask: Mask, hidden = not sampled, one visible patch in every 2x2 cell.
 
         Returns:
             (B, hidden patches, patch_size ** 2 * channels), the patches that were not
@@ -454,7 +454,7 @@ class UMMAEViTDecoder(UMMAEDecoder):
     Args:
         in_dims: Width of the encoder.
         num_patches: Patches of an image, rows * cols (196 at 224 px).
-        **kwargs: Of :class:`UMMAEDecoder`.
+        **kwargs: Arguments of :class:`UMMAEDecoder`.
 
     Source: UM-MAE, arXiv:2205.10063, official ViT decoder, which is MAE's.
     """
@@ -463,11 +463,11 @@ class UMMAEViTDecoder(UMMAEDecoder):
         super().__init__(in_dims, num_patches, num_extra_tokens=1, **kwargs)
 
     def forward(self, latent: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Predict the patches.
 
         Args:
             latent: (B, 1 + sampled, C): class token, then the sampled patches in raster order.
-            mask: Hidden = not sampled.
+            mask: Mask, hidden = not sampled.
 
         Returns:
             (B, hidden patches, patch_size ** 2 * channels), in raster order.
@@ -479,7 +479,7 @@ class UMMAEViTDecoder(UMMAEDecoder):
 
 @MODELS.register_module()
 class UMMAEHead(BaseModule):
-    """Mean squared error on the patches that were not sampled.
+    """UM-MAE's loss: mean squared error on the patches that were not sampled.
 
     Patches that only the secondary mask hides get no loss.
 
@@ -498,12 +498,12 @@ class UMMAEHead(BaseModule):
     def loss(
         self, pred: torch.Tensor, images: torch.Tensor, mask: Mask | torch.Tensor
     ) -> torch.Tensor:
-        """Compare.
+        """Compute the loss.
 
         Args:
             pred: (B, hidden patches, patch_size ** 2 * C), raster order.
             images: (B, C, H, W), normalised as the encoder saw them.
-            mask: Hidden = not sampled.
+            mask: Mask, hidden = not sampled.
 
         Returns:
             A scalar.

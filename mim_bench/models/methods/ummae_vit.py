@@ -1,4 +1,4 @@
-"""UM-MAE's plain ViT: MAE's encoder, with some of the visible patches hidden from it, too."""
+"""UM-MAE's plain ViT: MAE's encoder with secondary masking."""
 
 import torch
 from torch import nn
@@ -14,14 +14,14 @@ from mim_bench.registry import MODELS
 class UMMAEPretrainViT(VisibleViT):
     """:class:`VisibleViT` with secondary masking.
 
-    A sampled patch that is hidden keeps its place in the sequence and its position, and has
-    the secondary mask token for content.
+    A sampled patch that is hidden keeps its index in the sequence and its position, and has
+    the secondary mask token as content.
 
     Args:
-        arch: Of :class:`VisibleViT`.
-        secondary_masking: Whether some sampled patches are hidden, too; weights pre-trained
+        arch: See :class:`VisibleViT`.
+        secondary_masking: Whether some sampled patches are hidden too; weights pre-trained
             without it have no secondary mask token.
-        **kwargs: Of :class:`VisibleViT`.
+        **kwargs: Arguments of :class:`VisibleViT`.
 
     Source: UM-MAE, arXiv:2205.10063, official ``mae_vit``.
     """
@@ -34,7 +34,7 @@ class UMMAEPretrainViT(VisibleViT):
         self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
 
     def init_own_weights(self) -> None:
-        """As MAE; the secondary mask token is normal with deviation 0.02."""
+        """Initialise as MAE; the secondary mask token is normal with deviation 0.02."""
         super().init_own_weights()
         if self.vis_mask_token is not None:
             nn.init.normal_(self.vis_mask_token, std=STD)
@@ -45,12 +45,12 @@ class UMMAEPretrainViT(VisibleViT):
         mask: Mask | torch.Tensor | None = None,
         hidden: Mask | torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, ...]:
-        """Encode.
+        """Encode images.
 
         Args:
             x: Images (B, C, H, W).
-            mask: What is not sampled; None encodes the full image.
-            hidden: What is not seen as image content, a superset of ``mask``; None without
+            mask: Patches that are not sampled; None encodes the full image.
+            hidden: Patches that are not seen as image content, a superset of ``mask``; None without
                 secondary masking.
 
         Returns:
@@ -75,8 +75,8 @@ class UMMAEPretrainViT(VisibleViT):
 
         Args:
             tokens: (B, 1 + sampled, C): class token, then the sampled patches in raster order.
-            mask: What is not sampled.
-            hidden: A superset of it.
+            mask: Patches that are not sampled.
+            hidden: A superset of ``mask``.
         """
         is_hidden = F.pad(take_tokens(hidden.is_hidden.flatten(1), mask.visible), (1, 0))
         places = F.pad(mask.visible + 1, (1, 0))  # the class token is first in the table, too

@@ -1,4 +1,4 @@
-"""The layer of global attention that HTC++ puts behind the backbone."""
+"""HTC++'s layer of global attention between backbone and neck."""
 
 from collections.abc import Sequence
 
@@ -76,7 +76,7 @@ class GlobalAttention(OwnWeights, BaseModule):
                 nn.init.zeros_(module.bias)
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Attend.
+        """Apply the block to the last map.
 
         Args:
             inputs: Maps (B, C_i, H_i, W_i); the last one has ``in_channels``.

@@ -1,4 +1,4 @@
-"""Small necks on the maps of a backbone: norms, pooling, a projection of each stage."""
+"""Small necks on the maps of a backbone: norms, pooling, one projection a stage."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ class PooledNorm(BaseModule):
         self.norm = nn.LayerNorm(in_dims, eps=1e-6)
 
     def forward(self, feats: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        """Maps of a backbone, the last (B, C, H, W) -> ((B, C),)."""
+        """Pool and normalise the last map: (B, C, H, W) -> ((B, C),)."""
         return (self.norm(feats[-1].mean(dim=(2, 3))),)
 
 
@@ -35,7 +35,7 @@ class MapBatchNorm(BaseModule):
 
     Args:
         in_channels: Widths of the maps.
-        norm_cfg: Of the norms; SyncBN by default.
+        norm_cfg: Config of the norms; SyncBN by default.
         init_cfg: Initialisation of mmengine.
     """
 
@@ -65,7 +65,7 @@ class MapBatchNorm(BaseModule):
 
 @MODELS.register_module()
 class StageNorm(BaseModule):
-    """LayerNorm over the channels of each stage, as the standard Swin has it for dense tasks.
+    """LayerNorm over the channels of each stage, as in the standard Swin for dense tasks.
 
     Its protocol is that of a model without it: there the norms stand in the backbone.
 
@@ -81,7 +81,7 @@ class StageNorm(BaseModule):
         self.norms = nn.ModuleList(nn.LayerNorm(c) for c in in_channels)
 
     def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Normalise (B, C_i, H_i, W_i) of every stage."""
+        """Normalise the map (B, C_i, H_i, W_i) of each stage."""
         return tuple(
             norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
             for x, norm in zip(feats, self.norms, strict=True)
@@ -95,8 +95,8 @@ class StageProjection(BaseModule):
     Args:
         in_channels: Widths of the stages.
         out_channels: Width of every output.
-        norm: LayerNorm before the projection (the detection recipe has it, the
-            segmentation recipe has not).
+        norm: Put a LayerNorm before the projection (the detection recipe does, the
+            segmentation recipe does not).
         init_cfg: Initialisation of mmengine.
 
     Source: UM-MAE's official detection (``up1`` to ``up4``) and segmentation (``fpn1`` to
@@ -116,7 +116,7 @@ class StageProjection(BaseModule):
         self.projections = nn.ModuleList(nn.Linear(c, out_channels) for c in in_channels)
 
     def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """(B, C_i, H_i, W_i) of every stage -> (B, out_channels, H_i, W_i)."""
+        """Project the map of each stage: (B, C_i, H_i, W_i) -> (B, out_channels, H_i, W_i)."""
         outs = []
         for x, norm, projection in zip(feats, self.norms, self.projections, strict=True):
             outs.append(projection(norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2).contiguous())

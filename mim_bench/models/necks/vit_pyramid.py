@@ -19,7 +19,7 @@ POOLINGS = {'max': nn.MaxPool2d, 'avg': nn.AvgPool2d}
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """A map of another size from each tap of the backbone, of the same width.
+    """Rescales each map of a plain backbone by its own factor; the width stays.
 
     4: transposed convolution, norm, GELU, transposed convolution. 2: a transposed convolution.
     1: the map itself. 0.5 and 0.25: pooling.
@@ -27,7 +27,7 @@ class ViTPyramid(BaseModule):
     Args:
         embed_dims: Width of the backbone.
         rescales: Factor for each map, from the finest.
-        norm_cfg: Of the norm at factor 4: SyncBN for UPerNet (BEiT, MAE, LocalMIM),
+        norm_cfg: Config of the norm at factor 4: SyncBN for UPerNet (BEiT, MAE, LocalMIM),
             ``dict(type='GN', num_groups=32)`` for Benchmarking-ViT's FPN.
         pooling: 'max' (BEiT, Benchmarking-ViT) or 'avg' (LocalMIM).
         init_cfg: Initialisation of mmengine.
@@ -62,13 +62,13 @@ class ViTPyramid(BaseModule):
         )
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Rescale.
+        """Rescale the maps.
 
         Args:
             inputs: Maps (B, C, h, w), one for each factor.
 
         Returns:
-            As many maps (B, C, h * factor, w * factor); pooling leaves out an odd rest.
+            As many maps (B, C, h * factor, w * factor); pooling drops an odd row or column.
 
         Raises:
             ConfigError: The backbone has another number of taps.
@@ -94,8 +94,8 @@ def rescaling(
     Args:
         embed_dims: Width of the map.
         factor: 4, 2, 1, 0.5 or 0.25.
-        widths: After the first and the second transposed convolution.
-        make_norm: Gives the norm between them.
+        widths: Channels after the first and the second transposed convolution.
+        make_norm: Builds the norm between them.
         pooling: 'max' or 'avg'.
 
     Raises:
@@ -121,7 +121,7 @@ def rescaling(
 
 @MODELS.register_module()
 class SimpleFeaturePyramid(BaseModule):
-    """Levels of one width from one map, with LayerNorm over the channels.
+    """ViTDet's pyramid: levels of one width from one map, with LayerNorm over the channels.
 
     A level rescales the map (its width halves with every doubling of the size), then projects
     it: a 1x1 and a 3x3 convolution without bias, each followed by a norm.
@@ -130,7 +130,7 @@ class SimpleFeaturePyramid(BaseModule):
         in_channels: Width of the backbone, a multiple of four.
         out_channels: Width of the levels.
         rescales: Factor of each level, from the finest.
-        with_pooled_level: Add a level of every second entry of the last one.
+        with_pooled_level: Add a level that takes every second position of the last one.
         init_cfg: Initialisation of mmengine.
 
     Raises:
@@ -160,10 +160,10 @@ class SimpleFeaturePyramid(BaseModule):
             self.levels.append(nn.Sequential(first, *_projection(width, out_channels)))
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Make the levels.
+        """Compute the levels.
 
         Args:
-            inputs: Maps of the backbone; the last one (B, C, h, w) counts.
+            inputs: Maps of the backbone, of which the last one (B, C, h, w) is used.
 
         Returns:
             Maps (B, out_channels, h * factor, w * factor), and the pooled level.

@@ -1,7 +1,7 @@
-"""The three layouts that the embedded dataset is written in, each as its library reads it.
+"""The three layouts of the embedded data set, each as its library reads it.
 
-A layout draws one image by its number and, when all are there, writes what spans
-them: lists and annotation files.
+A layout draws one image by its number and, when all are drawn, writes files that span
+them: lists and annotations.
 """
 
 from mim_bench.data.toy.layouts.ade import AdeLayout

@@ -50,6 +50,6 @@ _ADE_LABEL = _ade_labels()
 
 
 def _palette() -> bytes:
-    """Black, grey, then ten colours that can be told apart."""
+    """Black, grey, then ten distinct colours."""
     colours = '000000808080e6194b3cb44bffe1194363d8f58231911eb442d4f4f032e6bfef45fabed4'
     return bytes.fromhex(colours).ljust(768, b'\0')

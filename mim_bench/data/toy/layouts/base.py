@@ -1,4 +1,4 @@
-"""What every layout of the embedded dataset promises, and the scenes that two of them share."""
+"""Base class of the layouts of the embedded data set, and the scenes that two of them share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ _SCENE_HEIGHTS = (28.0, 72.0)  # pixels of upright ink
 
 @dataclass(frozen=True)
 class Drawn:
-    """What drawing one image left behind.
+    """Result of drawing one image.
 
     Attributes:
         digests: SHA-256 of every file written, by path relative to the dataset.
-        facts: What the layout needs when it closes the split; plain data.
+        facts: Plain data that the layout needs when it closes the split.
     """
 
     digests: dict[str, str]
@@ -31,7 +31,7 @@ class Drawn:
 
 
 class Layout(ABC):
-    """How images and annotations lie on the disk."""
+    """A layout of images and annotations on disk."""
 
     name: ClassVar[str]
     _stream: ClassVar[int]  # keeps the random numbers of the layouts apart

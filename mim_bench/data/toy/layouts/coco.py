@@ -1,4 +1,4 @@
-"""COCO's layout: polygons in JSON, and stuff maps for heads that want them."""
+"""COCO's layout: polygons in JSON, and stuff maps for heads that need them."""
 
 import json
 from collections.abc import Sequence
@@ -55,7 +55,7 @@ class CocoLayout(Layout):
 
 
 def _instances(scene: Scene, image_id: int) -> list[dict[str, Any]]:
-    """COCO's annotations of a scene, without the ids that only the whole split can give."""
+    """COCO's annotations of a scene, without ids, which the whole split assigns."""
     entries = []
     for digit in scene.digits:
         traced = outline(digit.visible)

@@ -1,0 +1,245 @@
+"""A COCO annotation file in itself: reading, completing, faults, and objects that are not used."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pycocotools import mask as run_lengths
+
+from mim_bench.data.archives import read_file
+from mim_bench.data.summary import difference, listed
+from mim_bench.errors import DataError
+
+# A share of objects that may be wrong in a way that loaders survive: COCO's own boxes are rounded.
+_TOLERATED = 0.01
+_SLACK = 1.0  # pixels that a box may stick out
+_FAULTS_SHOWN = 3
+
+
+def read_document(path: str) -> dict[str, Any]:
+    """An annotation file with its three lists.
+
+    Raises:
+        DataError: It is not there, no JSON, or lacks a list.
+    """
+    try:
+        document = json.loads(read_file(path))
+    except FileNotFoundError as error:
+        raise DataError(f'{path}: there is no such annotation file.') from error
+    except (OSError, ValueError) as error:
+        raise DataError(f'{path}: is no JSON: {error}. Fetch it again.') from error
+    for key in ('images', 'annotations', 'categories'):
+        entries = document.get(key) if isinstance(document, dict) else None
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and isinstance(entry.get('id'), int) for entry in entries
+        ):
+            raise DataError(f'{path}: has no list {key!r} of entries with a whole number as id.')
+    return document
+
+
+def category_ids(
+    categories: Sequence[Mapping[str, Any]], names: Sequence[str], path: str
+) -> list[int]:
+    """Ids of the categories with these names, in the order of the names.
+
+    Raises:
+        DataError: A name is not there, or stands twice; with both lists.
+    """
+    found: dict[str, int] = {}
+    for category in categories:
+        name = str(category.get('name'))
+        if name in found:
+            raise DataError(f'{path}: categories: 2 are called {name!r}. Rename one of them.')
+        found[name] = category['id']
+    if missing := [name for name in names if name not in found]:
+        only = [name for name in found if name not in names]
+        raise DataError(
+            f'{path}: has no category {missing[0]!r}'
+            + (f' and {len(missing) - 1} more' if len(missing) > 1 else '')
+            + f' of the classes of the config: {difference(missing, only)} The config has '
+            f'{listed(list(names))}; the file has {listed(list(found))}. Correct the names in '
+            '`categories` (a category needs no object), name a part of them in metainfo.classes, '
+            'or train other data with `--own-data NAME`.'
+        )
+    return [found[name] for name in names]
+
+
+def complete(document: dict[str, Any]) -> int:
+    """State the area of objects that say none, or 0, from their outline or box; in place.
+
+    Returns:
+        How many areas were computed.
+    """
+    sizes = {image['id']: (image.get('height'), image.get('width')) for image in document['images']}
+    computed = 0
+    for entry in document['annotations']:
+        area = entry.get('area')
+        if isinstance(area, int | float) and area > 0:
+            continue
+        box = entry.get('bbox')
+        if is_box(box) and min(box[2:]) > 0:
+            image_id = entry.get('image_id')
+            size = sizes.get(image_id) if isinstance(image_id, int) else None
+            entry['area'] = _area(entry.get('segmentation'), size) or float(box[2] * box[3])
+            computed += 1
+        else:
+            entry['area'] = 0.0
+    return computed
+
+
+def _area(segmentation: Any, size: tuple | None) -> float:
+    """Pixels of an outline; 0 where there is none that can be drawn."""
+    try:
+        runs = run_lengths.frPyObjects(segmentation, *size)
+        runs = run_lengths.merge(runs) if isinstance(runs, list) else runs
+        return float(run_lengths.area(runs))
+    except Exception:  # pycocotools answers a wrong outline with nearly any exception
+        compressed = isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), str)
+        return float(run_lengths.area(segmentation)) if compressed else 0.0
+
+
+def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bool) -> None:
+    """Refuse an annotation file that a loader would stumble over or read wrongly.
+
+    Args:
+        document: Of :func:`read_document`.
+        path: For the message.
+        needs_outlines: Whether masks are trained or measured.
+
+    Raises:
+        DataError: It names the first objects.
+    """
+    faults: dict[str, list[str]] = {}
+    for kind, message in document_faults(document):
+        faults.setdefault(kind, []).append(message)
+    ignored = set() if needs_outlines else {'outline', 'outline size'}
+    allowed = _TOLERATED * len(document['annotations'])
+    for kind, messages in faults.items():
+        if kind in ignored or (
+            kind in ('outside', 'image', 'category') and len(messages) < allowed
+        ):
+            continue
+        shown = '; '.join(messages[:_FAULTS_SHOWN])
+        more = len(messages) - _FAULTS_SHOWN
+        raise DataError(
+            f'{path}: {shown}{f"; and {more} more of this kind" if more > 0 else ""}. '
+            '`mim-bench data check coco` lists them all.'
+        )
+
+
+def document_faults(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is wrong in an annotation file in itself: pairs of a kind and a message with the id."""
+    faults = []
+    for what in ('images', 'annotations', 'categories'):
+        counted = Counter(entry['id'] for entry in document[what])
+        faults += [('id', f'{what}: id {i} stands {n} times') for i, n in counted.items() if n > 1]
+        if not counted:
+            faults.append(('empty', f'{what}: the list is empty'))
+    named = Counter(str(category.get('name')) for category in document['categories'])
+    faults += [('id', f'categories: {n} are called {name!r}') for name, n in named.items() if n > 1]
+    faults += [
+        ('described', f'image {entry["id"]} lacks a file_name, or a width and height in pixels')
+        for entry in document['images']
+        if not is_described(entry)
+    ]
+    images = {entry['id']: entry for entry in document['images']}
+    categories = {entry['id'] for entry in document['categories']}
+    for entry in document['annotations']:
+        faults += [
+            (kind, f'annotation {entry["id"]} {message}')
+            for kind, message in _object_faults(entry, images, categories)
+        ]
+    return faults
+
+
+def _object_faults(
+    entry: Mapping[str, Any], images: Mapping[Any, Mapping[str, Any]], categories: set[Any]
+) -> list[tuple[str, str]]:
+    faults = []
+    # What stands in a damaged file may not even be hashable.
+    image_id, category_id = entry.get('image_id'), entry.get('category_id')
+    image = images.get(image_id) if isinstance(image_id, int) else None
+    if image is None:
+        faults.append(('image', f'belongs to image {image_id}, which is not in the file'))
+    if not isinstance(category_id, int) or category_id not in categories:
+        faults.append(('category', f'has category {category_id}, which is not in the file'))
+    is_sized = image is not None and is_described(image)
+    box = entry.get('bbox')
+    if not is_box(box):
+        faults.append(('box', f'has the box {box}, expected [left, top, width, height] in pixels'))
+    elif is_sized and not _is_inside(box, image):
+        size = (image['width'], image['height'])
+        faults.append(
+            ('outside', f'has the box {box} outside its image of {size} pixels (width, height)')
+        )
+    segmentation = entry.get('segmentation')
+    if not _has_outline(segmentation):
+        message = 'has no segmentation: neither a polygon of three points nor a mask'
+        faults.append(('outline', message))
+    elif is_sized and isinstance(segmentation, dict):
+        size = [image['height'], image['width']]
+        if list(segmentation['size']) != size:
+            message = (
+                f'has a mask of {segmentation["size"]} pixels (height, width), its image {size}'
+            )
+            faults.append(('outline size', message))
+    return faults
+
+
+def unused_objects(
+    document: Mapping[str, Any], category_ids: set[int], *, is_test: bool
+) -> dict[str, int]:
+    """Objects that a training or a metric does not use, by reason."""
+    images = {image['id']: image for image in document['images']}
+    reasons: Counter[str] = Counter()
+    rules: list[tuple[str, Callable[[Mapping[str, Any]], bool]]] = [
+        ('of images that the file does not list', lambda a: a.get('image_id') not in images),
+        ('of other categories', lambda a: a.get('category_id') not in category_ids),
+        ('marked as crowds', lambda a: bool(a.get('iscrowd'))),
+        ('marked to be ignored', lambda a: bool(a.get('ignore'))),
+    ]
+    if not is_test:
+        rules.append(('under one pixel wide or high', lambda a: min(a['bbox'][2:]) < 1))
+    for entry in document['annotations']:
+        reason = next((name for name, holds in rules if holds(entry)), None)
+        if reason is not None:
+            reasons[reason] += 1
+    return dict(reasons)
+
+
+def is_described(image: Mapping[str, Any]) -> bool:
+    """Whether an entry of ``images`` has a file name, and a size in whole pixels."""
+    sides = (image.get('width'), image.get('height'))
+    return isinstance(image.get('file_name'), str) and all(
+        isinstance(side, int) and side > 0 for side in sides
+    )
+
+
+def is_box(box: Any) -> bool:
+    """Whether a box is four finite numbers, the last two not negative."""
+    return (
+        isinstance(box, list)
+        and len(box) == 4
+        and all(isinstance(value, int | float) and abs(value) < float('inf') for value in box)
+        and min(box[2:]) >= 0
+    )
+
+
+def _is_inside(box: Sequence[float], image: Mapping[str, Any]) -> bool:
+    left, top, width, height = box
+    return (
+        min(left, top) >= -_SLACK
+        and left + width <= image['width'] + _SLACK
+        and top + height <= image['height'] + _SLACK
+    )
+
+
+def _has_outline(segmentation: Any) -> bool:
+    """Whether there is a polygon of three points or more, or a run-length mask."""
+    if isinstance(segmentation, dict):
+        return {'counts', 'size'} <= segmentation.keys()
+    return isinstance(segmentation, list) and any(
+        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
+        for polygon in segmentation
+    )

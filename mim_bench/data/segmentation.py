@@ -1,0 +1,156 @@
+"""ADE20K's layout as mmseg loads it: every image with its label map, labels that are labels."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mim_bench.data.archives import is_file, is_folder
+from mim_bench.data.image_file import read_label_map
+from mim_bench.data.listing import is_hidden, list_files
+from mim_bench.data.summary import Summary
+from mim_bench.errors import ConfigError, DataError
+from mim_bench.registry import DATASETS, TRANSFORMS
+
+IGNORED_LABEL = 255
+_NAMES_SHOWN = 3
+
+
+@DATASETS.register_module(name='ADE20KDataset')
+def ade20k_dataset(**settings: Any) -> Any:
+    """Mmseg's ADE20KDataset, whose images all have a label map, with a ``summary``.
+
+    Args:
+        **settings: Of mmseg's class.
+
+    Raises:
+        DataError: A folder or a label map is missing, or there is no image.
+    """
+    return _dataset_class('ADE20KDataset')(**settings)
+
+
+@DATASETS.register_module(name='BaseSegDataset')
+def base_seg_dataset(**settings: Any) -> Any:
+    """Mmseg's BaseSegDataset; see :func:`ade20k_dataset`."""
+    return _dataset_class('BaseSegDataset')(**settings)
+
+
+@TRANSFORMS.register_module(name='LoadSegmentation')
+def load_segmentation(**settings: Any) -> Any:
+    """Mmseg's LoadAnnotations, which refuses what is no label map of its image.
+
+    Args:
+        **settings: Of mmseg's class.
+    """
+    return _loader_class()(**settings)
+
+
+@cache
+def _dataset_class(name: str) -> type:
+    import mmseg.datasets
+
+    class Segmentation(getattr(mmseg.datasets, name)):
+        """See :func:`ade20k_dataset`."""
+
+        summary: Summary
+
+        def load_data_list(self) -> list[dict]:
+            """Images and their label maps."""
+            images = Path(self.data_prefix['img_path'])
+            if not is_folder(images):
+                raise DataError(f'{images}: is not a folder. Give the data with --data-root.')
+            found = super().load_data_list()
+            kept = [sample for sample in found if not _is_below_hidden(sample['img_path'], images)]
+            names = self.metainfo.get('classes')
+            self.summary = Summary(str(images), len(kept), names=names and tuple(names))
+            listing = list_files(images, (self.img_suffix.lower(),))
+            self.summary.add_unused('hidden files or folders', len(listing.hidden))
+            self.summary.add_unused(
+                f'files with another ending than {self.img_suffix}', len(listing.others)
+            )
+            self.summary.check_used()
+            missing = [
+                sample['seg_map_path']
+                for sample in kept
+                if 'seg_map_path' in sample and not is_file(sample['seg_map_path'])
+            ]
+            if missing:
+                raise DataError(
+                    f'{images}: {len(missing)} of {len(kept)} images have no label map: '
+                    f'{", ".join(missing[:_NAMES_SHOWN])}{", …" * (len(missing) > _NAMES_SHOWN)} '
+                    'are not there. Add them or take the images away.'
+                )
+            return kept
+
+    Segmentation.__name__ = name
+    return Segmentation
+
+
+def _is_below_hidden(path: str, folder: Path) -> bool:
+    return any(is_hidden(part) for part in Path(path).relative_to(folder).parts)
+
+
+@cache
+def _loader_class() -> type:
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    class LoadSegmentation(LoadAnnotations):
+        """See :func:`load_segmentation`."""
+
+        def _load_seg_map(self, results: dict) -> None:
+            path, counts_from_one = results['seg_map_path'], results['reduce_zero_label']
+            if self.reduce_zero_label not in (None, counts_from_one):
+                raise ConfigError(
+                    f'reduce_zero_label is {self.reduce_zero_label} in the pipeline and '
+                    f'{counts_from_one} in the data set. Make them equal.'
+                )
+            labels = read_label_map(path, self.imdecode_backend)
+            check_labels(labels, path, counts_from_one=counts_from_one)
+            if labels.shape != results['ori_shape']:
+                (height, width), (rows, columns) = labels.shape, results['ori_shape']
+                raise DataError(
+                    f'{path}: is {width} x {height} pixels (width x height), its image '
+                    f'{columns} x {rows}. Give the label map that belongs to the image.'
+                )
+            results['gt_seg_map'] = _numbered(labels, results.get('label_map'), counts_from_one)
+            results['seg_fields'].append('gt_seg_map')
+
+    return LoadSegmentation
+
+
+def _numbered(labels: np.ndarray, label_map: dict | None, counts_from_one: bool) -> np.ndarray:
+    """Labels of a file as numbers of classes, uint8; 255 does not count."""
+    table = np.arange(IGNORED_LABEL + 1, dtype=np.uint8)
+    if counts_from_one:
+        table = np.append(np.uint8(IGNORED_LABEL), table[:-1])
+    if label_map:
+        mapping = np.arange(IGNORED_LABEL + 1, dtype=np.uint8)
+        mapping[list(label_map)] = list(label_map.values())
+        table = mapping[table]
+    return table[labels]
+
+
+def check_labels(labels: np.ndarray, path: str, *, counts_from_one: bool) -> None:
+    """Refuse labels that mmseg would read as others.
+
+    Args:
+        labels: (height, width) as they lie in the file.
+        path: For the message.
+        counts_from_one: Whether 0 is unlabelled and the first class is 1 (``reduce_zero_label``).
+
+    Raises:
+        DataError: A label is over 255, or is 255 where unlabelled pixels are 0.
+    """
+    highest = int(labels.max())
+    if highest > IGNORED_LABEL:
+        raise DataError(
+            f'{path}: holds the label {highest}; labels are 0 to 255. Save it as 8-bit PNG with '
+            'the numbers of the classes.'
+        )
+    if counts_from_one and highest == IGNORED_LABEL:
+        raise DataError(
+            f'{path}: holds the label 255. In this layout 0 is unlabelled and classes count from '
+            '1, so 255 belongs to a map of another kind: one that counts from 0, or a mask of 0 '
+            'and 255. Save it with 0 for unlabelled pixels, and 1, 2, … for the classes.'
+        )

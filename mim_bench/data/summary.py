@@ -1,0 +1,128 @@
+"""What a data set holds and how much of it a run uses; and whether two number their classes alike.
+
+The data set classes of this package fill a :class:`Summary` as they load; nothing is listed twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from mim_bench.errors import DataError
+
+_NAMES_SHOWN = 12
+
+
+@dataclass
+class Summary:
+    """What one data set holds.
+
+    Attributes:
+        where: The folder or file that it was read from.
+        images: Images that were found.
+        objects: Annotated objects that were found; None where images have no objects.
+        unused: Number of what is not used by reason; the reason begins with ``images``,
+            ``objects``, or what else it counts.
+        names: Classes by the number that the loader gives them; None where only numbers are known.
+        class_images: Images by class number; None where images have no single class.
+    """
+
+    where: str
+    images: int
+    objects: int | None = None
+    unused: dict[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] | None = None
+    class_images: dict[int, int] | None = None
+
+    def used(self, what: str) -> int:
+        """How many ``images`` or ``objects`` a run uses."""
+        found = self.images if what == 'images' else self.objects or 0
+        return found - sum(
+            number for reason, number in self.unused.items() if reason.startswith(what)
+        )
+
+    def add_unused(self, reason: str, number: int) -> None:
+        """Count what is not used; 0 is not mentioned."""
+        if number:
+            self.unused[reason] = self.unused.get(reason, 0) + number
+
+    def check_used(self) -> None:
+        """Refuse a data set of which nothing is used.
+
+        Raises:
+            DataError: It says why.
+        """
+        for what in ('images', 'objects'):
+            if (what == 'images' or self.objects is not None) and self.used(what) <= 0:
+                raise DataError(
+                    f'{self.where}: a run can use none of its {what}. {self}. `mim-bench data '
+                    'check` looks at every file.'
+                )
+
+    def __str__(self) -> str:
+        parts = [f'{self.images:,} images, {self.used("images"):,} used']
+        if self.objects is not None:
+            parts.append(f'{self.objects:,} objects, {self.used("objects"):,} used')
+        if self.names is not None:
+            parts.append(f'{len(self.names)} classes')
+        text = ', '.join(parts)
+        if self.unused:
+            reasons = (f'{number:,} {reason}' for reason, number in self.unused.items())
+            text += f' (not used: {"; ".join(reasons)})'
+        return text
+
+
+def summary_of(dataset: Any) -> Summary | None:
+    """The summary of a data set, wrapped or not; None where its class makes none."""
+    while dataset is not None:
+        if isinstance(found := vars(dataset).get('summary'), Summary):
+            return found
+        dataset = vars(dataset).get('dataset')
+    return None
+
+
+def check_same_classes(summaries: Mapping[str, Summary | None]) -> None:
+    """Refuse data sets of one run that number their classes differently.
+
+    Args:
+        summaries: By what the data set is for; those without names are not compared.
+
+    Raises:
+        DataError: With both lists.
+    """
+    named = [(what, summary) for what, summary in summaries.items() if summary and summary.names]
+    for (one, first), (other, second) in pairwise(named):
+        if first.names != second.names:
+            raise DataError(
+                f'The {one} and the {other} data number their classes differently: '
+                f'{difference(first.names, second.names)} The {one} data ({first.where}) have '
+                f'{listed(first.names)}; the {other} data ({second.where}) have '
+                f'{listed(second.names)}. Give both the same classes in the same order.'
+            )
+
+
+def difference(first: Sequence[str], second: Sequence[str]) -> str:
+    """What tells two lists of classes apart, as one sentence."""
+    only = [name for name in first if name not in second]
+    others = [name for name in second if name not in first]
+    lowered = {name.lower() for name in others}
+    if capitals := [name for name in only if name.lower() in lowered]:
+        return f'names differ by capitals, for example {capitals[0]!r}.'
+    parts = []
+    if only:
+        parts.append(f'{listed(only)} only in the first')
+    if others:
+        parts.append(f'{listed(others)} only in the second')
+    if parts:
+        return f'{" and ".join(parts)}.'
+    place = next(
+        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b),
+        min(len(first), len(second)),
+    )
+    return f'the order differs from number {place} on.'
+
+
+def listed(names: Sequence[str]) -> str:
+    """A list of classes for a message: how many, and the first of them."""
+    shown = ', '.join(map(str, names[:_NAMES_SHOWN])) + ', …' * (len(names) > _NAMES_SHOWN)
+    return f'{len(names)} ({shown})'

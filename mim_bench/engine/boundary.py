@@ -1,0 +1,195 @@
+"""Turns whatever a library raises in a run into one message: where, on which images, what to do.
+
+The traceback goes to the log file; ``--debug`` shows it too.
+"""
+
+import contextlib
+import logging
+import re
+import traceback
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from mim_bench.engine.batch import image_names
+from mim_bench.errors import MimBenchError, RunError
+from mim_bench.recipe.config import explain_build_error
+
+# What to do about a message of a library, the first that fits.
+KNOWN = (
+    (
+        r'Expected more than 1 value per channel when training',
+        'BatchNorm behind a pooled map needs two images in every batch of a process. Raise '
+        'train_dataloader.batch_size to 2 or more; where only the last batch of an epoch is that '
+        'small, set train_dataloader.drop_last=True.',
+    ),
+    (
+        r'tensorboard',
+        'The config logs to TensorBoard, which is not installed: pip install tensorboard, or '
+        'remove TensorboardVisBackend from the vis_backends.',
+    ),
+    (
+        r"No module named '([\w.]+)'",
+        'A class of the config needs this package. Install it with pip.',
+    ),
+    (
+        r'stack expects each tensor to be equal size',
+        'The samples of a batch differ in size. Let the pipeline end in a crop or resize to one '
+        'size, and look for label maps of another size with `mim-bench data check`.',
+    ),
+    (
+        r'selected index k out of range',
+        'More ranks are asked for than there are classes. Set topk of the evaluator to no more.',
+    ),
+    (
+        r'insufficient shared memory|Bus error',
+        'Loader workers ran out of shared memory. Lower num_workers, or give the container more '
+        '(docker run --shm-size=8g).',
+    ),
+    (
+        r'DataLoader worker .*(killed|exited unexpectedly)',
+        'A loader worker was killed, most likely for want of memory. Lower num_workers.',
+    ),
+    (
+        r'Too many open files',
+        'Raise the limit of open files (ulimit -n 65536) or lower num_workers.',
+    ),
+    (
+        r'num_samples should be a positive integer',
+        'The data set holds no image. Check it with `mim-bench data check`.',
+    ),
+)
+_IN_WORKER = re.compile(r'^Caught \w+ in DataLoader worker process \d+\.')
+# The last line of a traceback and what follows it: the type and the message.
+_LAST = re.compile(
+    r'\n(?:[\w.]+\.)?(\w+(?:Error|Exception|Interrupt|Warning)): (?!.*\n  File )(.*)\Z', re.S
+)
+_IMAGES_SHOWN = 8
+
+
+class PlaceHook(Hook):
+    """Knows what a run is doing, for the message of an error.
+
+    Attributes:
+        doing: The phase in words.
+        batch: The batch that is in work, as it came from the loader; None between batches.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self) -> None:
+        self.doing = 'preparing the run'
+        self.batch: Any = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Training begins."""
+        self.doing = 'training'
+
+    def before_val(self, runner: Runner) -> None:
+        """Validation begins."""
+        self.doing = 'validation'
+
+    def before_test(self, runner: Runner) -> None:
+        """The test begins."""
+        is_probe = hasattr(runner.test_loop, 'probes')
+        self.doing = 'probing' if is_probe else 'testing'
+
+    def after_val(self, runner: Runner) -> None:
+        """Training goes on."""
+        self.before_train(runner)
+
+    def _before_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train'
+    ) -> None:
+        """A batch comes into work."""
+        self.batch = data_batch
+
+    def _after_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
+        mode: str = 'train',
+    ) -> None:
+        """The batch is done."""
+        self.batch = None
+
+
+def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
+    """An error as one message; errors that are one already come back as they are.
+
+    Args:
+        error: Whatever ended a run.
+        cfg: Of the run.
+        runner: None if it could not be built.
+    """
+    if isinstance(error, MimBenchError | OSError):
+        return _from_worker(error)
+    _log_traceback(error)
+    if isinstance(error, TypeError | KeyError):
+        explained = explain_build_error(cfg, error)
+        if explained is not None:
+            return explained
+    kind, text = _original(error)
+    parts = [f'{cfg.filename}: {_place(runner)}: {kind}: {text.rstrip(".")}.']
+    parts += [remedy for pattern, remedy in KNOWN if re.search(pattern, text, re.I)][:1]
+    log = _log_file()
+    parts.append(f'The traceback is in {log}.' if log else '--debug shows the traceback.')
+    return RunError(' '.join(parts))
+
+
+def _from_worker(error: BaseException) -> BaseException:
+    """The error itself, without the traceback that a loader worker writes into its message."""
+    if not _IN_WORKER.match(str(error)):
+        return error
+    _log_traceback(error)
+    return type(error)(_original(error)[1])
+
+
+def _original(error: BaseException) -> tuple[str, str]:
+    """Type and message of an error, of the first one where a loader worker passed it on."""
+    text = str(error)
+    if _IN_WORKER.match(text) and (found := _LAST.search(text)):
+        return found[1], found[2].strip()
+    return type(error).__name__, ' '.join(text.split()) or 'without a message'
+
+
+def _place(runner: Runner | None) -> str:
+    """Phase, iteration and images."""
+    hook = next((h for h in getattr(runner, 'hooks', ()) if isinstance(h, PlaceHook)), None)
+    if hook is None:
+        return 'building the run'
+    place = hook.doing
+    if hook.doing in ('training', 'validation'):
+        is_by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
+        epoch = '' if is_by_iter else f' of epoch {runner.epoch + 1}'
+        place += f', iteration {runner.iter + 1}{epoch}'
+    if hook.batch is not None:
+        names = image_names(hook.batch)
+        place += f', images {", ".join(names[:_IMAGES_SHOWN])}'
+        place += f' and {len(names) - _IMAGES_SHOWN} more' * (len(names) > _IMAGES_SHOWN)
+    return place
+
+
+def _log_traceback(error: BaseException) -> None:
+    """Write it into the log files only: the console shows the message."""
+    text = ''.join(traceback.format_exception(error))
+    for handler in _file_handlers():
+        record = logging.LogRecord('mmengine', logging.ERROR, '', 0, text, None, None)
+        with contextlib.suppress(OSError, ValueError):
+            handler.emit(record)
+
+
+def _log_file() -> str | None:
+    return next((handler.baseFilename for handler in _file_handlers()), None)
+
+
+def _file_handlers() -> list[logging.FileHandler]:
+    if not MMLogger._instance_dict:
+        return []
+    handlers = MMLogger.get_current_instance().handlers
+    return [handler for handler in handlers if isinstance(handler, logging.FileHandler)]

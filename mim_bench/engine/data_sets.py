@@ -1,0 +1,70 @@
+"""The data sets of a run against each other and against the model's head, before the first step."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from mim_bench.data.summary import Summary, check_same_classes, listed, summary_of
+from mim_bench.engine.hooks.label_range_hook import count_classes
+from mim_bench.errors import DataError
+
+
+def check_data_sets(runner: Runner) -> None:
+    """Log what each data set of a run holds and uses, and refuse classes that do not agree.
+
+    Args:
+        runner: With its loops built, as in the hook point ``before_run``.
+
+    Raises:
+        DataError: Two data sets number their classes differently, the head has another number of
+            them, or a class has no training image.
+    """
+    summaries = {what: summary_of(dataset) for what, dataset in data_sets(runner)}
+    for what, summary in summaries.items():
+        if summary is not None:
+            print_log(f'Data for {what} ({summary.where}): {summary}.', logger='current')
+    num_classes = count_classes(runner.model)
+    if num_classes is None and 'bank' not in summaries:  # nothing is learned from labels
+        return
+    check_same_classes(summaries)
+    for what, summary in summaries.items():
+        if summary is not None:
+            _check_classes(what, summary, num_classes)
+
+
+def data_sets(runner: Runner) -> Iterator[tuple[str, Any]]:
+    """Data sets by what they are for: training, validation, test, bank."""
+    for what, loop in (
+        ('training', runner.train_loop),
+        ('validation', runner.val_loop),
+        ('test', runner.test_loop),
+    ):
+        if loop is None or isinstance(loop, dict):
+            continue
+        if bank := getattr(loop, 'bank_dataloader', None):
+            yield 'bank', bank.dataset
+        yield what, loop.dataloader.dataset
+
+
+def _check_classes(what: str, summary: Summary, num_classes: int | None) -> None:
+    names, counts = summary.names, summary.class_images
+    if num_classes is not None and names is not None and len(names) != num_classes:
+        raise DataError(
+            f'The {what} data ({summary.where}) have {listed(names)} classes, the head of the '
+            f'model {num_classes} (0 to {num_classes - 1}). Give the data that belong to the '
+            'config, or train your own with `--own-data NAME`, which sets the head.'
+        )
+    if num_classes is not None and counts and max(counts) >= num_classes:
+        raise DataError(
+            f'The {what} data ({summary.where}) have the label {max(counts)}, the head of the '
+            f'model {num_classes} classes (0 to {num_classes - 1}).'
+        )
+    if names is not None and counts is not None:
+        empty = [name for number, name in enumerate(names) if not counts.get(number)]
+        if empty:
+            raise DataError(
+                f'The {what} data ({summary.where}) have no image of {listed(empty)} of their '
+                f'{len(names)} class folders. Fill or remove them: they count as classes.'
+            )

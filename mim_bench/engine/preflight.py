@@ -1,0 +1,253 @@
+"""Tries before the first step what a run does after hours: validation, metrics, checkpoints.
+
+Nothing that counts changes: random states, weights, buffers and metrics are as before.
+"""
+
+import logging
+import math
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from mmengine.runner.amp import autocast
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mim_bench.data.seeding import SKIP_LIST
+from mim_bench.engine.data_sets import check_data_sets
+from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.engine.metric_names import METRICS
+from mim_bench.engine.probes.extraction import features_of_batches
+from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.recipe.tta import unwrap
+
+NUM_IMAGES = 2
+# Copies of the trained weights that an optimiser keeps, by a part of its name.
+_STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
+
+
+class PreflightHook(Hook):
+    """Stop before the first step if the run could not reach its end.
+
+    It compares the data sets (:mod:`mim_bench.engine.data_sets`), evaluates two images with every
+    metric, and looks for space for the checkpoints. ``BenchRunner`` has it in every run.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Compare the data sets; a run from the start forgets the images that another skipped."""
+        check_data_sets(runner)
+        if is_main_process() and not runner._resume:
+            (Path(runner.work_dir) / SKIP_LIST).unlink(missing_ok=True)
+
+    def before_train(self, runner: Runner) -> None:
+        """Try a validation, the smallest batch, and the space."""
+        check_space(runner)
+        with preserved_rng():
+            try_smallest_batch(runner)
+            if runner.val_loop is not None:
+                try_evaluation(runner, runner.val_loop, runner.model.val_step)
+
+    def before_test(self, runner: Runner) -> None:
+        """Try the test, or the probes, on two images."""
+        loop = runner.test_loop
+        with preserved_rng():
+            if hasattr(loop, 'probes'):
+                try_probes(runner)
+            else:
+                try_evaluation(runner, loop, runner.model.test_step)
+
+
+def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
+    """Put a few images through the model and copies of all metrics.
+
+    Args:
+        runner: Ready to run.
+        loop: Its validation or test loop.
+        step: The method of the model that the loop calls.
+
+    Raises:
+        ConfigError: The record asks for a metric that the evaluator does not measure.
+    """
+    evaluator = deepcopy(loop.evaluator)
+    num_samples = 0
+    with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
+        for batch in first_batches(loop.dataloader):
+            outputs = step(batch)
+            evaluator.process(data_samples=outputs, data_batch=batch)
+            num_samples += len(outputs)
+        for metric in evaluator.metrics:
+            if hasattr(metric, 'img_ids'):  # mmdet's would evaluate every image of the file
+                metric.img_ids = [truth['img_id'] for truth, _ in metric.results]
+        measured = evaluator.evaluate(num_samples)
+    _check_wanted(runner, measured)
+
+
+def try_probes(runner: Runner) -> None:
+    """Put two images of each data set of a probe through the model.
+
+    Raises:
+        ConfigError: A probe asks for more neighbours than there are images.
+    """
+    loop = runner.test_loop
+    k = loop.probes.get('knn', {}).get('k')
+    size = len(loop.bank_dataloader.dataset)
+    if k is not None and k > size:
+        raise ConfigError(
+            f'{runner.cfg.filename}: the k-NN probe asks for {k} neighbours, the bank has {size} '
+            f'images. Set test_cfg.probes.knn.k to at most {size}.'
+        )
+    for loader in (loop.bank_dataloader, loop.dataloader):
+        batches = list(first_batches(loader))
+        list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
+
+
+def try_smallest_batch(runner: Runner) -> None:
+    """Put one image through a training model with BatchNorm whose epochs end in one.
+
+    Raises:
+        Exception: Whatever the model raises; BatchNorm behind a pooled map refuses one image.
+    """
+    model = unwrap(runner.model)
+    has_norms = any(_is_batch_norm(module) and module.training for module in model.modules())
+    if not has_norms or last_batch_size(runner.train_dataloader) != 1:
+        return
+    with _same_buffers(model), torch.no_grad(), runner.optim_wrapper.optim_context(model):
+        batch = next(first_batches(runner.train_dataloader, batch_size=1))
+        model(**model.data_preprocessor(batch, True), mode='loss')
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    """Whether a module needs two values of a channel in this process."""
+    is_shared = isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and not is_shared
+
+
+def last_batch_size(loader: DataLoader) -> int:
+    """Images of the last batch of an epoch, of each process; a full batch where none is short.
+
+    0 where the loader does not say.
+    """
+    batch_sampler = loader.batch_sampler
+    size = loader.batch_size or getattr(batch_sampler, 'batch_size', 0)
+    is_endless = getattr(loader.sampler, 'is_endless', False)
+    if not size or is_endless or getattr(batch_sampler, 'drop_last', False):
+        return size
+    share = math.ceil(len(loader.dataset) / get_world_size())
+    return share % size or size
+
+
+def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
+    """Batches of the first :data:`NUM_IMAGES` samples, made in this process: no worker starts.
+
+    Args:
+        loader: Says the size of a batch, which samples of different size may need to be 1.
+        batch_size: In place of it.
+    """
+    dataset = loader.dataset
+    size = batch_size or loader.batch_size or 1
+    indices = range(min(NUM_IMAGES, len(dataset)))
+    for start in range(0, len(indices), size):
+        yield loader.collate_fn([dataset[i] for i in indices[start : start + size]])
+
+
+def check_space(runner: Runner) -> None:
+    """Refuse a training whose checkpoints do not fit on the disk.
+
+    Raises:
+        CheckpointError: With what they need, about, and what is free.
+    """
+    hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+    if hook is None or not is_main_process() or (hook.interval <= 0 and not hook.save_last):
+        return
+    size = checkpoint_bytes(unwrap(runner.model), runner.cfg.optim_wrapper)
+    kept = num_checkpoints(hook, runner)
+    folder = Path(runner.work_dir)
+    folder.mkdir(parents=True, exist_ok=True)
+    earlier = sum(path.stat().st_size for path in folder.glob('*.pth'))  # they make room
+    free = shutil.disk_usage(folder).free + earlier
+    if size * kept > free:
+        raise CheckpointError(
+            f'{folder}: {_amount(free)} are free, and the checkpoints need about '
+            f'{_amount(size * kept)} ({kept} files of {_amount(size)}, one of them while it is '
+            'written). Free some space, give another --work-dir, or keep fewer: '
+            '--cfg-options default_hooks.checkpoint.max_keep_ckpts=1.'
+        )
+
+
+def checkpoint_bytes(model: nn.Module, optim_wrapper: Any) -> int:
+    """About the size of a checkpoint of a training: weights, buffers, state of the optimiser."""
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    whole = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    name = str(optim_wrapper.get('optimizer', {}).get('type', '')).lower()
+    copies = next((copies for part, copies in _STATES.items() if part in name), 0)
+    return whole + copies * trained
+
+
+def num_checkpoints(hook: CheckpointHook, runner: Runner) -> int:
+    """Files that lie on the disk at a time: those that are kept, and the one that is written."""
+    length = runner.max_epochs if hook.by_epoch else runner.max_iters
+    planned = length // hook.interval if hook.interval > 0 else 0
+    planned = max(planned, 1)
+    kept = hook.max_keep_ckpts if hook.max_keep_ckpts > 0 else planned
+    return min(kept, planned) + (planned > kept)
+
+
+def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:
+    """Metrics that the record names must be among those that were measured."""
+    named = {METRICS[key].name for key in measured if key in METRICS}
+    for hook in runner.hooks:
+        for task in getattr(hook, 'tasks', ()):
+            wanted = [
+                name
+                for name in task.metrics or ()
+                if name not in named and any(spec.name == name for spec in METRICS.values())
+            ]
+            trained = {spec.name for spec in METRICS.values() if spec.split == 'train'}
+            if missing := [n for n in wanted if n not in trained and not n.startswith('knn')]:
+                raise ConfigError(
+                    f'{runner.cfg.filename}: the record of {task.task} asks for '
+                    f'{", ".join(missing)}, the evaluation gives {", ".join(measured)}. Correct '
+                    'metrics in protocol.tasks, or the evaluator.'
+                )
+
+
+@contextmanager
+def _same_buffers(model: nn.Module) -> Iterator[None]:
+    """Running statistics and counters are put back."""
+    kept = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for name, buffer in model.named_buffers():
+                buffer.copy_(kept[name])
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Metrics of two images are no result: nothing is logged."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _amount(num_bytes: float) -> str:
+    for unit in ('bytes', 'kB', 'MB', 'GB'):
+        if num_bytes < 1000:
+            return f'{num_bytes:.3g} {unit}'
+        num_bytes /= 1000
+    return f'{num_bytes:.3g} TB'

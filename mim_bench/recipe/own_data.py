@@ -1,0 +1,184 @@
+"""Data of the user's in a layout of the configs: their classes go to the head and the metrics."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from mim_bench.data.coco_annotations import read_document
+from mim_bench.data.image_file import read_label_map
+from mim_bench.data.listing import class_folders, list_files
+from mim_bench.errors import ConfigError, DataError
+
+CLASSES_FILE = 'classes.txt'
+_NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
+_FOLDERS = ('mim_bench.ImageNet', 'mim_bench.CustomDataset', 'mim_bench.LabelFraction')
+_SEGMENTATION = ('mim_bench.ADE20KDataset', 'mim_bench.BaseSegDataset')
+_COCO = 'mim_bench.CocoDataset'
+# Beginnings of the names of tasks and protocols that stand for a data set.
+_PUBLIC = ('in1k', 'ade20k', 'coco')
+_IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif')
+# A top-5 accuracy of so few classes says nothing, and no metric gives one.
+_TOO_FEW_FOR_TOP5 = 5
+
+
+def use_own_data(cfg: Config, name: str) -> None:
+    """Fit a config to the classes of the training data in its data root.
+
+    Class folders, the categories of the training annotations, or ``classes.txt`` beside
+    ``images`` (one name a line, the first is label 1; without it the labels are numbered) say the
+    classes. Data sets, heads and the names of the task and protocol follow.
+
+    Args:
+        cfg: With its data root set; changed in place.
+        name: Of the data, for the task and the protocol: ``in1k-ft`` becomes ``NAME-ft``.
+
+    Raises:
+        ConfigError: The name is not one, or the config reads data of another layout.
+        DataError: The data have no classes.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f'--own-data {name!r}: give a name of small letters, digits, dots and underscores.'
+        )
+    data_sets = list(_data_sets(cfg))
+    training = next(iter(_training(cfg)), None)
+    if training is None:
+        raise ConfigError(f'{cfg.filename}: reads no data of a layout that --own-data knows.')
+    names = _classes(training)
+    if not names:
+        raise DataError(f'{training.data_root}: the training data have no classes.')
+    suffix = _suffix(training) if training.type in _SEGMENTATION else None
+    for dataset in data_sets:
+        dataset.metainfo = dict(classes=tuple(names))
+        if suffix is not None:
+            dataset.update(
+                type='mim_bench.BaseSegDataset',
+                img_suffix=suffix,
+                seg_map_suffix='.png',
+                reduce_zero_label=True,
+            )
+    _set_head(cfg, len(names))
+    _rename(cfg, name, len(names))
+
+
+def _data_sets(node: Any) -> Iterator[ConfigDict]:
+    """Data sets of the three layouts at and below a node."""
+    if isinstance(node, Config):
+        keys = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg', 'custom_hooks')
+        for key in keys:
+            yield from _data_sets(node.get(key))
+    elif isinstance(node, dict):
+        if node.get('type') in (*_FOLDERS, *_SEGMENTATION, _COCO):
+            yield node
+        for value in node.values():
+            yield from _data_sets(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _data_sets(value)
+
+
+def _training(cfg: Config) -> Iterator[ConfigDict]:
+    """Data sets that a model or a probe learns from."""
+    yield from _data_sets(cfg.get('train_dataloader'))
+    yield from _data_sets((cfg.get('test_cfg') or {}).get('bank_dataloader'))
+
+
+def _classes(dataset: ConfigDict) -> list[str]:
+    root = Path(dataset.get('data_root') or '')
+    if dataset.type in _FOLDERS:
+        prefix = dataset.get('data_prefix') or dataset.get('split') or ''
+        folder = root / (prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
+        if not folder.is_dir():
+            raise DataError(f'{folder}: is not a folder. Give the data with --data-root.')
+        return class_folders(folder)
+    if dataset.type == _COCO:
+        document = read_document(str(root / dataset.ann_file))
+        return [str(category.get('name')) for category in document['categories']]
+    return _classes_of_maps(root, root / dataset.data_prefix['seg_map_path'])
+
+
+def _classes_of_maps(root: Path, folder: Path) -> list[str]:
+    """Classes of label maps, by ``classes.txt`` or by the highest label."""
+    if (root / CLASSES_FILE).is_file():
+        lines = (root / CLASSES_FILE).read_text('utf-8').splitlines()
+        return [line.strip() for line in lines if line.strip()]
+    files = list_files(folder, ('.png',)).files
+    highest = max((int(read_label_map(folder / file).max()) for file in files), default=0)
+    return [f'class {number}' for number in range(1, highest + 1)]
+
+
+def _suffix(dataset: ConfigDict) -> str:
+    """The ending of the images, which mmseg wants to know.
+
+    Raises:
+        DataError: There is no image, or there are several endings.
+    """
+    folder = Path(dataset.get('data_root') or '') / dataset.data_prefix['img_path']
+    endings = {Path(file).suffix for file in list_files(folder, _IMAGE_ENDINGS).files}
+    if len(endings) != 1:
+        raise DataError(
+            f'{folder}: its images have the endings {", ".join(sorted(endings)) or "none"}; the '
+            'layout needs one. Convert them to one format.'
+        )
+    return endings.pop()
+
+
+def _set_head(cfg: Config, num_classes: int) -> None:
+    """Give the heads and the preprocessor another number of classes.
+
+    A stuff branch keeps its own. Weights by class are left out: they are those of other classes.
+    """
+    before = next(_numbers(cfg.get('model')), None)
+    if before is None:  # a probe or a pre-training
+        return
+    for node in (cfg.model, cfg.get('data_preprocessor')):
+        _replace_number(node, before, num_classes)
+
+
+def _numbers(node: Any, key: str = 'model') -> Iterator[int]:
+    """Numbers of classes of the heads of a model, the main head's first."""
+    if isinstance(node, list | tuple):
+        for value in node:
+            yield from _numbers(value, key)
+    elif isinstance(node, dict) and key != 'semantic_head':
+        if isinstance(node.get('num_classes'), int) and key.endswith('head'):
+            yield node['num_classes']
+        for name in sorted(node, key=lambda name: name not in ('decode_head', 'head', 'roi_head')):
+            yield from _numbers(node[name], name)
+
+
+def _replace_number(node: Any, before: int, after: int) -> None:
+    if isinstance(node, list | tuple):
+        for value in node:
+            _replace_number(value, before, after)
+    elif isinstance(node, dict):
+        if node.get('num_classes') == before:
+            node['num_classes'] = after
+        if isinstance(node.get('class_weight'), list | tuple) and before != after:
+            node['class_weight'] = None
+        for key, value in node.items():
+            if key != 'semantic_head':
+                _replace_number(value, before, after)
+
+
+def _rename(cfg: Config, name: str, num_classes: int) -> None:
+    protocol = cfg.get('protocol')
+    if not protocol:
+        return
+    tasks = protocol.get('tasks') or [protocol]
+    for task in tasks:
+        if task.get('task'):
+            task['task'] = _renamed(task['task'], name)
+        if task.get('metrics') and num_classes <= _TOO_FEW_FOR_TOP5:
+            task['metrics'] = [m for m in task['metrics'] if not m.endswith('top5')]
+    protocol['name'] = _renamed(protocol['name'], name)
+
+
+def _renamed(text: str, name: str) -> str:
+    first, dash, rest = text.partition('-')
+    if first == 'pretrain':
+        return text
+    return f'{name}-{rest}' if dash and first in _PUBLIC else f'{name}-{text}'

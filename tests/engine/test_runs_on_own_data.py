@@ -1,0 +1,88 @@
+"""Whole runs by the command: own classes, a broken image, what is told at the start."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mim_bench.cli.main import main
+from mim_bench.results.store import read_record
+
+DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
+FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py'
+UPERNET = DEMO / 'upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py'
+SHORT = [
+    'param_scheduler.warmup_epochs=0',
+    'train_cfg.max_epochs=1',
+    'train_dataloader.batch_size=3',
+    'effective_batch_size=3',
+    'train_dataloader.persistent_workers=True',  # of no use without workers
+    'log_level=ERROR',
+]
+
+
+@pytest.fixture
+def three_classes(toy_root, tmp_path):
+    root = tmp_path / 'flowers'
+    for split in ('train', 'val'):
+        for folder in sorted((toy_root / 'imagenet' / split).iterdir())[:3]:
+            shutil.copytree(folder, root / split / folder.name)
+    return root
+
+
+@pytest.fixture
+def broken(three_classes):
+    """The data with an image that is cut short in the middle of the training."""
+    images = sorted((three_classes / 'train').glob('*/*'))
+    path = images[len(images) // 2]
+    path.write_bytes(path.read_bytes()[:300])
+    return path
+
+
+def train(root, tmp_path, *words):
+    command = ['train', str(FINETUNE), '--data-root', str(root), '--own-data', 'flowers']
+    command += ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
+    return main([*command, '--run-id', 'mine', *words, '--cfg-options', *SHORT])
+
+
+def test_broken_image_in_the_middle_stops_with_its_name(three_classes, broken, tmp_path, capsys):
+    assert train(three_classes, tmp_path) == 1
+
+    message = capsys.readouterr().err
+    assert f'error: {broken}: does not decode' in message
+    assert 'Traceback' not in message
+    record = read_record(tmp_path / 'results/mine/record.json')
+    assert (record.status, record.skipped_images) == ('failed', None)
+    assert broken.name in record.error
+
+
+def test_broken_image_is_skipped_counted_and_recorded(three_classes, broken, tmp_path):
+    assert train(three_classes, tmp_path, '--on-bad-image', 'skip') == 0
+
+    record = read_record(tmp_path / 'results/mine/record.json')
+    assert (record.status, record.skipped_images) == ('done', 1)
+    assert broken.name in (tmp_path / 'run/skipped_images.txt').read_text()
+    # Three classes have no five best ones.
+    assert (record.task, set(record.metrics)) == ('flowers-ft', {'top1', 'loss'})
+
+
+@pytest.mark.parametrize('run_id', ['a/../../b', '.hidden', 'x' * 201])
+def test_run_id_that_is_no_folder_is_told_before_anything_is_built(run_id, tmp_path, capsys):
+    words = ['--results-dir', str(tmp_path / 'results'), '--run-id', run_id]
+
+    assert main(['train', str(FINETUNE), *words]) == 1
+
+    assert '--run-id' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_batch_of_one_image_is_told_with_its_remedy(toy_root, tmp_path, capsys):
+    words = ['--data-root', str(toy_root / 'ade/ADEChallengeData2016'), '--work-dir', str(tmp_path)]
+    options = ['train_dataloader.batch_size=1', 'effective_batch_size=1', 'log_level=ERROR']
+
+    assert main(['train', str(UPERNET), *words, '--cfg-options', *options]) == 1
+
+    message = capsys.readouterr().err
+    assert 'Raise train_dataloader.batch_size to 2 or more' in message
+    assert 'Traceback' not in message

@@ -1,0 +1,84 @@
+"""Steps in forked processes: their output, their status, their lock, their end."""
+
+import fcntl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mim_bench.cli.main import main
+from mim_bench.suite import forking
+from mim_bench.suite.forking import ForkingLauncher
+from mim_bench.suite.steps import Step
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='forks on Linux only')
+
+
+@pytest.fixture(scope='module')
+def launcher():
+    return ForkingLauncher(main, workers=1, environment={'OMP_NUM_THREADS': '1'})
+
+
+def start(launcher, words, folder):
+    lock = (folder / 'lock').open('w')
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return launcher.start(Step('x', words), words, folder / 'log.txt', lock.fileno()), lock
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.05)
+    return condition()
+
+
+def test_forked_step_writes_its_log_and_gives_its_status_and_room_back(launcher, tmp_path):
+    process, _ = start(launcher, ('convert', 'nothing.pth', 'out.pth'), tmp_path)
+    assert not launcher.has_room(Step('y', ('train',)))
+    assert wait_for(lambda: process.poll() is not None)
+    assert process.poll() == 1
+    assert 'nothing.pth' in (tmp_path / 'log.txt').read_text()
+    assert launcher.has_room(Step('y', ('train',)))
+
+
+def test_forked_step_holds_the_lock_until_it_is_stopped(launcher, tmp_path, monkeypatch):
+    monkeypatch.setattr(forking, '_COMMANDS', ('report',))
+    process, lock = start(
+        launcher, ('report', str(tmp_path), '--out', str(tmp_path / 'board'), '--watch'), tmp_path
+    )
+    lock.close()
+    with (tmp_path / 'lock').open() as other:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.stop()
+        assert process.poll() < 0
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+_STARTER = """
+import sys, time
+from pathlib import Path
+from mim_bench.cli.main import main
+from mim_bench.suite import forking
+from mim_bench.suite.steps import Step
+if __name__ == '__main__':
+    folder = Path(sys.argv[1])
+    forking._COMMANDS = ('report',)
+    launcher = forking.ForkingLauncher(main, workers=1, environment={})
+    words = ('report', str(folder), '--out', str(folder / 'board'), '--watch')
+    lock = (folder / 'lock').open('w').fileno()
+    process = launcher.start(Step('x', words), words, folder / 'log.txt', lock)
+    print(process._process.pid, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_forked_step_ends_when_the_suite_is_killed(tmp_path):
+    (tmp_path / 'start.py').write_text(_STARTER)
+    command = [sys.executable, str(tmp_path / 'start.py'), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
+        step = int(starter.stdout.readline())
+        starter.kill()
+    assert wait_for(lambda: not Path(f'/proc/{step}').exists(), seconds=60)
