@@ -1,4 +1,4 @@
-"""Write the embedded dataset, or verify a dataset.
+"""Write the embedded dataset, verify a dataset, or pack one into a file.
 
 Examples:
   mim-bench data make-toy data/toy
@@ -7,6 +7,7 @@ Examples:
   mim-bench data check coco data/coco --need-stuff
   mim-bench data check ade20k data/subset --expect train=100,val=20
   mim-bench data check imagenet data/flowers --expect train=900,val=100,classes=3
+  mim-bench data pack data/imagenet data/imagenet.zip
 """
 
 import argparse
@@ -29,7 +30,7 @@ _SIZES = ('tiny', 'small', 'demo', 'default', 'large')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``make-toy`` and ``check``."""
+    """Declare ``make-toy``, ``check`` and ``pack``."""
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
 
     toy = actions.add_parser(
@@ -69,6 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     check.add_argument('--json', type=Path, metavar='FILE', help='Write the report as JSON too.')
     check.set_defaults(action_run=_check)
+
+    pack = actions.add_parser(
+        'pack',
+        help='Pack the folder of a data set into one file that runs read as it is.',
+        description='Write an uncompressed zip or tar; `--data-root ARCHIVE` reads it at random.',
+        epilog='Example: mim-bench data pack data/imagenet data/imagenet.zip',
+    )
+    pack.add_argument('folder', type=Path, metavar='DIR', help='The folder of the data set.')
+    pack.add_argument('archive', type=Path, metavar='ARCHIVE', help='A new .zip or .tar file.')
+    pack.set_defaults(action_run=_pack)
 
     for action in (toy, check):
         action.add_argument(
@@ -126,6 +137,20 @@ def _check(args: argparse.Namespace) -> int:
         write_file(args.json, (json.dumps(report.to_dict(), indent=2) + '\n').encode())
     _print_report(console, report)
     return 0 if report.is_ok else 1
+
+
+def _pack(args: argparse.Namespace) -> int:
+    from mim_bench.data.archives import pack
+    from mim_bench.data.listing import list_files
+
+    console = Console()
+    with _progress(console, 'packing') as progress:
+        count = pack(args.folder, args.archive, list_files(args.folder, ('',)).files, progress)
+    console.print(
+        f'{args.archive} holds {count:,} files. Read it with --data-root {args.archive}',
+        soft_wrap=True,
+    )
+    return 0
 
 
 @contextmanager

@@ -8,6 +8,8 @@ Examples:
   mim-bench run --checkpoint mine=a.pth,method=mae,data=in1k,labels=none --tasks in1k-knn
   mim-bench run --checkpoint a.pth b.pth --tasks in1k-ft,in1k-linear,in1k-knn --gpus 8
   mim-bench run --checkpoint simmim=a.pth --suite proxy --seeds 0,1,2 --dry-run
+  mim-bench run --checkpoint dinov2=timm:vit_base_patch14_dinov2.lvd142m mine=a.pth --download
+  mim-bench run --checkpoint eva=eva02.pt --timm eva02_base_patch14_224 --tasks in1k-knn
   mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
 """
 
@@ -36,9 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
         help='Take these files, in any layout that `mim-bench convert` recognises, each with what '
-        'you know of it (method, data, labels, epochs, img_size, licence); random:BACKBONE takes '
-        'random weights.',
+        'you know of it (method, data, labels, epochs, img_size, licence) and how it is read '
+        '(timm, source, container, prefix); random:BACKBONE takes random weights, timm:NAME.TAG '
+        'the weights of timm, timm:NAME none.',
     )  # fmt: skip
+    parser.add_argument(
+        '--timm', nargs='+', default=[], metavar='[ID=]NAME',
+        help='State which network of timm the files are of: the loader of timm reads them.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='Fetch weights of timm that are not in its cache.',
+    )
     parser.add_argument(
         '--tasks', metavar='T1,T2=RECIPE',
         help='Run these tasks of the suite, separated by commas (default: all that the '
@@ -136,6 +148,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
@@ -151,7 +164,14 @@ def run(args: argparse.Namespace) -> int:
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
     is_embedded = suite.tier == 'smoke' and root is None and not roots
     places = Places(out, out / 'data' if is_embedded else root or Path('data').resolve(), roots)
-    rows = rows_of(args.checkpoint, places.checkpoints, suite, backbone=args.backbone)
+    rows = rows_of(
+        args.checkpoint,
+        places.checkpoints,
+        suite,
+        backbone=args.backbone,
+        timm=args.timm,
+        download=args.download,
+    )
     if wanted is None:
         for row in rows:
             if missing := missing_tasks(suite, row.network):
@@ -167,6 +187,7 @@ def run(args: argparse.Namespace) -> int:
     plan += plan_rows(
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
+    check_backbones(plan, rows)
     if args.dry_run:
         # The dry run reads the embedded data too; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None

@@ -3,11 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pycocotools import mask as run_lengths
 
+from mim_bench.data.archives import read_file
 from mim_bench.data.summary import difference, listed
 from mim_bench.errors import DataError
 
@@ -24,7 +24,7 @@ def read_document(path: str) -> dict[str, Any]:
         DataError: It is not there, no JSON, or lacks a list.
     """
     try:
-        document = json.loads(Path(path).read_text('utf-8'))
+        document = json.loads(read_file(path))
     except FileNotFoundError as error:
         raise DataError(f'{path}: there is no such annotation file.') from error
     except (OSError, ValueError) as error:

@@ -2,10 +2,10 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import mmpretrain.datasets
 
+from mim_bench.data.archives import is_folder, read_file
 from mim_bench.data.listing import Listing, class_folders, list_files
 from mim_bench.data.summary import Summary, difference, listed
 from mim_bench.errors import DataError
@@ -45,7 +45,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
 
     def _find_samples(self) -> list:
         """What lies in the folders; mmpretrain calls it where there is no list."""
-        if not os.path.isdir(self.img_prefix):
+        if not is_folder(self.img_prefix):
             raise DataError(f'{self.img_prefix}: is not a folder. Give the data with --data-root.')
         listing = list_files(self.img_prefix, self.extensions)
         self._count_unused(listing)
@@ -89,7 +89,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
 
 
 def _wrong_line(path: str) -> str:
-    for number, line in enumerate(Path(path).read_text().splitlines(), start=1):
+    for number, line in enumerate(read_file(path).decode().splitlines(), start=1):
         name, _, label = line.strip().rpartition(' ')
         if not name or not label.isdecimal():
             return f'line {number} is {line!r}'

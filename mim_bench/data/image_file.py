@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mim_bench.data.archives import place_of, read_file
 from mim_bench.errors import DataError
 
 # 'stored': the pixels as they lie in the file, whatever EXIF says. So reads torchvision's
@@ -48,7 +49,7 @@ def read_bytes(path: str | Path) -> bytes:
         DataError: It is not there, cannot be read, or is empty.
     """
     try:
-        content = Path(path).read_bytes()
+        content = read_file(path)
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error.strerror or error}.') from error
     if not content:
@@ -114,7 +115,8 @@ def read_label_map(path: str | Path, backend: str = 'pillow') -> np.ndarray:
 def image_size(path: str | Path) -> tuple[int, int] | None:
     """(height, width) of a file by its header; None where that cannot be read."""
     try:
-        with Image.open(path) as image:
+        source = path if place_of(path) is None else io.BytesIO(read_file(path))
+        with Image.open(source) as image:
             return image.size[::-1]
     except (OSError, ValueError):
         return None

@@ -5,9 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mim_bench.data import archives
+from mim_bench.data.kept_list import kept_lines, kept_stamp, list_places
+
 IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 # Folders that programs leave behind and that hold no data, as those whose name begins with a dot.
 _LEFT_BEHIND = ('__MACOSX', '@eaDir', 'lost+found')
+
+
+# A walk that finds fewer files is not worth a kept list.
+KEPT_FROM = 20_000
+_KIND = 'files'
 
 
 @dataclass
@@ -34,8 +42,10 @@ def list_files(folder: str | Path, endings: Sequence[str] = IMAGE_ENDINGS) -> Li
         endings: In small letters; a name counts whatever its capitals.
     """
     listing = Listing()
-    if os.path.isdir(folder):
-        _walk(str(folder), '', tuple(endings), listing, (os.path.realpath(folder),))
+    if (place := archives.place_of(folder)) is not None:
+        _sort(archives.names_below(place), tuple(endings), listing)
+    elif os.path.isdir(folder):
+        _sort(_walked(Path(folder)), tuple(endings), listing)
     for names in (listing.files, listing.hidden, listing.others):
         names.sort()
     return listing
@@ -43,6 +53,9 @@ def list_files(folder: str | Path, endings: Sequence[str] = IMAGE_ENDINGS) -> Li
 
 def class_folders(folder: str | Path) -> list[str]:
     """Names of the class folders in a folder, sorted: the place of each is its number."""
+    if (place := archives.place_of(folder)) is not None:
+        names = {name.partition('/')[0] for name in archives.names_below(place) if '/' in name}
+        return sorted(name for name in names if not is_hidden(name))
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
 
@@ -52,20 +65,64 @@ def is_hidden(name: str) -> bool:
     return name.startswith('.') or name in _LEFT_BEHIND
 
 
-def _walk(
-    folder: str, below: str, endings: tuple[str, ...], listing: Listing, above: tuple[str, ...]
+def _sort(names: Sequence[str], endings: tuple[str, ...], listing: Listing) -> None:
+    """Put names of files, hidden ones among them, where they belong."""
+    hidden = set()
+    for name in names:
+        parts = name.split('/')
+        first = next((i for i, part in enumerate(parts) if is_hidden(part)), None)
+        if first is not None:
+            hidden.add('/'.join(parts[: first + 1]))
+        elif name.lower().endswith(endings):
+            listing.files.append(name)
+        else:
+            listing.others.append(name)
+    listing.hidden += sorted(hidden)
+
+
+def _walked(folder: Path) -> list[str]:
+    """Names of all files below a folder, and of what is hidden; a long list is kept.
+
+    A kept list holds while the folders below have the times of change that it knows.
+    """
+    for path in list_places(folder, _KIND):
+        stamp = kept_stamp(path)
+        if stamp and stamp == _times(folder, [line.partition(' ')[2] for line in stamp]):
+            return kept_lines(folder, _KIND, stamp, lambda: _walk(folder)[0])
+    names, folders = _walk(folder)
+    if len(names) >= KEPT_FROM:
+        kept_lines(folder, _KIND, _times(folder, folders), lambda: names)
+    return names
+
+
+def _times(folder: Path, below: Sequence[str]) -> list[str]:
+    """A line for each folder: when it was changed, in ns, and its name."""
+    try:
+        return [f'{os.stat(folder / name).st_mtime_ns} {name}' for name in below]
+    except OSError:
+        return []
+
+
+def _walk(folder: Path) -> tuple[list[str], list[str]]:
+    """Files and what is hidden below a folder; and all folders that are not, itself as ''."""
+    names: list[str] = []
+    folders = ['']
+    _walk_into(str(folder), '', (names, folders), (os.path.realpath(folder),))
+    return names, folders
+
+
+def _walk_into(
+    folder: str, below: str, found: tuple[list[str], list[str]], above: tuple[str, ...]
 ) -> None:
+    names, folders = found
     with os.scandir(folder) as entries:
         for entry in entries:
             path = below + entry.name
-            if is_hidden(entry.name):
-                listing.hidden.append(path)
-            elif entry.is_dir():
-                real = os.path.realpath(entry.path) if entry.is_symlink() else None
-                if real not in above:  # a link to a folder above it would have no end
-                    inner = (*above, real or os.path.realpath(entry.path))
-                    _walk(entry.path, f'{path}/', endings, listing, inner)
-            elif entry.name.lower().endswith(endings):
-                listing.files.append(path)
-            else:
-                listing.others.append(path)
+            if is_hidden(entry.name) or not entry.is_dir():
+                names.append(path)
+                continue
+            real = os.path.realpath(entry.path) if entry.is_symlink() else None
+            if real not in above:  # a link to a folder above it would have no end
+                folders.append(path)
+                inner = (*above, real or os.path.realpath(entry.path))
+                _walk_into(entry.path, f'{path}/', found, inner)

@@ -1,12 +1,12 @@
 """ADE20K's layout as mmseg loads it: every image with its label map, labels that are labels."""
 
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.image_file import read_label_map
 from mim_bench.data.listing import is_hidden, list_files
 from mim_bench.data.summary import Summary
@@ -58,7 +58,7 @@ def _dataset_class(name: str) -> type:
         def load_data_list(self) -> list[dict]:
             """Images and their label maps."""
             images = Path(self.data_prefix['img_path'])
-            if not images.is_dir():
+            if not is_folder(images):
                 raise DataError(f'{images}: is not a folder. Give the data with --data-root.')
             found = super().load_data_list()
             kept = [sample for sample in found if not _is_below_hidden(sample['img_path'], images)]
@@ -73,7 +73,7 @@ def _dataset_class(name: str) -> type:
             missing = [
                 sample['seg_map_path']
                 for sample in kept
-                if 'seg_map_path' in sample and not os.path.exists(sample['seg_map_path'])
+                if 'seg_map_path' in sample and not is_file(sample['seg_map_path'])
             ]
             if missing:
                 raise DataError(

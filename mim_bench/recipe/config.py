@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.data.archives import is_folder
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
@@ -100,7 +101,7 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
     """
     for name in loaders:
         for root in named_roots(cfg.get(name)):
-            if not Path(root).is_dir():
+            if not is_folder(root):
                 raise DataError(
                     f'{cfg.filename}: {name} reads {root}, which is not a folder. Put the data '
                     'there, or give another folder with --data-root DIR. '
@@ -149,7 +150,7 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
     dataset = (cfg.get(loader) or {}).get('dataset') or {}
     prefix = dataset.get('data_prefix')  # one folder for ImageNet, several for COCO
     folder = prefix.get('seg') if isinstance(prefix, dict) else None
-    if not folder or (Path(dataset.get('data_root') or '') / folder).is_dir():
+    if not folder or is_folder(Path(dataset.get('data_root') or '') / folder):
         return
     raise DataError(
         f'{cfg.filename}: {loader} reads stuff maps from '

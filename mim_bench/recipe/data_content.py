@@ -17,6 +17,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
+from mim_bench.data.archives import file_facts, is_file, is_folder, place_of, read_file
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.building import explained, library_scope
 from mim_bench.recipe.protocol import data_roots
@@ -62,7 +63,7 @@ def config_content(cfg: Config) -> tuple[dict[str, Any], list[str]]:
         'bank': bank,
     }
     settings = {name: loader.dataset for name, loader in loaders.items() if loader}
-    absent = sorted({root for root in data_roots(cfg) if not Path(root).is_dir()})
+    absent = sorted({root for root in data_roots(cfg) if not is_folder(root)})
     if absent:
         return {}, absent
     with library_scope(cfg), explained(cfg):
@@ -92,7 +93,7 @@ def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:
     paths = [str(sample[key]) for sample in samples for key in _FILES if sample.get(key)]
     content = {'images': len(dataset), 'files': files_digest(paths, root, read=evaluated)}
     annotations = str(getattr(dataset, 'ann_file', '') or '')
-    if annotations and Path(annotations).is_file():
+    if annotations and is_file(annotations):
         content['annotations'] = files_digest([annotations], root, read=True)
     return content
 
@@ -110,12 +111,12 @@ def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
     """
     paths = sorted(set(paths))
     with ThreadPoolExecutor(_THREADS) as pool:
-        stats = list(pool.map(os.stat, paths, chunksize=256))
+        facts = list(pool.map(file_facts, paths, chunksize=256))
         names = [os.path.relpath(path, root) if root else path for path in paths]
-        sizes = [stat.st_size for stat in stats]
+        sizes = [size for size, _ in facts]
         if not read:
             return _digest(names, sizes)
-        times = [stat.st_mtime_ns for stat in stats]
+        times = [time for _, time in facts]
         kept = (
             _cache_folder() / f'{_digest([os.path.abspath(p) for p in paths], sizes, times)}.json'
         )
@@ -134,6 +135,8 @@ def _digest(*columns: Sequence[Any]) -> str:
 
 
 def _sha256(path: str) -> str:
+    if place_of(path) is not None:
+        return hashlib.sha256(read_file(path)).hexdigest()
     digest = hashlib.sha256()
     with open(path, 'rb') as file:
         while chunk := file.read(_CHUNK_BYTES):

@@ -14,7 +14,7 @@ from mim_bench.errors import ConfigError
 
 KEY = 'pixels'
 VALUES = ('pillow', 'torch')
-_LOAD = 'LoadImageFromFile'
+_LOADS = ('LoadImageFromFile', 'mim_bench.LoadImage')
 _AUGMENT = 'mim_bench.RandAugment'
 _FUSED = (
     'NumpyToPIL',
@@ -56,7 +56,7 @@ def _fuse(pipeline: Sequence[dict], name: str) -> list[dict]:
     while end < len(pipeline) and pipeline[end]['type'] in _FUSED:
         end += 1
     crops = [step for step in pipeline[:end] if str(step['type']).endswith('Crop')]
-    if not str(pipeline[0]['type']).endswith(_LOAD) or not crops:
+    if pipeline[0]['type'] not in _LOADS or not crops:
         raise ConfigError(
             f'{name}: pixels=torch replaces a crop that Pillow resizes, and the training pipeline '
             'does not begin with one. Leave it away.'

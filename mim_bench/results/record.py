@@ -110,6 +110,9 @@ class Checkpoint:
     made the file (``run``), the list of releases (``release``), its format (``format``) or its
     ``weights``."""
 
+    notes: list[str] = field(default_factory=list)
+    """What was assumed as the file was read, and what of it was not taken."""
+
     def saw_labels_of(self, task: str) -> bool | None:
         """Whether the weights saw labels of a task's data set; None where that is not known."""
         if self.labels is None:

@@ -3,6 +3,8 @@
 import pytest
 
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.data.archives import pack
+from mim_bench.data.listing import list_files
 from mim_bench.engine.launch import Launch
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.results.store import read_record
@@ -41,17 +43,32 @@ def test_loss_curve_is_the_same_on_one_two_and_four_processes(toy_root, tmp_path
     assert curves[4][-1] < 0.99 * curves[4][0]  # it did train
 
 
-def train(processes, toy_root, folder):
+@pytest.mark.slow
+def test_loss_curve_from_an_archive_is_that_from_folders(toy_root, tmp_path):
+    folder = data_root(find_config(configs_folder(), 'ummae_swin-toy_'), toy_root)
+    names = list_files(folder, ('',)).files
+    wanted, record, _ = train(1, toy_root, tmp_path)
+    for ending, processes in (('zip', 1), ('tar', 1), ('zip', 2)):
+        archive = tmp_path / f'{processes}.{ending}'
+        pack(folder, archive, names)
+        curve, packed, _ = train(processes, toy_root, tmp_path / archive.name[:1], root=archive)
+        assert packed.protocol.hash == record.protocol.hash
+        tolerance = 0 if processes == 1 else 1e-4  # other sums of gradients
+        assert max(abs(a - b) for a, b in zip(curve, wanted, strict=True)) <= tolerance
+
+
+def train(processes, toy_root, folder, root=None):
     """The loss of each update, the record, and the rate after the run."""
     base = find_config(configs_folder(), 'ummae_swin-toy_')
-    work_dir = folder / f'on-{processes}'
+    work_dir = folder / f'on-{processes}-{root and root.name}'
+    folder.mkdir(exist_ok=True)
     config = write_child(work_dir.with_suffix('.py'), base, RECIPE, "dict(type='LossHook')")
     launch = Launch(
         str(config),
         work_dir=str(work_dir),
-        data_root=str(data_root(base, toy_root)),
+        data_root=str(root or data_root(base, toy_root)),
         results_dir=str(folder / 'results'),
-        run_id=str(processes),
+        run_id=work_dir.name,
     )
     train_forked(launch, processes)
     passes = list(zip(*read_rank_losses(work_dir, processes), strict=True))
@@ -60,4 +77,4 @@ def train(processes, toy_root, folder):
     updates = [passes[k : k + every] for k in range(0, len(passes), every)]
     curve = [sum(map(sum, update)) / (every * processes) for update in updates]
     state = read_checkpoint(latest_checkpoint(work_dir))['param_schedulers']
-    return curve, read_record(folder / 'results' / str(processes) / 'record.json'), state
+    return curve, read_record(folder / 'results' / work_dir.name / 'record.json'), state

@@ -1,0 +1,91 @@
+"""Lists of files that are made once and kept: beside the data, or in the user's cache folder.
+
+A list says what it was made from (its stamp) and how many lines it has; one that differs in either
+is made again. Processes that make one at the same time write the same, each under its own name.
+"""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_VERSION = 'mim-bench list 1'
+
+
+def kept_lines(
+    source: Path, kind: str, stamp: Sequence[str], make: Callable[[], list[str]]
+) -> list[str]:
+    """The lines of a kept list, made and kept where there is none or another.
+
+    Args:
+        source: File or folder that the list is of.
+        kind: Part of the list's name.
+        stamp: Lines that change when the source does.
+        make: Makes the lines.
+    """
+    for path in list_places(source, kind):
+        lines = read_kept(path, stamp)
+        if lines is not None:
+            return lines
+    lines = make()
+    for path in list_places(source, kind):
+        if _write(path, stamp, lines):
+            break
+    return lines
+
+
+def read_kept(path: Path, stamp: Sequence[str] | None = None) -> list[str] | None:
+    """The lines of a list; None where there is none, a torn one, or one of another stamp."""
+    try:
+        text = path.read_text('utf-8', 'surrogateescape')
+    except OSError:
+        return None
+    head, *rest = text.split('\n')
+    words = head.rsplit(' ', 2)
+    if len(words) != 3 or words[0] != _VERSION or not (words[1] + words[2]).isdecimal():
+        return None
+    num_stamp, num_lines = int(words[1]), int(words[2])
+    if len(rest) != num_stamp + num_lines + 1 or rest.pop():
+        return None
+    if stamp is not None and rest[:num_stamp] != list(stamp):
+        return None
+    return rest[num_stamp:]
+
+
+def kept_stamp(path: Path) -> list[str]:
+    """The stamp of a list, empty where there is none."""
+    try:
+        with path.open(encoding='utf-8', errors='surrogateescape') as file:
+            words = file.readline().rsplit(' ', 2)
+            if len(words) != 3 or words[0] != _VERSION:
+                return []
+            return [file.readline().rstrip('\n') for _ in range(int(words[1]))]
+    except (OSError, ValueError):
+        return []
+
+
+def list_places(source: Path, kind: str) -> list[Path]:
+    """Where the list of a source may lie, the first choice first."""
+    real = os.path.realpath(source)
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    key = hashlib.sha256(f'{kind} {real}'.encode(errors='surrogateescape')).hexdigest()[:16]
+    cache = Path(base) / 'mim_bench' / 'lists' / f'{key}.txt'
+    # In the folder above: a file in the folder itself would change its time.
+    return [source.parent / f'.{source.name}.mim-bench-{kind}.txt', cache]
+
+
+def _write(path: Path, stamp: Sequence[str], lines: Sequence[str]) -> bool:
+    temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
+    text = '\n'.join([f'{_VERSION} {len(stamp)} {len(lines)}', *stamp, *lines, ''])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, 'utf-8', 'surrogateescape')
+        os.replace(temporary, path)
+    except OSError:
+        return False
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return True
