@@ -192,7 +192,8 @@ def _architecture(
         return found
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
+    kept = (*found.assumed, 'pos_resize')
+    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 
 

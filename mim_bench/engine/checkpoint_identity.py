@@ -132,9 +132,11 @@ def _timm_network(cfg: Config) -> dict[str, Any]:
 
 def _hidden_arch(cfg: Config) -> dict[str, Any]:
     """Of the backbone's architecture, what its weights do not show."""
-    arch = (network_settings(cfg).get('backbone') or {}).get('arch')
+    backbone = network_settings(cfg).get('backbone') or {}
+    arch, resize = backbone.get('arch'), backbone.get('pos_resize')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
-    return {} if heads is None else {'num_heads': heads}
+    hidden = {} if heads is None else {'num_heads': heads}
+    return hidden | ({'pos_resize': dict(resize)} if resize else {})
 
 
 def _protocol_hash(cfg: Config) -> str | None:

@@ -291,14 +291,15 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
     for size, table in sizes.items():
         keys = [key for key in ('embed_dims', 'num_layers', 'depths') if key in table]
         if all(_plain(arch.get(key)) == _plain(table[key]) for key in keys):
-            return family, f'{family}-{size}{_patches(arch)}'
+            return family, f'{family}-{size}{_patches(arch, size)}'
     return family, None
 
 
-def _patches(arch: Mapping[str, Any]) -> str:
+def _patches(arch: Mapping[str, Any], size: str) -> str:
     """What sets a ViT apart from those that configs of a size are for."""
-    patch = arch.get('patch_size', 16)
-    return f'-p{patch}' if 'num_layers' in arch and patch not in (16, [16, 16], (16, 16)) else ''
+    usual = 14 if size == 'huge' else 16
+    patch = arch.get('patch_size', usual)
+    return f'-p{patch}' if 'num_layers' in arch and patch != usual else ''
 
 
 def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -187,8 +187,9 @@ def _reason(error: Exception) -> str:
 
 
 MARK = '<!-- Made by tools/write_timm_table.py from here on. -->'
+UNMEASURED = 'not measured'
 _HEAD = ('family', 'models', 'measured with', 'size of images', *TASKS, 'why not')
-_NO = 'no'
+_CELLS = {'yes': 'yes', UNMEASURED: '?'}
 
 
 def read_table(text: str) -> dict[str, dict[str, str]]:
@@ -197,8 +198,8 @@ def read_table(text: str) -> dict[str, dict[str, str]]:
     for line in text.partition(MARK)[2].splitlines():
         cells = [cell.strip() for cell in line.strip('|').split('|')]
         if len(cells) == len(_HEAD) and cells[0] not in (_HEAD[0], '---'):
-            why = dict(zip(TASKS, cells[4:9], strict=True))
-            rows[cells[0]] = {t: cells[9] if said == _NO else said for t, said in why.items()}
+            words = {'yes': 'yes', '?': UNMEASURED, 'no': cells[-1]}
+            rows[cells[0]] = dict(zip(TASKS, (words[cell] for cell in cells[4:9]), strict=True))
     return rows
 
 
@@ -206,13 +207,14 @@ def with_table(text: str, every: list[Family], rows: Mapping[str, Mapping[str, s
     """The document with the table of all families."""
     lines = [_HEAD, ('---',) * len(_HEAD)]
     for family in every:
-        said = rows.get(family.module, dict.fromkeys(TASKS, 'not measured'))
-        why = next((reason for reason in said.values() if reason not in ('yes', '')), '')
-        does = ['yes' if said[task] == 'yes' else _NO for task in TASKS]
+        said = rows.get(family.module, dict.fromkeys(TASKS, UNMEASURED))
+        why = next((reason for reason in said.values() if reason not in _CELLS), '')
+        does = [_CELLS.get(said[task], 'no') for task in TASKS]
         name = f'`{family.name}`' + (', smaller' if family.args else '')
-        why = why.replace('|', '/')
+        why = why.replace('|', '/').strip()
         lines.append((family.module, str(family.count), name, family.sizes, *does, why))
-    done = sum(all(rows.get(f.module, {}).get(t) == 'yes' for t in TASKS) for f in every)
-    count = f'{done} of {len(every)} families do all five.\n'
+    measured = [row for row in rows.values() if UNMEASURED not in row.values()]
+    done = sum(all(said == 'yes' for said in row.values()) for row in measured)
+    count = f'{done} of {len(measured)} measured families do all five; there are {len(every)}.\n'
     table = ''.join(f'| {" | ".join(line)} |\n' for line in lines)
     return f'{text.partition(MARK)[0]}{MARK}\n\n{count}\n{table}'
