@@ -11,20 +11,16 @@ import argparse
 import contextlib
 import math
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from mim_bench.cli._row_comparison import print_comparison
 from mim_bench.errors import ConfigError
 from mim_bench.report.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from mim_bench.report.write import ReportOptions
-
-_LINKS = ('paper', 'code', 'weights')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print the table, or print how two rows differ."""
     from rich.console import Console
 
-    from mim_bench.report.formats import print_leaderboard
-    from mim_bench.report.write import ReportOptions, write_report
+    from mim_bench.report.terminal import print_leaderboard
+    from mim_bench.report.write import write_report
 
     if len(args.results) > 1 and not args.merge:
         raise ConfigError(
@@ -100,16 +96,41 @@ def run(args: argparse.Namespace) -> int:
     if labels := args.compare or args.explain:
         if args.watch:
             raise ConfigError('--watch writes a leaderboard: give --out, not a comparison.')
-        print_comparison(args.results, labels, console, is_tested=args.compare is not None)
+        _compare(args.results, labels, console, is_tested=args.compare is not None)
         return 0
-    options = ReportOptions(args.source_url, args.hub, _release_links() | _read_links(args.links))
+    options = {
+        'links': _release_links() | _read_links(args.links),
+        'hub': args.hub,
+        'source_url': args.source_url,
+    }
     if args.watch:
         return _watch(args, options, console)
-    board, paths = write_report(args.results, args.out, options)
+    board, paths = write_report(args.results, args.out, **options)
     print_leaderboard(board, console)
     for path in paths if args.hub is None else [*paths[:7], args.hub]:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     return 0
+
+
+def _compare(
+    folders: Sequence[Path], labels: Sequence[str], console: 'Console', *, is_tested: bool
+) -> None:
+    """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
+    from mim_bench.report.build import build_leaderboard
+    from mim_bench.report.comparing import (
+        compare_rows,
+        explain_rows,
+        find_rows,
+        print_protocols,
+        print_tests,
+    )
+    from mim_bench.report.write import collect_folders
+
+    board = build_leaderboard(collect_folders(folders))
+    rows = find_rows(board, labels)
+    if is_tested:
+        print_tests(list(compare_rows(board, rows)), rows, console)
+    print_protocols(explain_rows(board, rows), console)
 
 
 def _release_links() -> dict[str, dict[str, str]]:
@@ -133,31 +154,20 @@ def _read_links(path: Path | None) -> dict[str, dict[str, str]]:
     Raises:
         ConfigError: The file cannot be read, or is no mapping of names to https addresses.
     """
-    import yaml
+    from pydantic import Field
 
-    if path is None:
-        return {}
-    try:
-        found = yaml.safe_load(path.read_text('utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path}: cannot be read as YAML ({error}).') from error
-    for name, links in (found if isinstance(found, dict) else {'': found}).items():
-        is_valid = isinstance(links, dict) and all(
-            key in _LINKS and str(address).startswith('https://') for key, address in links.items()
-        )
-        if not is_valid:
-            raise ConfigError(
-                f'{path}: {name!r} has {links!r}. Each checkpoint id or method needs a mapping '
-                f'with {", ".join(_LINKS)} as keys and https addresses.'
-            )
-    return found
+    from mim_bench.results.validation import read_yaml
+
+    address = Annotated[str, Field(pattern='^https://')]
+    links = dict[str, dict[Literal['paper', 'code', 'weights'], address]]
+    return {} if path is None else read_yaml(links, path, ConfigError)
 
 
-def _watch(args: argparse.Namespace, options: 'ReportOptions', console: 'Console') -> int:
+def _watch(args: argparse.Namespace, options: dict[str, Any], console: 'Console') -> int:
     """Print a line for every writing until the user stops it, which is how it ends well."""
     from mim_bench.report.write import watch_report
 
-    refreshes = watch_report(args.results, args.out, options, every=args.every)
+    refreshes = watch_report(args.results, args.out, every=args.every, **options)
     folders = ', '.join(map(str, args.results))
     console.print(
         f'Watching {folders}, writing to {args.out}; Ctrl-C ends it.',
@@ -165,9 +175,9 @@ def _watch(args: argparse.Namespace, options: 'ReportOptions', console: 'Console
     )  # fmt: skip
     try:
         with contextlib.closing(refreshes):
-            for refresh in refreshes:
-                line = f'{datetime.now():%H:%M:%S}  {one_line(refresh.line)}'
-                style = None if refresh.is_written else 'yellow'
+            for text, is_written in refreshes:
+                line = f'{datetime.now():%H:%M:%S}  {one_line(text)}'
+                style = None if is_written else 'yellow'
                 console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
     except KeyboardInterrupt:
         pass

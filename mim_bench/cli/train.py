@@ -1,9 +1,9 @@
 r"""Train a config of mmpretrain, mmseg or mmdet.
 
 Example:
-  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-8e_toy-in1k-64px.py \
+  mim-bench train configs/demo/finetune_ummae-swin-toy_1xb64-coslr-4e_toy-in1k-64px.py \
       --checkpoint ummae.pth --auto-resume
-  mim-bench train configs/demo/finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py --print-groups
+  mim-bench train configs/demo/finetune_swin-toy_1xb64-coslr-4e_toy-in1k-64px.py --print-groups
 """
 
 import argparse

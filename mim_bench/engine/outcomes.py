@@ -11,7 +11,7 @@ from mim_bench.errors import RecordError
 from mim_bench.results.outcomes import Hits, Outcomes
 from mim_bench.results.outcomes_file import OUTCOMES_FILE, write_outcomes
 from mim_bench.results.record import Metric
-from mim_bench.results.statistics.samples import LARGEST_DIFFERENCE, outcome_values
+from mim_bench.results.statistics import LARGEST_DIFFERENCE, outcome_values
 
 
 def names_of_samples(paths: Sequence[str | None]) -> list[str]:

@@ -32,7 +32,6 @@ from mim_bench.recipe.tta import unwrap
 NUM_IMAGES = 2
 # Copies of the trained weights that an optimiser keeps, by a part of its name.
 _STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class PreflightHook(Hook):
@@ -79,15 +78,17 @@ def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
     Raises:
         ConfigError: The record asks for a metric that the evaluator does not measure.
     """
-    batch = first_batch(loop.dataloader)
     evaluator = deepcopy(loop.evaluator)
+    num_samples = 0
     with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
-        outputs = step(batch)
-        evaluator.process(data_samples=outputs, data_batch=batch)
+        for batch in first_batches(loop.dataloader):
+            outputs = step(batch)
+            evaluator.process(data_samples=outputs, data_batch=batch)
+            num_samples += len(outputs)
         for metric in evaluator.metrics:
             if hasattr(metric, 'img_ids'):  # mmdet's would evaluate every image of the file
                 metric.img_ids = [truth['img_id'] for truth, _ in metric.results]
-        measured = evaluator.evaluate(min(NUM_IMAGES * get_world_size(), len(outputs)))
+        measured = evaluator.evaluate(num_samples)
     _check_wanted(runner, measured)
 
 
@@ -106,7 +107,7 @@ def try_probes(runner: Runner) -> None:
             f'images. Set test_cfg.probes.knn.k to at most {size}.'
         )
     for loader in (loop.bank_dataloader, loop.dataloader):
-        batches = [first_batch(loader)]
+        batches = list(first_batches(loader))
         list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
 
 
@@ -117,12 +118,18 @@ def try_smallest_batch(runner: Runner) -> None:
         Exception: Whatever the model raises; BatchNorm behind a pooled map refuses one image.
     """
     model = unwrap(runner.model)
-    has_norms = any(isinstance(m, _BATCH_NORMS) and m.training for m in model.modules())
+    has_norms = any(_is_batch_norm(module) and module.training for module in model.modules())
     if not has_norms or last_batch_size(runner.train_dataloader) != 1:
         return
     with _same_buffers(model), torch.no_grad(), runner.optim_wrapper.optim_context(model):
-        data = model.data_preprocessor(first_batch(runner.train_dataloader, num_images=1), True)
-        model(**data, mode='loss')
+        batch = next(first_batches(runner.train_dataloader, batch_size=1))
+        model(**model.data_preprocessor(batch, True), mode='loss')
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    """Whether a module needs two values of a channel in this process."""
+    is_shared = isinstance(module, nn.SyncBatchNorm) and get_world_size() > 1
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) and not is_shared
 
 
 def last_batch_size(loader: DataLoader) -> int:
@@ -139,10 +146,18 @@ def last_batch_size(loader: DataLoader) -> int:
     return share % size or size
 
 
-def first_batch(loader: DataLoader, *, num_images: int = NUM_IMAGES) -> Any:
-    """A batch of the first samples, made in this process: no worker starts."""
+def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
+    """Batches of the first :data:`NUM_IMAGES` samples, made in this process: no worker starts.
+
+    Args:
+        loader: Says the size of a batch, which samples of different size may need to be 1.
+        batch_size: In place of it.
+    """
     dataset = loader.dataset
-    return loader.collate_fn([dataset[i] for i in range(min(num_images, len(dataset)))])
+    size = batch_size or loader.batch_size or 1
+    indices = range(min(NUM_IMAGES, len(dataset)))
+    for start in range(0, len(indices), size):
+        yield loader.collate_fn([dataset[i] for i in indices[start : start + size]])
 
 
 def check_space(runner: Runner) -> None:

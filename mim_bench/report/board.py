@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from mim_bench.report import catalogue
 from mim_bench.results.record import RANDOM_METHOD, Checkpoint, Protocol, RunRecord
-from mim_bench.results.store import DamagedFile
+from mim_bench.results.store import Collection, DamagedFile
 
 if TYPE_CHECKING:
     from mim_bench.report.published import PublishedSection
-
-# Between the parts of a column's key.
-SEPARATOR = '\x1f'
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Column:
     give their mean.
     """
 
-    key: str
+    key: tuple[str, ...]
     title: str
     short_title: str
     unit: str
@@ -37,6 +34,16 @@ class Column:
     is_ranked: bool = True
     is_headline: bool = True
     is_sum: bool = False
+
+    @property
+    def sign(self) -> int:
+        """What makes of a value one of which more is better: 1 or -1."""
+        return 1 if self.higher_is_better else -1
+
+    @property
+    def is_contest(self) -> bool:
+        """Whether rows are ordered by it: ranked, and in the first table."""
+        return self.is_ranked and self.is_headline
 
     @property
     def heading(self) -> str:
@@ -71,11 +78,10 @@ class Cell:
     """What one row has in one column; ``runs`` are the records that it rests on.
 
     With runs of several seeds ``value`` is their mean, ``sd`` their standard deviation (n - 1)
-    and ``interval`` that of the mean over seeds; with one seed the interval is that over images,
-    where the run kept its outcomes. ``is_tied`` says that tests cannot tell the value from the
-    best of its column; None: nothing could be tested. ``mark`` is the tier of the run where a
-    column mixes tiers. ``note`` says why a value is unknown. ``saw_labels`` says whether the
-    backbone saw labels of the task's data set before; None: not known.
+    and ``interval`` that of the mean; with one seed the interval is over images, where the run
+    kept its outcomes. ``is_tied`` says that tests cannot tell the value from the best of its
+    column; None: nothing could be tested. ``mark`` is the tier of the run where a column mixes
+    tiers. ``saw_labels``: of the task's data set; None: not known.
     """
 
     state: Literal['value', 'failed', 'unknown', 'missing'] = 'missing'
@@ -104,9 +110,9 @@ class Row:
 
     label: str
     checkpoint: Checkpoint
-    cells: dict[str, Cell]
-    records: list[RunRecord] = field(default_factory=list)
+    records: list[RunRecord]
     group: str = ''
+    cells: dict[tuple[str, ...], Cell] = field(default_factory=dict)
     rank: float | None = None
     links: Mapping[str, str] = field(default_factory=dict)
 
@@ -134,37 +140,28 @@ class Row:
 class Leaderboard:
     """Everything that the formats show, in the order in which they show it.
 
-    Attributes:
-        rows: Pre-trained checkpoints by mean rank, then those without one, then baselines.
-        groups: The columns.
-        records: All runs.
-        damaged: Files that were left out.
-        shared: The columns over which the mean rank is taken.
-        sorted_by: The ranked column that most rows have.
-        published: All published numbers that may stand beside the rows.
-        costs: Columns with the cost of each row.
-        notes: What the check of merged folders found, as (kind, text).
+    The mean rank is taken over the columns in ``shared``; ``sorted_by`` is the ranked column that
+    most rows have. ``damaged`` are all files that were left out.
     """
 
     rows: list[Row]
     groups: list[ColumnGroup]
-    records: list[RunRecord]
+    collection: Collection
     damaged: list[DamagedFile]
-    shared: list[Column] = field(default_factory=list)
-    sorted_by: Column | None = None
-    published: 'PublishedSection | None' = None
-    costs: list[ColumnGroup] = field(default_factory=list)
-    notes: list[tuple[str, str]] = field(default_factory=list)
+    shared: list[Column]
+    sorted_by: Column | None
+    published: 'PublishedSection'
+    costs: list[ColumnGroup]
+
+    @property
+    def records(self) -> list[RunRecord]:
+        """All runs."""
+        return self.collection.records
 
     @property
     def columns(self) -> list[Column]:
         """All columns of all groups."""
         return [column for group in self.groups for column in group.columns]
-
-    @property
-    def pretraining(self) -> list[RunRecord]:
-        """The runs that made checkpoints."""
-        return [record for record in self.records if record.is_pretraining]
 
     @property
     def failed(self) -> list[RunRecord]:

@@ -1,23 +1,24 @@
 """Turns records into a leaderboard: its rows, its columns, what is ranked, and the order."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
-import pandas as pd
+from scipy import stats
 
 from mim_bench.report import catalogue
-from mim_bench.report.board import SEPARATOR, Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.costs import add_task_costs, cost_cells, cost_group
+from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.costs import add_pretraining_costs, add_task_costs
 from mim_bench.report.published import published_section
 from mim_bench.report.spread import add_spread
-from mim_bench.results.published import PublishedResult
+from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import Collection
 
 # Stands in for the metric of a task of which every run failed before it measured one.
-NO_METRIC = 'result'
+_NO_METRIC = 'result'
 
 
 def build_leaderboard(
@@ -33,111 +34,158 @@ def build_leaderboard(
     compared.
 
     Args:
-        collection: The records; of :func:`~mim_bench.report.merge.merge_folders` for several
-            folders.
+        collection: The records.
         published: Numbers of others to show beside them; those of the package if None.
         links: Addresses (``paper``, ``code``, ``weights``) by checkpoint id, SHA-256 or method.
     """
-    downstream = [record for record in collection.records if not record.is_pretraining]
-    pretraining = [record for record in collection.records if record.is_pretraining]
-    groups = metric_groups(downstream)
-    cost = cost_group(pretraining)
-    if cost is not None:
+    groups = _metric_groups([r for r in collection.records if not r.is_pretraining])
+    rows = [
+        _make_row(label, group, records, groups, links or {})
+        for (label, group), records in _split_into_rows(collection).items()
+    ]
+    pretraining = add_pretraining_costs(rows, [r for r in collection.records if r.is_pretraining])
+    if pretraining is not None:
         known = sum(group.task in catalogue.TASKS for group in groups)
-        groups.insert(known, cost)
-    rows = []
-    for (label, folder), records in _split_into_rows(collection).items():
-        row = _make_row(label, folder, records, groups, links or {})
-        if cost is not None and not row.is_random:
-            row.cells.update(cost_cells(cost, [r for r in records if r.is_pretraining]))
-        rows.append(row)
+        groups.insert(known, pretraining)
     columns = [column for group in groups for column in group.columns]
     _mark_best(rows, columns)
     unusable = add_spread(rows, groups, collection)
     shared, sorted_by = _shared_columns(rows, groups), _fullest_column(rows, columns)
     rows = _order(rows, shared, sorted_by)
+    published = load_published() if published is None else published
     return Leaderboard(
         rows=rows,
         groups=groups,
-        records=collection.records,
+        collection=collection,
         damaged=[*collection.damaged, *unusable],
         shared=shared,
         sorted_by=sorted_by,
         published=published_section(rows, groups, published, collection),
         costs=add_task_costs(rows, groups),
-        notes=list(getattr(collection, 'notes', ())),
     )
 
 
-def folder_of(collection: Collection, record: RunRecord) -> str:
-    """Name of the merged folder that a record came from; empty if nothing was merged."""
-    name = getattr(collection, 'folder_name', None)
-    return name(record) if name is not None else ''
+def _metric_groups(records: list[RunRecord]) -> list[ColumnGroup]:
+    """The column groups of the downstream runs: known tasks first, full tiers before others."""
+    split = defaultdict(list)
+    for record in records:
+        split[_group_key(record)].append(record)
+    ordered = sorted(
+        split, key=lambda k: (catalogue.task_rank(k[0]), catalogue.TIER_ORDER.index(k[2]), k[1])
+    )
+    tasks = [task for task, _, _ in ordered]
+    return [_make_group(split[key], tasks.count(key[0])) for key in ordered]
+
+
+def _group_key(record: RunRecord) -> tuple[str, str, str]:
+    return (record.task, record.protocol.hash, record.protocol.tier)
+
+
+def _column_key(record: RunRecord, name: str) -> tuple[str, ...]:
+    key = (*_group_key(record), name)
+    if metric := record.metrics.get(name):
+        key += (metric.unit, 'higher' if metric.higher_is_better else 'lower', metric.split)
+    return key
+
+
+def _make_group(records: list[RunRecord], num_protocols: int) -> ColumnGroup:
+    """Columns say the tier below full, and the protocol where a task has several."""
+    task, protocol = records[0].task, records[0].protocol
+    parts = [protocol.tier] if protocol.tier != 'full' else []
+    parts += [f'{protocol.name} {protocol.hash}'] if num_protocols > 1 else []
+    found = defaultdict(list)
+    for record in records:
+        for name, metric in record.metrics.items():
+            found[_column_key(record, name)].append(metric)
+    if not found:  # no run got as far as a number
+        known = catalogue.TASKS.get(task)
+        names = list(known.metrics) if known else [records[0].primary_metric or _NO_METRIC]
+        found = {_column_key(records[0], name): [] for name in names}
+    primaries = {record.primary_metric for record in records}
+    columns = []
+    for key, metrics in found.items():
+        name, unit = key[3], metrics[0].unit if metrics else ''
+        title, short_title = catalogue.metric_titles(task, name)
+        # Without a primary metric nothing says which of them matters.
+        matters = catalogue.is_headline(task, name) or name in primaries or primaries == {None}
+        columns.append(
+            Column(
+                key=key,
+                title=title,
+                short_title=short_title,
+                unit=unit,
+                higher_is_better=not metrics or metrics[0].higher_is_better,
+                decimals=catalogue.decimals_for(unit, [metric.value for metric in metrics]),
+                task=task,
+                metric=name,
+                qualifier=' · '.join(parts),
+                is_ranked=not catalogue.is_loss(name),
+                is_headline=matters or not metrics,
+            )
+        )
+    columns.sort(key=lambda column: (catalogue.metric_rank(task, column.metric), column.key))
+    return ColumnGroup(catalogue.task_title(task), task, columns, protocol)
 
 
 def _split_into_rows(collection: Collection) -> dict[tuple[str, str], list[RunRecord]]:
     """Records by the label of their row and their folder, labels in alphabetical order."""
-    hashes: dict[tuple[str, str], set[str]] = {}
+    hashes = defaultdict(set)
     for record in collection.records:
-        known = hashes.setdefault((record.checkpoint.id, folder_of(collection, record)), set())
         # What pre-training wrote may be converted before it is used, with another hash.
         if record.checkpoint.sha256 is not None and not record.is_pretraining:
-            known.add(record.checkpoint.sha256)
-    rows: dict[tuple[str, str], list[RunRecord]] = {}
+            hashes[record.checkpoint.id, collection.group(record)].add(record.checkpoint.sha256)
+    rows = defaultdict(list)
     for record in collection.records:
-        label, folder = record.checkpoint.id, folder_of(collection, record)
-        if len(hashes[label, folder]) > 1:
+        label, group = record.checkpoint.id, collection.group(record)
+        if len(hashes[label, group]) > 1:
             if record.is_pretraining:
                 # Nothing says which of the files came out of this run.
                 continue
             label += f'@{(record.checkpoint.sha256 or "unknown")[:8]}'
-        label += f' ({folder})' if folder else ''
-        rows.setdefault((label, folder), []).append(record)
+        label += f' ({group})' if group else ''
+        rows[label, group].append(record)
     return dict(sorted(rows.items()))
 
 
 def _make_row(
     label: str,
-    folder: str,
+    group: str,
     records: list[RunRecord],
     groups: list[ColumnGroup],
     links: Mapping[str, Mapping[str, str]],
 ) -> Row:
     downstream = [record for record in records if not record.is_pretraining]
     # What was stated last about a checkpoint counts.
-    checkpoint = max(downstream or records, key=lambda r: (r.started_at, r.run_id)).checkpoint
+    checkpoint = max(downstream or records, key=_age).checkpoint
     found = catalogue.method_links(checkpoint.method)
     for key in (checkpoint.method, checkpoint.sha256, checkpoint.id):
         found |= links.get(key, {})
-    return Row(label, checkpoint, _metric_cells(downstream, groups), records, folder, links=found)
+    row = Row(label, checkpoint, records, group, links=found)
+    for columns in groups:
+        protocol = columns.protocol
+        runs = [
+            r for r in downstream if _group_key(r) == (columns.task, protocol.hash, protocol.tier)
+        ]
+        failed = [run for run in runs if run.status == 'failed']
+        for column in columns.columns:
+            done = [
+                run for run in runs
+                if run.status == 'done' and _column_key(run, column.metric) == column.key
+            ]  # fmt: skip
+            if done:
+                row.cells[column.key] = _value_cell(done, column.metric)
+            elif failed:
+                row.cells[column.key] = Cell('failed', runs=failed)
+    return row
 
 
-def _metric_cells(records: list[RunRecord], groups: list[ColumnGroup]) -> dict[str, Cell]:
-    runs: dict[str, list[RunRecord]] = {}
-    failed: dict[tuple[str, str, str], list[RunRecord]] = {}
-    for record in records:
-        if record.status == 'failed':
-            failed.setdefault(_group_key(record), []).append(record)
-            continue
-        for name in record.metrics:
-            runs.setdefault(column_key(record, name), []).append(record)
-    cells = {}
-    for group in groups:
-        protocol = group.protocol
-        failures = failed.get((group.task, protocol.hash, protocol.tier)) if protocol else None
-        for column in group.columns:
-            if column.key in runs:
-                cells[column.key] = _value_cell(runs[column.key], column.metric)
-            elif failures:
-                cells[column.key] = Cell('failed', runs=failures)
-    return cells
+def _age(record: RunRecord) -> tuple[str, str]:
+    return record.started_at, record.run_id
 
 
 def _value_cell(records: list[RunRecord], metric: str) -> Cell:
     """The mean over seeds; of several runs with one seed the latest counts."""
-    latest: dict[int, RunRecord] = {}
-    for record in sorted(records, key=lambda r: (r.started_at, r.run_id)):
-        latest[record.seed] = record
+    latest = {record.seed: record for record in sorted(records, key=_age)}
     runs = [latest[seed] for seed in sorted(latest)]
     value = fmean(run.metrics[metric].value for run in runs)
     seen = {run.checkpoint.saw_labels_of(run.task) for run in runs}
@@ -151,15 +199,12 @@ def _mark_best(rows: list[Row], columns: list[Column]) -> None:
     Baselines are what the others are held against, so they are never the best.
     """
     for column in columns:
-        cells = [row.cell(column) for row in rows if not row.is_baseline]
-        values = [cell.value for cell in cells if cell.state == 'value']
-        if not column.is_ranked or len(values) < 2:
-            continue
-        best = (max if column.higher_is_better else min)(values)
-        for row in rows:
-            cell = row.cell(column)
-            if cell.state == 'value' and cell.value == best and not row.is_baseline:
-                row.cells[column.key] = replace(cell, is_best=True)
+        cells = [r.cells for r in rows if r.cell(column).state == 'value' and not r.is_baseline]
+        if column.is_ranked and len(cells) > 1:
+            best = max(column.sign * some[column.key].value for some in cells)
+            for some in cells:
+                cell = some[column.key]
+                some[column.key] = replace(cell, is_best=column.sign * cell.value == best)
 
 
 def _shared_columns(rows: list[Row], groups: list[ColumnGroup]) -> list[Column]:
@@ -172,10 +217,7 @@ def _shared_columns(rows: list[Row], groups: list[ColumnGroup]) -> list[Column]:
     contenders = [row for row in rows if not row.is_baseline]
     for tier in catalogue.TIER_ORDER:
         columns = [
-            column
-            for group in groups
-            for column in group.columns
-            if group.tier == tier and column.is_ranked and column.is_headline
+            c for group in groups if group.tier == tier for c in group.columns if c.is_contest
         ]
         held = np.array([[r.cell(c).state == 'value' for c in columns] for r in contenders])
         if not held.size or held.sum(axis=0).max() < 2:
@@ -189,99 +231,30 @@ def _shared_columns(rows: list[Row], groups: list[ColumnGroup]) -> list[Column]:
 
 def _fullest_column(rows: list[Row], columns: list[Column]) -> Column | None:
     """The first headline column that has a value for the most rows."""
-    ranked = [column for column in columns if column.is_ranked and column.is_headline]
-    counts = [sum(row.cell(column).state == 'value' for row in rows) for column in ranked]
-    return ranked[int(np.argmax(counts))] if ranked else None
+    counts = {
+        column.key: sum(row.cell(column).state == 'value' for row in rows) for column in columns
+    }
+    ranked = [column for column in columns if column.is_contest]
+    return max(ranked, key=lambda column: counts[column.key], default=None)
 
 
 def _order(rows: list[Row], shared: list[Column], sorted_by: Column | None) -> list[Row]:
     """Give rows their mean rank and their order."""
-    whole = [
-        r for r in rows if not r.is_baseline and all(r.cell(c).value is not None for c in shared)
-    ]
     means = {}
     if shared:
-        values = pd.DataFrame(
-            {
-                c.key: [r.cell(c).value * (-1 if c.higher_is_better else 1) for r in whole]
-                for c in shared
-            }
-        )
-        means = {r.label: float(m) for r, m in zip(whole, values.rank().mean(axis=1), strict=True)}
+        whole = [
+            r
+            for r in rows
+            if not r.is_baseline and all(r.cell(c).value is not None for c in shared)
+        ]
+        values = [[-c.sign * row.cell(c).value for c in shared] for row in whole]
+        ranks = stats.rankdata(values, axis=0).mean(axis=1)
+        means = {row.label: float(rank) for row, rank in zip(whole, ranks, strict=True)}
     rows = [replace(row, rank=means.get(row.label)) for row in rows]
 
     def key(row: Row) -> tuple:
         value = row.cell(sorted_by).value if sorted_by is not None else None
-        if value is not None and sorted_by.higher_is_better:
-            value = -value
-        rank = (row.rank is None, row.rank or 0.0)
-        return (row.is_baseline, *rank, value is None, value or 0.0, row.label)
+        place = (1, 0.0) if value is None else (0, -sorted_by.sign * value)
+        return (row.is_baseline, row.rank is None, row.rank or 0.0, *place, row.label)
 
     return sorted(rows, key=key)
-
-
-def _group_key(record: RunRecord) -> tuple[str, str, str]:
-    return (record.task, record.protocol.hash, record.protocol.tier)
-
-
-def column_key(record: RunRecord, metric: str) -> str:
-    """All that must agree before two numbers stand in one column, as one text."""
-    parts = [*_group_key(record), metric]
-    if metric in record.metrics:
-        found = record.metrics[metric]
-        parts += [found.unit, 'higher' if found.higher_is_better else 'lower', found.split]
-    return SEPARATOR.join(parts)
-
-
-def metric_groups(records: list[RunRecord]) -> list[ColumnGroup]:
-    """The column groups of the downstream runs: known tasks first, full tiers before others."""
-    split: dict[tuple[str, str, str], list[RunRecord]] = {}
-    for record in records:
-        split.setdefault(_group_key(record), []).append(record)
-    ordered = sorted(
-        split, key=lambda k: (catalogue.task_rank(k[0]), catalogue.TIER_ORDER.index(k[2]), k[1])
-    )
-    counts = {task: sum(key[0] == task for key in ordered) for task, _, _ in ordered}
-    return [_make_group(split[key], counts[key[0]]) for key in ordered]
-
-
-def _make_group(records: list[RunRecord], num_protocols: int) -> ColumnGroup:
-    """Columns say the tier below full, and the protocol where a task has several."""
-    task, protocol = records[0].task, records[0].protocol
-    parts = [protocol.tier] if protocol.tier != 'full' else []
-    parts += [f'{protocol.name} {protocol.hash}'] if num_protocols > 1 else []
-    primaries = {record.primary_metric for record in records}
-    found: dict[str, list[tuple[str, RunRecord]]] = {}
-    for record in records:
-        for name in record.metrics:
-            found.setdefault(column_key(record, name), []).append((name, record))
-    if not found:  # no run got as far as a number
-        known = catalogue.TASKS.get(task)
-        names = list(known.metrics) if known else [records[0].primary_metric or NO_METRIC]
-        found = {column_key(records[0], name): [(name, records[0])] for name in names}
-    columns = []
-    for key, entries in found.items():
-        name, first = entries[0]
-        metric = first.metrics.get(name)
-        values = [run.metrics[name].value for _, run in entries] if metric else []
-        unit = metric.unit if metric else ''
-        title, short_title = catalogue.metric_titles(task, name)
-        # Without a primary metric nothing says which of them matters.
-        matters = catalogue.is_headline(task, name) or name in primaries or primaries == {None}
-        columns.append(
-            Column(
-                key=key,
-                title=title,
-                short_title=short_title,
-                unit=unit,
-                higher_is_better=metric.higher_is_better if metric else True,
-                decimals=catalogue.decimals_for(unit, values),
-                task=task,
-                metric=name,
-                qualifier=' · '.join(parts),
-                is_ranked=not catalogue.is_loss(name),
-                is_headline=matters or metric is None,
-            )
-        )
-    columns.sort(key=lambda column: (catalogue.metric_rank(task, column.metric), column.key))
-    return ColumnGroup(catalogue.task_title(task), task, columns, protocol)

@@ -4,21 +4,27 @@ A task or metric that is not listed works too: its title is its name and it come
 """
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from mim_bench.results.record import RANDOM_METHOD
+_Titles = dict[str, tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class TaskTitles:
+class TaskTitles(NamedTuple):
     """How a task and its headline metrics are called, in the order of the columns.
 
-    ``metrics`` maps a metric's name to a title that stands alone and one that stands
-    below the title of the task.
+    ``metrics`` has of each a title that stands alone and one that stands below the task's.
     """
 
     title: str
-    metrics: dict[str, tuple[str, str]] = field(default_factory=dict)
+    metrics: _Titles
+
+
+def _detector(title: str, short: str) -> TaskTitles:
+    metrics = {
+        'bbox_mAP': (f'{short} box AP', 'Box AP'),
+        'segm_mAP': (f'{short} mask AP', 'Mask AP'),
+    }
+    return TaskTitles(title, metrics)
 
 
 TASKS = {
@@ -35,77 +41,52 @@ TASKS = {
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}
     ),
-    'coco-cascade-mask-rcnn': TaskTitles(
-        'Cascade Mask R-CNN',
-        {
-            'bbox_mAP': ('Cascade box AP', 'Box AP'),
-            'segm_mAP': ('Cascade mask AP', 'Mask AP'),
-        },
-    ),
+    'coco-cascade-mask-rcnn': _detector('Cascade Mask R-CNN', 'Cascade'),
     'coco-gfl': TaskTitles('GFL', {'bbox_mAP': ('GFL box AP', 'Box AP')}),
-    **{
-        task: TaskTitles(
-            title,
-            {
-                'bbox_mAP': (f'{title} box AP', 'Box AP'),
-                'segm_mAP': (f'{title} mask AP', 'Mask AP'),
-            },
-        )
-        for task, title in (
-            ('coco-htc-no-stuff', 'HTC without stuff'),
-            ('coco-htc', 'HTC'),
-            ('coco-htc-plus', 'HTC++'),
-        )
-    },
+    'coco-htc-no-stuff': _detector('HTC without stuff', 'HTC without stuff'),
+    'coco-htc': _detector('HTC', 'HTC'),
+    'coco-htc-plus': _detector('HTC++', 'HTC++'),
 }
 
 # What the names of methods begin with that learned from labels.
 SUPERVISED = 'supervised'
 
-METHOD_TITLES = {
-    RANDOM_METHOD: 'Random weights',
-    'a2mim': 'A²MIM', 'beit': 'BEiT', 'beit3': 'BEiT-3', 'beitv2': 'BEiT v2', 'cae': 'CAE',
-    'capi': 'CAPI', 'cmae': 'CMAE', 'conmim': 'ConMIM', 'data2vec2': 'data2vec 2.0',
-    'dino': 'DINO', 'dinov2': 'DINOv2', 'eva': 'EVA', 'eva-clip': 'EVA-CLIP',
-    'eva-mae-style': 'EVA, MAE style', 'eva02': 'EVA-02', 'fastmim': 'FastMIM', 'fcmae': 'FCMAE',
-    'greenmim': 'GreenMIM', 'hpm': 'HPM', 'ibot': 'iBOT', 'igpt': 'iGPT', 'localmim': 'LocalMIM',
-    'mae': 'MAE', 'maskfeat': 'MaskFeat', 'mff': 'MFF', 'milan': 'MILAN', 'mixmim': 'MixMIM',
-    'moby': 'MoBY', 'mocov3': 'MoCo v3', 'randsac': 'RandSAC', 'saim': 'SAIM',
-    'semaim': 'SemAIM', 'simmim': 'SimMIM', 'spark': 'SparK', 'supervised': 'Supervised',
-    'supervised-in1k': 'Supervised on ImageNet-1K',
-    'supervised-in22k': 'Supervised on ImageNet-22K', 'symmim': 'SymMIM', 'ummae': 'UM-MAE',
-    'vit-igpt': 'ViT-iGPT',
-}  # fmt: skip
-
-# Number on arXiv and official repository, as the files of mim_bench/published cite them.
-METHOD_SOURCES = {
-    'beit': ('2106.08254', 'microsoft/unilm'),
-    'beit3': ('2208.10442', 'microsoft/unilm'),
-    'beitv2': ('2208.06366', 'microsoft/unilm'),
-    'cae': ('2202.03026', 'Atten4Vis/CAE'),
-    'capi': ('2502.08769', 'facebookresearch/capi'),
-    'cmae': ('2207.13532', 'ZhichengHuang/CMAE'),
-    'conmim': ('2205.09616', 'TencentARC/ConMIM'),
-    'data2vec2': ('2212.07525', 'facebookresearch/fairseq'),
-    'dino': ('2104.14294', 'facebookresearch/dino'),
-    'dinov2': ('2304.07193', 'facebookresearch/dinov2'),
-    'eva': ('2211.07636', 'baaivision/EVA'),
-    'eva02': ('2303.11331', 'baaivision/EVA'),
-    'fastmim': ('2212.06593', 'huawei-noah/Efficient-Computing'),
-    'fcmae': ('2301.00808', 'facebookresearch/ConvNeXt-V2'),
-    'greenmim': ('2205.13515', 'LayneH/GreenMIM'),
-    'ibot': ('2111.07832', 'bytedance/ibot'),
-    'localmim': ('2303.05251', 'Haoqing-Wang/LocalMIM'),
-    'mae': ('2111.06377', 'facebookresearch/mae'),
-    'maskfeat': ('2112.09133', 'facebookresearch/SlowFast'),
-    'mixmim': ('2205.13137', 'Sense-X/MixMIM'),
-    'moby': ('2105.04553', None),
-    'mocov3': ('2104.02057', 'facebookresearch/moco-v3'),
-    'semaim': ('2312.10457', 'skyoux/SemAIM'),
-    'simmim': ('2111.09886', 'microsoft/SimMIM'),
-    'symmim': ('2408.12772', None),
-    'ummae': ('2205.10063', 'implus/UM-MAE'),
+# Title, number on arXiv and official repository, as the files of mim_bench/published cite them.
+_METHODS = {
+    'beit': ('BEiT', '2106.08254', 'microsoft/unilm'),
+    'beit3': ('BEiT-3', '2208.10442', 'microsoft/unilm'),
+    'beitv2': ('BEiT v2', '2208.06366', 'microsoft/unilm'),
+    'cae': ('CAE', '2202.03026', 'Atten4Vis/CAE'),
+    'capi': ('CAPI', '2502.08769', 'facebookresearch/capi'),
+    'cmae': ('CMAE', '2207.13532', 'ZhichengHuang/CMAE'),
+    'conmim': ('ConMIM', '2205.09616', 'TencentARC/ConMIM'),
+    'data2vec2': ('data2vec 2.0', '2212.07525', 'facebookresearch/fairseq'),
+    'dino': ('DINO', '2104.14294', 'facebookresearch/dino'),
+    'dinov2': ('DINOv2', '2304.07193', 'facebookresearch/dinov2'),
+    'eva': ('EVA', '2211.07636', 'baaivision/EVA'),
+    'eva02': ('EVA-02', '2303.11331', 'baaivision/EVA'),
+    'fastmim': ('FastMIM', '2212.06593', 'huawei-noah/Efficient-Computing'),
+    'fcmae': ('FCMAE', '2301.00808', 'facebookresearch/ConvNeXt-V2'),
+    'greenmim': ('GreenMIM', '2205.13515', 'LayneH/GreenMIM'),
+    'ibot': ('iBOT', '2111.07832', 'bytedance/ibot'),
+    'localmim': ('LocalMIM', '2303.05251', 'Haoqing-Wang/LocalMIM'),
+    'mae': ('MAE', '2111.06377', 'facebookresearch/mae'),
+    'maskfeat': ('MaskFeat', '2112.09133', 'facebookresearch/SlowFast'),
+    'mixmim': ('MixMIM', '2205.13137', 'Sense-X/MixMIM'),
+    'moby': ('MoBY', '2105.04553'),
+    'mocov3': ('MoCo v3', '2104.02057', 'facebookresearch/moco-v3'),
+    'semaim': ('SemAIM', '2312.10457', 'skyoux/SemAIM'),
+    'simmim': ('SimMIM', '2111.09886', 'microsoft/SimMIM'),
+    'symmim': ('SymMIM', '2408.12772'),
+    'ummae': ('UM-MAE', '2205.10063', 'implus/UM-MAE'),
 }
+_OTHER_METHODS = {
+    'random': 'Random weights', 'a2mim': 'A²MIM', 'eva-clip': 'EVA-CLIP',
+    'eva-mae-style': 'EVA, MAE style', 'hpm': 'HPM', 'igpt': 'iGPT', 'mff': 'MFF',
+    'milan': 'MILAN', 'randsac': 'RandSAC', 'saim': 'SAIM', 'spark': 'SparK',
+    'supervised': 'Supervised', 'supervised-in1k': 'Supervised on ImageNet-1K',
+    'supervised-in22k': 'Supervised on ImageNet-22K', 'vit-igpt': 'ViT-iGPT',
+}  # fmt: skip
 
 DATA_TITLES = {
     'in1k': 'ImageNet-1K',
@@ -126,15 +107,14 @@ def task_title(task: str) -> str:
 
 def method_title(method: str) -> str:
     """The title of a pre-training method; unknown ones keep their name."""
-    return METHOD_TITLES.get(method, method)
+    return _METHODS[method][0] if method in _METHODS else _OTHER_METHODS.get(method, method)
 
 
 def method_links(method: str) -> dict[str, str]:
     """Addresses of the method's paper and official code, as far as they are known."""
-    paper, code = METHOD_SOURCES.get(method, (None, None))
-    found = {'paper': paper and f'https://arxiv.org/abs/{paper}'}
-    found['code'] = code and f'https://github.com/{code}'
-    return {name: address for name, address in found.items() if address}
+    sites = {'paper': 'https://arxiv.org/abs/', 'code': 'https://github.com/'}
+    known = _METHODS.get(method, ())[1:]
+    return {name: site + place for (name, site), place in zip(sites.items(), known, strict=False)}
 
 
 def is_loss(metric: str) -> bool:
@@ -147,27 +127,32 @@ def data_title(data_set: str) -> str:
     return DATA_TITLES.get(data_set, data_set)
 
 
+def _metrics(task: str) -> _Titles:
+    return TASKS[task].metrics if task in TASKS else {}
+
+
 def metric_titles(task: str, metric: str) -> tuple[str, str]:
     """A title that tells the column apart from every other task's, and a short one."""
-    known = TASKS[task].metrics if task in TASKS else {}
-    return known.get(metric, (f'{task_title(task)} {metric}', metric))
+    return _metrics(task).get(metric, (f'{task_title(task)} {metric}', metric))
 
 
 def is_headline(task: str, metric: str) -> bool:
     """Whether the metric belongs in the first table whatever the records say."""
-    return task in TASKS and metric in TASKS[task].metrics
+    return metric in _metrics(task)
 
 
 def task_rank(task: str) -> tuple[int, str]:
     """Sort key: known tasks in their order, then the others by name."""
-    known = list(TASKS)
-    return (known.index(task) if task in TASKS else len(known), task)
+    return _rank(list(TASKS), task)
 
 
 def metric_rank(task: str, metric: str) -> tuple[int, str]:
     """Sort key of a metric inside its task, as :func:`task_rank`."""
-    known = list(TASKS[task].metrics) if task in TASKS else []
-    return (known.index(metric) if metric in known else len(known), metric)
+    return _rank(list(_metrics(task)), metric)
+
+
+def _rank(known: list[str], name: str) -> tuple[int, str]:
+    return (known.index(name) if name in known else len(known), name)
 
 
 def decimals_for(unit: str, values: list[float]) -> int:

@@ -4,9 +4,9 @@ import io
 import re
 import warnings
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -21,7 +21,7 @@ from mim_bench.report.board import Column, Leaderboard
 from mim_bench.report.text import one_line
 from mim_bench.results.curves import Curve, read_curves
 from mim_bench.results.record import RunRecord
-from mim_bench.results.store import Collection, DamagedFile
+from mim_bench.results.store import DamagedFile
 
 # Lines drawn at once, and those on the page for its filters to pick from.
 MOST_LINES = 24
@@ -58,16 +58,12 @@ class RowStyle:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawn chart; ``rows`` are the places on the board of what it shows.
-
-    The page draws ``most_rows`` of them at once, those that its filters pick.
-    """
+    """A drawn chart; ``rows`` are the places on the board of what it shows."""
 
     title: str
     svg: Markup
     rows: list[int]
     note: str = ''
-    most_rows: int | None = None
 
 
 def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
@@ -95,19 +91,8 @@ def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
     return styles
 
 
-@dataclass
-class _Panel:
-    """The curves that share one chart."""
-
-    title: str
-    step_unit: str
-    y_title: str
-    curves: list[tuple[RowStyle, Sequence[Sequence[float]]]] = field(default_factory=list)
-    num_unread: int = 0
-
-
 def curve_charts(
-    board: Leaderboard, collection: Collection, styles: dict[str, RowStyle]
+    board: Leaderboard, styles: dict[str, RowStyle]
 ) -> tuple[list[Chart], list[DamagedFile]]:
     """One chart for each kind of curve, and the curve files that could not be read.
 
@@ -115,32 +100,34 @@ def curve_charts(
     things, so the heights of their losses must not be compared by eye. Of runs of one task and
     protocol the first are read, as many as a chart keeps.
     """
-    panels: dict[tuple, _Panel] = {}
-    kinds: dict[tuple, set[tuple]] = {}
+    panels: dict[tuple, list[tuple[RowStyle, Curve]]] = defaultdict(list)
+    first: dict[tuple, RunRecord] = {}
     counts: Counter[tuple] = Counter()
     damaged = []
     for row in board.rows:
         for record in row.records:
-            if record.artifacts.curves is None:
-                continue
             kind = (record.task, record.protocol)
-            counts[kind] += 1
-            if counts[kind] > MOST_KEPT:
-                for key in kinds.get(kind, ()):  # it has what the others of its kind have
-                    panels[key].num_unread += 1
+            counts[kind] += record.artifacts.curves is not None
+            if record.artifacts.curves is None or counts[kind] > MOST_KEPT:
                 continue
             try:
-                curves = read_curves(collection.artifact_path(record, record.artifacts.curves))
+                curves = read_curves(
+                    board.collection.artifact_path(record, record.artifacts.curves)
+                )
             except RecordError as error:
                 damaged.append(DamagedFile(f'{record.run_id}: curves', str(error)))
                 continue
             for curve in curves:
                 if curve.points:
                     key = _panel_key(record, curve)
-                    kinds.setdefault(kind, set()).add(key)
-                    panel = panels.setdefault(key, _panel(record, curve))
-                    panel.curves.append((styles[row.label], curve.points))
-    return [_line_chart(panels[key]) for key in sorted(panels)], damaged
+                    first.setdefault(key, record)
+                    panels[key].append((styles[row.label], curve))
+    charts = []
+    for key in sorted(panels):
+        kind = (first[key].task, first[key].protocol)
+        unread = max(0, counts[kind] - MOST_KEPT)
+        charts.append(_line_chart(first[key], panels[key], unread))
+    return charts, damaged
 
 
 def _panel_key(record: RunRecord, curve: Curve) -> tuple:
@@ -157,38 +144,36 @@ def _panel_key(record: RunRecord, curve: Curve) -> tuple:
     )
 
 
-def _panel(record: RunRecord, curve: Curve) -> _Panel:
-    series, y_title = _SERIES_TITLES.get(curve.series, (curve.series, curve.series))
+def _line_chart(
+    record: RunRecord, curves: Sequence[tuple[RowStyle, Curve]], num_unread: int
+) -> Chart:
+    """The curves that share one chart, of which ``record`` has the first."""
+    first = curves[0][1]
+    series, y_title = _SERIES_TITLES.get(first.series, (first.series, first.series))
+    title = f'{series} during pre-training'
     if not record.is_pretraining:
         title = f'{catalogue.task_title(record.task)} {series}'
-    elif curve.series == 'loss':
+    elif series == 'loss':
         title = f'Pre-training loss of {catalogue.method_title(record.checkpoint.method)}'
-    else:
-        title = f'{series} during pre-training'
-    return _Panel(title, curve.step_unit, y_title)
-
-
-def _line_chart(panel: _Panel) -> Chart:
-    num_lines = len(panel.curves) + panel.num_unread
+    num_lines = len(curves) + num_unread
     note = ''
     if num_lines > MOST_LINES:
         note = f'{MOST_LINES} of {num_lines:,} lines, the best rows first; filters pick others'
     if num_lines > MOST_KEPT:
         note += f' of the first {MOST_KEPT}'
-    x_title, kept = _STEP_TITLES[panel.step_unit], panel.curves[:MOST_KEPT]
-    axes, tips = _axes(x_title, panel.y_title), {}
-    for number, (style, points) in enumerate(kept):
-        xs, ys = zip(*thin(points), strict=True)
+    x_title, kept = _STEP_TITLES[first.step_unit], curves[:MOST_KEPT]
+    axes, tips = _axes(x_title, y_title), {}
+    for number, (style, curve) in enumerate(kept):
+        xs, ys = zip(*thin(curve.points), strict=True)
         gid = f'row-{style.index}-{number}'
         axes.plot(xs, ys, color=style.colour, linestyle=style.dashes, gid=gid)
         # A mark at the end says what the line came to.
         axes.plot(xs[-1:], ys[-1:], 'o', color=style.colour, markersize=3, gid=f'{gid}-end')
         tips[gid] = tips[f'{gid}-end'] = f'{style.name}\n{x_title} {xs[-1]:g}: {ys[-1]:.4g}'
     rows = [style.index for style, _ in kept]
-    label = f'{panel.title}: {panel.y_title} over {x_title}'
     hidden = set(rows) - set(list(dict.fromkeys(rows))[:MOST_LINES])
-    svg = _svg(axes, label, tips, hidden, MOST_LINES)
-    return Chart(panel.title, svg, rows, note, MOST_LINES)
+    svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips, hidden, MOST_LINES)
+    return Chart(title, svg, rows, note)
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
@@ -204,8 +189,8 @@ def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:
     Rows of random weights are levels: they cost nothing, and show what pre-training adds.
     """
     hours = next((c for c in board.columns if c.metric == 'device_hours'), None)
-    ranked = [c for c in board.columns if c.is_headline and c.is_ranked]
-    charts = [_cost_chart(board, styles, column, hours) for column in ranked if hours is not None]
+    columns = [column for column in board.columns if column.is_contest and hours is not None]
+    charts = (_cost_chart(board, styles, column, hours) for column in columns)
     return [chart for chart in charts if chart is not None]
 
 
@@ -237,7 +222,7 @@ def _cost_chart(
         tips[gid] = f'{style.name}\n{y_title} {value:.4g}'
     costs, values = [cost for _, cost, _ in dots], [value for _, _, value in dots]
     axes.set_xlim(0, 1.08 * max(costs) or 1)
-    front = pareto_front(costs, values, higher_is_better=column.higher_is_better)
+    front = pareto_front(costs, [column.sign * value for value in values])
     if len(dots) > 1:
         xs, ys = [costs[i] for i in front], [values[i] for i in front]
         xs, ys = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
@@ -245,7 +230,8 @@ def _cost_chart(
         tips['front'] = 'Pareto front'
     for place, (style, cost, value) in enumerate(dots):
         gid = f'row-{style.index}-dot'
-        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, gid=gid)
+        # Those that cost next to nothing lie on the edge, where half of them would be cut off.
+        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
         on_front = '\non the Pareto front' if place in front and len(dots) > 1 else ''
         tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
     _name_dots(axes, [dots[i] for i in dict.fromkeys([*front, *range(len(dots))])])
@@ -254,29 +240,16 @@ def _cost_chart(
     return Chart(title, _svg(axes, label, tips), rows, note)
 
 
-def pareto_front(
-    costs: Sequence[float], values: Sequence[float], *, higher_is_better: bool = True
-) -> list[int]:
-    """Which points are on the Pareto front, from the cheapest to the dearest.
+def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
+    """Which points are on the Pareto front, as indices from the cheapest to the dearest.
 
-    A point is on it unless another one costs no more and is no worse, and is better in one of
+    A point is on it unless another one costs no more and is worth no less, and is better in one of
     the two. Equal points are all on it, or none.
-
-    Args:
-        costs: Of each point; less is better.
-        values: Of each point.
-        higher_is_better: Direction of the values.
-
-    Returns:
-        Indices into the points.
     """
-    sign = 1.0 if higher_is_better else -1.0
-    order = sorted(range(len(costs)), key=lambda index: (costs[index], -sign * values[index]))
     front: list[int] = []
-    for index in order:
-        value = sign * values[index]
-        is_better = not front or value > sign * values[front[-1]]
-        if is_better or (costs[index], values[index]) == (costs[front[-1]], values[front[-1]]):
+    for index in sorted(range(len(costs)), key=lambda i: (costs[i], -values[i])):
+        point, last = (costs[index], values[index]), front[-1] if front else None
+        if last is None or values[index] > values[last] or point == (costs[last], values[last]):
             front.append(index)
     return front
 

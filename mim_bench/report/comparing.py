@@ -1,6 +1,5 @@
 """Two rows of a board side by side: tests of every number, and how their protocols differ."""
 
-import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,16 +7,16 @@ from rich.console import Console
 from rich.text import Text
 
 from mim_bench.errors import RecordError
-from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.formats import terminal_table
-from mim_bench.report.spread import SampleReader, measure
+from mim_bench.report.board import Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.spread import SampleReader
 from mim_bench.report.tables import DASH, Entry, Heading, format_cell, text_table
+from mim_bench.report.terminal import terminal_table
 from mim_bench.report.text import one_line
 from mim_bench.results.protocol_file import SettingDifference, read_protocol, setting_differences
 from mim_bench.results.record import Protocol, RunRecord
-from mim_bench.results.statistics.comparison import Comparison, compare
-from mim_bench.results.statistics.seeds import ALPHA
+from mim_bench.results.statistics import ALPHA, Comparison, compare
 from mim_bench.results.store import Collection
+from mim_bench.results.validation import near
 
 _TEST_NAMES = {
     'welch': "Welch's t, seeds",
@@ -27,23 +26,10 @@ _TEST_NAMES = {
 
 
 @dataclass(frozen=True)
-class MetricTest:
-    """One number of two rows under one protocol, and the tests of their difference."""
-
-    column: Column
-    cells: tuple[Cell, Cell]
-    comparison: Comparison
-
-
-@dataclass(frozen=True)
 class ProtocolPair:
     """The protocols of two rows for one task.
 
-    Attributes:
-        task: Its name.
-        protocols: Of the first row and of the second.
-        differences: Settings that differ; empty for one protocol.
-        missing: What hinders saying so; empty if nothing does.
+    ``differences`` is empty for one protocol; ``missing`` says what hinders finding them.
     """
 
     task: str
@@ -59,11 +45,7 @@ class ProtocolPair:
 
 
 def find_rows(board: Leaderboard, labels: Sequence[str]) -> list[Row]:
-    """The rows of these labels.
-
-    Args:
-        board: Whose rows they are.
-        labels: The ids of checkpoints, as the board shows them.
+    """The rows of these labels, which are the ids of checkpoints as the board shows them.
 
     Raises:
         RecordError: There is no such row; near names are listed.
@@ -71,77 +53,50 @@ def find_rows(board: Leaderboard, labels: Sequence[str]) -> list[Row]:
     known = {row.label: row for row in board.rows}
     for label in labels:
         if label not in known:
-            near = difflib.get_close_matches(label, known, n=3)
-            hint = f'Did you mean {" or ".join(map(repr, near))}?' if near else ''
             names = ', '.join(sorted(known)[:20])
-            raise RecordError(f'No row {label!r} on the board. {hint} Known: {names}.')
+            raise RecordError(f'No row {label!r} on the board.{near(label, known)} Known: {names}.')
     return [known[label] for label in labels]
 
 
-def compare_rows(
-    board: Leaderboard, collection: Collection, rows: Sequence[Row]
-) -> list[MetricTest]:
-    """Test every number that two rows have under one protocol.
-
-    Args:
-        board: Of the collection.
-        collection: Says where outcomes lie.
-        rows: Two of the board.
-    """
-    reader = SampleReader(collection)
-    samples = {id(run): reader.read(run) for row in rows for run in row.records}
-    found = []
+def compare_rows(board: Leaderboard, rows: Sequence[Row]) -> Iterator[tuple[Column, Comparison]]:
+    """Test every number that two rows have under one protocol."""
+    reader = SampleReader(board.collection)
     for group in board.groups:
-        if group.protocol is None:
-            continue
         for column in group.columns:
-            cells = tuple(row.cell(column) for row in rows)
-            if all(cell.state == 'value' for cell in cells):
-                sides = [measure(cell, column, samples) for cell in cells]
-                found.append(MetricTest(column, cells, compare(*sides)))
-    return found
+            cells = [row.cell(column) for row in rows]
+            if group.protocol is not None and all(cell.state == 'value' for cell in cells):
+                yield column, compare(*(reader.measured(c.runs, column.metric) for c in cells))
 
 
-def explain_rows(
-    board: Leaderboard, collection: Collection, rows: Sequence[Row]
-) -> list[ProtocolPair]:
+def explain_rows(board: Leaderboard, rows: Sequence[Row]) -> list[ProtocolPair]:
     """The protocols of each task that two rows share, with the settings that differ.
 
     A task that both have measured under one protocol gives that one; otherwise each protocol
     of the first row stands against each of the second.
-
-    Args:
-        board: Of the collection.
-        collection: Says where the settings lie.
-        rows: Two of the board.
     """
     pairs = []
     for task in dict.fromkeys(group.task for group in board.groups if group.protocol is not None):
         groups = [group for group in board.groups if group.task == task]
-        first, second = (list(_measured_groups(row, groups)) for row in rows)
+        first, second = ([g for g in groups if _runs(row, g)] for row in rows)
         common = [group for group in first if group in second]
-        if common:
-            pairs += [ProtocolPair(task, (g.protocol, g.protocol)) for g in common]
-            continue
-        for one in first:
-            for other in second:
-                runs = [_run_of(row, g) for row, g in zip(rows, (one, other), strict=True)]
-                pairs.append(_explain(task, collection, runs))
+        pairs += [ProtocolPair(task, (g.protocol, g.protocol)) for g in common]
+        if not common:
+            for one in first:
+                for other in second:
+                    runs = [_runs(rows[0], one), _runs(rows[1], other)]
+                    pairs.append(_explain(task, board.collection, runs))
     return pairs
 
 
-def _measured_groups(row: Row, groups: Sequence[ColumnGroup]) -> Iterator[ColumnGroup]:
-    """Those in which a row has a run."""
-    return (g for g in groups if any(row.cell(column).runs for column in g.columns))
+def _runs(row: Row, group: ColumnGroup) -> list[RunRecord]:
+    return [run for column in group.columns for run in row.cell(column).runs]
 
 
-def _run_of(row: Row, group: ColumnGroup) -> RunRecord:
-    """A run of the row in the group; one that states its settings if there is one."""
-    runs = [run for column in group.columns for run in row.cell(column).runs]
-    return max(runs, key=lambda run: (run.artifacts.protocol is not None, run.started_at))
-
-
-def _explain(task: str, collection: Collection, runs: Sequence[RunRecord]) -> ProtocolPair:
+def _explain(
+    task: str, collection: Collection, sides: Sequence[Sequence[RunRecord]]
+) -> ProtocolPair:
+    # A run that states its settings, if there is one.
+    runs = [max(s, key=lambda r: (r.artifacts.protocol is not None, r.started_at)) for s in sides]
     protocols = tuple(run.protocol for run in runs)
     if protocols[0].hash == protocols[1].hash:
         tiers = [SettingDifference('tier', *(f'"{p.tier}"' for p in protocols))]
@@ -159,43 +114,48 @@ def _explain(task: str, collection: Collection, runs: Sequence[RunRecord]) -> Pr
     return ProtocolPair(task, protocols, setting_differences(*contents))
 
 
-def print_tests(tests: Sequence[MetricTest], rows: Sequence[Row], console: Console) -> None:
+def print_tests(
+    tests: Sequence[tuple[Column, Comparison]], rows: Sequence[Row], console: Console
+) -> None:
     """Print a line for every number that two rows share, with its tests."""
-    first, second = (one_line(row.label) for row in rows)
-    console.print(Text(f'A  {first}\nB  {second}', style='bold'))
+    console.print(Text(_sides(row.label for row in rows), style='bold'))
     if not tests:
         console.print(Text('No number of theirs was measured under one protocol.'))
         return
     numbers = [Heading(text, 'number') for text in ('A', 'B', 'A - B', '95 % interval')]
     headings = ('Metric', *numbers, 'p', f'Verdict (p < {ALPHA:g})')
-    console.print(terminal_table(text_table('tests', '', headings, map(_test_line, tests))))
+    lines = []
+    for column, test in tests:
+        digits = column.decimals + 1
+        p_values = [
+            f'{_TEST_NAMES[key]}: {"< 0.001" if p < 0.001 else f"{p:.3f}"}'
+            for key, p in test.p_values.items()
+        ]
+        interval = test.interval and '[{:+.{d}f}, {:+.{d}f}]'.format(*test.interval, d=digits)
+        lines.append(
+            (
+                ' · '.join(filter(None, (column.title, column.qualifier))),
+                *(format_cell(row.cell(column), column) for row in rows),
+                f'{test.difference:+.{digits}f}',
+                interval or DASH,
+                Entry(next(iter(p_values), DASH), small=p_values[1:]),
+                _verdict(column, test),
+            )
+        )
+    console.print(terminal_table(text_table('tests', '', headings, lines)))
 
 
-def _test_line(test: MetricTest) -> tuple:
-    column, comparison = test.column, test.comparison
-    digits, interval = column.decimals + 1, comparison.interval
-    p_values = [
-        f'{_TEST_NAMES[key]}: {"< 0.001" if p < 0.001 else f"{p:.3f}"}'
-        for key, p in comparison.p_values.items()
-    ]
-    return (
-        ' · '.join(part for part in (column.title, column.qualifier) if part),
-        *(format_cell(cell, column) for cell in test.cells),
-        f'{comparison.difference:+.{digits}f}',
-        DASH if interval is None else '[{:+.{d}f}, {:+.{d}f}]'.format(*interval, d=digits),
-        Entry(next(iter(p_values), DASH), small=p_values[1:]),
-        _verdict(test),
-    )
+def _sides(texts: Iterator[str]) -> str:
+    return '\n'.join(f'{side}  {one_line(text)}' for side, text in zip('AB', texts, strict=True))
 
 
-def _verdict(test: MetricTest) -> str:
-    differs = test.comparison.is_distinguishable()
+def _verdict(column: Column, test: Comparison) -> str:
+    differs = test.is_distinguishable()
     if differs is None:
-        return f'not tested: needs two seeds a row, or {test.comparison.missing}'
+        return f'not tested: needs two seeds a row, or {test.missing}'
     if not differs:
         return 'not distinguishable'
-    is_first = (test.comparison.difference > 0) == test.column.higher_is_better
-    return f'{"A" if is_first else "B"} is better'
+    return f'{"A" if test.difference * column.sign > 0 else "B"} is better'
 
 
 def print_protocols(pairs: Sequence[ProtocolPair], console: Console) -> None:
@@ -204,13 +164,11 @@ def print_protocols(pairs: Sequence[ProtocolPair], console: Console) -> None:
         console.print(Text('The two rows have no task in common.'))
     for pair in pairs:
         console.print(Text(f'\n{one_line(pair.task)}', style='bold'))
-        first, second = (
-            one_line(f'{p.name} version {p.version}, {p.tier}, {p.hash}') for p in pair.protocols
-        )
+        names = [f'{p.name} version {p.version}, {p.tier}, {p.hash}' for p in pair.protocols]
         if pair.is_same:
-            console.print(Text(f'same protocol: {first}'))
+            console.print(Text(f'same protocol: {one_line(names[0])}'))
             continue
-        console.print(Text(f'A  {first}\nB  {second}'))
+        console.print(Text(_sides(names)))
         if pair.missing:
             console.print(Text(one_line(pair.missing), style='yellow'))
             continue

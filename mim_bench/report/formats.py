@@ -1,28 +1,13 @@
-"""The leaderboard as Markdown, LaTeX, CSV and as tables for a terminal."""
+"""The leaderboard as Markdown, LaTeX and CSV."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
-from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table as RichTable
-from rich.text import Text
 
 from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
 from mim_bench.report.published import Comparison
-from mim_bench.report.sections import (
-    MOST_PAIRS,
-    PUBLISHED_NOTE,
-    SHORT_PAIR,
-    checkpoint_facts,
-    published_tables,
-    runs_frame,
-    text_sections,
-)
+from mim_bench.report.sections import checkpoint_facts, runs_frame, text_sections
 from mim_bench.report.tables import (
-    FACTS,
     NAMES,
     READING_NOTE,
     TIER_NOTES,
@@ -37,8 +22,8 @@ from mim_bench.report.tables import (
     results_table,
     summary_line,
 )
-from mim_bench.report.text import csv_text, latex_text, markdown_text, one_line
-from mim_bench.results.published import Pretraining, PublishedProtocol, PublishedResult
+from mim_bench.report.text import csv_text, latex_text, markdown_text
+from mim_bench.results.published import PublishedResult
 
 
 def render_markdown(board: Leaderboard) -> str:
@@ -191,7 +176,7 @@ def render_csv(board: Leaderboard) -> str:
 
 def render_runs_csv(board: Leaderboard) -> str:
     """Every run as one line, failed ones included; unknown values are empty."""
-    return _to_csv(runs_frame(board))
+    return _to_csv(runs_frame(board).to_dict('records'))
 
 
 def render_published_csv(board: Leaderboard) -> str:
@@ -199,22 +184,17 @@ def render_published_csv(board: Leaderboard) -> str:
     section = board.published
     beside = {id(pair.published) for pair in section.comparisons}
     others = [one for one in [*section.near, *section.further] if id(one) not in beside]
-    lines = [
-        *(_pair_facts(pair) | _published_facts(pair.published) for pair in section.comparisons),
-        *(dict.fromkeys(_PAIR_FIELDS) | _published_facts(result) for result in others),
-    ]
-    fields = [*_PAIR_FIELDS, *_published_fields()]
-    return _to_csv(pd.DataFrame(lines, columns=fields, dtype=object))
+    lines = [_pair_facts(pair) | _published_facts(pair.published) for pair in section.comparisons]
+    return _to_csv([*lines, *(_NO_PAIR | _published_facts(result) for result in others)])
 
 
-def _to_csv(lines: pd.DataFrame | Iterator[Mapping[str, object]]) -> str:
+def _to_csv(lines: Iterable[Mapping[str, object]]) -> str:
     """CSV in which no text is a formula."""
-    frame = lines if isinstance(lines, pd.DataFrame) else pd.DataFrame(list(lines), dtype=object)
-    safe = {
-        name: pd.Series([csv_text(v) if isinstance(v, str) else v for v in values], dtype=object)
-        for name, values in frame.items()
-    }
-    return pd.DataFrame(safe).to_csv(index=False, lineterminator='\n')
+    safe = [
+        {name: csv_text(v) if isinstance(v, str) else v for name, v in line.items()}
+        for line in lines
+    ]
+    return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
 
 
 def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
@@ -257,165 +237,23 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
     }
 
 
-_PAIR_FIELDS = (
-    'checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'difference',
-    'tolerance', 'verdict',
+_NO_PAIR = dict.fromkeys(
+    ('checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'difference',
+     'tolerance', 'verdict')
 )  # fmt: skip
 
 
 def _pair_facts(pair: Comparison) -> dict[str, object]:
-    protocol = pair.protocol
     facts = (
-        pair.row, protocol.name, protocol.hash, pair.num_runs, pair.ours, pair.difference,
-        pair.tolerance, pair.verdict_text,
+        pair.row.label, pair.protocol.name, pair.protocol.hash, len(pair.cell.runs),
+        pair.cell.value, pair.difference, pair.tolerance, pair.verdict_text,
     )  # fmt: skip
-    return dict(zip(_PAIR_FIELDS, facts, strict=True))
-
-
-def _published_fields() -> list[str]:
-    own = [name for name in PublishedResult.model_fields if name not in ('pretrain', 'protocol')]
-    pretrain = [f'pretrain_{name}' for name in Pretraining.model_fields]
-    return [
-        *own,
-        *pretrain,
-        *(f'protocol_{name}' for name in PublishedProtocol.model_fields),
-        'link',
-    ]
+    return dict(zip(_NO_PAIR, facts, strict=True))
 
 
 def _published_facts(result: PublishedResult) -> dict[str, object]:
-    line = {name: value for name, value in result if name not in ('pretrain', 'protocol')}
-    line |= {f'pretrain_{name}': value for name, value in result.pretrain}
-    line |= {f'protocol_{name}': value for name, value in result.protocol}
-    other = '; '.join(f'{name} {value}' for name, value in result.protocol.other.items())
+    line = result.model_dump()
+    for part in ('pretrain', 'protocol'):
+        line |= {f'{part}_{name}': value for name, value in line.pop(part).items()}
+    other = '; '.join(f'{name} {value}' for name, value in line['protocol_other'].items())
     return line | {'protocol_other': other, 'link': result.link}
-
-
-# More rows scroll away in a terminal; the written forms have all.
-MOST_TERMINAL_ROWS = 200
-_LONGEST_LINE = 36
-# Space that rich puts around the content of a column.
-_COLUMN_EXTRA = 3
-
-
-def print_leaderboard(board: Leaderboard, console: Console) -> None:
-    """Print the board; numbers are never cut off, wide boards become several tables."""
-    console.print(render_terminal(board, console.width))
-
-
-def render_terminal(board: Leaderboard, width: int) -> RenderableType:
-    """The tables and notes as something that rich prints on lines of ``width`` characters."""
-    table = results_table(board)
-    shown = [heading for heading in table.headings if heading not in FACTS]
-    numbers = [heading for heading in shown if heading not in NAMES]
-    picked = table.pick([*NAMES, *numbers], MOST_TERMINAL_ROWS)
-    parts: list[RenderableType] = [Text('Leaderboard', style='bold'), Text(summary_line(board))]
-    parts += [Text(TIER_NOTES[tier], style='yellow') for tier in board.tiers]
-    parts += [*_terminal_tables(picked, width), Text(one_line(conclusion(board)))]
-    dim = [' '.join(filter(None, (READING_NOTE, one_line(order_note(board)), marks_note(board))))]
-    if len(board.rows) > MOST_TERMINAL_ROWS:
-        more = plural(len(board.rows) - MOST_TERMINAL_ROWS, 'further checkpoint')
-        dim.append(f'{more} in the written leaderboard.')
-    num_further = sum(not column.is_headline for column in board.columns)
-    if num_further:
-        dim.append(f'{plural(num_further, "further metric")} in the written leaderboard.')
-    parts += [Text(line, style='dim') for line in dim]
-    parts += _terminal_published(board)
-    parts += [Text(f'{kind}: {one_line(text)}', style='cyan') for kind, text in board.notes]
-    for run in board.failed:
-        parts.append(
-            Text(f'failed: {one_line(f"{run.run_id}: {run.error or str()}")}', style='red')
-        )
-    for file in board.damaged:
-        parts.append(Text(f'left out: {one_line(f"{file.path}: {file.reason}")}', style='yellow'))
-    return Padding(Group(*parts), (1, 0))
-
-
-def _terminal_tables(table: Table, width: int) -> Iterator[RichTable]:
-    """The table, cut into as many as its width needs, each with the names of the rows."""
-    names = []
-    for method, backbone, label in (line[:3] for line in table.lines):
-        name = Text(_shorten(f'{method.text} · {backbone.text}'), style='bold')
-        names.append(name.append(f'\n{_shorten(label.text)}', style='not bold dim'))
-    name_width = max((len(line) for name in names for line in name.plain.split('\n')), default=10)
-    room = width - name_width - _COLUMN_EXTRA - 2
-    chunk, used = [], 0
-    for place in range(len(NAMES), len(table.headings)):
-        cells = [_terminal_entry(line[place]).plain for line in table.lines]
-        lines = [_terminal_heading(table.headings[place]), *cells]
-        needed = max(len(line) for text in lines for line in text.split('\n')) + _COLUMN_EXTRA
-        if chunk and used + needed > room:
-            yield _terminal_table(table, names, chunk)
-            chunk, used = [], 0
-        chunk.append(place)
-        used += needed
-    yield _terminal_table(table, names, chunk)
-
-
-def _terminal_table(table: Table, names: Sequence[Text], places: Sequence[int]) -> RichTable:
-    made = RichTable(box=box.SIMPLE_HEAD, header_style='', border_style='dim', leading=1)
-    made.add_column('Checkpoint', no_wrap=True, vertical='bottom')
-    for place in places:
-        heading = Text(_terminal_heading(table.headings[place]))
-        made.add_column(heading, justify='right', no_wrap=True)
-    for name, line in zip(names, table.lines, strict=True):
-        made.add_row(name, *(_terminal_entry(line[place]) for place in places))
-    return made
-
-
-def _terminal_heading(heading: Heading) -> str:
-    column = heading.column
-    if column is None:
-        return heading.text.replace(' ', '\n')
-    unit = one_line(column.heading.removeprefix(column.title)).replace('(', '').replace(')', '')
-    words = [
-        *one_line(column.title).split(' '),
-        unit,
-        *column.qualifier.replace(' · ', ' ').split(),
-    ]
-    return '\n'.join(word for word in words if word)
-
-
-def _terminal_entry(entry: Entry) -> Text:
-    style = 'bold green' if entry.is_best else 'red' if entry.cell.state == 'failed' else ''
-    text = Text(one_line(f'{entry.text} {entry.marks}'), style=style)
-    for line in entry.small:
-        text.append(f'\n{one_line(line)}', style='not bold dim')
-    return text
-
-
-def _shorten(text: str) -> str:
-    text = one_line(text)
-    return text if len(text) <= _LONGEST_LINE else f'{text[: _LONGEST_LINE - 1]}…'
-
-
-def _terminal_published(board: Leaderboard) -> Iterator[RenderableType]:
-    """A table of what is compared with published numbers, and how much is not."""
-    section = board.published
-    tables = {table.name: table for table in published_tables(board)}
-    if 'compared' in tables:
-        table = tables['compared'].pick(SHORT_PAIR)
-        yield terminal_table(replace(table, title='Beside published results'))
-        if len(section.compared) > MOST_PAIRS:
-            yield Text(tables['compared'].note, style='dim')
-    if section.comparisons:
-        yield Text(PUBLISHED_NOTE, style='dim')
-    if section.flagged:
-        count = plural(len(section.flagged), 'published number')
-        note = f'{count} of other protocols beside them in the written leaderboard.'
-        yield Text(note, style='dim')
-
-
-def terminal_table(table: Table) -> RichTable:
-    """A plain table for a terminal; texts that do not fit are folded, numbers are not."""
-    made = RichTable(
-        box=box.SIMPLE_HEAD, header_style='', border_style='dim', title=table.title or None,
-        title_style='bold', title_justify='left',
-    )  # fmt: skip
-    for heading in table.headings:
-        is_number = heading.kind == 'number'
-        side = 'right' if is_number else 'left'
-        made.add_column(heading.text, justify=side, no_wrap=is_number, overflow='fold')
-    for line in table.lines:
-        made.add_row(*map(_terminal_entry, line))
-    return made

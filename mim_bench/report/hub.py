@@ -5,7 +5,8 @@ not ours.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -37,9 +38,8 @@ def render_model_index(board: Leaderboard, source_url: str | None = None) -> str
         source_url: Where this leaderboard stands; no source if None, since the Hub wants an
             address with it.
     """
-    groups = _full_groups(board)
-    models = [entry for row in board.rows for entry in _models(groups, row, source_url)]
-    return _dump({'model-index': models})
+    models = (_model(board, row, source_url) for row in board.rows)
+    return _dump({'model-index': [model for model in models if model['results']]})
 
 
 def hub_files(board: Leaderboard, source_url: str | None = None) -> dict[str, str]:
@@ -49,17 +49,19 @@ def hub_files(board: Leaderboard, source_url: str | None = None) -> dict[str, st
     ``<checkpoint>/.eval_results/<task>.<protocol hash>.yaml`` holds the same numbers in the form
     that the Hub's benchmarks read. A task without a data set on the Hub has no such file.
     """
-    files, groups = {}, _full_groups(board)
+    files = {}
     for row in board.rows:
-        models = list(_models(groups, row, source_url))
-        if not models:
+        model = _model(board, row, source_url)
+        if not model['results']:
             continue
         folder = re.sub(r'[^\w.-]+', '-', one_line(row.label)).strip('.-') or 'checkpoint'
-        front = _dump({'tags': ['masked-image-modeling'], 'model-index': models})
+        front = _dump({'tags': ['masked-image-modeling'], 'model-index': [model]})
         title = one_line(f'{row.method}, {row.checkpoint.backbone}')
         files[f'{folder}/README.md'] = f'---\n{front}---\n\n# {title}\n'
-        for name, entries in _eval_results(groups, row, source_url):
-            files[f'{folder}/.eval_results/{name}.yaml'] = _dump(entries)
+        for group, _, columns in _measured(board, row):
+            if _dataset(group.task)[3] is not None:
+                name = f'{folder}/.eval_results/{group.task}.{group.protocol.hash}.yaml'
+                files[name] = _dump([_eval_result(row, c, group, source_url) for c in columns])
     return files
 
 
@@ -71,66 +73,15 @@ def _dump(data: Any) -> str:
     )
 
 
-def _full_groups(board: Leaderboard) -> list[ColumnGroup]:
-    return [group for group in board.groups_of(headline=True) if group.tier == 'full']
-
-
-def _models(
-    groups: Sequence[ColumnGroup], row: Row, source_url: str | None
-) -> Iterator[dict[str, Any]]:
-    """The entry of a row; none without a number."""
-    results = []
-    for group, split, columns in _measured(groups, row):
-        task, dataset, title, _ = _dataset(group.task)
-        results.append(
-            {
-                'task': {'type': task, 'name': one_line(task_title(group.task))},
-                'dataset': {'type': dataset, 'name': title, 'split': _SPLITS.get(split, split)},
-                'metrics': [_metric(row, column, group) for column in columns],
-                **({'source': {'name': 'mim_bench', 'url': source_url}} if source_url else {}),
-            }
-        )
-    if results:
-        yield {'name': one_line(row.label), 'results': results}
-
-
-def _eval_results(
-    groups: Sequence[ColumnGroup], row: Row, source_url: str | None
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    for group, _, columns in _measured(groups, row):
-        protocol, dataset = group.protocol, _dataset(group.task)[3]
-        if dataset is None:
-            continue
-        source = {'source': {'url': source_url, 'name': 'mim_bench'}} if source_url else {}
-        entries = []
-        for column in columns:
-            cell = row.cell(column)
-            facts = f'{column.title}{f" ({column.unit})" if column.unit else ""}, protocol'
-            notes = f'{facts} {protocol.name} version {protocol.version}, hash {protocol.hash}'
-            task = re.sub(r'\W+', '_', f'{group.task}_{column.metric}').lower()
-            entries.append(
-                {
-                    'dataset': {'id': dataset, 'task_id': task},
-                    'value': round(cell.value, _DIGITS),
-                    'date': max(run.started_at for run in cell.runs),
-                    **source,
-                    'notes': one_line(f'{notes}, {len(cell.runs)} seed(s)'),
-                }
-            )
-        yield f'{group.task}.{protocol.hash}', entries
-
-
-def _measured(
-    groups: Sequence[ColumnGroup], row: Row
-) -> Iterator[tuple[ColumnGroup, str, list[Column]]]:
+def _measured(board: Leaderboard, row: Row) -> Iterator[tuple[ColumnGroup, str, list[Column]]]:
     """The full columns in which a row has a number, by group and by the split that was measured."""
-    for group in groups:
-        found: dict[str, list[Column]] = {}
+    for group in board.groups_of(headline=True):
+        found = defaultdict(list)
         for column in group.columns:
             cell = row.cell(column)
-            if cell.state == 'value':
-                split = cell.runs[-1].metrics[column.metric].split
-                found.setdefault(one_line(split), []).append(column)
+            if group.tier == 'full' and cell.state == 'value':
+                split = one_line(cell.runs[-1].metrics[column.metric].split)
+                found[_SPLITS.get(split, split)].append(column)
         yield from ((group, split, columns) for split, columns in found.items())
 
 
@@ -141,17 +92,50 @@ def _dataset(task: str) -> tuple[str, str, str, str | None]:
     return (one_line(task),) * 3 + (None,)
 
 
+def _title(column: Column) -> str:
+    return f'{column.title}{f" ({column.unit})" if column.unit else ""}'
+
+
+def _model(board: Leaderboard, row: Row, source_url: str | None) -> dict[str, Any]:
+    results = []
+    for group, split, columns in _measured(board, row):
+        task, dataset, title, _ = _dataset(group.task)
+        results.append(
+            {
+                'task': {'type': task, 'name': one_line(task_title(group.task))},
+                'dataset': {'type': dataset, 'name': title, 'split': split},
+                'metrics': [_metric(row, column, group) for column in columns],
+                **({'source': {'name': 'mim_bench', 'url': source_url}} if source_url else {}),
+            }
+        )
+    return {'name': one_line(row.label), 'results': results}
+
+
 def _metric(row: Row, column: Column, group: ColumnGroup) -> dict[str, Any]:
     cell, protocol = row.cell(column), group.protocol
-    unit = f' ({column.unit})' if column.unit else ''
     return {
         'type': _METRICS.get(column.metric, one_line(column.metric)),
         'value': round(cell.value, _DIGITS),
-        'name': one_line(f'{column.title}{unit}'),
+        'name': one_line(_title(column)),
         'args': {
             'protocol': one_line(protocol.name),
             'protocol_version': one_line(protocol.version),
             'protocol_hash': protocol.hash,
             'seeds': [run.seed for run in cell.runs],
         },
+    }
+
+
+def _eval_result(
+    row: Row, column: Column, group: ColumnGroup, source_url: str | None
+) -> dict[str, Any]:
+    cell, p = row.cell(column), group.protocol
+    notes = f'{_title(column)}, protocol {p.name} version {p.version}, hash {p.hash}'
+    task = re.sub(r'\W+', '_', f'{group.task}_{column.metric}').lower()
+    return {
+        'dataset': {'id': _dataset(group.task)[3], 'task_id': task},
+        'value': round(cell.value, _DIGITS),
+        'date': max(run.started_at for run in cell.runs),
+        **({'source': {'url': source_url, 'name': 'mim_bench'}} if source_url else {}),
+        'notes': one_line(f'{notes}, {len(cell.runs)} seed(s)'),
     }

@@ -2,19 +2,23 @@
 
 import base64
 import hashlib
+import io
+import math
+from collections import defaultdict
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from PIL import Image
 
+from mim_bench.errors import RecordError
 from mim_bench.report import tables
 from mim_bench.report.board import Leaderboard, Row
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
-from mim_bench.report.costs import task_of_cost
-from mim_bench.report.pictures import count_rows_without_room, picture_strips
 from mim_bench.report.published import (
-    PublishedRow,
     measured_as,
     pretrained_for,
     published_rows,
@@ -29,33 +33,41 @@ from mim_bench.report.sections import (
     text_sections,
 )
 from mim_bench.report.text import one_line
-from mim_bench.results.store import Collection
+from mim_bench.results.store import DamagedFile
 
 # Rows shown at once; the page has a button for more. A browser lays out thousands for seconds.
 ROWS_SHOWN = 200
 PUBLISHED_SHOWN = 8
-# Sizes to filter by: parameters up to so many millions, and what that is called.
-_SIZES = ((15, 'up to 15 M'), (50, '15 to 50 M'), (150, '50 to 150 M'), (500, '150 to 500 M'))
-_LARGEST, _UNKNOWN_SIZE = 'over 500 M', 'not known'
+# Sizes to filter by, and the most parameters of each.
+_SIZES = {
+    'up to 15 M': 15e6, '15 to 50 M': 50e6, '50 to 150 M': 150e6, '150 to 500 M': 500e6,
+    'over 500 M': math.inf, 'not known': math.nan,
+}  # fmt: skip
+
+# Of an embedded picture in pixels; its bytes; and how many a row and kind, and the page, show.
+LONGEST_SIDE = 960
+MOST_BYTES = 160 * 1024
+MOST_PER_KIND = 4
+MOST_PER_PAGE = 160
+_KIND_TITLES = {
+    'reconstruction': 'Reconstructions',
+    'segmentation': 'Segmentations',
+    'detection': 'Detections',
+}
 
 
-def render_html(
-    board: Leaderboard, collection: Collection, reload_seconds: int | None = None
-) -> str:
+def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
     """Render the page; the same records and files give the same text.
 
-    Args:
-        board: What :func:`~mim_bench.report.build.build_leaderboard` made of the collection.
-        collection: Says where the curves and pictures lie.
-        reload_seconds: How often an open page asks for itself again; never if None.
+    An open page asks for itself again after ``reload_seconds``; never if None.
     """
     styles = row_styles(board)
-    curves, damaged_curves = curve_charts(board, collection, styles)
-    strips, damaged_pictures = picture_strips(board, collection)
+    curves, damaged_curves = curve_charts(board, styles)
+    strips, hidden_rows, damaged_pictures = picture_strips(board)
     damaged = [*board.damaged, *damaged_curves, *damaged_pictures]
     places = {group.key: place for place, group in enumerate(board.groups)}
     # The cost columns of a task go with the task's own; the total goes with none.
-    places |= {g.key: places.get(task_of_cost(g), len(places)) for g in board.costs}
+    places |= {g.key: places.get(g.key.removeprefix('cost.'), len(places)) for g in board.costs}
     failed = {id(record): number for number, record in enumerate(board.failed, 1)}
     template = _environment().get_template('leaderboard.html.j2')
     text = template.render(
@@ -68,14 +80,14 @@ def render_html(
         groups_of_rows=_groups_of_rows(board, places),
         failed=failed,
         failed_number=lambda run: failed[id(run)],
-        sections=_sections(board, collection, damaged),
+        sections=_sections(board, damaged),
         num_damaged=len(damaged),
         styles=styles,
         costs=cost_charts(board, styles),
         devices=sorted({r.cost.device for r in board.records if r.is_pretraining}),
         curves=curves,
         strips=strips,
-        hidden_rows=count_rows_without_room(board, strips),
+        hidden_rows=hidden_rows,
         rows_shown=ROWS_SHOWN,
         published_shown=PUBLISHED_SHOWN,
         reload_seconds=reload_seconds,
@@ -85,12 +97,12 @@ def render_html(
     return text.lstrip()
 
 
-def _sections(board: Leaderboard, collection: Collection, damaged: list) -> list[Section]:
+def _sections(board: Leaderboard, damaged: list) -> list[Section]:
     """All sections but charts and pictures, which the template puts before the protocols."""
     shared = [s for s in text_sections(board) if not s.name.endswith(('-runs', '-files'))]
     return [
         *shared[:-1],
-        *class_section(board, collection),
+        *class_section(board),
         shared[-1],
         *problem_sections(board, damaged),
         run_section(board),
@@ -104,7 +116,7 @@ def _filters(board: Leaderboard) -> dict[str, dict[str, str]]:
     found = {
         'method': sorted({row.method for row in board.rows}, key=str.lower),
         'backbone': sorted({row.checkpoint.backbone for row in board.rows}),
-        'size': [s for s in _size_names() if s in {size_of(row) for row in board.rows}],
+        'size': [s for s in _SIZES if s in {size_of(r.checkpoint.params) for r in board.rows}],
         'folder': board.folders,
         'tier': [tier for tier in TIER_ORDER if tier in {group.tier for group in measured}],
     }
@@ -113,25 +125,11 @@ def _filters(board: Leaderboard) -> dict[str, dict[str, str]]:
     return {name: values for name, values in choices.items() if len(values) > 1}
 
 
-def _size_names() -> list[str]:
-    return [*(name for _, name in _SIZES), _LARGEST, _UNKNOWN_SIZE]
-
-
-def size_of(row: Row) -> str:
-    """Which of the sizes to filter by a row has."""
-    return _size_name(row.checkpoint.params)
-
-
-def _size_name(params: float | None) -> str:
+def size_of(params: float | None) -> str:
+    """Which of the sizes to filter by a number of parameters is."""
     if params is None:
-        return _UNKNOWN_SIZE
-    return next((name for most, name in _SIZES if params <= most * 1e6), _LARGEST)
-
-
-def published_params(row: PublishedRow) -> float | None:
-    """Parameters as a source printed them, for example ``86M``."""
-    text = row.first.params
-    return float(text[:-1]) * {'M': 1e6, 'B': 1e9}[text[-1]] if text else None
+        return 'not known'
+    return next(name for name, most in _SIZES.items() if params <= most)
 
 
 def _groups_of_rows(board: Leaderboard, places: dict[str, int]) -> list[str]:
@@ -141,6 +139,88 @@ def _groups_of_rows(board: Leaderboard, places: dict[str, int]) -> list[str]:
         ' '.join(map(str, sorted({place_of[key] for key in row.cells if key in place_of})))
         for row in board.rows
     ]
+
+
+@dataclass(frozen=True)
+class EmbeddedPicture:
+    """A picture as a data URI, with the caption that its run gave it."""
+
+    uri: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class PictureStrip:
+    """The pictures of one row and kind; ``num_more`` of them are not on the page."""
+
+    row: Row
+    title: str
+    pictures: list[EmbeddedPicture]
+    num_more: int
+
+
+def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], int, list[DamagedFile]]:
+    """The pictures by kind and row, how many rows have none of theirs shown, and damaged files."""
+    wanted = defaultdict(list)
+    for kind in _KIND_TITLES:
+        for row in board.rows:
+            entries = [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind]
+            if entries:
+                wanted[kind].append((row, entries))
+    strips, damaged = [], []
+    for kind, rows in wanted.items():
+        # Each kind has its share of the page, and the rows of a kind theirs, the best first.
+        room = MOST_PER_PAGE // len(wanted)
+        most = max(1, min(MOST_PER_KIND, room // len(rows)))
+        for row, entries in rows[: room // most]:
+            pictures = []
+            for record, picture in entries[:most]:
+                try:
+                    path = board.collection.artifact_path(record, picture.path)
+                    uri, size = embed_picture(path)
+                    pictures.append(EmbeddedPicture(uri, *size, picture.caption))
+                except RecordError as error:
+                    damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
+            num_more = max(0, len(entries) - most)
+            strips.append(PictureStrip(row, _KIND_TITLES[kind], pictures, num_more))
+    labels = {row.label for rows in wanted.values() for row, _ in rows}
+    return strips, len(labels - {strip.row.label for strip in strips}), damaged
+
+
+def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
+    """A picture as a data URI of limited size, and its (width, height) in pixels.
+
+    Raises:
+        RecordError: The file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as source:
+            image = source.convert('RGB')
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RecordError(
+            f'{path.name}: no picture that can be read ({error}). Run again to draw it.'
+        ) from error
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    kind, data = _encode(image)
+    while len(data) > MOST_BYTES:
+        image = image.reduce(2)
+        kind, data = _encode(image)
+    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}', image.size
+
+
+def _encode(image: Image.Image) -> tuple[str, bytes]:
+    """PNG where it is small enough, since it blurs no edge; JPEG otherwise."""
+    # `optimize` makes PNG 3 % smaller and takes six times as long, most of the time of a report.
+    forms = [('png', {'compress_level': 6})]
+    forms += [('jpeg', {'quality': quality, 'optimize': True}) for quality in (88, 75, 60)]
+    for kind, options in forms:
+        out = io.BytesIO()
+        image.save(out, kind, **options)
+        if out.tell() <= MOST_BYTES:
+            break
+    return kind, out.getvalue()
 
 
 @cache
@@ -156,8 +236,6 @@ def _environment() -> Environment:
     environment.globals.update(
         tables=tables,
         size_of=size_of,
-        size_name=_size_name,
-        published_params=published_params,
         measured_as=measured_as,
         pretrained_for=pretrained_for,
         published_value=published_value,

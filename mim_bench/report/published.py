@@ -1,26 +1,21 @@
 """Numbers of others beside ours: what belongs together, what hinders comparing, the verdict."""
 
+import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.published import (
-    PublishedProtocol,
-    PublishedResult,
-    load_published,
-    network_family,
-)
+from mim_bench.results.published import PublishedProtocol, PublishedResult, network_family
 from mim_bench.results.record import RANDOM_METHOD, Checkpoint, Protocol, RunRecord
 from mim_bench.results.store import Collection
-
-Verdict = Literal['reproduced', 'above', 'below', 'other protocol']
 
 # In points of percent. No source says how far two trainings of one recipe may lie apart, so these
 # are this project's choice (inferred): a top-1 of ImageNet moves by some tenths between seeds and
@@ -35,43 +30,27 @@ TOLERANCES = {
     'bbox_mAP': AP_TOLERANCE,
     'segm_mAP': AP_TOLERANCE,
 }
-# Below what any source prints; only the rounding of sums of floats.
-_ROUNDING_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One of our values and one published for the same method, backbone, epochs and metric.
+    """A cell of ours and a number published for the same method, backbone, epochs and metric.
 
-    Attributes:
-        row: Label of our row.
-        method: Title of its method.
-        backbone: Its backbone, as our record names it.
-        title: Title of the column.
-        protocol: That ours was measured under.
-        num_runs: Seeds that ours is the mean of.
-        ours: In percent.
-        published: The other.
-        differences: What differs in how the two were measured; they are compared only if
-            nothing does.
+    ``differences`` say how the two were measured otherwise; they are compared only if nothing was.
     """
 
-    row: str
-    method: str
-    backbone: str
-    title: str
+    row: Row
+    column: Column
+    cell: Cell
     protocol: Protocol
-    num_runs: int
-    ours: float
     published: PublishedResult
     differences: Sequence[str] = ()
 
     @property
     def difference(self) -> float | None:
         """Ours minus the published value; None if they are not compared."""
-        if self.differences:
-            return None
-        return round(self.ours - self.published.value, _ROUNDING_DIGITS)
+        # Rounded below what any source prints, against the rounding of sums of floats.
+        return None if self.differences else round(self.cell.value - self.published.value, 6)
 
     @property
     def tolerance(self) -> float:
@@ -79,9 +58,9 @@ class Comparison:
         return TOLERANCES[self.published.metric]
 
     @property
-    def verdict(self) -> Verdict:
-        """Whether ours lies within the tolerance, above or below; or what hinders saying so."""
-        if self.difference is None:
+    def verdict(self) -> str:
+        """Whether ours lies within the tolerance, above or below; ``other protocol`` if unknown."""
+        if self.differences:
             return 'other protocol'
         if abs(self.difference) <= self.tolerance:
             return 'reproduced'
@@ -90,24 +69,14 @@ class Comparison:
     @property
     def verdict_text(self) -> str:
         """The verdict, with what differs."""
-        if not self.differences:
-            return self.verdict
-        return f'{self.verdict}: {"; ".join(self.differences)}'
-
-    @property
-    def difference_text(self) -> str:
-        """The difference with its sign, or a dash."""
-        return '\N{EN DASH}' if self.difference is None else f'{self.difference:+.2f}'
+        return ': '.join(filter(None, (self.verdict, '; '.join(self.differences))))
 
 
 @dataclass(frozen=True)
 class PublishedSection:
     """What the report says about published numbers.
 
-    Attributes:
-        comparisons: In the order of rows and columns.
-        near: Published results of a method or a backbone that the board has, in its tasks.
-        further: All others.
+    ``near`` are of a method or a backbone that the board has, in its tasks; ``further`` all others.
     """
 
     comparisons: Sequence[Comparison] = ()
@@ -125,140 +94,21 @@ class PublishedSection:
         return [pair for pair in self.comparisons if pair.differences]
 
 
-# Name of a fact -> where the settings have it.
-_PLACES = {
-    'epochs': 'train_cfg.max_epochs',
-    'iterations': 'train_cfg.max_iters',
-    'batch': 'effective_batch_size',
-    'lr': 'optim_wrapper.optimizer.lr',
-    'weight_decay': 'optim_wrapper.optimizer.weight_decay',
-    'layer_decay': 'optim_wrapper.paramwise_cfg.layer_decay_rate',
-    'drop_path': 'model.backbone.drop_path_rate',
-}
-# Length and size in the name of a config, for example ...-100e_in1k-224px.
-_NAME = re.compile(r'-(?P<length>\d+)(?P<unit>[eik])_.*?(?:-(?P<px>\d+)px)?$')
-
-
-class RecipeReader:
-    """Facts of the recipes of runs; the settings of a protocol hash are read once."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        self._settings: dict[str, Mapping] = {}
-
-    def facts(self, runs: Iterable[RunRecord]) -> dict[str, float]:
-        """What is known of the recipe that runs of one protocol share.
-
-        Epochs, iterations and resolution of runs that kept no settings are those in the name of
-        their config.
-
-        Args:
-            runs: At least one; all of one protocol hash.
-        """
-        runs = list(runs)
-        digest = runs[0].protocol.hash
-        if digest not in self._settings:
-            self._settings[digest] = self._read(runs)
-        if settings := self._settings[digest]:
-            return facts_of_settings(settings)
-        return _facts_of_name(PurePosixPath(runs[0].config.path).stem)
-
-    def _read(self, runs: list[RunRecord]) -> Mapping:
-        for run in runs:
-            if run.artifacts.protocol is None:
-                continue
-            try:
-                path = self._collection.artifact_path(run, run.artifacts.protocol)
-                return read_protocol(path, run.protocol.hash)
-            except RecordError:  # another run of the protocol may have the same settings whole
-                continue
-        return {}
-
-
-def facts_of_settings(settings: Mapping[str, Any]) -> dict[str, float]:
-    """The facts in the settings that a protocol's hash covers, or in a whole config."""
-    facts = {name: _at(settings, place.split('.')) for name, place in _PLACES.items()}
-    dataset = _at(settings, ['train_dataloader', 'dataset'])
-    facts['resolution'] = next(_crops(dataset), None) if dataset is not None else None
-    return {name: fact for name, fact in facts.items() if isinstance(fact, int | float)}
-
-
-def _at(node: Any, keys: Iterable[str]) -> Any:
-    for key in keys:
-        if not isinstance(node, Mapping):
-            return None
-        node = node.get(key)
-    return node
-
-
-def _crops(node: Any) -> Iterator[int]:
-    """Sides of the square crops of a pipeline."""
-    if isinstance(node, Mapping):
-        if str(node.get('type', '')).endswith('Crop'):
-            size = node.get('crop_size', node.get('scale'))
-            sides = set(size) if isinstance(size, list | tuple) else {size}
-            if len(sides) == 1 and isinstance(side := sides.pop(), int):
-                yield side
-        node = list(node.values())
-    if isinstance(node, list | tuple):
-        for item in node:
-            yield from _crops(item)
-
-
-def _facts_of_name(stem: str) -> dict[str, float]:
-    found = _NAME.search(stem)
-    if found is None:
-        return {}
-    length = int(found['length']) * (1000 if found['unit'] == 'k' else 1)
-    facts = {'epochs' if found['unit'] == 'e' else 'iterations': length}
-    return facts | ({'resolution': int(found['px'])} if found['px'] else {})
-
-
-# What mim_bench.recipe.tta puts behind the name of a protocol.
-_AUGMENTED_TEST = '-tta'
-_WORD = re.compile(r'[^0-9a-z]+')
-# Facts that our recipes and published ones state -> their words.
-_FACTS = {
-    'epochs': 'epochs',
-    'iterations': 'iterations',
-    'resolution': 'px',
-    'batch': 'batch',
-    'lr': 'learning rate',
-    'layer_decay': 'layer decay',
-    'weight_decay': 'weight decay',
-    'drop_path': 'drop path',
-}
-
-
 def published_section(
     rows: Sequence[Row],
     groups: Sequence[ColumnGroup],
-    published: Sequence[PublishedResult] | None,
+    published: Sequence[PublishedResult],
     collection: Collection,
 ) -> PublishedSection:
-    """Arrange what is published around the rows of a board.
-
-    Args:
-        rows: Of the board.
-        groups: Its column groups; those of pre-training have no protocol and do not count.
-        published: All published numbers; those of the package if None.
-        collection: Says where the settings of our protocols lie.
-    """
-    published = load_published() if published is None else published
+    """Arrange what is published around the rows and column groups of a board."""
     methods = {row.checkpoint.method for row in rows}
     families = {network_family(row.checkpoint.backbone) for row in rows}
     tasks = {group.task for group in groups}
-
-    def is_near(result: PublishedResult) -> bool:
+    near, further = [], []
+    for result in sorted(published, key=_rank):
         is_known = result.method in methods or network_family(result.backbone) in families
-        return is_known and result.task in tasks
-
-    ordered = sorted(published, key=_rank)
-    return PublishedSection(
-        comparisons=list(_comparisons(rows, groups, published, RecipeReader(collection))),
-        near=[result for result in ordered if is_near(result)],
-        further=[result for result in ordered if not is_near(result)],
-    )
+        (near if is_known and result.task in tasks else further).append(result)
+    return PublishedSection(list(_comparisons(rows, groups, published, collection)), near, further)
 
 
 def _rank(result: PublishedResult) -> tuple:
@@ -281,66 +131,119 @@ def _comparisons(
     rows: Sequence[Row],
     groups: Sequence[ColumnGroup],
     published: Sequence[PublishedResult],
-    recipes: RecipeReader,
+    collection: Collection,
 ) -> Iterator[Comparison]:
-    known: dict[tuple, list[PublishedResult]] = {}
-    variants: dict[str, set[str]] = {}
+    known, variants = defaultdict(list), defaultdict(set)
     for result in published:
         key = (result.method, network_family(result.backbone), result.task, result.metric)
-        known.setdefault(key, []).append(result)
-        variants.setdefault(result.method, set()).update(filter(None, [result.variant]))
+        known[key].append(result)
+        variants[result.method].update(filter(None, [result.variant]))
+    settings = _kept_settings(collection)
     for row in rows:
-        weights = (row.checkpoint.method, network_family(row.checkpoint.backbone))
-        for group in groups:
+        checkpoint = row.checkpoint
+        weights = (checkpoint.method, network_family(checkpoint.backbone))
+        for group in (group for group in groups if group.protocol is not None):
             for column in group.columns:
-                metric = metric_name(column.metric)
+                cell, metric = row.cell(column), metric_name(column.metric)
                 found = known.get((*weights, column.task, metric), ())
-                if group.protocol is None or not found or metric not in TOLERANCES:
+                if not found or cell.state != 'value' or metric not in TOLERANCES:
                     continue
-                if row.cell(column).state != 'value':
-                    continue
+                facts = _recipe_facts(group.protocol, cell.runs, settings)
                 for result in found:
-                    if not _has_our_epochs(row, result) or result.protocol.unit != column.unit:
+                    epochs = result.pretrain.epochs
+                    # Those that are not stated, or that count views, may be ours.
+                    is_other = not result.pretrain.counts_views and epochs not in (
+                        None, checkpoint.pretrain_epochs,
+                    )  # fmt: skip
+                    if is_other or result.protocol.unit != column.unit:
                         continue
-                    cell = row.cell(column)
                     differences = [
-                        *_recipe_differences(
-                            group.protocol, recipes.facts(cell.runs), result.protocol
-                        ),
+                        *_recipe_differences(group.protocol, facts, result.protocol),
                         *_run_differences(cell.runs, column.metric, result.protocol),
-                        *_checkpoint_differences(row.checkpoint, result),
-                        *_variant_differences(
-                            row.checkpoint, result, found, variants[result.method]
-                        ),
+                        *_checkpoint_differences(checkpoint, result),
+                        *_variant_differences(checkpoint, result, found, variants[result.method]),
                     ]
-                    yield Comparison(
-                        row=row.label,
-                        method=row.method,
-                        backbone=row.checkpoint.backbone,
-                        title=column.title,
-                        protocol=group.protocol,
-                        num_runs=len(cell.runs),
-                        ours=cell.value,
-                        published=result,
-                        # Seeds mostly differ in the same.
-                        differences=list(dict.fromkeys(differences)),
-                    )
+                    # Seeds mostly differ in the same.
+                    differences = list(dict.fromkeys(differences))
+                    yield Comparison(row, column, cell, group.protocol, result, differences)
 
 
-def _has_our_epochs(row: Row, result: PublishedResult) -> bool:
-    """Epochs that are not stated, or that count views, may be ours; the differences say so."""
-    theirs = result.pretrain
-    return theirs.counts_views or theirs.epochs in (None, row.checkpoint.pretrain_epochs)
+# Name of a fact of a recipe -> its words, and where the settings have it.
+_FACTS = {
+    'epochs': ('epochs', 'train_cfg.max_epochs'),
+    'iterations': ('iterations', 'train_cfg.max_iters'),
+    'resolution': ('px', None),
+    'batch': ('batch', 'effective_batch_size'),
+    'lr': ('learning rate', 'optim_wrapper.optimizer.lr'),
+    'layer_decay': ('layer decay', 'optim_wrapper.paramwise_cfg.layer_decay_rate'),
+    'weight_decay': ('weight decay', 'optim_wrapper.optimizer.weight_decay'),
+    'drop_path': ('drop path', 'model.backbone.drop_path_rate'),
+}
+# Length and size in the name of a config, for example ...-100e_in1k-224px.
+_NAME = re.compile(r'-(?P<length>\d+)(?P<unit>[eik])_.*?(?:-(?P<px>\d+)px)?$')
+# What mim_bench.recipe.tta puts behind the name of a protocol.
+_AUGMENTED_TEST = '-tta'
+
+
+def _kept_settings(collection: Collection) -> dict[str, Mapping]:
+    """The settings by protocol hash, of the first run that kept them whole."""
+    found = {}
+    for run in collection.records:
+        digest, relative = run.protocol.hash, run.artifacts.protocol
+        if relative is not None and digest not in found:
+            with contextlib.suppress(RecordError):
+                found[digest] = read_protocol(collection.artifact_path(run, relative), digest)
+    return found
+
+
+def _recipe_facts(
+    protocol: Protocol, runs: Sequence[RunRecord], settings: Mapping[str, Mapping]
+) -> dict[str, float]:
+    """What is known of a recipe; without settings what the name of the config says."""
+    if protocol.hash in settings:
+        return facts_of_settings(settings[protocol.hash])
+    found = _NAME.search(PurePosixPath(runs[0].config.path).stem)
+    if found is None:
+        return {}
+    length = int(found['length']) * (1000 if found['unit'] == 'k' else 1)
+    facts = {'epochs' if found['unit'] == 'e' else 'iterations': length}
+    return facts | ({'resolution': int(found['px'])} if found['px'] else {})
+
+
+def facts_of_settings(settings: Mapping[str, Any]) -> dict[str, float]:
+    """The facts in the settings that a protocol's hash covers, or in a whole config."""
+    facts = {name: _at(settings, place) for name, (_, place) in _FACTS.items() if place}
+    facts['resolution'] = next(_crops(_at(settings, 'train_dataloader.dataset')), None)
+    return {name: fact for name, fact in facts.items() if isinstance(fact, int | float)}
+
+
+def _at(node: Any, place: str) -> Any:
+    for key in place.split('.'):
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def _crops(node: Any) -> Iterator[int]:
+    """Sides of the square crops of a pipeline."""
+    if isinstance(node, Mapping):
+        if str(node.get('type', '')).endswith('Crop'):
+            size = node.get('crop_size', node.get('scale'))
+            sides = set(size) if isinstance(size, list | tuple) else {size}
+            if len(sides) == 1 and isinstance(side := sides.pop(), int):
+                yield side
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for item in node:
+            yield from _crops(item)
 
 
 def differing_facts(facts: Mapping[str, float], theirs: PublishedProtocol) -> Iterator[str]:
     """Facts that a recipe of ours and a published one both state, and differently."""
-    for name, words in _FACTS.items():
+    for name, (words, _) in _FACTS.items():
         here = facts.get(name)
         there = theirs.peak_lr if name == 'lr' else getattr(theirs, name)
-        if here is None or there is None or math.isclose(here, there, rel_tol=1e-6):
-            continue
-        yield f'{words} {here:,g} here, {there:,g} there'
+        if None not in (here, there) and not math.isclose(here, there, rel_tol=1e-6):
+            yield f'{words} {here:,g} here, {there:,g} there'
 
 
 def _recipe_differences(
@@ -399,7 +302,7 @@ def _variant_differences(
     """Records have no field for the variant of a method; the id of a checkpoint may name it."""
     if result.variant is None:
         return
-    named = set(_WORD.split(ours.id.lower())) & variants
+    named = set(re.split(r'[^0-9a-z]+', ours.id.lower())) & variants
     if named and result.variant not in named:
         yield f'variant {", ".join(sorted(named))} here, {result.variant} there'
     epochs = result.pretrain.epochs
@@ -423,26 +326,25 @@ def measured_as(result: PublishedResult) -> str:
     parts = [
         protocol.head,
         length,
-        f'{protocol.resolution} px' if protocol.resolution else None,
-        f'batch {protocol.batch:,}' if protocol.batch else None,
-        f'rate {protocol.peak_lr:g}' if protocol.peak_lr else None,
-        f'layer decay {protocol.layer_decay:g}' if protocol.layer_decay else None,
-        f'from: {protocol.init}' if protocol.init else None,
+        protocol.resolution and f'{protocol.resolution} px',
+        protocol.batch and f'batch {protocol.batch:,}',
+        protocol.peak_lr and f'rate {protocol.peak_lr:g}',
+        protocol.layer_decay and f'layer decay {protocol.layer_decay:g}',
+        protocol.init and f'from: {protocol.init}',
         protocol.test,
         protocol.split if protocol.split != 'val' else None,
         protocol.note,
     ]
-    return '; '.join(part for part in parts if part) or 'not stated'
+    return '; '.join(filter(None, parts)) or 'not stated'
 
 
 def pretrained_for(result: PublishedResult) -> str:
     """Variant, epochs and labels of a published pre-training, as far as they are stated."""
     pretrain = result.pretrain
-    epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else None
-    if epochs and pretrain.counts_views:
-        epochs += ' (perhaps views)'
-    labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else None
-    return ', '.join(part for part in (result.variant, epochs, labels) if part)
+    epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else ''
+    epochs += ' (perhaps views)' if epochs and pretrain.counts_views else ''
+    labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else ''
+    return ', '.join(filter(None, (result.variant, epochs, labels)))
 
 
 def published_by(result: PublishedResult) -> str:
@@ -451,68 +353,58 @@ def published_by(result: PublishedResult) -> str:
 
 
 @dataclass(frozen=True)
-class PublishedCell:
-    """One published number; ``is_same_recipe`` says whether the column has its recipe."""
-
-    result: PublishedResult
-    is_same_recipe: bool
-
-
-@dataclass(frozen=True)
 class PublishedRow:
-    """What one source published of one pre-training; ``cells`` by the key of the column."""
+    """What one source published of one pre-training.
+
+    ``cells`` has the result by the key of the column, and whether the column has its recipe.
+    """
 
     first: PublishedResult
-    cells: dict[str, PublishedCell] = field(default_factory=dict)
+    cells: dict[tuple[str, ...], tuple[PublishedResult, bool]] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
         """The method's title."""
         return catalogue.method_title(self.first.method)
 
+    @property
+    def params(self) -> float | None:
+        """Parameters as the source printed them, for example ``86M``."""
+        text = self.first.params
+        return float(text[:-1]) * {'M': 1e6, 'B': 1e9}[text[-1]] if text else None
+
 
 def published_rows(board: Leaderboard) -> list[PublishedRow]:
     """Rows for the backbones of the board, of what its columns of full tier measure.
 
-    Two numbers of one source for one column give two rows.
+    Best first by the column that our rows are sorted by. Two numbers of one source for one column
+    give two rows.
     """
     families = {network_family(row.checkpoint.backbone) for row in board.rows}
-    rows: dict[tuple, list[PublishedRow]] = {}
+    found: dict[tuple, list[PublishedRow]] = defaultdict(list)
     for result in board.published.near:
-        if network_family(result.backbone) not in families:
-            continue
+        family = network_family(result.backbone)
         column, is_same = _column_for(board.groups, result)
-        if column is None:
+        if family not in families or column is None:
             continue
-        entries = rows.setdefault(_identity(result), [])
-        free = next((row for row in entries if column.key not in row.cells), None)
+        source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
+        rows = found[result.method, result.variant, family, pretrain, source]
+        free = next((row for row in rows if column.key not in row.cells), None)
         if free is None:
             free = PublishedRow(result)
-            entries.append(free)
-        free.cells[column.key] = PublishedCell(result, is_same)
-    found = [row for entries in rows.values() for row in entries]
-    by = board.sorted_by
-    return sorted(found, key=lambda row: (*_value_rank(row, by), *_row_rank(row)))
+            rows.append(free)
+        free.cells[column.key] = (result, is_same)
 
+    def rank(row: PublishedRow) -> tuple:
+        first, by = row.first, board.sorted_by
+        result, _ = row.cells.get(by.key, (None, False)) if by is not None else (None, False)
+        place = (1, 0.0) if result is None else (0, -by.sign * result.value)
+        epochs = first.pretrain.epochs or 0
+        return (
+            *place, first.backbone, row.method.lower(), first.variant or '', epochs, first.label,
+        )  # fmt: skip
 
-def _identity(result: PublishedResult) -> tuple:
-    family = network_family(result.backbone)
-    source = result.repository or result.file
-    return (result.method, result.variant, family, result.pretrain.model_dump_json(), source)
-
-
-def _value_rank(row: PublishedRow, column: Column | None) -> tuple[bool, float]:
-    """Best first by the column that our rows are sorted by."""
-    cell = row.cells.get(column.key) if column is not None else None
-    if cell is None:
-        return (True, 0.0)
-    return (False, -cell.result.value if column.higher_is_better else cell.result.value)
-
-
-def _row_rank(row: PublishedRow) -> tuple:
-    first = row.first
-    epochs = first.pretrain.epochs or 0
-    return (first.backbone, row.method.lower(), first.variant or '', epochs, first.label)
+    return sorted((row for rows in found.values() for row in rows), key=rank)
 
 
 def _column_for(
@@ -521,13 +413,12 @@ def _column_for(
     """The column of a result, and whether its recipe is the column's."""
     others = []
     for group in groups:
-        protocol = group.protocol
-        if protocol is None or protocol.tier != 'full' or group.task != result.task:
+        if group.tier != 'full' or group.task != result.task:
             continue
         for column in group.columns:
-            if not column.is_headline or metric_name(column.metric) != result.metric:
-                continue
-            if protocol.name == result.protocol.ours and result.protocol.test != 'multi-scale':
-                return column, True
-            others.append(column)
-    return (others[0], False) if others else (None, False)
+            if column.is_headline and metric_name(column.metric) == result.metric:
+                theirs = result.protocol
+                if group.protocol.name == theirs.ours and theirs.test != 'multi-scale':
+                    return column, True
+                others.append(column)
+    return (others[0] if others else None), False

@@ -1,6 +1,6 @@
 """The tables below the results: published numbers, proxies, classes, protocols, problems, runs."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
@@ -38,8 +39,7 @@ from mim_bench.results.outcomes import Hits
 from mim_bench.results.outcomes_file import read_outcomes
 from mim_bench.results.published import PublishedResult
 from mim_bench.results.record import Checkpoint, RunRecord
-from mim_bench.results.statistics.rank_correlation import RankCorrelation, rank_correlation
-from mim_bench.results.statistics.scores import class_scores
+from mim_bench.results.scores import class_scores
 from mim_bench.results.store import Collection, DamagedFile
 
 PUBLISHED_NOTE = (
@@ -70,17 +70,6 @@ MOST_PAIRS = 200
 MOST_RUNS = 1000
 # The best rows of a protocol by class; more columns than this are no table that anyone reads.
 MOST_CHECKPOINTS = 24
-_CLASS_TITLES = {'mIoU': 'IoU', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
-# Tasks that stand for others even in their full form: probes, and few labels.
-_PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-linear'}
-_SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
-# Where a record was collected from is another fact for each.
-_NO_FACTS_OF_A_MACHINE = ('work_dir',)
-_COSTS = (
-    'wall_s', 'gpu_hours', 'device_hours', 'img_per_s', 'data_wait_share', 'peak_mem_bytes',
-    'energy_joules', 'device', 'num_devices',
-)  # fmt: skip
-_KNOWN_KEYS = ('python', 'torch', 'mmengine', 'mmcv', 'library', 'git')
 
 
 @dataclass(frozen=True)
@@ -97,17 +86,17 @@ def text_sections(board: Leaderboard) -> list[Section]:
     """The sections that every format may show, in their order; empty ones are left out."""
     note = PUBLISHED_NOTE if board.published.comparisons else NO_PUBLISHED_PAIRS
     found = [
-        Section('folders', 'Merged folders', folder_tables(board)),
+        Section('folders', 'Merged folders', _folder_tables(board)),
         Section('published', 'Published results', published_tables(board), note),
         Section('totals', 'Cost of each row', [cost_table(board)] if board.costs else []),
         *proxy_section(board),
-        Section('protocols', 'Protocols', [protocol_table(board)], PROTOCOL_NOTE),
+        Section('protocols', 'Protocols', [_protocol_table(board)], PROTOCOL_NOTE),
         *problem_sections(board, board.damaged),
     ]
     return [section for section in found if section.tables or section.name == 'proxy']
 
 
-def folder_tables(board: Leaderboard) -> list[Table]:
+def _folder_tables(board: Leaderboard) -> list[Table]:
     """What each merged folder brought, and what the check of them found."""
     if not board.folders:
         return []
@@ -116,86 +105,70 @@ def folder_tables(board: Leaderboard) -> list[Table]:
         rows = [row for row in board.rows if row.group == name]
         lines.append((name, len(rows), sum(len(row.records) for row in rows)))
     headings = ('Folder', Heading('Checkpoints', 'number'), Heading('Runs', 'number'))
-    notes = board.notes or [('agree', 'Nothing in these folders contradicts each other.')]
+    notes = board.collection.notes or [
+        ('agree', 'Nothing in these folders contradicts each other.')
+    ]
     return [
         text_table('folders-list', 'Folders', headings, lines),
         text_table('folders-check', 'Check', (Heading('Verdict', 'chip'), 'What'), notes),
     ]
 
 
-_SOURCE, _OURS, _THEIRS = (
-    Heading('Source'),
-    Heading('Ours', 'number'),
-    Heading('Published', 'number'),
-)
-_PAIR, _DIFFERENCE, _VERDICT = (
-    Heading('Checkpoint'),
-    Heading('Difference', 'number'),
-    Heading('Verdict', 'chip'),
-)
+_PAIR, _METRIC, _OURS, _THEIRS, _DIFFERENCE, _VERDICT, *_, _SOURCE = _PAIR_HEADINGS = (
+    Heading('Checkpoint'), Heading('Metric'), Heading('Ours', 'number'),
+    Heading('Published', 'number'), Heading('Difference', 'number'), Heading('Verdict', 'chip'),
+    Heading('Published protocol'), Heading('Published by'), Heading('Source'),
+)  # fmt: skip
 # What a terminal has room for.
 SHORT_PAIR = (_PAIR, _OURS, _THEIRS, _DIFFERENCE, _VERDICT, _SOURCE)
-_PAIR_HEADINGS = (
-    _PAIR, Heading('Metric'), _OURS, _THEIRS, _DIFFERENCE, _VERDICT,
-    Heading('Published protocol'), Heading('Published by'), _SOURCE,
-)  # fmt: skip
 _RESULT_HEADINGS = (
-    'Method', 'Backbone', 'Pre-training', 'Metric', Heading('Published', 'number'),
-    'Protocol as stated', 'Published by', 'Source',
+    'Method', 'Backbone', 'Pre-training', 'Metric', _THEIRS, 'Protocol as stated', 'Published by',
+    'Source',
 )  # fmt: skip
 
 
 def published_tables(board: Leaderboard) -> list[Table]:
     """Ours beside published numbers, those of other protocols apart, then published ones alone."""
     section, found = board.published, []
-    if section.compared:
-        title = 'Our results beside published ones'
-        found.append(_pair_table('compared', title, section.compared))
-    if section.flagged:
-        count = plural(len(section.flagged), 'published number')
-        title = f'{count} of other protocols, not compared'
-        found.append(_pair_table('flagged', title, section.flagged, is_folded=True))
+    if pairs := section.compared:
+        found.append(_pair_table('compared', 'Our results beside published ones', pairs))
+    if pairs := section.flagged:
+        title = f'{plural(len(pairs), "published number")} of other protocols, not compared'
+        found.append(_pair_table('flagged', title, pairs, is_folded=True))
     for name, results, title in (
         ('near', section.near, 'published result{} of the methods and backbones of this board'),
         ('further', section.further, 'further published result{}'),
     ):
         if results:
             count = f'{len(results):,} {title.format("" if len(results) == 1 else "s")}'
-            lines = [_result_line(result) for result in results]
-            found.append(
-                text_table(
-                    f'published-{name}',
-                    count,
-                    _RESULT_HEADINGS,
-                    lines,
-                    is_folded=True,
-                    is_long=True,
-                )
-            )
+            lines = map(_result_line, results)
+            look = {'is_folded': True, 'is_long': True}
+            found.append(text_table(f'published-{name}', count, _RESULT_HEADINGS, lines, **look))
     return found
 
 
-def _pair_table(name: str, title: str, pairs: Sequence[Comparison], **changes: object) -> Table:
+def _pair_table(name: str, title: str, pairs: Sequence[Comparison], **look: object) -> Table:
     more = len(pairs) - MOST_PAIRS
     note = f'{plural(more, "further pair")} in published.csv.' if more > 0 else ''
-    lines = []
-    for pair in pairs[:MOST_PAIRS]:
-        theirs = pair.published
-        runs = f' (n={pair.num_runs})' if pair.num_runs > 1 else ''
-        lines.append(
-            (
-                Entry(pair.row, small=(f'{pair.method} · {pair.backbone}',)),
-                pair.title,
-                f'{pair.ours:.2f}{runs}',
-                published_value(theirs.value),
-                pair.difference_text,
-                Entry(pair.verdict, small=pair.differences),
-                Entry(measured_as(theirs), small=(theirs.note,) if theirs.note else ()),
-                published_by(theirs),
-                Entry(theirs.label, link=theirs.link, small=(theirs.row,)),
-            )
-        )
-    return text_table(name, title, _PAIR_HEADINGS, lines, note=note, **changes)
+    return text_table(
+        name, title, _PAIR_HEADINGS, map(_pair_line, pairs[:MOST_PAIRS]), note=note, **look
+    )
+
+
+def _pair_line(pair: Comparison) -> tuple:
+    row, theirs, num_runs = pair.row, pair.published, len(pair.cell.runs)
+    runs = f' (n={num_runs})' if num_runs > 1 else ''
+    return (
+        Entry(row.label, small=(f'{row.method} · {row.checkpoint.backbone}',)),
+        pair.column.title,
+        f'{pair.cell.value:.2f}{runs}',
+        published_value(theirs.value),
+        DASH if pair.difference is None else f'{pair.difference:+.2f}',
+        Entry(pair.verdict, small=pair.differences),
+        Entry(measured_as(theirs), small=(theirs.note,) if theirs.note else ()),
+        published_by(theirs),
+        Entry(theirs.label, link=theirs.link, small=(theirs.row,)),
+    )
 
 
 def _result_line(result: PublishedResult) -> tuple:
@@ -211,60 +184,48 @@ def _result_line(result: PublishedResult) -> tuple:
     )
 
 
-@dataclass(frozen=True)
-class ProxyPair:
-    """A proxy column, a full column, and how far they agree on the order of the rows."""
-
-    proxy: Column
-    full: Column
-    correlation: RankCorrelation
+# Tasks that stand for others even in their full form: probes, and few labels.
+_PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-linear'}
+_SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
 
 
 def proxy_section(board: Leaderboard) -> list[Section]:
     """How well proxies rank; nothing if no column could stand for a full one."""
     if not any(group.tier == 'proxy' or _is_full_probe(group) for group in board.groups):
         return []
-    pairs, title = proxy_pairs(board), 'How well the proxy ranks'
+    pairs, title = list(proxy_pairs(board)), 'How well the proxy ranks'
     if not pairs:
         return [Section('proxy', title, note=NO_PROXY_PAIRS)]
     lines = []
-    for pair in pairs:
-        tau, p = pair.correlation.tau, pair.correlation.p_value
-        p_text = DASH if p is None else '< 0.001' if p < 0.001 else f'{p:.3f}'
-        names = [
-            Entry(column.title, small=(column.qualifier,) if column.qualifier else ())
-            for column in (pair.proxy, pair.full)
-        ]
-        tau_text = pair.correlation.reason if tau is None else f'{tau:+.2f}'
-        lines.append((*names, f'{pair.correlation.n:,}', tau_text, p_text))
+    for proxy, full, values in pairs:
+        names = [Entry(c.title, small=(c.qualifier,) if c.qualifier else ()) for c in (proxy, full)]
+        lines.append((*names, f'{len(values):,}', *_kendall(values)))
     numbers = [Heading(text, 'number') for text in ('Rows with both', "Kendall's tau", 'p')]
     table = text_table('proxy-table', title, ('Proxy', 'Full', *numbers), lines)
     return [Section('proxy', title, [table], PROXY_NOTE)]
 
 
-def proxy_pairs(board: Leaderboard) -> list[ProxyPair]:
+def proxy_pairs(board: Leaderboard) -> Iterator[tuple[Column, Column, np.ndarray]]:
     """Every proxy column with every full column of its data set and kind of metric.
 
-    Probes of the full tier count as proxies of what trains the backbone. Pairs that no row holds
-    are left out. A mean over seeds counts as one number.
+    Probes of the full tier count as proxies of what trains the backbone. With them come the values
+    of the rows that hold both, (N, 2), more is better, a mean over seeds as one number; pairs that
+    no row holds are left out.
     """
-    pairs = []
     for group, other in product(board.groups, repeat=2):
         is_probe = _is_full_probe(group) and not _is_full_probe(other)
         if other.tier != 'full' or not (group.tier == 'proxy' or is_probe):
             continue
-        for proxy, full in product(_headlines(group), _headlines(other)):
-            if _family(proxy) == _family(full):
-                pairs.append(ProxyPair(proxy, full, _correlate(board, proxy, full)))
-    return [pair for pair in pairs if pair.correlation.n]
+        for pair in product(*([c for c in g.columns if c.is_contest] for g in (group, other))):
+            if len(set(map(_family, pair))) == 1:
+                cells = ([row.cell(column).value for column in pair] for row in board.rows)
+                both = [values for values in cells if None not in values]
+                if both:
+                    yield (*pair, np.array(both) * [column.sign for column in pair])
 
 
 def _is_full_probe(group: ColumnGroup) -> bool:
     return group.tier == 'full' and group.task in _PROBES
-
-
-def _headlines(group: ColumnGroup) -> list[Column]:
-    return [column for column in group.columns if column.is_ranked and column.is_headline]
 
 
 def _family(column: Column) -> tuple[str, str]:
@@ -272,14 +233,23 @@ def _family(column: Column) -> tuple[str, str]:
     return (column.task.partition('-')[0], _SAME_METRICS.get(column.metric, column.metric))
 
 
-def _correlate(board: Leaderboard, proxy: Column, full: Column) -> RankCorrelation:
-    cells = ((row.cell(proxy), row.cell(full)) for row in board.rows)
-    both = [(a.value, b.value) for a, b in cells if None not in (a.value, b.value)]
-    signs = [1 if column.higher_is_better else -1 for column in (proxy, full)]
-    return rank_correlation([signs[0] * a for a, _ in both], [signs[1] * b for _, b in both])
+def _kendall(values: np.ndarray) -> tuple[str, str]:
+    """Kendall's tau (b) of pairs (N, 2) and its p-value, or why there is none, as texts.
+
+    Two things are always in some order; of three there are six.
+    """
+    if len(values) < 3:
+        return 'fewer than 3 rows hold both', DASH
+    if np.ptp(values, axis=0).min() == 0:
+        return 'all values of one side are equal', DASH
+    tau, p = stats.kendalltau(*values.T)
+    return f'{tau:+.2f}', '< 0.001' if p < 0.001 else f'{p:.3f}'
 
 
-def class_section(board: Leaderboard, collection: Collection) -> list[Section]:
+_CLASS_TITLES = {'mIoU': 'IoU', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
+
+
+def class_section(board: Leaderboard) -> list[Section]:
     """IoU and AP class by class, a table a protocol, of runs that kept their outcomes.
 
     Outcomes that cannot be read are left out here; the board lists them as damaged.
@@ -289,37 +259,34 @@ def class_section(board: Leaderboard, collection: Collection) -> list[Section]:
         for group in board.groups
         for column in group.columns
         if column.metric in _CLASS_TITLES and group.protocol is not None
-        for table in _class_tables(board, collection, group, column)
+        for table in _class_tables(board, group, column)
     ]
     return [Section('per-class', 'Results by class', tables, CLASS_NOTE)] if tables else []
 
 
-def _class_tables(
-    board: Leaderboard, collection: Collection, group: ColumnGroup, column: Column
-) -> Iterator[Table]:
+def _class_tables(board: Leaderboard, group: ColumnGroup, column: Column) -> Iterator[Table]:
     """One table; several where runs name different classes."""
     holders = [
         (place, row)
         for place, row in enumerate(board.rows)
         if any(run.artifacts.outcomes for run in row.cell(column).runs)
     ]
-    found: dict[tuple[str, ...], list[tuple[int, Row, np.ndarray]]] = {}
+    found: dict[tuple[str, ...], list[tuple[int, Row, np.ndarray]]] = defaultdict(list)
     for place, row in holders[:MOST_CHECKPOINTS]:
-        for names, values in _mean_over_runs(row, column, collection):
-            found.setdefault(names, []).append((place, row, values))
+        names, values = _mean_over_runs(row.cell(column).runs, column.metric, board.collection)
+        if names:
+            found[names].append((place, row, values))
     protocol = group.protocol
     more = len(holders) - MOST_CHECKPOINTS
     for number, (names, columns) in enumerate(found.items()):
         headings = [Heading(row.label, 'number', row=place) for place, row, _ in columns]
-        values = np.stack([values for _, _, values in columns])
-        is_ranked = np.array([not row.is_baseline for _, row, _ in columns])
-        compared = np.where(is_ranked[:, None] & ~np.isnan(values), values, -np.inf)
+        values = np.stack([values for _, _, values in columns], axis=1)  # (C, rows)
+        is_ranked = ~np.isnan(values) & [not row.is_baseline for _, row, _ in columns]
+        best = np.where(is_ranked, values, -np.inf).max(axis=1, keepdims=True)
         # One checkpoint alone is no ranking.
-        several = np.isfinite(compared).sum(axis=0) > 1
-        is_best = several & (compared == compared.max(axis=0)) & np.isfinite(compared)
+        is_best = is_ranked & (values == best) & (is_ranked.sum(axis=1, keepdims=True) > 1)
         lines = [
-            [name, *map(_class_entry, values[:, at], is_best[:, at])]
-            for at, name in enumerate(names)
+            [name, *map(_class_entry, values[at], is_best[at])] for at, name in enumerate(names)
         ]
         tier = '' if protocol.tier == 'full' else f' ({protocol.tier})'
         yield text_table(
@@ -336,29 +303,25 @@ def _class_entry(value: float, is_best: bool) -> Entry:
 
 
 def _mean_over_runs(
-    row: Row, column: Column, collection: Collection
-) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    runs: Sequence[RunRecord], metric: str, collection: Collection
+) -> tuple[tuple[str, ...], np.ndarray | None]:
     """Names of the classes and the mean over the seeds of a row, (C,) in percent; or nothing."""
-    found: dict[tuple[str, ...], list[np.ndarray]] = {}
-    cell = row.cell(column)
-    for run in cell.runs if cell.state == 'value' else ():
-        if not run.artifacts.outcomes:
-            continue
+    found: dict[tuple[str, ...], list[np.ndarray]] = defaultdict(list)
+    for run in runs:
         try:
-            path = collection.artifact_path(run, run.artifacts.outcomes)
+            path = collection.artifact_path(run, run.artifacts.outcomes or '')
             status = path.stat()
             names, scores = _scores_of(path, status.st_mtime_ns, status.st_size)
         except (RecordError, OSError):
             # Listed as damaged where the board reads the same file for its intervals.
             continue
-        if column.metric in scores:
-            found.setdefault(names, []).append(scores[column.metric])
-    for names, values in list(found.items())[:1]:
-        stacked = np.stack(values)
-        known = ~np.isnan(stacked)
-        # A class that no image is labelled with has an IoU only in the runs that predict it.
-        with np.errstate(invalid='ignore'):
-            yield names, np.where(known, stacked, 0).sum(axis=0) / known.sum(axis=0)
+        if metric in scores:
+            found[names].append(scores[metric])
+    if not found:
+        return (), None
+    names, values = next(iter(found.items()))
+    # A class that no image is labelled with has an IoU only in the runs that predict it.
+    return names, pd.DataFrame(values).mean().to_numpy()
 
 
 @lru_cache(maxsize=512)
@@ -374,21 +337,20 @@ def _scores_of(
     return outcomes.class_names or tuple(f'class {index}' for index in range(num)), scores
 
 
-def protocol_table(board: Leaderboard) -> Table:
+def _protocol_table(board: Leaderboard) -> Table:
     """The protocols of the columns in their order, then those of pre-training."""
-    lines = [
-        (
-            f'{group.title}: {", ".join(c.short_title for c in group.columns)}',
-            group.task,
-            group.protocol,
-        )
-        for group in board.groups
-        if group.protocol is not None
-    ]
-    pretraining = {record.protocol: record for record in reversed(board.pretraining)}
-    for record in reversed(pretraining.values()):
+    lines = []
+    for group in board.groups:
+        if group.protocol is not None:
+            names = ', '.join(column.short_title for column in group.columns)
+            lines.append((f'{group.title}: {names}', group.task, group.protocol))
+    first = {}
+    for record in board.records:
+        if record.is_pretraining:
+            first.setdefault(record.protocol, record)
+    for protocol, record in first.items():
         method = catalogue.method_title(record.checkpoint.method)
-        lines.append((f'Pre-training by {method}', record.task, record.protocol))
+        lines.append((f'Pre-training by {method}', record.task, protocol))
     headings = (
         'Columns', 'Task', 'Protocol', 'Version', Heading('Hash', 'code'), Heading('Tier', 'chip'),
     )  # fmt: skip
@@ -407,6 +369,12 @@ def problem_sections(board: Leaderboard, damaged: Sequence[DamagedFile]) -> Iter
         lines = [(file.path, file.reason) for file in damaged]
         table = text_table('damaged', 'Files left out', ('File', 'Reason'), lines)
         yield Section('damaged-files', 'Damaged files, left out', [table])
+
+
+_COSTS = (
+    'wall_s', 'gpu_hours', 'device_hours', 'img_per_s', 'data_wait_share', 'peak_mem_bytes',
+    'energy_joules', 'device', 'num_devices',
+)  # fmt: skip
 
 
 def runs_frame(board: Leaderboard, most: int | None = None) -> pd.DataFrame:
@@ -478,21 +446,18 @@ def run_section(board: Leaderboard) -> Section:
         'wall_s': Heading('Wall time', 'number'), 'device': 'Device', 'started_at': 'Started',
         'git': 'Git', 'config': 'Config',
     }  # fmt: skip
-    frame = runs_frame(board, MOST_RUNS)
-    frame['checkpoint_sha256'] = frame['checkpoint_sha256'].map(lambda h: h[:8] if h else DASH)
-    frame['results'] = frame['results'].where(frame['status'] != 'failed', 'failed')
-    frame['wall_s'] = frame['wall_s'].map(
-        lambda s: DASH if s is None else str(timedelta(seconds=round(s)))
-    )
-    # Cut off, not rounded: 99.96 % is not all of it.
-    frame['weights_loaded'] = frame['weights_loaded'].map(
-        lambda share: DASH if share is None else f'{int(share * 1000) / 10:g} %'
-    )
-    several = [
-        f'{n} x {d}' if (n or 1) > 1 else d
-        for n, d in zip(frame['num_devices'], frame['device'], strict=True)
-    ]
-    lines = frame.assign(device=several)[list(shown)].to_numpy().tolist()
+    lines = []
+    for facts in runs_frame(board, MOST_RUNS).to_dict('records'):
+        share, wall_s, num = facts['weights_loaded'], facts['wall_s'], facts['num_devices'] or 1
+        facts |= {
+            'checkpoint_sha256': (facts['checkpoint_sha256'] or DASH)[:8],
+            'results': 'failed' if facts['status'] == 'failed' else facts['results'],
+            'wall_s': DASH if wall_s is None else timedelta(seconds=round(wall_s)),
+            # Cut off, not rounded: 99.96 % is not all of it.
+            'weights_loaded': DASH if share is None else f'{int(share * 1000) / 10:g} %',
+            'device': f'{num} x {facts["device"]}' if num > 1 else facts['device'],
+        }
+        lines.append([facts[name] for name in shown])
     title = plural(len(board.records), 'run')
     where = 'The first' if len(board.records) > MOST_RUNS else 'The'
     note = f'{where} {plural(len(lines), "run")}; runs.csv has all of them, with their costs.'
@@ -501,16 +466,20 @@ def run_section(board: Leaderboard) -> Section:
     return Section('runs', 'Runs', [table], text)
 
 
+_KNOWN_KEYS = ('device', 'python', 'torch', 'mmengine', 'mmcv', 'library', 'git')
+# Where a record was collected from is another fact for each.
+_NO_FACTS_OF_A_MACHINE = ('work_dir',)
+
+
 def environment_section(board: Leaderboard) -> Section:
     """The versions and devices of all runs, the well-known ones first."""
-    counts: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for record in board.records:
         for key, value in {**record.env, 'device': record.cost.device}.items():
             if key not in _NO_FACTS_OF_A_MACHINE:
-                counts.setdefault(key, Counter())[value] += 1
-    known = [key for key in ('device', *_KNOWN_KEYS) if key in counts]
+                counts[key][value] += 1
     lines = []
-    for key in known + sorted(set(counts) - set(known)):
+    for key in [*_KNOWN_KEYS, *sorted(set(counts) - set(_KNOWN_KEYS))]:
         of_all = len(counts[key]) == 1 and counts[key].total() == len(board.records)
         for value, count in sorted(counts[key].items()):
             lines.append((key, value, 'all' if of_all else f'{count:,}'))

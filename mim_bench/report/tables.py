@@ -11,7 +11,7 @@ import pandas as pd
 from mim_bench.report.board import MISSING, Cell, Column, ColumnGroup, Leaderboard, Row
 from mim_bench.report.catalogue import data_title
 from mim_bench.results.record import Checkpoint, data_set_of, share_labels
-from mim_bench.results.statistics.seeds import ALPHA
+from mim_bench.results.statistics import ALPHA
 
 DASH = '\N{EN DASH}'
 # Behind a value that tests cannot tell from the best of its column.
@@ -42,9 +42,9 @@ TIER_NOTES = {
 class Heading:
     """The heading of one column of a table.
 
-    ``kind`` says what stands below it: ``number`` goes to the right, ``code`` and ``chip`` have a
-    look of their own on the page. ``column`` and ``group`` are those of the board, ``row`` the
-    place on the board of the row that the column is about.
+    ``kind`` says what stands below: ``number`` goes to the right, ``code`` and ``chip`` have a look
+    of their own on the page. ``column`` and ``group`` are those of the board, ``row`` the place of
+    the row that the column is about.
     """
 
     text: str
@@ -132,14 +132,15 @@ FACTS = (
 def results_table(board: Leaderboard, *, headline: bool = True) -> Table:
     """The results of every row: names, facts of the checkpoint, mean rank, numbers."""
     groups = board.groups_of(headline=headline)
-    title = 'Results' if headline else 'Further metrics'
-    middle = [*([RANK] if headline and board.shared else []), *(FACTS if headline else ())]
-    return _board_table(board, 'results' if headline else 'further', title, groups, middle)
+    if not headline:
+        return _board_table(board, 'further', 'Further metrics', groups)
+    middle = [*([RANK] if board.shared else []), *FACTS]
+    return _board_table(board, 'results', 'Results', groups, middle)
 
 
 def cost_table(board: Leaderboard) -> Table:
     """What each row cost."""
-    return _board_table(board, 'totals', 'Cost of each row', board.costs, (), note=COST_NOTE)
+    return _board_table(board, 'totals', 'Cost of each row', board.costs, note=COST_NOTE)
 
 
 def _board_table(
@@ -147,23 +148,22 @@ def _board_table(
     name: str,
     title: str,
     groups: Sequence[ColumnGroup],
-    middle: Sequence[Heading],
-    **changes: object,
+    middle: Sequence[Heading] = (),
+    note: str = '',
 ) -> Table:
     pairs = [(column, group) for group in groups for column in group.columns]
     headings = [Heading(column.short_title, 'number', column, group) for column, group in pairs]
     lines = []
     for row in board.rows:
-        names = (row.method, row.checkpoint.backbone, row.label)
-        facts = {RANK: _rank_entry(row), **dict(zip(FACTS, _fact_entries(row), strict=True))}
+        facts = dict(zip((RANK, *FACTS), (_rank_entry(row), *_fact_entries(row)), strict=True))
         lines.append(
             [
-                *map(Entry, names),
+                *map(Entry, (row.method, row.checkpoint.backbone, row.label)),
                 *(facts[heading] for heading in middle),
                 *(_cell_entry(row.cell(column), column) for column, _ in pairs),
             ]
         )
-    return Table(name, title, [*NAMES, *middle, *headings], lines, rows=board.rows, **changes)
+    return Table(name, title, [*NAMES, *middle, *headings], lines, note, board.rows)
 
 
 def _rank_entry(row: Row) -> Entry:
@@ -191,12 +191,15 @@ def _fact_entries(row: Row) -> list[Entry]:
 def _cell_entry(cell: Cell, column: Column) -> Entry:
     if cell.state == 'missing':
         return _MISSING
-    interval = format_interval(cell, column)
+    # All marks behind a value: of a tie with the best, and of labels seen or not known.
+    labels = {True: LABELS_MARK, None: LABELS_UNKNOWN_MARK, False: ''}[cell.saw_labels]
+    marks = ' '.join(filter(None, (TIE_MARK if cell.is_tied else '', labels)))
+    interval = cell.interval and '[{:,.{d}f}, {:,.{d}f}]'.format(*cell.interval, d=column.decimals)
     return Entry(
         format_cell(cell, column),
         cell.value,
         cell.is_best,
-        format_marks(cell),
+        marks,
         (interval,) if interval else (),
         cell.note or labels_note(cell),
         cell=cell,
@@ -216,19 +219,6 @@ def format_cell(cell: Cell, column: Column) -> str:
     if cell.sd is not None:
         number += f' ± {cell.sd:,.{column.decimals}f}'
     return f'{number} ({", ".join(extra)})' if extra else number
-
-
-def format_marks(cell: Cell) -> str:
-    """All marks behind a value: of a tie with the best, and of labels seen or not known."""
-    labels = {True: LABELS_MARK, None: LABELS_UNKNOWN_MARK, False: ''}[cell.saw_labels]
-    return ' '.join(mark for mark in (TIE_MARK if cell.is_tied else '', labels) if mark)
-
-
-def format_interval(cell: Cell, column: Column) -> str:
-    """The interval of a cell as short text; empty without one."""
-    if cell.interval is None:
-        return ''
-    return '[{:,.{d}f}, {:,.{d}f}]'.format(*cell.interval, d=column.decimals)
 
 
 def marks_note(board: Leaderboard, *, with_intervals: bool = True) -> str:

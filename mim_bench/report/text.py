@@ -9,48 +9,48 @@ import re
 _FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 _MARKDOWN_SPECIAL = re.compile(r'([\\`*_\[\]{}#|~$!])')
 _BARE_LINK = re.compile(r'(?i)\b(https?|ftp):|\bwww\.')
-_LATEX_ASCII = {
-    '\\': r'\textbackslash{}',
-    '{': r'\{',
-    '}': r'\}',
-    '$': r'\$',
-    '&': r'\&',
-    '#': r'\#',
-    '%': r'\%',
-    '_': r'\_',
-    '^': r'\textasciicircum{}',
-    '~': r'\textasciitilde{}',
-    # In the old font encodings these print as other characters.
-    '<': r'\textless{}',
-    '>': r'\textgreater{}',
-    '|': r'\textbar{}',
-    '"': r'\textquotedbl{}',
-    "'": r'\textquotesingle{}',
-    '`': r'\textasciigrave{}',
-    # At the begin of a row these would be read with the end of the one before.
-    '[': '{[}',
-    ']': '{]}',
-    '*': '{*}',
-}
-_LATEX_SYMBOLS = {
-    '\N{EN DASH}': r'\textendash{}',
-    '—': r'\textemdash{}',
-    '±': r'\ensuremath{\pm}',
-    '\N{MULTIPLICATION SIGN}': r'\ensuremath{\times}',
-    '·': r'\ensuremath{\cdot}',
-    '≥': r'\ensuremath{\ge}',
-    '≤': r'\ensuremath{\le}',
-    '≈': r'\ensuremath{\approx}',
-    '↑': r'\ensuremath{\uparrow}',
-    '↓': r'\ensuremath{\downarrow}',
-    '→': r'\ensuremath{\rightarrow}',
-    '†': r'\ensuremath{\dagger}',
-    '‡': r'\ensuremath{\ddagger}',
-    '…': r'\dots{}',
-    '\N{REPLACEMENT CHARACTER}': '?',
-}
-# Letters that every font encoding with accents has; pdfLaTeX stops at those of other scripts.
-_LAST_LETTER = '\u00ff'
+_LATEX = str.maketrans(
+    {
+        '\\': r'\textbackslash{}',
+        '{': r'\{',
+        '}': r'\}',
+        '$': r'\$',
+        '&': r'\&',
+        '#': r'\#',
+        '%': r'\%',
+        '_': r'\_',
+        '^': r'\textasciicircum{}',
+        '~': r'\textasciitilde{}',
+        # In the old font encodings these print as other characters.
+        '<': r'\textless{}',
+        '>': r'\textgreater{}',
+        '|': r'\textbar{}',
+        '"': r'\textquotedbl{}',
+        "'": r'\textquotesingle{}',
+        '`': r'\textasciigrave{}',
+        # At the begin of a row these would be read with the end of the one before.
+        '[': '{[}',
+        ']': '{]}',
+        '*': '{*}',
+        '\N{EN DASH}': r'\textendash{}',
+        '—': r'\textemdash{}',
+        '±': r'\ensuremath{\pm}',
+        '\N{MULTIPLICATION SIGN}': r'\ensuremath{\times}',
+        '·': r'\ensuremath{\cdot}',
+        '≥': r'\ensuremath{\ge}',
+        '≤': r'\ensuremath{\le}',
+        '≈': r'\ensuremath{\approx}',
+        '↑': r'\ensuremath{\uparrow}',
+        '↓': r'\ensuremath{\downarrow}',
+        '→': r'\ensuremath{\rightarrow}',
+        '†': r'\ensuremath{\dagger}',
+        '‡': r'\ensuremath{\ddagger}',
+        '…': r'\dots{}',
+        '\N{REPLACEMENT CHARACTER}': '?',
+    }
+)
+# pdfLaTeX stops at letters that no font encoding with accents has, and at unknown symbols.
+_NOT_IN_LATEX = re.compile(r'[^\x00-\x7fªµºÀ-ÖØ-öø-ÿ]')
 # Two hyphens would become a dash.
 _HYPHENS = re.compile('-(?=-)')
 
@@ -81,14 +81,6 @@ def csv_text(text: str) -> str:
 
 def latex_text(text: str) -> str:
     """Text that LaTeX prints as it is; characters that it may lack become their code point."""
-    return _HYPHENS.sub('-{}', ''.join(map(_latex_char, one_line(text))))
-
-
-def _latex_char(char: str) -> str:
-    if char in _LATEX_ASCII:
-        return _LATEX_ASCII[char]
-    if char in _LATEX_SYMBOLS:
-        return _LATEX_SYMBOLS[char]
-    if char.isascii() or (char.isalpha() and char <= _LAST_LETTER):
-        return char
-    return f'{{[}}U+{ord(char):04X}{{]}}'
+    known = one_line(text).translate(_LATEX)
+    known = _NOT_IN_LATEX.sub(lambda match: f'{{[}}U+{ord(match[0]):04X}{{]}}', known)
+    return _HYPHENS.sub('-{}', known)

@@ -43,9 +43,9 @@ def write_curves(curves: Sequence[Curve], folder: Path) -> Path:
 
 
 def read_curves(path: Path) -> list[Curve]:
-    """Read and validate a curves file.
+    """Read a curves file.
 
     Raises:
-        RecordError: The file is missing, damaged or holds numbers that are not finite.
+        RecordError: It is missing, damaged or holds numbers that are not finite.
     """
     return parse_json(list[Curve], read_text(Path(path), str(path)), str(path))

@@ -18,9 +18,6 @@ def protocol_hash(settings: Mapping[str, Any]) -> str:
     The order of keys does not matter; lists and tuples count as the same. ``1`` and
     ``1.0`` differ, as two protocols that are not known to be equal must.
 
-    Args:
-        settings: Plain data: mappings with text keys, lists, text, numbers, booleans, None.
-
     Returns:
         The first 12 hexadecimal digits of the SHA-256 of the canonical JSON.
 

@@ -6,6 +6,7 @@ runs on the same images have them in the same order, whatever order they were ev
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +22,7 @@ MOST_THRESHOLDS = 16
 
 @dataclass(frozen=True)
 class ImageSet:
-    """The images of an evaluation: how many, and a hash of their sorted names.
-
-    Attributes:
-        num: At least 1.
-        sha256: 64 hexadecimal digits.
-    """
+    """The images of an evaluation: how many, and a hash of their sorted names."""
 
     num: int
     sha256: str
@@ -49,11 +45,12 @@ def number_images(names: Sequence[str]) -> tuple[ImageSet, np.ndarray]:
     """
     if not names:
         raise RecordError('Outcomes of no image at all. Evaluate at least one.')
-    prefix = _common_folder(names)
+    # As far as all names agree, and no further than to a slash.
+    start = os.path.commonprefix(names).rfind('/') + 1  # noqa: RUF071 - by characters
     seen: Counter[str] = Counter()
     keys = []
     for name in names:
-        keys.append((name[len(prefix) :], seen[name]))
+        keys.append((name[start:], seen[name]))
         seen[name] += 1
     order = sorted(range(len(keys)), key=keys.__getitem__)
     text = '\n'.join(f'{name}\t{repeat}' for name, repeat in (keys[i] for i in order))
@@ -61,16 +58,6 @@ def number_images(names: Sequence[str]) -> tuple[ImageSet, np.ndarray]:
     numbers[order] = np.arange(len(keys))
     digest = hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()
     return ImageSet(len(keys), digest), numbers
-
-
-def _common_folder(names: Sequence[str]) -> str:
-    """What every name begins with, up to its last slash."""
-    first, last = min(names), max(names)
-    length = next(
-        (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b),
-        min(len(first), len(last)),
-    )
-    return first[: first.rfind('/', 0, length) + 1]
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ from mim_bench.results.outcomes import (
     MatchedDetections,
     Outcomes,
 )
-from mim_bench.results.statistics.resampling import NUM_RESAMPLES, SEED
-from mim_bench.results.statistics.samples import Sample, make_samples
+from mim_bench.results.statistics import NUM_RESAMPLES, SEED, Sample, make_samples
 from mim_bench.results.validation import Model, parse_json
 
 OUTCOMES_FILE = 'outcomes.npz'

@@ -30,14 +30,7 @@ class SettingDifference:
 
 
 def write_protocol(content: Mapping[str, Any], folder: Path) -> str:
-    """Write ``<folder>/protocol.json`` atomically.
-
-    Args:
-        content: What the hash of the protocol covers.
-        folder: Of the record.
-
-    Returns:
-        The name of the file.
+    """Write what a protocol's hash covers to ``protocol.json`` beside a record; returns its name.
 
     Raises:
         MimBenchError: The disk refuses.
@@ -48,11 +41,7 @@ def write_protocol(content: Mapping[str, Any], folder: Path) -> str:
 
 
 def read_protocol(path: Path, digest: str) -> dict[str, Any]:
-    """Read the content of a protocol.
-
-    Args:
-        path: Of the file.
-        digest: The hash that the record states.
+    """Read the content of a protocol, which must have the hash that its record states.
 
     Raises:
         RecordError: The file cannot be read, or is of another protocol.
@@ -75,10 +64,6 @@ def setting_differences(first: Any, second: Any) -> list[SettingDifference]:
 
     Lists are compared item by item; an item that one list has more is one difference, not one of
     all that follow.
-
-    Args:
-        first: Content of a protocol.
-        second: Of another.
     """
     return list(_differences('', first, second))
 

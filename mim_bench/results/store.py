@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -25,14 +26,25 @@ class DamagedFile:
 
 @dataclass(frozen=True)
 class Collection:
-    """The records of a folder, ordered by run id; no two share one.
+    """The records of a folder, ordered by run id; no two share one. Or those of several folders.
 
-    ``folders`` maps each run id to the folder of its record.
+    Attributes:
+        records: Those that can be read.
+        damaged: Files that were left out.
+        places: Folder of each record, by ``id(record)``.
+        groups: Name of the results folder of each record, by ``id(record)``; empty for one folder.
+        notes: What a check of several folders against each other found, as (kind, text).
     """
 
     records: list[RunRecord] = field(default_factory=list)
     damaged: list[DamagedFile] = field(default_factory=list)
-    folders: dict[str, Path] = field(default_factory=dict)
+    places: dict[int, Path] = field(default_factory=dict)
+    groups: dict[int, str] = field(default_factory=dict)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+
+    def group(self, record: RunRecord) -> str:
+        """Name of the results folder of a record; empty if there is only one."""
+        return self.groups.get(id(record), '')
 
     def artifact_path(self, record: RunRecord, relative: str) -> Path:
         """Where a file of a run lies.
@@ -40,7 +52,7 @@ class Collection:
         Raises:
             RecordError: The path leads out of the record's folder, for example by a link.
         """
-        folder = self.folders[record.run_id].resolve()
+        folder = self.places[id(record)].resolve()
         path = (folder / relative).resolve()
         if not path.is_relative_to(folder):
             raise RecordError(
@@ -68,11 +80,7 @@ def record_to_json(record: RunRecord) -> str:
 
 
 def record_from_json(text: str, where: str) -> RunRecord:
-    """The record that a JSON text holds.
-
-    Args:
-        text: Content of a ``record.json``.
-        where: The file that it came from, for messages.
+    """The record that a JSON text holds; messages call the file ``where``.
 
     Raises:
         RecordError: The version is unknown, or a value is not what its field may hold.
@@ -104,11 +112,7 @@ def write_record(record: RunRecord, folder: Path) -> Path:
 
 
 def read_record(path: Path, where: str | None = None) -> RunRecord:
-    """Read and validate one record.
-
-    Args:
-        path: A ``record.json``.
-        where: What messages call the file; its path by default.
+    """Read one ``record.json``, which messages call ``where``, by default its path.
 
     Raises:
         RecordError: Names the file and the reason.
@@ -129,7 +133,7 @@ def collect(folder: Path) -> Collection:
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordError(f'{folder}: no such folder of results. Give the folder of the records.')
-    found: dict[str, list[tuple[str, RunRecord]]] = {}
+    found: dict[str, list[tuple[str, RunRecord]]] = defaultdict(list)
     collection = Collection()
     for path in record_files(folder):
         where = path.relative_to(folder).as_posix()
@@ -139,13 +143,14 @@ def collect(folder: Path) -> Collection:
             reason = str(error).removeprefix(f'{where}: ')
             collection.damaged.append(DamagedFile(where, reason))
         else:
-            found.setdefault(record.run_id, []).append((where, record))
+            found[record.run_id].append((where, record))
     for run_id, entries in sorted(found.items()):
-        where, record = entries[0]
         if len(entries) == 1:
+            where, record = entries[0]
             collection.records.append(record)
-            collection.folders[run_id] = (folder / where).parent
-        for where, _ in entries if len(entries) > 1 else ():
+            collection.places[id(record)] = (folder / where).parent
+            continue
+        for where, _ in entries:
             others = ', '.join(other for other, _ in entries if other != where)
             reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
             collection.damaged.append(DamagedFile(where, reason))

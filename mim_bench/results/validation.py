@@ -53,16 +53,11 @@ def read_text(path: Path, where: str, error: type[MimBenchError] = RecordError) 
 
 
 def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] = RecordError) -> T:
-    """What a JSON text describes.
-
-    Args:
-        kind: Model, dataclass, or list of them.
-        text: JSON.
-        where: The file, for messages.
-        error: What is raised.
+    """The model, dataclass or list of them that a JSON text describes.
 
     Raises:
-        MimBenchError: The text is no JSON, or breaks the model; names every place that does.
+        MimBenchError: The text is no JSON, or breaks the model; an ``error`` that names the file
+            as ``where`` and every place.
     """
     try:
         return adapter(kind).validate_json(text)
@@ -71,16 +66,11 @@ def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] 
 
 
 def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
-    """What a YAML file describes; a key that stands twice is refused.
-
-    Args:
-        kind: Model, dataclass, or list of them.
-        path: Of the file.
-        error: What is raised.
+    """The model, dataclass or list of them that a YAML file describes.
 
     Raises:
-        MimBenchError: The file cannot be read, is no YAML, or breaks the model; names every
-            place that does.
+        MimBenchError: The file cannot be read, is no YAML, has a key twice, or breaks the model;
+            an ``error`` that names every place.
     """
     text = read_text(path, str(path), error)
     try:
@@ -111,10 +101,7 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
 def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
     """Every place that breaks a model, the value there and what is expected, as one sentence.
 
-    Args:
-        problem: What pydantic raised.
-        kind: The model.
-        data: What was checked, to name the entries of lists.
+    ``data`` is what was checked, to name the entries of lists.
     """
     errors = problem.errors(include_url=False)
     if errors[0]['type'] == 'json_invalid':

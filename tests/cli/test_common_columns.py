@@ -7,7 +7,7 @@ from rich.console import Console
 
 from mim_bench.cli.main import main
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.formats import print_leaderboard
+from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.store import collect
 from mim_bench.suite.tasks import FAMILIES
 

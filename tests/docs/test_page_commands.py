@@ -92,7 +92,9 @@ def made(toy_root, tmp_path_factory):
     """A folder of data, records and checkpoints under the names that the pages use."""
     folder = tmp_path_factory.mktemp('made')
     shutil.copytree(toy_root, folder / 'data')
-    shutil.copytree(folder / 'data' / 'ade', folder / 'data' / 'subset')
+    own = {'subset': 'ade', 'streets': 'ade', 'flowers': 'imagenet', 'parts': 'coco'}
+    for name, layout in own.items():
+        shutil.copytree(folder / 'data' / layout, folder / 'data' / name)
     for number, name in enumerate(ROWS):
         checkpoint = make_checkpoint(
             id=name, method=name.partition('-')[0], sha256=f'{number}' * 64

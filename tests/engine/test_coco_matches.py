@@ -10,7 +10,7 @@ from pycocotools.cocoeval import COCOeval
 
 from mim_bench.engine.metrics.coco_matches import keeping_matches, match_pair, outcomes_of_matches
 from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
-from mim_bench.results.statistics.scores import detection_scores
+from mim_bench.results.scores import detection_scores
 
 SIDE, NUM_IMAGES, NUM_CLASSES = 200, 7, 3
 HALVES = np.array([0.5, 0.75])

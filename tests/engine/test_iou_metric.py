@@ -12,7 +12,7 @@ from torch import distributed as dist
 
 from mim_bench.engine.metrics.iou_metric import IoUMetric, pair_counts
 from mim_bench.registry import METRICS
-from mim_bench.results.statistics.samples import outcome_values
+from mim_bench.results.statistics import outcome_values
 from mim_bench.testing.processes import PRELOADED
 
 CLASSES = ('sky', 'sea', 'sand', 'palm', 'never')

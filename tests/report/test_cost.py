@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from mim_bench.report.costs import choose_unit
-from mim_bench.report.formats import print_leaderboard, render_csv, render_markdown, render_runs_csv
+from mim_bench.report.formats import render_csv, render_markdown, render_runs_csv
 from mim_bench.report.page import render_html
 from mim_bench.report.tables import format_cell
+from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.record import Cost
-from mim_bench.results.store import collect
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 
 RANDOM = make_checkpoint(id='swin-tiny.random', method='random', sha256=None)
@@ -179,7 +179,7 @@ def test_renderers_show_a_collected_record_whose_cost_is_not_known(board_of, tmp
         make_record(cost=UNKNOWN, origin='collected', env=env),
         make_pretraining_record(cost=UNKNOWN),
     )
-    page = render_html(board, collect(tmp_path / 'results'))
+    page = render_html(board)
     assert '<td class="text">collected</td>' in page
     assert 'work_dirs/this-one' not in page
     console = Console(file=io.StringIO(), width=160)

@@ -10,7 +10,7 @@ from mim_bench.report.tables import DASH
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
-from mim_bench.results.statistics.scores import class_scores
+from mim_bench.results.scores import class_scores
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -57,7 +57,7 @@ def collection_of(tmp_path):
 
 
 def class_table(board, collection):
-    (section,) = class_section(board, collection)
+    (section,) = class_section(board)
     (table,) = section.tables
     return table
 
@@ -124,11 +124,11 @@ def test_class_tables_show_the_best_rows_and_count_the_others(collection_of):
 
 def test_class_tables_without_outcomes_are_none(board_of):
     record = make_record('ade20k-upernet', {'mIoU': 40.0})
-    assert class_section(board_of(record, replace(record, run_id='b', seed=1)), None) == []
+    assert class_section(board_of(record, replace(record, run_id='b', seed=1))) == []
 
 
 def test_render_html_class_names_stay_text(collection_of):
     collection = collection_of(('one', 0, areas([10, 5, 5])))
-    page = render_html(build_leaderboard(collection), collection)
+    page = render_html(build_leaderboard(collection))
     assert '<img src=x' not in page
     assert '&lt;img src=x onerror=alert(1)&gt;</th>' in page

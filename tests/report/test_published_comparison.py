@@ -6,9 +6,10 @@ import pytest
 from rich.console import Console
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.formats import print_leaderboard, render_markdown, render_published_csv
+from mim_bench.report.formats import render_markdown, render_published_csv
 from mim_bench.report.page import render_html
 from mim_bench.report.sections import MOST_PAIRS
+from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.published import load_published
@@ -75,7 +76,7 @@ def verdict_of(board_with):
 )
 def test_verdict_of_top1_is_within_three_tenths(board_with, value, verdict, difference):
     (pair,) = board_with([ours(value)]).published.comparisons
-    assert (pair.verdict_text, pair.difference_text) == (verdict, difference)
+    assert (pair.verdict_text, f'{pair.difference:+.2f}') == (verdict, difference)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_verdict_has_a_tolerance_for_each_kind_of_metric(verdict_of, task, metri
 def test_comparison_takes_the_mean_over_seeds(board_with):
     records = [ours(83.6), ours(84.2, seed=1, run_id='other')]
     (pair,) = board_with(records).published.comparisons
-    assert (round(pair.ours, 6), pair.num_runs, pair.difference_text) == (83.9, 2, '+0.20')
+    assert (round(pair.cell.value, 6), len(pair.cell.runs), pair.difference) == (83.9, 2, 0.2)
 
 
 @pytest.mark.parametrize(
@@ -291,7 +292,7 @@ def test_packaged_numbers_stand_beside_a_run_of_ours(board_with):
 
 
 def _page(board, tmp_path):
-    return render_html(board, collect(tmp_path / 'results'))
+    return render_html(board)
 
 
 def test_render_html_marks_published_and_links_its_source(board_with, tmp_path):
@@ -303,18 +304,6 @@ def test_render_html_marks_published_and_links_its_source(board_with, tmp_path):
     assert '<span class="chip reproduced">reproduced</span>' in section
     assert 'owner/mae@abababa, FINETUNE.md' in section
     assert '<small>ViT-B | 83.7</small>' in section
-
-
-def test_render_html_lists_results_without_a_row(board_with, tmp_path):
-    far = make_published(method='conmim', backbone='swin-base', pretrain={'labels': 'COCO'})
-    protocol = {'task': 'pretrain-cost', 'unit': 'GPU hours an epoch'}
-    cost = make_published(metric='gpu_hours', value=0.7, protocol=protocol)
-    text = _page(board_with([ours()], [far, cost]), tmp_path)
-    assert '2 further published results<' in text
-    assert 'class="text">ConMIM</th>' in text
-    assert '1,600 epochs, labels: COCO' in text
-    assert '0.7 GPU hours an epoch' in text
-    assert 'No row of this board' in text
 
 
 def test_renderers_keep_hostile_text_as_text(board_with, tmp_path):
@@ -334,11 +323,6 @@ def test_render_markdown_has_a_line_for_each_comparison(board_with, lines_of):
     assert '| Fine-tune top-1 | 83.20 | 83.7 | -0.50 | below |' in line
     assert 'owner/mae@abababa, FINETUNE.md](https://github.com/owner/mae/blob/' in line
     assert 'within 0.3 points of top-1, 0.5 of mIoU or 0.3 of AP' in text
-
-
-def test_render_markdown_keeps_one_decimal(board_with, lines_of):
-    text = render_markdown(board_with([ours(83.2)], [make_published(value=84.0)]))
-    assert any('| 83.20 | 84.0 | -0.80 |' in line for line in lines_of(text))
 
 
 def test_render_markdown_without_comparisons_says_nothing(board_with):
@@ -380,19 +364,3 @@ def test_print_leaderboard_shows_ours_published_and_difference(board_with, width
     assert max(map(len, text.splitlines())) <= width
     for part in ('83.20', '83.7', '-0.50', 'below'):
         assert part in text
-
-
-def test_print_leaderboard_counts_what_it_does_not_compare(board_with):
-    other = make_published(protocol={'ours': None}, value=12.3)
-    console = Console(width=200, file=io.StringIO(), color_system=None)
-    print_leaderboard(board_with([ours()], [RESULT, other]), console)
-    text = console.file.getvalue()
-    assert '1 published number of other protocols' in text
-    assert '12.3' not in text
-
-
-def test_render_html_shows_what_is_compared_and_folds_the_rest(board_with, tmp_path):
-    other = make_published(protocol={'ours': None})
-    text = _page(board_with([ours()], [other, RESULT]), tmp_path)
-    assert '<details><summary>1 published number of other protocols, not compared' in text
-    assert text.index('chip reproduced"') < text.index('chip other-protocol"')

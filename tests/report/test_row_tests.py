@@ -1,9 +1,7 @@
 """``mim-bench report --compare`` and ``--explain``."""
 
 import io
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,12 +62,11 @@ def right(num, offset=0):
 
 @pytest.fixture
 def rows_of(tmp_path):
-    """Board, collection and the rows of these labels."""
+    """The board and its rows of these labels."""
 
     def find(*labels):
-        collection = collect(tmp_path)
-        board = build_leaderboard(collection)
-        return board, collection, find_rows(board, labels)
+        board = build_leaderboard(collect(tmp_path))
+        return board, find_rows(board, labels)
 
     return find
 
@@ -85,25 +82,25 @@ def test_compare_rows_tests_what_both_have_under_one_protocol(add, rows_of):
     add('one', 80.0, right=a)
     add('two', 70.0, right=b)
     add('one', 50.0, task='in1k-linear')
-    (test,) = compare_rows(*rows_of('one', 'two'))
+    ((column, test),) = compare_rows(*rows_of('one', 'two'))
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     wanted = stats.binomtest(only_a, only_a + only_b).pvalue
-    assert test.comparison.difference == pytest.approx(10.0)
-    assert test.comparison.p_values['mcnemar'] == pytest.approx(wanted)
-    assert (test.column.task, test.column.metric) == ('in1k-ft', 'top1')
+    assert test.difference == pytest.approx(10.0)
+    assert test.p_values['mcnemar'] == pytest.approx(wanted)
+    assert (column.task, column.metric) == ('in1k-ft', 'top1')
 
 
 def test_compare_rows_of_the_same_row_twice_differ_in_nothing(add, rows_of):
     add('one', 80.0, right=right(80))
-    (test,) = compare_rows(*rows_of('one', 'one'))
-    assert (test.comparison.difference, test.comparison.p_value) == (0.0, 1.0)
+    ((_, test),) = compare_rows(*rows_of('one', 'one'))
+    assert (test.difference, test.is_distinguishable()) == (0.0, False)
 
 
 def test_print_tests_says_who_is_better(add, rows_of):
     add('one', 80.0, right=right(80))
     add('two', 60.0, right=right(60))
-    board, collection, rows = rows_of('two', 'one')
-    shown = printed(print_tests, compare_rows(board, collection, rows), rows)
+    board, rows = rows_of('two', 'one')
+    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
     assert 'A  two' in shown
     assert '-20.0' in shown
     assert 'McNemar, images: < 0.001' in shown
@@ -113,8 +110,8 @@ def test_print_tests_says_who_is_better(add, rows_of):
 def test_print_tests_says_what_a_test_lacks(add, rows_of):
     add('one', 80.0, right=right(80))
     add('two', 60.0)
-    board, collection, rows = rows_of('one', 'two')
-    shown = printed(print_tests, compare_rows(board, collection, rows), rows)
+    board, rows = rows_of('one', 'two')
+    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
     assert 'not tested: needs two seeds a row, or outcomes of each image' in ' '.join(shown.split())
 
 
@@ -165,9 +162,9 @@ def test_explain_rows_settings_of_another_protocol_are_refused(add, rows_of, tmp
 def test_rows_without_a_common_task_have_nothing_to_explain(add, rows_of):
     add('one', 80.0)
     add('two', 60.0, task='in1k-linear')
-    board, collection, rows = rows_of('one', 'two')
-    assert compare_rows(board, collection, rows) == []
-    assert 'no task in common' in printed(print_protocols, explain_rows(board, collection, rows))
+    board, rows = rows_of('one', 'two')
+    assert list(compare_rows(board, rows)) == []
+    assert 'no task in common' in printed(print_protocols, explain_rows(board, rows))
 
 
 def test_find_rows_unknown_label_names_the_near_ones(add, rows_of):
@@ -200,15 +197,3 @@ def test_report_without_anything_to_do_is_used_wrongly(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main(['report', str(tmp_path)])
     assert stop.value.code == 2
-
-
-def test_example_of_the_documentation_runs(add, tmp_path, monkeypatch, capsys):
-    page = Path(__file__).parents[2] / 'docs' / 'statistics.md'
-    (example,) = re.findall(r'^```python\n(.*?)^```', page.read_text('utf-8'), re.DOTALL | re.M)
-    add('a', 80.0, right=right(80))
-    add('b', 60.0, right=right(60))
-    (tmp_path / 'work').mkdir()
-    (tmp_path / 'work' / 'results').symlink_to(tmp_path)
-    monkeypatch.chdir(tmp_path / 'work')
-    exec(example, {})  # noqa: S102 - our own page
-    assert 'difference=20.0' in capsys.readouterr().out

@@ -7,7 +7,7 @@ import time
 import pytest
 from rich.console import Console
 
-from mim_bench.report import charts, formats
+from mim_bench.report import charts, terminal
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.charts import row_styles
 from mim_bench.results.curves import Curve, write_curves
@@ -55,15 +55,15 @@ def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, 
             write_curves([Curve('loss', 'iter', [[1, 0.5], [2, 0.25]])], folder)
     collection = collect(tmp_path)
     board = build_leaderboard(collection)
-    (chart,), damaged = charts.curve_charts(board, collection, row_styles(board))
+    (chart,), damaged = charts.curve_charts(board, row_styles(board))
     assert (len(chart.rows), damaged) == (3, [])
 
 
 def test_terminal_shows_the_first_rows_and_counts_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(formats, 'MOST_TERMINAL_ROWS', 2)
+    monkeypatch.setattr(terminal, 'MOST_TERMINAL_ROWS', 2)
     for name in 'abcd':
         checkpoint = make_checkpoint(id=name, sha256=f'{ord(name):064x}')
         write_record(make_record(checkpoint=checkpoint), tmp_path)
     console = Console(file=io.StringIO(), width=120)
-    formats.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
+    terminal.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
     assert '2 further checkpoints in the written leaderboard.' in console.file.getvalue()

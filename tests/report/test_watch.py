@@ -27,7 +27,7 @@ def watched(tmp_path):
         lines = []
         refreshes = watch_report(folder, out, every=30, sleep=lambda _: next(waiting)())
         with pytest.raises(StoppedError):
-            lines.extend(refresh.line for refresh in refreshes)
+            lines.extend(line for line, _ in refreshes)
         return lines
 
     def stop():

@@ -63,7 +63,8 @@ def test_collect_orders_by_run_id_at_any_depth(tmp_path):
     write_record(make_record(run_id='a'), tmp_path / 'deep' / 'er')
     collection = collect(tmp_path)
     assert [record.run_id for record in collection.records] == ['a', 'b']
-    assert collection.folders['a'] == tmp_path / 'deep' / 'er' / 'a'
+    first = collection.records[0]
+    assert collection.artifact_path(first, 'x') == tmp_path / 'deep' / 'er' / 'a' / 'x'
 
 
 @pytest.mark.parametrize(
@@ -131,9 +132,9 @@ def test_collect_missing_folder_raises(tmp_path):
 
 
 def test_artifact_path_through_a_link_out_of_the_folder_raises(tmp_path):
-    record = make_record()
-    folder = write_record(record, tmp_path / 'results').parent
+    folder = write_record(make_record(), tmp_path / 'results').parent
     (tmp_path / 'secret.png').touch()
     (folder / 'link.png').symlink_to(tmp_path / 'secret.png')
+    collection = collect(tmp_path / 'results')
     with pytest.raises(RecordError, match='leads out of the folder'):
-        collect(tmp_path / 'results').artifact_path(record, 'link.png')
+        collection.artifact_path(collection.records[0], 'link.png')

@@ -7,7 +7,7 @@ import pytest
 from pycocotools.cocoeval import COCOeval, Params
 
 from mim_bench.results.outcomes import Detections, ImageSet, MatchedDetections
-from mim_bench.results.statistics.scores import RECALLS, detection_scores
+from mim_bench.results.scores import RECALLS, detection_scores
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 ONCE = np.ones((1, 1), dtype=int)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mim_bench.results.outcomes import ClassAreas, ImageSet
-from mim_bench.results.statistics.scores import segmentation_scores
+from mim_bench.results.scores import segmentation_scores
 
 # Two images, three classes. Image 0: class 0 fully right (4 pixels), of class 1's 4 pixels 2 right
 # and 2 predicted as class 0. Image 1: class 1 alone, 6 right, 2 pixels of no class among them.

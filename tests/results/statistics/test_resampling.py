@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mim_bench.results.statistics.resampling import (
+from mim_bench.results.statistics import (
     percentile_interval,
     resample_weights,
     two_sided_p,

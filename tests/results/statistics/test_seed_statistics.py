@@ -2,27 +2,26 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mim_bench.results.statistics.seeds import summarise_seeds, welch_test
+from mim_bench.results.statistics import seed_spread, welch_test
 
 
-def test_summarise_seeds_by_hand():
+def test_seed_spread_by_hand():
     # Deviations -2, 0, 2: variance 8 / 2. t(0.975, 2 degrees of freedom) = 4.30265.
-    summary = summarise_seeds([80.0, 82.0, 84.0])
-    assert (summary.n, summary.mean, summary.sd) == (3, 82.0, 2.0)
+    sd, interval = seed_spread([80.0, 82.0, 84.0])
     reach = 4.302652729911275 * 2 / 3**0.5
-    assert summary.interval == pytest.approx((82 - reach, 82 + reach), abs=1e-9)
+    assert (sd, interval) == (2.0, pytest.approx((82 - reach, 82 + reach), abs=1e-9))
 
 
-def test_summarise_seeds_equals_scipy():
+def test_seed_spread_equals_scipy():
     values = np.random.default_rng(0).normal(80, 1, 7)
+    sd, interval = seed_spread(values, level=0.9)
     wanted = stats.ttest_1samp(values, 0).confidence_interval(0.9)
-    assert summarise_seeds(values, level=0.9).interval == pytest.approx(wanted, abs=1e-9)
-    assert summarise_seeds(values).sd == pytest.approx(stats.tstd(values))
+    assert interval == pytest.approx(wanted, abs=1e-9)
+    assert sd == pytest.approx(stats.tstd(values))
 
 
-def test_summarise_seeds_one_value_has_no_spread():
-    summary = summarise_seeds([80.0])
-    assert (summary.mean, summary.sd, summary.interval) == (80.0, None, None)
+def test_seed_spread_of_one_value_is_not_known():
+    assert seed_spread([80.0]) == (None, None)
 
 
 def test_welch_test_by_hand():

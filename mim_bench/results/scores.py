@@ -20,9 +20,6 @@ _TINY = np.spacing(1)
 def class_scores(outcomes: Outcomes) -> dict[str, np.ndarray]:
     """What each class adds to a mean over classes.
 
-    Args:
-        outcomes: Outcomes of an evaluation.
-
     Returns:
         By metric of the record (``mIoU``, ``bbox_mAP``, ``segm_mAP``): (C,) float64 in percent;
         NaN for a class that does not occur. Nothing for a classifier, whose outcomes do not tell
@@ -103,12 +100,7 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 def _category_precision(
     found: MatchedDetections, detections: Detections, weights: np.ndarray
 ) -> np.ndarray:
-    """Average precision of each category at each threshold, 0 to 1.
-
-    Args:
-        found: Boxes or masks.
-        detections: That they are of, N images.
-        weights: (B, N) whole numbers.
+    """Average precision of each category at each threshold, 0 to 1, with weights (B, N).
 
     Returns:
         (B, K, T) float64; NaN for a category without an object.
