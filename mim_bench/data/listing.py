@@ -1,6 +1,7 @@
 """Lists the files of a data set: links are followed, hidden files and folders left out."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,13 +66,17 @@ def is_hidden(name: str) -> bool:
     return name.startswith('.') or name in _LEFT_BEHIND
 
 
+# A hidden part anywhere in a path, found at once: a data set has a million of them.
+_HIDDEN = re.compile(rf'(?:^|/)(?:\.|(?:{"|".join(map(re.escape, _LEFT_BEHIND))})(?:/|$))')
+
+
 def _sort(names: Sequence[str], endings: tuple[str, ...], listing: Listing) -> None:
     """Put names of files, hidden ones among them, where they belong."""
     hidden = set()
     for name in names:
-        parts = name.split('/')
-        first = next((i for i, part in enumerate(parts) if is_hidden(part)), None)
-        if first is not None:
+        if _HIDDEN.search(name):
+            parts = name.split('/')
+            first = next(i for i, part in enumerate(parts) if is_hidden(part))
             hidden.add('/'.join(parts[: first + 1]))
         elif name.lower().endswith(endings):
             listing.files.append(name)

@@ -36,7 +36,7 @@ def test_two_arithmetics_are_measured_side_by_side(tmp_path, monkeypatch):
     assert main(['profile', MAE, '--variant', MAE, 'pixels=torch', *words, *files]) == 0
     content = json.loads((tmp_path / 'l.json').read_text())
     pillow, torch = content['loading']
-    assert list(pillow['steps_s'])[:2] == ['LoadImageFromFile', 'RandomResizedCrop']
+    assert list(pillow['steps_s'])[:2] == ['LoadImage', 'RandomResizedCrop']
     assert next(iter(torch['steps_s'])) == 'FusedImage'
     assert pillow['images'] == torch['images'] == 2
     assert len((tmp_path / 'l.md').read_text().splitlines()) == 4
