@@ -15,6 +15,7 @@ TOGETHER = {
     'processes': (
         'tests/engine/test_distributed.py',
         'tests/engine/test_distributed_probes.py',
+        'tests/engine/test_failures.py',
         'tests/engine/test_fsdp.py',
         'tests/engine/test_iou_metric.py',
         'tests/engine/test_resume.py',

@@ -1,6 +1,6 @@
 # LocalMIM on the embedded digits: 64 patches of 8 px, so cells of 2, 4, 8 and 16 px.
 _base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
-base_lr = 4e-3
+base_lr = 12e-3
 effective_batch_size = 32
 model = dict(
     _delete_=True,

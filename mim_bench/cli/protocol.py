@@ -1,8 +1,8 @@
 r"""Print the protocol of a config: name, version, hash, and the settings that the hash covers.
 
 Example:
-  mim-bench protocol configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py
-  mim-bench protocol configs/demo/upernet_swin-toy_1xb8-400i_toy-ade20k-128px.py \
+  mim-bench protocol configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py
+  mim-bench protocol configs/demo/upernet_swin-toy_1xb4-200i_toy-ade20k-128px.py \
       --start swin.pth --data-root data/toy/ade/ADEChallengeData2016 --settings
 """
 

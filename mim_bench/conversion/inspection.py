@@ -148,6 +148,7 @@ def checkpoint_facts(path: Path) -> dict[str, Any]:
         'source': facts['source'] or '',
         'sha256': file.sha256,
         'known_from': {RECORD_NAMES.get(key, key): value for key, value in known_from.items()},
+        **({'notes': list(file.stored['notes'])} if file.stored.get('notes') else {}),
     }
 
 

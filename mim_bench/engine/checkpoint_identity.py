@@ -112,12 +112,22 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         'hash': _protocol_hash(cfg),
         'start': dict(start),
         'arch': _hidden_arch(cfg),
+        **_timm_network(cfg),
     }
     if not cfg.get('pretraining'):
         return facts
     own = pretraining_facts(cfg, start)
     known = {key: own[key] for key in ('method', 'pretrain_data', 'img_size')}
     return {**facts, **known, 'epochs': own['pretrain_epochs']}
+
+
+def _timm_network(cfg: Config) -> dict[str, Any]:
+    """The network of timm that a run trains, which its weights do not show."""
+    backbone = network_settings(cfg).get('backbone') or {}
+    if not str(backbone.get('type')).endswith('TimmBackbone'):
+        return {}
+    resize = {'pos_resize': dict(backbone['pos_resize'])} if backbone.get('pos_resize') else {}
+    return {'timm': {'name': backbone.name, **dict(backbone.get('model_args') or {}), **resize}}
 
 
 def _hidden_arch(cfg: Config) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Demo:
         return (*made, *(random_row(backbone).id for backbone in self.random_backbones))
 
 
-QUICK = Demo((('localmim', 'vit-toy'), ('conmim', 'vit-toy')), 'demo')
+QUICK = Demo((('localmim', 'vit-toy'), ('mae', 'vit-toy')), 'demo')
 FULL = Demo((*QUICK.rows, ('ummae', 'ummae-swin-toy'), ('simmim', 'swin-toy')), 'default')
 # Seconds that the steps of QUICK took on one core of a shared machine.
 _SECONDS = {
@@ -142,7 +142,7 @@ def find_config(configs: Path, pattern: str) -> Path:
     Raises:
         ConfigError: None or several match.
     """
-    found = sorted((configs / 'demo').glob(f'{pattern}.py'))
+    found = sorted((configs / 'demo').glob(f'{pattern}*.py'))
     if len(found) != 1:
         raise ConfigError(f'{configs}/demo: {len(found)} configs match {pattern!r}, not one.')
     return found[0]

@@ -32,7 +32,7 @@ WALKS = {
     'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
     'getting-started.md': {'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'}},
 }
-SLOW = {'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
+SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
 
 
 @pytest.fixture(scope='module')

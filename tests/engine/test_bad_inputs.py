@@ -28,8 +28,8 @@ from mim_bench.recipe.own_data import use_own_data
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 CONFIGS = {
-    'imagenet': 'finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'ade20k': 'upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py',
+    'imagenet': 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py',
+    'ade20k': 'upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py',
     'coco': 'mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
 }
 FOLDERS = {'imagenet': 'imagenet', 'ade20k': 'ade/ADEChallengeData2016', 'coco': 'coco'}

@@ -9,8 +9,8 @@ from mim_bench.cli.main import main
 from mim_bench.results.store import read_record
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
-FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py'
-UPERNET = DEMO / 'upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py'
+FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
+UPERNET = DEMO / 'upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py'
 SHORT = [
     'param_scheduler.warmup_epochs=0',
     'train_cfg.max_epochs=1',

@@ -18,8 +18,8 @@ from mim_bench.recipe.config import load_config
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 LIBRARIES = {
-    'mmpretrain': 'finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'mmseg': 'upernet_swin-toy_1xb8-400i_toy-ade20k-128px.py',
+    'mmpretrain': 'finetune_swin-toy_1xb64-coslr-4e_toy-in1k-64px.py',
+    'mmseg': 'upernet_swin-toy_1xb4-200i_toy-ade20k-128px.py',
     'mmdet': 'mask-rcnn_swin-toy_1xb4-3e_toy-coco-128px.py',
 }
 SWIN = {

@@ -11,7 +11,7 @@ from mim_bench.recipe.config import load_config
 from mim_bench.recipe.optimizer_groups import layer_groups
 
 CONFIG = (
-    Path(__file__).parents[2] / 'configs/demo/finetune_swin-toy_1xb64-coslr-8e_toy-in1k-64px.py'
+    Path(__file__).parents[2] / 'configs/demo/finetune_swin-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONFIG = 'configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py'
+CONFIG = 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 
 
 def succeed(*command, cwd):

@@ -2,7 +2,7 @@
 # of images, which needs more epochs than a demo has.
 _base_ = './in1k_finetune.py'
 data_root = 'data/toy/imagenet/'
-base_lr = 4e-3
+base_lr = 8e-3
 effective_batch_size = 64
 num_classes = 10
 model = dict(head=dict(num_classes=num_classes), train_cfg=None)
@@ -45,7 +45,7 @@ optim_wrapper = dict(
     paramwise_cfg=dict(_base_.optim_wrapper.paramwise_cfg, layer_decay_rate=0.85),
 )
 param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=8, val_interval=4)
+train_cfg = dict(max_epochs=4, val_interval=4)
 protocol = dict(
     name='toy-ft',
     tier='smoke',

@@ -3,9 +3,9 @@ _base_ = ['./ade20k_upernet.py', './toy_dense.py']
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
 base_lr = 1e-3
-base_batch_size = 8
-effective_batch_size = 8
-max_iters = 400
+base_batch_size = 4
+effective_batch_size = 4
+max_iters = 200
 warmup_iters = 40
 num_classes = 11
 metainfo = dict(
@@ -75,7 +75,7 @@ dataset = dict(
     img_suffix='.jpg',
     seg_map_suffix='.png',
 )
-train_dataloader = dict(batch_size=8, **loader, dataset=dict(**dataset, pipeline=train_pipeline))
+train_dataloader = dict(batch_size=4, **loader, dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 optim_wrapper = dict(
