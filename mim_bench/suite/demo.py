@@ -142,7 +142,7 @@ def find_config(configs: Path, pattern: str) -> Path:
     Raises:
         ConfigError: None or several match.
     """
-    found = sorted((configs / 'demo').glob(f'{pattern}*.py'))
+    found = sorted((configs / 'demo').glob(f'{pattern}.py'))
     if len(found) != 1:
         raise ConfigError(f'{configs}/demo: {len(found)} configs match {pattern!r}, not one.')
     return found[0]
