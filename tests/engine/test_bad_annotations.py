@@ -1,0 +1,328 @@
+"""COCO's annotations as users have them, and own data: the right number or one message."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+from mmengine.registry import METRICS
+from PIL import Image
+
+from mim_bench.data.summary import summary_of
+from mim_bench.recipe.config import load_config, set_data_root
+from mim_bench.recipe.own_data import use_own_data
+from mim_bench.testing.bad_inputs import (
+    CONFIGS,
+    DEMO,
+    SPLITS,
+    built,
+    copy_layout,
+    cut,
+    found_by_check,
+    launched,
+    link,
+    refused,
+    resave,
+    tag_exif,
+)
+
+
+@pytest.fixture
+def copy(toy_root, tmp_path):
+    return lambda layout: copy_layout(toy_root, layout, tmp_path)
+
+
+# --- COCO
+
+
+def _document(root, change, *splits):
+    for split in splits or SPLITS:
+        path = root / f'annotations/instances_{split}2017.json'
+        path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def _objects(change, *splits):
+    def apply(root):
+        _document(
+            root, lambda d: d | {'annotations': [change(a) for a in d['annotations']]}, *splits
+        )
+
+    return apply
+
+
+def _categories(change, *splits):
+    return lambda root: _document(
+        root, lambda d: d | {'categories': change(d['categories'])}, *splits
+    )
+
+
+def _runs(root):
+    from pycocotools import mask
+
+    def change(document):
+        sizes = {i['id']: (i['height'], i['width']) for i in document['images']}
+        for entry in document['annotations']:
+            size = sizes[entry['image_id']]
+            runs = mask.merge(mask.frPyObjects(entry['segmentation'], *size))
+            entry['segmentation'] = {'size': list(size), 'counts': runs['counts'].decode()}
+        return document
+
+    _document(root, change)
+
+
+def _gaps(root):
+    def change(document):
+        new = {c['id']: c['id'] * 7 + 3 for c in document['categories']}
+        return document | {
+            'categories': [c | {'id': new[c['id']]} for c in document['categories']],
+            'annotations': [
+                a | {'category_id': new[a['category_id']]} for a in document['annotations']
+            ],
+        }
+
+    _document(root, change)
+
+
+def _first(root):
+    return sorted((root / 'train2017').iterdir())[0]
+
+
+def _without(entry, key):
+    return {name: value for name, value in entry.items() if name != key}
+
+
+COCO_THAT_WORKS = {
+    'runs': _runs,
+    'gaps in the ids': _gaps,
+    'categories of val in another order': _categories(lambda c: c[::-1], 'val'),
+    'categories of train in another order': _categories(lambda c: c[3:] + c[:3], 'train'),
+    'one category more': _categories(lambda c: [*c, {'id': 900, 'name': 'ten'}]),
+    'area 0': _objects(lambda a: a | {'area': 0}),
+    'no area': _objects(lambda a: _without(a, 'area')),
+    'no iscrowd': _objects(lambda a: _without(a, 'iscrowd')),
+    'hidden image': lambda root: shutil.copy(_first(root), root / 'train2017/._x.jpg'),
+    'linked images': lambda root: link(root / 'train2017'),
+}
+
+
+@pytest.fixture(scope='module')
+def objects(toy_root):
+    """The objects of the embedded data by split."""
+    data = launched('coco', toy_root / 'coco')
+    return {split: _named(dataset) for split, dataset in data.items()}
+
+
+@pytest.mark.parametrize('case', COCO_THAT_WORKS)
+def test_annotations_that_work_give_the_same_objects(copy, case, objects):
+    root = copy('coco')
+    COCO_THAT_WORKS[case](root)
+
+    data = launched('coco', root)
+
+    assert {split: _named(dataset) for split, dataset in data.items()} == objects
+
+
+def _named(dataset):
+    """The name of the class of every object, in order: what a number means."""
+    names = dataset.metainfo['classes']
+    return [
+        [(names[i['bbox_label']], i['bbox']) for i in dataset.get_data_info(n)['instances']]
+        for n in range(len(dataset))
+    ]
+
+
+def test_metric_and_data_set_number_the_classes_by_the_same_names(copy):
+    root = copy('coco')
+    COCO_THAT_WORKS['categories of val in another order'](root)
+    path = root / 'annotations/instances_val2017.json'
+    ids = {c['name']: c['id'] for c in json.loads(path.read_text())['categories']}
+    names = ('two', 'nine', 'zero')
+
+    metric = METRICS.build(dict(type='mim_bench.CocoMetric', ann_file=str(path), metric='bbox'))
+
+    assert metric._coco_api.get_cat_ids(cat_names=names) == [ids[name] for name in names]
+
+
+BAD_COCO = {
+    'capitals': (
+        _categories(lambda c: [x | {'name': x['name'].capitalize()} for x in c]),
+        'names differ by capitals',
+    ),
+    'capitals in val': (
+        _categories(lambda c: [x | {'name': x['name'].capitalize()} for x in c], 'val'),
+        'instances_val2017.json: has no category .*names differ by capitals',
+    ),
+    'three of ten': (
+        _categories(lambda c: c[:3]),
+        r'annotation .* has category .*not in the file|has 10 \(.*the file has 3 \(',
+    ),
+    'one less in val': (
+        _categories(lambda c: c[1:], 'val'),
+        r'instances_val2017.json: (has no category|annotation)',
+    ),
+    'two of one name': (
+        _categories(lambda c: [c[0] | {'name': c[1]['name']}, *c[1:]]),
+        r'categories: 2 are called',
+    ),
+    'all crowd': (
+        _objects(lambda a: a | {'iscrowd': 1}),
+        r'can use none of its objects.*marked as crowds',
+    ),
+    'all to be ignored': (_objects(lambda a: a | {'ignore': 1}), 'marked to be ignored'),
+    'runs of another size': (
+        lambda root: (
+            _runs(root),
+            _objects(lambda a: a | {'segmentation': a['segmentation'] | {'size': [9, 7]}})(root),
+        ),
+        r'annotation \d+ has a mask of \[9, 7\] pixels',
+    ),
+    'boxes only': (_objects(lambda a: _without(a, 'segmentation')), 'has no segmentation'),
+    'empty outlines': (_objects(lambda a: a | {'segmentation': []}), 'has no segmentation'),
+    'corners in place of sizes': (
+        _objects(lambda a: a | {'bbox': [150, 150, 150 + a['bbox'][2], 150 + a['bbox'][3]]}),
+        r'outside its image',
+    ),
+    'no box': (_objects(lambda a: _without(a, 'bbox')), r'has the box None'),
+    'one id twice': (
+        _objects(lambda a: a | {'id': 1}, 'train'),
+        r'annotations: id 1 stands \d+ times',
+    ),
+    'no annotations': (
+        lambda root: _document(root, lambda d: d | {'annotations': []}),
+        'annotations: the list is empty',
+    ),
+    'cut file': (
+        lambda root: cut(root / 'annotations/instances_val2017.json'),
+        'instances_val2017.json: is no JSON',
+    ),
+    'no file': (
+        lambda root: (root / 'annotations/instances_val2017.json').unlink(),
+        'instances_val2017.json: there is no such annotation file',
+    ),
+    'no categories': (
+        lambda root: _document(root, lambda d: _without(d, 'categories')),
+        "has no list 'categories'",
+    ),
+    'image missing': (lambda root: _first(root).unlink(), r'\.jpg: cannot be read: No such file'),
+    'image empty': (lambda root: _first(root).write_bytes(b''), r'\.jpg: is empty'),
+    'image cut': (lambda root: cut(_first(root)), r'\.jpg: does not decode'),
+    'image of another size': (
+        lambda root: Image.new('RGB', (300, 200)).save(_first(root)),
+        r'\.jpg: is 300 x 200 pixels .*its annotation is for',
+    ),
+    'turned by 180': (
+        lambda root: tag_exif(_first(root), 3),
+        r'\.jpg: has EXIF orientation 3.*either of the two',
+    ),
+    'turned by 90': (
+        lambda root: tag_exif(_first(root), 8),
+        r'\.jpg: has EXIF orientation 8.*stored pixels',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', BAD_COCO)
+def test_annotations_that_are_refused(copy, case):
+    root = copy('coco')
+    change, message = BAD_COCO[case]
+    change(root)
+
+    refused('coco', root, message)
+
+    if case != 'capitals':  # both files agree; only the config has other names
+        assert found_by_check('coco', root, classes=10).problems
+
+
+def test_image_whose_annotation_proves_the_turn_is_read_turned(copy):
+    root = copy('coco')
+    with Image.open(_first(root)) as image:
+        upright = np.asarray(image)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter clockwise gives the upright image
+    Image.fromarray(np.rot90(upright)).save(_first(root), quality=100, exif=exif)
+
+    launched('coco', root)  # the annotation file says the size of the turned image
+
+    from mim_bench.data.image_file import read_image
+
+    loaded = read_image(_first(root), 'proved', size=upright.shape[:2])[..., ::-1]
+    assert np.abs(loaded.astype(int) - upright).mean() < 5
+    assert found_by_check('coco', root, train=8, val=4, classes=10).problems == []
+
+
+# --- own data
+
+
+def test_own_class_folders_set_the_head(copy):
+    root = copy('imagenet')
+    for split in SPLITS:
+        for folder in sorted((root / split).iterdir())[3:]:
+            shutil.rmtree(folder)
+    cfg = load_config(DEMO / CONFIGS['imagenet'])
+    set_data_root(cfg, str(root))
+
+    use_own_data(cfg, 'flowers')
+
+    assert (cfg.model.head.num_classes, cfg.data_preprocessor.num_classes) == (3, 3)
+    assert (cfg.protocol.task, cfg.protocol.name) == ('flowers-ft', 'flowers-toy-ft')
+    assert len(launched('imagenet', root, own_data='flowers')['train'].metainfo['classes']) == 3
+
+
+def test_own_categories_set_all_heads(copy):
+    root = copy('coco')
+
+    def three(document):
+        kept = document['categories'][:3]
+        ids = {c['id'] for c in kept}
+        objects = [a for a in document['annotations'] if a['category_id'] in ids]
+        return document | {'categories': kept, 'annotations': objects}
+
+    _document(root, three)
+    cfg = load_config(DEMO / CONFIGS['coco'])
+    set_data_root(cfg, str(root))
+
+    use_own_data(cfg, 'numbers')
+
+    head = cfg.model.roi_head
+    assert (head.bbox_head.num_classes, head.mask_head.num_classes) == (3, 3)
+    assert cfg.protocol.task == 'numbers-mask-rcnn'
+    assert cfg.val_dataloader.dataset.metainfo.classes == ('zero', 'one', 'two')
+    launched('coco', root, own_data='numbers')
+
+
+@pytest.mark.parametrize('names', [['a', 'b', *'cdefghijkl'], None], ids=['listed', 'numbered'])
+def test_own_label_maps_set_the_head(copy, names):
+    root = copy('ade20k')
+    for path in (root / 'images').rglob('*.jpg'):
+        resave(path, '.png')
+    if names:
+        (root / 'classes.txt').write_text('\n'.join(names))
+    cfg = load_config(DEMO / CONFIGS['ade20k'])
+    set_data_root(cfg, str(root))
+
+    use_own_data(cfg, 'streets')
+
+    number = len(names) if names else 11
+    assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == number
+    assert len(cfg.train_dataloader.dataset.metainfo.classes) == number
+    launched('ade20k', root, own_data='streets')
+
+
+def test_part_of_the_categories_is_learned_by_name(copy):
+    root = copy('coco')
+    cfg = load_config(DEMO / CONFIGS['coco'])
+    set_data_root(cfg, str(root))
+    cfg.train_dataloader.dataset.metainfo = dict(classes=('seven', 'two'))
+
+    dataset = built(cfg, 'train_dataloader').dataset
+
+    document = json.loads((root / 'annotations/instances_train2017.json').read_text())
+    ids = {c['name']: c['id'] for c in document['categories']}
+    wanted = [a['category_id'] for a in document['annotations']]
+    found = [
+        i['bbox_label'] for n in range(len(dataset)) for i in dataset.get_data_info(n)['instances']
+    ]
+    assert found.count(0) == wanted.count(ids['seven'])
+    assert found.count(1) == wanted.count(ids['two'])
+    assert re.search(r'\d+ objects of other categories', str(summary_of(dataset)))
