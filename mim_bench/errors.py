@@ -6,7 +6,13 @@ exit with status 1. Programming errors are not wrapped: they keep their type.
 
 
 class MimBenchError(Exception):
-    """Base of every error that a user, a file or a machine can cause."""
+    """Base of every error that a user, a file or a machine can cause.
+
+    Attributes:
+        exit_status: Of a command that ends with it.
+    """
+
+    exit_status = 1
 
 
 class ConfigError(MimBenchError):
@@ -43,6 +49,20 @@ class OperatorUnavailableError(StackError):
 
 class TrainingError(MimBenchError):
     """A run cannot go on, for example because its loss is not finite."""
+
+
+class DeviceError(TrainingError):
+    """A GPU failed, or the connection between the processes of a run."""
+
+
+class OutOfMemoryError(DeviceError):
+    """A device or a machine had not enough memory, and would not have it again."""
+
+
+class RunInterrupted(MimBenchError):  # noqa: N818  nothing is wrong
+    """A run was asked to end, has saved what it can and wants to be started again."""
+
+    exit_status = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class RunError(MimBenchError):

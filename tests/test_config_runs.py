@@ -14,6 +14,7 @@ from mim_bench.testing.toy_width import NUM_ITERS, toy_width
 FULL_SIZE = [path for path in PATHS if path.parent.name != 'demo']
 # So that the default suite has every family of backbones in every library.
 PREFERRED = (
+    'conmim_vit-base_32xb64-amp-coslr-300e',
     'finetune_ummae-pvt-small_8xb128-amp-common',
     'simmim_swin-tiny',
     'ummae_pvt-small',

@@ -2,7 +2,7 @@
 # Train on GPUS processes; further arguments go to tools/train.py.
 #
 #   bash tools/dist_train.sh CONFIG GPUS [args]
-#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 PORT=29500 bash tools/dist_train.sh CONFIG 8
+#   NNODES=2 NODE_RANK=0 MASTER_ADDR=10.0.0.1 bash tools/dist_train.sh CONFIG 8
 #
 # GPUS counts those of one node. Without a GPU the processes run on the CPU.
 set -euo pipefail

@@ -4,7 +4,9 @@
 #   bash tools/torchrun.sh GPUS SCRIPT [args]
 #
 # One node: torchrun picks a free port. Several nodes: start it on each with
-# NNODES, NODE_RANK, MASTER_ADDR and PORT (29500 by default) set.
+# NNODES, NODE_RANK and MASTER_ADDR set. PORT follows from the command by default, so that two runs
+# on the same nodes differ.
+# SIGTERM, SIGUSR1 and SIGUSR2 reach the processes, which save and end; the exit status is 75 then.
 # Without a GPU the processes run on the CPU and talk over gloo.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -15,8 +17,9 @@ if [[ "${NNODES:-1}" -gt 1 ]]; then
             "this node's number (0 to $((NNODES - 1))) and MASTER_ADDR to node 0's address." >&2
         exit 2
     fi
+    port=$((20000 + $(echo "$MASTER_ADDR $*" | cksum | cut -d ' ' -f 1) % 20000))
     nodes=(--nnodes="$NNODES" --node-rank="$NODE_RANK"
-        --master-addr="$MASTER_ADDR" --master-port="${PORT:-29500}")
+        --master-addr="$MASTER_ADDR" --master-port="${PORT:-$port}")
 else
     nodes=(--standalone --local-addr=127.0.0.1)
 fi
@@ -27,4 +30,4 @@ if [[ -z "${VIRTUAL_ENV:-}" && -x "$root/.venv/bin/torchrun" ]]; then
 fi
 # The default, one thread a core in every process, would have them wait for each other.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec torchrun "${nodes[@]}" --nproc-per-node="$1" "${@:2}"
+exec python -m mim_bench.suite.torchrun "${nodes[@]}" --nproc-per-node="$1" "${@:2}"

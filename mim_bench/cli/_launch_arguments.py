@@ -4,8 +4,9 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from mim_bench.results.record import Cause
 from mim_bench.results.stated_facts import FACTS, parse_facts
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='TEXT',
         help='Only write the record of a run that was killed and failed in this way.',
     )
+    parser.add_argument(
+        '--failure-cause',
+        choices=get_args(Cause),
+        default='error',
+        help='State what ended the run of --record-failure (default: error).',
+    )
+    parser.add_argument(
+        '--dist-timeout',
+        type=positive_number,
+        metavar='MIN',
+        help='Fail when a process has waited this many minutes for the others (default: 30).',
+    )
     # torch.distributed.launch passes it; torchrun sets the environment instead.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
@@ -95,6 +108,7 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         results_dir=args.results_dir,
         run_id=args.run_id,
         record_checkpoint=record_facts(args.record_checkpoint),
+        dist_timeout_s=args.dist_timeout and args.dist_timeout * 60,
         **more,
     )
 
@@ -111,7 +125,7 @@ def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> boo
     if args.record_failure is not None:
         from mim_bench.engine.launch import record_outside_failure
 
-        record_outside_failure(launch, command, args.record_failure)
+        record_outside_failure(launch, command, args.record_failure, args.failure_cause)
         return True
     return False
 

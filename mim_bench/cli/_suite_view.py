@@ -68,6 +68,10 @@ class SuiteView(Listener):
         """See :class:`Listener`."""
         self._line(f'  [yellow]again[/] {step.name}: {error.splitlines()[-1]}')
 
+    def interrupted(self, step: Step, times: int) -> None:
+        """See :class:`Listener`."""
+        self._line(f'  [yellow]again[/] {step.name}: interrupted (time {times}), it resumes')
+
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
         """See :class:`Listener`."""
         self.ended += 1

@@ -144,8 +144,21 @@ def run(args: argparse.Namespace) -> int:
     console.print(f'  kept {conversion.num_tensors} tensors; dropped {dropped}', markup=False)
     for note in conversion.notes:
         console.print(f'  note: {note}', markup=False)
+    if args.verify:
+        console.print(f'  {_verified(conversion.path, args.to)}', markup=False)
     console.print(str(conversion.path), markup=False)
     return 0
+
+
+def _verified(path: Path, layout: str) -> str:
+    from mim_bench.engine.conversion_check import verify_against_timm
+
+    if layout != 'canonical':
+        raise CheckpointError(f'--verify reads canonical files, not --to {layout}. Leave one out.')
+    difference = verify_against_timm(path)
+    if difference is None:
+        return 'not verified: timm has no network of this kind'
+    return f"verified: the last map differs from timm's by {difference:.1e} of its largest value"
 
 
 def newest_checkpoint(folder: Path) -> Path:

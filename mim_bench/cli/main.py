@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Words after the program's name; those of the process by default.
 
     Returns:
-        0 done, 1 failed with a message, 2 used wrongly (argparse exits itself).
+        0 done, 1 failed with a message, 2 used wrongly (argparse exits itself), 75 asked to stop
+        by a signal or the end of its time: start again.
     """
     args = build_parser().parse_args(argv)
     try:
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.debug:
             raise
         print_error(error)
-        return 1
+        return getattr(error, 'exit_status', 1)
     except KeyboardInterrupt:
         print_error('interrupted. Start again to go on (with --auto-resume where you train).')
         return 1

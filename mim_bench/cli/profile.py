@@ -7,7 +7,8 @@ affect all alike. The others are compared with the first config (or --baseline).
 --estimate needs no GPU and measures nothing: it reports the memory of the tensors of a step on a
 GPU, its operations, and the recipe's hours at an assumed throughput. --graph-breaks counts where
 torch.compile breaks the graph of the networks, on the CPU. --loader measures how fast training
-images are read and augmented, and how many cores a GPU needs for that.
+images are read and augmented, and how many cores a GPU needs for that. --hooks times the hooks
+alone.
 
 Examples:
   mim-bench profile configs/pretrain/mae/A.py configs/pretrain/simmim/B.py --json profile.json
@@ -16,6 +17,7 @@ Examples:
   mim-bench profile A.py B.py --device cuda --estimate --assume-tflops 120
   mim-bench profile A.py B.py --graph-breaks
   mim-bench profile A.py --variant A.py pixels=torch --loader --data-root data/imagenet
+  mim-bench profile A.py --hooks
 """
 
 import argparse
@@ -116,6 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Count the graph breaks of torch.compile, and measure nothing.',
     )
     parser.add_argument(
+        '--hooks',
+        action='store_true',
+        help='Time what the hooks of each config take of the CPU at batches of 128 to 4,096 (or '
+        '--batch-size), without a network, and measure nothing else.',
+    )
+    parser.add_argument(
         '--loader',
         action='store_true',
         help='Measure the loading of training images (default data: made-up photographs).',
@@ -160,6 +168,8 @@ def run(args: argparse.Namespace) -> int:
         return _estimate(args)
     if args.graph_breaks:
         return _graph_breaks(args)
+    if args.hooks:
+        return _hooks(args)
     if args.loader:
         return _loader(args)
     if args.data_root or args.workers:
@@ -250,6 +260,21 @@ def _estimate(args: argparse.Namespace) -> int:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     if failures:
         raise TrainingError('No estimate of\n' + '\n'.join(failures))
+    return 0
+
+
+def _hooks(args: argparse.Namespace) -> int:
+    """Print the host time of hooks."""
+    from mim_bench.cli._hook_table import hook_table
+    from mim_bench.cli._launch_arguments import parse_options
+    from mim_bench.profiling.hook_time import hook_times
+    from mim_bench.recipe.config import load_config
+
+    sizes = [args.batch_size] if args.batch_size else [128, 512, 1024, 2048, 4096]
+    for path in args.configs:
+        cfg = load_config(path, parse_options(args.cfg_options))
+        times = {size: hook_times(cfg, size) for size in sizes}
+        Console().print(hook_table(Path(path).name, times))
     return 0
 
 

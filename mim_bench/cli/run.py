@@ -8,11 +8,12 @@ Examples:
   mim-bench run --checkpoint mine=a.pth,method=mae,data=in1k,labels=none --tasks in1k-knn
   mim-bench run --checkpoint a.pth b.pth --tasks in1k-ft,in1k-linear,in1k-knn --gpus 8
   mim-bench run --checkpoint simmim=a.pth --suite proxy --seeds 0,1,2 --dry-run
+  mim-bench run --checkpoint dinov2=timm:vit_base_patch14_dinov2.lvd142m mine=a.pth --download
+  mim-bench run --checkpoint eva=eva02.pt --timm eva02_base_patch14_224 --tasks in1k-knn
   mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,9 +38,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
         help='Take these files, in any layout that `mim-bench convert` recognises, each with what '
-        'you know of it (method, data, labels, epochs, img_size, licence); random:BACKBONE takes '
-        'random weights.',
+        'you know of it (method, data, labels, epochs, img_size, licence) and how it is read '
+        '(timm, source, container, prefix); random:BACKBONE takes random weights, timm:NAME.TAG '
+        'the weights of timm, timm:NAME none.',
     )  # fmt: skip
+    parser.add_argument(
+        '--timm', nargs='+', default=[], metavar='[ID=]NAME',
+        help='State which network of timm the files are of: the loader of timm reads them.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='Fetch weights of timm that are not in its cache.',
+    )
     parser.add_argument(
         '--tasks', metavar='T1,T2=RECIPE',
         help='Run these tasks of the suite, separated by commas (default: all that the '
@@ -137,6 +148,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
@@ -152,7 +164,14 @@ def run(args: argparse.Namespace) -> int:
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
     is_embedded = suite.tier == 'smoke' and root is None and not roots
     places = Places(out, out / 'data' if is_embedded else root or Path('data').resolve(), roots)
-    rows = rows_of(args.checkpoint, places.checkpoints, suite, backbone=args.backbone)
+    rows = rows_of(
+        args.checkpoint,
+        places.checkpoints,
+        suite,
+        backbone=args.backbone,
+        timm=args.timm,
+        download=args.download,
+    )
     if wanted is None:
         for row in rows:
             if missing := missing_tasks(suite, row.network):
@@ -168,12 +187,14 @@ def run(args: argparse.Namespace) -> int:
     plan += plan_rows(
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
+    check_backbones(plan, rows)
     if args.dry_run:
         # The dry run reads the embedded data too; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None
         if drawn is not None and not drawn.is_complete:
             return 1
-        return _dry_run(plan, console, local, args.assume_tflops)
+        limit = args.timeout_hours and args.timeout_hours * 3600
+        return _dry_run(plan, console, local, args.assume_tflops, limit)
     launcher, patience = _launcher(args, places, local)
     return run_plan(plan, places, launcher, console, patience)
 
@@ -223,7 +244,9 @@ def _execute(
 
 def core_environment(workers: int) -> dict[str, str]:
     """Environment that gives each parallel process its share of the cores."""
-    threads = str(max((os.cpu_count() or 1) // workers, 1))
+    from mim_bench.suite.devices import count_cores
+
+    threads = str(max(count_cores() // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
 
@@ -235,7 +258,11 @@ def _print_outcome(outcome: 'Outcome', console: Console) -> None:
 
 
 def _dry_run(
-    plan: 'Sequence[Step]', console: Console, local: 'LocalLauncher', tflops: float | None
+    plan: 'Sequence[Step]',
+    console: Console,
+    local: 'LocalLauncher',
+    tflops: float | None,
+    limit_s: float | None,
 ) -> int:
     from mim_bench.cli._trial_table import print_estimates
     from mim_bench.suite.dry_run import try_plan
@@ -246,7 +273,11 @@ def _dry_run(
     with console.status('trying') as status:
         show = status.update if console.is_terminal else console.print
         estimates = try_plan(
-            plan, environment, lambda name: show(f'  try {name}'), assumed_tflops=tflops
+            plan,
+            environment,
+            lambda name: show(f'  try {name}'),
+            assumed_tflops=tflops,
+            limit_s=limit_s,
         )
     print_estimates(estimates, console)
     return 0 if all(estimate.can_start for estimate in estimates) else 1

@@ -9,7 +9,12 @@ Example:
 import argparse
 from typing import TYPE_CHECKING
 
-from mim_bench.cli._launch_arguments import add_launch_arguments, launch_from, run_instead
+from mim_bench.cli._launch_arguments import (
+    add_launch_arguments,
+    launch_from,
+    positive_number,
+    run_instead,
+)
 
 if TYPE_CHECKING:
     from mim_bench.engine.launch import Launch
@@ -51,6 +56,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Shard weights, gradients and optimiser over the GPUs (FSDP2).',
     )
     parser.add_argument(
+        '--save-minutes',
+        type=float,
+        metavar='M',
+        help='Save a checkpoint after this many minutes without one (default: 30; 0: only in the '
+        "recipe's intervals).",
+    )
+    parser.add_argument(
+        '--time-limit',
+        type=positive_number,
+        metavar='H',
+        help='Save and stop with exit status 75 shortly before this many hours have passed '
+        '(default: those that the Slurm job has left). SIGTERM, SIGUSR1 and SIGUSR2 do the same.',
+    )
+    parser.add_argument(
         '--print-groups',
         action='store_true',
         help='Show learning rate and weight decay of each layer, and train nothing.',
@@ -67,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         keep_batch=args.keep_batch,
         fsdp=args.fsdp,
+        save_minutes=args.save_minutes,
+        time_limit_s=args.time_limit and args.time_limit * 3600,
         on_bad_image=args.on_bad_image,
     )
     if args.print_groups:

@@ -32,7 +32,7 @@ _SAME = {
         'rel_pos_bias',
         'with_cls_token',
         'pos_resize',
-    ),  # fmt: skip
+    ),
     SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),
     UMMAE_PVT: ('patch_size', 'in_channels', 'img_size', 'sr_ratios'),

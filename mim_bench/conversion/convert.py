@@ -9,7 +9,7 @@ from mim_bench.conversion.arch_options import apply_arch
 from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
 from mim_bench.conversion.containers import Weights, not_finite, open_container
-from mim_bench.conversion.detection import AUTO, find_source, only_source, recognise
+from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import (
     read_checkpoint,
@@ -192,7 +192,8 @@ def _architecture(
         return found
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
+    kept = (*found.assumed, 'pos_resize')
+    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 
 
@@ -205,10 +206,10 @@ def _notes(weights: Weights, architecture: Architecture) -> list[str]:
     if grid := unknown_grid(architecture.arch):
         notes.append(grid)
     if weights.others:
+        place = f'{weights.container!r}' + (f' under {weights.prefix}' if weights.prefix else '')
         notes.append(
-            f'weights taken from {weights.container!r}{weights.prefix and f" under {weights.prefix}"}'
-            f'; {", ".join(weights.others)} not taken (--use-ema takes the average, --container KEY '
-            'another network)'
+            f'weights taken from {place}; {", ".join(weights.others)} not taken (--use-ema takes '
+            'the average, --container KEY another network)'
         )
     if bad := not_finite(weights.state):
         notes.append(

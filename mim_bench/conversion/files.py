@@ -18,7 +18,7 @@ from mim_bench.results.hashing import file_sha256
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
 META = 'meta'  # of the dictionary, and the text of safetensors that holds it as JSON
-# Key under which the settings that lie beside the weights of a Hugging Face or timm folder are kept.
+# Key for the settings that lie beside the weights in a folder of Hugging Face or timm.
 SIDECAR = 'config.json'
 _INDEX = '.index.json'
 # In the order in which a folder of a hub is searched.

@@ -148,6 +148,7 @@ def checkpoint_facts(path: Path) -> dict[str, Any]:
         'source': facts['source'] or '',
         'sha256': file.sha256,
         'known_from': {RECORD_NAMES.get(key, key): value for key, value in known_from.items()},
+        **({'notes': list(file.stored['notes'])} if file.stored.get('notes') else {}),
     }
 
 
@@ -158,7 +159,8 @@ def _meta(
     source = sources[0]
     whole = source.convert(weights.state, where, content=content)
     found = found_architecture(backbone_alone(whole, source.backbone_names), source, content)
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in found.assumed}
+    kept = (*found.assumed, 'pos_resize')
+    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
     known = [key for key in found.assumed if key not in earlier]
     architecture = Architecture(found.backbone_type, {**found.arch, **earlier}, known)
     meta = build_meta(source, weights, whole, architecture, content, sha256=sha256)

@@ -80,7 +80,7 @@ def build_meta(
         'format': {
             'method': source.method_of(weights.state) if is_certain else None,
             'licence': source.licence if is_certain else None,
-            'epochs': None if is_finetuned else epochs,
+            'epochs': epochs if is_certain and not is_finetuned else None,
             'labels': _labels_of_format(source, weights, whole, is_finetuned)
             if is_certain and not run
             else None,

@@ -172,8 +172,8 @@ def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
     if any(problems.values()):
         told = '; '.join(f'it {what} {listed(keys, 4)}' for what, keys in problems.items() if keys)
         raise ConversionError(
-            f'{where}: is not the network {model.name} of timm{_with(model.args)}: {told}. Name the '
-            'right one with --timm NAME, or say what differs with --arch KEY=VALUE.'
+            f'{where}: is not the network {model.name} of timm{_with(model.args)}: {told}. Name '
+            'the right one with --timm NAME, or say what differs with --arch KEY=VALUE.'
         )
     dropped += [key for key in weights if key not in shapes]
     backbone = {f'{BACKBONE}{key}': value for key, value in weights.items() if key in shapes}
@@ -227,7 +227,8 @@ def square_side(rows: int, where: str) -> int:
     side = math.isqrt(max(rows, 0))
     if not side or side * side != rows:
         raise ConversionError(
-            f'{where}: {rows} positions are of no square grid, and the weights do not show of which.'
+            f'{where}: {rows} positions are of no square grid, and the weights do not show of '
+            'which.'
         )
     return side
 

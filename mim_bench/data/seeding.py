@@ -7,7 +7,7 @@ whatever the number of workers or processes, and after a run was killed and resu
 
 import itertools
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class SeededSampler(Sampler):
     Attributes that this class has not are the wrapped sampler's.
 
     Attributes:
-        start: The draws of a rank begin here; what comes before is not loaded.
+        start: The draws of a rank begin here the next time; what comes before is not loaded.
         is_endless: Whether the draws never end.
     """
 
@@ -71,12 +71,13 @@ class SeededSampler(Sampler):
 
     def __iter__(self) -> Iterator[SeededIndex]:
         rank, world_size = get_dist_info()
+        start, self.start = self.start, 0
         draws = iter(self.sampler)
         if self._length is not None:
             # Where the last group is filled up, the epoch's first draws come again.
             rounds = itertools.chain.from_iterable(itertools.repeat(self.sampler))
             draws = itertools.islice(rounds, self._length)
-        for k, index in enumerate(itertools.islice(draws, self.start, None), start=self.start):
+        for k, index in enumerate(itertools.islice(draws, start, None), start=start):
             yield SeededIndex(index, self.epoch, k * world_size + rank)
 
     def __len__(self) -> int:
@@ -113,6 +114,41 @@ class SeededSampler(Sampler):
         # mmengine's fork asks for `skip` to resume in the middle of an endless stream. Samplers
         # that end have none: the start would hold for every epoch that follows.
         return self._skip if name == 'skip' and self.is_endless else getattr(self.sampler, name)
+
+
+@DATA_SAMPLERS.register_module()
+class StartingBatchSampler(Sampler):
+    """Wraps a sampler of batches, such as one that sorts images by shape, to begin in the middle.
+
+    The batches before are composed, since what follows depends on them, but not loaded.
+
+    Args:
+        batch_sampler: Config of a sampler of batches.
+        sampler: Passed on to it.
+        batch_size: Passed on to it.
+
+    Attributes that this class has not are the wrapped sampler's.
+
+    Attributes:
+        start: Batches that are left out the next time.
+    """
+
+    def __init__(self, batch_sampler: dict, sampler: Sampler, batch_size: int) -> None:
+        given = dict(sampler=sampler, batch_size=batch_size)
+        self.batches = ROOT_SAMPLERS.build(batch_sampler, default_args=given)
+        self.start = 0
+
+    def __iter__(self) -> Iterator[Sequence[int]]:
+        start, self.start = self.start, 0
+        return itertools.islice(iter(self.batches), start, None)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == 'batches':  # not set yet while unpickling
+            raise AttributeError(name)
+        return getattr(self.batches, name)
 
 
 @DATASETS.register_module()

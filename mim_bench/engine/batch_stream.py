@@ -1,4 +1,4 @@
-"""The batches of an iteration-based training, which resume where they were without reading on."""
+"""The batches of a training, which resume where they were without reading what came before."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,15 @@ from typing import Any
 
 import mmengine.runner.loops
 from mmengine.dataset import DefaultSampler
+from mmengine.dist import get_world_size
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import BatchSampler, DataLoader
 
-from mim_bench.data.seeding import SeededSampler
+from mim_bench.data.seeding import SeededSampler, StartingBatchSampler
+from mim_bench.engine.resume import INTERIM_FILE
+from mim_bench.errors import ConfigError
+from mim_bench.registry import LOOPS
 
 
 class BatchStream:
@@ -27,7 +31,7 @@ class BatchStream:
         self._loader = loader
         self._iterator: Iterator[Any] | None = None
         self._epoch = 0
-        self._start = 0  # draws of the first epoch that are skipped
+        self._start = 0  # batches of the first epoch that are skipped
         self._num_ignored = 0
 
     def __iter__(self) -> 'BatchStream':
@@ -49,13 +53,19 @@ class BatchStream:
     def skip_iter(self, num_batches: int) -> None:
         """Stand where a stream is after so many batches; a fresh stream only.
 
-        Samplers whose draws can be counted are moved; of others, such as those that sort
-        images by their shape, the batches are read and thrown away, and the log says so.
+        Where the order of the batches cannot be computed, they are read and thrown away, and the
+        log says so.
         """
         if self._iterator is not None or num_batches <= 0:
             return
-        sampler = self._countable_sampler()
-        if sampler is None:
+        sampler = _seeded_sampler(self._loader)
+        # Of other samplers it is not known whether and when they end.
+        is_known = sampler is not None and isinstance(sampler.sampler, DefaultSampler)
+        if sampler is not None and sampler.is_endless:
+            self._start = num_batches
+        elif is_known:
+            self._epoch, self._start = divmod(num_batches, len(self._loader))
+        else:
             print_log(
                 f'The order of the batches cannot be computed: {num_batches} batches are read to '
                 'find the place where the run stopped.',
@@ -63,11 +73,6 @@ class BatchStream:
             )
             for _ in range(num_batches):
                 next(self)
-            return
-        rest = num_batches
-        if not sampler.is_endless:
-            self._epoch, rest = divmod(num_batches, len(self._loader))
-        self._start = rest * self._loader.batch_size
 
     def ignore(self, num_calls: int) -> None:
         """Give None so many times: mmengine's original loop counts through what is skipped."""
@@ -75,21 +80,66 @@ class BatchStream:
 
     def _start_epoch(self, start: int) -> None:
         batches = self._loader.batch_sampler
+        start_at(self._loader, start)
         for sampler in (self._loader.sampler, getattr(batches, 'sampler', None)):
-            if isinstance(sampler, SeededSampler):
-                sampler.start = start
             if hasattr(sampler, 'set_epoch'):
                 sampler.set_epoch(self._epoch)
         self._iterator = iter(self._loader)
 
-    def _countable_sampler(self) -> SeededSampler | None:
-        sampler = self._loader.sampler
-        is_plain = type(self._loader.batch_sampler) is BatchSampler
-        if is_plain and isinstance(sampler, SeededSampler):
-            # Of other samplers it is not known whether and when they end.
-            is_known = sampler.is_endless or isinstance(sampler.sampler, DefaultSampler)
-            return sampler if is_known else None
-        return None
+
+@LOOPS.register_module()
+class EpochTrainLoop(EpochBasedTrainLoop):
+    """mmengine's loop over epochs, whose first one may begin in its middle."""
+
+    _start = 0
+
+    def begin_at(self, num_draws: int) -> None:
+        """Begin the next epoch behind so many samples.
+
+        Args:
+            num_draws: Of all processes together, as :func:`draws_of` counted them.
+        """
+        self._start = num_draws // draws_of(self.dataloader, 1)
+
+    def run_epoch(self) -> None:
+        """Iterate over one epoch, or the rest of it."""
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        start, self._start = self._start, 0
+        start_at(self.dataloader, start)
+        for index, batch in enumerate(self.dataloader, start):
+            self.run_iter(index, batch)
+        self.runner.call_hook('after_train_epoch')
+        self._epoch += 1
+
+
+def draws_of(loader: DataLoader, num_batches: int) -> int:
+    """The samples of so many batches on all processes, the last of an epoch counted as full."""
+    return num_batches * loader.batch_sampler.batch_size * get_world_size()
+
+
+def start_at(loader: DataLoader, num_batches: int) -> None:
+    """Let the next iteration over a loader begin behind so many batches."""
+    if isinstance(loader.batch_sampler, StartingBatchSampler):
+        loader.batch_sampler.start = num_batches
+    elif (sampler := _seeded_sampler(loader)) is not None:
+        sampler.start = num_batches * loader.batch_size
+    elif num_batches:
+        raise ConfigError(
+            'A run that was stopped in the middle of an epoch resumes with samplers that a config '
+            'describes; this loader was built ready-made. Resume from a checkpoint of an epoch: '
+            f'delete {INTERIM_FILE}.'
+        )
+
+
+def _seeded_sampler(loader: DataLoader) -> SeededSampler | None:
+    """The sampler whose draws batches are made of."""
+    batches = loader.batch_sampler
+    if isinstance(batches, StartingBatchSampler):
+        sampler = getattr(batches, 'sampler', None)
+    else:
+        sampler = loader.sampler if type(batches) is BatchSampler else None
+    return sampler if isinstance(sampler, SeededSampler) else None
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
 from mim_bench.engine.batch import image_names
-from mim_bench.errors import MimBenchError, RunError
+from mim_bench.engine.device_errors import explain_device_error
+from mim_bench.errors import DeviceError, MimBenchError, RunError
 from mim_bench.recipe.config import explain_build_error
 
 # What to do about a message of a library, the first that fits.
@@ -130,6 +131,8 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
     if isinstance(error, MimBenchError | OSError):
         return _from_worker(error)
     _log_traceback(error)
+    if (device := _device_error(error, cfg, runner)) is not None:
+        return device
     if isinstance(error, TypeError | KeyError):
         explained = explain_build_error(cfg, error)
         if explained is not None:
@@ -140,6 +143,13 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
     log = _log_file()
     parts.append(f'The traceback is in {log}.' if log else '--debug shows the traceback.')
     return RunError(' '.join(parts))
+
+
+def _device_error(error: BaseException, cfg: Config, runner: Runner | None) -> DeviceError | None:
+    loop = runner._train_loop if runner is not None else None
+    iteration = loop.iter if isinstance(loop, BaseLoop) else None
+    model = runner.model if runner is not None else None
+    return explain_device_error(error, cfg, model=model, iteration=iteration)
 
 
 def _from_worker(error: BaseException) -> BaseException:

@@ -112,6 +112,7 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         'hash': _protocol_hash(cfg),
         'start': dict(start),
         'arch': _hidden_arch(cfg),
+        **_timm_network(cfg),
     }
     if not cfg.get('pretraining'):
         return facts
@@ -120,11 +121,22 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, **known, 'epochs': own['pretrain_epochs']}
 
 
+def _timm_network(cfg: Config) -> dict[str, Any]:
+    """The network of timm that a run trains, which its weights do not show."""
+    backbone = network_settings(cfg).get('backbone') or {}
+    if not str(backbone.get('type')).endswith('TimmBackbone'):
+        return {}
+    resize = {'pos_resize': dict(backbone['pos_resize'])} if backbone.get('pos_resize') else {}
+    return {'timm': {'name': backbone.name, **dict(backbone.get('model_args') or {}), **resize}}
+
+
 def _hidden_arch(cfg: Config) -> dict[str, Any]:
     """Of the backbone's architecture, what its weights do not show."""
-    arch = (network_settings(cfg).get('backbone') or {}).get('arch')
+    backbone = network_settings(cfg).get('backbone') or {}
+    arch, resize = backbone.get('arch'), backbone.get('pos_resize')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
-    return {} if heads is None else {'num_heads': heads}
+    hidden = {} if heads is None else {'num_heads': heads}
+    return hidden | ({'pos_resize': dict(resize)} if resize else {})
 
 
 def _protocol_hash(cfg: Config) -> str | None:

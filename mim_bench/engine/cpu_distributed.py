@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from mmengine.dist import is_distributed
@@ -14,30 +15,32 @@ from torch import nn
 
 from mim_bench.errors import StackError
 
+# NCCL's own 10 minutes are less than a process waits while the main one evaluates COCO.
+DIST_TIMEOUT_S = 1800
+
 
 def is_cpu_run() -> bool:
     """Whether there is no GPU to compute on."""
     return not torch.cuda.is_available()
 
 
-def init_gloo(launcher: str) -> None:
+def init_gloo(launcher: str, timeout_s: float) -> None:
     """Join the process group of a launcher on backend gloo.
 
     Args:
-        launcher: 'pytorch' (torchrun has set RANK and so on) or 'slurm'.
+        launcher: 'pytorch' (torchrun has set RANK and so on) or 'slurm' (:func:`read_slurm` has).
+        timeout_s: After which a process that waits for the others fails.
 
     Raises:
         StackError: Another launcher.
     """
     if is_distributed():
         return
-    if launcher == 'slurm':
-        _read_slurm()
-    elif launcher != 'pytorch':
+    if launcher not in ('pytorch', 'slurm'):
         raise StackError(
             f'Launcher {launcher!r} needs GPUs; on CPU use tools/dist_train.sh or slurm_train.sh.'
         )
-    torch_dist.init_process_group(backend='gloo')
+    torch_dist.init_process_group(backend='gloo', timeout=timedelta(seconds=timeout_s))
 
 
 @contextmanager
@@ -72,12 +75,20 @@ def wrap_for_gloo(model: nn.Module, find_unused_parameters: bool) -> nn.Module:
     )
 
 
-def _read_slurm() -> None:
-    command = ['scontrol', 'show', 'hostname', os.environ['SLURM_NODELIST']]
-    if 'MASTER_ADDR' not in os.environ:
+def read_slurm() -> None:
+    """Set what torch asks for from what Slurm says of this step; what is set already stays.
+
+    The address is that of the first node of the step, which may have fewer nodes than its job. The
+    port follows from job and step, so that two of them may share a node.
+    """
+    environment = os.environ
+    if 'MASTER_ADDR' not in environment:
+        nodes = environment.get('SLURM_STEP_NODELIST') or environment['SLURM_NODELIST']
+        command = ['scontrol', 'show', 'hostnames', nodes]
         hosts = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        os.environ['MASTER_ADDR'] = hosts.split()[0]
-    os.environ.setdefault('MASTER_PORT', '29500')
-    os.environ['RANK'] = os.environ['SLURM_PROCID']
-    os.environ['WORLD_SIZE'] = os.environ['SLURM_NTASKS']
-    os.environ['LOCAL_RANK'] = os.environ.get('SLURM_LOCALID', '0')
+        environment['MASTER_ADDR'] = hosts.split()[0]
+    job, step = (int(environment.get(f'SLURM_{name}_ID') or 0) for name in ('JOB', 'STEP'))
+    environment.setdefault('MASTER_PORT', str(20000 + (job + 7919 * step) % 20000))
+    environment['RANK'] = environment['SLURM_PROCID']
+    environment['WORLD_SIZE'] = environment['SLURM_NTASKS']
+    environment['LOCAL_RANK'] = environment.get('SLURM_LOCALID', '0')

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.boundary import told_failure
@@ -17,10 +18,13 @@ from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
 from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
+from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import ConfigError, TrainingError
+from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
 from mim_bench.recipe.building import build_model, explained, library_scope
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -35,7 +39,8 @@ from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
-from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH
+from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH, Cause
+from mim_bench.shipped import shipped_config
 
 NO_PLAN = (
     'Batch: the config does not say its effective_batch_size, so nothing is adjusted to the '
@@ -69,6 +74,10 @@ class Launch:
             the row, where the run starts from another; None: random weights.
         run_id: Of the record.
         tta: Test with the config's test-time augmentation.
+        save_minutes: Longest time between two checkpoints; the hook's if None.
+        dist_timeout_s: Seconds that a process waits for the others; the default if None.
+        time_limit_s: Seconds after which somebody ends this process; None: what the Slurm job has
+            left, if there is one.
         on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
         own_data: Name of a data set of the user's, whose classes replace the config's; None: the
             data are the config's.
@@ -93,6 +102,9 @@ class Launch:
     record_checkpoint: Mapping[str, Any] | None = None
     run_id: str | None = None
     tta: bool = False
+    dist_timeout_s: float | None = None
+    save_minutes: float | None = None
+    time_limit_s: float | None = None
     on_bad_image: str = 'stop'
     own_data: str | None = None
 
@@ -102,7 +114,14 @@ def train(launch: Launch) -> BenchRunner:
 
     Raises:
         MimBenchError: Anything that the user can mend.
+        RunInterrupted: The run was asked to stop; it has saved what it can.
     """
+    stop = StopRequest(seconds_of_job() if launch.time_limit_s is None else launch.time_limit_s)
+    with stop.listening():
+        return _train(launch, stop)
+
+
+def _train(launch: Launch, stop: StopRequest) -> BenchRunner:
     cfg = resolve_training(launch)
     _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
@@ -110,6 +129,7 @@ def train(launch: Launch) -> BenchRunner:
     check_precision(cfg)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
+        run.runner.stop_request = stop
         plan = cfg.get('batch_plan')
         run.runner.logger.info(str(BatchPlan.from_record(plan)) if plan else NO_PLAN)
         run.runner.train()
@@ -124,7 +144,13 @@ def test(launch: Launch) -> dict[str, float]:
 
     Raises:
         MimBenchError: Anything that the user can mend.
+        RunInterrupted: The run was asked to stop.
     """
+    with StopRequest().listening():
+        return _test(launch)
+
+
+def _test(launch: Launch) -> dict[str, float]:
     cfg = resolve(launch)
     _check_parts(cfg, ('test_dataloader', 'test_cfg'), 'test', 'train')
     check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
@@ -135,13 +161,17 @@ def test(launch: Launch) -> dict[str, float]:
     return metrics
 
 
-def record_outside_failure(launch: Launch, command: str, text: str) -> list[Path]:
+def record_outside_failure(launch: Launch, command: str, text: str, cause: Cause) -> list[Path]:
     """Write the record of a run that could not do it itself, since it was killed.
+
+    Its config is the one that it left in its work directory, where there is one: that says on how
+    many processes it ran. Its cost is what its ledger there holds.
 
     Args:
         launch: Of the run.
         command: 'train' or 'test'.
-        text: Why it failed.
+        text: How it failed.
+        cause: Why.
 
     Returns:
         The records; none where the launch asks for no record.
@@ -149,7 +179,21 @@ def record_outside_failure(launch: Launch, command: str, text: str) -> list[Path
     Raises:
         MimBenchError: The run could not even be described.
     """
-    return record_failure(TrainingError(text), cfg=resolve_run(launch, command))
+    return record_failure(TrainingError(text), cfg=_config_of_killed(launch, command), cause=cause)
+
+
+def _config_of_killed(launch: Launch, command: str) -> Config:
+    folder = Path(launch.work_dir or _default_work_dir(launch.config))
+    dumped = folder / Path(launch.config).name
+    try:
+        cfg = Config.fromfile(str(dumped), import_custom_modules=False)
+    except Exception as error:  # whatever the Python of a file that was cut short raises
+        print_log(f'{dumped}: not read ({error}); the config of the launch is recorded.')
+        return resolve_run(launch, command)
+    if not any(is_record_hook(hook) for hook in cfg.get('custom_hooks') or ()):
+        return resolve_run(launch, command)
+    content = {**cfg.to_dict(), 'work_dir': str(folder)}
+    return Config(content, filename=str(shipped_config(launch.config)))
 
 
 def resolve_run(launch: Launch, command: str) -> Config:
@@ -211,6 +255,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         use_own_data(cfg, launch.own_data)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
+    cfg.env_cfg = _environment(cfg, launch)
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
@@ -230,6 +275,15 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
+    """How processes are started and meet, with the launch's time limit for waiting."""
+    environment = cfg.get('env_cfg') or {}
+    if launch.dist_timeout_s is None:
+        return environment
+    dist = {**environment.get('dist_cfg', {}), 'timeout': launch.dist_timeout_s}
+    return {**environment, 'dist_cfg': dist}
 
 
 def _is_changed(cfg: Config, launch: Launch) -> bool:
@@ -259,6 +313,8 @@ def resolve_training(launch: Launch) -> Config:
     plan = apply_plan(cfg, gpus=num_processes(launch.launcher), keep=launch.keep_batch)
     if plan is not None:
         cfg.batch_plan = plan.to_record()
+    if launch.save_minutes is not None:
+        set_save_minutes(cfg, launch.save_minutes)
     if launch.on_bad_image == 'skip' and cfg.get('train_dataloader'):
         cfg.train_dataloader.skip_list = str(Path(cfg.work_dir) / SKIP_LIST)
     if launch.fsdp:
@@ -266,6 +322,22 @@ def resolve_training(launch: Launch) -> Config:
     if cfg.get(FSDP):
         check_sharding(cfg, launch.launcher)
     return cfg
+
+
+def set_save_minutes(cfg: Config, minutes: float) -> None:
+    """Save that often in a run of a config, which is changed in place.
+
+    Raises:
+        ConfigError: The config saves nothing, or by a hook of its own.
+    """
+    hooks = cfg.setdefault('default_hooks', {})
+    checkpoint = hooks.get('checkpoint', {})
+    if checkpoint is None or checkpoint.get('type', 'CheckpointHook') != 'CheckpointHook':
+        raise ConfigError(
+            f'{cfg.filename}: --save-minutes {minutes:g} needs default_hooks.checkpoint to be '
+            f"mmengine's CheckpointHook, but it is {checkpoint}. Correct the config."
+        )
+    hooks['checkpoint'] = {**checkpoint, 'type': 'CheckpointHook', 'save_minutes': minutes}
 
 
 def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
@@ -318,6 +390,10 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     run = _Run()
     try:
         yield run
+    except RunInterrupted:
+        if run.runner is not None:
+            flush_ledger(run.runner)
+        raise
     except Exception as error:
         told = told_failure(error, cfg, run.runner)
         record_failure(told, cfg=cfg, runner=run.runner)

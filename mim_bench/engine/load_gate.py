@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mim_bench.conversion.convert import find_source
+from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport

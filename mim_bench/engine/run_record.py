@@ -1,21 +1,16 @@
 """The pieces of a run's record that follow from its runner and its config."""
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.dist import get_world_size
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mim_bench.engine.environment import device_name
 from mim_bench.engine.scalars import collect_curves
-from mim_bench.errors import ConfigError, MimBenchError
-from mim_bench.profiling.ledger import CostLedger
+from mim_bench.errors import ConfigError, DeviceError, MimBenchError, OutOfMemoryError
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.protocol import protocol_content
 from mim_bench.results.atomic import write_atomically
@@ -24,8 +19,8 @@ from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.record import (
     Artifacts,
     Batch,
+    Cause,
     ConfigFile,
-    Cost,
     Picture,
     Protocol,
 )
@@ -129,24 +124,6 @@ def is_record_hook(config: Any) -> bool:
     return str(config.get('type', '')).rpartition('.')[2] == 'RecordHook'
 
 
-def run_cost(ledger: CostLedger | None, started: float) -> Cost:
-    """The cost by the run's ledger; without one only the time since ``started``.
-
-    Args:
-        ledger: None if the run failed before there was one.
-        started: ``time.monotonic()`` at the start.
-    """
-    if ledger is not None:
-        return Cost(**ledger.summary())
-    device = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    return Cost.measured(
-        wall_s=time.monotonic() - started,
-        device=device_name(device),
-        is_gpu=device.type == 'cuda',
-        num_devices=get_world_size(),
-    )
-
-
 def training_facts(cfg: Config) -> dict[str, Any]:
     """Fields of a training's record: its precision, and its batch where the launch planned one.
 
@@ -200,3 +177,10 @@ def error_text(error: BaseException) -> str:
     if not isinstance(error, MimBenchError) or not text:
         text = f'{type(error).__name__}: {text}'
     return text[:ERROR_LENGTH]
+
+
+def cause_of(error: BaseException) -> Cause:
+    """What ended a run that failed by an error of its own."""
+    if isinstance(error, OutOfMemoryError | MemoryError):
+        return 'out-of-memory'
+    return 'device' if isinstance(error, DeviceError) else 'error'

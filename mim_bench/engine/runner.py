@@ -1,11 +1,13 @@
 """mmengine's Runner, made to resume exactly, load openly, save whole files and run on gloo."""
 
 import contextlib
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint
@@ -15,16 +17,25 @@ from torch.utils.data import DataLoader
 from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
-from mim_bench.engine.batch_stream import resume_stream, streaming_loops
+from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
 from mim_bench.engine.boundary import PlaceHook
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
-from mim_bench.engine.cpu_distributed import init_gloo, is_cpu_run, wrap_for_gloo
+from mim_bench.engine.cpu_distributed import (
+    DIST_TIMEOUT_S,
+    init_gloo,
+    is_cpu_run,
+    read_slurm,
+    wrap_for_gloo,
+)
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
+from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
+from mim_bench.engine.preemption import StopRequest
 from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
+from mim_bench.engine.saving import whole_file
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.tta import unwrap
@@ -48,12 +59,14 @@ class BenchRunner(Runner):
       (:mod:`mim_bench.data.seeding`).
     - ``backbone_checkpoint`` in the config fills the backbone through the load gate;
       ``load_report`` tells what it found.
-    - Checkpoints are written under a temporary name and renamed.
+    - Checkpoints are written under a temporary name and renamed
+      (:mod:`mim_bench.engine.saving`), also between intervals and when a run is asked to stop
+      (:class:`mim_bench.engine.hooks.checkpoint_hook.CheckpointHook`).
     - Resuming needs every key.
     - Without a GPU, distributed runs use gloo.
     - In a config with ``effective_batch_size`` everything that counts iterations counts
       updates, whatever the accumulation (:mod:`mim_bench.recipe.updates`).
-    - A run in iterations resumes without reading what it has had
+    - A run resumes in the middle of an epoch, without reading what it has had
       (:mod:`mim_bench.engine.batch_stream`).
     - ``fsdp=True`` in the config shards weights, gradients and optimiser
       (:mod:`mim_bench.engine.fsdp`).
@@ -62,8 +75,13 @@ class BenchRunner(Runner):
     """
 
     load_report: LoadReport | None = None
+    stop_request: StopRequest
     _loaded_meta: dict | None = None
     _start: dict | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.stop_request = StopRequest()
 
     @property
     def iterations_per_update(self) -> int:
@@ -95,9 +113,18 @@ class BenchRunner(Runner):
         return cpu_products('torch' if is_left else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Join gloo first where there is no GPU; mmengine would ask for one."""
-        if self.distributed and is_cpu_run():
-            init_gloo(self._launcher)
+        """Join the other processes; where there is no GPU by gloo, mmengine would ask for one."""
+        if self.distributed:
+            timeout = {'timeout': DIST_TIMEOUT_S}
+            env_cfg = {**env_cfg, 'dist_cfg': {**timeout, **env_cfg.get('dist_cfg', {})}}
+            if self._launcher == 'slurm':
+                read_slurm()
+            if is_cpu_run():
+                init_gloo(self._launcher, env_cfg['dist_cfg']['timeout'])
+            # NCCL's flight recorder is on; it says what each process waited for.
+            os.environ.setdefault('TORCH_NCCL_DUMP_ON_TIMEOUT', '1')
+            for name in ('TORCH_FR_DUMP_TEMP_FILE', 'TORCH_NCCL_DEBUG_INFO_TEMP_FILE'):
+                os.environ.setdefault(name, str(Path(self.work_dir).resolve() / 'nccl-trace-'))
         super().setup_env(env_cfg)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
@@ -123,6 +150,10 @@ class BenchRunner(Runner):
             dataset, sampler = dataloader['dataset'], dataloader['sampler']
             skip_list = dataloader.pop('skip_list', None)
             if isinstance(dataset, dict) and isinstance(sampler, dict):
+                if batches := dataloader.get('batch_sampler'):
+                    dataloader['batch_sampler'] = dict(
+                        type='mim_bench.StartingBatchSampler', batch_sampler=batches
+                    )
                 seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
                 seeded['skip_list'] = skip_list
                 dataloader['dataset'] = seeded
@@ -207,6 +238,8 @@ class BenchRunner(Runner):
                 f'{loop.iter} becomes {loop.iter // before * every}.'
             )
             loop._iter = loop.iter // before * every
+        if isinstance(self.train_loop, EpochTrainLoop):
+            self.train_loop.begin_at((self._loaded_meta or {}).get('epoch_draws', 0))
 
     def load_checkpoint(
         self,
@@ -251,27 +284,24 @@ class BenchRunner(Runner):
         return self.cfg.get('allow_partial', False)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save under a temporary name, then rename, so that a file is whole or absent."""
-        temporary = f'.{filename}.tmp'
+        """Save on the main process, so that a file is whole or absent; all processes must call it.
+
+        Raises:
+            CheckpointError: The file system refuses.
+            TrainingError: The weights come from a loss that is not finite.
+        """
+        for hook in self.hooks:
+            if isinstance(hook, FiniteLossHook):
+                hook.settle(self)
         kwargs['meta'] = {
             **(kwargs.get('meta') or {}),
             'mim_bench': self.checkpoint_meta(),
             'iterations_per_update': self.iterations_per_update,
         }
-        try:
-            with gathered(self) if is_sharded(self.model) else contextlib.nullcontext():
-                super().save_checkpoint(out_dir, temporary, *args, **kwargs)
-            path = Path(out_dir) / temporary
-            if path.exists():  # rank 0 on a local disk
-                path.replace(path.with_name(filename))
-        except (OSError, RuntimeError) as error:
-            with contextlib.suppress(OSError):
-                (Path(out_dir) / temporary).unlink(missing_ok=True)
-            raise CheckpointError(
-                f'{Path(out_dir) / filename}: cannot be written ({str(error).splitlines()[0]}). '
-                'Earlier checkpoints are untouched. Free some space and start again with '
-                '--auto-resume.'
-            ) from error
+        with gathered(self) if is_sharded(self.model) else contextlib.nullcontext():
+            if is_main_process():
+                with whole_file(Path(out_dir) / filename) as temporary:
+                    super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
     def checkpoint_meta(self) -> dict:
         """What a converter and a run that resumes want to know of the run."""

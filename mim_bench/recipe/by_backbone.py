@@ -41,6 +41,7 @@ from mmengine.registry import MODELS
 from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.inspection import file_facts
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.image_size import largest_side
 from mim_bench.recipe.tta import network_settings as network_of
 
 BACKBONE = 'model.backbone'
@@ -187,7 +188,15 @@ def apply_by_backbone(cfg: Config, norms: Mapping[str, bool] | None = None) -> N
         else:
             value = resolved(word, cfg.model.backbone, facts)
         _write_key(cfg, key, value)
+    if needs_image_size(cfg.model.backbone) and (side := largest_side(cfg)):
+        cfg.model.backbone.img_size = side
     cfg.protocol.words = ConfigDict(words)
+
+
+def needs_image_size(backbone: Mapping[str, Any]) -> bool:
+    """Whether a backbone is built for images of one size, which the task decides."""
+    cls = MODELS.get(str(backbone.get('type')))
+    return bool(getattr(cls, 'needs_image_size', lambda _: False)(backbone))
 
 
 def expected_settings(cfg: Config) -> dict[str, Any]:

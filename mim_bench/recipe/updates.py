@@ -7,22 +7,25 @@ are longer in them; schedules stay, and step after each update.
 from copy import deepcopy
 from typing import Any
 
-from mmengine.hooks import Hook
 from mmengine.optim import _ParamScheduler
 from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SeededSampler
 
 SCHEDULER_HOOK = 'mim_bench.ParamSchedulerHook'
+CHECKPOINT_HOOK = 'mim_bench.CheckpointHook'
+EPOCH_LOOP = 'mim_bench.EpochTrainLoop'
 
 
 def loop_in_iterations(loop: Any, every: int) -> Any:
-    """The config of a training loop with its lengths in iterations.
+    """The config of a training loop: our loop over epochs, or lengths in iterations.
 
     Args:
-        loop: Config of an iteration-based loop; other loops are returned unchanged.
+        loop: Config of a loop; anything else is returned unchanged.
         every: Iterations an update.
     """
+    if isinstance(loop, dict) and _is_over_epochs(loop):
+        return {**{k: v for k, v in loop.items() if k != 'by_epoch'}, 'type': EPOCH_LOOP}
     if not isinstance(loop, dict) or loop.get('max_iters') is None or every == 1:
         return loop
     loop = deepcopy(loop)
@@ -37,7 +40,7 @@ def loop_in_iterations(loop: Any, every: int) -> Any:
 
 
 def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
-    """The default hooks with this package's scheduler hook and intervals in iterations.
+    """The default hooks with this package's scheduler and checkpoint hooks, in iterations.
 
     Args:
         hooks: Hooks of the config; an entry may be None, a hook, or its config.
@@ -47,8 +50,10 @@ def default_hooks_in_iterations(hooks: dict | None, every: int) -> dict:
     schedule = hooks.get('param_scheduler', {})
     if isinstance(schedule, dict) and schedule.get('type') in (None, 'ParamSchedulerHook'):
         hooks['param_scheduler'] = {**schedule, 'type': SCHEDULER_HOOK}
-    checkpoint = hooks.get('checkpoint')
-    if every > 1 and checkpoint and not isinstance(checkpoint, Hook):
+    checkpoint = hooks.get('checkpoint', {})
+    if isinstance(checkpoint, dict) and checkpoint.get('type') in (None, 'CheckpointHook'):
+        # mmengine's default interval, where nothing is said
+        checkpoint = {'interval': 1, **checkpoint, 'type': CHECKPOINT_HOOK}
         hooks['checkpoint'] = _checkpoint_in_iterations(checkpoint, every)
     return hooks
 
@@ -94,7 +99,12 @@ def fit_epoch_to_updates(loader: DataLoader, every: int) -> None:
 
 
 def _checkpoint_in_iterations(checkpoint: dict, every: int) -> dict:
-    if checkpoint.get('by_epoch', True):
+    if checkpoint.get('by_epoch', True) or every == 1:
         return checkpoint
     keys = [k for k in ('interval', 'save_begin') if checkpoint.get(k, -1) > 0]
     return {**checkpoint, **{key: checkpoint[key] * every for key in keys}}
+
+
+def _is_over_epochs(loop: dict) -> bool:
+    kind = loop.get('type', 'EpochBasedTrainLoop' if loop.get('by_epoch', True) else None)
+    return kind == 'EpochBasedTrainLoop' and loop.get('max_epochs') is not None

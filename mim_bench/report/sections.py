@@ -400,7 +400,8 @@ def checkpoint_facts(checkpoint: Checkpoint) -> dict[str, object]:
     names = ('method', 'backbone', 'source', 'pretrain_epochs', 'pretrain_data')
     facts = {name: getattr(checkpoint, name) for name in names}
     facts['labels'] = labels_text(checkpoint)
-    return facts | {name: getattr(checkpoint, name) for name in ('params', 'img_size', 'licence')}
+    facts |= {name: getattr(checkpoint, name) for name in ('params', 'img_size', 'licence')}
+    return facts | {'notes': '; '.join(checkpoint.notes)}
 
 
 def _run_facts(record: RunRecord) -> dict[str, object]:

@@ -173,7 +173,9 @@ def _rank_entry(row: Row) -> Entry:
 def _fact_entries(row: Row) -> list[Entry]:
     """Of random weights only the parameters are a fact."""
     checkpoint = row.checkpoint
-    params = checkpoint.params and Entry(f'{checkpoint.params / 1e6:,.1f}', checkpoint.params)
+    params = checkpoint.params and Entry(
+        f'{checkpoint.params / 1e6:,.1f}', checkpoint.params, tip='; '.join(checkpoint.notes)
+    )
     if row.is_random:
         return [params or Entry(DASH), *([Entry(DASH)] * 4)]
     size, epochs, data = checkpoint.img_size, checkpoint.pretrain_epochs, checkpoint.pretrain_data

@@ -28,7 +28,7 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
         for current, temporary in staged.items():
             temporary.replace(current)
         for folder in sorted({path.parent for path in staged}):
-            _sync_folder(folder)
+            sync_folder(folder)
     except OSError as error:
         raise MimBenchError(
             f'Cannot write {current}: {error.strerror or error}. '
@@ -54,7 +54,7 @@ def _stage(path: Path, data: bytes) -> Path:
     return temporary
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Without this a power cut may lose the new name although the data are safe."""
     handle = os.open(folder, os.O_RDONLY)
     try:

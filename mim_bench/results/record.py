@@ -44,6 +44,9 @@ def _complete_env(env: dict[str, str]) -> dict[str, str]:
 Status = Literal['done', 'failed']
 Tier = Literal['smoke', 'proxy', 'full']
 Origin = Literal['run', 'collected']
+Cause = Literal[
+    'error', 'out-of-memory', 'device', 'timeout', 'node-failure', 'preempted', 'user', 'killed'
+]
 PictureKind = Literal['reconstruction', 'segmentation', 'detection']
 Name = Annotated[str, Field(min_length=1, max_length=300)]
 Sha256 = Annotated[str, Field(pattern=r'^[0-9a-f]{64}$')]
@@ -106,6 +109,9 @@ class Checkpoint:
     """Where each of these facts is from, by field: what the user stated (``stated``), the run that
     made the file (``run``), the list of releases (``release``), its format (``format``) or its
     ``weights``."""
+
+    notes: list[str] = field(default_factory=list)
+    """What was assumed as the file was read, and what of it was not taken."""
 
     def saw_labels_of(self, task: str) -> bool | None:
         """Whether the weights saw labels of a task's data set; None where that is not known."""
@@ -290,6 +296,10 @@ class RunRecord:
     """What the checkpoint filled; null where none was loaded."""
     error: Annotated[str, Field(min_length=1)] | None = None
     """Why a failed run failed; null if it is done."""
+    cause: Cause | None = None
+    """What ended a failed run: an ``error`` of its own, want of memory, a GPU or the connection of
+    its processes (``device``), its time, its machine, ``preempted`` for good, the ``user``, or
+    ``killed`` for an unknown reason; null if it is done, or the record does not say."""
     artifacts: Artifacts = field(default_factory=Artifacts)
     """Files beside the record."""
     precision: Literal['fp32', 'fp16', 'bf16', 'custom'] | None = None

@@ -1,7 +1,6 @@
 """The user's checkpoints as rows: each is converted once, with its facts in a JSON beside it."""
 
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,12 +9,17 @@ from typing import Any
 from mim_bench.errors import ConfigError, ConversionError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
-from mim_bench.results.stated_facts import parse_facts
+from mim_bench.suite.checkpoint_words import (
+    RANDOM,
+    TIMM,
+    CheckpointWord,
+    parse_timm,
+    parse_word,
+)
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.plan import Row
 from mim_bench.suite.tasks import Network, Suite, near
 
-RANDOM = 'random'
 _FORMAT = 2
 
 
@@ -59,17 +63,22 @@ def rows_of(
     *,
     backbone: str | None = None,
     taken: Collection[str] = (),
+    timm: Sequence[str] = (),
+    download: bool = False,
 ) -> list[Row]:
     """The rows of checkpoints; converts files that are not converted yet.
 
     Args:
-        words: ``PATH`` or ``ID=PATH``, with ``random:BACKBONE`` for random weights in place
-            of the path.
-            Facts that the user states may follow a path: ``,method=mae,data=in1k,labels=none``.
-        folder: Folder of the converted files, ``<id>.pth``, and their facts.
-        suite: The suite whose configs the rows run.
-        backbone: Backbone of all checkpoints, instead of that read from the weights.
-        taken: Ids of other rows.
+        words: ``PATH``, ``ID=PATH``; in place of the path ``random:BACKBONE`` for weights that
+            nobody trained, and ``timm:NAME`` for timm's weights of a name with a tag, and for none
+            of a name without one. After a path may follow how it is read and what the user states:
+            ``,timm=NAME,container=teacher,method=mae,data=in1k,labels=none``.
+        folder: Where the converted files go, ``<id>.pth``, and what is known of them.
+        suite: Whose configs the rows are for.
+        backbone: Of all of them, where it is not to be read off the weights.
+        taken: Ids that other rows have.
+        timm: Networks of timm that files are of: ``NAME`` for all, ``ID=NAME`` for one.
+        download: Fetch timm's weights that are not in its cache.
 
     Raises:
         ConfigError: Two rows would have one id, or no config is for the backbone.
@@ -77,7 +86,9 @@ def rows_of(
     """
     rows: list[Row] = []
     for word in words:
-        row = _row(word, folder, suite, backbone)
+        row = _row(
+            parse_word(word, parse_timm(list(timm))), word, folder, suite, backbone, download
+        )
         if row.id in {*taken, *(other.id for other in rows)}:
             raise ConfigError(
                 f'{word}: another row is named {row.id!r}. Name this one: --checkpoint ID={word}'
@@ -87,30 +98,41 @@ def rows_of(
 
 
 def facts_of(
-    path: Path, folder: Path, checkpoint_id: str, stated: Mapping[str, Any] | None = None
+    path: Path,
+    folder: Path,
+    checkpoint_id: str,
+    stated: Mapping[str, Any] | None = None,
+    reading: Mapping[str, str] | None = None,
 ) -> Facts:
     """Convert a checkpoint unless it is converted, and return its facts.
 
     Args:
         path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
         folder: Gets ``<id>.pth`` and ``<id>.json``.
-        checkpoint_id: Id of its row.
-        stated: Facts that the user states, by field of a record's checkpoint.
+        checkpoint_id: Of its row.
+        stated: What the user states about it, by field of a record's checkpoint.
+        reading: How it is read: ``timm``, ``source``, ``container``, ``prefix``.
 
     Raises:
         ConfigError: Another checkpoint has that id in the folder, or there is no such file.
         ConversionError: The format is not recognised.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f'--checkpoint {path}: there is no such file. Check the path.')
-    stated = dict(stated or {})
+    if path.is_dir():
+        from mim_bench.conversion.files import weights_file  # imports torch
+
+        path = weights_file(path)
+    stated, reading = dict(stated or {}), dict(reading or {})
+    # Another way to read a file makes another file of it.
+    described_as = {**stated, **({'read as': reading} if reading else {})}
     folder.mkdir(parents=True, exist_ok=True)
     with wait_for_lock(folder / f'.{checkpoint_id}.lock'):
         converted, described = folder / f'{checkpoint_id}.pth', folder / f'{checkpoint_id}.json'
         stat, where = path.stat(), str(path.resolve())
         known = _read(described) if converted.is_file() else None
         seen = (where, stat.st_size, stat.st_mtime_ns)
-        is_same = known is not None and known.stated == stated
+        is_same = known is not None and known.stated == described_as
         if is_same and (known.path, known.size, known.mtime_ns) == seen:
             return known
         digest = file_sha256(path)
@@ -122,42 +144,68 @@ def facts_of(
                 f'{known.path}. Name this one: --checkpoint ID={path}, or choose another --out.'
             )
         else:
-            facts = _convert(path, converted, seen, digest, stated)
+            facts = _convert(path, converted, seen, digest, stated, reading)
+            facts = replace(facts, stated=described_as)
         write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
         return facts
 
 
-def _row(word: str, folder: Path, suite: Suite, backbone: str | None) -> Row:
-    word, stated = _split_facts(word)
-    name, equals, place = word.partition('=')
-    if not equals or Path(word).exists():
-        is_random = word.startswith(f'{RANDOM}:')
-        name, place = word.replace(':', '_') if is_random else Path(word).stem, word
-    checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
-    if place.startswith(f'{RANDOM}:') and not Path(place).exists():
-        untrained = place.removeprefix(f'{RANDOM}:')
-        _check_named(suite, untrained, word)
-        return Row(checkpoint_id, RANDOM, untrained)
-    facts = facts_of(Path(place), folder, checkpoint_id, stated)
+def _row(
+    word: CheckpointWord,
+    text: str,
+    folder: Path,
+    suite: Suite,
+    backbone: str | None,
+    download: bool,
+) -> Row:
+    if word.kind == RANDOM:
+        _check_named(suite, word.place, text)
+        return Row(word.id, RANDOM, word.place)
+    if word.kind == TIMM:
+        facts = _facts_of_timm(word, folder, download)
+    else:
+        facts = facts_of(Path(word.place), folder, word.id, word.stated, word.reading)
     network = Network(backbone or facts.backbone, facts.family)
-    _check_known(suite, network, f'{place} ({facts.arch})')
+    _check_known(suite, network, f'{word.place} ({facts.arch})')
     return Row(
-        id=checkpoint_id,
+        id=word.id,
         method=facts.method,
         backbone=str(network),
-        start=folder / f'{checkpoint_id}.pth',
+        start=folder / f'{word.id}.pth',
         sha256=facts.sha256,
         labels=None if facts.labels is None else tuple(facts.labels),
         family=facts.family,
     )
 
 
-def _split_facts(word: str) -> tuple[str, dict[str, Any]]:
-    """Split ``[ID=]PATH`` from the facts after it; a path may contain commas."""
-    if Path(word).exists() or Path(word.partition('=')[2]).exists():
-        return word, {}
-    word, *facts = re.split(r',(?=\w+=)', word)
-    return word, parse_facts(facts, '--checkpoint')
+def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
+    """The facts of a network of timm, whose canonical file is written unless it is there."""
+    from mim_bench.conversion.timm_weights import timm_checkpoint  # imports torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with wait_for_lock(folder / f'.{word.id}.lock'):
+        path, described = folder / f'{word.id}.pth', folder / f'{word.id}.json'
+        where, known = f'{TIMM}:{word.place}', _read(described) if path.is_file() else None
+        if known is not None and (known.path, known.stated) == (where, word.stated):
+            return known
+        if known is not None and known.path != where:
+            raise ConfigError(
+                f'{where}: {folder} has results of another checkpoint {word.id!r}, {known.path}. '
+                f'Name this one: --checkpoint ID={where}, or choose another --out.'
+            )
+        meta = timm_checkpoint(
+            word.place, path, download=download, facts=_meta_names(word.stated)
+        ).meta
+        seen = (where, path.stat().st_size, path.stat().st_mtime_ns)
+        facts = _facts_of_meta(meta, path, seen, file_sha256(path), word.stated)
+        write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
+        return facts
+
+
+def _meta_names(stated: Mapping[str, Any]) -> dict[str, Any]:
+    from mim_bench.conversion.provenance import meta_names
+
+    return meta_names(stated)
 
 
 def _check_named(suite: Suite, name: str, word: str) -> None:
@@ -188,12 +236,26 @@ def _check_known(suite: Suite, network: Network, where: str) -> None:
 
 
 def _convert(
-    path: Path, converted: Path, seen: tuple[str, int, int], digest: str, stated: dict[str, Any]
+    path: Path,
+    converted: Path,
+    seen: tuple[str, int, int],
+    digest: str,
+    stated: dict[str, Any],
+    reading: dict[str, str],
 ) -> Facts:
     from mim_bench.conversion.convert import convert_checkpoint  # imports torch
-    from mim_bench.conversion.provenance import meta_names
 
-    meta = convert_checkpoint(path, converted, facts=meta_names(stated)).meta
+    meta = convert_checkpoint(path, converted, facts=_meta_names(stated), **reading).meta
+    return _facts_of_meta(meta, path, seen, digest, stated)
+
+
+def _facts_of_meta(
+    meta: Mapping[str, Any],
+    path: Path,
+    seen: tuple[str, int, int],
+    digest: str,
+    stated: dict[str, Any],
+) -> Facts:
     if meta.get('backbone_type') is None:
         raise ConversionError(
             f'{path}: holds no backbone of a family that mim_bench has configs for.'
@@ -219,6 +281,8 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
         None where the family, or the size, has no name.
     """
     arch = meta.get('arch') or {}
+    if other := _other_family(meta.get('backbone_type'), arch):
+        return other
     is_beit = arch.get('rel_pos_bias', 'none') != 'none'
     found = _families().get((meta.get('backbone_type'), is_beit))
     if found is None:
@@ -227,8 +291,24 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
     for size, table in sizes.items():
         keys = [key for key in ('embed_dims', 'num_layers', 'depths') if key in table]
         if all(_plain(arch.get(key)) == _plain(table[key]) for key in keys):
-            return family, f'{family}-{size}'
+            return family, f'{family}-{size}{_patches(arch, size)}'
     return family, None
+
+
+def _patches(arch: Mapping[str, Any], size: str) -> str:
+    """What sets a ViT apart from those that configs of a size are for."""
+    usual = 14 if size == 'huge' else 16
+    patch = arch.get('patch_size', usual)
+    return f'-p{patch}' if 'num_layers' in arch and patch != usual else ''
+
+
+def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Family and name of a backbone that common protocols alone have configs for."""
+    from mim_bench.conversion.architecture import CAPI, MIXMIM, TIMM
+
+    if kind == TIMM:
+        return 'timm', arch['name']
+    return {CAPI: ('capi', 'capi'), MIXMIM: ('mixmim', 'mixmim')}.get(kind)
 
 
 def _families() -> dict[tuple[str, bool], tuple[str, Mapping[str, dict]]]:

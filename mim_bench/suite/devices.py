@@ -38,7 +38,14 @@ def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
     return visible[:wanted]
 
 
-def count_workers(wanted: int | None, available: Callable[[], int | None] = os.cpu_count) -> int:
+def count_cores() -> int:
+    """Cores that this process may use; a job of a cluster often has few of its machine's."""
+    if hasattr(os, 'sched_getaffinity'):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def count_workers(wanted: int | None, available: Callable[[], int | None] = count_cores) -> int:
     """Number of parallel subprocesses: as asked for, else one a core, at most four.
 
     Raises:

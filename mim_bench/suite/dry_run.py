@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mim_bench.engine.preemption import RESERVE_S
 from mim_bench.suite.locations import CHECK_NAMES
 from mim_bench.suite.steps import Step
 
 _TIMEOUT_S = 3600
+# What importing the libraries and building a model and its data sets takes, roughly.
+_START_S = 60
 _LOG_LINES = 6
 
 
@@ -44,12 +47,14 @@ class Estimate:
         trial: Cost of two steps, measured or estimated, as
             :class:`mim_bench.profiling.trial.Trial` describes it; None if the run cannot start.
         error: The reason why it cannot start.
+        limit_s: Seconds that an attempt may take; None: no limit.
     """
 
     step: Step
     data: DataCheck
     trial: Mapping[str, Any] | None = None
     error: str | None = None
+    limit_s: float | None = None
 
     @property
     def reasons(self) -> list[str]:
@@ -62,6 +67,14 @@ class Estimate:
                 reasons.append(
                     f'An epoch has {images} images, but an update needs '
                     f'{self.trial["fewest_images"]}, and incomplete ones are dropped.'
+                )
+        if self.trial is not None and self.limit_s is not None:
+            needed = RESERVE_S + _START_S + 2 * self.trial['step_s']
+            if self.limit_s < needed:
+                reasons.append(
+                    f'An attempt may take {self.limit_s:.0f} s (--timeout-hours), but to start, '
+                    f'to make an update and to save it takes about {needed:.0f} s, so no attempt '
+                    'would get anywhere.'
                 )
         return reasons
 
@@ -93,6 +106,7 @@ def try_plan(
     on_start: Callable[[str], None] = lambda name: None,
     *,
     assumed_tflops: float | None = None,
+    limit_s: float | None = None,
 ) -> list[Estimate]:
     """Try every run of a plan, one after the other, each in a process of its own.
 
@@ -101,6 +115,7 @@ def try_plan(
         environment: Added to that of the processes.
         on_start: Called with the name of each step before it is tried.
         assumed_tflops: Estimate every training for GPUs of this throughput in TFLOP/s.
+        limit_s: Seconds that an attempt of a run may take; None: no limit.
     """
     checks: dict[tuple, DataCheck] = {}
     estimates = []
@@ -115,7 +130,7 @@ def try_plan(
             on_start(step.name)
             more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
             trial, error = _try(step, Path(folder) / 'trial.json', environment, more)
-            estimates.append(Estimate(step, checks[key], trial, error))
+            estimates.append(Estimate(step, checks[key], trial, error, limit_s))
     return estimates
 
 

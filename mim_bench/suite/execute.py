@@ -5,18 +5,30 @@ Each step has a folder with ``log.txt``, ``fingerprint`` (of what it was done fr
 a suite that was killed is free as soon as nothing of it runs any more.
 """
 
+import contextlib
 import os
 import shutil
+import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-from mim_bench.errors import RecordError
+from mim_bench.engine.preemption import seconds_of_job
+from mim_bench.errors import RecordError, RunInterrupted
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.store import read_record
-from mim_bench.suite.launching import Launcher, Process
+from mim_bench.suite.endings import (
+    Ending,
+    ending_of,
+    is_interruption,
+    memory_kills,
+    recorded_cause,
+)
+from mim_bench.suite.guard import STOP_SIGNALS
+from mim_bench.suite.launching import COMPUTING, Launcher, Process
 from mim_bench.suite.locks import try_lock
 from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
@@ -25,6 +37,10 @@ LOG_LINES = 15
 LOG_FILE = 'log.txt'
 # Time limit for writing the record of a run that could not do so itself.
 _POST_MORTEM_S = 600
+# A run that is interrupted so often without a new checkpoint would never end.
+MOST_IDLE_INTERRUPTIONS = 3
+# With less time left of the suite's own job, no run starts again.
+_JOB_END_S = 300
 
 
 class Listener:
@@ -42,6 +58,9 @@ class Listener:
     def retrying(self, step: Step, error: str) -> None:
         """An attempt failed and will be repeated."""
 
+    def interrupted(self, step: Step, times: int) -> None:
+        """A run was asked to stop, has saved, and starts again."""
+
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
         """A step ended; ``error`` has the end of its log if it failed."""
 
@@ -54,7 +73,8 @@ class Patience:
     """Retries and time limit of steps.
 
     Attributes:
-        retries: Further attempts of a step that failed; a training resumes.
+        retries: Further attempts of a step that failed; a training resumes. A lack of memory is
+            not retried. A run that was interrupted starts again without counting.
         timeout_s: Time limit of an attempt in seconds; None: no limit.
     """
 
@@ -84,6 +104,7 @@ def execute(
 
     Raises:
         ConfigError: The plan cannot run as a whole.
+        RunInterrupted: This process got SIGTERM, SIGUSR1 or SIGUSR2; its runs have saved.
     """
     check_plan(plan)
     outcome = Outcome(done=[step.name for step in plan if is_done(step, folder)])
@@ -92,10 +113,32 @@ def execute(
             launcher.check(step)
     execution = _Execution(plan, folder, launcher, listener, patience, outcome)
     try:
-        execution.go()
+        with _stopped_by_signals():
+            execution.go()
     finally:
         execution.stop()
     return outcome
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM, SIGUSR1 and SIGUSR2 raise :class:`RunInterrupted` inside."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise RunInterrupted(
+            f'stopped by {signal.Signals(number).name}; the runs have been asked to save. Start '
+            'again to go on.'
+        )
+
+    before = {}
+    with contextlib.suppress(ValueError):  # not the main thread
+        for number in STOP_SIGNALS:
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def is_done(step: Step, folder: Path) -> bool:
@@ -119,8 +162,13 @@ class _Running:
     words: tuple[str, ...]
     attempt: int = 1
     process: Process | None = None  # None while the next attempt waits for resources
-    attempt_began: float = 0.0
+    attempt_began: float = 0.0  # of time.monotonic()
     log_start: int = 0  # earlier text is of an earlier attempt
+    records: list[int | None] = field(default_factory=list)  # their stamps when it began
+    checkpoints: set[tuple[str, int]] = field(default_factory=set)
+    memory_kills: int = 0
+    interruptions: int = 0
+    idle_interruptions: int = 0  # the last ones, without a new checkpoint
     error: str | None = None  # error of an attempt whose failed record is being written
 
     @property
@@ -159,9 +207,13 @@ class _Execution:
         return ready_steps(self.plan, finished, started, self.lost)
 
     def stop(self) -> None:
+        """End what runs; all of it is asked before the first is waited for."""
+        processes = [item.process for item in self.running if item.process is not None]
+        for process in processes:
+            process.interrupt()
+        for process in processes:
+            process.stop()
         for item in self.running:
-            if item.process is not None:
-                item.process.stop()
             item.lock.close()
 
     def _try_to_start(self, step: Step) -> None:
@@ -195,7 +247,11 @@ class _Execution:
             return
         log = self.folder / step.name / LOG_FILE
         item.log_start = log.stat().st_size if log.exists() else 0
-        item.attempt_began = time.time()
+        item.attempt_began = time.monotonic()
+        if is_attempt:
+            item.records = [_stamp(path) for path in step.records]
+            item.checkpoints = _checkpoints(step)
+            item.memory_kills = memory_kills()
         item.process = self.launcher.start(step, item.words, log, item.lock.fileno())
         if is_attempt:
             self.listener.started(step, item.attempt)
@@ -206,7 +262,7 @@ class _Execution:
             return
         status = item.process.poll()
         limit = self.patience.timeout_s if item.error is None else _POST_MORTEM_S
-        if status is None and (limit is None or time.time() - item.attempt_began <= limit):
+        if status is None and (limit is None or time.monotonic() - item.attempt_began <= limit):
             return
         if status is None:
             item.process.stop()
@@ -217,22 +273,45 @@ class _Execution:
             write_atomically({fingerprint: item.step.fingerprint.encode()})
             is_complete = is_done(item.step, self.folder)
             self._settle(item, None if is_complete else self._end_of_log(item, 'exit status 0'))
+        elif is_interruption(status) and item.step.words[0] in COMPUTING:
+            self._interrupted(item)
         else:
-            self._failed(item, status)
+            self._failed(item, self._ending(item, status))
 
-    def _failed(self, item: _Running, status: int | None) -> None:
+    def _ending(self, item: _Running, status: int | None) -> Ending:
         if status is None:
-            what = f'ended after the {self.patience.timeout_s:.0f} s that an attempt may take'
-        else:
-            what = f'ended by signal {-status}' if status < 0 else f'exit status {status}'
-        error = self._end_of_log(item, what)
-        if item.attempt <= self.patience.retries:
+            limit = self.patience.timeout_s
+            return Ending('timeout', f'ended after the {limit:.0f} s that an attempt may take')
+        own = None if _lacks_record(item) else recorded_cause(item.step.records)
+        lost_memory = memory_kills() > item.memory_kills
+        return ending_of(status, item.process.state(), own, lost_memory=lost_memory)
+
+    def _interrupted(self, item: _Running) -> None:
+        """A run stopped where it can go on; it does, unless it gets nowhere."""
+        left = seconds_of_job()
+        if left is not None and left < _JOB_END_S:
+            raise RunInterrupted('the end of the job has come. Start again to go on.')
+        item.interruptions += 1
+        is_idle = _checkpoints(item.step) == item.checkpoints
+        item.idle_interruptions = item.idle_interruptions + 1 if is_idle else 0
+        if item.idle_interruptions >= MOST_IDLE_INTERRUPTIONS:
+            count = f'{item.interruptions} times, the last {item.idle_interruptions} of them'
+            self._failed(item, Ending('preempted', f'{count} without a new checkpoint'))
+            return
+        item.process = None
+        self.listener.interrupted(item.step, item.interruptions)
+
+    def _failed(self, item: _Running, ending: Ending) -> None:
+        error = self._end_of_log(item, str(ending))
+        is_hopeless = ending.cause in ('out-of-memory', 'preempted', 'user')
+        if item.attempt <= self.patience.retries and not is_hopeless:
             item.attempt += 1
             item.process = None
             self.listener.retrying(item.step, error)
-        elif _lacks_record(item):
+        elif item.step.words[0] in COMPUTING and _lacks_record(item):
             item.error, item.process = error, None
             item.words = (*item.step.words, '--record-failure', error)
+            item.words += ('--failure-cause', ending.cause)
             self._start(item)
         else:
             self._settle(item, error)
@@ -255,10 +334,24 @@ class _Execution:
 
 
 def _lacks_record(item: _Running) -> bool:
-    """Whether a run ended without a record of its failure."""
-    return item.step.words[0] in ('train', 'test') and any(
-        not path.exists() or path.stat().st_mtime < item.attempt_began for path in item.step.records
-    )
+    """Whether an attempt left a record of a run as it was."""
+    stamps = [_stamp(path) for path in item.step.records]
+    return any(now in (None, then) for now, then in zip(stamps, item.records, strict=True))
+
+
+def _stamp(path: Path) -> int | None:
+    """Changes when a file is replaced; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return hash((found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+def _checkpoints(step: Step) -> set[tuple[str, int]]:
+    """What a training has saved so far."""
+    files = step.work_dir.glob('*.pth') if step.work_dir else ()
+    return {(path.name, _stamp(path) or 0) for path in files}
 
 
 def _put_aside_other_inputs(step: Step, home: Path) -> None:

@@ -89,6 +89,14 @@ class ForkedProcess:
             self._release()
         return status
 
+    def state(self) -> None:
+        """See :class:`Process`."""
+
+    def interrupt(self) -> None:
+        """See :class:`Process`."""
+        if self._process.is_alive():
+            self._process.terminate()
+
     def stop(self) -> None:
         """See :class:`Process`."""
         if self._process.is_alive():

@@ -3,8 +3,9 @@
 ``python -m mim_bench.suite.guard COMMAND...`` runs a command, and ends as it does. What a command
 starts may outlive it: torchrun gives each of its processes its own session, so killing
 torchrun, or its group, leaves them, and they would keep writing where the next attempt writes.
-This process adopts them, and ends them when the command has ended or when it gets SIGTERM. Its
-starter arranges that it gets SIGTERM when the starter ends.
+This process adopts them, and ends them when the command has ended or when it gets SIGTERM, after a
+training has had the time to save. Its starter arranges that it gets SIGTERM when the starter ends.
+SIGUSR1 and SIGUSR2 are passed on to the command.
 """
 
 import contextlib
@@ -17,8 +18,10 @@ import time
 from pathlib import Path
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-# Seconds that the launcher has to end its processes before they are killed.
-GRACE_S = 10
+# A training that gets one of them saves at its next update and ends.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# Seconds that it has for this, before all processes are killed.
+GRACE_S = 60
 
 
 def die_with(parent: int, number: int = signal.SIGKILL) -> None:
@@ -29,12 +32,18 @@ def die_with(parent: int, number: int = signal.SIGKILL) -> None:
             os._exit(1)
 
 
-def descendants(pid: int) -> list[int]:
-    """All descendants of a process."""
+def children(pid: int) -> list[int]:
+    """The child processes of a process."""
     found = []
     with contextlib.suppress(OSError):  # it ended meanwhile
         for task in Path(f'/proc/{pid}/task').iterdir():
             found += [int(child) for child in (task / 'children').read_text().split()]
+    return found
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started."""
+    found = children(pid)
     return [*found, *(below for child in found for below in descendants(child))]
 
 
@@ -42,10 +51,14 @@ def main(command: list[str]) -> int:
     """Run a command and wait for all processes that it started."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    started: list[subprocess.Popen] = []
     signal.signal(signal.SIGTERM, _raise)
+    for number in STOP_SIGNALS[1:]:
+        signal.signal(number, lambda number, _: [p.send_signal(number) for p in started])
     status = -signal.SIGTERM
     try:
-        status = subprocess.Popen(command).wait()
+        started.append(subprocess.Popen(command))
+        status = started[0].wait()
     except SystemExit:  # it may have been about to start the command
         _signal_all(signal.SIGTERM, until=time.monotonic() + GRACE_S)
     _signal_all(signal.SIGKILL)

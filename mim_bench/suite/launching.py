@@ -14,8 +14,8 @@ from mim_bench.errors import ConfigError
 from mim_bench.suite.guard import GRACE_S, die_with
 from mim_bench.suite.steps import Step
 
-_COMPUTING = ('train', 'test')
-_GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
+COMPUTING = ('train', 'test')
+GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
 
 
 class Process(Protocol):
@@ -24,8 +24,14 @@ class Process(Protocol):
     def poll(self) -> int | None:
         """The exit status once it has ended, else None; its resources are free then."""
 
+    def state(self) -> str | None:
+        """What a scheduler says of its end; None without one."""
+
+    def interrupt(self) -> None:
+        """Ask it to save and end, without waiting."""
+
     def stop(self) -> None:
-        """End the step and all its processes."""
+        """End the step and all its processes, after a training has had the time to save."""
 
 
 class Launcher(Protocol):
@@ -133,7 +139,7 @@ class LocalProcess:
         self._release, self._is_released = release, False
         with log.open('a') as output:
             self._process = subprocess.Popen(
-                [*_GUARD, *command],
+                [*GUARD, *command],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -153,10 +159,18 @@ class LocalProcess:
         # Like a shell, the guard adds 128 to the number of a signal.
         return 128 - status if status is not None and status > 128 else status
 
-    def stop(self) -> None:
+    def state(self) -> None:
+        """See :class:`Process`."""
+
+    def interrupt(self) -> None:
         """See :class:`Process`."""
         if self._process.poll() is None:
             self._process.terminate()
+
+    def stop(self) -> None:
+        """See :class:`Process`."""
+        if self._process.poll() is None:
+            self.interrupt()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(2 * GRACE_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -168,8 +182,8 @@ class LocalProcess:
 def command_of(step: Step, words: Sequence[str]) -> list[str]:
     """The command of a step: one process, or one for each of its GPUs under torchrun."""
     program = [sys.executable, '-m', 'mim_bench.cli.main', *words]
-    if step.gpus < 2 or words[0] not in _COMPUTING:
+    if step.gpus < 2 or words[0] not in COMPUTING:
         return program
-    torchrun = [sys.executable, '-m', 'torch.distributed.run', '--standalone']
+    torchrun = [sys.executable, '-m', 'mim_bench.suite.torchrun', '--standalone']
     torchrun += ['--local-addr=127.0.0.1', f'--nproc-per-node={step.gpus}']
     return [*torchrun, *program[1:], '--launcher', 'pytorch']

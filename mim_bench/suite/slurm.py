@@ -2,16 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mim_bench.errors import ConfigError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.suite.execute import is_done
-from mim_bench.suite.launching import LocalLauncher, Process, command_of
+from mim_bench.suite.guard import GRACE_S, die_with
+from mim_bench.suite.launching import GUARD, LocalLauncher, Process, command_of
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.steps import Step
 
@@ -19,6 +23,7 @@ from mim_bench.suite.steps import Step
 CLUSTERS = {'slurm': 'slurm', 'submitit-local': 'local', 'submitit-debug': 'debug'}
 _JOB_FILE = 'slurm_job.json'
 _DEFAULT_HOURS = 72
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -55,29 +60,54 @@ class SlurmJob:
     words: Sequence[str]
     log: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen | None = field(default=None, init=False, repr=False)
 
     def __call__(self) -> int:
-        """Run the command unless another job did; returns its exit status."""
+        """Run the command unless another job did; returns its exit status, -n for signal n."""
         with wait_for_lock(self.log.with_name('job.lock')), self.log.open('a') as output:
             is_run = '--record-failure' not in self.words
             if is_run and is_done(self.step, self.folder):
                 return 0
-            environment = {**os.environ, **self.environment}
-            done = subprocess.run(
-                command_of(self.step, self.words),
+            self._process = subprocess.Popen(
+                [*GUARD, *command_of(self.step, self.words)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=environment,
-                check=False,
+                env={**os.environ, **self.environment},
+                # Slurm signals the whole group of a task; this one is told by `checkpoint`.
+                start_new_session=True,
+                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
             )
-            return done.returncode
+            before = signal.signal(signal.SIGTERM, self._end)  # of a job that is cancelled
+            try:
+                # A blocking wait would hold a lock that the handlers of signals need.
+                while (status := self._process.poll()) is None:
+                    time.sleep(_POLL_S)
+            finally:
+                signal.signal(signal.SIGTERM, before)
+            # As a shell, the guard tells of a signal by adding 128.
+            return 128 - status if status > 128 else status
+
+    def _end(self, *_: object) -> None:
+        """Have the run save and end."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
 
     def checkpoint(self) -> Any:
-        """The job that submitit submits after a preemption; a training resumes."""
+        """Have the run save and end; returns what submitit submits, so that it resumes.
+
+        submitit calls it in the handler of the signal by which Slurm announces a preemption or the
+        end of the job's time.
+        """
         import submitit
 
-        return submitit.helpers.DelayedSubmission(self)
+        self._end()
+        end = time.monotonic() + GRACE_S
+        while self._process is not None and self._process.poll() is None:
+            if time.monotonic() > end:
+                break
+            time.sleep(_POLL_S)
+        return submitit.helpers.DelayedSubmission(replace(self))
 
 
 class SlurmLauncher:
@@ -190,7 +220,14 @@ class _Job:
             submitit.core.utils.UncompletedJobError,
             submitit.core.utils.FailedJobError,
         ):
-            return 1  # killed or timed out; see Slurm's log
+            return 1  # killed or timed out; its state says more
+
+    def state(self) -> str | None:
+        """See :class:`mim_bench.suite.launching.Process`."""
+        return self._job.state
+
+    def interrupt(self) -> None:
+        """Jobs are cancelled by :meth:`stop`; Slurm does so by SIGTERM."""
 
     def stop(self) -> None:
         """Cancel the job."""

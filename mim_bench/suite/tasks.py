@@ -32,6 +32,8 @@ class Network:
 
 
 FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
+# Families without configs of their own, which take those of another in common protocols.
+OTHER_FAMILIES = ('timm', 'capi', 'mixmim')
 
 
 def network_named(name: str) -> Network:
@@ -80,8 +82,13 @@ class Entry(Model):
         return recipe
 
     def config_of(self, network: Network) -> str | None:
-        """The config for a network; None if the entry has none."""
-        return self.configs.get(network.family if self.fit else network.name)
+        """The config that measures a network; None if the entry has none."""
+        if not self.fit:
+            return self.configs.get(network.name)
+        if network.family in OTHER_FAMILIES:
+            # A common protocol's table sets any backbone up, whatever config it is read from.
+            return next(iter(self.configs.values()))
+        return self.configs.get(network.family)
 
     def primary_metric(self, task: str) -> str:
         """The metric that ranks a task."""

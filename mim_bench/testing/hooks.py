@@ -14,28 +14,37 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class KillHook(Hook):
-    """Kill this process by SIGKILL at a place in the run, as if the machine had lost its power.
+    """Send this process a signal at a place in the run.
 
     Args:
         iteration: Before the training iteration of this number, counted from 0.
         validation: In the middle of the validation of this number, counted from 0.
+        name: Of the signal; SIGKILL is as if the machine had lost its power.
+        rank: Of the process that gets it; None: all.
     """
 
     is_observer = True
 
-    def __init__(self, iteration: int | None = None, validation: int | None = None) -> None:
+    def __init__(
+        self,
+        iteration: int | None = None,
+        validation: int | None = None,
+        name: str = 'SIGKILL',
+        rank: int | None = None,
+    ) -> None:
         self.iteration = iteration
         self.validation = validation
+        self.name, self.rank = name, rank
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Kill before the iteration."""
-        if runner.iter == self.iteration:
-            os.kill(os.getpid(), signal.SIGKILL)
+        """Send it before the iteration."""
+        if runner.iter == self.iteration and self.rank in (None, get_rank()):
+            os.kill(os.getpid(), signal.Signals[self.name])
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Kill after the first batch of the validation."""
+        """Send it after the first batch of the validation."""
         if self.validation == 0 and batch_idx == 1:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.Signals[self.name])
         if self.validation and batch_idx == 0:
             self.validation -= 1
 

@@ -55,7 +55,7 @@ class ToyNet(BaseModel):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.Conv2d(3, 4, 3, padding=1)
-        self.frozen = nn.BatchNorm2d(4)
+        self.frozen = nn.BatchNorm2d(4).eval()
 
     def extract_feat(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """One feature map."""

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from mim_bench.cli.convert import newest_checkpoint
-from mim_bench.conversion.convert import convert_checkpoint, find_source
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import CheckpointError, ConversionError

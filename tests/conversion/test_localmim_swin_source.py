@@ -5,7 +5,8 @@ import torch
 
 from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.backbone_config import backbone_config
-from mim_bench.conversion.convert import convert_checkpoint, find_source
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 from mim_bench.registry import MODELS

@@ -1,14 +1,18 @@
 """mmpretrain's, mmselfsup's and this project's own files."""
 
 import pytest
+import timm
 import torch
 
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.detection import find_source
+from mim_bench.conversion.source import Fit
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
+from mim_bench.models.backbones.vit import ViT
 
 ONE = torch.ones(1)
+ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=64)
 BACKBONE = {'backbone.ln1.weight': ONE}
 
 
@@ -71,8 +75,25 @@ def test_mmpretrain_unknown_part_raises():
 
 
 def test_symmim_file_keeps_the_online_network(tmp_path):
-    state = BACKBONE | {'momentum_network.module.backbone.ln1.weight': 2 * ONE}
-    torch.save({'state_dict': state | {'contrast_head.x': ONE}, 'meta': {}}, tmp_path / 'a.pth')
+    online = {f'backbone.{k}': v for k, v in ViT(ARCH, img_size=32).state_dict().items()}
+    other = {f'momentum_network.module.{k}': v + 1 for k, v in online.items()}
+    state = online | other | {'contrast_head.x': ONE}
+    torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'a.pth')
     file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
-    assert (file.source, file.meta['method'], file.num_tensors) == ('symmim', 'symmim', 1)
-    assert torch.equal(torch.load(file.path)['state_dict']['backbone.ln1.weight'], ONE)
+    assert (file.source, file.meta['method'], file.num_tensors) == ('symmim', 'symmim', len(online))
+    assert torch.load(file.path)['state_dict'].keys() == online.keys()
+
+
+def test_timms_names_under_backbone_are_not_mmpretrains(tmp_path):
+    vit = timm.create_model('vit_tiny_patch16_224', embed_dim=16, depth=2, num_heads=2, img_size=32)
+    state = {f'backbone.{key}': value for key, value in vit.state_dict().items()}
+    assert SOURCES['mmpretrain'].detect(state, {}) is Fit.NO
+    torch.save(state, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source='timm')
+    assert file.meta['arch']['num_layers'] == 2
+
+
+def test_network_that_nobody_builds_is_refused(tmp_path):
+    torch.save({'state_dict': {'backbone.conv1.weight': ONE}}, tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match='of no network that mim_bench builds'):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')

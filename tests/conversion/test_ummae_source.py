@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim_bench.conversion.architecture import architecture_of
-from mim_bench.conversion.convert import find_source
+from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 

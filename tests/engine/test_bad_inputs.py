@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mmengine.registry import METRICS
 from PIL import Image
 from torch import nn
 
@@ -536,6 +537,18 @@ def _named(dataset):
         [(names[i['bbox_label']], i['bbox']) for i in dataset.get_data_info(n)['instances']]
         for n in range(len(dataset))
     ]
+
+
+def test_metric_and_data_set_number_the_classes_by_the_same_names(copy):
+    root = copy('coco')
+    COCO_THAT_WORKS['categories of val in another order'](root)
+    path = root / 'annotations/instances_val2017.json'
+    ids = {c['name']: c['id'] for c in json.loads(path.read_text())['categories']}
+    names = ('two', 'nine', 'zero')
+
+    metric = METRICS.build(dict(type='mim_bench.CocoMetric', ann_file=str(path), metric='bbox'))
+
+    assert metric._coco_api.get_cat_ids(cat_names=names) == [ids[name] for name in names]
 
 
 BAD_COCO = {

@@ -10,7 +10,7 @@ from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.errors import ConfigError, ResultError, TrainingError
 from mim_bench.results.curves import read_curves
 from mim_bench.results.record import Batch, LoadReport
-from mim_bench.results.store import collect, read_record
+from mim_bench.results.store import read_record
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 VALIDATION = dict(
@@ -74,7 +74,7 @@ def test_record_hook_pretraining_has_loss_cost_curves_and_pictures(recorded, res
     assert record.metrics['loss'].value == pytest.approx(sum(last_epoch) / 4)
     assert record.metrics['knn_top1'].value == curves['knn_top1'].points[-1][1]
     (picture,) = record.artifacts.pictures
-    assert collect(results).artifact_path(record, picture.path).read_bytes()[1:4] == b'PNG'
+    assert (results / 'pretrain-toy-s7' / picture.path).read_bytes()[1:4] == b'PNG'
 
 
 def test_record_hook_training_has_precision_and_batch(recorded, results):

@@ -1,5 +1,6 @@
 """A run that is killed and started again ends as an undisturbed one, bit for bit."""
 
+import re
 import signal
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.errors import RunInterrupted
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
@@ -61,6 +63,9 @@ SLOW = [
 ]
 
 
+INTERRUPTED = RunInterrupted.exit_status
+
+
 class Stage:
     """Starts one stage's training in processes of its own."""
 
@@ -69,14 +74,14 @@ class Stage:
         self.base = find_config(configs_folder(), prefix)
         self.data, self.folder = data_root(self.base, toy_root), folder
 
-    def train(self, work_dir: str, kill: str = '') -> int:
+    def train(self, work_dir: str, kill: str = '', num_processes: int = 1) -> int:
         config = self.folder / f'{work_dir}{"-killed" if kill else ""}.py'
         hook = f'dict(type="KillHook", {kill})'
         write_child(config, self.base, self.text, hook)
         words = ['--auto-resume', '--data-root', self.data, '--run-id', work_dir]
         words += ['--work-dir', self.folder / work_dir, '--results-dir', self.folder / 'results']
-        done = train_by_script(config, words)
-        assert done.returncode in (0, -signal.SIGKILL), done.stderr[-3000:]
+        done = train_by_script(config, words, num_processes)
+        assert done.returncode in (0, -signal.SIGKILL, INTERRUPTED), done.stderr[-3000:]
         return done.returncode
 
     def checkpoint(self, work_dir: str) -> dict:
@@ -114,6 +119,57 @@ def test_killed_run_started_again_ends_as_an_undisturbed_one(name, toy_root, tmp
     assert stage.train('disturbed', kill=f'iteration={middle}') == -signal.SIGKILL
     first = stage.checkpoint('disturbed')['meta']['iter']
     assert 0 < first < middle
+    assert stage.train('disturbed') == 0
+    assert_same_end(stage, 'undisturbed', 'disturbed')
+
+
+def interrupted(name, moment, signal_name, num_processes=1, rank=None):
+    """A case of the next test."""
+    is_default = (name, moment, num_processes) == ('pretrain-ummae', 7, 1)
+    marks = () if is_default else pytest.mark.slow
+    return pytest.param(name, moment, signal_name, num_processes, rank, marks=marks)
+
+
+@pytest.mark.parametrize(('name', 'moment', 'signal_name', 'num_processes', 'rank'), [
+    interrupted('pretrain-ummae', 7, 'SIGTERM'),
+    interrupted('pretrain-ummae', 4, 'SIGUSR2'),  # the last of an epoch
+    interrupted('pretrain-ummae', 6, 'SIGUSR1', 2),
+    interrupted('classify', 3, 'SIGUSR1'),
+    interrupted('classify', 8, 'SIGTERM', 2, rank=1),
+    interrupted('segment', 2, 'SIGTERM'),
+    interrupted('segment', 1, 'SIGUSR1', 2, rank=0),
+    interrupted('detect', 5, 'SIGUSR1'),
+    interrupted('detect', 2, 'SIGTERM', 2),
+])  # fmt: skip
+def test_run_that_is_asked_to_stop_loses_nothing_and_ends_as_an_undisturbed_one(
+    name, moment, signal_name, num_processes, rank, toy_root, tmp_path
+):
+    stage = Stage(name, toy_root, tmp_path)
+    if num_processes == 2:
+        stage.text = re.sub(r'(train_dataloader = dict\(batch_size=)(\d+)', halve, stage.text)
+    assert stage.train('undisturbed', num_processes=num_processes) == 0
+    hook = f'iteration={moment}, name="{signal_name}", rank={rank}'
+    assert stage.train('disturbed', hook, num_processes) == INTERRUPTED
+    # The iteration of the signal is kept; several processes agree one later.
+    latest = latest_checkpoint(tmp_path / 'disturbed')
+    stopped_at = moment + num_processes
+    assert read_checkpoint(latest)['meta']['iter'] == stopped_at
+    assert latest.name == 'interim.pth'
+    assert not (tmp_path / 'results' / 'disturbed' / 'record.json').exists()
+    assert stage.train('disturbed', num_processes=num_processes) == 0
+    assert_same_end(stage, 'undisturbed', 'disturbed')
+    assert not latest.exists()
+
+
+def halve(match):
+    return f'{match[1]}{int(match[2]) // 2}'
+
+
+@pytest.mark.slow
+def test_run_that_is_asked_to_stop_in_its_last_validation_validates_again(toy_root, tmp_path):
+    stage = Stage('segment', toy_root, tmp_path)
+    assert stage.train('undisturbed') == 0
+    assert stage.train('disturbed', 'validation=0, name="SIGTERM"') == INTERRUPTED
     assert stage.train('disturbed') == 0
     assert_same_end(stage, 'undisturbed', 'disturbed')
 

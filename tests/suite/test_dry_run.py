@@ -47,6 +47,13 @@ def test_hours_without_known_images_are_unknown():
     assert Estimate(RUN, DATA, error='no').hours is None
 
 
+def test_limit_that_no_update_can_be_saved_in_is_a_reason():
+    assert Estimate(RUN, DATA, TRIAL, limit_s=3600).can_start
+    (reason,) = Estimate(RUN, DATA, {**TRIAL, 'step_s': 100.0}, limit_s=300).reasons
+    assert reason.startswith('An attempt may take 300 s (--timeout-hours), but to start, to make')
+    assert 'about 380 s' in reason
+
+
 def test_reasons_name_wrong_data_errors_and_an_epoch_without_a_step():
     assert estimate(epochs=1).can_start
     assert not Estimate(RUN, DataCheck('in1k', 'x', problems=('gone',)), TRIAL).can_start

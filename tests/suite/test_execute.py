@@ -1,5 +1,7 @@
 """The commands here are shell scripts: ``Step('a', ('touch x',))`` runs ``touch x``."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -7,10 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, RunInterrupted
 from mim_bench.results.store import write_record
 from mim_bench.suite import execute as module
 from mim_bench.suite import launching
+from mim_bench.suite.endings import memory_kills
 from mim_bench.suite.execute import Listener, Patience, execute, is_done
 from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.locks import try_lock
@@ -41,6 +44,7 @@ class Events(Listener):
 
     def __init__(self, on_start=None):
         self.names, self.errors, self.attempts, self.retries = [], {}, [], []
+        self.interruptions = []
         self.waited, self.were_taken = [], []
         self.on_start = on_start
 
@@ -59,6 +63,9 @@ class Events(Listener):
     def retrying(self, step, error):
         self.retries.append(error)
 
+    def interrupted(self, step, times):
+        self.interruptions.append(times)
+
     def finished(self, step, seconds, error):
         assert seconds > 0
         self.errors[step.name] = error
@@ -74,12 +81,12 @@ def scripts(monkeypatch):
 def go(tmp_path):
     """Execute a plan; the events of the last execution are its attribute."""
 
-    def run(*plan, workers=2, on_start=None, gpus=(), environment=None, **options):
+    def run(*plan, workers=2, on_start=None, gpus=(), environment=None, patience=None, **options):
         run.events = Events(on_start)
         launcher = LocalLauncher(workers=workers, gpus=gpus, environment=environment)
-        options = {'patience': Patience(**options)} if options else {}
+        patience = patience or Patience(**options)
         steps = tmp_path / 'steps'
-        return execute(plan, steps, launcher=launcher, listener=run.events, **options)
+        return execute(plan, steps, launcher=launcher, listener=run.events, patience=patience)
 
     return run
 
@@ -219,12 +226,25 @@ def test_execute_retries_no_more_than_asked_for(go, tmp_path):
     assert (tmp_path / 'tries').read_text() == '\n' * 3
 
 
+class NoTimeOnce(Patience):
+    """Patience that ends when a file is there, however slow the machine is."""
+
+    def __init__(self, path):
+        super().__init__()
+        object.__setattr__(self, 'path', path)
+
+    def __getattribute__(self, name):
+        if name == 'timeout_s':
+            return 0.0 if self.path.exists() else None
+        return super().__getattribute__(name)
+
+
 def test_execute_attempt_that_takes_too_long_is_ended_with_all_it_started(go, tmp_path):
-    script = f'sleep 60 & echo $! > {tmp_path}/child; wait'
+    script = f'sleep 60 & echo $! > {tmp_path}/pid; mv {tmp_path}/pid {tmp_path}/child; wait'
     began = time.monotonic()
-    error = go(Step('a', (script,)), timeout_s=4).failed['a']
-    assert time.monotonic() - began < 30
-    assert '(ended after the 4 s that an attempt may take;' in error
+    error = go(Step('a', (script,)), patience=NoTimeOnce(tmp_path / 'child')).failed['a']
+    assert time.monotonic() - began < 55
+    assert '(Out of time: ended after the 0 s that an attempt may take;' in error
     assert is_gone(int((tmp_path / 'child').read_text()))
 
 
@@ -246,7 +266,116 @@ def test_execute_run_that_was_killed_gets_a_record_and_one_that_wrote_its_own_do
     )
     asked = [given for given in words if '--record-failure' in given]
     assert [given[1] for given in asked] == ['kill -9 $$']
-    assert 'ended by signal 9' in asked[0][-1]
+    assert 'Killed: ended by signal 9' in asked[0][-3]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Steps are trainings whose command is their second word; what is asked for otherwise."""
+    asked = []
+
+    def command(step, words):
+        if '--record-failure' in words:
+            asked.append(words)
+            return ['true']
+        return ['bash', '-c', words[1]]
+
+    monkeypatch.setattr(launching, 'command_of', command)
+    return asked
+
+
+def cause_asked_for(asked):
+    ((*_, option, cause),) = asked
+    assert option == '--failure-cause'
+    return cause
+
+
+@pytest.mark.parametrize('end', ['exit 75', 'kill -TERM $$', 'kill -USR1 $$'])
+def test_execute_interrupted_run_starts_again_until_it_is_done(go, runs, tmp_path, end):
+    work = tmp_path / 'work'
+    script = f'mkdir -p {work}; echo >> {work}/interim.pth; [ $(wc -l < {work}/interim.pth) = 6 ]'
+    outcome = go(Step('a', ('train', f'{script} || {end}'), work_dir=work))
+    assert list(outcome.ran) == ['a']
+    # No attempt failed, so none was counted.
+    assert go.events.attempts == [1] * 6
+    assert go.events.interruptions == [1, 2, 3, 4, 5]
+    assert runs == []
+
+
+def test_execute_run_that_saves_nothing_between_interruptions_is_preempted_for_good(
+    go, runs, tmp_path
+):
+    step = Step('a', ('train', 'exit 75'), records=(tmp_path / 'results' / 'record.json',))
+    error = go(step).failed['a']
+    assert 'Preempted: 3 times, the last 3 of them without a new checkpoint' in error
+    assert cause_asked_for(runs) == 'preempted'
+
+
+def test_execute_no_run_starts_again_at_the_end_of_the_job(go, runs, monkeypatch):
+    monkeypatch.setattr(module, 'seconds_of_job', lambda: 60.0)
+    with pytest.raises(RunInterrupted, match='the end of the job'):
+        go(Step('a', ('train', 'exit 75')))
+
+
+@pytest.mark.parametrize(('script', 'cause'), [('kill -9 $$', 'killed'), ('exit 1', 'error')])
+def test_execute_cause_of_a_failure_is_recorded(go, runs, tmp_path, script, cause):
+    go(Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',)))
+    assert cause_asked_for(runs) == cause
+
+
+def test_execute_process_that_the_system_killed_for_memory_is_not_tried_again(
+    go, runs, tmp_path, monkeypatch
+):
+    kills = iter(range(10))
+    monkeypatch.setattr(module, 'memory_kills', lambda: next(kills))
+    step = Step('a', ('train', 'kill -9 $$'), records=(tmp_path / 'results' / 'record.json',))
+    error = go(step, retries=3).failed['a']
+    assert 'Out of memory: ended by signal 9' in error
+    assert (go.events.attempts, cause_asked_for(runs)) == ([1], 'out-of-memory')
+
+
+def test_execute_want_of_memory_that_a_run_recorded_is_not_tried_again(go, runs, tmp_path):
+    record = make_record(error='CUDA has no memory')
+    path = write_record(replace(record, cause='out-of-memory'), tmp_path / 'mine')
+    target = tmp_path / 'results' / 'record.json'
+    script = f'mkdir -p {target.parent}; cp {path} {target}; exit 1'
+    outcome = go(Step('a', ('train', script), records=(target,)), retries=3)
+    assert (list(outcome.failed), go.events.attempts, runs) == (['a'], [1], [])
+
+
+def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(go, runs, tmp_path):
+    script = f'trap "touch {tmp_path}/saved; exit 75" TERM; touch {tmp_path}/began; '
+    script += 'while true; do sleep 0.1; done'
+    step = Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',))
+    go(step, patience=NoTimeOnce(tmp_path / 'began'))
+    assert (tmp_path / 'saved').exists()
+    assert cause_asked_for(runs) == 'timeout'
+
+
+def test_execute_signal_to_the_suite_lets_its_runs_save(go, runs, tmp_path):
+    def terminate(step):
+        if step.name == 'b':
+            for name in 'ab':
+                wait_until(lambda name=name: (tmp_path / f'{name}-began').exists())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def script(name):
+        trap = f'trap "sleep 0.5; touch {tmp_path}/{name}-saved; exit 75" TERM'
+        return f'{trap}; touch {tmp_path}/{name}-began; while true; do sleep 0.1; done'
+
+    steps = [Step(name, ('train', script(name))) for name in 'ab']
+    with pytest.raises(RunInterrupted, match='stopped by SIGTERM'):
+        go(*steps, on_start=terminate)
+    assert {p.name for p in tmp_path.glob('*-saved')} == {'a-saved', 'b-saved'}
+
+
+def test_memory_kills_are_those_of_the_own_group(tmp_path):
+    (tmp_path / 'job').mkdir()
+    (tmp_path / 'memory.events').write_text('low 0\noom 5\noom_kill 3\n')
+    (tmp_path / 'job' / 'memory.events').write_text('oom_kill 7\n')
+    (tmp_path / 'own').write_text('0::/job\n')
+    assert memory_kills(tmp_path, tmp_path / 'own') == 7
+    assert memory_kills(tmp_path / 'absent', tmp_path / 'absent') == 0
 
 
 def test_execute_step_that_another_process_runs_is_waited_for_and_taken(go, tmp_path):

@@ -19,7 +19,7 @@ FAMILY = 'setsid sleep 60 & echo $! > {}; wait'
 
 def test_command_of_a_run_of_several_processes_is_torchrun():
     command = command_of(Step('a', ('train', 'c.py'), gpus=4), ('train', 'c.py'))
-    assert command[:3] == [sys.executable, '-m', 'torch.distributed.run']
+    assert command[:3] == [sys.executable, '-m', 'mim_bench.suite.torchrun']
     assert '--nproc-per-node=4' in command
     assert command[-6:] == ['-m', 'mim_bench.cli.main', 'train', 'c.py', '--launcher', 'pytorch']
 

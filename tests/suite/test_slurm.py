@@ -1,13 +1,20 @@
 """Jobs through submitit, without a cluster: its local and debug executors run them here."""
 
 import json
+import os
+import pickle
+import signal
 import sys
+import threading
+import time
+from dataclasses import replace
 
 import pytest
 
 from mim_bench.errors import ConfigError
 from mim_bench.suite import execute as module
-from mim_bench.suite import launching, slurm
+from mim_bench.suite import slurm
+from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.execute import Listener, Patience, execute
 from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.slurm import JobSettings, SlurmLauncher
@@ -120,22 +127,55 @@ def test_slurm_job_of_a_step_that_was_done_meanwhile_does_nothing(tmp_path, monk
     step = Step('a', GOOD, gpus=1)
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'fingerprint').write_text(step.fingerprint)
-    monkeypatch.setattr(slurm.subprocess, 'run', lambda *a, **k: pytest.fail('it ran'))
+    monkeypatch.setattr(slurm.subprocess, 'Popen', lambda *a, **k: pytest.fail('it ran'))
     assert slurm.SlurmJob(step, tmp_path, GOOD, tmp_path / 'a' / 'log.txt')() == 0
 
 
-def test_slurm_of_several_processes_is_torchrun_inside_the_job(tmp_path, monkeypatch):
-    commands = []
+def job_that_runs(script, folder, monkeypatch, name='a'):
+    monkeypatch.setattr(slurm, 'command_of', lambda step, words: ['bash', '-c', words[0]])
+    (folder / name).mkdir(parents=True)
+    step = Step(name, (script,), gpus=2)
+    return slurm.SlurmJob(step, folder, step.words, folder / name / 'log.txt')
 
-    def record(command, **options):
-        commands.append(command)
-        return type('Done', (), {'returncode': 5})()
 
-    monkeypatch.setattr(slurm.subprocess, 'run', record)
-    (tmp_path / 'a').mkdir()
-    step = Step('a', ('train', 'c.py'), gpus=2)
-    assert slurm.SlurmJob(step, tmp_path, step.words, tmp_path / 'a' / 'log.txt')() == 5
-    assert commands == [launching.command_of(step, step.words)]
+def test_slurm_job_ends_as_its_command(tmp_path, monkeypatch):
+    assert job_that_runs('exit 75', tmp_path, monkeypatch)() == 75
+    assert job_that_runs('kill -9 $$', tmp_path, monkeypatch, 'b')() == -9
+
+
+@pytest.mark.parametrize('number', [signal.SIGUSR2, signal.SIGTERM])
+def test_slurm_job_that_is_announced_its_end_lets_its_command_save(tmp_path, monkeypatch, number):
+    """submitit asks a job for its checkpoint in the handler of SIGUSR2; SIGTERM cancels it."""
+    script = f'trap "sleep 0.3; touch {tmp_path}/saved; exit 75" TERM; touch {tmp_path}/began; '
+    job = job_that_runs(f'{script} while true; do sleep 0.1; done', tmp_path, monkeypatch)
+    found = []
+    before = signal.signal(signal.SIGUSR2, lambda *_: found.append(job.checkpoint()))
+
+    def announce():
+        while not (tmp_path / 'began').exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=announce)
+    thread.start()
+    try:
+        assert job() in (75, -signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    thread.join()
+    assert (tmp_path / 'saved').exists()
+    # What is submitted again can be stored, unlike a process that runs.
+    for delayed in found:
+        assert pickle.dumps(delayed)
+        assert delayed.function == replace(job)
+
+
+@pytest.mark.parametrize(('state', 'cause'), [
+    ('TIMEOUT', 'timeout'), ('OUT_OF_MEMORY', 'out-of-memory'), ('NODE_FAIL', 'node-failure'),
+    ('PREEMPTED', 'preempted'), ('CANCELLED by 1000', 'user'), ('FAILED', None), ('', None),
+])  # fmt: skip
+def test_state_of_slurm_tells_the_cause(state, cause):
+    assert cause_of_state(state) == cause
 
 
 def test_slurm_without_submitit_says_how_to_get_it(tmp_path, monkeypatch):

@@ -6,8 +6,9 @@ import pytest
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
-TORCHRUN = """#!/usr/bin/env bash
-printf '%s\\n' "threads=$OMP_NUM_THREADS" "$@"
+PYTHON = """#!/usr/bin/env bash
+[[ "$1 $2" == "-m mim_bench.suite.torchrun" ]] || exit 1
+printf '%s\\n' "threads=$OMP_NUM_THREADS" "${@:3}"
 """
 
 # Slurm on one machine: shows its options, then runs the command as the second of two nodes.
@@ -22,7 +23,7 @@ SCONTROL = '#!/usr/bin/env bash\necho node1; echo node2\n'
 @pytest.fixture
 def launch(tmp_path):
     """Run a launcher with torchrun and Slurm replaced by programs that print their words."""
-    for name, text in {'torchrun': TORCHRUN, 'srun': SRUN, 'scontrol': SCONTROL}.items():
+    for name, text in {'python': PYTHON, 'srun': SRUN, 'scontrol': SCONTROL}.items():
         program = tmp_path / name
         program.write_text(text)
         program.chmod(0o755)
@@ -75,9 +76,25 @@ def test_dist_train_several_nodes_meet_at_the_master(launch):
         '--nnodes=2',
         '--node-rank=1',
         '--master-addr=10.0.0.1',
-        '--master-port=29500',
+        f'--master-port={port_of(done)}',
         '--nproc-per-node=8',
     ]
+
+
+def port_of(done):
+    (port,) = (line for line in done.stdout.splitlines() if line.startswith('--master-port='))
+    return int(port.partition('=')[2])
+
+
+def test_dist_train_several_nodes_port_is_the_runs_own_and_the_same_on_each_node(launch):
+    def start(rank, work_dir):
+        place = {'NNODES': '2', 'NODE_RANK': rank, 'MASTER_ADDR': '10.0.0.1'}
+        return port_of(launch('dist_train.sh', 'c.py', '8', '--work-dir', work_dir, **place))
+
+    one = start('0', 'a')
+    assert 20000 <= one < 40000
+    assert start('1', 'a') == one
+    assert start('0', 'b') != one
 
 
 def test_dist_train_several_nodes_port_can_be_set(launch):

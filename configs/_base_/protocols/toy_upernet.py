@@ -2,7 +2,7 @@
 _base_ = ['./ade20k_upernet.py', './toy_dense.py']
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 crop_size = (128, 128)
-base_lr = 1e-3
+base_lr = 5e-3
 base_batch_size = 4
 effective_batch_size = 4
 max_iters = 200

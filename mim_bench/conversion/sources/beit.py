@@ -26,7 +26,9 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     """
     others = {'projectors.0.weight', 'cls_pt_layers.0.attn.qkv.weight'}
     head = state.get('lm_head.weight')
-    is_regression = head is not None and head.shape[0] == head.shape[1]  # data2vec's
+    is_regression = (
+        head is not None and head.ndim == 2 and head.shape[0] == head.shape[1]
+    )  # data2vec's
     if others & set(state) or is_regression:
         return Fit.NO
     if is_beit(state) and 'lm_head.weight' in state:

@@ -24,7 +24,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """timm's network of the same widths and depths."""
+    """The network of timm of the same widths and depths."""
     if _ENCODER + _STEM in state:
         state = _dense(state)
     depths = [count_blocks(state, rf'stages\.{stage}\.(\d+)\.') for stage in range(4)]

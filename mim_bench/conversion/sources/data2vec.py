@@ -21,7 +21,7 @@ _TABLE = KeyTable(
 def detect(state: StateDict, content: Mapping) -> Fit:
     """A head that gives features of the network's own width, where BEiT's gives visual tokens."""
     head = state.get('lm_head.weight')
-    regresses = head is not None and head.shape[0] == head.shape[1]
+    regresses = head is not None and head.ndim == 2 and head.shape[0] == head.shape[1]
     regresses |= any(key.startswith('regression_head.') for key in state)
     return Fit.MARK if regresses and is_beit(state) else Fit.NO
 

@@ -5,20 +5,10 @@ from collections.abc import Mapping
 
 import torch
 
-from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.sources.dino import OFFSET
 from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
-from mim_bench.conversion.vit_keys import vit_rules
 
-_TABLE = KeyTable(
-    'dinov2',
-    (
-        (r'mask_token', 'backbone.mask_token'),
-        (r'blocks\.(\d+)\.ls([12])\.gamma', r'backbone.layers.\1.gamma_\2'),
-        *vit_rules(),
-    ),
-)
 _CHUNK = re.compile(r'blocks\.\d+\.(\d+\..+)')
 _REGISTERS = 'register_tokens'
 
@@ -31,19 +21,12 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     return Fit.MARK if is_own and 'pos_embed' in state else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
-    """To the names of mim_bench's ``ViT``, for networks without registers and gates."""
-    return _TABLE.apply(_unchunked(state), where)
-
-
 def network(
     state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
-    """timm's network where there are registers or gated MLPs; None for a plain one."""
+) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+    """The network of timm, with registers and gated MLPs where the file has them."""
     state = _unchunked(state)
     registers, gated = state.get(_REGISTERS), state.get('blocks.0.mlp.w12.weight')
-    if registers is None and gated is None:
-        return None
     _, _, patch, _ = state['patch_embed.proj.weight'].shape
     dims = state['cls_token'].shape[-1]
     hidden = gated if gated is not None else state['blocks.0.mlp.fc1.weight']
@@ -71,9 +54,7 @@ def _unchunked(state: StateDict) -> dict[str, torch.Tensor]:
 SOURCE = Source(
     name='dinov2',
     detect=detect,
-    rename=rename,
     network=network,
     method='dinov2',
     licence='Apache-2.0',
-    pos_resize=OFFSET,
 )

@@ -25,14 +25,14 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """timm's network; heads follow from the periods, of which a head has four times as many."""
+    """The network of timm; a head has four channels for each period."""
     _check(state, where)
-    dims, patch = state['patch_embed.proj.weight'].shape[0], state['patch_embed.proj.weight'].shape
+    dims, *_, patch = state['patch_embed.proj.weight'].shape
     is_gated = 'blocks.0.mlp.w1.weight' in state
     hidden = state['blocks.0.mlp.w1.weight' if is_gated else 'blocks.0.mlp.fc1.weight'].shape[0]
     bias = state.get('blocks.0.attn.qkv.bias')
     args = {
-        'patch_size': patch[-1],
+        'patch_size': patch,
         'embed_dim': dims,
         'depth': count_blocks(state),
         'num_heads': dims // (4 * len(state[_PERIODS])),

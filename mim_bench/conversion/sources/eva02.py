@@ -21,7 +21,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """timm's network; the width of a head stands in the rotary positions."""
+    """The network of timm; the width of a head stands in the rotary positions."""
     dims, patch = state['cls_token'].shape[-1], state['patch_embed.proj.weight'].shape[-1]
     side = square_side(state['pos_embed'].shape[1] - 1, where)
     reference = _reference_grid(state[_ROPE], side, where)

@@ -12,11 +12,14 @@ _PATCH = 4
 # Heads of the first stage by its width; others are assumed to have one.
 _HEADS = {96: 1, 112: 2, 144: 2}
 _OPENING = re.compile(r'blocks\.(\d+)\.proj\.weight')
-_DROPPED = r'mask_token|decoder_pos_embed|(?:decoder_\w+|multi_scale_fusion_heads)\..+|head\.projection\..+'
+_DROPPED = (
+    r'mask_token|decoder_pos_embed|'
+    r'(?:decoder_\w+|multi_scale_fusion_heads|head\.projection)\..+'
+)
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """Blocks counted through all stages, some of which double the width, and overlapping patches."""
+    """Blocks counted through all stages, some of which widen, and overlapping patches."""
     patches = state.get('patch_embed.proj.weight')
     is_own = patches is not None and patches.shape[-2:] == (7, 7)
     has_table = {'pos_embed', 'pos_embed_abs'} & set(state)
@@ -26,7 +29,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """timm's network; a stage begins at each block that has a projection beside."""
+    """The network of timm; a stage begins at each block that has a projection beside."""
     starts = [0, *sorted(int(m[1]) for key in state if (m := _OPENING.fullmatch(key)))]
     ends = [*starts[1:], count_blocks(state)]
     dims = state['patch_embed.proj.weight'].shape[0]

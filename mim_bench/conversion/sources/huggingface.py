@@ -96,12 +96,12 @@ _TO_TIMM = (
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
-    """timm's network of a DINOv2 with registers or gated MLPs; None for the others."""
+    """The network of timm of a DINOv2; None for the others."""
     registers = next(
         (v for k, v in state.items() if k.endswith('embeddings.register_tokens')), None
     )
     gated = any('.mlp.weights_in.' in key for key in state)
-    if registers is None and not gated:
+    if registers is None and not any('.layer_scale1.' in key for key in state):
         return None
     left = {k: v for k, v in state.items() if not _EXTRA.search(k)}
     weights = _renamed(rename(left, where).backbone)

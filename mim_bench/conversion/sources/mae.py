@@ -24,15 +24,22 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     """The decoder is this format's alone; an encoder is timm's ViT to the last key.
 
     A classifier with a norm before its pooling is MAE's only where the file looks like one of
-    its repository: plain ViTs of other origin are stored so.
+    its repository: plain ViTs of other origin are stored so. Methods that came after it share
+    encoder and decoder with it; where the file says the name of its model, that tells.
     """
     if not is_plain_vit(state) or 'vis_mask_token' in state or 'norm.0.weight' in state:
         return Fit.NO
     if 'decoder_embed.weight' in state:
-        return Fit.MARK
+        return Fit.LAYOUT if _says_another(content) else Fit.MARK
     if 'head.weight' in state and 'fc_norm.weight' not in state and not is_under_model(content):
         return Fit.NO
     return Fit.LAYOUT
+
+
+def _says_another(content: Mapping) -> bool:
+    args = content.get('args')
+    name = args.get('model') if isinstance(args, Mapping) else getattr(args, 'model', None)
+    return isinstance(name, str) and not name.startswith('mae_vit')
 
 
 def rename(state: StateDict, where: str) -> Converted:

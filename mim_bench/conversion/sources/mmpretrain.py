@@ -13,9 +13,9 @@ from mim_bench.conversion.source import Fit, Source, StateDict
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """The backbone stands under ``backbone.``, by OpenMMLab's names or by those of ``TimmBackbone``.
+    """The backbone stands under ``backbone.``, by OpenMMLab's names or those of timm.
 
-    Official files of other repositories have their own names there.
+    timm's names are those of official files, too, unless the file says that it is ours.
     """
     if not has_backbone(state):
         return Fit.NO

@@ -42,7 +42,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
-    """timm's network, with the tanh GELU unless the settings beside the file say another."""
+    """The network of timm, with the tanh GELU unless the settings beside the file say another."""
     weights = _joined(KeyTable('siglip', _RULES).apply(state, where).rest)
     table = weights['pos_embed'] = weights['pos_embed'][None]
     if weights['patch_embed.proj.weight'].ndim != 4:

@@ -22,7 +22,7 @@ from mim_bench.profiling.ledger import CostLedger
 from mim_bench.profiling.memory import memory_meter
 from mim_bench.registry import HOOKS
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.record import utc_now
+from mim_bench.results.record import Cost, utc_now
 
 STATE_FILE = 'cost_ledger.json'
 STATE_KEY = 'cost_ledger'
@@ -164,6 +164,8 @@ class CostLedgerHook(Hook):
         return {
             'run_key': self._run_key,
             'started_at': self.started_at,
+            'device': self.ledger.device,
+            'num_devices': self.ledger.num_devices,
             'ledger': self.ledger.state_dict(),
         }
 
@@ -216,6 +218,25 @@ def _energy_of_run(device: torch.device) -> EnergyMeter | None:
 def find_ledger_hook(runner: Runner) -> CostLedgerHook | None:
     """The ledger hook of a run, if it has one."""
     return next((hook for hook in runner.hooks if isinstance(hook, CostLedgerHook)), None)
+
+
+def cost_on_disk(work_dir: Path) -> Cost | None:
+    """What a run has cost by the state file that it left; None without one that can be read."""
+    try:
+        state = json.loads((work_dir / STATE_FILE).read_text('utf-8'))
+        ledger = CostLedger(device=state['device'], num_devices=state['num_devices'])
+        ledger.load_state_dict(state['ledger'])
+        energy = state['ledger'].get('energy_joules')
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Cost(**{**ledger.summary(), 'energy_joules': energy})
+
+
+def flush_ledger(runner: Runner) -> None:
+    """Write down what a run has cost so far, where it has a ledger."""
+    hook = find_ledger_hook(runner)
+    if hook is not None and hook.ledger is not None:
+        hook.flush(runner)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -13,6 +14,8 @@ from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 
 IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes
+
+_NONE = torch.zeros(0, dtype=torch.int64)
 
 
 @HOOKS.register_module()
@@ -72,34 +75,43 @@ def count_stuff(model: nn.Module) -> int | None:
 
 
 def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> None:
-    # One look at the whole batch; which image it is matters only where one is wrong.
-    values = torch.cat([torch.zeros(0, dtype=torch.int64), *(part.flatten() for part in labels)])
-    is_wrong = (values < 0) | (values >= num_classes)
-    if not is_wrong.any():
+    maps = [part for part in labels if part.ndim > 1]
+    # One look at the labels of a whole batch; which image it is matters only where one is wrong.
+    for part in maps or [torch.cat([_NONE, *(part.flatten().long() for part in labels)])]:
+        if _wrong(part, num_classes).size:
+            break
+    else:
         return
-    first = int(is_wrong.nonzero()[0])
-    ends = torch.tensor([part.numel() for part in labels]).cumsum(0)
-    image = image_names(batch)[int((ends <= first).sum())]
+    found = [_wrong(part, num_classes) for part in labels]
+    index = next(index for index, values in enumerate(found) if values.size)
     raise DataError(
-        f'{image}: its annotation holds the label {int(values[first])}, but the model has '
-        f'{num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench data '
-        "check`, or correct num_classes, or the dataset's reduce_zero_label."
+        f'{image_names(batch)[index]}: its annotation holds the label {found[index][0]}, but the '
+        f'model has {num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench '
+        "data check`, or correct num_classes, or the dataset's reduce_zero_label."
     )
+
+
+def _wrong(labels: torch.Tensor, num_classes: int) -> np.ndarray:
+    """The labels without a class; 255 is none in a map, which has more than one dimension."""
+    values = labels.long().numpy()
+    # A negative number is a large one without its sign: one comparison, for millions of pixels.
+    is_wrong = values.view('uint64') >= num_classes
+    if labels.ndim > 1:
+        is_wrong &= values != IGNORED_LABEL
+    return values[is_wrong] if is_wrong.any() else values[:0].ravel()
 
 
 def _stuff(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' not in sample or 'sem_seg' not in sample.gt_sem_seg:
-        return torch.zeros(0, dtype=torch.int64)
-    labels = sample.gt_sem_seg.sem_seg  # mmdet's name
-    return labels[labels != IGNORED_LABEL]
+        return _NONE
+    return sample.gt_sem_seg.sem_seg  # mmdet's name
 
 
 def _labels(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' in sample and 'data' in sample.gt_sem_seg:
-        labels = sample.gt_sem_seg.data
-        return labels[labels != IGNORED_LABEL]
+        return sample.gt_sem_seg.data
     if 'gt_instances' in sample and 'labels' in sample.gt_instances:
         return torch.as_tensor(sample.gt_instances.labels)
     if 'gt_label' in sample:
         return torch.as_tensor(sample.gt_label)
-    return torch.zeros(0, dtype=torch.int64)
+    return _NONE

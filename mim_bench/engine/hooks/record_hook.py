@@ -17,17 +17,17 @@ from torch import nn
 from mim_bench.conversion.provenance import count_parameters
 from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
-from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
+from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk, find_ledger_hook, flush_ledger
 from mim_bench.engine.metric_names import primary_metric, record_metrics
 from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
+    cause_of,
     config_file,
     content_of,
     error_text,
     is_record_hook,
     make_protocol,
-    run_cost,
     save_artifacts,
     training_facts,
     training_metrics,
@@ -39,7 +39,15 @@ from mim_bench.registry import HOOKS
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
-from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, utc_now
+from mim_bench.results.record import (
+    Artifacts,
+    Cause,
+    Checkpoint,
+    Cost,
+    Metric,
+    RunRecord,
+    utc_now,
+)
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
 # What ReconstructionHook and PredictionHook leave; a run has those of its own kind.
@@ -123,7 +131,6 @@ class RecordHook(Hook):
         self._measured: dict[str, Any] = {}
         self._outcomes: list[Outcomes] = []
         self._has_validated = False
-        self._started = time.monotonic()
         self._created_at = time.time()
         self._started_at = utc_now()
 
@@ -186,7 +193,7 @@ class RecordHook(Hook):
                 metrics, primary = self._result(task, known)
             except ResultError as error:
                 problems.append(error)
-                path = self._write(task, runner.cfg, runner, error=error_text(error))
+                path = self._write(task, runner.cfg, runner, error=error_text(error), cause='error')
             else:
                 artifacts = self._save_artifacts(task, runner, metrics)
                 path = self._write(
@@ -224,7 +231,13 @@ class RecordHook(Hook):
             protocol=write_protocol(content, folder),
         )
 
-    def write_failure(self, error: BaseException, cfg: Config, runner: Runner | None) -> list[Path]:
+    def write_failure(
+        self,
+        error: BaseException,
+        cfg: Config,
+        runner: Runner | None,
+        cause: Cause | None = None,
+    ) -> list[Path]:
         """Write a record with the error for every task, where none of this run stands yet.
 
         Any process may call it: the first that failed names the cause, the others fail for
@@ -234,6 +247,7 @@ class RecordHook(Hook):
             error: Why the run failed.
             cfg: The config of the run.
             runner: None if it could not be built.
+            cause: That of the error if None.
 
         Returns:
             The records written.
@@ -241,7 +255,7 @@ class RecordHook(Hook):
         seed = _seed(cfg, runner)
         cfg = cfg if runner is None else runner.cfg
         return [
-            self._write(task, cfg, runner, error=error_text(error))
+            self._write(task, cfg, runner, error=error_text(error), cause=cause or cause_of(error))
             for task in self.tasks
             if not self._is_settled(self._folder(task, seed) / RECORD_FILE)
         ]
@@ -269,6 +283,7 @@ class RecordHook(Hook):
         primary: str | None = None,
         artifacts: Artifacts | None = None,
         error: str | None = None,
+        cause: Cause | None = None,
     ) -> Path:
         ledger_hook = find_ledger_hook(runner) if runner is not None else None
         seed = _seed(cfg, runner)
@@ -282,20 +297,30 @@ class RecordHook(Hook):
             seed=seed,
             metrics=dict(metrics or {}),
             primary_metric=primary,
-            cost=run_cost(ledger_hook and ledger_hook.ledger, self._started),
+            cost=self._cost(cfg, runner),
             env=describe_environment(cfg.get('default_scope')),
             started_at=ledger_hook.started_at if ledger_hook else self._started_at,
             load=getattr(runner, 'load_report', None),
             error=error,
+            cause=cause,
             artifacts=artifacts or Artifacts(),
             skipped_images=_num_skipped(cfg),
             **training_facts(cfg),
         )
         return write_record(record, self.results_dir)
 
+    def _cost(self, cfg: Config, runner: Runner | None) -> Cost:
+        """By the ledger of the run, else by what an earlier process of it wrote down."""
+        hook = find_ledger_hook(runner) if runner is not None else None
+        if hook is not None and hook.ledger is not None:
+            return Cost(**hook.ledger.summary())
+        return cost_on_disk(Path(cfg.get('work_dir') or '')) or Cost(
+            None, None, None, 'unknown', None
+        )
+
 
 def record_failure(
-    error: BaseException, *, cfg: Config, runner: Runner | None = None
+    error: BaseException, *, cfg: Config, runner: Runner | None = None, cause: Cause | None = None
 ) -> list[Path]:
     """Write the record of a run that failed; for the ``except`` path of a launcher.
 
@@ -306,6 +331,7 @@ def record_failure(
         error: Why the run failed.
         cfg: The config of the run.
         runner: None if it could not be built; the hook is then made from the config.
+        cause: That of the error if None.
 
     Returns:
         The records written; none if the run has no ``RecordHook``.
@@ -314,10 +340,9 @@ def record_failure(
         hooks = [h for h in (runner.hooks if runner else ()) if isinstance(h, RecordHook)]
         if runner is None:
             hooks = [HOOKS.build(dict(h)) for h in cfg.get('custom_hooks', []) if is_record_hook(h)]
-        ledger = find_ledger_hook(runner) if runner is not None else None
-        if ledger is not None and ledger.ledger is not None:
-            ledger.flush(runner)
-        return [path for hook in hooks for path in hook.write_failure(error, cfg, runner)]
+        if runner is not None:
+            flush_ledger(runner)
+        return [path for hook in hooks for path in hook.write_failure(error, cfg, runner, cause)]
     except Exception as problem:  # the run's own error must come through
         print_log(
             f'The failure could not be recorded: {problem}', logger='current', level=logging.ERROR

@@ -132,8 +132,8 @@ class CapiViT(Backbone):
         given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if any(not -depth <= i < depth for i in given) or out_type not in ('featmap', 'raw'):
             raise ConfigError(
-                f'CapiViT: out_indices {given} of {depth} blocks, out_type {out_type!r}. Name blocks '
-                'that there are, and featmap or raw.'
+                f'CapiViT: out_indices {given} of {depth} blocks, out_type {out_type!r}. Name '
+                'blocks that there are, and featmap or raw.'
             )
         self.out_indices = tuple(i % depth for i in given)
         self.patch_size, self.out_type = patch_size, out_type
@@ -202,7 +202,7 @@ class CapiViT(Backbone):
             block.attn.freqs.data.copy_(table.repeat(1, 2)[:, : block.attn.freqs.shape[1]])
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """(layer, layers): 0 for embedding and registers, i + 1 for block i, the last for the rest."""
+        """(layer, layers): 0 for the embedding, i + 1 for block i, the last for the rest."""
         num_layers = self.num_outputs + 2
         parts = param_name.removeprefix(prefix).split('.')
         if not param_name.startswith(prefix):

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import MethodType, SimpleNamespace
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 import timm
 import torch
 from mmengine.logging import print_log
-from timm.layers import LayerNorm2d, RmsNorm, RmsNorm2d
+from timm.layers import LayerNorm2d, RmsNorm, RmsNorm2d, resample_abs_pos_embed
 from timm.models import group_parameters
 from torch import nn
 from torch.nn import functional as F
@@ -28,14 +29,30 @@ _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 # Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
 # other; those without an argument for it take only that of timm.
 FIXED_SIZE = frozenset(
-    'beit cait coat convit crossvit efficientformer efficientformer_v2 efficientvit_msra gcvit hiera '
-    'levit maxxvit mlp_mixer nest pit tnt visformer vision_transformer_relpos vitamin volo '
-    'byoanet'.split()
-)
+    (
+        'beit', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer',
+        'efficientformer_v2', 'efficientvit_msra', 'gcvit', 'hiera', 'levit', 'maxxvit',
+        'mlp_mixer', 'nest', 'pit', 'tnt', 'visformer', 'vision_transformer_relpos', 'vitamin',
+        'volo',
+    )
+)  # fmt: skip
 # Modules whose networks take images of any size that is a multiple of this.
-MULTIPLES = {'dla': 32, 'hrnet': 32, 'hieradet_sam2': 32, 'csatv2': 64, 'sequencer': 14}
+MULTIPLES = {
+    'byoanet': 256,
+    'dla': 32,
+    'hrnet': 32,
+    'hieradet_sam2': 32,
+    'csatv2': 64,
+    'sequencer': 14,
+}
+# Modules whose weights are for the size of image that timm gives the network, and for no other:
+# layers over all tokens, or grids of two sizes.
+ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
 # What stands behind the maps: classifiers, poolings and their norms.
-_HEADS = 'head head_dist head_drop classifier fc last_linear fc_norm attn_pool pre_logits head_norm'.split()
+_HEADS = (
+    'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
+    'pre_logits', 'head_norm',
+)  # fmt: skip
 
 
 @MODELS.register_module()
@@ -44,9 +61,10 @@ class TimmBackbone(Backbone):
 
     State-dict keys are those of timm's model; what the maps do not need is left out of it.
 
-    A plain network, whose maps all have one stride, has an output for each block. A pyramid has
-    four, of strides 4, 8, 16 and 32: each is the last map of that stride, or else the one of the
-    nearest, resized bilinearly.
+    A plain network, whose maps all have one stride, has an output for each block; where several
+    are returned, of patches of 14 pixels for example, they are resized bilinearly to the nearest
+    of the strides 4, 8, 16 and 32, which heads count in. A pyramid has four outputs, of these
+    strides: each is the last map of that stride, or else the nearest one, resized bilinearly.
 
     Images are filled up with zeros at the right and at the bottom to whole patches, and to the
     multiple that the family needs, and the maps are cut back. Positions of families that take any
@@ -109,34 +127,18 @@ class TimmBackbone(Backbone):
     ) -> None:
         super().__init__(init_cfg)
         _check_name(name)
-        family = family_of(name)
-        accepted = _accepted(name)
         args = {**(model_args or {}), **kwargs}
-        self.fixed_size = None
-        if family in FIXED_SIZE:
-            size = img_size or args.get('img_size') or input_side(name)
-            self.fixed_size = (size, size) if isinstance(size, int) else tuple(size)
-            if 'img_size' in accepted:
-                args['img_size'] = self.fixed_size
-            elif self.fixed_size != (input_side(name),) * 2:
-                raise ConfigError(
-                    f'TimmBackbone: {name!r} takes images of {input_side(name)} px alone, not of '
-                    f'{self.fixed_size}. {families_for_any_size()}'
-                )
-        else:
-            args |= {key: value for key, value in _ANY_SIZE.items() if key in accepted}
-        args |= _pairs(args)
-        if drop_path_rate and 'drop_path_rate' in accepted:
-            args['drop_path_rate'] = drop_path_rate
-        elif drop_path_rate:
-            print_log(f'TimmBackbone: {name!r} has no stochastic depth.', logger='current')
-        net = timm.create_model(name, pretrained=pretrained, num_classes=0, **args)
-        if not hasattr(net, 'forward_intermediates'):
-            raise ConfigError(f'TimmBackbone: {name!r} of timm gives no intermediate maps.')
+        self.fixed_size = _fixed_size(name, img_size or args.get('img_size'))
+        net = _build(
+            name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
+        )
         self.stages = _stages(net)
         self.is_plain = len({stage.stride for stage in self.stages}) == 1
         self.num_outputs = len(self.stages)
         self.out_indices = _chosen(out_indices, self.num_outputs, type(net).__name__)
+        if self.is_plain and (len(self.out_indices) == 1 or out_type == 'raw'):
+            for stage in self.stages:  # nothing aligns it with other maps
+                stage.stride = stage.own
         chosen = [self.stages[i] for i in self.out_indices]
         self.out_channels = tuple(stage.width for stage in chosen)
         self.strides = tuple(stage.stride for stage in chosen)
@@ -153,10 +155,10 @@ class TimmBackbone(Backbone):
                 f'TimmBackbone: out_type={out_type!r} of {name!r}. Known: featmap, and raw for '
                 'networks whose maps have one stride.'
             )
-        side = self.strides[0] if self.is_plain else 1
+        side = self.stages[0].own if self.is_plain else 1
         patch = getattr(getattr(net, 'patch_embed', None), 'patch_size', None) or side
         patch = patch if isinstance(patch, Sequence) else (patch, patch)
-        multiple = MULTIPLES.get(family, side)
+        multiple = MULTIPLES.get(family_of(name), side)
         self.multiples = tuple(max(int(p), multiple) for p in patch)
         if pos_resize and getattr(net, 'pos_embed', None) is not None:
             net.pos_resize = dict(pos_resize)
@@ -172,6 +174,11 @@ class TimmBackbone(Backbone):
         self.register_load_state_dict_pre_hook(_fit_loaded)
         self.frozen_stages = frozen_stages
         self.freeze()
+
+    @staticmethod
+    def needs_image_size(config: Mapping[str, Any]) -> bool:
+        """Whether the network of a config is built for images of one size."""
+        return family_of(config['name']) in FIXED_SIZE
 
     def init_own_weights(self) -> None:
         """Nothing: timm initialises a network as it builds it."""
@@ -237,7 +244,8 @@ class TimmBackbone(Backbone):
                     f'model.backbone.img_size to the largest one. {families_for_any_size()}'
                 )
         else:
-            bottom, right = (-side % m for side, m in zip((height, width), self.multiples))
+            sides = zip((height, width), self.multiples, strict=True)
+            bottom, right = (-side % multiple for side, multiple in sides)
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -250,14 +258,8 @@ class TimmBackbone(Backbone):
         Returns:
             (layer, layers): 0 for the stem, then a layer a block; layers - 1 for the rest.
 
-        Raises:
-            ConfigError: timm does not say how this model's parameters are grouped.
+        Where timm does not group them, its stages are the layers.
         """
-        if not hasattr(self.net, 'group_matcher'):
-            raise ConfigError(
-                f'TimmBackbone: timm does not number the layers of {type(self.net).__name__}. '
-                'Train it without layer-wise learning-rate decay.'
-            )
         layers = self._layers()
         is_own = param_name.startswith(prefix)
         name = param_name.removeprefix(prefix) if is_own else _REST
@@ -267,12 +269,23 @@ class TimmBackbone(Backbone):
         """The layer of each parameter, grouped once: an optimiser asks for every one."""
         if '_layer_of' not in self.__dict__:
             names = [*self.net.named_parameters(), (_REST, None)]
-            self.__dict__['_layer_of'] = group_parameters(
-                SimpleNamespace(named_parameters=lambda: names),
-                self.net.group_matcher(coarse=False),
-                reverse=True,
-            )
+            if hasattr(self.net, 'group_matcher'):
+                self.__dict__['_layer_of'] = group_parameters(
+                    SimpleNamespace(named_parameters=lambda: names),
+                    self.net.group_matcher(coarse=False),
+                    reverse=True,
+                )
+            else:
+                self.__dict__['_layer_of'] = self._layers_of_stages()
         return self.__dict__['_layer_of']
+
+    def _layers_of_stages(self) -> dict[str, int]:
+        modules = [f'{entry["module"]}.' for entry in self.net.feature_info]
+        layer_of = {_REST: len(modules) + 1}
+        for name, _ in self.net.named_parameters():
+            stages = [i + 1 for i, module in enumerate(modules) if name.startswith(module)]
+            layer_of[name] = stages[0] if stages else 0
+        return layer_of
 
     def frozen_parts(self) -> Iterator[nn.Module | torch.Tensor | None]:
         """The stem and the first stages, in the order of timm's ``feature_info``.
@@ -322,12 +335,62 @@ class _Stage(SimpleNamespace):
         return F.interpolate(x, shape, mode='bilinear', align_corners=False)
 
 
+def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """What a network for images of one size is built for; None for the others.
+
+    Raises:
+        ConfigError: It is for that of timm alone.
+    """
+    if family_of(name) not in FIXED_SIZE:
+        return None
+    size = img_size or input_side(name)
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    takes_other = 'img_size' in _accepted(name) and family_of(name) not in ONE_SIZE
+    if not takes_other and size != (input_side(name),) * 2:
+        raise ConfigError(
+            f'TimmBackbone: {name!r} takes images of {input_side(name)} px alone, not of {size}. '
+            f'{families_for_any_size()}'
+        )
+    return size
+
+
+def _build(
+    name: str,
+    args: Mapping[str, Any],
+    fixed_size: tuple[int, int] | None,
+    *,
+    drop_path_rate: float,
+    pretrained: bool,
+) -> nn.Module:
+    """The network, for images of any size where its family has such."""
+    accepted, args = _accepted(name), dict(args)
+    if fixed_size is None:
+        args |= {key: value for key, value in _ANY_SIZE.items() if key in accepted}
+    elif 'img_size' in accepted:
+        args['img_size'] = fixed_size
+    if drop_path_rate and 'drop_path_rate' in accepted:
+        args['drop_path_rate'] = drop_path_rate
+    elif drop_path_rate:
+        print_log(f'TimmBackbone: {name!r} has no stochastic depth.', logger='current')
+    args |= {k: tuple(v) for k, v in args.items() if isinstance(v, list)}
+    try:
+        net = timm.create_model(name, pretrained=pretrained, num_classes=0, **args)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise ConfigError(
+            f'TimmBackbone: timm builds no {name!r} with {args}: {error}. {families_for_any_size()}'
+        ) from error
+    if not hasattr(net, 'forward_intermediates'):
+        raise ConfigError(f'TimmBackbone: {name!r} of timm gives no intermediate maps.')
+    return net
+
+
 def _stages(net: nn.Module) -> list[_Stage]:
     """The outputs of a network: every map of a plain one, four of a pyramid."""
     info = list(net.feature_info)
     strides = [entry['reduction'] for entry in info]
     if len(set(strides)) == 1:
-        taps, wanted = range(len(info)), [int(strides[0])] * len(info)
+        fitting = min(STRIDES, key=lambda stride: abs(strides[0] / stride - 1))
+        taps, wanted = range(len(info)), [fitting] * len(info)
     else:
         # Of several maps of one stride the last; between two strides the finer.
         def nearest(stride: int) -> int:
@@ -404,14 +467,53 @@ def _fit_loaded(
     own = {key: value.shape for key, value in backbone.net.state_dict().items()}
     given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     other = [key for key, value in given.items() if key in own and value.shape != own[key]]
-    rename = filter_of(backbone.name.partition('.')[0])
-    if not other or rename is None or backbone.fixed_size is None:
+    if not other or backbone.fixed_size is None:
         return
-    fitted = rename(dict(given), backbone.net)
+    rename = filter_of(backbone.name.partition('.')[0])
+    fitted = given if rename is None else rename(dict(given), backbone.net)
     for key in other:
-        if key in fitted and fitted[key].shape == own[key]:
-            state[prefix + key] = fitted[key]
+        table = fitted.get(key, given[key])
+        table = table if table.shape == own[key] else _resized_table(table, own[key])
+        if table is not None:
+            state[prefix + key] = table
             backbone.resized_keys.append(key)
+
+
+def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
+    """A table over a grid for another one, bicubic with antialias as timm's; None: it is none.
+
+    Args:
+        table: Positions (1, prefix + side * side, C), (1, C, rows, cols) or (1, rows, cols, C), or
+            biases of distances (heads, side * side).
+        shape: The one wanted.
+    """
+    if table.ndim != len(shape) or table.ndim not in (2, 3, 4):
+        return None
+    if table.ndim == 4 and table.shape[1] == shape[1]:
+        return _bicubic(table, shape[2:])
+    if table.ndim == 4:
+        is_last = table.shape[3] == shape[3]
+        resized = _bicubic(table.permute(0, 3, 1, 2), shape[1:3]) if is_last else None
+        return None if resized is None else resized.permute(0, 2, 3, 1)
+    axis = table.ndim - 2 if table.ndim == 3 else 1
+    for num_prefix in range(3 if table.ndim == 3 else 1):
+        sides = [math.isqrt(max(rows - num_prefix, 0)) for rows in (table.shape[axis], shape[axis])]
+        are_square = [
+            side > 0 and side**2 == rows - num_prefix
+            for side, rows in zip(sides, (table.shape[axis], shape[axis]), strict=True)
+        ]
+        if not all(are_square):
+            continue
+        if table.ndim == 2:
+            return _bicubic(table.unflatten(1, (sides[0],) * 2)[None], (sides[1],) * 2)[0].flatten(
+                1
+            )
+        return resample_abs_pos_embed(table, [sides[1]] * 2, num_prefix_tokens=num_prefix)
+    return None
+
+
+def _bicubic(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    return F.interpolate(maps, tuple(size), mode='bicubic', antialias=True)
 
 
 def family_of(name: str) -> str:
@@ -430,11 +532,6 @@ def families_for_any_size() -> str:
         'Families that take any size: convnext, eva, hieradet_sam2, resnet, swin_transformer, '
         'vision_transformer and most others (docs/timm.md).'
     )
-
-
-def _pairs(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists of a config as the tuples that timm's networks expect."""
-    return {k: tuple(v) for k, v in args.items() if isinstance(v, list)}
 
 
 @cache

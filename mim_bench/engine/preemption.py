@@ -1,0 +1,97 @@
+"""Being asked to stop: by a signal, or by the end of the time that a run has."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+
+from mim_bench.errors import RunInterrupted
+
+# Schedulers announce the end of a job by one of them.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+# Kept free at the end of a run's time for its last checkpoint, unless saving takes longer.
+RESERVE_S = 120.0
+
+
+class StopRequest:
+    """Whether this process has been asked to stop.
+
+    Until :meth:`defer`, a signal ends the run at once by :class:`RunInterrupted`: there is nothing
+    to save yet. From then on it is only noted, and the training ends by itself where it can be
+    resumed.
+
+    Args:
+        time_limit_s: Seconds from now after which somebody ends the run; None: never.
+    """
+
+    def __init__(self, time_limit_s: float | None = None) -> None:
+        self._end = None if time_limit_s is None else time.monotonic() + time_limit_s
+        self._reserve_s = RESERVE_S if time_limit_s is None else min(RESERVE_S, time_limit_s / 4)
+        self._signal: signal.Signals | None = None
+        self._is_deferred = False
+        self._pid = os.getpid()
+        self._signals_of_child = 0
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Receive signals inside; Python lets only the main thread do so."""
+        before = {}
+        with contextlib.suppress(ValueError):
+            for number in SIGNALS:
+                before[number] = signal.signal(number, self._receive)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def defer(self) -> None:
+        """Only note signals from now on."""
+        self._is_deferred = True
+
+    def reason(self, save_s: float = 0.0) -> str | None:
+        """Why the run should stop now; None if it need not.
+
+        Args:
+            save_s: Seconds that a checkpoint takes.
+        """
+        if self._signal is not None:
+            return self._signal.name
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= max(self._reserve_s, 3 * save_s):
+                return 'the end of its time'
+        return None
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:
+            self._receive_in_worker(number)
+            return
+        self._signal = signal.Signals(number)
+        if not self._is_deferred:
+            raise RunInterrupted(
+                f'{self._signal.name} came before the first update: nothing to save. Start again.'
+            )
+
+    def _receive_in_worker(self, number: int) -> None:
+        """In a worker of a data loader, which whoever signals a group of processes reaches, too.
+
+        The training needs it until it has saved; when it ends its workers itself, they have ended
+        or get a second SIGTERM.
+        """
+        self._signals_of_child += number == signal.SIGTERM
+        if self._signals_of_child > 1:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+def seconds_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
+    """Seconds that the Slurm job of this process has left; None outside of one, or if unknown."""
+    try:
+        left = float(environment['SLURM_JOB_END_TIME']) - time.time()
+    except (KeyError, ValueError):
+        return None
+    return left if left > 0 else None

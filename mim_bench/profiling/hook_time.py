@@ -1,0 +1,165 @@
+"""Host time of the hooks of a config in a training iteration, at any batch size.
+
+The hooks are those that a run has, on a runner whose network is one number and whose batch holds
+samples without images, so that batches of thousands take no memory and everything that takes time
+is the hooks'.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from torch import nn
+from torch.utils.data import Dataset
+
+from mim_bench.engine.runner import BenchRunner
+from mim_bench.registry import DATASETS, MODELS
+
+# They look at a network that is not there, or once an epoch.
+_LEFT_OUT = ('MomentumHook', 'KnnHook', 'ReconstructionHook', 'RecordHook', 'EMAHook')
+_NUM_CLASSES = 1000
+_MAP_SIDE, _NUM_OBJECTS = 512, 20
+
+
+@dataclass(frozen=True)
+class HookTime:
+    """Seconds of host time that a hook takes in an iteration."""
+
+    hook: str
+    seconds: float
+
+
+def hook_times(
+    cfg: Config,
+    batch_size: int,
+    iterations: int = 50,
+    clock: Callable[[], float] = time.process_time,
+) -> list[HookTime]:
+    """Time the hooks of a config, each by itself.
+
+    Args:
+        cfg: Of a training.
+        batch_size: Images of a batch.
+        iterations: So many are averaged.
+        clock: Its differences are what is reported.
+    """
+    spent: dict[str, float] = {}
+    with still_run(cfg, batch_size) as (runner, batch):
+        outputs = {'loss': torch.tensor(1.0)}
+        for index in range(iterations):
+            runner.train_loop._iter = index
+            for hook in runner.hooks:
+                name = type(hook).__name__
+                began = clock()
+                hook.before_train_iter(runner, batch_idx=index, data_batch=batch)
+                hook.after_train_iter(runner, batch_idx=index, data_batch=batch, outputs=outputs)
+                spent[name] = spent.get(name, 0.0) + clock() - began
+    return [HookTime(name, seconds / iterations) for name, seconds in spent.items()]
+
+
+@contextmanager
+def still_run(cfg: Config, batch_size: int) -> Iterator[tuple[BenchRunner, dict[str, Any]]]:
+    """A runner with the hooks of a config before its first iteration, and a batch for them."""
+    with tempfile.TemporaryDirectory() as folder:
+        runner = BenchRunner.from_cfg(_still_config(cfg, folder))
+        runner._train_loop = runner.build_train_loop(runner._train_loop)
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        runner.optim_wrapper.initialize_count_status(runner.model, 0, runner.max_iters)
+        for event in ('before_run', 'before_train', 'before_train_epoch'):
+            runner.call_hook(event)
+        yield runner, {'inputs': [torch.zeros(1)] * batch_size, **_samples(cfg, batch_size)}
+        runner.visualizer.close()
+
+
+def _still_config(cfg: Config, folder: str) -> Config:
+    hooks = [h for h in cfg.get('custom_hooks') or () if not _is_left_out(h)]
+    return Config(
+        dict(
+            model=dict(type='mim_bench.NoNetwork'),
+            work_dir=folder,
+            train_dataloader=dict(
+                dataset=dict(type='mim_bench.NoImages'),
+                sampler=dict(type='DefaultSampler'),
+                batch_size=1,
+            ),
+            # No iteration is the last one, which would save a checkpoint.
+            train_cfg=dict(by_epoch=_is_by_epoch(cfg), **_long(cfg)),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+            param_scheduler=dict(type='PolyLR', by_epoch=False),
+            default_hooks=cfg.get('default_hooks'),
+            custom_hooks=hooks,
+            default_scope=cfg.get('default_scope', 'mmengine'),
+            experiment_name=f'hooks-{time.monotonic_ns()}',
+            log_level='ERROR',
+        )
+    )
+
+
+def _is_left_out(hook: Hook | dict) -> bool:
+    name = hook['type'] if isinstance(hook, dict) else type(hook).__name__
+    return str(name).rpartition('.')[2] in _LEFT_OUT
+
+
+def _is_by_epoch(cfg: Config) -> bool:
+    train = cfg.get('train_cfg') or {}
+    return train.get('max_iters') is None
+
+
+def _long(cfg: Config) -> dict[str, int]:
+    return {'max_epochs': 100} if _is_by_epoch(cfg) else {'max_iters': 100_000}
+
+
+def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
+    """Annotations as the library of a config gives them."""
+    scope = cfg.get('default_scope')
+    shared = PixelData(data=torch.full((1, _MAP_SIDE, _MAP_SIDE), 255))
+    shared.data[..., ::2] = 7
+    samples = []
+    for index in range(batch_size):
+        sample = BaseDataElement(metainfo={'img_path': f'{index}.jpg', 'sample_idx': index})
+        if scope == 'mmseg':
+            sample.gt_sem_seg = shared
+        elif scope == 'mmdet':
+            labels = torch.arange(_NUM_OBJECTS)
+            sample.gt_instances = InstanceData(labels=labels, bboxes=torch.zeros(_NUM_OBJECTS, 4))
+        elif 'pretraining' not in cfg:
+            sample.gt_label = torch.tensor([index % _NUM_CLASSES])
+        samples.append(sample)
+    return {'data_samples': samples}
+
+
+@MODELS.register_module()
+class NoNetwork(BaseModel):
+    """One parameter, and the number of classes that hooks ask for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.head = nn.Module()
+        self.head.num_classes = _NUM_CLASSES
+
+    def forward(self, inputs: Any, data_samples: Any = None, mode: str = 'loss') -> dict:
+        """Never called."""
+        return {'loss': self.weight.sum()}
+
+
+@DATASETS.register_module()
+class NoImages(Dataset):
+    """Long enough for any number of iterations."""
+
+    metainfo: ClassVar[dict] = {}
+
+    def __len__(self) -> int:
+        return 100_000
+
+    def __getitem__(self, index: int) -> dict:
+        return {'inputs': torch.zeros(1)}

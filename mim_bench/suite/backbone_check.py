@@ -1,0 +1,44 @@
+"""Whether the steps of a plan can be set up for the backbones that they take, before they run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mim_bench.errors import ConfigError
+from mim_bench.suite.plan import Row
+from mim_bench.suite.steps import Step
+from mim_bench.suite.tasks import OTHER_FAMILIES
+
+_FIT = '--fit-backbone'
+
+
+def check_backbones(plan: Sequence[Step], rows: Sequence[Row]) -> None:
+    """Refuse a plan with a task that a backbone from outside cannot do.
+
+    Args:
+        plan: Of the rows.
+        rows: Checkpoints; those of the families with configs of their own need no check.
+
+    Raises:
+        ConfigError: Tells every task that is refused, and why.
+    """
+    foreign = {str(row.start): row.id for row in rows if row.family in OTHER_FAMILIES}
+    refused, seen = [], set()
+    for step in plan:
+        words = step.trial_words or step.words
+        if _FIT not in words:
+            continue
+        start, config = words[words.index('--checkpoint') + 1], words[1]
+        if start not in foreign or (start, config) in seen:
+            continue
+        seen.add((start, config))
+        from mim_bench.recipe.config import load_config  # imports torch
+
+        try:
+            load_config(Path(config), backbone_of=start)
+        except ConfigError as error:
+            refused.append(f'{step.name}: {error}')
+    if refused:
+        raise ConfigError(
+            'The backbone cannot do these tasks:\n' + '\n'.join(refused) + '\nName the others with '
+            '--tasks.'
+        )

@@ -1,0 +1,118 @@
+"""Wrapped files, shards, folders of hubs, files that hold several networks, damaged ones."""
+
+import json
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from mim_bench.conversion.convert import convert_checkpoint
+from mim_bench.conversion.files import read_checkpoint, weights_sha256
+from mim_bench.conversion.inspection import inspect_content
+from mim_bench.errors import CheckpointError, ConversionError
+
+SIZES = dict(embed_dim=16, depth=2, num_heads=2, img_size=32)
+
+
+@pytest.fixture(scope='module')
+def vit():
+    torch.manual_seed(0)
+    return timm.create_model('vit_tiny_patch16_224', num_classes=0, **SIZES).state_dict()
+
+
+def prefixed(state, prefix):
+    return {prefix + key: value for key, value in state.items()}
+
+
+def converted(content, folder, **options):
+    torch.save(content, folder / 'a.pth')
+    file = convert_checkpoint(folder / 'a.pth', folder / 'b.pth', source='timm', **options)
+    return file, read_checkpoint(file.path)['state_dict']
+
+
+@pytest.mark.parametrize(
+    ('wrap', 'options'),
+    [
+        (lambda s: {'weights': s}, {}),
+        (lambda s: {'net': prefixed(s, 'module.')}, {}),
+        (lambda s: prefixed(s, 'backbone.'), {}),
+        (lambda s: prefixed(s, 'encoder.net.') | {'decoder.weight': torch.ones(1)}, {}),
+        (lambda s: prefixed(s, '_fsdp_wrapped_module._orig_mod.'), {}),
+        (lambda s: {'a': {'b': s}}, {'container': 'a.b'}),
+        (lambda s: prefixed(s, 'one.') | prefixed(s, 'two.'), {'prefix': 'two'}),
+        (lambda s: {'student': prefixed(s, 'backbone.')}, {'container': 'student'}),
+    ],
+)
+def test_any_wrapping_is_found_or_can_be_named(vit, wrap, options, tmp_path):
+    _, state = converted(wrap(vit), tmp_path, **options)
+    assert torch.equal(state['backbone.layers.1.ln1.weight'], vit['blocks.1.norm1.weight'])
+
+
+def test_of_two_networks_the_teacher_is_taken_and_others_must_be_named(vit, tmp_path):
+    other = {key: value + 1 for key, value in vit.items()}
+    both = prefixed(other, 'student.backbone.') | prefixed(vit, 'teacher.backbone.')
+    file, state = converted(both, tmp_path)
+    assert torch.equal(state['backbone.layers.0.ln1.weight'], vit['blocks.0.norm1.weight'])
+    assert any('under teacher.backbone.' in note for note in file.notes)
+    with pytest.raises(ConversionError, match=r'several networks, under left\., right\.'):
+        converted(prefixed(vit, 'left.') | prefixed(other, 'right.'), tmp_path)
+
+
+def test_what_is_not_there_is_said(vit, tmp_path):
+    with pytest.raises(ConversionError, match=r"there is no 'x' in it\. It holds model"):
+        converted({'model': vit}, tmp_path, container='x')
+    with pytest.raises(ConversionError, match=r'They start with blocks\., cls_token'):
+        converted(vit, tmp_path, prefix='x')
+
+
+def test_weights_in_several_files_are_one(vit, tmp_path):
+    keys = sorted(vit)
+    parts = {
+        'model-00001-of-00002.safetensors': keys[::2],
+        'model-00002-of-00002.safetensors': keys[1::2],
+    }
+    for name, mine in parts.items():
+        safetensors.torch.save_file({k: vit[k].contiguous() for k in mine}, tmp_path / name)
+    index = tmp_path / 'model.safetensors.index.json'
+    index.write_text(json.dumps({'weight_map': {k: n for n, mine in parts.items() for k in mine}}))
+    for path in (index, tmp_path, tmp_path / 'model-00002-of-00002.safetensors'):
+        assert read_checkpoint(path)['state_dict'].keys() == vit.keys()
+    assert weights_sha256(tmp_path) == weights_sha256(index)
+    (tmp_path / 'model-00001-of-00002.safetensors').unlink()
+    with pytest.raises(CheckpointError, match=r'00001-of-00002\.safetensors are not beside it'):
+        read_checkpoint(index)
+
+
+def test_values_that_are_not_finite_are_reported(vit, tmp_path):
+    bad = vit | {'norm.weight': vit['norm.weight'] * float('inf')}
+    assert inspect_content(bad, 'a.pth').not_finite == ['norm.weight']
+    file, _ = converted(bad, tmp_path)
+    assert any('1 tensors hold values that are not finite: norm.weight' in n for n in file.notes)
+
+
+def test_blocks_without_positions_are_refused_unless_named(tmp_path):
+    args = dict(embed_dim=16, depth=2, num_heads=2, img_size=64)
+    torch.manual_seed(0)
+    net = timm.create_model('vit_small_patch16_rope_224', num_classes=0, **args)
+    torch.save(net.state_dict(), tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match='may be rotary'):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source='timm')
+    options = dict(timm='vit_small_patch16_rope_224', arch=args)
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', **options)
+    assert file.meta['backbone_type'] == 'mim_bench.TimmBackbone'
+
+
+@pytest.mark.parametrize(
+    ('name', 'args', 'told'),
+    [
+        ('vit_tiny_patch16_224', dict(SIZES, depth=3), 'lacks blocks.2'),
+        ('vit_tiny_patch16_224', dict(SIZES, patch_size=8), 'patch_embed.proj.weight'),
+        ('vit_tiny_patch16_224', dict(SIZES, depth=1), 'has besides blocks.1'),
+        ('resnet18', {}, 'is not the network resnet18'),
+    ],
+)
+def test_file_of_another_network_is_refused(vit, name, args, told, tmp_path):
+    torch.save(vit, tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match=told):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', timm=name, arch=args)

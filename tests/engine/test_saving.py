@@ -1,0 +1,73 @@
+"""A file that several processes write and some are killed over is whole under its name."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from mim_bench.engine.saving import whole_file
+from mim_bench.errors import CheckpointError
+
+WRITER = """
+import sys, torch
+from pathlib import Path
+from mim_bench.engine.saving import whole_file
+number, path = int(sys.argv[1]), Path(sys.argv[2])
+for k in range(int(sys.argv[3])):
+    with whole_file(path) as temporary:
+        torch.save({'writer': number, 'values': torch.full((50_000,), float(k))}, temporary)
+print('done')
+"""
+
+
+@pytest.mark.parametrize(('processes', 'saves'), [
+    (3, 8), pytest.param(7, 100, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_whole_file_is_never_cut_short_under_its_name(tmp_path, processes, saves):
+    path = tmp_path / 'epoch_1.pth'
+    (tmp_path / '.epoch_1.pth.tmp').write_bytes(b'stale')
+    writers = [
+        subprocess.Popen([sys.executable, '-c', WRITER, str(i), str(path), str(saves)])
+        for i in range(processes)
+    ]
+    seen, killed = 0, False
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            content = torch.load(path)  # raises where it is cut short
+            assert len(content['values'].unique()) == 1
+            seen += 1
+            if seen == 2:
+                writers[0].send_signal(signal.SIGKILL)
+                killed = True
+        time.sleep(0.01)
+    assert killed
+    statuses = [writer.wait() for writer in writers]
+    assert set(statuses[1:]) == {0}
+    assert statuses[0] in (0, -signal.SIGKILL)
+    assert len(torch.load(path)['values'].unique()) == 1
+    # The name says whose a file was that is left.
+    left = [p.name for p in tmp_path.iterdir() if p.name.endswith('.tmp')]
+    assert set(left) - {'.epoch_1.pth.tmp'} <= {
+        f'.epoch_1.pth.{os.uname().nodename}-{writers[0].pid}.tmp'
+    }
+
+
+def test_whole_file_in_a_folder_that_vanished_says_so(tmp_path):
+    with (
+        pytest.raises(CheckpointError, match='The folder is gone'),
+        whole_file(tmp_path / 'gone' / 'epoch_1.pth') as temporary,
+    ):
+        temporary.write_bytes(b'')
+
+
+def test_whole_file_keeps_the_old_one_when_its_writer_fails(tmp_path):
+    path = tmp_path / 'epoch_1.pth'
+    path.write_bytes(b'old')
+    with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
+        temporary.write_bytes(bytes(1 // 0))
+    assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
+    assert path.read_bytes() == b'old'

@@ -1,0 +1,88 @@
+"""Networks of timm as rows of a suite, in the columns of our own backbones."""
+
+import pytest
+import timm
+import torch
+from mmengine.registry import MODELS
+
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.timm_weights import cached_weights, untrained
+from mim_bench.engine.load_gate import load_backbone
+from mim_bench.engine.run_record import make_protocol, protocol_tasks
+from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.recipe.config import load_config
+from mim_bench.suite.checkpoints import rows_of
+from mim_bench.suite.tasks import load_suite
+
+CONFIGS = {
+    'probe': 'configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py',
+    'ft': 'configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py',
+    'upernet': 'configs/demo/upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py',
+    'mask-rcnn': 'configs/demo/mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
+}
+SMALL = dict(embed_dim=48, depth=4, num_heads=3)
+
+
+def hashes(cfg):
+    return [make_protocol(settings, task, cfg).hash for task, settings in protocol_tasks(cfg)]
+
+
+@pytest.mark.parametrize('name', ['test_vit', 'test_convnext'])
+def test_protocol_is_that_of_our_own_backbones(name, tmp_path):
+    path = untrained(name, tmp_path / 'a.pth').path
+    for config in CONFIGS.values():
+        assert hashes(load_config(config, backbone_of=path)) == hashes(load_config(config))
+
+
+def test_network_for_one_size_gets_that_of_the_task(tmp_path):
+    path = untrained('beit_base_patch16_224', tmp_path / 'a.pth', SMALL).path
+    sizes = {}
+    for task, config in CONFIGS.items():
+        cfg = load_config(config, backbone_of=path)
+        sizes[task] = cfg.model.backbone.img_size
+        assert hashes(cfg) == hashes(load_config(config))
+        network = MODELS.build(dict(cfg.model.backbone))
+        assert load_backbone(network, path).share == 1
+        with torch.no_grad():
+            network(torch.randn(1, 3, sizes[task], 64))
+    assert sizes['probe'] == sizes['ft'] == 64
+    assert sizes['upernet'] >= 160
+    with pytest.raises(ConfigError, match='takes no other size'):
+        network(torch.randn(1, 3, 64, 512))
+
+
+def test_name_without_a_tag_is_a_row_of_untrained_weights(tmp_path):
+    suite = load_suite('smoke')
+    rows = rows_of(['a=timm:test_vit', 'b=timm:test_convnext'], tmp_path, suite)
+    assert [(r.method, r.backbone, r.family, r.labels) for r in rows] == [
+        ('random', 'test_vit', 'timm', ()),
+        ('random', 'test_convnext', 'timm', ()),
+    ]
+    assert rows_of(['a=timm:test_vit', 'b=timm:test_convnext'], tmp_path, suite) == rows
+    assert all(entry.config_of(rows[0].network) for entry in suite.entries if entry.fit)
+    with pytest.raises(ConfigError, match='results of another checkpoint'):
+        rows_of(['a=timm:test_convnext'], tmp_path, suite)
+
+
+def test_file_is_read_by_the_loader_of_timm_if_its_network_is_named(tmp_path):
+    torch.manual_seed(1)
+    net = timm.create_model('test_vit', num_classes=0)
+    torch.save({'model': net.state_dict()}, tmp_path / 'mine.pth')
+    words = [f'mine={tmp_path / "mine.pth"}']
+    (row,) = rows_of(words, tmp_path / 'out', load_suite('smoke'), timm=['test_vit'])
+    assert (row.method, row.backbone) == ('unknown', 'test_vit')
+    state = read_checkpoint(row.start)['state_dict']
+    assert torch.equal(state['backbone.norm.weight'], net.norm.weight)
+
+
+def test_weights_of_a_tag_come_from_the_cache_and_are_not_fetched_unasked(tmp_path, monkeypatch):
+    name = 'test_vit.r160_in1k'
+    monkeypatch.setattr('huggingface_hub.try_to_load_from_cache', lambda *_: None)
+    with pytest.raises(CheckpointError, match=r"not in timm's cache.*--download"):
+        cached_weights(name)
+    stored = tmp_path / 'model.safetensors'
+    stored.touch()
+    monkeypatch.setattr('huggingface_hub.try_to_load_from_cache', lambda *_: str(stored))
+    assert cached_weights(name) == stored
+    with pytest.raises(CheckpointError, match='has no weights of that name'):
+        cached_weights('test_vit.nonsense')
