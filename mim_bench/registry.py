@@ -34,7 +34,7 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS, 'recipe
 OPTIM_WRAPPERS = _child(MMENGINE_OPTIM_WRAPPERS, 'recipe.precision')
 OPTIMIZERS = _child(MMENGINE_OPTIMIZERS, 'recipe.lars')
 PARAM_SCHEDULERS = _child(MMENGINE_PARAM_SCHEDULERS, 'recipe.schedules')
-TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms')
+TRANSFORMS = _child(MMENGINE_TRANSFORMS, 'data.transforms', 'data.segmentation')
 DATASETS = _child(
     MMENGINE_DATASETS,
     'data.seeding',

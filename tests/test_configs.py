@@ -370,7 +370,8 @@ def test_classes_of_this_package_are_registered(path):
     types = {node.get('type') for node in walk(load(path)._cfg_dict) if isinstance(node, dict)}
     names = {t for t in types if isinstance(t, str)} | {load(path).runner_type}
     ours = {name.removeprefix('mim_bench.') for name in names if name.startswith('mim_bench.')}
-    assert not ours - registered()
+    missing = ours - registered()
+    assert not missing
 
 
 @cache
