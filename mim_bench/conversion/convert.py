@@ -120,7 +120,8 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             is_certain=is_certain,
         )
         notes = _notes(weights, architecture)
-        meta |= {'notes': notes} if notes else {}
+        if every := list(dict.fromkeys([*meta.get('notes', []), *notes])):
+            meta['notes'] = every
         changes = ('dropped', 'reordered', 'expanded')
         meta |= {'cast': cast, **{name: getattr(converted, name) for name in changes}}
         if converted.reordered:

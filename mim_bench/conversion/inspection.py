@@ -163,11 +163,11 @@ def _meta(
     earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
     known = [key for key in found.assumed if key not in earlier]
     architecture = Architecture(found.backbone_type, {**found.arch, **earlier}, known)
-    meta = build_meta(source, weights, whole, architecture, content, sha256=sha256)
-    if len(sources) > 1 or source.detect(weights.state, content) is not Fit.MARK:
-        # What the formats do not share.
-        known_from = meta['known_from']
-        unclear = [key for key, origin in known_from.items() if origin == 'format']
-        meta |= dict.fromkeys(unclear) | ({'source': None} if len(sources) > 1 else {})
-        meta['known_from'] = {k: v for k, v in known_from.items() if k not in unclear}
+    # Of several formats, or of one that shares its keys, what follows from a format is not known.
+    is_certain = len(sources) == 1 and source.detect(weights.state, content) is Fit.MARK
+    meta = build_meta(
+        source, weights, whole, architecture, content, sha256=sha256, is_certain=is_certain
+    )
+    if len(sources) > 1:
+        meta['source'] = None
     return meta

@@ -21,7 +21,7 @@ RECORD_NAMES = {'epochs': 'pretrain_epochs'}
 # What an earlier conversion found out and a new one keeps.
 _KEPT = (
     'source', 'source_file', 'origin_sha256', 'finetune_epochs', 'merge_order', 'params',
-    'trained_by',
+    'trained_by', 'notes',
 )  # fmt: skip
 # Heads that are trained with labels, and the data set that a number of classes tells.
 _HEADS: tuple[tuple[str, Mapping[int, str]], ...] = (

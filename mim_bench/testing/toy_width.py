@@ -98,7 +98,9 @@ def _named_architecture(backbone: Mapping, registry: Registry) -> dict:
     name = backbone['arch']
     # A name may stand for another one first.
     name = next((t[name] for t in tables if isinstance(t.get(name), str)), name)
-    return deepcopy(next(table[name] for table in tables if name in table))
+    # Our classes call mmpretrain's deit-small small.
+    names = (name, name.removeprefix('deit-'))
+    return deepcopy(next(table[n] for n in names for table in tables if n in table))
 
 
 def _read_toy_data(cfg: Config, toy_root: Path) -> None:

@@ -34,7 +34,7 @@ class Run:
 
     def __init__(self, task, toy_root, folder, batch_size, num_processes):
         prefix, options = CASES[task]
-        base = find_config(configs_folder(), prefix)
+        base = find_config(configs_folder(), f'{prefix}*')
         self.folder, self.data_root = folder, data_root(base, toy_root)
         self.config = write_child(folder.with_suffix('.py'), base, hook="dict(type='LossHook')")
         self.options = {

@@ -174,7 +174,7 @@ def new_plan(toy_root, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def fast(new_plan) -> Plan:
-    plan, finetune = new_plan(), find_config(configs_folder(), 'finetune_vit-toy_')
+    plan, finetune = new_plan(), find_config(configs_folder(), 'finetune_vit-toy_*')
     plan.add_method(METHODS[FAST[0]])
     plan.add_pair('finetune', finetune, FINETUNING)
     plan.add('sharded-on', finetune, FINETUNING, 'finetune-whole/epoch_1.pth', fsdp=True)
@@ -187,13 +187,13 @@ def slow(new_plan) -> Plan:
     plan, configs = new_plan(), configs_folder()
     for name in METHODS.keys() - set(FAST):
         plan.add_method(METHODS[name])
-    finetune = find_config(configs, 'finetune_vit-toy_')
+    finetune = find_config(configs, 'finetune_vit-toy_*')
     plan.add_pair('frozen', finetune, FROZEN)
     plan.add_pair('timm', finetune, TIMM)
     pretraining = PRETRAINING.format(batch_size=4)
-    plan.add_pair('hooks', find_config(configs, 'ummae_swin-toy_'), pretraining)
+    plan.add_pair('hooks', find_config(configs, 'ummae_swin-toy_*'), pretraining)
     half = pretraining + WITHOUT_EVALUATION
-    plan.add_pair('bf16', find_config(configs, 'ummae_vit-toy_'), half, precision='bf16')
+    plan.add_pair('bf16', find_config(configs, 'ummae_vit-toy_*'), half, precision='bf16')
     return plan.start()
 
 
@@ -245,7 +245,7 @@ def test_method_sharded_resumes_as_if_it_had_not_stopped(plan, name):
 def test_method_sharded_checkpoint_is_converted_and_fills_a_backbone(plan, name, tmp_path):
     converted = tmp_path / 'converted.pth'
     convert_checkpoint(plan.folder / f'{name}-sharded' / 'epoch_2.pth', converted)
-    finetune = find_config(configs_folder(), 'finetune_vit-toy_')
+    finetune = find_config(configs_folder(), 'finetune_vit-toy_*')
     model = build_model(load_config(finetune, backbone_of=converted))
     assert load_backbone(model.backbone, converted).share > 0.99
 
@@ -285,7 +285,7 @@ def test_sharded_and_whole_training_resume_each_other(plan, name):
 
 @pytest.mark.slow
 def test_command_trains_sharded_and_one_process_goes_on(toy_root, tmp_path):
-    base = find_config(configs_folder(), 'finetune_vit-toy_')
+    base = find_config(configs_folder(), 'finetune_vit-toy_*')
     config = write_child(tmp_path / 'run.py', base, FINETUNING, "dict(type='LossHook')")
     root, work_dir = data_root(base, toy_root), tmp_path / 'run'
     words = ['--fsdp', '--data-root', root, '--work-dir', work_dir]

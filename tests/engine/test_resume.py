@@ -71,7 +71,7 @@ class Stage:
 
     def __init__(self, name: str, toy_root: Path, folder: Path):
         prefix, self.text, self.num_iters = STAGES[name]
-        self.base = find_config(configs_folder(), prefix)
+        self.base = find_config(configs_folder(), f'{prefix}*')
         self.data, self.folder = data_root(self.base, toy_root), folder
 
     def train(self, work_dir: str, kill: str = '', num_processes: int = 1) -> int:

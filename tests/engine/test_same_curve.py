@@ -45,7 +45,7 @@ def test_loss_curve_is_the_same_on_one_two_and_four_processes(toy_root, tmp_path
 
 @pytest.mark.slow
 def test_loss_curve_from_an_archive_is_that_from_folders(toy_root, tmp_path):
-    folder = data_root(find_config(configs_folder(), 'ummae_swin-toy_'), toy_root)
+    folder = data_root(find_config(configs_folder(), 'ummae_swin-toy_*'), toy_root)
     names = list_files(folder, ('',)).files
     wanted, record, _ = train(1, toy_root, tmp_path)
     for ending, processes in (('zip', 1), ('tar', 1), ('zip', 2)):
@@ -59,7 +59,7 @@ def test_loss_curve_from_an_archive_is_that_from_folders(toy_root, tmp_path):
 
 def train(processes, toy_root, folder, root=None):
     """The loss of each update, the record, and the rate after the run."""
-    base = find_config(configs_folder(), 'ummae_swin-toy_')
+    base = find_config(configs_folder(), 'ummae_swin-toy_*')
     work_dir = folder / f'on-{processes}-{root and root.name}'
     folder.mkdir(exist_ok=True)
     config = write_child(work_dir.with_suffix('.py'), base, RECIPE, "dict(type='LossHook')")

@@ -41,7 +41,7 @@ def train(toy_root, tmp_path):
 
     def start(stage, *words, more_options=()):
         prefix, options, _ = STAGES[stage]
-        base = find_config(configs_folder(), prefix)
+        base = find_config(configs_folder(), f'{prefix}*')
         config = write_child(tmp_path / f'{stage}.py', base, "log_level = 'ERROR'")
         folders = ['--work-dir', tmp_path / stage, '--data-root', data_root(base, toy_root)]
         record = ['--results-dir', tmp_path / 'results', '--run-id', stage]

@@ -36,7 +36,7 @@ LEDGER = {
 @pytest.fixture
 def killed(tmp_path):
     """The launch of a run that left its config of 8 processes and its ledger."""
-    config = find_config(configs_folder(), 'finetune_ummae-swin-toy_')
+    config = find_config(configs_folder(), 'finetune_ummae-swin-toy_*')
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
     (work_dir / 'cost_ledger.json').write_text(json.dumps(LEDGER))

@@ -138,7 +138,7 @@ def test_unwrap_plain_network_is_itself():
 @pytest.mark.stack
 def test_command_tta_record_is_of_another_protocol(toy_root, tmp_path):
     """Train two iterations; test whole, with sliding windows and under augmentation."""
-    base = find_config(configs_folder(), 'upernet_swin-toy_')
+    base = find_config(configs_folder(), 'upernet_swin-toy_*')
     short = [
         "log_level = 'ERROR'",
         'train_cfg = dict(max_iters=2, val_interval=2)',
