@@ -2,7 +2,7 @@
 
 ``pixels='pillow'``, which every config has without saying so, leaves the pipeline as it is written.
 ``pixels='torch'`` replaces its first steps by :class:`mim_bench.FusedImage`, which makes the same
-draws several times as fast. The resolved pipeline says which of them it is, so the two never share
+draws in less time. The resolved pipeline says which of them it is, so the two never share
 a protocol's hash.
 """
 
