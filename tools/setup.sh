@@ -60,7 +60,8 @@ install_packages() {
     # In a log file the progress bars of some 120 packages would hide everything else.
     [[ -t 1 ]] || pip_options=(--quiet)
     echo "Installing mim-bench[$extra,test]: some minutes, once."
-    (cd "$repo_root" && "$python" -m pip install --disable-pip-version-check \
+    # Python compiles what is used when it is first imported, a small part of what is installed.
+    (cd "$repo_root" && "$python" -m pip install --disable-pip-version-check --no-compile \
         ${pip_options[@]+"${pip_options[@]}"} -c requirements/constraints.txt -e ".[$extra,test]") ||
         fail "pip could not install mim-bench[$extra,test]; its message stands above."
     # The OpenMMLab packages ask for the OpenCV that needs libGL, which a server
