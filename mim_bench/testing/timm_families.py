@@ -32,8 +32,8 @@ from mim_bench.recipe.config import load_config
 TASKS = ('k-NN', 'linear', 'fine-tune', 'UPerNet', 'Mask R-CNN')
 _CONFIGS = {
     'k-NN': 'configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py',
-    'fine-tune': 'configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'UPerNet': 'configs/demo/upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py',
+    'fine-tune': 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py',
+    'UPerNet': 'configs/demo/upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py',
     'Mask R-CNN': 'configs/demo/mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
 }
 _SMALL = dict(embed_dim=48, depth=4, num_heads=3)

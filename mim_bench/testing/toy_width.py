@@ -119,7 +119,7 @@ def _read_toy_data(cfg: Config, toy_root: Path) -> None:
         if number == NUM_COCO_CLASSES:
             dataset.metainfo = dict(classes=NAMES)
         for part in dictionaries([cfg.model, cfg.get('data_preprocessor') or {}]):
-            if part.get('num_classes') == number:
+            if number is not None and part.get('num_classes') == number:
                 part.num_classes = len(NAMES)
     if cfg.get('train_dataloader') is not None and cfg.get('train_cfg') is not None:
         _innermost(cfg.train_dataloader.dataset).indices *= NUM_ITERS

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from mim_bench.cli.main import main
+from mim_bench.models.backbones.vit import ViT
 from mim_bench.results.hashing import file_sha256
 
 
@@ -38,10 +39,18 @@ def test_convert_keep_decoder_keeps_all(official, tmp_path, capsys):
     assert 'dropped nothing' in capsys.readouterr().out
 
 
+def backbone_state(norm=1.0):
+    """A ViT of one layer under canonical names, whose last norm has weights of one value."""
+    arch = dict(embed_dims=64, num_layers=1, num_heads=1, feedforward_channels=64)
+    state = ViT(arch=arch, img_size=32, patch_size=16).state_dict()
+    state['ln1.weight'].fill_(norm)
+    return {f'backbone.{key}': value for key, value in state.items()}
+
+
 def test_convert_work_dir_takes_its_newest_checkpoint(tmp_path, capsys):
     for epoch in (1, 2):
         content = {
-            'state_dict': {'backbone.norm.weight': torch.full((4,), float(epoch))},
+            'state_dict': backbone_state(norm=float(epoch)),
             'meta': {'epoch': epoch, 'mim_bench': {'method': 'simmim'}},
         }
         torch.save(content, tmp_path / f'epoch_{epoch}.pth')
@@ -49,7 +58,7 @@ def test_convert_work_dir_takes_its_newest_checkpoint(tmp_path, capsys):
     (tmp_path / 'last_checkpoint').write_text('elsewhere/epoch_2.pth')
     assert main(['convert', str(tmp_path), str(tmp_path / 'out.pth')]) == 0
     content = torch.load(tmp_path / 'out.pth', weights_only=True)
-    assert content['state_dict']['backbone.norm.weight'][0] == 2
+    assert content['state_dict']['backbone.ln1.weight'][0] == 2
     assert (content['meta']['epochs'], content['meta']['method']) == (2, 'simmim')
 
 
@@ -64,7 +73,7 @@ class Payload:
 
 def test_convert_foreign_class_is_refused_by_name_unless_trusted(tmp_path, capsys):
     source, target = tmp_path / 'foreign.pth', tmp_path / 'out.pth'
-    torch.save({'state_dict': {'backbone.x': torch.ones(1)}, 'extra': Payload()}, source)
+    torch.save({'state_dict': backbone_state(), 'extra': Payload()}, source)
     assert main(['convert', str(source), str(target)]) == 1
     assert 'Payload' in capsys.readouterr().err
     assert not target.exists()

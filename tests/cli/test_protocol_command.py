@@ -39,7 +39,7 @@ def test_protocol_of_families_is_one_and_depends_on_settings_and_data(toy_root):
 
 def test_protocol_settings_and_what_is_left_out_are_printed():
     done = mim_bench('protocol', config('finetune_vit-toy*'), '--settings', '--left-out')
-    assert '"lr": 0.001' in done.stdout
+    assert '"lr": 0.002' in done.stdout
     assert 'val_dataloader.batch_size: each image is evaluated by itself' in done.stdout
 
 
@@ -59,7 +59,7 @@ def trained(toy_root, tmp_path_factory):
     ('option', 'message'),
     [
         ('train_cfg.max_epochs=3', 'train_cfg.max_epochs was 1 and is 3'),
-        ('optim_wrapper.optimizer.lr=0.5', 'optim_wrapper.optimizer.lr was 0.001 and is 0.5'),
+        ('optim_wrapper.optimizer.lr=0.5', 'optim_wrapper.optimizer.lr was 0.002 and is 0.5'),
     ],
 )
 def test_resume_with_other_settings_is_refused(trained, option, message):

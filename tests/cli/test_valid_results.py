@@ -64,8 +64,8 @@ def test_detector_without_objects_to_find_is_failed(coco, tmp_path, capsys, scor
     threshold = f'model.test_cfg.rcnn.score_thr={score_threshold}'
     status, records = run('test', 'mask-rcnn_swin-toy', coco, tmp_path, threshold)
     assert status == 1
-    assert_failed(records['coco-mask-rcnn'], 'not measured: bbox_mAP or segm_mAP')
-    assert 'bbox_mAP = -1' in ' '.join(capsys.readouterr().err.split())
+    assert_failed(records['coco-mask-rcnn'], 'annotations: the list is empty')
+    assert 'mim-bench data check coco' in capsys.readouterr().err
 
 
 def test_segmentation_without_labels_is_failed_also_where_it_is_collected(

@@ -121,7 +121,7 @@ def test_check_coco_sizes_that_differ_are_named(toy_copy):
         (lambda d: d['annotations'][0].update(segmentation=[[1, 2, 3, 4]]), 'has no segmentation'),
         (lambda d: d['annotations'][0].pop('segmentation'), 'has no segmentation'),
         (lambda d: d['annotations'][0].update(id=2), 'annotations: id 2 stands 2 times'),
-        (lambda d: d['categories'].append(d['categories'][0]), 'categories: id 1 stands 2'),
+        (lambda d: d['categories'].append({'id': 1, 'name': 'x'}), 'categories: id 1 stands 2'),
         (lambda d: d['annotations'].clear(), 'annotations: the list is empty'),
         (lambda d: d.pop('categories'), "has no list 'categories'"),
     ],

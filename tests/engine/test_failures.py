@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mim_bench.models.backbones.vit import ViT
 from mim_bench.results.store import read_record, write_record
 from mim_bench.testing.commands import mim_bench
 from mim_bench.testing.processes import train_by_script
@@ -153,7 +154,9 @@ def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_pa
 
 
 def test_convert_full_disk_is_one_message_and_keeps_earlier_files(tmp_path, small_disk):
-    torch.save({'backbone.weight': torch.zeros(1000, 1000)}, tmp_path / 'large.pth')
+    arch = dict(embed_dims=512, num_layers=1, num_heads=8, feedforward_channels=2048)
+    state = ViT(arch=arch, img_size=32, patch_size=16).state_dict()
+    torch.save({f'backbone.{key}': value for key, value in state.items()}, tmp_path / 'large.pth')
     message = the_message(mim_bench('convert', tmp_path / 'large.pth', small_disk / 'earlier.pth'))
     assert 'earlier.pth: cannot be written' in message
     assert 'No space left on device' in message

@@ -45,13 +45,23 @@ def test_network_is_one_graph_with_and_without_a_mask(path):
         assert found.training == ()
 
 
-def test_timm_backbone_is_one_graph():
-    backbone = MODELS.build(dict(type='mim_bench.TimmBackbone', name='vit_tiny_patch16_224'))
+TINY = dict(embed_dims=64, num_layers=1, num_heads=2, feedforward_channels=64)
+TINY_PYRAMID = dict(embed_dims=16, depths=[1, 1, 1, 1], num_heads=[1, 1, 2, 2])
+OTHERS = (
+    dict(type='mim_bench.TimmBackbone', name='vit_tiny_patch16_224'),
+    dict(type='mim_bench.CapiViT', arch=TINY, patch_size=16),
+    dict(type='mim_bench.MixMIMEncoder', arch=TINY_PYRAMID, img_size=64, window_size=2),
+)
+
+
+@pytest.mark.parametrize('cfg', OTHERS, ids=lambda cfg: cfg['type'])
+def test_backbone_without_a_config_is_one_graph(cfg):
+    backbone = MODELS.build(cfg)
     assert graph_breaks(backbone, torch.ones(1, 3, 64, 64)) == ()
 
 
 def test_every_registered_backbone_is_among_them():
     tested = {load(param.values[0]).model.backbone.type for param in PARAMS}
-    # The first has a test above, the second is the base of LocalMIM's, SymMIM's and UM-MAE's.
-    tested |= {'mim_bench.TimmBackbone', 'mim_bench.VisibleViT'}
+    # VisibleViT is the base of LocalMIM's, SymMIM's and UM-MAE's.
+    tested |= {'mim_bench.VisibleViT', *(cfg['type'] for cfg in OTHERS)}
     assert {entry.name for entry in index_backbones()} == tested

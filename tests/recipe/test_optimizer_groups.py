@@ -68,9 +68,9 @@ def test_print_groups_shows_the_table_and_trains_nothing(tmp_path, monkeypatch, 
     printed = capsys.readouterr().out
     assert '504,677 parameters' in printed
     first = next(line for line in printed.splitlines() if 'patch_embed.projection.weight' in line)
-    # 0.85 ** 5 of 1e-3, which is 4e-3 for 256 images at a batch of 64.
+    # 0.85 ** 5 of 2e-3, which is 8e-3 for 256 images at a batch of 64.
     assert [cell.strip() for cell in first.split('│')[1:6]] == [
-        '0', '0.000444', '0.4437', '0.05', '1,536'
+        '0', '0.000887', '0.4437', '0.05', '1,536'
     ]  # fmt: skip
     assert not list(tmp_path.iterdir())
 

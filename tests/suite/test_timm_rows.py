@@ -16,8 +16,8 @@ from mim_bench.suite.tasks import load_suite
 
 CONFIGS = {
     'probe': 'configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py',
-    'ft': 'configs/demo/finetune_vit-toy_1xb64-coslr-8e_toy-in1k-64px.py',
-    'upernet': 'configs/demo/upernet_vit-toy_1xb8-400i_toy-ade20k-128px.py',
+    'ft': 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py',
+    'upernet': 'configs/demo/upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py',
     'mask-rcnn': 'configs/demo/mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
 }
 SMALL = dict(embed_dim=48, depth=4, num_heads=3)
