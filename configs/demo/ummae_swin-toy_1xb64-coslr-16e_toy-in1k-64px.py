@@ -72,4 +72,4 @@ optim_wrapper = dict(
 param_scheduler = dict(warmup_epochs=2)
 train_cfg = dict(max_epochs=16)
 protocol = dict(name='toy-pretrain-ummae', tier='smoke')
-pretraining = dict(epochs=16)
+pretraining = dict(data='toy-in1k', epochs=16)

@@ -90,6 +90,7 @@ _OTHER_METHODS = {
 
 DATA_TITLES = {
     'in1k': 'ImageNet-1K',
+    'toy-in1k': 'embedded digits',
     'in12k': 'ImageNet-12K',
     'in21k': 'ImageNet-21K',
     'in22k': 'ImageNet-22K',
