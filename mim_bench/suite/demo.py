@@ -64,7 +64,7 @@ _SECONDS = {
     'toy-probe': 9,
     'toy-ft': 44,
     'keep': 1,
-    'toy-mask-rcnn': 65,
+    'toy-mask-rcnn': 94,
     'toy-upernet': 62,
 }
 

@@ -3,7 +3,7 @@ _base_ = ['./coco_mask_rcnn.py', './toy_dense.py']
 data_root = 'data/toy/coco/'
 image_size = (128, 128)
 max_epochs = 3
-base_lr = 2e-3
+base_lr = 1e-3
 base_batch_size = effective_batch_size = 4
 warmup_iters = 50
 num_classes = 10

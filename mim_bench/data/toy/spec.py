@@ -59,7 +59,7 @@ class ToySize:
 SIZES: dict[str, ToySize] = {
     'tiny': ToySize(SplitCount(40, 20), SplitCount(8, 4), SplitCount(8, 4)),
     'small': ToySize(SplitCount(1000, 200), SplitCount(120, 40), SplitCount(120, 40)),
-    'demo': ToySize(SplitCount(2000, 500), SplitCount(160, 100), SplitCount(160, 100)),
+    'demo': ToySize(SplitCount(2000, 500), SplitCount(240, 100), SplitCount(240, 100)),
     'default': ToySize(),
     'large': ToySize(SplitCount(20000, 2000), SplitCount(2000, 200), SplitCount(2000, 200)),
 }
