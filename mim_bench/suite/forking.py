@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from mim_bench.suite.guard import GRACE_S
-from mim_bench.suite.launching import LocalLauncher, Process
+from mim_bench.suite.launching import LocalLauncher, OwnProcess, Process
 from mim_bench.suite.steps import Step
 
 _CONTEXT = multiprocessing.get_context('forkserver')
@@ -63,7 +63,7 @@ class ForkingLauncher(LocalLauncher):
         return super()._open(step, words, log, environment, lock, release)
 
 
-class ForkedProcess:
+class ForkedProcess(OwnProcess):
     """A forked process with its descendants; they end with this process."""
 
     def __init__(
@@ -75,7 +75,7 @@ class ForkedProcess:
         lock: int,
         release: Callable[[], None],
     ) -> None:
-        self._release, self._is_released = release, False
+        super().__init__(release)
         self._process = _CONTEXT.Process(
             target=_run, args=(main, list(words), log, dict(environment), _Descriptor(lock))
         )
@@ -83,14 +83,7 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """See :class:`Process`."""
-        status = self._process.exitcode
-        if status is not None and not self._is_released:
-            self._is_released = True
-            self._release()
-        return status
-
-    def state(self) -> None:
-        """See :class:`Process`."""
+        return self._seen(self._process.exitcode)
 
     def interrupt(self) -> None:
         """See :class:`Process`."""

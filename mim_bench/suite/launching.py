@@ -125,7 +125,28 @@ class LocalLauncher:
         return LocalProcess(command_of(step, words), log, environment, lock, release)
 
 
-class LocalProcess:
+class OwnProcess:
+    """A step that runs on this machine, and gives back its room once it has ended.
+
+    Args:
+        release: Frees what the step occupies; called once.
+    """
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def state(self) -> None:
+        """See :class:`Process`."""
+
+    def _seen(self, status: int | None) -> int | None:
+        """The status that was found, after the room is free if it is the end."""
+        if status is not None and self._release is not None:
+            self._release()
+            self._release = None
+        return status
+
+
+class LocalProcess(OwnProcess):
     """A subprocess with its descendants; they end with this process."""
 
     def __init__(
@@ -136,7 +157,7 @@ class LocalProcess:
         lock: int,
         release: Callable[[], None],
     ) -> None:
-        self._release, self._is_released = release, False
+        super().__init__(release)
         with log.open('a') as output:
             self._process = subprocess.Popen(
                 [*GUARD, *command],
@@ -152,15 +173,9 @@ class LocalProcess:
 
     def poll(self) -> int | None:
         """See :class:`Process`."""
-        status = self._process.poll()
-        if status is not None and not self._is_released:
-            self._is_released = True
-            self._release()
+        status = self._seen(self._process.poll())
         # Like a shell, the guard adds 128 to the number of a signal.
         return 128 - status if status is not None and status > 128 else status
-
-    def state(self) -> None:
-        """See :class:`Process`."""
 
     def interrupt(self) -> None:
         """See :class:`Process`."""
