@@ -1,4 +1,4 @@
-"""Registers the toys of this folder for each test."""
+"""Registers the toys of this folder for each test; copies of the embedded data to spoil."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DATASETS, METRICS, MODELS
 
+from mim_bench.testing.bad_inputs import copy_layout
 from mim_bench.testing.toy_runs import ToyImages, ToyMetric, ToyNet, run_config
 
 
@@ -29,3 +30,9 @@ def pretraining(tmp_path: Path) -> Callable[..., Config]:
         return run_config(tmp_path / name, **changes)
 
     return make
+
+
+@pytest.fixture
+def copy(toy_root: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Copies one layout of the embedded data, without lists, and returns its folder."""
+    return lambda layout: copy_layout(toy_root, layout, tmp_path)

@@ -17,7 +17,6 @@ from mim_bench.testing.bad_inputs import (
     DEMO,
     SPLITS,
     built,
-    copy_layout,
     cut,
     found_by_check,
     launched,
@@ -26,12 +25,6 @@ from mim_bench.testing.bad_inputs import (
     resave,
     tag_exif,
 )
-
-
-@pytest.fixture
-def copy(toy_root, tmp_path):
-    return lambda layout: copy_layout(toy_root, layout, tmp_path)
-
 
 # --- COCO
 
