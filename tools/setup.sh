@@ -3,8 +3,10 @@
 #
 #   bash tools/setup.sh            set up, then say how to enter the environment
 #   source tools/setup.sh          define set_up, for the other scripts:
-#   set_up [EXTRA] [FOLDER]        install '.[EXTRA,test]' ("onedl" by default) into the active
-#                                  virtual environment, else into FOLDER (".venv"), and enter it
+#   set_up [--test] [EXTRA] [FOLDER]
+#                                  install '.[EXTRA,fast]' ("onedl" by default), with --test what the
+#                                  tests need too, into the active virtual environment, else into
+#                                  FOLDER (".venv"), and enter it
 #
 # An active environment is used as it is found; a second start changes nothing
 # unless setup.cfg, the tested versions, the extra or the Python have changed.
@@ -56,14 +58,14 @@ EOF
 }
 
 install_packages() {
-    local python="$1" extra="$2" pip_options=()
+    local python="$1" extras="$2" pip_options=()
     # In a log file the progress bars of some 120 packages would hide everything else.
     [[ -t 1 ]] || pip_options=(--quiet)
-    echo "Installing mim-bench[$extra,test]: some minutes, once."
+    echo "Installing mim-bench[$extras]: some minutes, once."
     # Python compiles what is used when it is first imported, a small part of what is installed.
     (cd "$repo_root" && "$python" -m pip install --disable-pip-version-check --no-compile \
-        ${pip_options[@]+"${pip_options[@]}"} -c requirements/constraints.txt -e ".[$extra,test]") ||
-        fail "pip could not install mim-bench[$extra,test]; its message stands above."
+        ${pip_options[@]+"${pip_options[@]}"} -c requirements/constraints.txt -e ".[$extras]") ||
+        fail "pip could not install mim-bench[$extras]; its message stands above."
     # The OpenMMLab packages ask for the OpenCV that needs libGL, which a server
     # often lacks; the headless build has the same files without windows.
     "$python" -c 'import cv2' 2> /dev/null ||
@@ -74,7 +76,12 @@ install_packages() {
 }
 
 set_up() {
-    local extra="${1:-onedl}" folder="${2:-$repo_root/.venv}" stamp wanted
+    local tests='' extra folder stamp done wanted
+    if [[ "${1:-}" == --test ]]; then
+        tests=,test
+        shift
+    fi
+    extra="${1:-onedl}" folder="${2:-$repo_root/.venv}"
     if [[ $# -lt 2 && -n "${VIRTUAL_ENV:-}" ]]; then
         folder="$VIRTUAL_ENV"
     elif ! "$folder/bin/python" -c '' 2> /dev/null; then
@@ -86,9 +93,11 @@ set_up() {
     fi
     stamp="$folder/.mim-bench-setup"
     wanted="$(fingerprint "$folder/bin/python" "$extra")" || fail "$folder/bin/python does not run."
-    if [[ "$(cat "$stamp" 2> /dev/null)" != "$wanted" ]]; then
-        install_packages "$folder/bin/python" "$extra"
-        echo "$wanted" > "$stamp"
+    done="$(cat "$stamp" 2> /dev/null)" || done=''
+    # What was installed for the tests serves everything else.
+    if [[ "$done" != "$wanted,test" && "$done" != "$wanted$tests" ]]; then
+        install_packages "$folder/bin/python" "$extra,fast$tests"
+        echo "$wanted$tests" > "$stamp"
     fi
     export VIRTUAL_ENV="$folder" PATH="$folder/bin:$PATH"
 }

@@ -21,11 +21,11 @@ done
 
 cd "$repo_root"
 if [[ -z "$stack" ]]; then
-    set_up
+    set_up --test
     ruff check .
     ruff format --check .
 elif [[ "$stack" == openmmlab ]]; then
-    set_up openmmlab "$repo_root/.venv-openmmlab"
+    set_up --test openmmlab "$repo_root/.venv-openmmlab"
     marker='stack'
 else
     echo "error: unknown stack '$stack'. Use: bash tools/test.sh --stack openmmlab" >&2

@@ -52,33 +52,40 @@ def environment(tmp_path):
 def test_set_up_installs_the_tested_versions_once(environment):
     first, second = environment.set_up(), environment.set_up()
     assert first.returncode == second.returncode == 0, first.stderr
-    assert environment.installed == ['.[onedl,test]']
+    assert environment.installed == ['.[onedl,fast]']
     assert '-c requirements/constraints.txt' in (environment.bin / 'pip.log').read_text()
     assert second.stdout.startswith('Ready: source ')
+
+
+def test_set_up_adds_what_the_tests_need_once(environment):
+    environment.set_up()
+    environment.set_up('--test')
+    environment.set_up()
+    assert environment.installed == ['.[onedl,fast]', '.[onedl,fast,test]']
 
 
 def test_set_up_changed_extra_installs_again(environment):
     environment.set_up()
     environment.set_up('openmmlab')
-    assert environment.installed == ['.[onedl,test]', '.[openmmlab,test]']
+    assert environment.installed == ['.[onedl,fast]', '.[openmmlab,fast]']
 
 
 def test_set_up_named_folder_leaves_the_active_environment_alone(environment, tmp_path):
     other = Environment(tmp_path / 'other')
     assert environment.set_up('openmmlab', str(other.folder)).returncode == 0
-    assert (environment.installed, other.installed) == ([], ['.[openmmlab,test]'])
+    assert (environment.installed, other.installed) == ([], ['.[openmmlab,fast]'])
 
 
 def test_set_up_keeps_the_original_distribution_where_it_is(environment):
     (environment.bin / 'has_original').touch()
     environment.set_up()
-    assert environment.installed == ['.[openmmlab,test]']
+    assert environment.installed == ['.[openmmlab,fast]']
 
 
 def test_set_up_without_libgl_installs_headless_opencv(environment):
     (environment.bin / 'has_libgl').unlink()
     assert environment.set_up().returncode == 0
-    assert environment.installed == ['.[onedl,test]', 'opencv-python-headless']
+    assert environment.installed == ['.[onedl,fast]', 'opencv-python-headless']
 
 
 def test_set_up_no_fitting_python_is_one_message(environment, tmp_path):
