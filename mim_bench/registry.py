@@ -46,6 +46,6 @@ DATASETS = _child(
 FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'data.masked_samples')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
 HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
-METRICS = _child(MMENGINE_METRICS, 'engine.metrics')
+METRICS = _child(MMENGINE_METRICS, 'evaluation.metrics')
 LOOPS = _child(MMENGINE_LOOPS, 'engine.loops')
 RUNNERS = _child(MMENGINE_RUNNERS, 'engine.runner')

@@ -14,10 +14,10 @@ import mim_bench  # noqa: F401  before mmcv: it makes mmcv._ext importable
 TOGETHER = {
     'processes': (
         'tests/engine/test_distributed.py',
-        'tests/engine/test_distributed_probes.py',
+        'tests/evaluation/test_distributed_probes.py',
         'tests/engine/test_failures.py',
         'tests/engine/test_fsdp.py',
-        'tests/engine/test_iou_metric.py',
+        'tests/evaluation/test_iou_metric.py',
         'tests/engine/test_resume.py',
         'tests/engine/test_same_curve.py',
         'tests/methods/test_method_training.py',

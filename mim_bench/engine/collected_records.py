@@ -8,13 +8,6 @@ from typing import Any
 import mim_bench
 from mim_bench.engine.checkpoint_identity import UNKNOWN_START, record_checkpoint, start_facts
 from mim_bench.engine.environment import UNKNOWN
-from mim_bench.engine.metric_names import (
-    METRICS,
-    PRETRAINING,
-    primary_metric,
-    ranking_metrics,
-    record_metrics,
-)
 from mim_bench.engine.run_record import (
     config_file,
     content_of,
@@ -25,6 +18,13 @@ from mim_bench.engine.scalars import collect_curves
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError, ResultError
+from mim_bench.evaluation.metric_names import (
+    METRICS,
+    PRETRAINING,
+    primary_metric,
+    ranking_metrics,
+    record_metrics,
+)
 from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings

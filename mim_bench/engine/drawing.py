@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from mim_bench.data.seeding import seed_everything
-from mim_bench.engine.isolation import evaluating, preserved_rng
 from mim_bench.engine.load_gate import load_model
 from mim_bench.errors import DataError
+from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.recipe.building import (
     build_model,
     build_pipeline,

@@ -10,14 +10,14 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
-from mim_bench.engine.outcomes import image_paths, names_of_samples
-from mim_bench.engine.probes.dispatch import check_probe, run_probe
-from mim_bench.engine.probes.extraction import extract_features
-from mim_bench.engine.probes.feature_cache import cached_features
-from mim_bench.engine.probes.feature_settings import feature_settings
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.outcomes import image_paths, names_of_samples
+from mim_bench.evaluation.probes.dispatch import check_probe, run_probe
+from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.feature_cache import cached_features
+from mim_bench.evaluation.probes.feature_settings import feature_settings
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.registry import LOOPS
 from mim_bench.results.outcomes import Hits, number_images
 
@@ -30,7 +30,7 @@ class ProbeTestLoop(TestLoop):
 
     The features of both data sets are extracted once and serve every probe. They are kept as
     memory-mapped files, so that another test of the same weights on the same data reads them
-    (:func:`mim_bench.engine.probes.feature_settings.feature_settings` says what counts as the
+    (:func:`mim_bench.evaluation.probes.feature_settings.feature_settings` says what counts as the
     same). The metrics are named ``<probe>/<score>``; accuracies are in percent. The validation data
     (``test_dataloader``) are only scored: nothing is selected on them. ``outcomes`` are those of
     all probes on each of them.
@@ -43,7 +43,7 @@ class ProbeTestLoop(TestLoop):
             without shuffling.
         probes: Settings by probe: ``knn`` (k, temperature) and ``linear`` (learning_rates,
             epochs, batch_size, holdout_share, seed).
-        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
+        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
         fp16: Extract features under autocast.
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.

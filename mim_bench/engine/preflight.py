@@ -23,10 +23,10 @@ from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.data_sets import check_data_sets
-from mim_bench.engine.isolation import evaluating, preserved_rng
-from mim_bench.engine.metric_names import METRICS
-from mim_bench.engine.probes.extraction import features_of_batches
 from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.evaluation.isolation import evaluating, preserved_rng
+from mim_bench.evaluation.metric_names import METRICS
+from mim_bench.evaluation.probes.extraction import features_of_batches
 from mim_bench.recipe.tta import unwrap
 
 NUM_IMAGES = 2

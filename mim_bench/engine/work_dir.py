@@ -15,9 +15,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mim_bench.engine.metric_names import METRICS
 from mim_bench.engine.scalars import read_entries
 from mim_bench.errors import RecordError
+from mim_bench.evaluation.metric_names import METRICS
 
 _START = re.compile(r'^\d{8}_\d{6}$')
 _CHECKPOINTS = {

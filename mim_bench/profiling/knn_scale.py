@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mim_bench.engine.probes.features import X_FILE, Y_FILE, Features
-from mim_bench.engine.probes.knn import knn_accuracy
-from mim_bench.engine.probes.npy_rows import RowWriter
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
+from mim_bench.evaluation.probes.knn import knn_accuracy
+from mim_bench.evaluation.probes.npy_rows import RowWriter
 
 _WRITTEN_ROWS = 16384
 
@@ -73,7 +73,7 @@ def measure_knn(
         device: Device to compute on.
 
     Raises:
-        ConfigError: As :func:`mim_bench.engine.probes.knn.knn_predict`.
+        ConfigError: As :func:`mim_bench.evaluation.probes.knn.knn_predict`.
         DataError: A folder has no features.
     """
     bank, query = Features.open(bank_folder), Features.open(query_folder)

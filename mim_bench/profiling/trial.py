@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
+from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.launch import Launch, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
 from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_elsewhere, image_share
-from mim_bench.profiling.memory import memory_meter
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model, init_weights, without_pretrained

@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
+from mim_bench.cost.memory import exact_allocation, memory_meter
 from mim_bench.errors import MimBenchError
 from mim_bench.profiling.matrix_product import MatrixProduct
-from mim_bench.profiling.memory import exact_allocation, memory_meter
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 
 # Steps that are timed together last at least this long, so that the resolution of the clock

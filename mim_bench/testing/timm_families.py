@@ -13,11 +13,11 @@ from torch import nn
 
 from mim_bench.conversion.timm_weights import untrained
 from mim_bench.engine.load_gate import load_backbone
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.knn import knn_accuracy
-from mim_bench.engine.probes.linear import linear_probe
-from mim_bench.engine.probes.pooling import pool
 from mim_bench.errors import MimBenchError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.knn import knn_accuracy
+from mim_bench.evaluation.probes.linear import linear_probe
+from mim_bench.evaluation.probes.pooling import pool
 from mim_bench.models.backbones.timm_backbone import (
     FIXED_SIZE,
     MULTIPLES,

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 

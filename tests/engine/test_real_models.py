@@ -7,8 +7,8 @@ import torch
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from mim_bench.engine.probes.extraction import extract_features
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.results.store import collect
 from mim_bench.testing.toy_runs import loader, make_runner
 

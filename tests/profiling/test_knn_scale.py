@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mim_bench.cli.main import main
-from mim_bench.engine.probes.features import Features
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
 from mim_bench.profiling.knn_scale import measure_knn, write_random_features
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mim_bench.engine.metric_names import ranking_metrics
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.metric_names import ranking_metrics
 from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder

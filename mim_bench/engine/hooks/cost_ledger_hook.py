@@ -15,11 +15,11 @@ from mmengine.dist import all_gather_object, all_reduce, get_world_size, is_main
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mim_bench.cost.energy import EnergyMeter, device_uuid, energy_meter
+from mim_bench.cost.ledger import CostLedger
+from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.batch import num_samples
 from mim_bench.engine.environment import device_name
-from mim_bench.profiling.energy import EnergyMeter, device_uuid, energy_meter
-from mim_bench.profiling.ledger import CostLedger
-from mim_bench.profiling.memory import memory_meter
 from mim_bench.registry import HOOKS
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.record import Cost, utc_now
@@ -30,7 +30,7 @@ STATE_KEY = 'cost_ledger'
 
 @HOOKS.register_module()
 class CostLedgerHook(Hook):
-    """Measure what training costs: see :class:`mim_bench.profiling.ledger.CostLedger`.
+    """Measure what training costs: see :class:`mim_bench.cost.ledger.CostLedger`.
 
     Validation does not count, nor what other hooks do inside :func:`outside_cost`. In a run
     that only tests, the seconds are those of the test.

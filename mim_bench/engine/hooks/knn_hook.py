@@ -9,11 +9,11 @@ from mmengine.runner import Runner
 
 from mim_bench.data.summary import check_same_classes, summary_of
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
-from mim_bench.engine.isolation import preserved_rng
-from mim_bench.engine.probes.dispatch import run_probe
-from mim_bench.engine.probes.extraction import extract_features
-from mim_bench.engine.probes.together import shared_temporary_folder
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.isolation import preserved_rng
+from mim_bench.evaluation.probes.dispatch import run_probe
+from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.together import shared_temporary_folder
 from mim_bench.registry import HOOKS
 
 
@@ -37,7 +37,7 @@ class KnnHook(Hook):
         bank_dataloader: Loader of labelled training images with test-time transforms and
             ``DefaultSampler(shuffle=False)``.
         query_dataloader: Loader of validation images, alike.
-        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
+        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
         interval: Epochs between measurements; the last epoch is always measured.
         k: Neighbours.
         temperature: Of the votes.

@@ -14,8 +14,8 @@ from mim_bench.data.seeding import seed_everything
 from mim_bench.engine.drawing import draw_panels
 from mim_bench.engine.fsdp import callable_in_parts, is_sharded
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
-from mim_bench.engine.isolation import evaluating, preserved_rng
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.registry import HOOKS
 from mim_bench.visualization.methods import panels_of
 from mim_bench.visualization.pictures import save_png

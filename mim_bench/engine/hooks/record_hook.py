@@ -18,8 +18,6 @@ from mim_bench.conversion.provenance import count_parameters
 from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk, find_ledger_hook, flush_ledger
-from mim_bench.engine.metric_names import primary_metric, record_metrics
-from mim_bench.engine.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.engine.run_record import (
     PictureSource,
     cause_of,
@@ -33,6 +31,8 @@ from mim_bench.engine.run_record import (
     training_metrics,
 )
 from mim_bench.errors import ConfigError, RecordError, ResultError
+from mim_bench.evaluation.metric_names import primary_metric, record_metrics
+from mim_bench.evaluation.outcomes import outcomes_of_loop, save_outcomes
 from mim_bench.recipe.data_content import runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
@@ -89,7 +89,7 @@ class RecordHook(Hook):
     validation or test and, after a training, the loss and k-NN accuracy. A run that was
     killed in its last validation and resumes after its last iteration validates again.
 
-    A task without a valid result (see :func:`mim_bench.engine.metric_names.primary_metric`) is
+    A task without a valid result (see :func:`mim_bench.evaluation.metric_names.primary_metric`) is
     recorded as failed, and the run ends with that error; its other tasks are recorded as done.
 
     Note:

@@ -14,12 +14,12 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
-from mim_bench.engine.isolation import evaluating, preserved_rng
-from mim_bench.engine.probes.features import X_FILE, Y_FILE, Features
-from mim_bench.engine.probes.npy_rows import RowWriter, join_in_turn
-from mim_bench.engine.probes.pooling import last_features, pool
-from mim_bench.engine.probes.together import on_every_process, on_main_process
 from mim_bench.errors import ConfigError, DataError, TrainingError
+from mim_bench.evaluation.isolation import evaluating, preserved_rng
+from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
+from mim_bench.evaluation.probes.npy_rows import RowWriter, join_in_turn
+from mim_bench.evaluation.probes.pooling import last_features, pool
+from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 
 DTYPES = ('float32', 'float16')
 
@@ -47,7 +47,7 @@ def extract_features(
             (mmengine's ``DefaultSampler(shuffle=False)``), and no sample is dropped.
         folder: An empty folder that all processes see. It gets ``x.npy`` (N, D) and ``y.npy``
             (N,), no sample twice; after an error its files are unusable.
-        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.engine.probes.pooling.pool`.
+        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
         fp16: Run the model under autocast (float16 on CUDA, bfloat16 on CPU).
         dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
             rounds to 11 bits.

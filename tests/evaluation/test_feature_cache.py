@@ -6,10 +6,10 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from mim_bench.engine.probes.feature_cache import cached_features
-from mim_bench.engine.probes.feature_settings import feature_settings
-from mim_bench.engine.probes.features import Features
 from mim_bench.errors import DataError, MimBenchError
+from mim_bench.evaluation.probes.feature_cache import cached_features
+from mim_bench.evaluation.probes.feature_settings import feature_settings
+from mim_bench.evaluation.probes.features import Features
 from mim_bench.testing.toy_runs import ToyNet, loader
 
 SETTINGS = {'weights': 'abc', 'classes': (1, 2)}

@@ -3,8 +3,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mim_bench.engine.probes.pooling import last_features, pool
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.pooling import last_features, pool
 
 TOKENS = torch.tensor([[[9.0, 9.0], [1.0, 2.0], [3.0, 6.0]]])  # (1, class token + 2, 2)
 

@@ -11,11 +11,11 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mim_bench.engine.metric_names import record_metrics
-from mim_bench.engine.metrics import coco_metric as module
-from mim_bench.engine.metrics.coco_metric import chosen_backend
-from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.metric_names import record_metrics
+from mim_bench.evaluation.metrics import coco_metric as module
+from mim_bench.evaluation.metrics.coco_metric import chosen_backend
+from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
 from mim_bench.recipe.protocol import protocol_settings
 
 HEIGHT, WIDTH, NUM_CLASSES = 240, 320, 6

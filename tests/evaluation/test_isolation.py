@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mim_bench.engine.isolation import evaluating, preserved_rng
+from mim_bench.evaluation.isolation import evaluating, preserved_rng
 
 
 def draws() -> tuple:

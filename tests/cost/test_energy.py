@@ -2,8 +2,8 @@ import sys
 
 import pytest
 
-from mim_bench.profiling.energy import energy_meter
-from mim_bench.profiling.ledger import CostLedger
+from mim_bench.cost.energy import energy_meter
+from mim_bench.cost.ledger import CostLedger
 
 
 class NVMLError(Exception):

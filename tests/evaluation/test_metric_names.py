@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from mim_bench.engine.metric_names import primary_metric, record_metrics
 from mim_bench.errors import ResultError
+from mim_bench.evaluation.metric_names import primary_metric, record_metrics
 from mim_bench.results.record import Metric
 
 

@@ -3,8 +3,8 @@ import platform
 import pytest
 import torch
 
-from mim_bench.profiling import memory
-from mim_bench.profiling.memory import ResidentMemory, memory_meter
+from mim_bench.cost import memory
+from mim_bench.cost.memory import ResidentMemory, memory_meter
 
 MIB = 2**20
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn import functional as F
 
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.npy_rows import MappedRows
-from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.npy_rows import MappedRows
+from mim_bench.evaluation.probes.scores import accuracies, topk_hits
 
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))

@@ -9,10 +9,10 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mim_bench.engine.probes.extraction import open_on_every_process
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.errors import DataError
+from mim_bench.evaluation.probes.extraction import open_on_every_process
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.results.hashing import protocol_hash
 
 ABOUT_FILE = 'about.json'

@@ -8,8 +8,12 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mim_bench.engine.metrics.coco_matches import keeping_matches, match_pair, outcomes_of_matches
-from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
+from mim_bench.evaluation.metrics.coco_matches import (
+    keeping_matches,
+    match_pair,
+    outcomes_of_matches,
+)
+from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
 from mim_bench.results.scores import detection_scores
 
 SIDE, NUM_IMAGES, NUM_CLASSES = 200, 7, 3

@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.runner import Runner
 
-from mim_bench.engine.probes.extraction import extract_features
-from mim_bench.engine.probes.features import Features
 from mim_bench.errors import ConfigError, DataError, MimBenchError, TrainingError
+from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.features import Features
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 

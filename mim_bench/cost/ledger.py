@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mim_bench.profiling.energy import EnergyMeter
-from mim_bench.profiling.memory import MemoryMeter
+from mim_bench.cost.energy import EnergyMeter
+from mim_bench.cost.memory import MemoryMeter
 
 SERIES_LENGTH = 1024
 
@@ -54,8 +54,8 @@ class CostLedger:
       ``warmup`` iterations after each start of a process.
     - ``data_wait_share``: sum of waits / sum of (wait + step) over the same iterations.
     - ``device_hours``: wall hours times devices; ``gpu_hours`` the same on GPUs, 0 on CPU.
-    - ``peak_mem_bytes``: see :mod:`mim_bench.profiling.memory`.
-    - ``energy_joules``: over the same time as ``wall_s``, see :mod:`mim_bench.profiling.energy`;
+    - ``peak_mem_bytes``: see :mod:`mim_bench.cost.memory`.
+    - ``energy_joules``: over the same time as ``wall_s``, see :mod:`mim_bench.cost.energy`;
       None if a part of it was not measured.
 
     Sums continue over :meth:`load_state_dict`, also with another number of devices.

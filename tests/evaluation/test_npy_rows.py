@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mim_bench.engine.probes.npy_rows import MappedRows, RowWriter, join_in_turn
 from mim_bench.errors import DataError
+from mim_bench.evaluation.probes.npy_rows import MappedRows, RowWriter, join_in_turn
 
 STATM = Path('/proc/self/statm')
 
@@ -74,7 +74,7 @@ def test_row_writer_gives_a_file_of_numpy(tmp_path):
 
 @pytest.mark.parametrize('size', [1, 5, 6, 7])
 def test_join_in_turn_deals_rows_back(tmp_path, monkeypatch, size):
-    monkeypatch.setattr('mim_bench.engine.probes.npy_rows._JOINED_ROWS', 2)
+    monkeypatch.setattr('mim_bench.evaluation.probes.npy_rows._JOINED_ROWS', 2)
     rows = torch.arange(float(size))[:, None]
     padded = torch.cat([rows, rows])[: 3 * -(-size // 3)] if size > 1 else rows.repeat(3, 1)
     parts = [tmp_path / f'{turn}.npy' for turn in range(3)]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.knn import knn_accuracy, knn_predict
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.knn import knn_accuracy, knn_predict
 
 
 def random_features(count: int, classes: int, seed: int, width: int = 6) -> Features:

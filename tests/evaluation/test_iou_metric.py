@@ -10,7 +10,7 @@ import torch
 import torch.multiprocessing as mp
 from torch import distributed as dist
 
-from mim_bench.engine.metrics.iou_metric import IoUMetric, pair_counts
+from mim_bench.evaluation.metrics.iou_metric import IoUMetric, pair_counts
 from mim_bench.registry import METRICS
 from mim_bench.results.statistics import outcome_values
 from mim_bench.testing.processes import PRELOADED

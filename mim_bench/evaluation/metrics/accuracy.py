@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmpretrain.evaluation.metrics import Accuracy as PretrainAccuracy
 
-from mim_bench.engine.outcomes import names_of_samples
+from mim_bench.evaluation.outcomes import names_of_samples
 from mim_bench.registry import METRICS
 from mim_bench.results.outcomes import Hits, number_images
 

@@ -12,7 +12,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import Dataset
 
-from mim_bench.engine.probes.extraction import backbone_of
+from mim_bench.evaluation.probes.extraction import backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
 # Raise it when the code changes features of the same settings.
@@ -43,7 +43,7 @@ def feature_settings(
         model: Model with its weights, wrapped or not.
         loader: Settings of the loader.
         dataset: The data set that was built from them.
-        pooling: See :func:`~mim_bench.engine.probes.extraction.extract_features`.
+        pooling: See :func:`~mim_bench.evaluation.probes.extraction.extract_features`.
         fp16: See there.
         dtype: See there.
     """

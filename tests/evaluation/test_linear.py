@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.linear import LEARNING_RATES, _Fit, _holdout_mask, linear_probe
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.linear import LEARNING_RATES, _Fit, _holdout_mask, linear_probe
 
 
 def clusters(per_class: int, seed: int, spread: float = 0.3, classes: int = 4) -> Features:
@@ -84,7 +84,7 @@ def test_linear_probe_mapped_features_give_the_result_of_those_in_memory(
     train, val = clusters(40, 0, 1.0), clusters(30, 1, 1.0)
     settings = dict(epochs=3, batch_size=16)
     expected = linear_probe(train, val, **settings)
-    monkeypatch.setattr('mim_bench.engine.probes.linear._GROUP_BYTES', group_bytes)
+    monkeypatch.setattr('mim_bench.evaluation.probes.linear._GROUP_BYTES', group_bytes)
     mapped = [save(features, tmp_path / str(i)) for i, features in enumerate((train, val))]
     assert linear_probe(*mapped, **settings) == expected
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mim_bench.engine.probes.npy_rows import MappedRows
 from mim_bench.errors import DataError
+from mim_bench.evaluation.probes.npy_rows import MappedRows
 
 X_FILE = 'x.npy'
 Y_FILE = 'y.npy'

@@ -14,14 +14,14 @@ from mmengine.runner import Runner
 from torch import distributed as dist
 
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
-from mim_bench.engine.metrics.accuracy import Accuracy
-from mim_bench.engine.probes.dispatch import run_probe
-from mim_bench.engine.probes.extraction import extract_features
-from mim_bench.engine.probes.feature_cache import cached_features
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.npy_rows import RowWriter
-from mim_bench.engine.probes.together import shared_temporary_folder
 from mim_bench.errors import MimBenchError, TrainingError
+from mim_bench.evaluation.metrics.accuracy import Accuracy
+from mim_bench.evaluation.probes.dispatch import run_probe
+from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.feature_cache import cached_features
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.npy_rows import RowWriter
+from mim_bench.evaluation.probes.together import shared_temporary_folder
 from mim_bench.testing.processes import PRELOADED
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 

@@ -11,9 +11,9 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mim_bench.data.coco import open_class
-from mim_bench.engine.metrics.coco_matches import keeping_matches, outcomes_of_matches
-from mim_bench.engine.metrics.faster_coco import FasterCOCOeval
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.metrics.coco_matches import keeping_matches, outcomes_of_matches
+from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
 from mim_bench.registry import METRICS
 from mim_bench.results.outcomes import Detections
 

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from mim_bench.profiling.ledger import CostLedger, DecimatedSeries
+from mim_bench.cost.ledger import CostLedger, DecimatedSeries
 from mim_bench.results.record import Cost
 
 

@@ -10,7 +10,7 @@ from mmengine.dist import all_gather_object, all_reduce, get_rank, get_world_siz
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mim_bench.engine.outcomes import names_of_samples
+from mim_bench.evaluation.outcomes import names_of_samples
 from mim_bench.registry import METRICS
 from mim_bench.results.outcomes import ClassAreas, number_images
 

@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.knn import knn_accuracy, knn_hits
-from mim_bench.engine.probes.linear import linear_probe
-from mim_bench.engine.probes.scores import accuracies
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.knn import knn_accuracy, knn_hits
+from mim_bench.evaluation.probes.linear import linear_probe
+from mim_bench.evaluation.probes.scores import accuracies
 
 
 @dataclass(frozen=True)

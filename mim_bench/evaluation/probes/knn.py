@@ -3,10 +3,10 @@
 import torch
 from torch.nn import functional as F
 
-from mim_bench.engine.probes.features import Features
-from mim_bench.engine.probes.npy_rows import MappedRows
-from mim_bench.engine.probes.scores import accuracies, topk_hits
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.npy_rows import MappedRows
+from mim_bench.evaluation.probes.scores import accuracies, topk_hits
 
 # Rows of the bank and of the queries that are compared at a time. On a CPU their similarities
 # (8 MiB) stay in the cache while they are searched; a GPU needs larger chunks.

@@ -1,0 +1,1 @@
+"""What a number is: metrics, and probes of frozen features."""
