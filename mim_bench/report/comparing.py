@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
+import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
 from mim_bench.errors import RecordError
-from mim_bench.report.board import Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row
 from mim_bench.report.spread import SampleReader
-from mim_bench.report.tables import DASH, Entry, Heading, format_cell, text_table
 from mim_bench.report.terminal import terminal_table
 from mim_bench.report.text import one_line
 from mim_bench.results.protocol_file import SettingDifference, read_protocol, setting_differences
 from mim_bench.results.record import Protocol, RunRecord
 from mim_bench.results.statistics import ALPHA, Comparison, compare
-from mim_bench.results.store import Collection
 from mim_bench.results.validation import near
 
 _TEST_NAMES = {
@@ -40,8 +40,7 @@ class ProtocolPair:
     @property
     def is_same(self) -> bool:
         """Whether both were measured alike, so that their numbers compare."""
-        first, second = self.protocols
-        return (first.hash, first.tier) == (second.hash, second.tier)
+        return len({(protocol.hash, protocol.tier) for protocol in self.protocols}) == 1
 
 
 def find_rows(board: Leaderboard, labels: Sequence[str]) -> list[Row]:
@@ -75,16 +74,15 @@ def explain_rows(board: Leaderboard, rows: Sequence[Row]) -> list[ProtocolPair]:
     of the first row stands against each of the second.
     """
     pairs = []
-    for task in dict.fromkeys(group.task for group in board.groups if group.protocol is not None):
-        groups = [group for group in board.groups if group.task == task]
-        first, second = ([g for g in groups if _runs(row, g)] for row in rows)
-        common = [group for group in first if group in second]
-        pairs += [ProtocolPair(task, (g.protocol, g.protocol)) for g in common]
-        if not common:
-            for one in first:
-                for other in second:
-                    runs = [_runs(rows[0], one), _runs(rows[1], other)]
-                    pairs.append(_explain(task, board.collection, runs))
+    measured = [group for group in board.groups if group.protocol is not None]
+    for task in dict.fromkeys(group.task for group in measured):
+        groups = [group for group in measured if group.task == task]
+        first, second = ([group for group in groups if _runs(row, group)] for row in rows)
+        common = [group.protocol for group in first if group in second]
+        pairs += [ProtocolPair(task, (protocol, protocol)) for protocol in common]
+        for one, other in product(first, second) if not common else ():
+            sides = [_runs(rows[0], one), _runs(rows[1], other)]
+            pairs.append(_explain(board, task, sides))
     return pairs
 
 
@@ -92,9 +90,7 @@ def _runs(row: Row, group: ColumnGroup) -> list[RunRecord]:
     return [run for column in group.columns for run in row.cell(column).runs]
 
 
-def _explain(
-    task: str, collection: Collection, sides: Sequence[Sequence[RunRecord]]
-) -> ProtocolPair:
+def _explain(board: Leaderboard, task: str, sides: Sequence[Sequence[RunRecord]]) -> ProtocolPair:
     # A run that states its settings, if there is one.
     runs = [max(s, key=lambda r: (r.artifacts.protocol is not None, r.started_at)) for s in sides]
     protocols = tuple(run.protocol for run in runs)
@@ -107,7 +103,7 @@ def _explain(
             missing = f'{run.run_id} keeps no settings of its protocol. Run it again.'
             return ProtocolPair(task, protocols, missing=missing)
         try:
-            path = collection.artifact_path(run, run.artifacts.protocol)
+            path = board.collection.artifact_path(run, run.artifacts.protocol)
             contents.append(read_protocol(path, run.protocol.hash))
         except RecordError as error:
             return ProtocolPair(task, protocols, missing=str(error))
@@ -122,8 +118,6 @@ def print_tests(
     if not tests:
         console.print(Text('No number of theirs was measured under one protocol.'))
         return
-    numbers = [Heading(text, 'number') for text in ('A', 'B', 'A - B', '95 % interval')]
-    headings = ('Metric', *numbers, 'p', f'Verdict (p < {ALPHA:g})')
     lines = []
     for column, test in tests:
         digits = column.decimals + 1
@@ -133,16 +127,16 @@ def print_tests(
         ]
         interval = test.interval and '[{:+.{d}f}, {:+.{d}f}]'.format(*test.interval, d=digits)
         lines.append(
-            (
-                ' · '.join(filter(None, (column.title, column.qualifier))),
-                *(format_cell(row.cell(column), column) for row in rows),
-                f'{test.difference:+.{digits}f}',
-                interval or DASH,
-                Entry(next(iter(p_values), DASH), small=p_values[1:]),
-                _verdict(column, test),
-            )
+            {
+                'Metric': ' · '.join(filter(None, (column.title, column.qualifier))),
+                **{side: column.text(row) for side, row in zip('AB', rows, strict=True)},
+                'A - B': f'{test.difference:+.{digits}f}',
+                '95 % interval': interval or DASH,
+                'Tests': '\n'.join(p_values) or DASH,
+                f'Verdict (p < {ALPHA:g})': _verdict(column, test),
+            }
         )
-    console.print(terminal_table(text_table('tests', '', headings, lines)))
+    console.print(terminal_table(pd.DataFrame(lines)))
 
 
 def _sides(texts: Iterator[str]) -> str:
@@ -172,9 +166,6 @@ def print_protocols(pairs: Sequence[ProtocolPair], console: Console) -> None:
         if pair.missing:
             console.print(Text(one_line(pair.missing), style='yellow'))
             continue
-        lines = [
-            (item.key, *(DASH if text is None else text for text in (item.first, item.second)))
-            for item in pair.differences
-        ]
-        headings = ('Setting', 'A', 'B')
-        console.print(terminal_table(text_table('settings', '', headings, lines)))
+        differences = [(item.key, item.first, item.second) for item in pair.differences]
+        frame = pd.DataFrame(differences, columns=['Setting', 'in A', 'in B'], dtype=object)
+        console.print(terminal_table(frame.fillna(DASH)))

@@ -75,9 +75,9 @@ def _dump(data: Any) -> str:
 
 def _measured(board: Leaderboard, row: Row) -> Iterator[tuple[ColumnGroup, str, list[Column]]]:
     """The full columns in which a row has a number, by group and by the split that was measured."""
-    for group in board.groups_of(headline=True):
+    for group, columns in board.groups_of(headline=True):
         found = defaultdict(list)
-        for column in group.columns:
+        for column in columns:
             cell = row.cell(column)
             if group.tier == 'full' and cell.state == 'value':
                 split = one_line(cell.runs[-1].metrics[column.metric].split)

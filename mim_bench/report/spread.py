@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from mim_bench.errors import RecordError
-from mim_bench.report.board import Cell, Column, ColumnGroup, Row
+from mim_bench.report.board import Column, ColumnGroup, Row
 from mim_bench.results.outcomes_file import read_samples
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import (
@@ -18,11 +18,6 @@ from mim_bench.results.statistics import (
 )
 from mim_bench.results.store import Collection, DamagedFile
 
-# Rows of a column that are tested against the best, from the best on: the time stays bounded.
-MOST_TESTED = 500
-# With more runs that kept outcomes, only the rows that are tested have intervals over images.
-MOST_READ = 5000
-
 
 class SampleReader:
     """Reads the outcomes of runs; ``damaged`` are the files that could not be used, by path."""
@@ -33,9 +28,9 @@ class SampleReader:
         self._read = lru_cache(maxsize=64)(read_samples)
         self.damaged: dict[str, DamagedFile] = {}
 
-    def measured(self, runs: Sequence[RunRecord], metric: str, *, reads: bool = True) -> Measured:
-        """What tests need of one metric of several seeds; without samples unless it ``reads``."""
-        samples = tuple(self.read(run).get(metric) if reads else None for run in runs)
+    def measured(self, runs: Sequence[RunRecord], metric: str) -> Measured:
+        """What tests need of one metric of several seeds."""
+        samples = tuple(self.read(run).get(metric) for run in runs)
         return Measured(tuple(run.metrics[metric].value for run in runs), samples)
 
     def read(self, run: RunRecord) -> dict[str, Sample]:
@@ -75,60 +70,38 @@ def add_spread(
         Outcomes that could not be used, in the order of their paths.
     """
     reader = SampleReader(collection)
-    kept = sum(run.artifacts.outcomes is not None for run in collection.records)
     for group in groups:
         if group.protocol is not None:
-            _spread_group(rows, group.columns, reader, reads_all=kept <= MOST_READ)
+            _spread_group(rows, group.columns, reader)
     return [reader.damaged[path] for path in sorted(reader.damaged)]
 
 
-def _spread_group(
-    rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader, *, reads_all: bool
-) -> None:
-    leaders = {c.key: next((r for r in rows if r.cell(c).is_best), None) for c in columns}
+def _spread_group(rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader) -> None:
+    leaders = {c.key: row for c in columns for row in reversed(rows) if row.cell(c).is_best}
     best = {
-        c.key: reader.measured(leader.cell(c).runs, c.metric)
+        c.key: reader.measured(leaders[c.key].cell(c).runs, c.metric)
         for c in columns
-        if (leader := leaders[c.key]) is not None
+        if c.key in leaders
     }
-    tested = {column.key: _nearest(rows, column) for column in columns}
-    candidates = set().union(*tested.values())
     for row in rows:
-        reads = reads_all or row.label in candidates
         for column in columns:
-            cell = row.cell(column)
+            cell, key = row.cell(column), column.key
             if cell.state != 'value':
                 continue
-            measured = reader.measured(cell.runs, column.metric, reads=reads)
-            cell = _with_interval(cell, measured)
-            if (
-                column.key in best
-                and row is not leaders[column.key]
-                and row.label in tested[column.key]
-            ):
-                differs = compare(best[column.key], measured).is_distinguishable()
-                cell = replace(cell, is_tied=None if differs is None else not differs)
-            row.cells[column.key] = cell
-    for column in columns:
+            measured = reader.measured(cell.runs, column.metric)
+            sd, interval = seed_spread(measured.values)
+            sample = measured.samples[0] if sd is None else None
+            if sample is not None:
+                interval = image_interval(sample)
+            is_tied = None
+            if key in best and row is not leaders[key]:
+                differs = compare(best[key], measured).is_distinguishable()
+                is_tied = None if differs is None else not differs
+            of = 'images' if sd is None else 'seeds'
+            row.cells[key] = replace(
+                cell, sd=sd, interval=interval, interval_of=interval and of, is_tied=is_tied
+            )
+    for key, leader in leaders.items():
         # The best is tied too if anything is tied with it.
-        ties = [row.cell(column).is_tied for row in rows]
-        if known := [tie for tie in ties if tie is not None]:
-            cells = leaders[column.key].cells
-            cells[column.key] = replace(cells[column.key], is_tied=any(known))
-
-
-def _nearest(rows: Sequence[Row], column: Column) -> set[str]:
-    """The rows with the best values, as many as are tested."""
-    holders = [row for row in rows if row.cell(column).state == 'value']
-    holders.sort(key=lambda row: (-column.sign * row.cell(column).value, row.label))
-    return {row.label for row in holders[:MOST_TESTED]}
-
-
-def _with_interval(cell: Cell, measured: Measured) -> Cell:
-    """Over seeds where there are several, else over images."""
-    sd, interval = seed_spread(measured.values)
-    if sd is not None:
-        return replace(cell, sd=sd, interval=interval, interval_of='seeds')
-    sample = measured.samples[0]
-    interval = image_interval(sample) if sample is not None else None
-    return replace(cell, interval=interval, interval_of='images' if interval else None)
+        ties = {row.cells[key].is_tied for row in rows if key in row.cells} - {None}
+        leader.cells[key] = replace(leader.cells[key], is_tied=any(ties) if ties else None)
