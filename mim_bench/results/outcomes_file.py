@@ -108,6 +108,8 @@ def read_samples(path: Path) -> dict[str, Sample]:
 def _opened(path: Path) -> Iterator[tuple[_Facts, Any]]:
     """The facts and the arrays of a file; whatever is wrong with them becomes one error."""
     try:
+        if not zipfile.is_zipfile(path):  # numpy would advise to unpickle it
+            raise ValueError('not a whole .npz file')
         with np.load(path, allow_pickle=False) as archive:
             yield parse_json(_Facts, str(archive['meta']), str(path)), archive
     except RecordError:
