@@ -121,29 +121,36 @@ MOST_ROWS = 60
 _LONGEST_NAME = 40
 _LATEX_HEAD = r"""% Made by mim-bench report. Needs in the preamble:
 %   \usepackage{booktabs}
-%   \usepackage{threeparttable}
 %   \usepackage{textcomp}
 %   \usepackage[T1]{fontenc}"""
 _LATEX_TABLE = r"""\begin{table}
 \centering\footnotesize\setlength{\tabcolsep}{4pt}
 \caption{%s}
 \label{tab:leaderboard-%d}
-\begin{threeparttable}
-%s%s\end{threeparttable}
-\end{table}"""
+%s\end{table}"""
 
 
 def render_latex(board: Leaderboard) -> str:
-    """Render the headline columns, a few a table; protocols stand below each as its notes."""
-    caption = latex_text(f'{summary_line(board)}. {reading_note(board, with_intervals=False)}')
+    """Render the headline columns, a few a table; captions say the protocols."""
     parts = [_LATEX_HEAD]
     for number, groups in enumerate(_latex_chunks(board.groups_of(headline=True)), 1):
-        notes = list(_latex_notes(board, [group for group, _ in groups]))
-        if notes:
-            notes = [r'\begin{tablenotes}\footnotesize', *notes, r'\end{tablenotes}', '']
+        caption = latex_text(' '.join(_caption(board, [group for group, _ in groups])))
         text = _latex_tabular(board.rows[:MOST_ROWS], groups)
-        parts.append(_LATEX_TABLE % (caption, number, text, '\n'.join(notes)))
+        parts.append(_LATEX_TABLE % (caption, number, text))
     return '\n\n'.join(parts) + '\n'
+
+
+def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
+    yield f'{summary_line(board)}.'
+    for group in groups:
+        if (p := group.protocol) is not None:
+            tier = f', {p.tier} tier' if p.tier != 'full' else ''
+            yield f'{group.title}: protocol {p.name} version {p.version}, hash {p.hash}{tier}.'
+    yield reading_note(board, with_intervals=False)
+    yield from (NOTES[f'tier-{t}'] for t in board.tiers if t in {group.tier for group in groups})
+    if len(board.rows) > MOST_ROWS:
+        more = plural(len(board.rows) - MOST_ROWS, 'further checkpoint')
+        yield f'{more} in leaderboard.csv.'
 
 
 _Groups = list[tuple[ColumnGroup, list[Column]]]
@@ -163,11 +170,10 @@ def _latex_chunks(groups: _Groups) -> Iterator[_Groups]:
 
 def _latex_tabular(rows: Sequence[Row], groups: _Groups) -> str:
     titles, rules = {}, []
-    for place, (group, columns) in enumerate(groups):
-        mark = rf'\tnote{{{chr(ord("a") + place)}}}' if group.protocol is not None else ''
+    for group, columns in groups:
         start = len(NAMES) + len(titles) + 1
         rules.append(rf'\cmidrule(lr){{{start}-{start + len(columns) - 1}}}')
-        titles |= dict.fromkeys(columns, latex_text(group.title) + mark)
+        titles |= dict.fromkeys(columns, latex_text(group.title))
 
     def heading(column: Fact | Column) -> tuple[str, str]:
         if isinstance(column, Fact):
@@ -189,20 +195,6 @@ def _latex_entry(column: Fact | Column, row: Row) -> str:
     cell = row.cell(column)
     text = rf'\textbf{{{text}}}' if cell.is_best else text
     return rf'{text}\textsuperscript{{{latex_text(cell.marks)}}}' if cell.marks else text
-
-
-def _latex_notes(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
-    for place, group in enumerate(groups):
-        if (p := group.protocol) is not None:
-            tier = f', {p.tier} tier' if p.tier != 'full' else ''
-            facts = f'Protocol {p.name}, version {p.version}, hash {p.hash}{tier}.'
-            yield rf'\item[{chr(ord("a") + place)}] {latex_text(facts)}'
-    for tier in board.tiers:
-        if tier in {group.tier for group in groups}:
-            yield rf'\item {latex_text(NOTES[f"tier-{tier}"])}'
-    if len(board.rows) > MOST_ROWS and any(group.protocol for group in groups):
-        more = plural(len(board.rows) - MOST_ROWS, 'further checkpoint')
-        yield rf'\item {latex_text(f"{more} in leaderboard.csv.")}'
 
 
 def render_csv(board: Leaderboard) -> str:
