@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mim_bench.report.board import DASH, FACTS
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.formats import render_csv, render_latex, render_markdown, render_runs_csv
+from mim_bench.report.formats import render_csv, render_latex, render_markdown
 from mim_bench.report.page import render_html
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.store import Collection
@@ -98,9 +98,3 @@ def test_csv_has_the_facts_of_the_checkpoint_and_the_mark():
     assert found['finetuned'] == ['in22k+ade20k', 'True', TITLE, '28000000', 'Apache-2.0']
     assert found['foreign'][:2] == ['', 'unknown']
     assert found['foreign'][4] == ''
-
-
-def test_runs_csv_has_the_facts_of_the_checkpoint():
-    (line,) = csv.DictReader(io.StringIO(render_runs_csv(board(SEEN))))
-    facts = [line[f'checkpoint_{name}'] for name in ('labels', 'pretrain_data', 'img_size')]
-    assert facts == ['in22k+ade20k', 'in1k', '256']

@@ -107,14 +107,6 @@ def test_print_tests_says_who_is_better(add, rows_of):
     assert 'B is better' in shown
 
 
-def test_print_tests_says_what_a_test_lacks(add, rows_of):
-    add('one', 80.0, right=right(80))
-    add('two', 60.0)
-    board, rows = rows_of('one', 'two')
-    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
-    assert 'not tested: needs two seeds a row, or outcomes of each image' in ' '.join(shown.split())
-
-
 def test_explain_rows_under_one_protocol(add, rows_of):
     add('one', 80.0, settings={'epochs': 100})
     add('two', 60.0, settings={'epochs': 100})
