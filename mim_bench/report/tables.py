@@ -7,7 +7,7 @@ addresses of the column before it.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -76,13 +76,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; ``name`` is its place on the page, ``notes`` says which text it has."""
+    """A part of the report; ``name`` is its place on the page.
+
+    ``columns`` are those of the board that it shows for every row, by group.
+    """
 
     name: str
     title: str
     tables: Sequence[Table] = ()
     note: str = ''
-    columns: Sequence[tuple[ColumnGroup, list[Column]]] = field(default=())
+    columns: Sequence[tuple[ColumnGroup, list[Column]]] = ()
 
 
 def _frame(lines: Sequence[Sequence[object]], *headings: str) -> pd.DataFrame:
