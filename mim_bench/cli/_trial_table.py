@@ -69,11 +69,11 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
 def _numbers(estimate: Estimate) -> list[str]:
     trial = estimate.trial
     if trial is None:
-        return ['', str(estimate.step.gpus), *[''] * 5, 'cannot start']
+        return ['', str(estimate.step.processes), *[''] * 5, 'cannot start']
     share, flops = trial['load_share'], trial.get('flops_step')
     return [
         'random' if share is None else f'{share:.2%}',
-        str(estimate.step.gpus),
+        str(estimate.step.processes),
         str(trial['images_per_step']),
         'estimate' if trial.get('assumed_tflops') else trial['device'],
         f'{trial["memory_bytes"] / 2**30:.2f} GiB',

@@ -153,10 +153,10 @@ def _try(
 ) -> tuple[Mapping[str, Any] | None, str | None]:
     result.unlink(missing_ok=True)
     words = [*step.trial_words, '--dry-run', str(result), *more]
-    if step.gpus > 1:
+    if step.processes > 1:
         # One process that plans its batch as one process of several.
         words += ['--launcher', 'pytorch']
-        environment = {**environment, 'WORLD_SIZE': str(step.gpus)}
+        environment = {**environment, 'WORLD_SIZE': str(step.processes)}
     try:
         done = _mim_bench(words, environment)
     except subprocess.TimeoutExpired:
