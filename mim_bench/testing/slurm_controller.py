@@ -105,6 +105,11 @@ class FakeSlurm:
         with self.state() as book:
             self._reap(book['jobs'][id_], state)
 
+    def close(self) -> None:
+        """Kill what runs."""
+        for process in self.running.values():
+            self._signal(process, signal.SIGKILL)
+
     def announce_end(self, id_: str) -> None:
         """Send the signal that the job file asks for, and wait for the job's end."""
         with self.state() as book:

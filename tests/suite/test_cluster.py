@@ -1,7 +1,6 @@
 """Suites on a cluster: real submitit and the commands of a fake Slurm, in virtual time."""
 
 import json
-import os
 import signal
 from dataclasses import replace
 
@@ -32,8 +31,7 @@ def world(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     world.local_words = asked
     yield world
-    for job in world.slurm.running.values():
-        os.killpg(job.pid, signal.SIGKILL)
+    world.slurm.close()
 
 
 def job_file(world, id_):

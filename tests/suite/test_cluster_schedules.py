@@ -1,6 +1,5 @@
 """Random schedules of what clusters do to jobs: the results are those of an undisturbed suite."""
 
-import os
 import random
 import shutil
 import signal
@@ -162,6 +161,5 @@ def test_cluster_random_schedules_lose_and_double_nothing(first, tmp_path, monke
         except AssertionError as error:
             raise AssertionError(f'schedule {seed}: {error}\n{happened}') from error
         finally:
-            for job in world.slurm.running.values():
-                os.killpg(job.pid, signal.SIGKILL)
+            world.slurm.close()
         shutil.rmtree(folder)
