@@ -305,7 +305,9 @@ def _dry_run(
     from mim_bench.cli._trial_table import print_estimates
     from mim_bench.suite.dry_run import try_plan
 
-    environment = core_environment(1)
+    # On a GPU one after the other: they measure.
+    workers = 1 if local.gpus else local.workers
+    environment = core_environment(workers)
     if local.gpus:
         environment['CUDA_VISIBLE_DEVICES'] = local.gpus[0]
     with console.status('trying') as status:
@@ -316,6 +318,7 @@ def _dry_run(
             lambda name: show(f'  try {name}'),
             assumed_tflops=tflops,
             limit_s=limit_s,
+            workers=workers,
         )
     print_estimates(estimates, console)
     return 0 if all(estimate.can_start for estimate in estimates) else 1
