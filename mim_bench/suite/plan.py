@@ -7,6 +7,7 @@ from pathlib import Path
 import mim_bench
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
+from mim_bench.suite.resources import Cluster, Resources
 from mim_bench.suite.selection import choose_entries, start_of
 from mim_bench.suite.steps import Step
 from mim_bench.suite.tasks import Entry, Network, Suite, network_named
@@ -88,12 +89,28 @@ class Settings:
         precision: Precision of trainings: 'recipe', 'fp32', 'fp16' or 'bf16'.
         allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
         options: ``KEY=VALUE`` words that change every config.
+        cluster: What the jobs of runs ask for; None: they run on this machine.
     """
 
     gpus: int = 1
     precision: str = 'recipe'
     allow_partial: bool = False
     options: tuple[str, ...] = ()
+    cluster: Cluster | None = None
+
+    def resources_of(self, entry: Entry) -> tuple[int, Resources]:
+        """GPUs of each node, and the other resources, of a run."""
+        gpus = 1 if entry.gpus == 1 else self.gpus
+        if self.cluster is None:
+            return gpus, Resources()
+        asked = self.cluster.of(list(entry.tasks))
+        own = [self.cluster.tasks[task] for task in entry.tasks if task in self.cluster.tasks]
+        if entry.gpus == 1:
+            # One GPU is enough, unless the task itself is given more.
+            set_ = {key for task in own for key in task.model_fields_set}
+            fewer = {'nodes': 1, 'gpus_per_node': 1}
+            asked = asked.model_copy(update={k: v for k, v in fewer.items() if k not in set_})
+        return (gpus if asked.gpus_per_node is None else asked.gpus_per_node), asked
 
 
 def make_data(places: Places, seed: int, size: str = 'default') -> Step:
@@ -215,6 +232,7 @@ class _Planner:
             *((start.fingerprint,) if start else ()),
             *same,
         )
+        gpus, resources = self.settings.resources_of(entry)
         return Step(
             name=name,
             words=(*words, *_given(str(start.files[0]) if start else given, fit=entry.fit), *more),
@@ -223,7 +241,8 @@ class _Planner:
             needs=(*self.needs, *((start.name,) if start else row.needs)),
             inputs=config_hash(config),
             identity=identity,
-            gpus=1 if entry.gpus == 1 else self.settings.gpus,
+            gpus=gpus,
+            resources=resources,
             trial_words=(*words, *_given(given, fit=entry.fit), *more),
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
             need_stuff=entry.need_stuff,
