@@ -12,10 +12,12 @@ from rich.text import Text
 from mim_bench.errors import RecordError
 from mim_bench.results.store import read_record
 from mim_bench.suite.execute import LOG_FILE, Listener
-from mim_bench.suite.progress import describe_progress, seconds_left
+from mim_bench.suite.progress import Pulse, describe_progress, seconds_left
 from mim_bench.suite.steps import Step
 
 _REFRESH_S = 1.0
+# A run that beats no more for so long is shown as silent; a long evaluation is, too.
+_SILENT_S = 120.0
 
 
 def suite_view(
@@ -101,6 +103,7 @@ class LiveView(SuiteView):
     def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
         super().__init__(console, plan, folder, workers)
         self.others: set[str] = set()
+        self._pulses: dict[str, Pulse] = {}
         self._shown = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
@@ -114,6 +117,8 @@ class LiveView(SuiteView):
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
         self.running.setdefault(step.name, time.monotonic())
+        if step.work_dir is not None:
+            self._pulses[step.name] = Pulse(step.work_dir)
         if attempt > 1:
             super().started(step, attempt)
 
@@ -138,12 +143,30 @@ class LiveView(SuiteView):
         table.add_column('runs', overflow='fold')
         table.add_column('for', justify='right', no_wrap=True)
         table.add_column('progress')
+        for heading in ('loss', 'img/s', 'left'):
+            table.add_column(heading, justify='right', no_wrap=True)
         for name, began in self.running.items():
-            progress = describe_progress(self.folder / name / LOG_FILE)
-            table.add_row(Text(name), _duration(time.monotonic() - began), Text(progress))
+            cells = [Text(cell) for cell in self._progress(name)]
+            table.add_row(Text(name), _duration(time.monotonic() - began), *cells)
         for name in sorted(self.others - set(self.running)):
             table.add_row(Text(name), '', 'another suite runs it')
         return table
+
+    def _progress(self, name: str) -> tuple[str, ...]:
+        """Place, loss, images a second and time left of a step, as far as they are known."""
+        pulse = self._pulses.get(name)
+        beat = pulse and pulse.feel()
+        if beat is None:
+            return (describe_progress(self.folder / name / LOG_FILE),)
+        place = f'{beat.phase} {beat.done}/{beat.total}' if beat.total else beat.phase
+        if pulse.silent_s > _SILENT_S:
+            return (f'{place}, no sign for {_duration(pulse.silent_s)}',)
+        return (
+            place,
+            '' if beat.loss is None else f'{beat.loss:.4g}',
+            '' if beat.images_per_s is None else f'{beat.images_per_s:.4g}',
+            '' if beat.seconds_left is None else _duration(beat.seconds_left),
+        )
 
 
 def _scores(step: Step) -> str:

@@ -29,6 +29,7 @@ from mim_bench.engine.cpu_distributed import (
 )
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
+from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
 from mim_bench.engine.preemption import StopRequest
@@ -194,13 +195,15 @@ class BenchRunner(Runner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register them; schedules make their steps after updates.
 
-        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`) and is
-        tried before its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
+        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`), says so in
+        a file (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`) and is tried before
+        its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
         """
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
         self.register_hook(PlaceHook())
+        self.register_hook(HeartbeatHook())
         self.register_hook(PreflightHook())
 
     def _init_model_weights(self) -> None:
