@@ -20,27 +20,24 @@ _REFRESH_S = 1.0
 _SILENT_S = 120.0
 
 
-def suite_view(
-    console: Console, plan: Sequence[Step], folder: Path, workers: int = 1
-) -> 'SuiteView':
+def suite_view(console: Console, folder: Path, workers: int = 1) -> 'SuiteView':
     """The display for a console: a live table in a terminal, lines elsewhere.
 
     Args:
         console: Console to print to.
-        plan: The steps that are not done.
         folder: Root of the steps' folders.
         workers: Steps at a time.
     """
     kind = LiveView if console.is_terminal else SuiteView
-    return kind(console, plan, folder, workers)
+    return kind(console, folder, workers)
 
 
 class SuiteView(Listener):
     """Prints a line when a step starts and when it ends; failures with the end of their log."""
 
-    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
-        self.console, self.plan, self.folder, self.workers = console, plan, folder, workers
-        self.total = len(plan)
+    def __init__(self, console: Console, folder: Path, workers: int) -> None:
+        self.console, self.folder, self.workers = console, folder, workers
+        self.plan: Sequence[Step] = ()
         self.ended = 0
         self.running: dict[str, float] = {}
         self._took: dict[str, float] = {}
@@ -50,6 +47,10 @@ class SuiteView(Listener):
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: no resource is open."""
+
+    def planned(self, steps: Sequence[Step]) -> None:
+        """See :class:`Listener`."""
+        self.plan = steps
 
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
@@ -64,7 +65,9 @@ class SuiteView(Listener):
     def taken(self, step: Step) -> None:
         """See :class:`Listener`."""
         self.ended += 1
-        self._line(f'  [green]there[/] {step.name} (by another suite) [{self.ended}/{self.total}]')
+        self._line(
+            f'  [green]there[/] {step.name} (by another suite) [{self.ended}/{len(self.plan)}]'
+        )
 
     def retrying(self, step: Step, error: str) -> None:
         """See :class:`Listener`."""
@@ -80,7 +83,7 @@ class SuiteView(Listener):
         self.running.pop(step.name, None)
         self._took[step.name] = seconds
         mark = '[green]done [/]' if error is None else '[red]FAILED[/]'
-        place = f'({seconds:.0f} s) [{self.ended}/{self.total}]{self.time_left()}'
+        place = f'({seconds:.0f} s) [{self.ended}/{len(self.plan)}]{self.time_left()}'
         self._line(f'  {mark} {step.name} {place}')
         if error is not None:
             self.console.print(error, markup=False, highlight=False)
@@ -100,8 +103,8 @@ class SuiteView(Listener):
 class LiveView(SuiteView):
     """Prints the same lines above a live table of running steps with progress and time left."""
 
-    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
-        super().__init__(console, plan, folder, workers)
+    def __init__(self, console: Console, folder: Path, workers: int) -> None:
+        super().__init__(console, folder, workers)
         self.others: set[str] = set()
         self._pulses: dict[str, Pulse] = {}
         self._shown = 0.0
@@ -138,7 +141,7 @@ class LiveView(SuiteView):
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
-        title = f'{self.ended} of {self.total} steps ended{self.time_left()}'
+        title = f'{self.ended} of {len(self.plan)} steps ended{self.time_left()}'
         table = Table(title=title, title_justify='left')
         table.add_column('runs', overflow='fold')
         table.add_column('for', justify='right', no_wrap=True)

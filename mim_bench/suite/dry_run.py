@@ -60,7 +60,7 @@ class Estimate:
     def reasons(self) -> list[str]:
         """Reasons why the run cannot start."""
         reasons = [*self.data.problems, *([self.error] if self.error else [])]
-        images = self.data.counts.get('train images')
+        images = self._images('train')
         if self.trial is not None and self.trial['epochs'] and images is not None:
             images = int(images * self.trial['image_share'])
             if images < self.trial['fewest_images']:
@@ -78,6 +78,12 @@ class Estimate:
                 )
         return reasons
 
+    def _images(self, split: str) -> int | None:
+        """Images of a split that the run may use; None where they were not counted."""
+        found = self.data.counts.get(f'{split} images')
+        most = None if self.trial is None else self.trial.get('most_images')
+        return found if None in (found, most) else min(found, most)
+
     @property
     def can_start(self) -> bool:
         """Whether the run can start."""
@@ -90,7 +96,7 @@ class Estimate:
             return None
         trial, num_steps = self.trial, self.trial['num_steps']
         if num_steps is None:
-            images = [self.data.counts.get(f'{split} images') for split in ('train', 'val')]
+            images = [self._images(split) for split in ('train', 'val')]
             if None in images:
                 return None
             seen = sum(images)

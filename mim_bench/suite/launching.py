@@ -37,6 +37,9 @@ class Process(Protocol):
 class Launcher(Protocol):
     """Starts steps on some resource."""
 
+    workers: int = 1
+    """Steps at a time, for the time left of a plan."""
+
     def check(self, step: Step) -> None:
         """Refuse a step that can never run here.
 

@@ -15,7 +15,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.suite.execute import is_done
 from mim_bench.suite.guard import GRACE_S, die_with
-from mim_bench.suite.launching import GUARD, LocalLauncher, Process, command_of
+from mim_bench.suite.launching import GUARD, Launcher, LocalLauncher, Process, command_of
 from mim_bench.suite.locks import wait_for_lock
 from mim_bench.suite.steps import Step
 
@@ -110,7 +110,7 @@ class SlurmJob:
         return submitit.helpers.DelayedSubmission(replace(self))
 
 
-class SlurmLauncher:
+class SlurmLauncher(Launcher):
     """Submits steps that use GPUs, and waits for them.
 
     If the suite ends before its jobs, they continue; a later suite waits for the jobs of
