@@ -274,20 +274,28 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if latest:
         cfg.resume = True
         cfg.load_from = str(latest)
-    if launch.tta:
-        use_test_time_augmentation(cfg)
-    if launch.limit is not None:
-        apply_limit(cfg, Limit.parse(launch.limit))
+    _change_test_and_data(cfg, launch)
     cfg.protocol_start = start_of(cfg)
-    if launch.track:
-        name = launch.run_id or Path(cfg.work_dir).name
-        task = (cfg.get('protocol') or {}).get('task')
-        cfg.track = tracking_settings(launch.track, name, task)
+    _track(cfg, launch)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _change_test_and_data(cfg: Config, launch: Launch) -> None:
+    if launch.tta:
+        use_test_time_augmentation(cfg)
+    if launch.limit is not None:
+        apply_limit(cfg, Limit.parse(launch.limit))
+
+
+def _track(cfg: Config, launch: Launch) -> None:
+    if launch.track:
+        name = launch.run_id or Path(cfg.work_dir).name
+        task = (cfg.get('protocol') or {}).get('task')
+        cfg.track = tracking_settings(launch.track, name, task)
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
