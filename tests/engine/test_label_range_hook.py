@@ -51,6 +51,22 @@ def test_label_range_hook_label_without_class_names_image_and_label(sample, labe
         check(sample, moment)
 
 
+@pytest.mark.parametrize('labels', [
+    [torch.tensor([0]), torch.tensor([5])],
+    [torch.tensor(0), torch.tensor(5)],
+    [torch.tensor([0]), [5]],
+    [None, torch.tensor([5])],
+], ids=['tensors', 'numbers', 'a list', 'one without'])  # fmt: skip
+def test_label_range_hook_reads_classes_in_every_form(labels):
+    samples = [BaseDataElement(metainfo={'img_path': name}) for name in 'ab']
+    for sample, label in zip(samples, labels, strict=True):
+        if label is not None:
+            sample.set_field(label, 'gt_label')
+    runner = SimpleNamespace(model=model_with('head'))
+    with pytest.raises(DataError, match=r'b: .*label 5,'):
+        LabelRangeHook().before_train_iter(runner, 0, {'data_samples': samples})
+
+
 def test_label_range_hook_of_a_batch_names_the_image_that_is_wrong():
     samples = [detected([0, 1]), detected([]), detected([2, 5]), detected([7])]
     for name, sample in zip('abcd', samples, strict=True):
