@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mim_bench.data.summary import summary_of
 from mim_bench.engine.batch import image_names
 from mim_bench.errors import DataError
 from mim_bench.recipe.tta import unwrap
@@ -27,18 +28,32 @@ class LabelRangeHook(Hook):
     """Check labels on the CPU, before a GPU would die of them with a message about asserts.
 
     Reads ``gt_label`` (classification), ``gt_sem_seg`` (segmentation, and HTC's stuff maps; 255 =
-    ignored) and ``gt_instances.labels`` (detection) of every batch in training and validation.
+    ignored) and ``gt_instances.labels`` (detection) of every batch in training and validation;
+    nothing where the data set knows the classes of all its images, and the model has them.
     """
 
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self._is_known: dict[str, bool] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at the training data as a whole."""
+        self._is_known['train'] = _has_known_classes(runner.model, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """Look at the validation data as a whole."""
+        self._is_known['val'] = _has_known_classes(runner.model, runner.val_dataloader.dataset)
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a training batch."""
-        self._check(runner, data_batch)
+        if not self._is_known.get('train'):
+            self._check(runner, data_batch)
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a validation batch; metrics would drop such pixels in silence."""
-        self._check(runner, data_batch)
+        if not self._is_known.get('val'):
+            self._check(runner, data_batch)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a test batch."""
@@ -56,6 +71,14 @@ class LabelRangeHook(Hook):
         _refuse_wrong(_all_labels(samples), num_classes, data_batch)
         if num_stuff:
             _refuse_wrong([_stuff(sample) for sample in samples], num_stuff, data_batch)
+
+
+def _has_known_classes(model: nn.Module, dataset: Any) -> bool:
+    """Whether the classes of all images are known, and those of a model."""
+    summary, num_classes = summary_of(dataset), count_classes(model)
+    if summary is None or not summary.class_images or num_classes is None:
+        return False
+    return 0 <= min(summary.class_images) and max(summary.class_images) < num_classes
 
 
 def count_classes(model: nn.Module) -> int | None:
