@@ -2,7 +2,8 @@
 
 import pytest
 
-from mim_bench.engine.launch import Launch, test, train
+from mim_bench.engine import launch as run
+from mim_bench.engine.launch import Launch
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
@@ -36,7 +37,7 @@ def limited(pattern, toy_root, tmp_path, **changes):
 @pytest.mark.parametrize('pattern', SHORT)
 def test_limited_training_evaluates_what_it_saw_and_says_so(pattern, toy_root, tmp_path):
     options = SHORT[pattern]
-    runner = train(limited(pattern, toy_root, tmp_path, limit='4', options=options))
+    runner = run.train(limited(pattern, toy_root, tmp_path, limit='4', options=options))
     assert len(runner.train_dataloader.dataset) == len(runner.val_dataloader.dataset) == 4
     record = read_record(tmp_path / 'results' / 'limited' / 'record.json')
     assert (record.status, record.limit) == ('done', '4')
@@ -47,6 +48,6 @@ def test_limited_training_evaluates_what_it_saw_and_says_so(pattern, toy_root, t
 def test_limited_probe_is_no_row_beside_a_whole_one(toy_root, tmp_path):
     options = {'test_cfg.probes.knn.k': 5, 'test_cfg.probes.linear.epochs': 1}
     launch = limited('probe_swin-toy_*', toy_root, tmp_path, limit='8:0', options=options)
-    test(launch)
+    run.test(launch)
     record = read_record(tmp_path / 'results' / 'limited-in1k-knn' / 'record.json')
     assert (record.limit, record.protocol.name) == ('8:0', 'toy-probe-limit8s0')

@@ -78,7 +78,7 @@ def _has_known_classes(model: nn.Module, dataset: Any) -> bool:
     summary, num_classes = summary_of(dataset), count_classes(model)
     if summary is None or not summary.class_images or num_classes is None:
         return False
-    return 0 <= min(summary.class_images) and max(summary.class_images) < num_classes
+    return min(summary.class_images) >= 0 and max(summary.class_images) < num_classes
 
 
 def count_classes(model: nn.Module) -> int | None:
