@@ -45,9 +45,10 @@ def test_limited_training_evaluates_what_it_saw_and_says_so(pattern, toy_root, t
     assert (record.protocol.tier, record.config.changed) == ('smoke', True)
 
 
+@pytest.mark.slow
 def test_limited_probe_is_no_row_beside_a_whole_one(toy_root, tmp_path):
-    options = {'test_cfg.probes.knn.k': 5, 'test_cfg.probes.linear.epochs': 1}
-    launch = limited('probe_swin-toy_*', toy_root, tmp_path, limit='8:0', options=options)
+    options = {'test_cfg.probes.knn.k': 5}
+    launch = limited('probe_swin-toy_*', toy_root, tmp_path, limit='20:0', options=options)
     run.test(launch)
     record = read_record(tmp_path / 'results' / 'limited-in1k-knn' / 'record.json')
-    assert (record.limit, record.protocol.name) == ('8:0', 'toy-probe-limit8s0')
+    assert (record.limit, record.protocol.name) == ('20:0', 'toy-probe-limit20s0')
