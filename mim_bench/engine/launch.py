@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.engine.tracking import tracking_settings
 from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
 from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
@@ -32,6 +33,7 @@ from mim_bench.recipe.config import (
     set_data_root,
 )
 from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processes
+from mim_bench.recipe.limit import Limit, apply_limit
 from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
@@ -81,6 +83,9 @@ class Launch:
         on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
         own_data: Name of a data set of the user's, whose classes replace the config's; None: the
             data are the config's.
+        track: Names of the trackers that follow the run.
+        limit: Of the images of each data set, as :meth:`mim_bench.recipe.limit.Limit.parse` reads
+            it; None: all of them.
     """
 
     config: str
@@ -107,6 +112,8 @@ class Launch:
     time_limit_s: float | None = None
     on_bad_image: str = 'stop'
     own_data: str | None = None
+    track: Sequence[str] = ()
+    limit: str | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -268,14 +275,28 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if latest:
         cfg.resume = True
         cfg.load_from = str(latest)
-    if launch.tta:
-        use_test_time_augmentation(cfg)
+    _change_test_and_data(cfg, launch)
     cfg.protocol_start = start_of(cfg)
+    _track(cfg, launch)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _change_test_and_data(cfg: Config, launch: Launch) -> None:
+    if launch.tta:
+        use_test_time_augmentation(cfg)
+    if launch.limit is not None:
+        apply_limit(cfg, Limit.parse(launch.limit))
+
+
+def _track(cfg: Config, launch: Launch) -> None:
+    if launch.track:
+        name = launch.run_id or Path(cfg.work_dir).name
+        task = (cfg.get('protocol') or {}).get('task')
+        cfg.track = tracking_settings(launch.track, name, task)
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
@@ -401,6 +422,9 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
         if told is error:
             raise
         raise told from error
+    finally:
+        if run.runner is not None and (board := run.runner.visualizer.get_backend('tensorboard')):
+            board.close()  # else it loses what it has not written yet
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

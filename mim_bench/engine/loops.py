@@ -10,6 +10,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
+from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
 from mim_bench.evaluation.probes.dispatch import check_probe, run_probe
@@ -139,7 +140,11 @@ class ProbeTestLoop(TestLoop):
         return cached_features(work_dir / Path(self.cache_dir).expanduser(), key, extract)
 
     def _progress(self, what: str) -> Callable[[int, int], None]:
+        beats = [hook for hook in self.runner.hooks if isinstance(hook, HeartbeatHook)]
+
         def log(done: int, total: int) -> None:
+            for hook in beats:
+                hook.beat(self.runner, f'features of {what}', done, total)
             if done % LOG_EVERY == 0 or done == total:
                 self.runner.logger.info(f'Features of the {what} data [{done}/{total}]')
 

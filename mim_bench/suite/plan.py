@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mim_bench
+from mim_bench.recipe.limit import Limit
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.resources import Cluster, Resources
@@ -90,6 +91,8 @@ class Settings:
         allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
         options: ``KEY=VALUE`` words that change every config.
         cluster: What the jobs of runs ask for; None: they run on this machine.
+        track: Names of the trackers that follow every run.
+        limit: Images of each data set that every run may use; None: all.
     """
 
     gpus: int = 1
@@ -97,6 +100,8 @@ class Settings:
     allow_partial: bool = False
     options: tuple[str, ...] = ()
     cluster: Cluster | None = None
+    track: tuple[str, ...] = ()
+    limit: Limit | None = None
 
     def resources_of(self, entry: Entry) -> tuple[int, Resources]:
         """GPUs of each node, and the other resources, of a run."""
@@ -226,7 +231,9 @@ class _Planner:
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
         identity = (
-            *(entry.command, relative, f'seed={self.seed}'),
+            # A config of the user's counts by its content, not by the place of its folder.
+            *(entry.command, relative if config != Path(relative) else config.name),
+            f'seed={self.seed}',
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
             f'labels={row.labels}',
             *((start.fingerprint,) if start else ()),
@@ -254,7 +261,8 @@ class _Planner:
         return keep_backbone(f'keep-{finetuning.name}', finetuning, path)
 
     def _name(self, entry: str) -> str:
-        return f'{entry}-{self.row.id}-s{self.seed}'
+        limit = self.settings.limit
+        return f'{entry}{limit.suffix if limit else ""}-{self.row.id}-s{self.seed}'
 
     def _more(self, entry: Entry, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Further words of a run, and those of them that decide the result."""
@@ -274,13 +282,18 @@ class _Planner:
         if self.settings.allow_partial:
             words.append('--allow-partial')
             same.append('--allow-partial')
+        if self.settings.limit is not None:
+            words += ['--limit', str(self.settings.limit)]
+            same.append(f'--limit={self.settings.limit}')
+        if self.settings.track:
+            words += ['--track', ','.join(self.settings.track)]
         return tuple(words), tuple(same)
 
 
 def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
     """The option that sets the size of a row without a file in a config of its family."""
-    own = config.stem.split('_')[1]
-    if not entry.fit or row.start is not None or own == row.backbone:
+    own = config.stem.split('_')[1:2]
+    if not entry.fit or row.start is not None or own == [row.backbone]:
         return []
     return [f'model.backbone.arch={row.backbone.removeprefix(f"{row.network.family}-")}']
 

@@ -129,5 +129,6 @@ def test_command_runs(line, made, tmp_path, monkeypatch, capsys):
 def test_suite_of_the_pages_has_the_tasks_that_are_asked_for(line):
     words = words_of(line)
     name = words[words.index('--suite') + 1] if '--suite' in words else 'full'
-    if '--tasks' in words and 'in1k-frozen' not in line:  # docs/own-task.md adds that one
+    # docs/own-task.md has files of its own; the walk runs them.
+    if '--tasks' in words and 'mytasks/' not in line:
         assert parse_tasks(words[words.index('--tasks') + 1], load_suite(name))

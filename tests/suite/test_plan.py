@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import build_parser
+from mim_bench.recipe.limit import Limit
 from mim_bench.suite.plan import Places, Row, Settings, plan_rows
 from mim_bench.suite.selection import parse_tasks
 from mim_bench.suite.steps import check_plan
@@ -99,6 +100,38 @@ def test_plan_rows_trainings_resume_and_take_all_gpus_probes_one():
     assert (probe.gpus, training.gpus) == (1, 8)
     assert '--auto-resume' in training.words
     assert '--auto-resume' not in probe.words
+
+
+def test_plan_rows_limited_runs_have_names_of_their_own_and_trackers_change_nothing():
+    (whole,) = plan('in1k-ft')
+    (limited,) = plan('in1k-ft', settings=Settings(limit=Limit(64, 0)))
+    assert limited.name == 'in1k-ft-common-limit64s0-mine-s0'
+    assert after(limited, '--limit') == after_in(limited.trial_words, '--limit') == '64:0'
+    assert limited.fingerprint != whole.fingerprint
+    (tracked,) = plan('in1k-ft', settings=Settings(track=('wandb', 'mlflow')))
+    assert after(tracked, '--track') == 'wandb,mlflow'
+    assert tracked.fingerprint == whole.fingerprint
+
+
+def after_in(words, word):
+    return words[words.index(word) + 1]
+
+
+def test_plan_rows_own_config_counts_by_its_content_not_its_place(tmp_path):
+    found = set()
+    for place in ('here', 'there'):
+        folder = tmp_path / place
+        folder.mkdir()
+        text = "protocol = dict(task='in1k-mine', name='mine', version='1', tier='full')"
+        (folder / 'mine.py').write_text(text)
+        (folder / 'mine.yml').write_text(
+            'tier: full\nentries: [{name: mine, command: train, dataset: in1k, protocol: mine, '
+            "version: '1', fit: true, tasks: {in1k-mine: [top1]}, configs: {swin: mine.py}}]"
+        )
+        (step,) = plan('in1k-mine', [replace(SWIN, start=None)], str(folder / 'mine.yml'))
+        assert step.words[1] == str(folder / 'mine.py')
+        found.add(step.fingerprint)
+    assert len(found) == 1
 
 
 def test_plan_rows_htc_plus_needs_the_stuff_maps():

@@ -133,3 +133,66 @@ def test_load_suite_text_that_is_not_yaml_raises(tmp_path):
     (tmp_path / 'own.yml').write_text('tier: [')
     with pytest.raises(ConfigError, match=r'own\.yml: cannot be read'):
         load_suite('own', tmp_path)
+
+
+ENTRY = """
+  - name: own-probe
+    command: test
+    dataset: in1k
+    protocol: own-probe
+    version: '1'
+    fit: true
+    start: {start}
+    tasks: {{own-knn: [knn_top1]}}
+    configs: {{swin: {config}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Write a user's file with one task, whose config lies beside it."""
+    (tmp_path / 'probes').mkdir()
+    (tmp_path / 'probes' / 'mine.py').touch()
+
+    def make(name, *, head='entries:', start='pretrained', config='probes/mine.py'):
+        (tmp_path / name).write_text(head + ENTRY.format(start=start, config=config))
+        return str(tmp_path / name)
+
+    return make
+
+
+def test_own_suite_takes_configs_beside_its_file_and_shipped_ones(own, tmp_path):
+    suite = load_suite(own('mine.yml', head='tier: full\nentries:'))
+    assert (suite.name, suite.tier, suite.tasks) == ('mine', 'full', ['own-knn'])
+    (entry,) = suite.entries
+    assert entry.configs == {'swin': str(tmp_path / 'probes' / 'mine.py')}
+    shipped = 'demo/probe_swin-toy_1xb64_toy-in1k-64px.py'
+    (entry,) = load_suite(own('other.yaml', head='tier: full\nentries:', config=shipped)).entries
+    assert entry.configs == {'swin': shipped}
+
+
+def test_tasks_file_adds_to_a_suite_and_may_start_from_its_tasks(own):
+    suite = load_suite('smoke', tasks_files=[own('tasks.yml', start='in1k-ft')])
+    assert (suite.name, suite.tasks[-1]) == ('smoke', 'own-knn')
+    assert suite.entries[:-1] == load_suite('smoke').entries
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(start='in1k-f'), r"tasks\.yml: .*starts from 'in1k-f', neither"),
+    (dict(config='no.py'), r'tasks\.yml: .*no file configs/no\.py, and no .*no\.py'),
+    (dict(head='tier: full\nentries:'), r'tasks\.yml: tier: nothing reads this key'),
+])  # fmt: skip
+def test_tasks_file_that_is_wrong_is_named(own, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_suite('smoke', tasks_files=[own('tasks.yml', **change)])
+
+
+def test_tasks_file_with_a_name_of_the_suite_is_refused(own):
+    path = own('tasks.yml')
+    with pytest.raises(ConfigError, match="two entries are named 'own-probe'"):
+        load_suite('smoke', tasks_files=[path, path])
+
+
+def test_own_suite_that_is_not_there_says_so():
+    with pytest.raises(ConfigError, match=r'none\.yml: cannot be read'):
+        load_suite('none.yml')
