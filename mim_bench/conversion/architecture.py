@@ -19,6 +19,7 @@ BACKBONE = 'backbone.'
 VIT, SWIN = 'mim_bench.ViT', 'mim_bench.Swin'
 UMMAE_SWIN, UMMAE_PVT = 'mim_bench.UMMAESwin', 'mim_bench.UMMAEPvt'
 TIMM = 'mim_bench.TimmBackbone'
+MODULE = 'mim_bench.ModuleBackbone'  # a module of the process that measures it
 CAPI, MIXMIM = 'mim_bench.CapiViT', 'mim_bench.MixMIMEncoder'
 # Where to look for what tells the kinds apart.
 _KINDS = {

@@ -241,7 +241,7 @@ class _Planner:
         """Further words of a run, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
-        options = [*_architecture(entry, self.row, config), *self.settings.options]
+        options = [*architecture_options(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
@@ -258,7 +258,7 @@ class _Planner:
         return tuple(words), tuple(same)
 
 
-def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
+def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:
     """The option that sets the size of a row without a file in a config of its family."""
     own = config.stem.split('_')[1]
     if not entry.fit or row.start is not None or own == row.backbone:

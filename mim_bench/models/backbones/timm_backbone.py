@@ -20,10 +20,9 @@ from mim_bench.conversion.resizing.position_embedding import resize_position_emb
 from mim_bench.conversion.timm_models import filter_of
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
 
-# The strides of the maps that a pyramid gives, whatever its own are.
-STRIDES = (4, 8, 16, 32)
 # What families call the permission for images of another size than the network's.
 _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 # Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
@@ -133,12 +132,11 @@ class TimmBackbone(Backbone):
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
         self.stages = _stages(net)
-        self.is_plain = len({stage.stride for stage in self.stages}) == 1
+        self.is_plain = is_plain(self.stages)
         self.num_outputs = len(self.stages)
-        self.out_indices = _chosen(out_indices, self.num_outputs, type(net).__name__)
-        if self.is_plain and (len(self.out_indices) == 1 or out_type == 'raw'):
-            for stage in self.stages:  # nothing aligns it with other maps
-                stage.stride = stage.own
+        self.out_indices = chosen_stages(
+            self.stages, out_indices, f'TimmBackbone {name!r}', align=out_type != 'raw'
+        )
         chosen = [self.stages[i] for i in self.out_indices]
         self.out_channels = tuple(stage.width for stage in chosen)
         self.strides = tuple(stage.stride for stage in chosen)
@@ -321,20 +319,6 @@ class TimmBackbone(Backbone):
 _REST = '<rest>'  # a name that no group matches stands for the heads that follow
 
 
-class _Stage(SimpleNamespace):
-    """An output: ``tap``, the map of timm; its ``width``; ``own`` stride and wanted ``stride``."""
-
-    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool) -> torch.Tensor:
-        """The map at the wanted stride, without what the image was filled up with."""
-        if is_filled:
-            rows, cols = (-(-side // self.own) for side in size)
-            x = x[:, :, :rows, :cols]
-        if self.own == self.stride:
-            return x
-        shape = [max(-(-side // self.stride), 1) for side in size]
-        return F.interpolate(x, shape, mode='bilinear', align_corners=False)
-
-
 def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """What a network for images of one size is built for; None for the others.
 
@@ -384,32 +368,10 @@ def _build(
     return net
 
 
-def _stages(net: nn.Module) -> list[_Stage]:
-    """The outputs of a network: every map of a plain one, four of a pyramid."""
+def _stages(net: nn.Module) -> list[Stage]:
+    """The outputs of a network, from timm's ``feature_info``."""
     info = list(net.feature_info)
-    strides = [entry['reduction'] for entry in info]
-    if len(set(strides)) == 1:
-        fitting = min(STRIDES, key=lambda stride: abs(strides[0] / stride - 1))
-        taps, wanted = range(len(info)), [fitting] * len(info)
-    else:
-        # Of several maps of one stride the last; between two strides the finer.
-        def nearest(stride: int) -> int:
-            return min(range(len(info)), key=lambda i: (abs(strides[i] / stride - 1), -i))
-
-        taps, wanted = [nearest(stride) for stride in STRIDES], STRIDES
-    return [
-        _Stage(tap=tap, width=info[tap]['num_chs'], own=int(strides[tap]), stride=stride)
-        for tap, stride in zip(taps, wanted, strict=True)
-    ]
-
-
-def _chosen(indices: int | Sequence[int], count: int, owner: str) -> tuple[int, ...]:
-    given = [indices] if isinstance(indices, int) else list(indices)
-    if any(not -count <= i < count for i in given):
-        raise ConfigError(
-            f'TimmBackbone: out_indices {given} name a map that is not among {count} of {owner}.'
-        )
-    return tuple(i % count for i in given)
+    return stages_of([entry['num_chs'] for entry in info], [entry['reduction'] for entry in info])
 
 
 def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
