@@ -198,7 +198,8 @@ def evaluate(
     places, is_embedded = _places(Path(out).resolve(), data, chosen)
     row = _row(backbone, places, chosen, wanted, name, facts, num_prefix_tokens, timm, download)
     words = tuple(f'{key}={value}' for key, value in (options or {}).items())
-    plan = [make_data(places, seeds[0])] if is_embedded else []
+    # Further processes would import the user's script again.
+    plan = [make_data(places, seeds[0], workers=1)] if is_embedded else []
     plan += plan_rows(
         [row],
         chosen,

@@ -96,12 +96,12 @@ class Settings:
     options: tuple[str, ...] = ()
 
 
-def make_data(places: Places, seed: int, size: str = 'default') -> Step:
+def make_data(places: Places, seed: int, size: str = 'default', workers: int = 2) -> Step:
     """The step that writes the embedded data set, of one of the sizes of ``data make-toy``."""
     drawn = ('--seed', str(seed), '--size', size)
     return Step(
         name=DATA_STEP,
-        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', '2'),
+        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', str(workers)),
         files=(places.data_root / 'toy.json',),
         inputs=mim_bench.__version__,
         identity=('data', 'make-toy', *drawn),

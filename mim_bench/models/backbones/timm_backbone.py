@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import timm
 import torch
 from mmengine.logging import print_log
-from timm.layers import LayerNorm2d, RmsNorm, RmsNorm2d, resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed
 from timm.models import group_parameters
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
@@ -50,7 +51,7 @@ ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
 # What stands behind the maps: classifiers, poolings and their norms.
 _HEADS = (
     'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
-    'pre_logits', 'head_norm',
+    'pre_logits', 'head_norm', 'weights', 'weights_dist',
 )  # fmt: skip
 
 
@@ -143,9 +144,9 @@ class TimmBackbone(Backbone):
         self.taps = sorted({stage.tap for stage in chosen})
         keeps_norm = final_norm and max(self.taps) == len(net.feature_info) - 1
         _prune(net, self.taps, keeps_norm=keeps_norm)
-        norm = getattr(net, 'norm', None)
-        self.last_norm = keeps_norm and getattr(norm, 'normalized_shape', None) == (
-            net.feature_info[-1]['num_chs'],
+        self.last_norm = (
+            keeps_norm
+            and _width_of(getattr(net, 'norm', None)) == (net.feature_info[-1]['num_chs'])
         )
         self.out_type, self.resized_keys = out_type, []
         if out_type not in ('featmap', 'raw') or (out_type == 'raw' and not self.is_plain):
@@ -168,8 +169,9 @@ class TimmBackbone(Backbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
-        self.name = name
+        self.name, self.in_channels = name, args.get('in_chans', 3)
         self.register_load_state_dict_pre_hook(_fit_loaded)
+        self.freeze_unused()
         self.frozen_stages = frozen_stages
         self.freeze()
 
@@ -214,6 +216,34 @@ class TimmBackbone(Backbone):
             self.stages[i].fitted(maps[self.stages[i].tap], size, is_filled)
             for i in self.out_indices
         )
+
+    def freeze_unused(self) -> None:
+        """Freeze parameters that no output depends on, which DDP would wait for.
+
+        They are found on torch's device without memory; a network that does not run there keeps all
+        of its parameters.
+        """
+        tensors = dict(self.named_parameters())
+        if any(p.is_meta for p in tensors.values()):
+            return
+        bare = {name: torch.empty_like(p, device='meta') for name, p in tensors.items()}
+        trained = {
+            name: p.requires_grad_() for name, p in bare.items() if tensors[name].requires_grad
+        }
+        buffers = {name: torch.empty_like(b, device='meta') for name, b in self.named_buffers()}
+        size = self.fixed_size or tuple(_PROBED_PX + -_PROBED_PX % m for m in self.multiples)
+        images = torch.empty(2, self.in_channels, *size, device='meta')
+        try:
+            with torch.enable_grad():
+                outs = functional_call(self, {**bare, **buffers}, (images,))
+                found = torch.autograd.grad(
+                    [out.sum() for out in outs], list(trained.values()), allow_unused=True
+                )
+        except (RuntimeError, NotImplementedError, TypeError, ValueError):
+            return
+        for name, gradient in zip(trained, found, strict=True):
+            if gradient is None:
+                tensors[name].requires_grad_(False)
 
     def _tokens(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
         """The tokens of each tap, those before the patches first."""
@@ -316,6 +346,8 @@ class TimmBackbone(Backbone):
         return super().train(mode)
 
 
+# Side of the images for which unused parameters are found, in pixels.
+_PROBED_PX = 128
 _REST = '<rest>'  # a name that no group matches stands for the heads that follow
 
 
@@ -379,15 +411,25 @@ def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
     net.prune_intermediate_layers(taps, prune_norm=not keeps_norm, prune_head=True)
     for name in _HEADS:
         module = getattr(net, name, None)
-        if isinstance(module, nn.Module) and any(True for _ in module.parameters()):
+        if isinstance(module, nn.Parameter):
+            setattr(net, name, None)
+        elif isinstance(module, nn.Module) and any(True for _ in module.parameters()):
             setattr(net, name, nn.Identity())
 
 
 def _normed(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """(B, C, rows, cols) normalised over its channels by a norm of maps or of tokens."""
-    if isinstance(norm, LayerNorm2d | RmsNorm2d) or not isinstance(norm, nn.LayerNorm | RmsNorm):
+    if '2d' in type(norm).__name__:
         return norm(x)
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+def _width_of(norm: nn.Module | None) -> int | None:
+    """The channels that a norm of maps or of tokens takes; None: it is none."""
+    shape = getattr(norm, 'normalized_shape', None)
+    if shape is not None:
+        return shape[0] if len(shape) == 1 else None
+    return norm.num_features if isinstance(norm, nn.BatchNorm2d) else None
 
 
 def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
@@ -446,7 +488,7 @@ def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
 
     Args:
         table: Positions (1, prefix + side * side, C), (1, C, rows, cols) or (1, rows, cols, C), or
-            biases of distances (heads, side * side).
+            biases of distances (heads, side * side) or (side * side, heads).
         shape: The one wanted.
     """
     if table.ndim != len(shape) or table.ndim not in (2, 3, 4):
@@ -457,6 +499,9 @@ def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
         is_last = table.shape[3] == shape[3]
         resized = _bicubic(table.permute(0, 3, 1, 2), shape[1:3]) if is_last else None
         return None if resized is None else resized.permute(0, 2, 3, 1)
+    if table.ndim == 2 and table.shape[1] == shape[1]:  # biases of distances (side * side, heads)
+        turned = _resized_table(table.T, torch.Size((shape[1], shape[0])))
+        return None if turned is None else turned.T.contiguous()
     axis = table.ndim - 2 if table.ndim == 3 else 1
     for num_prefix in range(3 if table.ndim == 3 else 1):
         sides = [math.isqrt(max(rows - num_prefix, 0)) for rows in (table.shape[axis], shape[axis])]
