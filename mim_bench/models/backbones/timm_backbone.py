@@ -235,7 +235,8 @@ class TimmBackbone(Backbone):
         images = torch.empty(2, self.in_channels, *size, device='meta')
         try:
             with torch.enable_grad():
-                outs = functional_call(self, {**bare, **buffers}, (images,))
+                # Modules may be shared, and would be put back wrongly if their weights were tied.
+                outs = functional_call(self, {**bare, **buffers}, (images,), tie_weights=False)
                 found = torch.autograd.grad(
                     [out.sum() for out in outs], list(trained.values()), allow_unused=True
                 )

@@ -90,7 +90,7 @@ def chosen_stages(
     given = [indices] if isinstance(indices, int) else list(indices)
     if any(not -len(stages) <= i < len(stages) for i in given):
         raise ConfigError(
-            f'{owner}: out_indices {given} name a map that is not among its {len(stages)}.'
+            f'{owner}: out_indices {given} name a map that is not among {len(stages)}.'
         )
     if is_plain(stages) and (len(given) == 1 or not align):
         for stage in stages:
