@@ -11,12 +11,6 @@ import mim_bench
 from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.models.backbones.module_backbone import state_sha256
 
-# Trainings of two iterations; such rows say that their configs were changed.
-SHORT = {
-    'train_cfg.max_iters': 2,
-    'train_cfg.val_interval': 2,
-}
-
 
 class Pyramid(nn.Module):
     """Maps of strides 4, 8, 16 and 32."""
@@ -59,6 +53,7 @@ def test_import_stays_light():
         mim_bench.absent  # noqa: B018
 
 
+@pytest.mark.slow
 def test_modules_and_checkpoints_have_records_of_one_protocol(toy_root, tmp_path):
     torch.manual_seed(0)
     module = Pyramid().train()
@@ -97,6 +92,7 @@ def test_task_that_a_module_cannot_do_is_refused_with_what_is_missing(
     assert not (tmp_path / 'results').exists()
 
 
+@pytest.mark.slow
 def test_failed_run_is_raised_and_recorded(toy_root, tmp_path):
     class Torn(Pyramid):
         def forward(self, x):
@@ -109,7 +105,6 @@ def test_failed_run_is_raised_and_recorded(toy_root, tmp_path):
 
 @pytest.mark.slow
 def test_module_runs_through_the_dense_tasks_from_its_own_fine_tuning(toy_root, tmp_path):
-    records = evaluate(Pyramid(), ['in1k-ft', 'ade20k-upernet'], toy_root, tmp_path, options=SHORT)
-    records += evaluate(Pyramid(), ['coco-mask-rcnn'], toy_root, tmp_path / 'coco')
+    records = evaluate(Pyramid(), ['ade20k-upernet', 'coco-mask-rcnn'], toy_root, tmp_path)
     assert {record.task for record in records} == {'in1k-ft', 'ade20k-upernet', 'coco-mask-rcnn'}
     assert all(record.load.share == 1 for record in records)

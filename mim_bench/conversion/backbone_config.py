@@ -33,6 +33,7 @@ _SAME = {
         'rel_pos_bias',
         'with_cls_token',
         'pos_resize',
+        'norm_eps',
     ),
     SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),

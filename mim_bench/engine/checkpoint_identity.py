@@ -141,6 +141,8 @@ def _hidden_arch(cfg: Config) -> dict[str, Any]:
     arch, resize = backbone.get('arch'), backbone.get('pos_resize')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
     hidden = {} if heads is None else {'num_heads': heads}
+    if str(backbone.get('type')).endswith('.ViT') and backbone.get('norm_eps') is not None:
+        hidden['norm_eps'] = backbone['norm_eps']
     return hidden | ({'pos_resize': dict(resize)} if resize else {})
 
 

@@ -20,6 +20,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_python_of_the_page_runs(folder, capsys):
     names = {'__name__': 'page'}
     for text in blocks(ROOT / 'docs' / 'python.md', 'python'):

@@ -28,7 +28,7 @@ class Stage:
     own: int
     stride: int
 
-    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool) -> torch.Tensor:
+    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool = False) -> torch.Tensor:
         """The map at the wanted stride, without what the image was filled up with.
 
         Args:
@@ -65,6 +65,18 @@ def stages_of(widths: Sequence[int], strides: Sequence[int]) -> list[Stage]:
         Stage(tap=tap, width=widths[tap], own=int(strides[tap]), stride=stride)
         for tap, stride in zip(taps, wanted, strict=True)
     ]
+
+
+def plain_stage(width: int, patch_size: int, *, alone: bool) -> Stage:
+    """The stage of maps of one stride: patches of 14 pixels, for example, have stride 16.
+
+    A side that is a power of two stays, and so does any where one map is returned ``alone``, since
+    no head counts in its stride then.
+    """
+    (stage,) = stages_of([width], [patch_size])
+    if alone or patch_size.bit_count() == 1:
+        stage.stride = stage.own
+    return stage
 
 
 def _nearest(strides: Sequence[int], wanted: int) -> int:
