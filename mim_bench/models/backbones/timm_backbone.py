@@ -45,6 +45,8 @@ MULTIPLES = {
     'csatv2': 64,
     'sequencer': 14,
 }
+# Modules whose networks fail on smaller images than this, in pixels: convolutions without padding.
+LEAST = {'inception_resnet_v2': 96, 'inception_v3': 96, 'inception_v4': 96}
 # Modules whose weights are for the size of image that timm gives the network, and for no other:
 # layers over all tokens, or grids of two sizes.
 ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
@@ -159,6 +161,7 @@ class TimmBackbone(Backbone):
         patch = patch if isinstance(patch, Sequence) else (patch, patch)
         multiple = MULTIPLES.get(family_of(name), side)
         self.multiples = tuple(max(int(p), multiple) for p in patch)
+        self.least = LEAST.get(family_of(name), 0)
         if pos_resize and getattr(net, 'pos_embed', None) is not None:
             net.pos_resize = dict(pos_resize)
             net._pos_embed = MethodType(_add_positions, net)
@@ -274,7 +277,7 @@ class TimmBackbone(Backbone):
                 )
         else:
             sides = zip((height, width), self.multiples, strict=True)
-            bottom, right = (-side % multiple for side, multiple in sides)
+            bottom, right = (max(-side % multiple, self.least - side) for side, multiple in sides)
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
