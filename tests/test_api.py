@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 import mim_bench
+from mim_bench.data.toy import make_toy
 from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.models.backbones.module_backbone import state_sha256
+from mim_bench.testing.toy_suites import SIZE
 
 
 class Pyramid(nn.Module):
@@ -104,7 +106,8 @@ def test_failed_run_is_raised_and_recorded(toy_root, tmp_path):
 
 
 @pytest.mark.slow
-def test_module_runs_through_the_dense_tasks_from_its_own_fine_tuning(toy_root, tmp_path):
-    records = evaluate(Pyramid(), ['ade20k-upernet', 'coco-mask-rcnn'], toy_root, tmp_path)
+def test_module_runs_through_the_dense_tasks_from_its_own_fine_tuning(tmp_path):
+    make_toy(tmp_path / 'data', size=SIZE)
+    records = evaluate(Pyramid(), ['ade20k-upernet', 'coco-mask-rcnn'], tmp_path / 'data', tmp_path)
     assert {record.task for record in records} == {'in1k-ft', 'ade20k-upernet', 'coco-mask-rcnn'}
     assert all(record.load.share == 1 for record in records)
