@@ -118,12 +118,12 @@ class Settings:
         return (gpus if asked.gpus_per_node is None else asked.gpus_per_node), asked
 
 
-def make_data(places: Places, seed: int, size: str = 'default') -> Step:
+def make_data(places: Places, seed: int, size: str = 'default', workers: int = 2) -> Step:
     """The step that writes the embedded data set, of one of the sizes of ``data make-toy``."""
     drawn = ('--seed', str(seed), '--size', size)
     return Step(
         name=DATA_STEP,
-        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', '2'),
+        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', str(workers)),
         files=(places.data_root / 'toy.json',),
         inputs=mim_bench.__version__,
         identity=('data', 'make-toy', *drawn),
@@ -268,7 +268,7 @@ class _Planner:
         """Further words of a run, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
-        options = [*_architecture(entry, self.row, config), *self.settings.options]
+        options = [*architecture_options(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
@@ -290,7 +290,7 @@ class _Planner:
         return tuple(words), tuple(same)
 
 
-def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
+def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:
     """The option that sets the size of a row without a file in a config of its family."""
     own = config.stem.split('_')[1:2]
     if not entry.fit or row.start is not None or own == [row.backbone]:

@@ -34,7 +34,7 @@ class Network:
 
 FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
 # Families without configs of their own, which take those of another in common protocols.
-OTHER_FAMILIES = ('timm', 'capi', 'mixmim')
+OTHER_FAMILIES = ('timm', 'capi', 'mixmim', 'module')
 
 
 def network_named(name: str) -> Network:
