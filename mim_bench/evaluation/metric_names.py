@@ -46,6 +46,9 @@ METRICS: dict[str, MetricSpec] = {
     'linear/top1': MetricSpec('linear_top1'),
     'linear/top5': MetricSpec('linear_top5'),
     'linear/lr': MetricSpec('linear_lr', unit='', higher_is_better=False, split='train'),
+    'attentive/top1': MetricSpec('attentive_top1'),
+    'attentive/top5': MetricSpec('attentive_top5'),
+    'attentive/lr': MetricSpec('attentive_lr', unit='', higher_is_better=False, split='train'),
     # the mean training loss of the last epoch
     'loss': MetricSpec('loss', unit='', higher_is_better=False, split='train'),
 }
@@ -55,6 +58,7 @@ PRIMARY: dict[str, tuple[str, ...]] = {
     'in1k-': ('top1',),
     'in1k-knn': ('knn_top1',),
     'in1k-linear': ('linear_top1', 'top1'),
+    'in1k-attentive': ('attentive_top1',),
     'ade20k-': ('mIoU',),
     'coco-': ('bbox_mAP', 'segm_mAP'),
 }

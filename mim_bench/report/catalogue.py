@@ -33,9 +33,14 @@ TASKS = {
     'in1k-linear': TaskTitles(
         'Linear probe', dict.fromkeys(('linear_top1', 'top1'), ('Linear top-1', 'top-1'))
     ),
+    'in1k-attentive': TaskTitles(
+        'Attentive probe', {'attentive_top1': ('Attentive top-1', 'top-1')}
+    ),
     'in1k-ft': TaskTitles('Fine-tuning', {'top1': ('Fine-tune top-1', 'top-1')}),
     'in1k-10pct-ft': TaskTitles('10 % of labels', {'top1': ('10 % top-1', 'top-1')}),
     'in1k-1pct-ft': TaskTitles('1 % of labels', {'top1': ('1 % top-1', 'top-1')}),
+    'ade20k-knn': TaskTitles('Patch retrieval', {'mIoU': ('Retrieval mIoU', 'mIoU')}),
+    'ade20k-logreg': TaskTitles('Patch regression', {'mIoU': ('Regression mIoU', 'mIoU')}),
     'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),
     'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
     'coco-mask-rcnn': TaskTitles(

@@ -11,7 +11,7 @@ from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder
 from mim_bench.suite.tasks import FAMILIES, SUITES, Network, load_suite
-from mim_bench.testing.config_names import for_every, load
+from mim_bench.testing.config_names import PROBES, for_every, load
 
 ENTRIES = [entry for suite in SUITES for entry in load_suite(suite).entries]
 DATASETS = {'imagenet': 'in1k', 'ade': 'ade20k', 'coco': 'coco'}
@@ -32,7 +32,8 @@ def test_entry_says_what_its_configs_say(entry):
             assert (
                 tuple(task.get('metrics', entry.tasks[task['task']])) == entry.tasks[task['task']]
             )
-        assert ('probe_' in config) == (entry.command == 'test') == (entry.gpus == 1)
+        is_probe = Path(config).name.startswith(tuple(f'{head}_' for head in PROBES))
+        assert is_probe == (entry.command == 'test') == (entry.gpus == 1)
 
 
 @for_every(ENTRIES)
@@ -40,9 +41,9 @@ def test_entry_measures_what_its_evaluator_does(entry):
     cfg = load(configs_folder() / next(iter(entry.configs.values())))
     (dataset,) = (name for folder, name in DATASETS.items() if f'/{folder}/' in cfg.data_root)
     assert dataset == entry.dataset
-    if entry.command == 'test':
-        return
-    evaluator = cfg.val_evaluator
+    if entry.command == 'test' and not cfg.test_evaluator:
+        return  # the probes are the metrics
+    evaluator = cfg.test_evaluator if entry.command == 'test' else cfg.val_evaluator
     if 'Coco' in evaluator.type:
         given = BOX if evaluator.metric == 'bbox' else BOX + MASK
         roi_head = cfg.model.get('roi_head') or {}

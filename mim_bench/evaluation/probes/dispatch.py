@@ -9,9 +9,10 @@ import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.knn import knn_accuracy, knn_hits
-from mim_bench.evaluation.probes.linear import linear_probe
+from mim_bench.evaluation.probes.linear import SweepResult, linear_probe
 from mim_bench.evaluation.probes.scores import accuracies
 
 
@@ -20,7 +21,7 @@ class ProbeResult:
     """Result of a probe, the same on every process.
 
     Attributes:
-        scores: Scores by name: accuracies in percent and, for the linear probe, the learning rate.
+        scores: Scores by name: accuracies in percent and, for a sweep, the learning rate.
         hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
     """
 
@@ -39,11 +40,12 @@ def run_probe(
     """Run a probe on features; call it on every process.
 
     Args:
-        name: ``'knn'`` or ``'linear'``.
+        name: ``'knn'``, ``'linear'`` or ``'attentive'``.
         bank: Training features.
         query: Validation features.
         device: Device to compute on.
-        settings: Arguments of :func:`knn_accuracy` or :func:`linear_probe`.
+        settings: Arguments of :func:`knn_accuracy`, :func:`linear_probe` or
+            :func:`attentive_probe`.
     """
     return PROBES[name](bank, query, device=device, **settings)
 
@@ -56,7 +58,7 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    measure = {'knn': knn_accuracy, 'linear': linear_probe}[name]
+    measure = {'knn': knn_accuracy, **SWEEPS}[name]
     known = [
         p.name
         for p in inspect.signature(measure).parameters.values()
@@ -86,14 +88,22 @@ def _knn(
     return ProbeResult(accuracies(hits), hits)
 
 
-def _linear(
-    bank: Features, query: Features, *, device: torch.device | str, **settings: Any
-) -> ProbeResult:
-    """Run the linear probe; every process does the same work, so nothing is exchanged."""
-    result = linear_probe(bank, query, device=device, **settings)
-    holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
-    scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
-    return ProbeResult(scores, result.hits)
+def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
+    """A probe that selects a learning rate; every process does the same work."""
+
+    def run(
+        bank: Features, query: Features, *, device: torch.device | str, **settings: Any
+    ) -> ProbeResult:
+        result = measure(bank, query, device=device, **settings)
+        holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
+        scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
+        return ProbeResult(scores, result.hits)
+
+    return run
 
 
-PROBES: dict[str, Callable[..., ProbeResult]] = {'knn': _knn, 'linear': _linear}
+SWEEPS = {'linear': linear_probe, 'attentive': attentive_probe}
+PROBES: dict[str, Callable[..., ProbeResult]] = {
+    'knn': _knn,
+    **{name: _swept(measure) for name, measure in SWEEPS.items()},
+}

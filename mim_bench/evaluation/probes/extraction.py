@@ -63,7 +63,7 @@ def extract_features(
         TrainingError: A feature is not finite (or too large for float16).
         MimBenchError: The folder cannot be written.
     """
-    _check_arguments(dataloader, dtype)
+    check_loader(dataloader, dtype)
     model = model.module if is_model_wrapper(model) else model
     size, num_parts = len(dataloader.dataset), get_world_size()
 
@@ -72,16 +72,16 @@ def extract_features(
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
-    _check_counts([share.num_rows for share in shares], size)
+    check_counts([share.num_rows for share in shares], size)
     _check_finite(shares, size, dtype)
     on_main_process(lambda: _join(folder, size, num_parts, dtype))
     return open_on_every_process(folder)
 
 
-def open_on_every_process(folder: Path) -> Features:
+def open_on_every_process(folder: Path, open_folder: Callable[[Path], Any] = Features.open) -> Any:
     """Map the features of a folder on every process, or raise on every one."""
     opened = []
-    on_every_process(lambda: opened.append(Features.open(folder)))
+    on_every_process(lambda: opened.append(open_folder(folder)))
     return opened[0]
 
 
@@ -98,7 +98,12 @@ class _Share:
     bad_rows: torch.Tensor
 
 
-def _check_arguments(dataloader: DataLoader, dtype: str) -> None:
+def check_loader(dataloader: DataLoader, dtype: str) -> None:
+    """Refuse a loader that shuffles, and an unknown type of features.
+
+    Raises:
+        ConfigError: See above.
+    """
     sampler = dataloader.sampler
     if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
         raise ConfigError(
@@ -183,8 +188,16 @@ def _labels_part(folder: Path, rank: int) -> Path:
     return folder / f'y.{rank}.npy'
 
 
-def _check_counts(counts: Sequence[int], size: int) -> None:
-    """Check that no sample is missing; a distributed sampler may repeat samples."""
+def check_counts(counts: Sequence[int], size: int) -> None:
+    """Check that no sample is missing; a distributed sampler may repeat samples.
+
+    Args:
+        counts: Samples that each process read.
+        size: Samples of the data set.
+
+    Raises:
+        ConfigError: A process read more or fewer than its share.
+    """
     most = math.ceil(size / len(counts))
     for rank, count in enumerate(counts):
         if not len(range(rank, size, len(counts))) <= count <= most:
