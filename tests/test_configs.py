@@ -45,6 +45,7 @@ MODELS = {
     'attentive': ('ImageClassifier', None),
     'knn': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
     'logreg': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
+    'linear-ft': ('EncoderDecoder', 'FCNHead'),
     'upernet': ('EncoderDecoder', 'UPerHead'),
     'mask-rcnn': ('MaskRCNN', None),
     'cascade-mask-rcnn': ('CascadeRCNN', None),
@@ -57,6 +58,7 @@ MODELS = {
 FOLDERS = {
     'knn': 'segmentation/knn',
     'logreg': 'segmentation/logreg',
+    'linear-ft': 'segmentation/linear_ft',
     'upernet': 'segmentation/upernet',
     'mask-rcnn': 'detection/mask_rcnn',
     'cascade-mask-rcnn': 'detection/cascade',

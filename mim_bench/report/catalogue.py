@@ -42,6 +42,7 @@ TASKS = {
     'ade20k-knn': TaskTitles('Patch retrieval', {'mIoU': ('Retrieval mIoU', 'mIoU')}),
     'ade20k-logreg': TaskTitles('Patch regression', {'mIoU': ('Regression mIoU', 'mIoU')}),
     'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),
+    'ade20k-linear-ft': TaskTitles('Linear decoder', {'mIoU': ('Decoder mIoU', 'mIoU')}),
     'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}

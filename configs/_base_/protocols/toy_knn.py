@@ -11,7 +11,7 @@ metainfo = dict(
         [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
     ],
 )  # fmt: skip
-model = dict(decode_head=dict(num_classes=num_classes))
+model = dict(data_preprocessor=dict(size=(128, 128)), decode_head=dict(num_classes=num_classes))
 bank_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', reduce_zero_label=True),
