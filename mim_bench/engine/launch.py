@@ -36,6 +36,7 @@ from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.robustness import use_variant
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
@@ -56,7 +57,7 @@ class Launch:
         config: Path of the config.
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
-        load_from: Checkpoint of the whole model.
+        load_from: Checkpoint of the whole model, or the work directory of its training.
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
@@ -81,6 +82,8 @@ class Launch:
         on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
         own_data: Name of a data set of the user's, whose classes replace the config's; None: the
             data are the config's.
+        variant: Name of a test set of robustness that a classifier is tested on; ``data_root`` is
+            that of the set.
     """
 
     config: str
@@ -107,6 +110,7 @@ class Launch:
     time_limit_s: float | None = None
     on_bad_image: str = 'stop'
     own_data: str | None = None
+    variant: str | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -249,10 +253,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
     # The config that an earlier run left in its folder may say so already.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
-    if launch.data_root:
-        set_data_root(cfg, launch.data_root)
-    if launch.own_data:
-        use_own_data(cfg, launch.own_data)
+    _set_data(cfg, launch)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
     cfg.env_cfg = _environment(cfg, launch)
@@ -260,7 +261,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
     if launch.load_from:
-        cfg.load_from = launch.load_from
+        cfg.load_from = _whole_model(launch.load_from)
     if launch.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
     latest = latest_checkpoint(cfg.work_dir) if launch.auto_resume else None
@@ -275,6 +276,25 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _set_data(cfg: Config, launch: Launch) -> None:
+    if launch.variant:
+        use_variant(cfg, launch.variant, launch.data_root)
+    elif launch.data_root:
+        set_data_root(cfg, launch.data_root)
+    if launch.own_data:
+        use_own_data(cfg, launch.own_data)
+
+
+def _whole_model(place: str) -> str:
+    """The file of a whole model, or the newest one of the folder that a training wrote."""
+    if not Path(place).is_dir():
+        return place
+    newest = latest_checkpoint(place)
+    if newest is None:
+        raise ConfigError(f'{place}: holds no checkpoint of a training. Train first.')
+    return str(newest)
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:

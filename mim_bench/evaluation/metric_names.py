@@ -30,6 +30,8 @@ METRICS: dict[str, MetricSpec] = {
     # mmpretrain's Accuracy, in percent
     'accuracy/top1': MetricSpec('top1'),
     'accuracy/top5': MetricSpec('top5'),
+    # of ImageNet-C, in percent of AlexNet's
+    'mCE': MetricSpec('mCE', higher_is_better=False),
     # mmseg's IoUMetric, in percent
     'mIoU': MetricSpec('mIoU'),
     'aAcc': MetricSpec('aAcc'),
@@ -59,6 +61,8 @@ PRIMARY: dict[str, tuple[str, ...]] = {
     'in1k-knn': ('knn_top1',),
     'in1k-linear': ('linear_top1', 'top1'),
     'in1k-attentive': ('attentive_top1',),
+    'imagenet-': ('top1',),
+    'imagenet-c': ('mCE',),
     'ade20k-': ('mIoU',),
     'coco-': ('bbox_mAP', 'segm_mAP'),
 }

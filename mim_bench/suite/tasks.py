@@ -62,8 +62,11 @@ class Entry(Model):
     """Version of the protocol."""
     tasks: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]]
     """Metrics of a record by its task; the first one is the primary metric."""
-    configs: dict[Name, Annotated[str, AfterValidator(_config)]]
+    configs: dict[Name, Annotated[str, AfterValidator(_config)]] = Field(default={})
     """Path below ``configs/`` by backbone; by family where ``fit``."""
+    variant: Name | None = None
+    """Test set of robustness; the fine-tuned model of ``start`` is tested on it, by the config of
+    its training, so that there are no ``configs``."""
     fit: bool = False
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
@@ -114,6 +117,10 @@ class SuiteFile(Model):
         for entry in self.entries:
             if names.count(entry.name) > 1:
                 raise ValueError(f'two entries are named {entry.name!r}')
+            if bool(entry.configs) == (entry.variant is not None):
+                raise ValueError(f'entry {entry.name!r} needs either configs or a variant')
+            if entry.variant is not None and entry.start == PRETRAINED:
+                raise ValueError(f'entry {entry.name!r} has a variant, so start must name a task')
             if entry.start not in (PRETRAINED, *self.tasks):
                 raise ValueError(
                     f'entry {entry.name!r} starts from {entry.start!r}, neither {PRETRAINED!r} '

@@ -104,7 +104,7 @@ def _named_architecture(backbone: Mapping, registry: Registry) -> dict:
 
 
 def _read_toy_data(cfg: Config, toy_root: Path) -> None:
-    (folder,) = (root for root in DATA_ROOTS.values() if cfg.data_root == f'data/{root}/')
+    (folder,) = {root for root in DATA_ROOTS.values() if cfg.data_root == f'data/{root}/'}
     set_data_root(cfg, str(toy_root / folder))
     for loader in dictionaries(cfg._cfg_dict):
         if not {'dataset', 'batch_size'} <= set(loader):
