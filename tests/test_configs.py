@@ -43,8 +43,10 @@ MODELS = {
     'linear': ('ImageClassifier', 'LinearClsHead'),
     'probe': ('ImageClassifier', None),
     'attentive': ('ImageClassifier', None),
+    'best-layer': ('ImageClassifier', None),
     'knn': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
     'logreg': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
+    'eomt': ('mim_bench.EoMT', 'mim_bench.EoMTHead'),
     'linear-ft': ('EncoderDecoder', 'FCNHead'),
     'upernet': ('EncoderDecoder', 'UPerHead'),
     'mask-rcnn': ('MaskRCNN', None),
@@ -58,6 +60,7 @@ MODELS = {
 FOLDERS = {
     'knn': 'segmentation/knn',
     'logreg': 'segmentation/logreg',
+    'eomt': 'segmentation/eomt',
     'linear-ft': 'segmentation/linear_ft',
     'upernet': 'segmentation/upernet',
     'mask-rcnn': 'detection/mask_rcnn',

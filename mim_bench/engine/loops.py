@@ -12,8 +12,13 @@ from torch.utils.data import DataLoader
 
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
-from mim_bench.evaluation.probes.dispatch import SWEEPS, check_probe, run_probe
-from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.dispatch import (
+    SWEEPS,
+    check_probe,
+    run_on_best_layer,
+    run_probe,
+)
+from mim_bench.evaluation.probes.extraction import backbone_of, extract_features
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings
 from mim_bench.evaluation.probes.features import Features
@@ -53,6 +58,8 @@ class ProbeTestLoop(TestLoop):
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.
         feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
+        layers: ``'last'``, or ``'best'``: each probe runs on the output of the backbone that is
+            best for it on a held-out part of the training images.
 
     Raises:
         ConfigError: A probe or a setting is unknown, or an evaluator is given.
@@ -72,7 +79,11 @@ class ProbeTestLoop(TestLoop):
         fp16: bool = False,
         cache_dir: str | None = 'features',
         feature_dtype: str = 'float32',
+        layers: str = 'last',
     ) -> None:
+        if layers not in ('last', 'best'):
+            raise ConfigError(f"ProbeTestLoop: layers={layers!r}. Known: 'last', 'best'.")
+        self.layers = layers
         self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         if self.evaluator.metrics:
@@ -114,11 +125,21 @@ class ProbeTestLoop(TestLoop):
         device = next(self.runner.model.parameters()).device
         metrics, hits = {}, {}
         for name, settings in self.probes.items():
-            result = run_probe(name, bank, query, device=device, settings=settings)
+            how = {'device': device, 'settings': settings}
+            if self.layers == 'best':
+                widths = self._widths(bank)
+                result = run_on_best_layer(name, bank, query, widths, **how)
+            else:
+                result = run_probe(name, bank, query, **how)
             metrics.update({f'{name}/{key}': value for key, value in result.scores.items()})
             hits.update({f'{name}_{key}': right.numpy() for key, right in result.hits.items()})
         self.outcomes = self._outcomes(hits)
         return metrics
+
+    def _widths(self, bank: Features) -> list[int]:
+        """Widths of the layers in the features; tokens of a layer stand side by side."""
+        widths = list(backbone_of(unwrap(self.runner.model)).out_channels)
+        return [width * bank.x.shape[1] // sum(widths) for width in widths]
 
     def _outcomes(self, hits: Mapping[str, np.ndarray]) -> Hits:
         """Those of a record, where a metric is called ``<probe>_<score>``."""
@@ -131,6 +152,8 @@ class ProbeTestLoop(TestLoop):
     ) -> Features:
         model = self.runner.model
         how = {'pooling': self.pooling, 'fp16': self.fp16, 'dtype': self.feature_dtype}
+        if self.layers == 'best':
+            how['every_layer'] = True
 
         def extract(folder: Path) -> Features:
             return extract_features(

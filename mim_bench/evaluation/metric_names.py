@@ -48,6 +48,12 @@ METRICS: dict[str, MetricSpec] = {
     'linear/top1': MetricSpec('linear_top1'),
     'linear/top5': MetricSpec('linear_top5'),
     'linear/lr': MetricSpec('linear_lr', unit='', higher_is_better=False, split='train'),
+    **{
+        f'{probe}/layer': MetricSpec(
+            f'{probe}_layer', unit='', higher_is_better=False, split='train'
+        )
+        for probe in ('knn', 'linear', 'attentive')
+    },
     'attentive/top1': MetricSpec('attentive_top1'),
     'attentive/top5': MetricSpec('attentive_top5'),
     'attentive/lr': MetricSpec('attentive_lr', unit='', higher_is_better=False, split='train'),

@@ -33,6 +33,12 @@ TASKS = {
     'in1k-linear': TaskTitles(
         'Linear probe', dict.fromkeys(('linear_top1', 'top1'), ('Linear top-1', 'top-1'))
     ),
+    'in1k-knn-best-layer': TaskTitles(
+        'k-NN, best layer', {'knn_top1': ('k-NN top-1, best layer', 'top-1')}
+    ),
+    'in1k-linear-best-layer': TaskTitles(
+        'Linear probe, best layer', {'linear_top1': ('Linear top-1, best layer', 'top-1')}
+    ),
     'in1k-attentive': TaskTitles(
         'Attentive probe', {'attentive_top1': ('Attentive top-1', 'top-1')}
     ),
@@ -49,6 +55,7 @@ TASKS = {
     'ade20k-logreg': TaskTitles('Patch regression', {'mIoU': ('Regression mIoU', 'mIoU')}),
     'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),
     'ade20k-linear-ft': TaskTitles('Linear decoder', {'mIoU': ('Decoder mIoU', 'mIoU')}),
+    'ade20k-eomt': TaskTitles('EoMT', {'mIoU': ('EoMT mIoU', 'mIoU')}),
     'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}

@@ -28,7 +28,7 @@ NAME = re.compile(
 )
 
 # Heads of configs that train no network.
-PROBES = ('probe', 'knn', 'logreg', 'attentive')
+PROBES = ('probe', 'best-layer', 'knn', 'logreg', 'attentive')
 
 
 @cache

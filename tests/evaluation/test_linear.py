@@ -10,7 +10,7 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.linear import (
     LEARNING_RATES,
     LinearSweep,
-    _holdout_mask,
+    holdout_mask,
     linear_probe,
 )
 
@@ -103,7 +103,7 @@ def save(features: Features, folder) -> Features:
 
 def test_linear_holdout_takes_the_share_of_each_class():
     y = torch.tensor([0] * 50 + [1] * 30 + [2] * 4 + [3])
-    mask = _holdout_mask(y, 0.1, torch.Generator().manual_seed(0))
+    mask = holdout_mask(y, 0.1, torch.Generator().manual_seed(0))
     assert torch.bincount(y[mask], minlength=4).tolist() == [5, 3, 1, 0]
 
 

@@ -18,7 +18,7 @@ from mim_bench.errors import ConfigError, DataError, TrainingError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter, join_in_turn
-from mim_bench.evaluation.probes.pooling import last_features, pool
+from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 
 DTYPES = ('float32', 'float16')
@@ -30,6 +30,7 @@ def extract_features(
     folder: Path,
     *,
     pooling: str,
+    every_layer: bool = False,
     fp16: bool = False,
     dtype: str = 'float32',
     on_batch: Callable[[int, int], None] | None = None,
@@ -48,6 +49,7 @@ def extract_features(
         folder: An empty folder that all processes see. It gets ``x.npy`` (N, D) and ``y.npy``
             (N,), no sample twice; after an error its files are unusable.
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
+        every_layer: Pool every output of the backbone and put them side by side; else the last.
         fp16: Run the model under autocast (float16 on CUDA, bfloat16 on CPU).
         dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
             rounds to 11 bits.
@@ -68,7 +70,7 @@ def extract_features(
     size, num_parts = len(dataloader.dataset), get_world_size()
 
     def write() -> _Share:
-        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch)
+        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch, every_layer)
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
@@ -120,6 +122,7 @@ def features_of_batches(
     pooling: str,
     fp16: bool,
     on_batch: Callable[[int, int], None] | None = None,
+    every_layer: bool = False,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
     device = next(model.parameters()).device
@@ -127,8 +130,10 @@ def features_of_batches(
     with preserved_rng(), evaluating(model), autocast:
         for done, batch in enumerate(dataloader, start=1):
             inputs, labels = _prepare(model, batch)
-            features = pool(last_features(model, inputs), pooling, backbone_of(model))
-            yield features.float().cpu(), labels
+            outputs = backbone_outputs(model, inputs)
+            chosen = outputs if every_layer else outputs[-1:]
+            features = [pool(output, pooling, backbone_of(model)) for output in chosen]
+            yield torch.cat(features, dim=1).float().cpu(), labels
             if on_batch is not None:
                 on_batch(done, len(dataloader))
 

@@ -101,7 +101,7 @@ def select_and_score(
         ConfigError: Nothing can be held out.
     """
     generator = torch.Generator().manual_seed(seed)
-    is_held = _holdout_mask(fit.data.y, share, generator)
+    is_held = holdout_mask(fit.data.y, share, generator)
     heads = fit.train((~is_held).nonzero().flatten(), torch.tensor(learning_rates), generator)
     accuracy, loss = fit.scores(heads, is_held.nonzero().flatten())
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
@@ -262,8 +262,12 @@ def pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
     return (x[start : start + size] for start in range(0, len(x), size))
 
 
-def _holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """(N,) bool, True = held out: the given share of each class, drawn by the generator."""
+def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """(N,) bool, True = held out: the given share of each class, drawn by the generator.
+
+    Raises:
+        ConfigError: Every class has one sample.
+    """
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]  # shuffled inside each class
     counts = torch.bincount(y)

@@ -76,6 +76,33 @@ class MappedRows:
         return rows
 
 
+class RowsView:
+    """Some rows and columns of a table, read when it is indexed as the table is.
+
+    Args:
+        table: A tensor (N, D), or a mapped file.
+        columns: Columns to give.
+        rows: (M,) int64 numbers of rows to give; all if None.
+    """
+
+    def __init__(
+        self, table: torch.Tensor | MappedRows, columns: slice, rows: torch.Tensor | None = None
+    ) -> None:
+        self._table, self._columns, self._rows = table, columns, rows
+        width = len(range(*columns.indices(table.shape[1])))
+        self.shape = torch.Size((len(table) if rows is None else len(rows), width))
+        self.dtype = table.dtype
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
+        """Copies of some rows, in the order of the index."""
+        index = index if self._rows is None else self._rows[index]
+        return self._table[index][:, self._columns]
+
+
 class RowWriter:
     """Writes a ``.npy`` file row by row; a context manager.
 

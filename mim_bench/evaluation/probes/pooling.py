@@ -15,8 +15,8 @@ TOKEN_GRID = 7
 _POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
 
 
-def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """The last output of the backbone.
+def backbone_outputs(model: nn.Module, inputs: torch.Tensor) -> list[torch.Tensor]:
+    """The outputs of the backbone.
 
     Args:
         model: Model with ``extract_feat(inputs)``; where that has stages (mmpretrain's
@@ -25,7 +25,7 @@ def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """
     staged = 'stage' in inspect.signature(model.extract_feat).parameters
     outputs = model.extract_feat(inputs, **({'stage': 'backbone'} if staged else {}))
-    return outputs[-1] if isinstance(outputs, tuple | list) else outputs
+    return list(outputs) if isinstance(outputs, tuple | list) else [outputs]
 
 
 def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Tensor:
