@@ -148,4 +148,10 @@ def _shorten(cfg: Config) -> None:
         if 'warmup_epochs' in scheduler:
             scheduler.update(warmup_epochs=0)
             scheduler.pop('end', None)
+    probe = cfg.get('test_cfg') or {}
+    if 'classifier' in probe:
+        probe.num_patches, probe.bank_dataloader.dataset.indices = 400, 4
+        cfg.test_dataloader.dataset.indices = 2
+        if probe.classifier.name == 'logreg':
+            probe.classifier.update(strengths=[1.0], max_iter=3)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)
