@@ -41,6 +41,8 @@ class ImageNetVariant(mmpretrain.datasets.CustomDataset):
     def __init__(self, *, variant: str, num_classes: int, data_root: str, **kwargs: Any) -> None:
         self.variant, self.num_classes = variant, num_classes
         super().__init__(data_root=data_root, **kwargs)
+        if variant == 'imagenet-real':  # it is part of what the protocol's hash covers
+            self.ann_file = str(Path(data_root) / REAL_LABELS)
 
     def load_data_list(self) -> list[dict]:
         """Paths and labels."""
