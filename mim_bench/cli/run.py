@@ -180,6 +180,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.data.imagenet_variants import is_there
     from mim_bench.recipe.limit import Limit
     from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
@@ -187,7 +188,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.suite.execute import Patience
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
-    from mim_bench.suite.selection import missing_tasks, parse_tasks
+    from mim_bench.suite.selection import missing_tasks, parse_tasks, with_data
     from mim_bench.suite.tasks import load_suite
 
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -210,6 +211,7 @@ def run(args: argparse.Namespace) -> int:
         download=args.download,
     )
     if wanted is None:
+        suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
             if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')

@@ -161,12 +161,17 @@ def plan_rows(
         entries = choose_entries(suite, row.network, wanted, row.id)
         starts = [start_of(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
+            trained: dict[str, Step] = {}
             made: dict[str, Step] = {}
+            of_backbones = [s for e, s in zip(entries, starts, strict=True) if not e.variant]
             for entry, start in zip(entries, starts, strict=True):
                 planner = _Planner(row, suite, places, seed, settings, tuple(needs))
-                step = planner.run(entry, start and made[start.name])
+                if entry.variant is not None:
+                    steps.append(planner.test_variant(entry, start, trained[start.name]))
+                    continue
+                step = trained[entry.name] = planner.run(entry, start and made[start.name])
                 steps.append(step)
-                if entry in starts:
+                if entry in of_backbones:
                     made[entry.name] = planner.keep(step)
                     steps.append(made[entry.name])
     return steps
@@ -255,6 +260,27 @@ class _Planner:
             need_stuff=entry.need_stuff,
         )
 
+    def test_variant(self, entry: Entry, training: Entry, step: Step) -> Step:
+        """The test of a fine-tuned model on a test set of robustness, by its training's config."""
+        row, name = self.row, self._name(entry.name)
+        config = configs_folder() / training.config_of(row.network)
+        given = _given(row.start and str(row.start), fit=training.fit)
+        more, same = self._more(training, config, is_training=False)
+        words = run_words(config, name, row, entry.dataset, self.places, self.seed)
+        words = ('test', *words, *given, '--variant', entry.variant, *more)
+        return Step(
+            name=name,
+            words=(*words[:2], str(step.work_dir), *words[2:]),
+            records=record_paths(self.places, name, list(entry.tasks)),
+            work_dir=self.places.work_dir(name),
+            needs=(*self.needs, step.name),
+            inputs=config_hash(config),
+            identity=('test', entry.variant, step.fingerprint, *same),
+            gpus=1,
+            trial_words=words,
+            dataset=(entry.dataset, str(self.places.data(entry.dataset))),
+        )
+
     def keep(self, finetuning: Step) -> Step:
         """The step that keeps the fine-tuned backbone."""
         path = self.places.checkpoints / f'{finetuning.name}.pth'
@@ -264,7 +290,9 @@ class _Planner:
         limit = self.settings.limit
         return f'{entry}{limit.suffix if limit else ""}-{self.row.id}-s{self.seed}'
 
-    def _more(self, entry: Entry, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _more(
+        self, entry: Entry, config: Path, *, is_training: bool | None = None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Further words of a run, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
@@ -274,7 +302,7 @@ class _Planner:
         if options:
             words += ['--cfg-options', *options]
             same += options
-        if entry.command == 'train':
+        if entry.command == 'train' if is_training is None else is_training:
             words.append('--auto-resume')
             if self.settings.precision != 'recipe':
                 words += ['--precision', self.settings.precision]

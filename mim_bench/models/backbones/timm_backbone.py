@@ -204,7 +204,7 @@ class TimmBackbone(Backbone):
             ConfigError: An image is larger than a network for images of one size.
         """
         size = tuple(x.shape[-2:])
-        x = self._filled_up(x)
+        x = self.filled_up(x)
         if self.out_type == 'raw':
             maps = self._tokens(x)
             return tuple(maps[self.stages[i].tap] for i in self.out_indices)
@@ -265,7 +265,12 @@ class TimmBackbone(Backbone):
             outs[-1] = self.net.norm(outs[-1])
         return dict(zip(self.taps, outs, strict=True))
 
-    def _filled_up(self, x: torch.Tensor) -> torch.Tensor:
+    def filled_up(self, x: torch.Tensor) -> torch.Tensor:
+        """Images with zeros at the right and at the bottom, up to a size that the network takes.
+
+        Raises:
+            ConfigError: They are larger than a network for images of one size.
+        """
         height, width = x.shape[-2:]
         if self.fixed_size is not None:
             bottom, right = self.fixed_size[0] - height, self.fixed_size[1] - width
