@@ -65,8 +65,8 @@ def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] 
         raise error(f'{where}: {explain(problem, kind)}') from None
 
 
-def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
-    """The model, dataclass or list of them that a YAML file describes.
+def read_yaml(kind: type[T], path: Path, error: type[MimBenchError], context: Any = None) -> T:
+    """The model, dataclass or list of them that a YAML file describes; validators get ``context``.
 
     Raises:
         MimBenchError: The file cannot be read, is no YAML, has a key twice, or breaks the model;
@@ -79,7 +79,7 @@ def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
         raise error(f'{path}: cannot be read ({problem}).') from problem
     try:
         # By way of JSON, which has lists only, where Python tells tuples from lists.
-        return adapter(kind).validate_json(json.dumps(data, default=str))
+        return adapter(kind).validate_json(json.dumps(data, default=str), context=context)
     except ValidationError as problem:
         raise error(f'{path}: {explain(problem, kind, data)}') from None
 
