@@ -188,8 +188,11 @@ def _result_frame(results: Sequence[PublishedResult]) -> pd.DataFrame:
 
 
 # Tasks that stand for others even in their full form: probes, and few labels.
-_PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-linear'}
-_SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
+_PROBES = {
+    'in1k-knn', 'in1k-knn-best-layer', 'in1k-linear', 'in1k-linear-best-layer', 'in1k-attentive',
+    'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-knn', 'ade20k-logreg', 'ade20k-linear',
+}  # fmt: skip
+_SAME_METRICS = dict.fromkeys(('knn_top1', 'linear_top1', 'attentive_top1'), 'top1')
 
 
 def _proxy_tables(board: Leaderboard) -> Iterator[Table]:
