@@ -44,6 +44,7 @@ DATASETS = _child(
     'data.folders',
     'data.segmentation',
     'data.coco',
+    'data.variant_dataset',
 )
 FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'data.masked_samples')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')

@@ -26,7 +26,7 @@ from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tracking import tracking_settings
 from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
-from mim_bench.recipe.building import build_model, explained, library_scope
+from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
     check_data_roots,
     load_config,
@@ -38,6 +38,7 @@ from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.robustness import use_variant
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
@@ -58,7 +59,7 @@ class Launch:
         config: Path of the config.
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
-        load_from: Checkpoint of the whole model.
+        load_from: Checkpoint of the whole model, or the work directory of its training.
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
@@ -86,6 +87,8 @@ class Launch:
         track: Names of the trackers that follow the run.
         limit: Of the images of each data set, as :meth:`mim_bench.recipe.limit.Limit.parse` reads
             it; None: all of them.
+        variant: Name of a test set of robustness that a classifier is tested on; ``data_root`` is
+            that of the set.
     """
 
     config: str
@@ -114,6 +117,7 @@ class Launch:
     own_data: str | None = None
     track: Sequence[str] = ()
     limit: str | None = None
+    variant: str | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -225,7 +229,8 @@ def groups_of(launch: Launch) -> list[LayerGroup]:
     if cfg.get('optim_wrapper') is None:
         raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
     disable_amp(cfg)  # it needs a GPU, and groups do not depend on it
-    model = build_model(cfg)
+    with without_values():
+        model = build_model(cfg)
     with library_scope(cfg), explained(cfg):
         return layer_groups(model, cfg.optim_wrapper)
 
@@ -256,10 +261,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
     # The config that an earlier run left in its folder may say so already.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
-    if launch.data_root:
-        set_data_root(cfg, launch.data_root)
-    if launch.own_data:
-        use_own_data(cfg, launch.own_data)
+    _set_data(cfg, launch)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
     cfg.env_cfg = _environment(cfg, launch)
@@ -267,7 +269,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
     if launch.load_from:
-        cfg.load_from = launch.load_from
+        cfg.load_from = _whole_model(launch.load_from)
     if launch.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
     latest = latest_checkpoint(cfg.work_dir) if launch.auto_resume else None
@@ -296,6 +298,25 @@ def _track(cfg: Config, launch: Launch) -> None:
         name = launch.run_id or Path(cfg.work_dir).name
         task = (cfg.get('protocol') or {}).get('task')
         cfg.track = tracking_settings(launch.track, name, task)
+
+
+def _set_data(cfg: Config, launch: Launch) -> None:
+    if launch.variant:
+        use_variant(cfg, launch.variant, launch.data_root)
+    elif launch.data_root:
+        set_data_root(cfg, launch.data_root)
+    if launch.own_data:
+        use_own_data(cfg, launch.own_data)
+
+
+def _whole_model(place: str) -> str:
+    """The file of a whole model, or the newest one of the folder that a training wrote."""
+    if not Path(place).is_dir():
+        return place
+    newest = latest_checkpoint(place)
+    if newest is None:
+        raise ConfigError(f'{place}: holds no checkpoint of a training. Train first.')
+    return str(newest)
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:

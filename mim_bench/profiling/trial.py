@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.launch import Launch, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.errors import DataError
 from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_elsewhere, image_share
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
@@ -46,6 +47,7 @@ class Trial:
         memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
         flops_step: In an estimate, operations of an image, forward and backward.
+        missing: What the run would read that is not there; None if nothing.
     """
 
     device: str
@@ -62,6 +64,7 @@ class Trial:
     assumed_tflops: float | None = None
     memory_parts: dict[str, int] | None = None
     flops_step: float | None = None
+    missing: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The trial as plain data."""
@@ -90,11 +93,18 @@ def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -
         MimBenchError: The run cannot start.
     """
     cfg = resolve_run(launch, command)
+    loaders = {'test': ('test_dataloader', 'test_cfg')}
+    try:
+        check_data_roots(cfg, loaders.get(command, ('train_dataloader', 'val_dataloader')))
+    except DataError as error:
+        return replace(_try(cfg, launch, command, assumed_tflops), missing=str(error))
+    return _try(cfg, launch, command, assumed_tflops)
+
+
+def _try(cfg: Config, launch: Launch, command: str, assumed_tflops: float | None) -> Trial:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if command == 'test':
-        check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
         return _try_test(cfg, launch, device)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     is_for_gpus = precision_of(cfg) != 'fp32' or num_processes(launch.launcher) > 1
     if assumed_tflops is not None or (device == 'cpu' and is_for_gpus):
         return _estimate_training(cfg, launch, assumed_tflops or ASSUMED_TFLOPS)

@@ -34,7 +34,7 @@ class Network:
 
 FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
 # Families without configs of their own, which take those of another in common protocols.
-OTHER_FAMILIES = ('timm', 'capi', 'mixmim')
+OTHER_FAMILIES = ('timm', 'capi', 'mixmim', 'module')
 
 
 def network_named(name: str) -> Network:
@@ -68,13 +68,19 @@ class Entry(Model):
     """Version of the protocol."""
     tasks: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]]
     """Metrics of a record by its task; the first one is the primary metric."""
-    configs: dict[Name, Annotated[str, AfterValidator(_config)]]
+    configs: dict[Name, Annotated[str, AfterValidator(_config)]] = Field(default={})
     """Path below ``configs/``, or beside a file of your own, by backbone; by family where
     ``fit``."""
+    variant: Name | None = None
+    """Test set of robustness; the fine-tuned model of ``start`` is tested on it, by the config of
+    its training, so that there are no ``configs``."""
     fit: bool = False
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
     """``pretrained``, or a task whose fine-tuned backbone the run starts from."""
+    needs_tokens: bool = False
+    """Whether the last blocks of the backbone take further tokens, which of backbones from outside
+    only some do: those run it only where it is asked for."""
     gpus: Literal[1, 'all'] = 'all'
     """GPUs of a run."""
     need_stuff: bool = False
@@ -121,6 +127,10 @@ class SuiteFile(Model):
         for entry in self.entries:
             if names.count(entry.name) > 1:
                 raise ValueError(f'two entries are named {entry.name!r}')
+            if bool(entry.configs) == (entry.variant is not None):
+                raise ValueError(f'entry {entry.name!r} needs either configs or a variant')
+            if entry.variant is not None and entry.start == PRETRAINED:
+                raise ValueError(f'entry {entry.name!r} has a variant, so start must name a task')
             if entry.start not in (PRETRAINED, *self.tasks):
                 raise ValueError(
                     f'entry {entry.name!r} starts from {entry.start!r}, neither {PRETRAINED!r} '

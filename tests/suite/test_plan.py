@@ -6,7 +6,7 @@ import pytest
 from mim_bench.cli.main import build_parser
 from mim_bench.recipe.limit import Limit
 from mim_bench.suite.plan import Places, Row, Settings, plan_rows
-from mim_bench.suite.selection import parse_tasks
+from mim_bench.suite.selection import parse_tasks, with_data
 from mim_bench.suite.steps import check_plan
 from mim_bench.suite.tasks import load_suite
 
@@ -200,3 +200,32 @@ def test_plan_rows_smoke_takes_the_sizes_of_the_checkpoint():
     assert '--fit-backbone' in step.words
     assert 'backbone=swin-tiny' in step.words
     assert 'probe_swin-toy' in step.words[1]
+
+
+def test_plan_rows_variant_tests_the_model_of_its_fine_tuning():
+    steps = plan('imagenet-a,in1k-ft', [VIT])
+    assert names(steps) == ['in1k-ft-common-other-s0', 'imagenet-a-other-s0']
+    training, test = steps
+    assert test.words[:3] == ('test', training.words[1], str(training.work_dir))
+    assert after(test, '--variant') == 'imagenet-a'
+    assert after(test, '--data-root') == '/data/imagenet-a'
+    assert test.needs == (training.name,)
+    assert str(training.work_dir) not in test.trial_words
+    parser = build_parser()
+    for words in (test.words, (*test.trial_words, '--dry-run', 'x.json')):
+        assert parser.parse_args(words).variant == 'imagenet-a'
+
+
+def test_plan_rows_variant_follows_the_recipe_of_its_fine_tuning():
+    training, test = plan('in1k-ft=mae,imagenet-v2', [VIT])
+    assert training.name.startswith('in1k-ft-mae')
+    assert test.words[1] == training.words[1]
+
+
+def test_with_data_leaves_out_test_sets_that_are_not_there():
+    suite = load_suite('full')
+    assert 'imagenet-c' in suite.tasks
+    kept = with_data(suite, lambda name: name == 'imagenet-a')
+    assert set(suite.tasks) - set(kept.tasks) == {
+        *('imagenet-real', 'imagenet-v2', 'imagenet-r', 'imagenet-sketch', 'imagenet-c'),
+    }

@@ -11,9 +11,10 @@ from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder
 from mim_bench.suite.tasks import FAMILIES, SUITES, Network, load_suite
-from mim_bench.testing.config_names import for_every, load
+from mim_bench.testing.config_names import PROBES, for_every, load
 
-ENTRIES = [entry for suite in SUITES for entry in load_suite(suite).entries]
+ALL = [entry for suite in SUITES for entry in load_suite(suite).entries]
+ENTRIES = [entry for entry in ALL if not entry.variant]
 DATASETS = {'imagenet': 'in1k', 'ade': 'ade20k', 'coco': 'coco'}
 BOX = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75')
 MASK = ('segm_mAP', 'segm_mAP_50', 'segm_mAP_75')
@@ -32,7 +33,8 @@ def test_entry_says_what_its_configs_say(entry):
             assert (
                 tuple(task.get('metrics', entry.tasks[task['task']])) == entry.tasks[task['task']]
             )
-        assert ('probe_' in config) == (entry.command == 'test') == (entry.gpus == 1)
+        is_probe = Path(config).name.startswith(tuple(f'{head}_' for head in PROBES))
+        assert is_probe == (entry.command == 'test') == (entry.gpus == 1)
 
 
 @for_every(ENTRIES)
@@ -40,9 +42,9 @@ def test_entry_measures_what_its_evaluator_does(entry):
     cfg = load(configs_folder() / next(iter(entry.configs.values())))
     (dataset,) = (name for folder, name in DATASETS.items() if f'/{folder}/' in cfg.data_root)
     assert dataset == entry.dataset
-    if entry.command == 'test':
-        return
-    evaluator = cfg.val_evaluator
+    if entry.command == 'test' and not cfg.test_evaluator:
+        return  # the probes are the metrics
+    evaluator = cfg.test_evaluator if entry.command == 'test' else cfg.val_evaluator
     if 'Coco' in evaluator.type:
         given = BOX if evaluator.metric == 'bbox' else BOX + MASK
         roi_head = cfg.model.get('roi_head') or {}
@@ -52,7 +54,7 @@ def test_entry_measures_what_its_evaluator_does(entry):
     assert list(entry.tasks.values()) == [given]
 
 
-@for_every(ENTRIES)
+@for_every(ALL)
 def test_entry_s_primary_metric_is_one_that_the_board_shows(entry):
     for task in entry.tasks:
         assert entry.primary_metric(task) in TASKS[task].metrics
