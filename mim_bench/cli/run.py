@@ -12,6 +12,7 @@ Examples:
   mim-bench run --checkpoint eva=eva02.pt --timm eva02_base_patch14_224 --tasks in1k-knn
   mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
   mim-bench run --checkpoint a.pth --executor slurm --cluster cluster.yml --detach
+  mim-bench run --checkpoint a.pth --suite mine.yml --limit 256:0 --track tensorboard
 """
 
 import argparse
@@ -22,7 +23,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mim_bench.cli._launch_arguments import add_cfg_options, positive_number
+from mim_bench.cli._launch_arguments import (
+    add_cfg_options,
+    add_limit,
+    add_track,
+    positive_number,
+)
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,8 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'backbone has).',
     )  # fmt: skip
     parser.add_argument(
-        '--suite', '--tier', choices=['smoke', 'proxy', 'full'], default='full',
-        help='Take tasks and configs from this suite of configs/suites (default: full).',
+        '--suite', '--tier', default='full', metavar='NAME|FILE',
+        help='Take tasks and configs from this suite, smoke, proxy, full (default) or a YAML file '
+        'of your own.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--tasks-file', nargs='+', default=[], metavar='FILE',
+        help='Add the tasks of these YAML files to those of the suite.',
     )  # fmt: skip
     parser.add_argument(
         '--seeds',
@@ -104,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Accept a checkpoint that fills less than 99 %% of the backbone.',
     )
+    add_track(parser)
+    add_limit(parser)
     add_cfg_options(parser, 'every config')
 
 
@@ -167,20 +180,23 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.data.imagenet_variants import is_there
+    from mim_bench.recipe.limit import Limit
     from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
     from mim_bench.suite.cluster import allot, check_jobs, cluster_launcher, refuse_live_jobs
     from mim_bench.suite.execute import Patience
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
-    from mim_bench.suite.selection import missing_tasks, parse_tasks
+    from mim_bench.suite.selection import missing_tasks, parse_tasks, with_data
     from mim_bench.suite.tasks import load_suite
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     _check_numbers(args)
     cluster = _cluster(args)
+    _check_track(args.track)
     local = _local_launcher(args)
-    suite = load_suite(args.suite)
+    suite = load_suite(args.suite, tasks_files=args.tasks_file)
     wanted = parse_tasks(args.tasks, suite) if args.tasks else None
     out = args.out.resolve()
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
@@ -195,6 +211,7 @@ def run(args: argparse.Namespace) -> int:
         download=args.download,
     )
     if wanted is None:
+        suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
             if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')
@@ -204,6 +221,8 @@ def run(args: argparse.Namespace) -> int:
         allow_partial=args.allow_partial,
         options=tuple(args.cfg_options),
         cluster=cluster,
+        track=args.track,
+        limit=args.limit and Limit.parse(args.limit),
     )
     plan = [make_data(places, args.seeds[0])] if is_embedded else []
     needs = [DATA_STEP] if is_embedded else []
@@ -268,13 +287,10 @@ def _execute(
     patience: 'Patience | None' = None,
 ) -> 'Outcome':
     from mim_bench.cli._suite_view import suite_view
-    from mim_bench.suite.done import is_done
     from mim_bench.suite.execute import Patience, execute
 
     folder = places.out / 'steps'
-    open_steps = [step for step in plan if not is_done(step, folder)]
-    workers = getattr(launcher, 'workers', 1)
-    with suite_view(console, open_steps, folder, workers) as view:
+    with suite_view(console, folder, launcher.workers) as view:
         return execute(
             plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
         )
@@ -329,6 +345,13 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: nothing could run.')
     if args.retries < 0 or (args.timeout_hours is not None and args.timeout_hours <= 0):
         raise ConfigError('--retries is 0 or more, and --timeout-hours more than 0.')
+
+
+def _check_track(names: Sequence[str]) -> None:
+    if names:  # mmengine is imported for them only
+        from mim_bench.engine.tracking import check_trackers
+
+        check_trackers(names)
 
 
 def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':

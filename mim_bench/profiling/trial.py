@@ -18,6 +18,7 @@ from mim_bench.profiling.training_step import PRECISIONS, StepSettings, Training
 from mim_bench.recipe.building import build_model, init_weights, without_pretrained
 from mim_bench.recipe.config import check_data_roots
 from mim_bench.recipe.effective_batch import iterations_per_update, num_processes
+from mim_bench.recipe.limit import Limit
 from mim_bench.recipe.optimizer_groups import LayerGroup
 from mim_bench.recipe.precision import precision_of
 
@@ -39,6 +40,7 @@ class Trial:
             training and the validation images once.
         image_share: Share of the training images in an epoch.
         fewest_images: Smallest number of images of an epoch; with fewer there is no step.
+        most_images: Of each data set, where the launch limits them.
         groups: Parameter groups of the optimiser by layer; empty for a test.
         assumed_tflops: None if memory and time are measured. Otherwise they are estimated:
             memory from the shapes of a step, time from its operations at this throughput a GPU.
@@ -57,6 +59,7 @@ class Trial:
     epochs: float | None = None
     image_share: float = 1.0
     fewest_images: int = 1
+    most_images: int | None = None
     groups: tuple[LayerGroup, ...] = ()
     assumed_tflops: float | None = None
     memory_parts: dict[str, int] | None = None
@@ -156,6 +159,7 @@ def _length(cfg: Config, launch: Launch) -> dict[str, Any]:
         epochs=None if max_iters else loop.max_epochs,
         image_share=image_share(loader.dataset),
         fewest_images=num_images * iterations_per_update(cfg) if loader.get('drop_last') else 1,
+        most_images=_most_images(launch),
         groups=tuple(groups_of(launch)),
     )
 
@@ -176,7 +180,12 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
 
     memory_bytes, step_s = _measure(forward, model, device)
     num_images = loader.batch_size * num_processes(launch.launcher)
-    return Trial(device, share, memory_bytes, step_s, num_images)
+    most = _most_images(launch)
+    return Trial(device, share, memory_bytes, step_s, num_images, most_images=most)
+
+
+def _most_images(launch: Launch) -> int | None:
+    return None if launch.limit is None else Limit.parse(launch.limit).number
 
 
 def _load(model: torch.nn.Module, launch: Launch) -> float | None:

@@ -64,7 +64,7 @@ class Estimate:
         reasons = [*self.data.problems, *([self.error] if self.error else [])]
         if not reasons and self.trial is not None and self.trial.get('missing'):
             reasons.append(self.trial['missing'])
-        images = self.data.counts.get('train images')
+        images = self._images('train', self.data.counts)
         if self.trial is not None and self.trial['epochs'] and images is not None:
             images = int(images * self.trial['image_share'])
             if images < self.trial['fewest_images']:
@@ -81,6 +81,12 @@ class Estimate:
                     'would get anywhere.'
                 )
         return reasons
+
+    def _images(self, split: str, counts: Mapping[str, int]) -> int | None:
+        """Images of a split that the run may use; None where they were not counted."""
+        found = counts.get(f'{split} images')
+        most = None if self.trial is None else self.trial.get('most_images')
+        return found if None in (found, most) else min(found, most)
 
     @property
     def can_start(self) -> bool:
@@ -101,7 +107,7 @@ class Estimate:
             counts = {f'{split} images': number for split, number in whole.items()}
         trial, num_steps = self.trial, self.trial['num_steps']
         if num_steps is None:
-            images = [counts.get(f'{split} images') for split in ('train', 'val')]
+            images = [self._images(split, counts) for split in ('train', 'val')]
             if None in images:
                 return None
             seen = sum(images)

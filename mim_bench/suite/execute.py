@@ -48,6 +48,9 @@ _JOB_END_S = 300
 class Listener:
     """Receives progress events. All methods are optional."""
 
+    def planned(self, steps: Sequence[Step]) -> None:
+        """These steps of the plan are not done."""
+
     def started(self, step: Step, attempt: int) -> None:
         """A step was started, for the first time or again."""
 
@@ -111,9 +114,10 @@ def execute(
     """
     check_plan(plan)
     outcome = Outcome(done=[step.name for step in plan if is_done(step, folder)])
-    for step in plan:
-        if step.name not in outcome.done:
-            launcher.check(step)
+    open_steps = [step for step in plan if step.name not in outcome.done]
+    for step in open_steps:
+        launcher.check(step)
+    listener.planned(open_steps)
     execution = _Execution(plan, folder, launcher, listener, patience, outcome)
     try:
         with _stopped_by_signals():

@@ -89,6 +89,9 @@ def start_of(pid: int) -> str | None:
 class Launcher(Protocol):
     """Starts steps on some resource."""
 
+    workers: int = 1
+    """Steps at a time, for the time left of a plan."""
+
     def check(self, step: Step) -> None:
         """Refuse a step that can never run here.
 
