@@ -53,10 +53,12 @@ def list_files(folder: str | Path, endings: Sequence[str] = IMAGE_ENDINGS) -> Li
 
 
 def class_folders(folder: str | Path) -> list[str]:
-    """Names of the class folders in a folder, sorted: the place of each is its number."""
+    """Names of the class folders in a folder; the place of each is its number.
+
+    They are sorted, those of parquet files stand in the order of their ``ClassLabel``.
+    """
     if (place := archives.place_of(folder)) is not None:
-        names = {name.partition('/')[0] for name in archives.names_below(place) if '/' in name}
-        return sorted(name for name in names if not is_hidden(name))
+        return [name for name in archives.folders_in(place) if not is_hidden(name)]
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
 

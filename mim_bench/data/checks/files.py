@@ -1,5 +1,6 @@
 """Looking at many files: listing, decoding, and doing so in several processes."""
 
+import io
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from mim_bench.data.archives import is_file, read_file
 from mim_bench.data.checks.options import CheckOptions
 from mim_bench.data.checks.report import Kind, Problem
-from mim_bench.data.image_file import check_turn, read_stored, turn
+from mim_bench.data.image_file import check_turn, read_stored, reason_of, turn
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
 from mim_bench.errors import DataError
 
@@ -62,13 +64,13 @@ def read_image(path: Path, name: str) -> tuple[Image.Image | None, list[Problem]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # odd EXIF is no reason to shout
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(read_file(path))) as image:
                 image.load()
     except FileNotFoundError:
         return None, [Problem(name, Kind.MISSING, 'is not there')]
     # Pillow's decoders answer damage with nearly any exception there is.
     except Exception as error:
-        reason = str(error).replace(repr(str(path)), '').strip()
+        reason = reason_of(error)
         return None, [Problem(name, Kind.UNREADABLE, f'does not decode: {reason}')]
     return image, []
 
@@ -90,7 +92,7 @@ def read_photo(
     try:
         pixels, tag = read_stored(path)
     except DataError as error:
-        kind = Kind.UNREADABLE if path.exists() else Kind.MISSING
+        kind = Kind.UNREADABLE if is_file(path) else Kind.MISSING
         return None, [Problem(name, kind, _without_path(error, path))]
     stored = pixels.shape[:2]
     problems = []

@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from mim_bench.data.archives import is_file, read_file
 from mim_bench.data.checks.files import check_count, inspect_all, read_photo
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
@@ -40,7 +41,7 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
         report.counts[f'{split} classes'] = len(classes[split])
         report.leave_out(split, listings[split].hidden)
         report.add(check_count(split, len(images[split]), wanted.counts.get(split)))
-        if classes[split] or (root / 'meta' / f'{split}.txt').exists():
+        if classes[split] or is_file(root / 'meta' / f'{split}.txt'):
             report.add(_check_list(root, split, images[split], num_classes))
         elif images[split]:
             report.add([_unlabelled(split)])
@@ -86,11 +87,11 @@ def _unlabelled(split: Split) -> Problem:
 def _check_list(root: Path, split: Split, images: list[Path], num_classes: int) -> list[Problem]:
     """``meta/{split}.txt``, if there is one, against the files: the loader believes it."""
     name = f'meta/{split}.txt'
-    if not (root / name).exists():
+    if not is_file(root / name):
         return []
     on_disk = {image.relative_to(root / split).as_posix() for image in images}
     listed, problems = set(), []
-    for number, line in enumerate((root / name).read_text().splitlines(), start=1):
+    for number, line in enumerate(read_file(root / name).decode().splitlines(), start=1):
         entry, _, label = line.strip().rpartition(' ')
         if not entry or not label.isdecimal():
             message = f'line {number} is {line!r}, expected a path and a label'

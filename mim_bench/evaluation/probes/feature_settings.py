@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import Dataset
 
+from mim_bench.data.archives import file_facts, is_file
 from mim_bench.evaluation.probes.extraction import backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
@@ -95,7 +95,7 @@ def _samples_digest(dataset: Dataset, cfg: Config) -> str:
             sample = dataset.get_data_info(index)
             path = str(sample.get('img_path', ''))
             line = f'{below_roots(path, roots)} {sample.get("gt_label")}'
-            if index % step == 0 and Path(path).is_file():
-                line += f' {Path(path).stat().st_size}'
+            if index % step == 0 and is_file(path):
+                line += f' {file_facts(path)[0]}'
             digest.update(f'{line}\n'.encode())
     return digest.hexdigest()
