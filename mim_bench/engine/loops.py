@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
 from mim_bench.evaluation.probes.dispatch import check_probe, run_probe
-from mim_bench.evaluation.probes.extraction import extract_features
+from mim_bench.evaluation.probes.extraction import check_arithmetic, extract_features
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings
 from mim_bench.evaluation.probes.features import Features
@@ -44,7 +44,8 @@ class ProbeTestLoop(TestLoop):
         probes: Settings by probe: ``knn`` (k, temperature) and ``linear`` (learning_rates,
             epochs, batch_size, holdout_share, seed).
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
-        fp16: Extract features under autocast.
+        fp16: How features are computed, one of
+            :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`; part of the protocol.
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.
         feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
@@ -64,11 +65,12 @@ class ProbeTestLoop(TestLoop):
         bank_dataloader: DataLoader | dict,
         probes: Mapping[str, Mapping[str, Any]],
         pooling: str,
-        fp16: bool = False,
+        fp16: bool | str = False,
         cache_dir: str | None = 'features',
         feature_dtype: str = 'float32',
     ) -> None:
         self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
+        check_arithmetic(fp16)
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         if self.evaluator.metrics:
             raise ConfigError(

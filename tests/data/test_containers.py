@@ -1,18 +1,21 @@
 """The three layouts in one file in place of folders: the same samples, classes and checks."""
 
 import shutil
+from copy import deepcopy
 
 import numpy as np
 import pytest
+import torch
 
 from mim_bench.data.archives import pack
 from mim_bench.data.checks import CHECKS, CheckOptions, Kind
 from mim_bench.data.listing import list_files
 from mim_bench.data.summary import summary_of
+from mim_bench.engine.batch_stream import start_at
 from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.recipe.data_content import dataset_content
 from mim_bench.recipe.own_data import use_own_data
-from mim_bench.testing.bad_inputs import CONFIGS, DEMO, FOLDERS, cut, launched, tag_exif
+from mim_bench.testing.bad_inputs import CONFIGS, DEMO, FOLDERS, built, cut, launched, tag_exif
 
 CLASSES = {'imagenet': 10, 'ade20k': 11, 'coco': 10}
 NUM_TRAIN = {'imagenet': 40, 'ade20k': 8, 'coco': 8}
@@ -102,3 +105,39 @@ def test_own_data_in_an_archive_set_the_head(layout, toy_root, packed):
     use_own_data(cfg, 'mine')
 
     assert len(cfg.train_dataloader.dataset.metainfo.classes) == CLASSES[layout]
+
+
+@pytest.mark.parametrize('world_size', [1, 2, 4])
+def test_batches_from_an_archive_are_those_from_folders_also_after_a_resume(
+    world_size, toy_root, packed, monkeypatch
+):
+    folder = toy_root / FOLDERS['imagenet']
+    archive = packed(folder, 'imagenet')
+    cfg = load_config(DEMO / CONFIGS['imagenet'])
+    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+
+    def batches(root, rank, start):
+        """Names and pixels of the batches of a process in an epoch."""
+        own = deepcopy(cfg)
+        set_data_root(own, str(root))
+        monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world_size))
+        loader = built(own, 'train_dataloader')
+        start_at(loader, start)
+        return [
+            (
+                [sample.img_path.removeprefix(str(root)) for sample in batch['data_samples']],
+                torch.stack(list(batch['inputs'])),
+            )
+            for batch in loader
+        ]
+
+    seen = set()
+    for rank in range(world_size):
+        wanted = batches(folder, rank, 0)
+        found = batches(archive, rank, 0)
+        rest = batches(archive, rank, 1)
+        for one, other in [*zip(wanted, found, strict=True), *zip(wanted[1:], rest, strict=True)]:
+            assert one[0] == other[0]
+            assert torch.equal(one[1], other[1])
+        seen |= {name for names, _ in found for name in names}
+    assert len(seen) == NUM_TRAIN['imagenet']

@@ -13,6 +13,7 @@ from mim_bench.data.summary import summary_of
 from mim_bench.errors import DataError, StackError
 from mim_bench.recipe.data_content import dataset_content
 from mim_bench.testing.bad_inputs import launched, refused
+from mim_bench.testing.parquet import write_parquet, write_rows
 
 datasets = pytest.importorskip('datasets', reason='needs the extra [parquet]')
 
@@ -30,45 +31,13 @@ def own_cache(tmp_path, monkeypatch):
     archives._opened.cache_clear()
 
 
-def write(folder, split, rows, names, parts=2):
-    """Rows are (name of the file or None, bytes, label)."""
-    features = datasets.Features(
-        {'image': datasets.Image(), 'label': datasets.ClassLabel(names=names)}
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in range(parts):
-        some = rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
-        images = [{'bytes': content, 'path': name} for name, content, _ in some]
-        labels = [label for _, _, label in some]
-        table = datasets.Dataset.from_dict({'image': images, 'label': labels}, features=features)
-        table.to_parquet(str(folder / f'{split}-{part:05d}-of-{parts:05d}.parquet'))
-
-
-def as_parquet(folder, root, names=None, shuffle=3):
-    """The class folders of ``folder`` in the layout, rows in an order of their own."""
-    for split, beginning in (('train', 'train'), ('val', 'validation')):
-        classes = names or class_folders(folder / split)
-        files = list_files(folder / split).files
-        files = [file for start in range(shuffle) for file in files[start::shuffle]]
-        rows = [
-            (
-                file.split('/')[1],
-                (folder / split / file).read_bytes(),
-                classes.index(file.split('/')[0]),
-            )
-            for file in files
-        ]
-        write(root / 'data', beginning, rows, classes)
-    return root
-
-
 @pytest.fixture
 def imagenet(toy_root):
     return toy_root / 'imagenet'
 
 
 def test_parquet_has_the_samples_order_classes_and_content_of_class_folders(imagenet, tmp_path):
-    root = as_parquet(imagenet, tmp_path / 'parquet')
+    root = write_parquet(imagenet, tmp_path / 'parquet')
 
     wanted, found = launched('imagenet', imagenet), launched('imagenet', root)
 
@@ -90,7 +59,7 @@ def test_parquet_has_the_samples_order_classes_and_content_of_class_folders(imag
 
 
 def test_second_start_keeps_the_index_and_forked_processes_read_at_once(imagenet, tmp_path):
-    root = as_parquet(imagenet, tmp_path / 'parquet')
+    root = write_parquet(imagenet, tmp_path / 'parquet')
     names = list_files(root / 'train').files
     archives._opened.cache_clear()
     assert list_files(root / 'train').files == names
@@ -112,8 +81,8 @@ def test_names_of_the_release_give_the_class_folders_and_files_of_imagenet(tmp_p
         ('n01443537_7_n01443537.JPEG', b'seven', 1),
         ('n01440764_9_n01440764.JPEG', b'nine', 0),
     ]
-    write(tmp_path / 'data', 'train', rows, words)
-    write(
+    write_rows(tmp_path / 'data', 'train', rows, words)
+    write_rows(
         tmp_path / 'data',
         'validation',
         [('ILSVRC2012_val_00000293_n01440764.JPEG', b'v', 0)],
@@ -129,7 +98,7 @@ def test_names_of_the_release_give_the_class_folders_and_files_of_imagenet(tmp_p
 
 def test_classes_are_numbered_by_the_class_label_and_named_by_it(tmp_path):
     rows = [(None, b'1', 0), ('a.jpg', b'2', 1), ('x/a.jpg', b'3', 1)]
-    write(tmp_path, 'train', rows, ['zebra', 'ape/monkey', 'gnu'])
+    write_rows(tmp_path, 'train', rows, ['zebra', 'ape/monkey', 'gnu'])
 
     assert class_folders(tmp_path / 'train') == ['zebra', 'ape_monkey', 'gnu']
     assert list_files(tmp_path / 'train').files == [
@@ -141,11 +110,11 @@ def test_classes_are_numbered_by_the_class_label_and_named_by_it(tmp_path):
 
 
 def test_splits_that_number_the_classes_differently_are_refused(imagenet, tmp_path):
-    root = as_parquet(imagenet, tmp_path / 'parquet')
+    root = write_parquet(imagenet, tmp_path / 'parquet')
     names = class_folders(imagenet / 'val')
     for file in (root / 'data').glob('validation-*'):
         file.unlink()
-    other = as_parquet(imagenet, tmp_path / 'other', names=names[::-1])
+    other = write_parquet(imagenet, tmp_path / 'other', names=names[::-1])
     for file in (other / 'data').glob('validation-*'):
         file.rename(root / 'data' / file.name)
 
@@ -153,7 +122,7 @@ def test_splits_that_number_the_classes_differently_are_refused(imagenet, tmp_pa
 
 
 def test_folder_beside_the_files_counts(imagenet, tmp_path):
-    root = as_parquet(imagenet, tmp_path / 'parquet')
+    root = write_parquet(imagenet, tmp_path / 'parquet')
     (root / 'train').mkdir()
     assert place_of(root / 'train') is None
     assert place_of(root / 'val/x.jpg').name == 'x.jpg'
@@ -170,7 +139,7 @@ BAD_ROWS = {
 @pytest.mark.parametrize('case', BAD_ROWS)
 def test_rows_without_an_image_or_a_label_are_refused(case, tmp_path):
     rows, message = BAD_ROWS[case]
-    write(tmp_path, 'train', rows, ['a'], parts=1)
+    write_rows(tmp_path, 'train', rows, ['a'], parts=1)
     with pytest.raises(DataError, match=message):
         list_files(tmp_path / 'train')
 

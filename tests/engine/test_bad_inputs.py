@@ -271,6 +271,7 @@ def test_label_maps_that_work(copy, case):
     data = launched('ade20k', root)
 
     assert (len(data['train']), len(data['val'])) == (8, 4)
+    assert found_by_check('ade20k', root, train=8, val=4, classes=11).problems == []
 
 
 def _same_turn(root):

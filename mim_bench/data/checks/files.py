@@ -38,7 +38,7 @@ class LabelRule:
 
     highest: int
     ignored: int | None = None
-    modes: tuple[str, ...] = ('L', 'P')
+    modes: tuple[str, ...] = ('L', 'P', 'I;16', 'I')
 
 
 def list_images(folder: Path, *, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
@@ -115,7 +115,7 @@ def check_label_map(image: Image.Image, name: str, rule: LabelRule) -> list[Prob
         allowed = ' or '.join(rule.modes)
         message = f'has mode {image.mode}, expected {allowed}: its pixels are not labels'
         return [Problem(name, Kind.MODE, message)]
-    values = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
+    values = np.unique(np.asarray(image))
     wrong = [int(v) for v in values if v > rule.highest and v != rule.ignored]
     if not wrong:
         return []

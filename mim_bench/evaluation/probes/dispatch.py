@@ -42,10 +42,10 @@ def run_probe(
         name: ``'knn'`` or ``'linear'``.
         bank: Training features.
         query: Validation features.
-        device: Device to compute on.
+        device: Device to compute on; features are kept there while a probe runs, if they fit.
         settings: Arguments of :func:`knn_accuracy` or :func:`linear_probe`.
     """
-    return PROBES[name](bank, query, device=device, **settings)
+    return PROBES[name](bank.near(device), query.near(device), device=device, **settings)
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
@@ -89,7 +89,7 @@ def _knn(
 def _linear(
     bank: Features, query: Features, *, device: torch.device | str, **settings: Any
 ) -> ProbeResult:
-    """Run the linear probe; every process does the same work, so nothing is exchanged."""
+    """Run the linear probe; the processes share the heads of the sweep."""
     result = linear_probe(bank, query, device=device, **settings)
     holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
     scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}

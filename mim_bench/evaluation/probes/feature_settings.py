@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from mim_bench.data.archives import file_facts, is_file
-from mim_bench.evaluation.probes.extraction import backbone_of
+from mim_bench.evaluation.probes.extraction import arithmetic_name, backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
 # Raise it when the code changes features of the same settings.
@@ -27,7 +27,7 @@ def feature_settings(
     dataset: Dataset,
     *,
     pooling: str,
-    fp16: bool,
+    fp16: bool | str,
     dtype: str,
 ) -> dict[str, Any]:
     """Plain data that is equal for two runs only if their features are.
@@ -62,7 +62,7 @@ def feature_settings(
         'collate': plain_settings(loader.get('collate_fn'), cfg),
         'samples': _samples_digest(dataset, cfg),
         'pooling': pooling,
-        'autocast': str(torch.get_autocast_dtype(device.type)) if fp16 else None,
+        'autocast': arithmetic_name(device, fp16),
         'dtype': dtype,
     }
 

@@ -11,6 +11,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import MappedRows
 from mim_bench.evaluation.probes.scores import accuracies, topk_hits
+from mim_bench.evaluation.probes.together import shared_scores
 
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
@@ -53,9 +54,10 @@ def linear_probe(
     """Train linear classifiers on features, select one, and score it once.
 
     A head for each learning rate is trained on the training features without the held-out
-    ones; the head with the best held-out accuracy (of equals, the one with the lower
-    held-out loss) selects the learning rate. A head with that rate is trained on all
-    training features for the same epochs and scored on the validation features.
+    ones, each process training its share of the heads. The head with the best held-out
+    accuracy (of equals, the one with the lower held-out loss) selects the learning rate. A
+    head with that rate is trained on all training features for the same epochs and scored on
+    the validation features.
 
     SGD with momentum 0.9, cosine decay to 0 without warm-up, no weight decay, weights from
     zero. Features are standardised with the statistics of all training features.
@@ -83,13 +85,15 @@ def linear_probe(
     _check(learning_rates, epochs, batch_size, holdout_share)
     generator = torch.Generator().manual_seed(seed)
     is_held = _holdout_mask(train.y, holdout_share, generator)
-    if len(train.x) * train.x.shape[1] * 4 <= _GROUP_BYTES:
-        train = Features(train.x[:], train.y)
+    train = train.near(device)
     fit = _Fit(train, _statistics(train.x), epochs, batch_size, device)
 
-    rows = (~is_held).nonzero().flatten()
-    heads = fit.train(rows, torch.tensor(learning_rates), generator)
-    accuracy, loss = fit.scores(heads, is_held.nonzero().flatten())
+    rows, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
+
+    def score(rates: Sequence[float]) -> tuple[list[float], list[float]]:
+        return fit.scores(fit.train(rows, torch.tensor(rates), generator), held)
+
+    accuracy, loss = shared_scores(score, learning_rates)
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
 
     rows = torch.arange(len(train.y))
