@@ -83,6 +83,18 @@ def _fresh_singletons() -> Iterator[None]:
             getattr(sys.modules[module], name)._instance_dict.clear()
 
 
+@pytest.fixture(autouse=True, scope='session')
+def _plain_configs() -> Iterator[None]:
+    """Laying out a config for readers takes as long as the shortest trainings."""
+    if 'mmengine' not in sys.modules:
+        yield
+        return
+    from mim_bench.testing.demo_runs import plain_config_text
+
+    with plain_config_text():
+        yield
+
+
 @pytest.fixture(scope='session')
 def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The smallest embedded dataset: imagenet 40/20, ade 8/4, coco 8/4. Read it only.

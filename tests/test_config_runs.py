@@ -8,7 +8,6 @@ from mim_bench.engine import launch
 from mim_bench.engine.launch import Launch
 from mim_bench.recipe.config import load_config
 from mim_bench.testing.config_names import PATHS, parse
-from mim_bench.testing.demo_runs import plain_config_text
 from mim_bench.testing.toy_width import NUM_ITERS, toy_width
 
 FULL_SIZE = [path for path in PATHS if path.parent.name != 'demo']
@@ -44,17 +43,16 @@ def cases():
 def test_config_runs_at_toy_width(path, toy_root, tmp_path):
     cfg = toy_width(load_config(path), toy_root)
     child = tmp_path / path.name
-    with plain_config_text():
-        cfg.dump(child)
-        run = Launch(str(child), work_dir=str(tmp_path / 'run'), no_amp=True)
-        if cfg.get('train_cfg') is None:
-            metrics = launch.test(run)
-        else:
-            runner = launch.train(run)
-            assert runner.iter >= NUM_ITERS
-            scalars = runner.message_hub.log_scalars
-            assert math.isfinite(scalars['train/loss'].current())
-            metrics = {k: v.current() for k, v in scalars.items() if k.startswith('val/')}
+    cfg.dump(child)
+    run = Launch(str(child), work_dir=str(tmp_path / 'run'), no_amp=True)
+    if cfg.get('train_cfg') is None:
+        metrics = launch.test(run)
+    else:
+        runner = launch.train(run)
+        assert runner.iter >= NUM_ITERS
+        scalars = runner.message_hub.log_scalars
+        assert math.isfinite(scalars['train/loss'].current())
+        metrics = {k: v.current() for k, v in scalars.items() if k.startswith('val/')}
     is_pretraining = 'pretraining' in cfg
     assert bool(metrics) != is_pretraining
     assert all(math.isfinite(value) for value in metrics.values())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from mim_bench.errors import ConfigError
 from mim_bench.results.record import Cause
 from mim_bench.results.stated_facts import FACTS, parse_facts
 
@@ -172,9 +173,20 @@ def positive_number(text: str) -> float:
 
 
 def parse_options(words: list[str]) -> dict:
-    """Parse ``KEY=VALUE`` words as mmengine does: numbers, booleans, lists, tuples."""
+    """Parse ``KEY=VALUE`` words as mmengine does: numbers, booleans, lists, tuples.
+
+    Raises:
+        ConfigError: A word has another form, or brackets that do not match.
+    """
     from mmengine.config import DictAction
 
-    parser = argparse.ArgumentParser(prog='KEY=VALUE', add_help=False)
-    parser.add_argument('--options', nargs='*', action=DictAction, default={})
-    return parser.parse_args(['--options', *words]).options
+    options: dict = {}
+    for word in words:
+        key, sign, value = word.partition('=')
+        if not (key and sign):
+            raise ConfigError(f'{word!r} changes no setting. Write KEY=VALUE, without spaces.')
+        try:
+            options[key] = DictAction._parse_iterable(value)
+        except AssertionError:
+            raise ConfigError(f'{word}: brackets do not match. Write "{key}=[1,2]".') from None
+    return options

@@ -25,7 +25,7 @@ from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
-from mim_bench.recipe.building import build_model, explained, library_scope
+from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
     check_data_roots,
     load_config,
@@ -218,7 +218,8 @@ def groups_of(launch: Launch) -> list[LayerGroup]:
     if cfg.get('optim_wrapper') is None:
         raise ConfigError(f'{cfg.filename}: has no optim_wrapper. Use the config of a training.')
     disable_amp(cfg)  # it needs a GPU, and groups do not depend on it
-    model = build_model(cfg)
+    with without_values():
+        model = build_model(cfg)
     with library_scope(cfg), explained(cfg):
         return layer_groups(model, cfg.optim_wrapper)
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from typing import Any
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.logging import MMLogger
@@ -31,6 +32,22 @@ def build_model(cfg: Config) -> nn.Module:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     with library_scope(cfg), explained(cfg):
         return MODELS.build(settings)
+
+
+@contextmanager
+def without_values() -> Iterator[None]:
+    """Modules made here keep what lies in their memory, for what needs names and shapes alone.
+
+    Random values of a ViT-H take seconds.
+    """
+    names = ('uniform_', 'normal_')
+    for name in names:
+        setattr(torch.Tensor, name, lambda tensor, *args, **settings: tensor)
+    try:
+        yield
+    finally:
+        for name in names:
+            delattr(torch.Tensor, name)  # that of its base class shows again
 
 
 def init_weights(model: nn.Module) -> None:

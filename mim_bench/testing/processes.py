@@ -1,6 +1,5 @@
 """Trainings in processes of their own, always on the CPU."""
 
-import gc
 import os
 import socket
 import subprocess
@@ -83,7 +82,6 @@ def _command(words: list[str], files: Sequence[Path]) -> None:
     for descriptor, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     torch.set_num_threads(1)
-    gc.freeze()  # every data set collects garbage, through all that was preloaded
     with plain_config_text():
         sys.exit(main(words))
 
@@ -115,7 +113,6 @@ def train_forked(launch: Launch, num_processes: int = 1) -> None:
 
 def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:
     torch.set_num_threads(1)
-    gc.freeze()  # every data set collects garbage, through all that was preloaded
     os.environ.update(
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=str(port),

@@ -1,4 +1,4 @@
-"""A toy model, a toy data set and configs on them, for the tests of this folder."""
+"""A toy model, a toy data set and a toy metric, which importing registers; configs on them."""
 
 import itertools
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.model import BaseModel
+from mmengine.registry import DATASETS, METRICS, MODELS
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
@@ -20,6 +21,7 @@ NUM_CLASSES = 3
 COUNTER = itertools.count()
 
 
+@DATASETS.register_module()
 class ToyImages(Dataset):
     """Images whose class decides the colour channel that is bright; draws when it is built."""
 
@@ -49,6 +51,7 @@ class ToyImages(Dataset):
         return {'inputs': self.images[index], 'data_samples': sample}
 
 
+@MODELS.register_module()
 class ToyNet(BaseModel):
     """One convolution; the loss draws noise, so it feels every draw of the global generators."""
 
@@ -90,6 +93,7 @@ class ToyNet(BaseModel):
         return panels
 
 
+@METRICS.register_module()
 class ToyMetric(BaseMetric):
     """Reports fixed numbers under the names of the libraries."""
 

@@ -163,6 +163,8 @@ def test_profile_options_of_an_estimate_that_contradict_are_refused(words, messa
         (['absent.py'], 'absent.py: there is no such config file'),
         ([MAE, MAE], 'named twice'),
         ([MAE, '--cfg-options', 'modl.neck.depth=2'], "Did you mean 'model'"),
+        ([MAE, '--cfg-options', 'batch'], "'batch' changes no setting"),
+        ([MAE, '--variant', MAE, 'x=[1,(2'], 'brackets do not match'),
         ([MAE, '--find-batch'], '--find-batch fills the memory of a GPU'),
     ],
 )

@@ -153,8 +153,7 @@ def test_resizes_are_within_one_level_of_pillow(interpolation, size):
     view = photo(120, 140)[10:90, 5:130]
     wanted = mmcv.imresize(view, size[::-1], interpolation=interpolation, backend='pillow')
     apart = levels_apart(resize(view, size, interpolation), wanted)
-    # Pillow clips between the passes of its filter, which Lanczos overshoots by more.
-    assert (apart > 1).mean() < (0.03 if interpolation == 'lanczos' else 1e-3)
+    assert (apart > 1).mean() < 1e-3
     assert apart.mean() < 0.3
 
 

@@ -1,25 +1,14 @@
-"""Registers the toys of this folder for each test; copies of the embedded data to spoil."""
+"""Configs of toys in a folder of their own; copies of the embedded data to spoil."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mmengine.config import Config
-from mmengine.registry import DATASETS, METRICS, MODELS
 
 from mim_bench.testing.bad_inputs import copy_layout
-from mim_bench.testing.toy_runs import ToyImages, ToyMetric, ToyNet, run_config
-
-
-@pytest.fixture(autouse=True)
-def _toy_registry() -> Iterator[None]:
-    classes = [(DATASETS, ToyImages), (MODELS, ToyNet), (METRICS, ToyMetric)]
-    for registry, cls in classes:
-        registry.register_module(module=cls, force=True)
-    yield
-    for registry, cls in classes:
-        registry.module_dict.pop(cls.__name__, None)
+from mim_bench.testing.toy_runs import run_config
 
 
 @pytest.fixture

@@ -58,10 +58,11 @@ class Run:
         return read_rank_losses(self.folder, self.num_processes)
 
 
-def test_two_processes_pretrain_as_one_with_the_same_total_batch(toy_root, tmp_path):
+@pytest.mark.parametrize('start', ['forked', pytest.param('by_launcher', marks=pytest.mark.slow)])
+def test_two_processes_pretrain_as_one_with_the_same_total_batch(start, toy_root, tmp_path):
     # 40 images: two iterations of 20
     (alone,) = Run('pretrain', toy_root, tmp_path / 'alone', 20, 1).forked()
-    first, second = Run('pretrain', toy_root, tmp_path / 'pair', 10, 2).by_launcher()
+    first, second = getattr(Run('pretrain', toy_root, tmp_path / 'pair', 10, 2), start)()
     assert len(alone) == len(first) == len(second) == 2
     assert first[0] != second[0]  # other images
     for whole, *parts in zip(alone, first, second, strict=True):

@@ -31,7 +31,6 @@ from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.config_names import for_every
 from mim_bench.testing.demo_runs import (
     data_root,
-    plain_config_text,
     pretraining_configs,
     read_rank_losses,
     short_name,
@@ -153,16 +152,15 @@ def _train(rank: int, port: int, trainings: list[Training]) -> None:
     if is_pair:
         os.environ.update(RANK=str(rank), WORLD_SIZE=str(PAIR))
         distributed.init_process_group('gloo')
-    with plain_config_text():
-        for training in trainings:
-            launch = training.launch
-            if (launch.launcher != 'none') != is_pair:
-                continue
-            if training.start and rank == 0:
-                Path(launch.work_dir).mkdir()
-                shutil.copy(training.start, launch.work_dir)
-            barrier()
-            build_runner(resolve_run(launch, 'train')).train()
+    for training in trainings:
+        launch = training.launch
+        if (launch.launcher != 'none') != is_pair:
+            continue
+        if training.start and rank == 0:
+            Path(launch.work_dir).mkdir()
+            shutil.copy(training.start, launch.work_dir)
+        barrier()
+        build_runner(resolve_run(launch, 'train')).train()
     if is_pair:
         distributed.destroy_process_group()
 

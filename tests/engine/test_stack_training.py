@@ -8,7 +8,7 @@ from mim_bench.cli.main import main
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
-from mim_bench.testing.demo_runs import data_root, plain_config_text, read_losses, write_child
+from mim_bench.testing.demo_runs import data_root, read_losses, write_child
 
 pytestmark = pytest.mark.stack
 
@@ -48,8 +48,7 @@ def train(toy_root, tmp_path):
         words = ['train', config, *folders, *record, *words]
         batch = next(o.partition('=')[2] for o in options if 'batch_size' in o)
         words += ['--cfg-options', *options, f'effective_batch_size={batch}', *more_options]
-        with plain_config_text():
-            assert main([str(word) for word in words]) == 0
+        assert main([str(word) for word in words]) == 0
         return tmp_path / stage, read_record(tmp_path / 'results' / stage / 'record.json')
 
     return start

@@ -17,7 +17,7 @@ from mim_bench.recipe.tta import network_settings, unwrap, use_test_time_augment
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
-from mim_bench.testing.demo_runs import data_root, plain_config_text, write_child
+from mim_bench.testing.demo_runs import data_root, write_child
 from mim_bench.testing.toy_runs import make_runner
 
 TTA = {'tta_model': {'type': 'ToyTTA'}, 'tta_pipeline': [{'type': 'Flip'}]}
@@ -162,8 +162,7 @@ def test_command_tta_record_is_of_another_protocol(toy_root, tmp_path):
     records = {}
     for name, words in runs.items():
         words = [*words, *shared, '--run-id', name, '--work-dir', tmp_path / name]
-        with plain_config_text():
-            assert main([str(word) for word in words]) == 0
+        assert main([str(word) for word in words]) == 0
         records[name] = read_record(tmp_path / 'results' / name / 'record.json')
     assert {record.status for record in records.values()} == {'done'}
     assert all(0 <= record.metrics['mIoU'].value <= 100 for record in records.values())

@@ -33,7 +33,7 @@ class FusedImage(BaseTransform):
         steps: Configs of a loading transform and of those in ``_KINDS``, in the recipe's order.
             The crops resize with Pillow there.
         pixels: 'pillow' runs the steps as they are, bit for bit. 'torch' is within one grey level
-            of each resize and operation; BEiT's Lanczos view too.
+            of each resize and operation.
 
     Raises:
         ConfigError: ``pixels`` has another value, or a step cannot be fused.

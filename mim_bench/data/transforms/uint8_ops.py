@@ -5,10 +5,11 @@ does what the Pillow call in its docstring does; inverting, solarising, posteris
 histogram operations give the same bytes, the others round once in a while to the next level.
 """
 
-import math
+from functools import lru_cache
 
 import cv2
 import numpy as np
+import torch
 from numpy.lib.stride_tricks import as_strided
 from PIL import Image
 
@@ -16,7 +17,6 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 _LEVELS = np.arange(256)
 # Pillow cuts fractions off, OpenCV rounds them. Not 0.5, or whole numbers would be halves.
 _CUT = -0.499
-_BLOCK_ROWS = 32  # so that float32 rows stay in the cache
 
 
 def grey_of(image: np.ndarray) -> np.ndarray:
@@ -130,26 +130,22 @@ def shift(
     moved = slope * (np.arange(height) + 0.5) + offset  # pixels, of each row
     first = np.floor(moved).astype(int)
     weights = _tap_weights((moved - first).astype(np.float32), resample)
-    rows = _moved_rows(image, first)  # (height, 3 * (width + 3)): one pixel before, two after
-    shifted = np.empty((height, 3 * width), np.uint8)
-    product = np.empty((_BLOCK_ROWS, 3 * width), np.float32)
-    for top in range(0, height, _BLOCK_ROWS):
-        block = slice(top, top + _BLOCK_ROWS)
-        floats = rows[block].astype(np.float32)
-        value, part = np.full((len(floats), 3 * width), 1e-3, np.float32), product[: len(floats)]
-        for tap, weight in weights.items():
-            np.multiply(floats[:, 3 * tap : 3 * (tap + width)], weight[block, None], out=part)
-            value += part
-        np.clip(value, 0, 255, out=value)
-        shifted[block] = value
-    shifted = shifted.reshape(image.shape)
+    rows = torch.from_numpy(_moved_rows(image, first)).float()
+    shifted = torch.full((height, 3 * width), 1e-3)  # rounding must not lose a level
+    for tap, weight in weights.items():
+        pixels = rows[:, 3 * tap : 3 * (tap + width)]
+        shifted.addcmul_(pixels, torch.from_numpy(weight).unsqueeze(1))
+    shifted = shifted.clamp_(0, 255).numpy().astype(np.uint8).reshape(image.shape)
     # A pixel is left empty where its centre comes from outside of the image.
-    for row, move in zip(shifted, moved.tolist(), strict=True):
-        if move < 0:
-            row[: math.ceil(-move - 0.5)] = fill
-        elif move > 0:
-            row[max(math.ceil(width - move - 0.5), 0) :] = fill
-    return shifted
+    start, stop = (np.ceil(edge - moved - 0.5).astype(np.int32)[:, None] for edge in (0, width))
+    column = np.arange(width, dtype=np.int32)
+    is_empty = ((column < start) | (column >= stop)).view(np.uint8)
+    return cv2.copyTo(_one_colour(image.shape, tuple(fill)), is_empty, shifted)
+
+
+@lru_cache(maxsize=8)
+def _one_colour(shape: tuple[int, ...], colour: tuple[int, ...]) -> np.ndarray:
+    return np.full(shape, colour, np.uint8)
 
 
 def _tap_weights(d: np.ndarray, resample: int) -> dict[int, np.ndarray]:
@@ -166,7 +162,7 @@ def _tap_weights(d: np.ndarray, resample: int) -> dict[int, np.ndarray]:
 
 
 def _moved_rows(image: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Row y from its pixel ``first[y] - 1`` on, three pixels longer; edges are repeated."""
+    """(height, 3 * (width + 3)): row y from its pixel ``first[y] - 1`` on; edges are repeated."""
     height, width = image.shape[:2]
     pad = min(int(np.abs(first).max()), width) + 3
     padded = cv2.copyMakeBorder(image, 0, 0, pad, pad, cv2.BORDER_REPLICATE)

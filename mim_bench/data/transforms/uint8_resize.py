@@ -2,12 +2,13 @@
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional
 
 _LANCZOS_RADIUS = 3
-_BAND_ROWS = 16
+_BAND_ROWS = 12
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
@@ -30,25 +31,21 @@ def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.n
 
 
 def _lanczos(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Two passes of matrix products in float32; torch has no such filter.
-
-    Differs: Pillow rounds and clips between the passes, so that overshoots differ by more.
-    """
-    (height, width), (rows, cols) = image.shape[:2], size
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).view(height, width * 3).float()
-    narrow = _contract(pixels, height, rows)  # (rows, width * 3)
-    narrow = narrow.view(rows, width, 3).transpose(0, 1).reshape(width, rows * 3)
-    small = _contract(narrow, width, cols).view(cols, rows, 3).transpose(0, 1)
-    return small.round_().clamp_(0, 255).to(torch.uint8).contiguous().numpy()
+    """Two passes of matrix products, columns first and rounded between as in Pillow."""
+    rows, cols = size
+    narrow = _contract(cv2.transpose(image), cols)  # (cols, height, 3)
+    return _contract(cv2.transpose(narrow), rows)
 
 
-def _contract(pixels: torch.Tensor, source: int, target: int) -> torch.Tensor:
-    """(source, N) -> (target, N)."""
-    result = pixels.new_empty(target, pixels.shape[1])
+def _contract(pixels: np.ndarray, target: int) -> np.ndarray:
+    """uint8 (source, other, 3) -> (target, other, 3)."""
+    source, *rest = pixels.shape
+    floats = torch.from_numpy(pixels).view(source, -1).float()
+    result = floats.new_empty(target, floats.shape[1])
     for number, (low, high, weights) in enumerate(_bands(source, target)):
         row = number * _BAND_ROWS
-        torch.mm(weights, pixels[low:high], out=result[row : row + len(weights)])
-    return result
+        torch.mm(weights, floats[low:high], out=result[row : row + len(weights)])
+    return result.round_().clamp_(0, 255).numpy().astype(np.uint8).reshape(target, *rest)
 
 
 @lru_cache(maxsize=1024)
