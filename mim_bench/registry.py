@@ -17,6 +17,7 @@ from mmengine.registry import OPTIMIZERS as MMENGINE_OPTIMIZERS
 from mmengine.registry import PARAM_SCHEDULERS as MMENGINE_PARAM_SCHEDULERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISBACKENDS as MMENGINE_VISBACKENDS
 from mmengine.registry import Registry
 
 
@@ -39,9 +40,11 @@ DATASETS = _child(
     MMENGINE_DATASETS,
     'data.seeding',
     'data.label_fraction',
+    'data.limited',
     'data.folders',
     'data.segmentation',
     'data.coco',
+    'data.variant_dataset',
 )
 FUNCTIONS = _child(MMENGINE_FUNCTIONS, 'data.masked_samples')
 DATA_SAMPLERS = _child(MMENGINE_DATA_SAMPLERS, 'data.seeding')
@@ -49,3 +52,4 @@ HOOKS = _child(MMENGINE_HOOKS, 'engine.hooks')
 METRICS = _child(MMENGINE_METRICS, 'evaluation.metrics')
 LOOPS = _child(MMENGINE_LOOPS, 'engine.loops')
 RUNNERS = _child(MMENGINE_RUNNERS, 'engine.runner')
+VISBACKENDS = _child(MMENGINE_VISBACKENDS, 'engine.tracking')

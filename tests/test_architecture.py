@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the top; a part imports from its own row and from the rows below it.
 LAYERS = [
-    {'cli', '__main__'},
+    {'cli', 'api', '__main__'},
     {'suite'},
     {'report'},
     {'profiling'},

@@ -17,6 +17,7 @@ from mim_bench.testing.config_names import (
     CONFIGS,
     NAME,
     PATHS,
+    PROBES,
     effective_preprocessor,
     for_every,
     has_schedule,
@@ -41,6 +42,12 @@ MODELS = {
     'finetune': ('ImageClassifier', 'LinearClsHead'),
     'linear': ('ImageClassifier', 'LinearClsHead'),
     'probe': ('ImageClassifier', None),
+    'attentive': ('ImageClassifier', None),
+    'best-layer': ('ImageClassifier', None),
+    'knn': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
+    'logreg': ('EncoderDecoder', 'mim_bench.PatchProbeHead'),
+    'eomt': ('mim_bench.EoMT', 'mim_bench.EoMTHead'),
+    'linear-ft': ('EncoderDecoder', 'FCNHead'),
     'upernet': ('EncoderDecoder', 'UPerHead'),
     'mask-rcnn': ('MaskRCNN', None),
     'cascade-mask-rcnn': ('CascadeRCNN', None),
@@ -51,6 +58,10 @@ MODELS = {
     'htc-plus-no-stuff': ('HybridTaskCascade', None),
 }
 FOLDERS = {
+    'knn': 'segmentation/knn',
+    'logreg': 'segmentation/logreg',
+    'eomt': 'segmentation/eomt',
+    'linear-ft': 'segmentation/linear_ft',
     'upernet': 'segmentation/upernet',
     'mask-rcnn': 'detection/mask_rcnn',
     'cascade-mask-rcnn': 'detection/cascade',
@@ -100,7 +111,7 @@ def is_valid(fields):
     """Whether a name parses, and has a schedule unless it is a probe's."""
     if fields is None:
         return False
-    if fields['head'] == 'probe':
+    if fields['head'] in PROBES:
         return not (fields['length'] or fields['amp'] or fields['accum'])
     return fields['length'] is not None
 
@@ -138,7 +149,8 @@ def test_model_is_the_one_named(path):
     assert cfg.model.type == model
     heads = [cfg.model.get(key, {}).get('type') for key in ('head', 'decode_head', 'bbox_head')]
     assert head is None or head in heads
-    assert (fields['head'] == 'probe') == (cfg.get('test_cfg', {}).get('probes') is not None)
+    test = cfg.get('test_cfg') or {}
+    assert (fields['head'] in PROBES) == bool(test.get('probes') or test.get('classifier'))
 
 
 @each_config
@@ -243,6 +255,8 @@ def crops(loader):
             # DETR's crop of one side or another is not the last step.
             if len(sides) == 1:
                 yield sides
+        if isinstance(step, dict) and step.get('keep_ratio') is False:
+            yield pixels(step['scale'])
         # Masks say the side of the image; MaskFeat's says the grid of tokens.
         if isinstance(step, dict) and isinstance(step.get('input_size'), int):
             yield {step['input_size']}
@@ -268,7 +282,7 @@ def test_recipe_is_that_of_the_protocol(path):
 
 # ---- contents ----------------------------------------------------------------------------------
 
-TRAINED = [p for p in PATHS if not p.stem.startswith('probe')]
+TRAINED = [p for p in PATHS if has_schedule(p)]
 # The standard Swin at the sizes that have downstream configs with it.
 STANDARD_SWIN = [
     p for p in PATHS if re.match('(?!ummae|localmim|symmim).*_swin-(tiny|toy)_', p.stem)
@@ -318,6 +332,7 @@ def test_pipelines_reach_the_loaders(path):
     cfg, loaders = load(path), used_loaders(path)
     for name, loader in loaders.items():
         variable = 'train_pipeline' if name == 'train' else 'test_pipeline'
+        variable = 'bank_pipeline' if name == 'bank' and 'bank_pipeline' in cfg else variable
         assert loader.dataset.pipeline == cfg[variable], f'{name} reads another pipeline'
 
 

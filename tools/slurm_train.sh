@@ -23,7 +23,7 @@ read -r -a srun_args <<< "${SRUN_ARGS:-}"
 # Runs on every node. The port follows from the job, so two jobs on one node differ.
 on_node='
 export NNODES="$SLURM_NNODES" NODE_RANK="$SLURM_NODEID" PORT=$((20000 + SLURM_JOB_ID % 20000))
-MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+MASTER_ADDR="$(scontrol show hostnames "${SLURM_STEP_NODELIST:-$SLURM_JOB_NODELIST}" | head -n 1)"
 export MASTER_ADDR
 exec bash "$0" "$@"'
 exec srun --partition="$1" --job-name="$2" --nodes="$((gpus / per_node))" --ntasks-per-node=1 \

@@ -17,7 +17,7 @@ DOCUMENT = Path(__file__).resolve().parents[1] / 'docs' / 'timm.md'
 
 
 def main() -> int:
-    """Measure, and replace the rows of the table."""
+    """Measure, and replace the rows of the table, each as soon as it is measured."""
     from mim_bench.testing.timm_families import families, read_table, try_family, with_table
 
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
@@ -30,7 +30,7 @@ def main() -> int:
         for family in track(every, 'families'):
             if only is None or family.module in only:
                 rows[family.module] = try_family(family, Path(folder))
-    DOCUMENT.write_text(with_table(text, every, rows), 'utf-8')
+                DOCUMENT.write_text(with_table(text, every, rows), 'utf-8')
     return 0
 
 

@@ -87,6 +87,8 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='MIN',
         help='Fail when a process has waited this many minutes for the others (default: 30).',
     )
+    add_track(parser)
+    add_limit(parser)
     # torch.distributed.launch passes it; torchrun sets the environment instead.
     parser.add_argument('--local-rank', '--local_rank', type=int, help=argparse.SUPPRESS)
 
@@ -110,6 +112,8 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         run_id=args.run_id,
         record_checkpoint=record_facts(args.record_checkpoint),
         dist_timeout_s=args.dist_timeout and args.dist_timeout * 60,
+        track=args.track,
+        limit=args.limit,
         **more,
     )
 
@@ -161,6 +165,27 @@ def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -
         default=[],
         metavar='KEY=VALUE',
         help=f'Change settings of {what}.',
+    )
+
+
+def add_track(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--track``, names separated by commas."""
+    parser.add_argument(
+        '--track',
+        type=lambda text: tuple(filter(None, (word.strip() for word in text.split(',')))),
+        default=(),
+        metavar='NAME1,NAME2',
+        help='Send losses and metrics to these trackers: tensorboard, wandb, mlflow.',
+    )
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--limit``."""
+    parser.add_argument(
+        '--limit',
+        metavar='N[:SEED]',
+        help='Run on the first N images of each data set, or on a sample of N; the record says so, '
+        'and no board ranks it beside whole runs.',
     )
 
 

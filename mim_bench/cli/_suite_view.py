@@ -12,33 +12,32 @@ from rich.text import Text
 from mim_bench.errors import RecordError
 from mim_bench.results.store import read_record
 from mim_bench.suite.execute import LOG_FILE, Listener
-from mim_bench.suite.progress import describe_progress, seconds_left
+from mim_bench.suite.progress import Pulse, describe_progress, seconds_left
 from mim_bench.suite.steps import Step
 
 _REFRESH_S = 1.0
+# A run that beats no more for so long is shown as silent; a long evaluation is, too.
+_SILENT_S = 120.0
 
 
-def suite_view(
-    console: Console, plan: Sequence[Step], folder: Path, workers: int = 1
-) -> 'SuiteView':
+def suite_view(console: Console, folder: Path, workers: int = 1) -> 'SuiteView':
     """The display for a console: a live table in a terminal, lines elsewhere.
 
     Args:
         console: Console to print to.
-        plan: The steps that are not done.
         folder: Root of the steps' folders.
         workers: Steps at a time.
     """
     kind = LiveView if console.is_terminal else SuiteView
-    return kind(console, plan, folder, workers)
+    return kind(console, folder, workers)
 
 
 class SuiteView(Listener):
     """Prints a line when a step starts and when it ends; failures with the end of their log."""
 
-    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
-        self.console, self.plan, self.folder, self.workers = console, plan, folder, workers
-        self.total = len(plan)
+    def __init__(self, console: Console, folder: Path, workers: int) -> None:
+        self.console, self.folder, self.workers = console, folder, workers
+        self.plan: Sequence[Step] = ()
         self.ended = 0
         self.running: dict[str, float] = {}
         self._took: dict[str, float] = {}
@@ -48,6 +47,10 @@ class SuiteView(Listener):
 
     def __exit__(self, *_: object) -> None:
         """Do nothing: no resource is open."""
+
+    def planned(self, steps: Sequence[Step]) -> None:
+        """See :class:`Listener`."""
+        self.plan = steps
 
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
@@ -62,7 +65,9 @@ class SuiteView(Listener):
     def taken(self, step: Step) -> None:
         """See :class:`Listener`."""
         self.ended += 1
-        self._line(f'  [green]there[/] {step.name} (by another suite) [{self.ended}/{self.total}]')
+        self._line(
+            f'  [green]there[/] {step.name} (by another suite) [{self.ended}/{len(self.plan)}]'
+        )
 
     def retrying(self, step: Step, error: str) -> None:
         """See :class:`Listener`."""
@@ -78,7 +83,7 @@ class SuiteView(Listener):
         self.running.pop(step.name, None)
         self._took[step.name] = seconds
         mark = '[green]done [/]' if error is None else '[red]FAILED[/]'
-        place = f'({seconds:.0f} s) [{self.ended}/{self.total}]{self.time_left()}'
+        place = f'({seconds:.0f} s) [{self.ended}/{len(self.plan)}]{self.time_left()}'
         self._line(f'  {mark} {step.name} {place}')
         if error is not None:
             self.console.print(error, markup=False, highlight=False)
@@ -98,9 +103,10 @@ class SuiteView(Listener):
 class LiveView(SuiteView):
     """Prints the same lines above a live table of running steps with progress and time left."""
 
-    def __init__(self, console: Console, plan: Sequence[Step], folder: Path, workers: int) -> None:
-        super().__init__(console, plan, folder, workers)
+    def __init__(self, console: Console, folder: Path, workers: int) -> None:
+        super().__init__(console, folder, workers)
         self.others: set[str] = set()
+        self._pulses: dict[str, Pulse] = {}
         self._shown = 0.0
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
@@ -114,6 +120,8 @@ class LiveView(SuiteView):
     def started(self, step: Step, attempt: int) -> None:
         """See :class:`Listener`."""
         self.running.setdefault(step.name, time.monotonic())
+        if step.work_dir is not None:
+            self._pulses[step.name] = Pulse(step.work_dir)
         if attempt > 1:
             super().started(step, attempt)
 
@@ -133,17 +141,35 @@ class LiveView(SuiteView):
             self._live.update(self._table(), refresh=True)
 
     def _table(self) -> Table:
-        title = f'{self.ended} of {self.total} steps ended{self.time_left()}'
+        title = f'{self.ended} of {len(self.plan)} steps ended{self.time_left()}'
         table = Table(title=title, title_justify='left')
         table.add_column('runs', overflow='fold')
         table.add_column('for', justify='right', no_wrap=True)
         table.add_column('progress')
+        for heading in ('loss', 'img/s', 'left'):
+            table.add_column(heading, justify='right', no_wrap=True)
         for name, began in self.running.items():
-            progress = describe_progress(self.folder / name / LOG_FILE)
-            table.add_row(Text(name), _duration(time.monotonic() - began), Text(progress))
+            cells = [Text(cell) for cell in self._progress(name)]
+            table.add_row(Text(name), _duration(time.monotonic() - began), *cells)
         for name in sorted(self.others - set(self.running)):
             table.add_row(Text(name), '', 'another suite runs it')
         return table
+
+    def _progress(self, name: str) -> tuple[str, ...]:
+        """Place, loss, images a second and time left of a step, as far as they are known."""
+        pulse = self._pulses.get(name)
+        beat = pulse and pulse.feel()
+        if beat is None:
+            return (describe_progress(self.folder / name / LOG_FILE),)
+        place = f'{beat.phase} {beat.done}/{beat.total}' if beat.total else beat.phase
+        if pulse.silent_s > _SILENT_S:
+            return (f'{place}, no sign for {_duration(pulse.silent_s)}',)
+        return (
+            place,
+            '' if beat.loss is None else f'{beat.loss:.4g}',
+            '' if beat.images_per_s is None else f'{beat.images_per_s:.4g}',
+            '' if beat.seconds_left is None else _duration(beat.seconds_left),
+        )
 
 
 def _scores(step: Step) -> str:

@@ -53,7 +53,7 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     table = Table(caption=' '.join(caption), caption_justify='left')
     table.add_column('run', overflow='fold')
     names = ('data', 'filled', 'processes', 'images a step', 'from', 'memory', 'GFLOP/img', 'step')
-    for name in (*names, 'hours'):
+    for name in (*names, 'hours', 'GPU hours'):
         table.add_column(name, justify='right', no_wrap=True)
     for estimate in estimates:
         data = '[red]wrong[/]' if estimate.data.problems else 'ok'
@@ -62,24 +62,26 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     hours = [estimate.hours for estimate in estimates]
     if len(hours) > 1 and None not in hours:
         table.add_section()
-        table.add_row('all of them, one after the other', *[''] * 8, _hours(sum(hours)))
+        gpu_hours = _hours(sum(estimate.gpu_hours for estimate in estimates))
+        table.add_row('all of them, one after the other', *[''] * 8, _hours(sum(hours)), gpu_hours)
     return table
 
 
 def _numbers(estimate: Estimate) -> list[str]:
     trial = estimate.trial
     if trial is None:
-        return ['', str(estimate.step.gpus), *[''] * 5, 'cannot start']
+        return ['', str(estimate.step.processes), *[''] * 5, 'cannot start']
     share, flops = trial['load_share'], trial.get('flops_step')
     return [
         'random' if share is None else f'{share:.2%}',
-        str(estimate.step.gpus),
+        str(estimate.step.processes),
         str(trial['images_per_step']),
         'estimate' if trial.get('assumed_tflops') else trial['device'],
         f'{trial["memory_bytes"] / 2**30:.2f} GiB',
         '' if flops is None else f'{flops / 1e9:,.3g}',
         f'{trial["step_s"]:.3f} s',
         'unknown' if estimate.hours is None else _hours(estimate.hours),
+        '' if estimate.gpu_hours is None else _hours(estimate.gpu_hours),
     ]
 
 

@@ -25,7 +25,10 @@ from rich.table import Table
 if TYPE_CHECKING:
     from mim_bench.data.checks import Report
 
-_DATASETS = ('imagenet', 'ade20k', 'coco')
+_DATASETS = (
+    'imagenet', 'ade20k', 'coco', 'imagenet-v2', 'imagenet-a', 'imagenet-r', 'imagenet-sketch',
+    'imagenet-c', 'imagenet-real',
+)  # fmt: skip
 _SIZES = ('tiny', 'small', 'demo', 'default', 'large')
 
 

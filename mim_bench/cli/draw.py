@@ -1,30 +1,60 @@
-"""Draw the masks, targets and reconstructions of a pre-training config on images.
+"""Draw the masks, targets and reconstructions of a pre-training config on images, or features.
 
 Each row is an image. The columns are the masked inputs, the targets and, with a checkpoint,
-the predictions.
+the predictions. With --features there is no config: the columns are the images and, for each
+checkpoint, the first three principal components of its patch features as red, green and blue, found
+from all the images together.
 
 Examples:
   mim-bench draw configs/pretrain/mae/CONFIG.py cat.jpg dog.jpg --out masks.png
   mim-bench draw CONFIG.py cat.jpg --checkpoint work_dirs/mae/epoch_300.pth --out filled.png
+  mim-bench draw --features cats/ --checkpoint mae=a.pth dino=b.pth --out components.png
 """
 
 import argparse
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mim_bench.engine.drawing import Drawing
+    from mim_bench.engine.image_features import FeatureNetwork
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('config', help='The config of a pre-training.')
-    parser.add_argument('images', nargs='+', type=Path, metavar='IMAGE', help='The images to draw.')
     parser.add_argument(
-        '--checkpoint',
-        type=Path,
-        help='Draw with these weights of the whole network, decoder included, by this '
-        "project or a paper's code.",
+        'paths', nargs='+', metavar='CONFIG IMAGE',
+        help='The config of a pre-training and the images to draw; with --features images, folders '
+        'and archives alone.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--checkpoint', nargs='+', default=[], metavar='[ID=]CKPT',
+        help='Draw with these weights: of the whole network, decoder included, by this '
+        "project or a paper's code; with --features of any backbones that `mim-bench run` takes.",
+    )  # fmt: skip
+    parser.add_argument(
+        '--features', action='store_true', help='Draw the features of the checkpoints.'
+    )
+    parser.add_argument(
+        '--foreground', action='store_true',
+        help='Grey out the patches on one side of the first component, and take the components of '
+        'the others alone.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--size', type=int, default=448, metavar='PX',
+        help='Crop images of this size for --features (default: 448).',
+    )  # fmt: skip
+    parser.add_argument(
+        '--download',
+        action='store_true',
+        help='Fetch weights of timm that are not in its cache, for --features.',
     )
     parser.add_argument(
         '--out',
@@ -34,25 +64,65 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Write the picture into this .png file.',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='Draw crops and masks with this seed (default: 0).'
+        '--seed',
+        type=int,
+        default=0,
+        help='Draw crops and masks with this seed (default: 0).',
     )
     add_cfg_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draw and save."""
-    from mim_bench.engine.drawing import draw_images
     from mim_bench.errors import ConfigError
-    from mim_bench.recipe.config import load_config
     from mim_bench.visualization.pictures import save_png
 
     if args.out.suffix.lower() != '.png':
         raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')
-    cfg = load_config(args.config, parse_options(args.cfg_options))
-    drawing = draw_images(cfg, args.images, checkpoint=args.checkpoint, seed=args.seed)
+    drawing = _features(args) if args.features else _masks(args)
     save_png(drawing.picture, args.out)
     console = Console(soft_wrap=True, highlight=False)
     for note in drawing.notes:
         console.print(note, markup=False)
     console.print(str(args.out), markup=False)
     return 0
+
+
+def _masks(args: argparse.Namespace) -> 'Drawing':
+    """Masks, targets and reconstructions of a config."""
+    from mim_bench.engine.drawing import draw_images
+    from mim_bench.errors import ConfigError
+    from mim_bench.recipe.config import load_config
+
+    config, *images = args.paths
+    if not images or len(args.checkpoint) > 1 or args.foreground:
+        raise ConfigError(
+            'mim-bench draw takes a config, images and at most one checkpoint; --features takes '
+            'images and several checkpoints, and --foreground belongs to it.'
+        )
+    cfg = load_config(config, parse_options(args.cfg_options))
+    checkpoint = Path(args.checkpoint[0]) if args.checkpoint else None
+    return draw_images(
+        cfg, [Path(image) for image in images], checkpoint=checkpoint, seed=args.seed
+    )
+
+
+def _features(args: argparse.Namespace) -> 'Drawing':
+    """Principal components of the features of checkpoints."""
+    from mim_bench.api import word_network
+    from mim_bench.engine.drawing import draw_features
+    from mim_bench.engine.image_features import list_pictures
+    from mim_bench.errors import ConfigError
+    from mim_bench.suite.checkpoint_words import parse_word
+
+    if not args.checkpoint or args.size < 1:
+        raise ConfigError('--features needs --checkpoint, and a --size of 1 px or more.')
+    pictures = list_pictures(args.paths)
+
+    def networks() -> 'Iterator[tuple[str, FeatureNetwork]]':
+        for word in args.checkpoint:
+            with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
+                network = word_network(word, Path(folder), size=args.size, download=args.download)
+            yield parse_word(word).id, network
+
+    return draw_features(networks(), pictures, foreground=args.foreground, seed=args.seed)

@@ -117,7 +117,7 @@ def _compare(
 ) -> None:
     """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
     from mim_bench.report.build import build_leaderboard
-    from mim_bench.report.comparing import (
+    from mim_bench.report.terminal import (
         compare_rows,
         explain_rows,
         find_rows,

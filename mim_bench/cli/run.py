@@ -11,6 +11,8 @@ Examples:
   mim-bench run --checkpoint dinov2=timm:vit_base_patch14_dinov2.lvd142m mine=a.pth --download
   mim-bench run --checkpoint eva=eva02.pt --timm eva02_base_patch14_224 --tasks in1k-knn
   mim-bench run --checkpoint a.pth --tasks in1k-ft=ummae,ade20k-upernet=ummae --out bench
+  mim-bench run --checkpoint a.pth --executor slurm --cluster cluster.yml --detach
+  mim-bench run --checkpoint a.pth --suite mine.yml --limit 256:0 --track tensorboard
 """
 
 import argparse
@@ -21,16 +23,23 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mim_bench.cli._launch_arguments import add_cfg_options, positive_number
+from mim_bench.cli._launch_arguments import (
+    add_cfg_options,
+    add_limit,
+    add_track,
+    positive_number,
+)
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mim_bench.suite.cluster import Detached
     from mim_bench.suite.execute import Patience
     from mim_bench.suite.launching import Launcher, LocalLauncher
     from mim_bench.suite.plan import Places
+    from mim_bench.suite.resources import Cluster
     from mim_bench.suite.steps import Outcome, Step
 
-EXECUTORS = ('local', 'slurm', 'submitit-local', 'submitit-debug')
+EXECUTORS = ('local', 'slurm', 'command')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +66,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'backbone has).',
     )  # fmt: skip
     parser.add_argument(
-        '--suite', '--tier', choices=['smoke', 'proxy', 'full'], default='full',
-        help='Take tasks and configs from this suite of configs/suites (default: full).',
+        '--suite', '--tier', default='full', metavar='NAME|FILE',
+        help='Take tasks and configs from this suite, smoke, proxy, full (default) or a YAML file '
+        'of your own.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--tasks-file', nargs='+', default=[], metavar='FILE',
+        help='Add the tasks of these YAML files to those of the suite.',
     )  # fmt: skip
     parser.add_argument(
         '--seeds',
@@ -101,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Accept a checkpoint that fills less than 99 %% of the backbone.',
     )
+    add_track(parser)
+    add_limit(parser)
     add_cfg_options(parser, 'every config')
 
 
@@ -123,13 +139,28 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--executor',
         choices=EXECUTORS,
-        default='local',
-        help='Run the steps here or through submitit (default: local).',
+        help='Run the steps here, as jobs of Slurm, or by the commands of another scheduler '
+        "(default: the cluster's of --cluster, else local).",
     )
-    parser.add_argument('--partition', help='Submit to this partition of Slurm.')
     parser.add_argument(
-        '--slurm-options', nargs='+', default=[], metavar='KEY=VALUE',
-        help='Pass further parameters to submitit, for example slurm_account=me.',
+        '--cluster', type=Path, metavar='FILE',
+        help='Read scheduler, resources and limits of jobs from this YAML file.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--resources', nargs='+', default=[], metavar='[TASK.]KEY=VALUE',
+        help='Ask for these resources: nodes, gpus_per_node, cpus_per_gpu, memory_gb, hours, '
+        'partition, account, qos, constraint, exclude, reservation.',
+    )  # fmt: skip
+    parser.add_argument(
+        '--submit-command', metavar='TEMPLATE',
+        help="Submit a job by this command, for example 'qsub -N {name} {script}'.",
+    )  # fmt: skip
+    parser.add_argument(
+        '--cancel-command', metavar='TEMPLATE', help="Cancel a job by it, for example 'qdel {id}'."
+    )
+    parser.add_argument(
+        '--detach', action='store_true',
+        help='Submit all steps and end; `mim-bench status` and `mim-bench cancel` ask and cancel.',
     )  # fmt: skip
     parser.add_argument(
         '--retries',
@@ -142,23 +173,30 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         '--timeout-hours',
         type=float,
         metavar='H',
-        help='Stop an attempt after this many hours (default: 72 under Slurm, else never).',
+        help='Stop an attempt after this many hours (default: never; jobs of a cluster: '
+        'their hours of --resources).',
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
+    from mim_bench.data.imagenet_variants import is_there
+    from mim_bench.recipe.limit import Limit
     from mim_bench.suite.backbone_check import check_backbones
     from mim_bench.suite.checkpoints import rows_of
+    from mim_bench.suite.cluster import allot, check_jobs, cluster_launcher, refuse_live_jobs
+    from mim_bench.suite.execute import Patience
     from mim_bench.suite.locations import CHECK_NAMES
     from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
-    from mim_bench.suite.selection import missing_tasks, parse_tasks
+    from mim_bench.suite.selection import missing_tasks, parse_tasks, with_data
     from mim_bench.suite.tasks import load_suite
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     _check_numbers(args)
+    cluster = _cluster(args)
+    _check_track(args.track)
     local = _local_launcher(args)
-    suite = load_suite(args.suite)
+    suite = load_suite(args.suite, tasks_files=args.tasks_file)
     wanted = parse_tasks(args.tasks, suite) if args.tasks else None
     out = args.out.resolve()
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
@@ -173,20 +211,27 @@ def run(args: argparse.Namespace) -> int:
         download=args.download,
     )
     if wanted is None:
+        suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
             if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')
     settings = Settings(
-        gpus=args.gpus_per_run or len(local.gpus) or args.gpus or 1,
+        gpus=args.gpus_per_run or len(local.gpus) or args.gpus or (1 if cluster is None else 0),
         precision=args.precision,
         allow_partial=args.allow_partial,
         options=tuple(args.cfg_options),
+        cluster=cluster,
+        track=args.track,
+        limit=args.limit and Limit.parse(args.limit),
     )
     plan = [make_data(places, args.seeds[0])] if is_embedded else []
     needs = [DATA_STEP] if is_embedded else []
     plan += plan_rows(
         rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
     )
+    if cluster is not None:
+        plan = allot(plan, cluster)
+        check_jobs(plan, cluster, suite.tasks)
     check_backbones(plan, rows)
     if args.dry_run:
         # The dry run reads the embedded data too; it is drawn once.
@@ -195,8 +240,19 @@ def run(args: argparse.Namespace) -> int:
             return 1
         limit = args.timeout_hours and args.timeout_hours * 3600
         return _dry_run(plan, console, local, args.assume_tflops, limit)
-    launcher, patience = _launcher(args, places, local)
-    return run_plan(plan, places, launcher, console, patience)
+    limit = args.timeout_hours and args.timeout_hours * 3600
+    if cluster is None:
+        refuse_live_jobs(plan, places.out)
+        return run_plan(plan, places, local, console, Patience(args.retries, limit))
+    launcher = cluster_launcher(places.out, cluster, local)
+    launcher.open(plan, cluster)
+    try:
+        if args.detach:
+            return _print_detached(launcher.detach(plan), console)
+        # A job may wait in the queue for longer than it runs; the scheduler limits its time.
+        return run_plan(plan, places, launcher, console, Patience(args.retries))
+    finally:
+        launcher.close()
 
 
 def run_plan(
@@ -231,12 +287,10 @@ def _execute(
     patience: 'Patience | None' = None,
 ) -> 'Outcome':
     from mim_bench.cli._suite_view import suite_view
-    from mim_bench.suite.execute import Patience, execute, is_done
+    from mim_bench.suite.execute import Patience, execute
 
     folder = places.out / 'steps'
-    open_steps = [step for step in plan if not is_done(step, folder)]
-    workers = getattr(launcher, 'workers', 1)
-    with suite_view(console, open_steps, folder, workers) as view:
+    with suite_view(console, folder, launcher.workers) as view:
         return execute(
             plan, folder, launcher=launcher, listener=view, patience=patience or Patience()
         )
@@ -267,7 +321,9 @@ def _dry_run(
     from mim_bench.cli._trial_table import print_estimates
     from mim_bench.suite.dry_run import try_plan
 
-    environment = core_environment(1)
+    # On a GPU one after the other: they measure.
+    workers = 1 if local.gpus else local.workers
+    environment = core_environment(workers)
     if local.gpus:
         environment['CUDA_VISIBLE_DEVICES'] = local.gpus[0]
     with console.status('trying') as status:
@@ -278,6 +334,7 @@ def _dry_run(
             lambda name: show(f'  try {name}'),
             assumed_tflops=tflops,
             limit_s=limit_s,
+            workers=workers,
         )
     print_estimates(estimates, console)
     return 0 if all(estimate.can_start for estimate in estimates) else 1
@@ -290,6 +347,13 @@ def _check_numbers(args: argparse.Namespace) -> None:
         raise ConfigError('--retries is 0 or more, and --timeout-hours more than 0.')
 
 
+def _check_track(names: Sequence[str]) -> None:
+    if names:  # mmengine is imported for them only
+        from mim_bench.engine.tracking import check_trackers
+
+        check_trackers(names)
+
+
 def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
     from mim_bench.cli.main import main
     from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
@@ -297,29 +361,47 @@ def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
     from mim_bench.suite.launching import LocalLauncher
 
     workers = count_workers(args.workers)
-    gpus = choose_gpus(args.gpus, visible_gpus()) if args.executor == 'local' else []
-    if gpus or args.dry_run or args.executor != 'local':
+    is_here = args.executor == 'local' or (args.executor is None and args.cluster is None)
+    gpus = choose_gpus(args.gpus, visible_gpus()) if is_here else []
+    if gpus or args.dry_run or not is_here:
         environment = {} if gpus else core_environment(workers)
         return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
     return ForkingLauncher(main, workers=workers, environment=core_environment(workers))
 
 
-def _launcher(
-    args: argparse.Namespace, places: 'Places', local: 'LocalLauncher'
-) -> 'tuple[Launcher, Patience]':
-    from mim_bench.suite.execute import Patience
+def _cluster(args: argparse.Namespace) -> 'Cluster | None':
+    """The cluster that has the jobs, as file and words describe it; None: this machine."""
+    from mim_bench.suite.resources import Resources, read_cluster
 
-    limit = args.timeout_hours and args.timeout_hours * 3600
-    if args.executor == 'local':
-        return local, Patience(args.retries, limit)
-    from mim_bench.suite.slurm import JobSettings, SlurmLauncher
+    if args.executor == 'local' or (args.executor is None and args.cluster is None):
+        words = [*args.resources, args.submit_command, args.cancel_command, args.cluster]
+        if args.detach or any(words):
+            raise ConfigError(
+                '--detach, --resources and the like are of jobs. Add --executor slurm or command.'
+            )
+        return None
+    cluster = read_cluster(args.cluster).changed(args.resources)
+    given = {
+        'executor': args.executor,
+        'submit_command': args.submit_command,
+        'cancel_command': args.cancel_command,
+    }
+    if args.timeout_hours is not None:
+        hours = Resources(hours=args.timeout_hours)
+        given['defaults'] = hours.changed(cluster.defaults)
+    return cluster.model_copy(update={k: v for k, v in given.items() if v is not None})
 
-    more = dict(word.split('=', 1) for word in args.slurm_options if '=' in word)
-    hours = {'hours': args.timeout_hours} if args.timeout_hours else {}
-    settings = JobSettings(partition=args.partition, more=more, **hours)
-    # A job may wait in the queue for longer than it runs; Slurm limits its time.
-    folder = places.out / 'steps'
-    return SlurmLauncher(folder, local, args.executor, settings), Patience(args.retries)
+
+def _print_detached(result: 'Detached', console: Console) -> int:
+    console.print(
+        f'{len(result.submitted)} jobs submitted, {len(result.in_queue)} were in the queue, '
+        f'{len(result.done)} steps were done, {len(result.failed)} jobs were not taken, '
+        f'{len(result.not_submitted)} steps wait for others. Ask with `mim-bench status`; the same '
+        '`mim-bench run` goes on.'
+    )
+    for name, error in result.failed.items():
+        console.print(f'{name}: {error}', markup=False, highlight=False, soft_wrap=True)
+    return 1 if result.failed else 0
 
 
 def _data_roots(

@@ -15,7 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'model',
         nargs='?',
-        help='The checkpoint of the whole model (a probe takes --checkpoint instead).',
+        help='The checkpoint of the whole model, or the work directory of its training (a probe '
+        'takes --checkpoint instead).',
+    )
+    parser.add_argument(
+        '--variant',
+        metavar='NAME',
+        help='Test a classifier on imagenet-v2, -a, -r, -sketch, -c or -real, whose folder '
+        '--data-root gives.',
     )
     parser.add_argument(
         '--tta', action='store_true', help="Test with the config's test-time augmentation."
@@ -24,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the test."""
-    launch = launch_from(args, load_from=args.model, tta=args.tta)
+    launch = launch_from(args, load_from=args.model, tta=args.tta, variant=args.variant)
     if run_instead(args, launch, 'test'):
         return 0
     from mim_bench.engine.launch import test

@@ -20,7 +20,7 @@ _VITS = {
 }
 # Settings of a class that leave no trace in the weights.
 _UNSEEN = {
-    VIT: ('img_size', 'pos_resize'),
+    VIT: ('img_size', 'pos_resize', 'norm_eps'),
     SWIN: ('norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('window_size',),
     UMMAE_PVT: ('sr_ratios', 'img_size'),

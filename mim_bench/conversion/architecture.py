@@ -19,6 +19,7 @@ BACKBONE = 'backbone.'
 VIT, SWIN = 'mim_bench.ViT', 'mim_bench.Swin'
 UMMAE_SWIN, UMMAE_PVT = 'mim_bench.UMMAESwin', 'mim_bench.UMMAEPvt'
 TIMM = 'mim_bench.TimmBackbone'
+MODULE = 'mim_bench.ModuleBackbone'  # a module of the process that measures it
 CAPI, MIXMIM = 'mim_bench.CapiViT', 'mim_bench.MixMIMEncoder'
 # Where to look for what tells the kinds apart.
 _KINDS = {
@@ -30,6 +31,7 @@ _KINDS = {
     'layers.0.attn.qkv.weight': VIT,
 }
 _HEAD_DIMS = 64
+_USUAL_EPS = 1e-6  # of the norms of ViTs
 # MAE's ViT-H/14 is the exception: LocalMIM, table of section 1.1 of its specification.
 _UNUSUAL_HEADS = {1280: 16}
 
@@ -82,7 +84,11 @@ def found_architecture(converted: 'Converted', source: 'Source', content: Mappin
     arch, assumed = dict(found.arch), list(found.assumed)
     if source.pos_resize and found.backbone_type == VIT and arch.get('abs_pos') == 'learned':
         arch['pos_resize'] = dict(source.pos_resize)
-    heads = (content.get('config.json') or {}).get('num_attention_heads')
+    settings = content.get('config.json') or {}
+    eps = settings.get('layer_norm_eps')
+    if found.backbone_type == VIT and eps not in (None, _USUAL_EPS):
+        arch['norm_eps'] = eps
+    heads = settings.get('num_attention_heads')
     if heads and 'num_heads' in assumed:
         arch['num_heads'] = heads
         assumed.remove('num_heads')

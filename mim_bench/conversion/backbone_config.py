@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from mim_bench.conversion.architecture import (
     CAPI,
     MIXMIM,
+    MODULE,
     SWIN,
     TIMM,
     UMMAE_PVT,
@@ -32,6 +33,7 @@ _SAME = {
         'rel_pos_bias',
         'with_cls_token',
         'pos_resize',
+        'norm_eps',
     ),
     SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
     UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),
@@ -62,6 +64,8 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
         own = {key: arch[key] for key in ('name', 'pos_resize') if key in arch}
         args = {key: value for key, value in arch.items() if key not in own}
         return {'type': kind, **own, 'model_args': args, **overrides}
+    if kind == MODULE:
+        return {'type': kind, **arch, **overrides}
     if kind not in _ARCH_KEYS:
         raise ConversionError(
             f'No backbone is known for {kind!r}, of {meta.get("source_file") or "this file"}; '

@@ -193,7 +193,7 @@ def _architecture(
         return found
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
-    kept = (*found.assumed, 'pos_resize')
+    kept = (*found.assumed, 'pos_resize', 'norm_eps')
     earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 

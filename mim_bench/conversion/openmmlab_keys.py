@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mim_bench.conversion.architecture import TIMM
+from mim_bench.conversion.architecture import MODULE, TIMM, Architecture
 from mim_bench.conversion.key_table import KeyTable, Rules
 
 BACKBONE = 'backbone.'
@@ -45,15 +45,25 @@ def has_foreign_names(state: Mapping[str, torch.Tensor]) -> bool:
     return any(key.startswith(_FOREIGN) for key in state)
 
 
-def timm_arch(content: Mapping) -> Mapping | None:
-    """The network of timm that a canonical file, or a run of mim_bench, says its backbone is."""
+# Backbones that their weights do not show, by the key under which a run names them.
+STATED = {'timm': TIMM, 'module': MODULE}
+
+
+def stated_network(content: Mapping) -> Architecture | None:
+    """The backbone that a canonical file, or a run of mim_bench, names; None: its weights show it.
+
+    Args:
+        content: The file's dictionary.
+    """
     meta = content.get('meta')
     if not isinstance(meta, Mapping):
         return None
-    if meta.get('backbone_type') == TIMM and meta.get('layout') is None:
-        return meta.get('arch')
+    if meta.get('backbone_type') in STATED.values() and meta.get('layout') is None:
+        return Architecture(meta['backbone_type'], dict(meta.get('arch') or {}))
     own = meta.get('mim_bench')
-    return own.get('timm') if isinstance(own, Mapping) else None
+    named = own if isinstance(own, Mapping) else {}
+    found = ((kind, named[key]) for key, kind in STATED.items() if named.get(key))
+    return next((Architecture(kind, dict(arch)) for kind, arch in found), None)
 
 
 def openmmlab_table(source: str, state: Mapping[str, torch.Tensor], rules: Rules = ()) -> KeyTable:

@@ -6,9 +6,8 @@ from enum import IntEnum
 
 import torch
 
-from mim_bench.conversion.architecture import TIMM, Architecture
 from mim_bench.conversion.key_table import Converted
-from mim_bench.conversion.openmmlab_keys import timm_arch
+from mim_bench.conversion.openmmlab_keys import stated_network
 from mim_bench.conversion.swin_keys import reorder_mergings
 from mim_bench.conversion.timm_models import TimmModel, through_timm
 from mim_bench.errors import ConversionError
@@ -85,8 +84,8 @@ class Source:
         if self.rename is None:
             raise ConversionError(f'{where}: is no file of {self.name}. Name the right --source.')
         converted = self.rename(state, where)
-        if arch := timm_arch(content or {}):
-            converted = replace(converted, built=Architecture(TIMM, dict(arch)))
+        if (built := stated_network(content or {})) is not None:
+            converted = replace(converted, built=built)
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
                 f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '

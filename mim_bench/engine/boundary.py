@@ -33,6 +33,11 @@ KNOWN = (
         'remove TensorboardVisBackend from the vis_backends.',
     ),
     (
+        r'wandb.*(api.?key|login)|api.?key.*wandb',
+        'Weights & Biases does not know you here: `wandb login`, or WANDB_MODE=offline, or leave '
+        '--track wandb out.',
+    ),
+    (
         r"No module named '([\w.]+)'",
         'A class of the config needs this package. Install it with pip.',
     ),

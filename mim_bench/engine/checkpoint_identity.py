@@ -6,10 +6,12 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mim_bench.conversion.architecture import MODULE
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.inspection import checkpoint_facts
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.run_record import make_protocol, protocol_tasks
+from mim_bench.recipe.by_backbone import is_fixed, plain
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.record import RANDOM_METHOD
 
@@ -112,7 +114,7 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         'hash': _protocol_hash(cfg),
         'start': dict(start),
         'arch': _hidden_arch(cfg),
-        **_timm_network(cfg),
+        **_stated_network(cfg),
     }
     if not cfg.get('pretraining'):
         return facts
@@ -121,9 +123,12 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, **known, 'epochs': own['pretrain_epochs']}
 
 
-def _timm_network(cfg: Config) -> dict[str, Any]:
-    """The network of timm that a run trains, which its weights do not show."""
+def _stated_network(cfg: Config) -> dict[str, Any]:
+    """The network that a run trains, where its weights do not show it."""
     backbone = network_settings(cfg).get('backbone') or {}
+    if backbone.get('type') == MODULE:
+        fixed = {key: value for key, value in backbone.items() if is_fixed(backbone, key)}
+        return {'module': plain({k: v for k, v in fixed.items() if k != 'img_size'})}
     if not str(backbone.get('type')).endswith('TimmBackbone'):
         return {}
     resize = {'pos_resize': dict(backbone['pos_resize'])} if backbone.get('pos_resize') else {}
@@ -136,6 +141,8 @@ def _hidden_arch(cfg: Config) -> dict[str, Any]:
     arch, resize = backbone.get('arch'), backbone.get('pos_resize')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
     hidden = {} if heads is None else {'num_heads': heads}
+    if str(backbone.get('type')).endswith('.ViT') and backbone.get('norm_eps') is not None:
+        hidden['norm_eps'] = backbone['norm_eps']
     return hidden | ({'pos_resize': dict(resize)} if resize else {})
 
 

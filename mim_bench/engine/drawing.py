@@ -1,6 +1,6 @@
 """Panels as one picture, and what given images look like to a pre-training config."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ from PIL import Image, UnidentifiedImageError
 from torch import nn
 
 from mim_bench.data.seeding import seed_everything
+from mim_bench.engine.image_features import FeatureNetwork
 from mim_bench.engine.load_gate import load_model
-from mim_bench.errors import DataError
+from mim_bench.errors import ConfigError, DataError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.recipe.building import (
     build_model,
@@ -23,6 +24,7 @@ from mim_bench.recipe.building import (
     train_pipeline,
     without_pretrained,
 )
+from mim_bench.visualization.components import component_pictures
 from mim_bench.visualization.methods import panels_of, require_panels
 from mim_bench.visualization.pictures import MIN_TILE_PX, enlarge, picture_grid
 
@@ -88,6 +90,48 @@ def draw_images(
             predict = checkpoint is not None
             panels = panels_of(model, data['inputs'], data['data_samples'], predict=predict)
     return Drawing(draw_panels(panels, SHOWN_TILE_PX), notes)
+
+
+def draw_features(
+    networks: Iterable[tuple[str, FeatureNetwork]],
+    pictures: Sequence[str],
+    *,
+    foreground: bool = False,
+    seed: int = 0,
+) -> Drawing:
+    """Principal components of patch features, side by side for several networks.
+
+    A row is an image, the first column the image as the networks get it; each further one shows the
+    components of one network, found from all the images together.
+
+    Args:
+        networks: Names and networks, for images of one size; one is held at a time.
+        pictures: Image files.
+        foreground: See :func:`mim_bench.visualization.components.component_pictures`.
+        seed: See there.
+
+    Raises:
+        ConfigError: A network gives no maps.
+        DataError: A file is no image.
+    """
+    columns: list[list[np.ndarray]] = []
+    titles, notes = ['image'], []
+    for name, network in networks:
+        shown = [network.read(path).permute(1, 2, 0).flip(2).numpy() for path in pictures]
+        maps: list[np.ndarray] = []
+        for _, part in network.batches(pictures, batch_size=1):
+            if part is None:
+                raise ConfigError(f'{name}: gives vectors and no maps. Draw another checkpoint.')
+            maps += list(part.numpy())
+        columns = columns or [[enlarge(image, SHOWN_TILE_PX) for image in shown]]
+        size = columns[0][0].shape[:2]
+        found = component_pictures(maps, foreground=foreground, seed=seed)
+        columns.append([_resize(image, size) for image in found])
+        titles.append(name)
+        notes.append(
+            f'{name}: {len(maps)} maps of {maps[0].shape[1]} x {maps[0].shape[2]} patches.'
+        )
+    return Drawing(picture_grid(columns, titles), notes)
 
 
 def _batch(cfg: Config, images: Sequence[Path], seed: int) -> Any:

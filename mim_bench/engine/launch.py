@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.engine.tracking import tracking_settings
 from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
 from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
@@ -32,10 +33,12 @@ from mim_bench.recipe.config import (
     set_data_root,
 )
 from mim_bench.recipe.effective_batch import BatchPlan, apply_plan, num_processes
+from mim_bench.recipe.limit import Limit, apply_limit
 from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.robustness import use_variant
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
@@ -56,7 +59,7 @@ class Launch:
         config: Path of the config.
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
         checkpoint: Canonical checkpoint that fills the backbone.
-        load_from: Checkpoint of the whole model.
+        load_from: Checkpoint of the whole model, or the work directory of its training.
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
@@ -81,6 +84,11 @@ class Launch:
         on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
         own_data: Name of a data set of the user's, whose classes replace the config's; None: the
             data are the config's.
+        track: Names of the trackers that follow the run.
+        limit: Of the images of each data set, as :meth:`mim_bench.recipe.limit.Limit.parse` reads
+            it; None: all of them.
+        variant: Name of a test set of robustness that a classifier is tested on; ``data_root`` is
+            that of the set.
     """
 
     config: str
@@ -107,6 +115,9 @@ class Launch:
     time_limit_s: float | None = None
     on_bad_image: str = 'stop'
     own_data: str | None = None
+    track: Sequence[str] = ()
+    limit: str | None = None
+    variant: str | None = None
 
 
 def train(launch: Launch) -> BenchRunner:
@@ -250,10 +261,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
     # The config that an earlier run left in its folder may say so already.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
-    if launch.data_root:
-        set_data_root(cfg, launch.data_root)
-    if launch.own_data:
-        use_own_data(cfg, launch.own_data)
+    _set_data(cfg, launch)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
     cfg.launcher = launch.launcher
     cfg.env_cfg = _environment(cfg, launch)
@@ -261,21 +269,54 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
     if launch.load_from:
-        cfg.load_from = launch.load_from
+        cfg.load_from = _whole_model(launch.load_from)
     if launch.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
     latest = latest_checkpoint(cfg.work_dir) if launch.auto_resume else None
     if latest:
         cfg.resume = True
         cfg.load_from = str(latest)
-    if launch.tta:
-        use_test_time_augmentation(cfg)
+    _change_test_and_data(cfg, launch)
     cfg.protocol_start = start_of(cfg)
+    _track(cfg, launch)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
     # torchrun passes the local rank by the environment; older tools by an argument.
     os.environ.setdefault('LOCAL_RANK', '0')
     return cfg
+
+
+def _change_test_and_data(cfg: Config, launch: Launch) -> None:
+    if launch.tta:
+        use_test_time_augmentation(cfg)
+    if launch.limit is not None:
+        apply_limit(cfg, Limit.parse(launch.limit))
+
+
+def _track(cfg: Config, launch: Launch) -> None:
+    if launch.track:
+        name = launch.run_id or Path(cfg.work_dir).name
+        task = (cfg.get('protocol') or {}).get('task')
+        cfg.track = tracking_settings(launch.track, name, task)
+
+
+def _set_data(cfg: Config, launch: Launch) -> None:
+    if launch.variant:
+        use_variant(cfg, launch.variant, launch.data_root)
+    elif launch.data_root:
+        set_data_root(cfg, launch.data_root)
+    if launch.own_data:
+        use_own_data(cfg, launch.own_data)
+
+
+def _whole_model(place: str) -> str:
+    """The file of a whole model, or the newest one of the folder that a training wrote."""
+    if not Path(place).is_dir():
+        return place
+    newest = latest_checkpoint(place)
+    if newest is None:
+        raise ConfigError(f'{place}: holds no checkpoint of a training. Train first.')
+    return str(newest)
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
@@ -401,6 +442,9 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
         if told is error:
             raise
         raise told from error
+    finally:
+        if run.runner is not None and (board := run.runner.visualizer.get_backend('tensorboard')):
+            board.close()  # else it loses what it has not written yet
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

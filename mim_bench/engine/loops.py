@@ -1,27 +1,41 @@
-"""The loop that evaluates frozen features; registered in LOOPS."""
+"""The loops that evaluate frozen features; registered in LOOPS."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
+from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
-from mim_bench.evaluation.probes.dispatch import check_probe, run_probe
-from mim_bench.evaluation.probes.extraction import check_arithmetic, extract_features
+from mim_bench.evaluation.probes.dispatch import (
+    SWEEPS,
+    check_probe,
+    run_on_best_layer,
+    run_probe,
+)
+from mim_bench.evaluation.probes.extraction import (
+    backbone_of,
+    check_arithmetic,
+    extract_features,
+)
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings
 from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.patch_classifiers import check_classifier, fit_patches
+from mim_bench.evaluation.probes.patches import PatchBank, extract_patches
 from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
+from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import LOOPS
 from mim_bench.results.outcomes import Hits, number_images
 
 LOG_EVERY = 50
+Kept = TypeVar('Kept', Features, PatchBank)
 
 
 @LOOPS.register_module()
@@ -41,14 +55,17 @@ class ProbeTestLoop(TestLoop):
         evaluator: Must be empty; the probes are the metrics.
         bank_dataloader: Loader of the labelled training images with test-time transforms;
             without shuffling.
-        probes: Settings by probe: ``knn`` (k, temperature) and ``linear`` (learning_rates,
-            epochs, batch_size, holdout_share, seed).
-        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
+        probes: Settings by probe: ``knn`` (k, temperature), ``linear`` and, with the pooling
+            ``'tokens'``, ``attentive`` (learning_rates, epochs, batch_size, holdout_share, seed).
+        pooling: ``'gap'``, ``'cls'`` or ``'tokens'``, see
+            :func:`mim_bench.evaluation.probes.pooling.pool`.
         fp16: How features are computed, one of
             :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`; part of the protocol.
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.
         feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
+        layers: ``'last'``, or ``'best'``: each probe runs on the output of the backbone that is
+            best for it on a held-out part of the training images.
 
     Raises:
         ConfigError: A probe or a setting is unknown, or an evaluator is given.
@@ -68,7 +85,11 @@ class ProbeTestLoop(TestLoop):
         fp16: bool | str = False,
         cache_dir: str | None = 'features',
         feature_dtype: str = 'float32',
+        layers: str = 'last',
     ) -> None:
+        if layers not in ('last', 'best'):
+            raise ConfigError(f"ProbeTestLoop: layers={layers!r}. Known: 'last', 'best'.")
+        self.layers = layers
         self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
         check_arithmetic(fp16)
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
@@ -111,11 +132,21 @@ class ProbeTestLoop(TestLoop):
         device = next(self.runner.model.parameters()).device
         metrics, hits = {}, {}
         for name, settings in self.probes.items():
-            result = run_probe(name, bank, query, device=device, settings=settings)
+            how = {'device': device, 'settings': settings}
+            if self.layers == 'best':
+                widths = self._widths(bank)
+                result = run_on_best_layer(name, bank, query, widths, **how)
+            else:
+                result = run_probe(name, bank, query, **how)
             metrics.update({f'{name}/{key}': value for key, value in result.scores.items()})
             hits.update({f'{name}_{key}': right.numpy() for key, right in result.hits.items()})
         self.outcomes = self._outcomes(hits)
         return metrics
+
+    def _widths(self, bank: Features) -> list[int]:
+        """Widths of the layers in the features; tokens of a layer stand side by side."""
+        widths = list(backbone_of(unwrap(self.runner.model)).out_channels)
+        return [width * bank.x.shape[1] // sum(widths) for width in widths]
 
     def _outcomes(self, hits: Mapping[str, np.ndarray]) -> Hits:
         """Those of a record, where a metric is called ``<probe>_<score>``."""
@@ -126,34 +157,154 @@ class ProbeTestLoop(TestLoop):
     def _features(
         self, dataloader: DataLoader, settings: dict | None, what: str, stack: ExitStack
     ) -> Features:
-        model, work_dir = self.runner.model, Path(self.runner.work_dir)
+        model = self.runner.model
         how = {'pooling': self.pooling, 'fp16': self.fp16, 'dtype': self.feature_dtype}
+        if self.layers == 'best':
+            how['every_layer'] = True
 
         def extract(folder: Path) -> Features:
-            return extract_features(model, dataloader, folder, on_batch=self._progress(what), **how)
+            return extract_features(
+                model, dataloader, folder, on_batch=_progress(self.runner, what), **how
+            )
 
-        # A loader that was given ready-made does not say what it reads.
-        if self.cache_dir is None or settings is None:
-            return extract(stack.enter_context(shared_temporary_folder(work_dir)))
-        key = on_main_process(
-            lambda: feature_settings(self.runner.cfg, model, settings, dataloader.dataset, **how)
+        return _kept(
+            self.runner, self.cache_dir, dataloader, settings, how, extract, Features.open, stack
         )
-        return cached_features(work_dir / Path(self.cache_dir).expanduser(), key, extract)
-
-    def _progress(self, what: str) -> Callable[[int, int], None]:
-        def log(done: int, total: int) -> None:
-            if done % LOG_EVERY == 0 or done == total:
-                self.runner.logger.info(f'Features of the {what} data [{done}/{total}]')
-
-        return log
 
     def _warn_about_rate(self, metrics: Mapping[str, float]) -> None:
         """A rate at the end of the range may not be the best there is."""
-        prefix = 'linear/holdout_top1_lr'
-        tried = [float(name.removeprefix(prefix)) for name in metrics if name.startswith(prefix)]
-        if len(tried) > 1 and metrics['linear/lr'] in (min(tried), max(tried)):
-            self.runner.logger.warning(
-                f'Linear probe: the selected learning rate {metrics["linear/lr"]:g} is the '
-                f'{"smallest" if metrics["linear/lr"] == min(tried) else "largest"} that was '
-                'tried. Widen learning_rates.'
+        for probe in SWEEPS:
+            prefix = f'{probe}/holdout_top1_lr'
+            tried = [float(key.removeprefix(prefix)) for key in metrics if key.startswith(prefix)]
+            if len(tried) > 1 and metrics[f'{probe}/lr'] in (min(tried), max(tried)):
+                end = 'smallest' if metrics[f'{probe}/lr'] == min(tried) else 'largest'
+                self.runner.logger.warning(
+                    f'{probe.capitalize()} probe: the selected learning rate '
+                    f'{metrics[f"{probe}/lr"]:g} is the {end} that was tried. Widen learning_rates.'
+                )
+
+
+@LOOPS.register_module()
+class PatchProbeTestLoop(TestLoop):
+    """Test a segmentor whose head is fitted to frozen features of patches of the training images.
+
+    The head is a :class:`mim_bench.models.heads.patch_probe.PatchProbeHead`. A bank of patches is
+    extracted once and kept, as by :class:`ProbeTestLoop`; the classifier is fitted to it; then
+    the test is that of any segmentor. The validation data are only scored.
+
+    Args:
+        runner: The runner.
+        dataloader: Loader of the validation images.
+        evaluator: Metrics of the segmentation.
+        bank_dataloader: Loader of the training images with their label maps, all of one size;
+            without shuffling.
+        classifier: ``name`` (``knn`` or ``logreg``) and its settings, see
+            :mod:`mim_bench.evaluation.probes.patch_classifiers`.
+        num_patches: Size of the bank.
+        sampling: See :func:`mim_bench.evaluation.probes.patches.extract_patches`.
+        seed: Decides the patches of the bank.
+        fp16: See :class:`ProbeTestLoop`.
+        cache_dir: As of :class:`ProbeTestLoop`.
+        feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
+
+    Raises:
+        ConfigError: The classifier or a setting is unknown, or the head is another one.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        *,
+        bank_dataloader: dict,
+        classifier: Mapping[str, Any],
+        num_patches: int,
+        sampling: str = 'uniform',
+        seed: int = 0,
+        fp16: bool | str = False,
+        cache_dir: str | None = 'features',
+        feature_dtype: str = 'float16',
+    ) -> None:
+        check_arithmetic(fp16)
+        super().__init__(runner, dataloader, evaluator, fp16=fp16)
+        self._classifier = {k: v for k, v in classifier.items() if k != 'name'}
+        self._name = classifier.get('name')
+        check_classifier(self._name, self._classifier)
+        if not hasattr(getattr(unwrap(runner.model), 'decode_head', None), 'classifier'):
+            raise ConfigError(
+                'PatchProbeTestLoop fits the head of a segmentor. Set model.decode_head='
+                "dict(type='mim_bench.PatchProbeHead', num_classes=...)."
             )
+        self._settings = bank_dataloader
+        self.bank_dataloader = runner.build_dataloader(bank_dataloader, seed=runner.seed)
+        self.cache_dir = cache_dir
+        self._how = {
+            'num_patches': num_patches,
+            'sampling': sampling,
+            'seed': seed,
+            'dtype': feature_dtype,
+        }
+
+    def run(self) -> dict[str, float]:
+        """Fit the head, then test.
+
+        Returns:
+            The metrics, the same on every process, with what was selected for the head.
+        """
+        model = unwrap(self.runner.model)
+        device = next(model.parameters()).device
+        with ExitStack() as stack:
+            fitted = fit_patches(
+                self._name, self._bank(model, stack), device=device, settings=self._classifier
+            )
+        for name, value in fitted.chosen.items():
+            self.runner.logger.info(f'{name}: {value:g}')
+        model.decode_head.classifier = fitted.scores
+        return super().run()
+
+    def _bank(self, model: Any, stack: ExitStack) -> PatchBank:
+        how = {**self._how, 'num_classes': model.decode_head.num_classes, 'fp16': self.fp16}
+
+        def extract(folder: Path) -> PatchBank:
+            on_batch = _progress(self.runner, 'training')
+            return extract_patches(model, self.bank_dataloader, folder, on_batch=on_batch, **how)
+
+        return _kept(
+            *(self.runner, self.cache_dir, self.bank_dataloader, self._settings),
+            *({**how, 'pooling': 'patches'}, extract, PatchBank.open, stack),
+        )
+
+
+def _kept(
+    runner: Runner,
+    cache_dir: str | None,
+    dataloader: DataLoader,
+    settings: dict | None,
+    how: Mapping[str, Any],
+    extract: Callable[[Path], Kept],
+    open_folder: Callable[[Path], Kept],
+    stack: ExitStack,
+) -> Kept:
+    """Features from the cache, or extracted; without a cache they live as long as the stack."""
+    work_dir = Path(runner.work_dir)
+    # A loader that was given ready-made does not say what it reads.
+    if cache_dir is None or settings is None:
+        return extract(stack.enter_context(shared_temporary_folder(work_dir)))
+    dataset = dataloader.dataset
+    key = on_main_process(
+        lambda: feature_settings(runner.cfg, runner.model, settings, dataset, **how)
+    )
+    return cached_features(work_dir / Path(cache_dir).expanduser(), key, extract, open_folder)
+
+
+def _progress(runner: Runner, what: str) -> Callable[[int, int], None]:
+    beats = [hook for hook in runner.hooks if isinstance(hook, HeartbeatHook)]
+
+    def log(done: int, total: int) -> None:
+        for hook in beats:
+            hook.beat(runner, f'features of {what}', done, total)
+        if done % LOG_EVERY == 0 or done == total:
+            runner.logger.info(f'Features of the {what} data [{done}/{total}]')
+
+    return log

@@ -38,7 +38,9 @@ _LAUNCH_KEYS = {
     'allow_partial',
     'batch_plan',
     'is_changed',
+    'limit',
     'model_wrapper_cfg',
+    'track',
 }
 
 

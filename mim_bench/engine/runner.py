@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.model import revert_sync_batchnorm
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mmengine.runner.checkpoint import _load_checkpoint
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -29,6 +30,8 @@ from mim_bench.engine.cpu_distributed import (
 )
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
+from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
+from mim_bench.engine.hooks.track_hook import TrackHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
 from mim_bench.engine.preemption import StopRequest
@@ -36,6 +39,7 @@ from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.engine.saving import whole_file
+from mim_bench.engine.tracking import tracked_visualizer
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.tta import unwrap
@@ -127,6 +131,15 @@ class BenchRunner(Runner):
                 os.environ.setdefault(name, str(Path(self.work_dir).resolve() / 'nccl-trace-'))
         super().setup_env(env_cfg)
 
+    def build_visualizer(self, visualizer: Visualizer | dict | None = None) -> Visualizer:
+        """Build it with the trackers of ``track`` in the config, on the main process."""
+        track = self.cfg.get('track')
+        if track and is_main_process() and not isinstance(visualizer, Visualizer):
+            visualizer = tracked_visualizer(
+                visualizer, track, Path(self.work_dir), resumes=self.cfg.get('resume', False)
+            )
+        return super().build_visualizer(visualizer)
+
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Data parallelism between CPU processes; anything else is mmengine's.
 
@@ -194,13 +207,17 @@ class BenchRunner(Runner):
     def register_default_hooks(self, hooks: dict | None = None) -> None:
         """Register them; schedules make their steps after updates.
 
-        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`) and is
-        tried before its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
+        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`), says so in
+        a file (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`) and is tried before
+        its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
         """
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
         self.register_hook(PlaceHook())
+        self.register_hook(HeartbeatHook())
+        if track := self.cfg.get('track'):
+            self.register_hook(TrackHook(track['names']))
         self.register_hook(PreflightHook())
 
     def _init_model_weights(self) -> None:

@@ -30,6 +30,8 @@ METRICS: dict[str, MetricSpec] = {
     # mmpretrain's Accuracy, in percent
     'accuracy/top1': MetricSpec('top1'),
     'accuracy/top5': MetricSpec('top5'),
+    # of ImageNet-C, in percent of AlexNet's
+    'mCE': MetricSpec('mCE', higher_is_better=False),
     # mmseg's IoUMetric, in percent
     'mIoU': MetricSpec('mIoU'),
     'aAcc': MetricSpec('aAcc'),
@@ -46,6 +48,15 @@ METRICS: dict[str, MetricSpec] = {
     'linear/top1': MetricSpec('linear_top1'),
     'linear/top5': MetricSpec('linear_top5'),
     'linear/lr': MetricSpec('linear_lr', unit='', higher_is_better=False, split='train'),
+    **{
+        f'{probe}/layer': MetricSpec(
+            f'{probe}_layer', unit='', higher_is_better=False, split='train'
+        )
+        for probe in ('knn', 'linear', 'attentive')
+    },
+    'attentive/top1': MetricSpec('attentive_top1'),
+    'attentive/top5': MetricSpec('attentive_top5'),
+    'attentive/lr': MetricSpec('attentive_lr', unit='', higher_is_better=False, split='train'),
     # the mean training loss of the last epoch
     'loss': MetricSpec('loss', unit='', higher_is_better=False, split='train'),
 }
@@ -55,6 +66,9 @@ PRIMARY: dict[str, tuple[str, ...]] = {
     'in1k-': ('top1',),
     'in1k-knn': ('knn_top1',),
     'in1k-linear': ('linear_top1', 'top1'),
+    'in1k-attentive': ('attentive_top1',),
+    'imagenet-': ('top1',),
+    'imagenet-c': ('mCE',),
     'ade20k-': ('mIoU',),
     'coco-': ('bbox_mAP', 'segm_mAP'),
 }

@@ -20,6 +20,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import nn
 from torch.utils.data import Dataset
 
+from mim_bench.data.summary import Summary
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.registry import DATASETS, MODELS
 
@@ -84,10 +85,10 @@ def _still_config(cfg: Config, folder: str) -> Config:
     hooks = [h for h in cfg.get('custom_hooks') or () if not _is_left_out(h)]
     return Config(
         dict(
-            model=dict(type='mim_bench.NoNetwork'),
+            model=dict(type='mim_bench.NoNetwork', has_classes='pretraining' not in cfg),
             work_dir=folder,
             train_dataloader=dict(
-                dataset=dict(type='mim_bench.NoImages'),
+                dataset=dict(type='mim_bench.NoImages', has_classes=_is_classifying(cfg)),
                 sampler=dict(type='DefaultSampler'),
                 batch_size=1,
             ),
@@ -107,6 +108,10 @@ def _still_config(cfg: Config, folder: str) -> Config:
 def _is_left_out(hook: Hook | dict) -> bool:
     name = hook['type'] if isinstance(hook, dict) else type(hook).__name__
     return str(name).rpartition('.')[2] in _LEFT_OUT
+
+
+def _is_classifying(cfg: Config) -> bool:
+    return cfg.get('default_scope') not in ('mmseg', 'mmdet') and 'pretraining' not in cfg
 
 
 def _is_by_epoch(cfg: Config) -> bool:
@@ -131,7 +136,7 @@ def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
         elif scope == 'mmdet':
             labels = torch.arange(_NUM_OBJECTS)
             sample.gt_instances = InstanceData(labels=labels, bboxes=torch.zeros(_NUM_OBJECTS, 4))
-        elif 'pretraining' not in cfg:
+        elif _is_classifying(cfg):
             sample.gt_label = torch.tensor([index % _NUM_CLASSES])
         samples.append(sample)
     return {'data_samples': samples}
@@ -141,11 +146,11 @@ def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
 class NoNetwork(BaseModel):
     """One parameter, and the number of classes that hooks ask for."""
 
-    def __init__(self) -> None:
+    def __init__(self, has_classes: bool) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.head = nn.Module()
-        self.head.num_classes = _NUM_CLASSES
+        self.head.num_classes = _NUM_CLASSES if has_classes else None
 
     def forward(self, inputs: Any, data_samples: Any = None, mode: str = 'loss') -> dict:
         """Never called."""
@@ -154,9 +159,13 @@ class NoNetwork(BaseModel):
 
 @DATASETS.register_module()
 class NoImages(Dataset):
-    """Long enough for any number of iterations."""
+    """Long enough for any number of iterations; knows its classes as class folders do."""
 
     metainfo: ClassVar[dict] = {}
+
+    def __init__(self, has_classes: bool) -> None:
+        classes = dict.fromkeys(range(_NUM_CLASSES), 1) if has_classes else None
+        self.summary = Summary('nowhere', len(self), class_images=classes)
 
     def __len__(self) -> int:
         return 100_000

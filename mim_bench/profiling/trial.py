@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -11,12 +11,14 @@ from mmengine.config import Config
 from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.launch import Launch, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
+from mim_bench.errors import DataError
 from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_elsewhere, image_share
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model, init_weights, without_pretrained
 from mim_bench.recipe.config import check_data_roots
 from mim_bench.recipe.effective_batch import iterations_per_update, num_processes
+from mim_bench.recipe.limit import Limit
 from mim_bench.recipe.optimizer_groups import LayerGroup
 from mim_bench.recipe.precision import precision_of
 
@@ -38,12 +40,14 @@ class Trial:
             training and the validation images once.
         image_share: Share of the training images in an epoch.
         fewest_images: Smallest number of images of an epoch; with fewer there is no step.
+        most_images: Of each data set, where the launch limits them.
         groups: Parameter groups of the optimiser by layer; empty for a test.
         assumed_tflops: None if memory and time are measured. Otherwise they are estimated:
             memory from the shapes of a step, time from its operations at this throughput a GPU.
         memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
         flops_step: In an estimate, operations of an image, forward and backward.
+        missing: What the run would read that is not there; None if nothing.
     """
 
     device: str
@@ -55,10 +59,12 @@ class Trial:
     epochs: float | None = None
     image_share: float = 1.0
     fewest_images: int = 1
+    most_images: int | None = None
     groups: tuple[LayerGroup, ...] = ()
     assumed_tflops: float | None = None
     memory_parts: dict[str, int] | None = None
     flops_step: float | None = None
+    missing: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The trial as plain data."""
@@ -87,11 +93,18 @@ def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -
         MimBenchError: The run cannot start.
     """
     cfg = resolve_run(launch, command)
+    loaders = {'test': ('test_dataloader', 'test_cfg')}
+    try:
+        check_data_roots(cfg, loaders.get(command, ('train_dataloader', 'val_dataloader')))
+    except DataError as error:
+        return replace(_try(cfg, launch, command, assumed_tflops), missing=str(error))
+    return _try(cfg, launch, command, assumed_tflops)
+
+
+def _try(cfg: Config, launch: Launch, command: str, assumed_tflops: float | None) -> Trial:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     if command == 'test':
-        check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
         return _try_test(cfg, launch, device)
-    check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     is_for_gpus = precision_of(cfg) != 'fp32' or num_processes(launch.launcher) > 1
     if assumed_tflops is not None or (device == 'cpu' and is_for_gpus):
         return _estimate_training(cfg, launch, assumed_tflops or ASSUMED_TFLOPS)
@@ -146,6 +159,7 @@ def _length(cfg: Config, launch: Launch) -> dict[str, Any]:
         epochs=None if max_iters else loop.max_epochs,
         image_share=image_share(loader.dataset),
         fewest_images=num_images * iterations_per_update(cfg) if loader.get('drop_last') else 1,
+        most_images=_most_images(launch),
         groups=tuple(groups_of(launch)),
     )
 
@@ -166,7 +180,12 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
 
     memory_bytes, step_s = _measure(forward, model, device)
     num_images = loader.batch_size * num_processes(launch.launcher)
-    return Trial(device, share, memory_bytes, step_s, num_images)
+    most = _most_images(launch)
+    return Trial(device, share, memory_bytes, step_s, num_images, most_images=most)
+
+
+def _most_images(launch: Launch) -> int | None:
+    return None if launch.limit is None else Limit.parse(launch.limit).number
 
 
 def _load(model: torch.nn.Module, launch: Launch) -> float | None:

@@ -23,7 +23,7 @@ _RUNNER_KEYS = (
     'visualizer default_scope randomness experiment_name runner_type find_unused_parameters '
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
-    'vis_backends backend_args lr_scaling '
+    'vis_backends backend_args lr_scaling track limit '
     'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products pixels'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())

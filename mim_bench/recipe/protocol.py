@@ -34,13 +34,14 @@ HARMLESS = {
     'launcher model_wrapper_cfg find_unused_parameters env_cfg compile fsdp': 'how a run is '
     'executed',
     'cpu_products': 'two ways to multiply, equal to rounding',
-    'log_level log_processor visualizer vis_backends': 'what is logged',
+    'log_level log_processor visualizer vis_backends track': 'what is logged',
     'randomness': 'the seed stands in the record; rows show the spread over seeds',
     'load_from resume backbone_checkpoint': 'the start of a run is hashed by what it is',
     'allow_partial': 'the record says which share of the backbone was filled',
     'protocol pretraining': 'task, name, version and table are hashed beside the settings',
     'train_dataloader.skip_list': 'the record counts the images that were left out',
-    'batch_plan is_changed lr_scaling': 'only describes; rate and images of an update are settings',
+    'batch_plan is_changed limit lr_scaling': 'only describes; rate, images of an update and data '
+    'sets are settings',
     'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',
     'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
     'their content is hashed',

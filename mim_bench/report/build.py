@@ -1,21 +1,30 @@
-"""Turns records into a leaderboard: its rows, its columns, what is ranked, and the order."""
+"""Turns records into a leaderboard: rows, columns, what is ranked, how sure it is, the order."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from statistics import fmean
 
-import numpy as np
-from scipy import stats
+import pandas as pd
 
+from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.costs import add_pretraining_costs, add_task_costs
+from mim_bench.report.costs import add_pretraining, add_task_costs
 from mim_bench.report.published import published_section
-from mim_bench.report.spread import add_spread
+from mim_bench.results.outcomes_file import read_samples
 from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RunRecord
-from mim_bench.results.store import Collection
+from mim_bench.results.statistics import (
+    LARGEST_DIFFERENCE,
+    Measured,
+    Sample,
+    compare,
+    image_interval,
+    seed_spread,
+)
+from mim_bench.results.store import Collection, DamagedFile
 
 # Stands in for the metric of a task of which every run failed before it measured one.
 _NO_METRIC = 'result'
@@ -38,20 +47,21 @@ def build_leaderboard(
         published: Numbers of others to show beside them; those of the package if None.
         links: Addresses (``paper``, ``code``, ``weights``) by checkpoint id, SHA-256 or method.
     """
-    groups = _metric_groups([r for r in collection.records if not r.is_pretraining])
-    rows = [
-        _make_row(label, group, records, groups, links or {})
-        for (label, group), records in _split_into_rows(collection).items()
-    ]
-    pretraining = add_pretraining_costs(rows, [r for r in collection.records if r.is_pretraining])
-    if pretraining is not None:
-        known = sum(group.task in catalogue.TASKS for group in groups)
-        groups.insert(known, pretraining)
+    groups = _make_groups(record for record in collection.records if not record.is_pretraining)
+    rows = _make_rows(collection, groups, links or {})
+    known = sum(group.task in catalogue.TASKS for group in groups)
+    groups[known:known] = add_pretraining(rows)
     columns = [column for group in groups for column in group.columns]
-    _mark_best(rows, columns)
+    values = _values(rows, columns)
+    rivals = values[[not row.is_baseline for row in rows]]
+    _mark_best(rows, rivals)
     unusable = add_spread(rows, groups, collection)
-    shared, sorted_by = _shared_columns(rows, groups), _fullest_column(rows, columns)
-    rows = _order(rows, shared, sorted_by)
+    shared = _shared_columns(rivals, groups)
+    ranks = rivals[shared].dropna().rank(ascending=False).mean(axis=1).to_dict() if shared else {}
+    rows = [replace(row, rank=ranks.get(place)) for place, row in enumerate(rows)]
+    contests = [column for column in columns if column.is_contest]
+    sorted_by = max(contests, key=lambda column: values[column].count(), default=None)
+    rows = _order(rows, sorted_by)
     published = load_published() if published is None else published
     return Leaderboard(
         rows=rows,
@@ -65,18 +75,6 @@ def build_leaderboard(
     )
 
 
-def _metric_groups(records: list[RunRecord]) -> list[ColumnGroup]:
-    """The column groups of the downstream runs: known tasks first, full tiers before others."""
-    split = defaultdict(list)
-    for record in records:
-        split[_group_key(record)].append(record)
-    ordered = sorted(
-        split, key=lambda k: (catalogue.task_rank(k[0]), catalogue.TIER_ORDER.index(k[2]), k[1])
-    )
-    tasks = [task for task, _, _ in ordered]
-    return [_make_group(split[key], tasks.count(key[0])) for key in ordered]
-
-
 def _group_key(record: RunRecord) -> tuple[str, str, str]:
     return (record.task, record.protocol.hash, record.protocol.tier)
 
@@ -86,6 +84,18 @@ def _column_key(record: RunRecord, name: str) -> tuple[str, ...]:
     if metric := record.metrics.get(name):
         key += (metric.unit, 'higher' if metric.higher_is_better else 'lower', metric.split)
     return key
+
+
+def _make_groups(records: Iterable[RunRecord]) -> list[ColumnGroup]:
+    """The column groups of the downstream runs: known tasks first, full tiers before others."""
+    split = defaultdict(list)
+    for record in records:
+        split[_group_key(record)].append(record)
+    ordered = sorted(
+        split, key=lambda k: (catalogue.task_rank(k[0]), catalogue.TIER_ORDER.index(k[2]), k[1])
+    )
+    tasks = [task for task, _, _ in ordered]
+    return [_make_group(split[key], tasks.count(key[0])) for key in ordered]
 
 
 def _make_group(records: list[RunRecord], num_protocols: int) -> ColumnGroup:
@@ -127,52 +137,56 @@ def _make_group(records: list[RunRecord], num_protocols: int) -> ColumnGroup:
     return ColumnGroup(catalogue.task_title(task), task, columns, protocol)
 
 
-def _split_into_rows(collection: Collection) -> dict[tuple[str, str], list[RunRecord]]:
-    """Records by the label of their row and their folder, labels in alphabetical order."""
+def _make_rows(
+    collection: Collection,
+    groups: Sequence[ColumnGroup],
+    links: Mapping[str, Mapping[str, str]],
+) -> list[Row]:
+    """The rows with their cells, labels in alphabetical order."""
     hashes = defaultdict(set)
     for record in collection.records:
         # What pre-training wrote may be converted before it is used, with another hash.
         if record.checkpoint.sha256 is not None and not record.is_pretraining:
             hashes[record.checkpoint.id, collection.group(record)].add(record.checkpoint.sha256)
-    rows = defaultdict(list)
+    split = defaultdict(list)
     for record in collection.records:
         label, group = record.checkpoint.id, collection.group(record)
         if len(hashes[label, group]) > 1:
             if record.is_pretraining:
-                # Nothing says which of the files came out of this run.
-                continue
+                continue  # nothing says which of the files came out of this run
             label += f'@{(record.checkpoint.sha256 or "unknown")[:8]}'
-        label += f' ({group})' if group else ''
-        rows[label, group].append(record)
-    return dict(sorted(rows.items()))
+        split[label + (f' ({group})' if group else ''), group].append(record)
+    return [
+        _make_row(label, group, records, groups, links)
+        for (label, group), records in sorted(split.items())
+    ]
 
 
 def _make_row(
     label: str,
-    group: str,
+    folder: str,
     records: list[RunRecord],
-    groups: list[ColumnGroup],
+    groups: Sequence[ColumnGroup],
     links: Mapping[str, Mapping[str, str]],
 ) -> Row:
-    downstream = [record for record in records if not record.is_pretraining]
+    downstream = sorted((r for r in records if not r.is_pretraining), key=_age)
     # What was stated last about a checkpoint counts.
-    checkpoint = max(downstream or records, key=_age).checkpoint
+    checkpoint = (downstream or sorted(records, key=_age))[-1].checkpoint
     found = catalogue.method_links(checkpoint.method)
     for key in (checkpoint.method, checkpoint.sha256, checkpoint.id):
         found |= links.get(key, {})
-    row = Row(label, checkpoint, records, group, links=found)
-    for columns in groups:
-        protocol = columns.protocol
-        runs = [
-            r for r in downstream if _group_key(r) == (columns.task, protocol.hash, protocol.tier)
-        ]
-        failed = [run for run in runs if run.status == 'failed']
-        for column in columns.columns:
-            done = [
-                run for run in runs
-                if run.status == 'done' and _column_key(run, column.metric) == column.key
-            ]  # fmt: skip
-            if done:
+    runs = defaultdict(list)
+    for record in downstream:
+        is_done = record.status == 'done'
+        keys = [_column_key(record, name) for name in record.metrics] if is_done else []
+        for key in keys or [_group_key(record)]:
+            runs[key].append(record)
+    row = Row(label, checkpoint, records, folder, links=found)
+    for group in groups:
+        failed = runs.get((group.task, group.protocol.hash, group.protocol.tier), [])
+        failed = tuple(run for run in failed if run.status == 'failed')
+        for column in group.columns:
+            if done := runs.get(column.key):
                 row.cells[column.key] = _value_cell(done, column.metric)
             elif failed:
                 row.cells[column.key] = Cell('failed', runs=failed)
@@ -184,73 +198,55 @@ def _age(record: RunRecord) -> tuple[str, str]:
 
 
 def _value_cell(records: list[RunRecord], metric: str) -> Cell:
-    """The mean over seeds; of several runs with one seed the latest counts."""
-    latest = {record.seed: record for record in sorted(records, key=_age)}
-    runs = [latest[seed] for seed in sorted(latest)]
+    """The mean over seeds; of several runs with one seed the latest, which comes last, counts."""
+    latest = {record.seed: record for record in records}
+    runs = tuple(latest[seed] for seed in sorted(latest))
     value = fmean(run.metrics[metric].value for run in runs)
     seen = {run.checkpoint.saw_labels_of(run.task) for run in runs}
     saw_labels = next(answer for answer in (True, None, False) if answer in seen)
-    return Cell('value', value, runs=runs, saw_labels=saw_labels)
+    return Cell('value', value, runs, saw_labels=saw_labels)
 
 
-def _mark_best(rows: list[Row], columns: list[Column]) -> None:
-    """Mark the best value of every ranked column, unrounded; one value alone is no ranking.
-
-    Baselines are what the others are held against, so they are never the best.
-    """
-    for column in columns:
-        cells = [r.cells for r in rows if r.cell(column).state == 'value' and not r.is_baseline]
-        if column.is_ranked and len(cells) > 1:
-            best = max(column.sign * some[column.key].value for some in cells)
-            for some in cells:
-                cell = some[column.key]
-                some[column.key] = replace(cell, is_best=column.sign * cell.value == best)
+def _values(rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
+    """The values of every row and column, as numbers of which more is better; else NaN."""
+    values = {column: [row.cell(column).value for row in rows] for column in columns}
+    frame = pd.DataFrame(values, index=range(len(rows)), dtype=float)
+    return frame * [column.sign for column in columns]
 
 
-def _shared_columns(rows: list[Row], groups: list[ColumnGroup]) -> list[Column]:
+def _mark_best(rows: Sequence[Row], rivals: pd.DataFrame) -> None:
+    """Mark the best value of every ranked column, unrounded; one value alone is no ranking."""
+    for column in rivals:
+        values = rivals[column]
+        if column.is_ranked and values.count() > 1:
+            for place in values.index[values == values.max()]:
+                cells = rows[place].cells
+                cells[column.key] = replace(cells[column.key], is_best=True)
+
+
+def _shared_columns(rivals: pd.DataFrame, groups: Sequence[ColumnGroup]) -> list[Column]:
     """The columns over which ranks are averaged, all of one tier and each held by every ranked row.
 
     Of the columns, from the one that most rows have on, so many are taken that rows times columns
     is largest. A row without one of them gets no mean, since a mean over fewer columns would not
     compare.
     """
-    contenders = [row for row in rows if not row.is_baseline]
     for tier in catalogue.TIER_ORDER:
         columns = [
             c for group in groups if group.tier == tier for c in group.columns if c.is_contest
         ]
-        held = np.array([[r.cell(c).state == 'value' for c in columns] for r in contenders])
-        if not held.size or held.sum(axis=0).max() < 2:
-            continue
-        order = np.argsort(-held.sum(axis=0), kind='stable')
-        complete = np.logical_and.accumulate(held[:, order], axis=1).sum(axis=0)
-        sizes = np.where(complete >= 2, complete * np.arange(1, len(order) + 1), 0)
-        return [columns[place] for place in sorted(order[: sizes.argmax() + 1])]
+        held = rivals[columns].notna()
+        order = held.sum().sort_values(ascending=False, kind='stable').index
+        complete = held[order].cummin(axis=1).sum()
+        sizes = complete.where(complete > 1, 0) * range(1, len(order) + 1)
+        if sizes.any():
+            taken = set(order[: sizes.to_numpy().argmax() + 1])
+            return [column for column in columns if column in taken]
     return []
 
 
-def _fullest_column(rows: list[Row], columns: list[Column]) -> Column | None:
-    """The first headline column that has a value for the most rows."""
-    counts = {
-        column.key: sum(row.cell(column).state == 'value' for row in rows) for column in columns
-    }
-    ranked = [column for column in columns if column.is_contest]
-    return max(ranked, key=lambda column: counts[column.key], default=None)
-
-
-def _order(rows: list[Row], shared: list[Column], sorted_by: Column | None) -> list[Row]:
-    """Give rows their mean rank and their order."""
-    means = {}
-    if shared:
-        whole = [
-            r
-            for r in rows
-            if not r.is_baseline and all(r.cell(c).value is not None for c in shared)
-        ]
-        values = [[-c.sign * row.cell(c).value for c in shared] for row in whole]
-        ranks = stats.rankdata(values, axis=0).mean(axis=1)
-        means = {row.label: float(rank) for row, rank in zip(whole, ranks, strict=True)}
-    rows = [replace(row, rank=means.get(row.label)) for row in rows]
+def _order(rows: Sequence[Row], sorted_by: Column | None) -> list[Row]:
+    """By mean rank, then by the fullest column; baselines come last."""
 
     def key(row: Row) -> tuple:
         value = row.cell(sorted_by).value if sorted_by is not None else None
@@ -258,3 +254,91 @@ def _order(rows: list[Row], shared: list[Column], sorted_by: Column | None) -> l
         return (row.is_baseline, row.rank is None, row.rank or 0.0, *place, row.label)
 
     return sorted(rows, key=key)
+
+
+class SampleReader:
+    """Reads the outcomes of runs; ``damaged`` are the files that could not be used, by path."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        # A run has several metrics, which are asked for one after another.
+        self._read = lru_cache(maxsize=64)(read_samples)
+        self.damaged: dict[str, DamagedFile] = {}
+
+    def measured(self, runs: Sequence[RunRecord], metric: str) -> Measured:
+        """What tests need of one metric of several seeds."""
+        samples = tuple(self.read(run).get(metric) for run in runs)
+        return Measured(tuple(run.metrics[metric].value for run in runs), samples)
+
+    def read(self, run: RunRecord) -> dict[str, Sample]:
+        """The samples of a run by metric; none if it kept no outcomes, or none of use."""
+        relative = run.artifacts.outcomes
+        if relative is None:
+            return {}
+        path = None
+        try:
+            path = self._collection.artifact_path(run, relative)
+            samples = self._read(path)
+            for name in filter(samples.__contains__, run.metrics):
+                found, stated = samples[name].value, run.metrics[name].value
+                if abs(found - stated) > LARGEST_DIFFERENCE:
+                    raise RecordError(
+                        f'the outcomes give {name} = {found:.3f}, the record {stated:.3f}: they '
+                        'are of another run. Run again.'
+                    )
+        except RecordError as error:
+            where = f'{run.run_id}/{relative}'
+            self.damaged[where] = DamagedFile(where, str(error).removeprefix(f'{path}: '))
+            return {}
+        return samples
+
+
+def add_spread(
+    rows: Sequence[Row], groups: Iterable[ColumnGroup], collection: Collection
+) -> list[DamagedFile]:
+    """Give cells their spread, their interval, and the mark of a tie with the best.
+
+    Args:
+        rows: Of the board, with the best of each column marked; their cells are replaced.
+        groups: Column groups; those of pre-training have no protocol, and no spread.
+        collection: Says where outcomes lie.
+
+    Returns:
+        Outcomes that could not be used, in the order of their paths.
+    """
+    reader = SampleReader(collection)
+    for group in groups:
+        if group.protocol is not None:
+            _spread_group(rows, group.columns, reader)
+    return [reader.damaged[path] for path in sorted(reader.damaged)]
+
+
+def _spread_group(rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader) -> None:
+    leaders = {c.key: row for c in columns for row in reversed(rows) if row.cell(c).is_best}
+    best = {
+        c.key: reader.measured(leaders[c.key].cell(c).runs, c.metric)
+        for c in columns
+        if c.key in leaders
+    }
+    for row in rows:
+        for column in columns:
+            cell, key = row.cell(column), column.key
+            if cell.state != 'value':
+                continue
+            measured = reader.measured(cell.runs, column.metric)
+            sd, interval = seed_spread(measured.values)
+            sample = measured.samples[0] if sd is None else None
+            if sample is not None:
+                interval = image_interval(sample)
+            is_tied = None
+            if key in best and row is not leaders[key]:
+                differs = compare(best[key], measured).is_distinguishable()
+                is_tied = None if differs is None else not differs
+            of = 'images' if sd is None else 'seeds'
+            row.cells[key] = replace(
+                cell, sd=sd, interval=interval, interval_of=interval and of, is_tied=is_tied
+            )
+    for key, leader in leaders.items():
+        # The best is tied too if anything is tied with it.
+        ties = {row.cells[key].is_tied for row in rows if key in row.cells} - {None}
+        leader.cells[key] = replace(leader.cells[key], is_tied=any(ties) if ties else None)

@@ -33,10 +33,29 @@ TASKS = {
     'in1k-linear': TaskTitles(
         'Linear probe', dict.fromkeys(('linear_top1', 'top1'), ('Linear top-1', 'top-1'))
     ),
+    'in1k-knn-best-layer': TaskTitles(
+        'k-NN, best layer', {'knn_top1': ('k-NN top-1, best layer', 'top-1')}
+    ),
+    'in1k-linear-best-layer': TaskTitles(
+        'Linear probe, best layer', {'linear_top1': ('Linear top-1, best layer', 'top-1')}
+    ),
+    'in1k-attentive': TaskTitles(
+        'Attentive probe', {'attentive_top1': ('Attentive top-1', 'top-1')}
+    ),
     'in1k-ft': TaskTitles('Fine-tuning', {'top1': ('Fine-tune top-1', 'top-1')}),
     'in1k-10pct-ft': TaskTitles('10 % of labels', {'top1': ('10 % top-1', 'top-1')}),
     'in1k-1pct-ft': TaskTitles('1 % of labels', {'top1': ('1 % top-1', 'top-1')}),
+    'imagenet-real': TaskTitles('ImageNet ReaL', {'top1': ('ReaL top-1', 'top-1')}),
+    'imagenet-v2': TaskTitles('ImageNet-V2', {'top1': ('V2 top-1', 'top-1')}),
+    'imagenet-a': TaskTitles('ImageNet-A', {'top1': ('A top-1', 'top-1')}),
+    'imagenet-r': TaskTitles('ImageNet-R', {'top1': ('R top-1', 'top-1')}),
+    'imagenet-sketch': TaskTitles('ImageNet-Sketch', {'top1': ('Sketch top-1', 'top-1')}),
+    'imagenet-c': TaskTitles('ImageNet-C', {'mCE': ('C mCE', 'mCE')}),
+    'ade20k-knn': TaskTitles('Patch retrieval', {'mIoU': ('Retrieval mIoU', 'mIoU')}),
+    'ade20k-logreg': TaskTitles('Patch regression', {'mIoU': ('Regression mIoU', 'mIoU')}),
     'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),
+    'ade20k-linear-ft': TaskTitles('Linear decoder', {'mIoU': ('Decoder mIoU', 'mIoU')}),
+    'ade20k-eomt': TaskTitles('EoMT', {'mIoU': ('EoMT mIoU', 'mIoU')}),
     'ade20k-upernet': TaskTitles('UPerNet', {'mIoU': ('mIoU', 'mIoU')}),
     'coco-mask-rcnn': TaskTitles(
         'Mask R-CNN', {'bbox_mAP': ('Box AP', 'Box AP'), 'segm_mAP': ('Mask AP', 'Mask AP')}

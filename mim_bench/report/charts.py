@@ -8,24 +8,25 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Column, Leaderboard
+from mim_bench.report.board import Column, Leaderboard, Row
 from mim_bench.report.text import one_line
 from mim_bench.results.curves import Curve, read_curves
 from mim_bench.results.record import RunRecord
 from mim_bench.results.store import DamagedFile
 
-# Lines drawn at once, and those on the page for its filters to pick from.
-MOST_LINES = 24
-MOST_KEPT = 120
+# Lines and dots of a chart, the best rows first. The page shows fewer lines at a time, those that
+# its filters pick.
+MOST_LINES = 120
 MOST_DOTS = 300
 _MOST_POINTS = 200
 _MOST_NAMES = 24
@@ -35,9 +36,19 @@ _DASHES = ('-', (0, (4, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 _SERIES_TITLES = {'loss': ('loss', 'Loss'), 'knn_top1': ('k-NN top-1', 'k-NN top-1 (%)')}
 _STEP_TITLES = {'epoch': 'Epoch', 'iter': 'Iteration'}
 # Stand-ins that matplotlib draws with, and the variable of the page that each becomes.
-_COLOURS = {f'#0000{10 + i:02x}': f'--colour{i}' for i in range(_NUM_COLOURS)}
+_COLOURS = {f'#0000{10 + i:02x}': f'var(--colour{i})' for i in range(_NUM_COLOURS)}
 _RANDOM, _TEXT, _LINE, _FRAME = '#000001', '#000002', '#000003', '#000004'
-_COLOURS |= {_RANDOM: '--faint', _TEXT: '--soft', _LINE: '--line', _FRAME: '--line-strong'}
+_COLOURS |= {_RANDOM: 'var(--faint)', _TEXT: 'var(--soft)'}
+_COLOURS |= {_LINE: 'var(--line)', _FRAME: 'var(--line-strong)'}
+_LOOK = {
+    'figure.figsize': (4.2, 2.7), 'font.size': 9.5, 'xtick.labelsize': 9, 'ytick.labelsize': 9,
+    'axes.labelcolor': _TEXT, 'xtick.labelcolor': _TEXT, 'ytick.labelcolor': _TEXT,
+    'xtick.major.size': 0, 'ytick.major.size': 0, 'axes.edgecolor': _FRAME,
+    'axes.spines.top': False, 'axes.spines.right': False, 'axes.spines.left': False,
+    'axes.grid': True, 'axes.grid.axis': 'y', 'grid.color': _LINE, 'axes.axisbelow': True,
+    'axes.ymargin': 0.08, 'text.parse_math': False, 'lines.linewidth': 1.5,
+    'svg.fonttype': 'none', 'svg.hashsalt': 'mim_bench', 'savefig.transparent': True,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class RowStyle:
 
     @property
     def css(self) -> str:
-        """The variable of the page that holds its colour."""
+        """Its colour on the page."""
         return _COLOURS[self.colour]
 
 
@@ -72,13 +83,13 @@ def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
     Colours repeat after eight rows, with other dashes; random weights are grey and dashed, since
     they are what the others are held against.
     """
-    names = Counter(f'{row.method} · {row.checkpoint.backbone}' for row in board.rows)
-    methods = Counter(row.method for row in board.rows)
+    full = {row.label: f'{row.method} · {row.checkpoint.backbone}' for row in board.rows}
+    names, methods = Counter(full.values()), Counter(row.method for row in board.rows)
     places = {row.label: index for index, row in enumerate(board.rows)}
     styles, counts = {}, Counter()
     # Not in the order of the ranking, so that one more result does not recolour the rest.
     for row in sorted(board.rows, key=lambda row: row.label):
-        name = f'{row.method} · {row.checkpoint.backbone}'
+        name = full[row.label]
         short = row.method if methods[row.method] == 1 else name
         name = name if names[name] == 1 else row.label
         number = counts[row.is_random]
@@ -100,34 +111,25 @@ def curve_charts(
     things, so the heights of their losses must not be compared by eye. Of runs of one task and
     protocol the first are read, as many as a chart keeps.
     """
-    panels: dict[tuple, list[tuple[RowStyle, Curve]]] = defaultdict(list)
-    first: dict[tuple, RunRecord] = {}
+    panels: dict[tuple, list[tuple[RowStyle, RunRecord, Curve]]] = defaultdict(list)
     counts: Counter[tuple] = Counter()
     damaged = []
     for row in board.rows:
         for record in row.records:
             kind = (record.task, record.protocol)
             counts[kind] += record.artifacts.curves is not None
-            if record.artifacts.curves is None or counts[kind] > MOST_KEPT:
+            if record.artifacts.curves is None or counts[kind] > MOST_LINES:
                 continue
             try:
-                curves = read_curves(
-                    board.collection.artifact_path(record, record.artifacts.curves)
-                )
+                path = board.collection.artifact_path(record, record.artifacts.curves)
+                curves = read_curves(path)
             except RecordError as error:
                 damaged.append(DamagedFile(f'{record.run_id}: curves', str(error)))
                 continue
             for curve in curves:
                 if curve.points:
-                    key = _panel_key(record, curve)
-                    first.setdefault(key, record)
-                    panels[key].append((styles[row.label], curve))
-    charts = []
-    for key in sorted(panels):
-        kind = (first[key].task, first[key].protocol)
-        unread = max(0, counts[kind] - MOST_KEPT)
-        charts.append(_line_chart(first[key], panels[key], unread))
-    return charts, damaged
+                    panels[_panel_key(record, curve)].append((styles[row.label], record, curve))
+    return [_line_chart(panels[key]) for key in sorted(panels)], damaged
 
 
 def _panel_key(record: RunRecord, curve: Curve) -> tuple:
@@ -144,36 +146,30 @@ def _panel_key(record: RunRecord, curve: Curve) -> tuple:
     )
 
 
-def _line_chart(
-    record: RunRecord, curves: Sequence[tuple[RowStyle, Curve]], num_unread: int
-) -> Chart:
-    """The curves that share one chart, of which ``record`` has the first."""
-    first = curves[0][1]
+def _line_chart(curves: Sequence[tuple[RowStyle, RunRecord, Curve]]) -> Chart:
+    """The curves that share one chart."""
+    _, record, first = curves[0]
     series, y_title = _SERIES_TITLES.get(first.series, (first.series, first.series))
     title = f'{series} during pre-training'
     if not record.is_pretraining:
         title = f'{catalogue.task_title(record.task)} {series}'
     elif series == 'loss':
         title = f'Pre-training loss of {catalogue.method_title(record.checkpoint.method)}'
-    num_lines = len(curves) + num_unread
-    note = ''
-    if num_lines > MOST_LINES:
-        note = f'{MOST_LINES} of {num_lines:,} lines, the best rows first; filters pick others'
-    if num_lines > MOST_KEPT:
-        note += f' of the first {MOST_KEPT}'
-    x_title, kept = _STEP_TITLES[first.step_unit], curves[:MOST_KEPT]
-    axes, tips = _axes(x_title, y_title), {}
-    for number, (style, curve) in enumerate(kept):
-        xs, ys = zip(*thin(curve.points), strict=True)
-        gid = f'row-{style.index}-{number}'
-        axes.plot(xs, ys, color=style.colour, linestyle=style.dashes, gid=gid)
-        # A mark at the end says what the line came to.
-        axes.plot(xs[-1:], ys[-1:], 'o', color=style.colour, markersize=3, gid=f'{gid}-end')
-        tips[gid] = tips[f'{gid}-end'] = f'{style.name}\n{x_title} {xs[-1]:g}: {ys[-1]:.4g}'
-    rows = [style.index for style, _ in kept]
-    hidden = set(rows) - set(list(dict.fromkeys(rows))[:MOST_LINES])
-    svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips, hidden, MOST_LINES)
-    return Chart(title, svg, rows, note)
+    x_title, kept, tips = _STEP_TITLES[first.step_unit], curves[:MOST_LINES], {}
+    with rc_context(_LOOK):
+        axes = _axes(x_title, y_title)
+        for number, (style, _, curve) in enumerate(kept):
+            xs, ys = np.array(thin(curve.points)).T
+            gid = f'row-{style.index}-{number}'
+            # A mark at the end says what the line came to.
+            axes.plot(
+                xs, ys, color=style.colour, linestyle=style.dashes, gid=gid,
+                marker='o', markersize=3, markevery=[len(xs) - 1],
+            )  # fmt: skip
+            tips[gid] = f'{style.name}\n{x_title} {xs[-1]:g}: {ys[-1]:.4g}'
+        svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
+    note = f'the first {MOST_LINES} lines' if len(curves) >= MOST_LINES else ''
+    return Chart(title, svg, [style.index for style, *_ in kept], note)
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
@@ -188,56 +184,56 @@ def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:
 
     Rows of random weights are levels: they cost nothing, and show what pre-training adds.
     """
-    hours = next((c for c in board.columns if c.metric == 'device_hours'), None)
-    columns = [column for column in board.columns if column.is_contest and hours is not None]
-    charts = (_cost_chart(board, styles, column, hours) for column in columns)
+    times = [column for column in board.columns if column.metric == 'device_hours']
+    charts = (
+        _cost_chart(board.rows, styles, column, hours)
+        for hours in times
+        for column in board.columns
+        if column.is_contest
+    )
     return [chart for chart in charts if chart is not None]
 
 
 def _cost_chart(
-    board: Leaderboard, styles: dict[str, RowStyle], column: Column, hours: Column
+    rows: Sequence[Row], styles: dict[str, RowStyle], column: Column, hours: Column
 ) -> Chart | None:
-    levels, dots, runs = [], [], []
-    for row in board.rows:
-        value, cost = row.cell(column).value, row.cell(hours).value
-        if value is not None and row.is_random:
-            levels.append((styles[row.label], value))
-        elif value is not None and cost is not None:
-            dots.append((styles[row.label], cost, value))
-            runs += row.cell(hours).runs
+    shown = [row for row in rows if column.value(row) is not None]
+    levels = [row for row in shown if row.is_random]
+    dots = [row for row in shown if not row.is_random and hours.value(row) is not None]
     if not dots:
         return None
     note = f'{MOST_DOTS:,} of {len(dots):,} rows, the best first' if len(dots) > MOST_DOTS else ''
-    dots = dots[:MOST_DOTS]
-    title = f'{column.title} · {column.qualifier}' if column.qualifier else column.title
+    dots, tips = dots[:MOST_DOTS], {}
+    title = ' · '.join(filter(None, (column.title, column.qualifier)))
     title += '' if column.higher_is_better else ' (lower is better)'
     # Hours of a CPU are no GPU hours.
-    what = 'GPU' if all(run.cost.gpu_hours for run in runs) else 'device'
-    x_title = f'Pre-training {what} time ({hours.unit})'
-    y_title = f'{column.short_title} ({column.unit})' if column.unit else column.short_title
-    axes, tips = _axes(x_title, y_title), {}
-    for style, value in levels:
-        gid = f'row-{style.index}-level'
-        axes.axhline(value, color=style.colour, linestyle=style.dashes, linewidth=1.1, gid=gid)
-        tips[gid] = f'{style.name}\n{y_title} {value:.4g}'
-    costs, values = [cost for _, cost, _ in dots], [value for _, _, value in dots]
-    axes.set_xlim(0, 1.08 * max(costs) or 1)
-    front = pareto_front(costs, [column.sign * value for value in values])
-    if len(dots) > 1:
-        xs, ys = [costs[i] for i in front], [values[i] for i in front]
-        xs, ys = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
-        axes.step(xs, ys, where='post', color=_FRAME, linewidth=1.2, gid='front', zorder=1)
-        tips['front'] = 'Pareto front'
-    for place, (style, cost, value) in enumerate(dots):
-        gid = f'row-{style.index}-dot'
-        # Those that cost next to nothing lie on the edge, where half of them would be cut off.
-        axes.plot([cost], [value], 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
-        on_front = '\non the Pareto front' if place in front and len(dots) > 1 else ''
-        tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
-    _name_dots(axes, [dots[i] for i in dict.fromkeys([*front, *range(len(dots))])])
-    label = f'{title}: {y_title} over {x_title}'
-    rows = [style.index for style, *_ in [*levels, *dots]]
-    return Chart(title, _svg(axes, label, tips), rows, note)
+    is_gpu = all(run.cost.gpu_hours for row in dots for run in row.cell(hours).runs)
+    x_title = f'Pre-training {"GPU" if is_gpu else "device"} time ({hours.unit})'
+    y_title = column.short_title + (f' ({column.unit})' if column.unit else '')
+    costs, values = ([c.value(row) for row in dots] for c in (hours, column))
+    front = pareto_front(costs, [column.sign * value for value in values]) if len(dots) > 1 else []
+    with rc_context(_LOOK):
+        axes = _axes(x_title, y_title)
+        axes.set_xlim(0, 1.08 * max(costs) or 1)
+        for row in levels:
+            style, value = styles[row.label], column.value(row)
+            tips[gid := f'row-{style.index}-level'] = f'{style.name}\n{y_title} {value:.4g}'
+            axes.axhline(value, color=style.colour, linestyle=style.dashes, linewidth=1.1, gid=gid)
+        if front:
+            xs, ys = [costs[place] for place in front], [values[place] for place in front]
+            xs, ys = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
+            axes.step(xs, ys, where='post', color=_FRAME, linewidth=1.2, gid='front', zorder=1)
+            tips['front'] = 'Pareto front'
+        for place, (row, cost, value) in enumerate(zip(dots, costs, values, strict=True)):
+            style, gid = styles[row.label], f'row-{styles[row.label].index}-dot'
+            # Those that cost next to nothing lie on the edge, where half would be cut off.
+            axes.plot(cost, value, 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
+            on_front = '\non the Pareto front' if place in front else ''
+            tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
+        named = [*front, *range(len(dots))][:_MOST_NAMES]
+        _name_dots(axes, {(costs[i], values[i]): styles[dots[i].label] for i in named})
+        svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
+    return Chart(title, svg, [styles[row.label].index for row in [*levels, *dots]], note)
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
@@ -246,120 +242,76 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     A point is on it unless another one costs no more and is worth no less, and is better in one of
     the two. Equal points are all on it, or none.
     """
-    front: list[int] = []
-    for index in sorted(range(len(costs)), key=lambda i: (costs[i], -values[i])):
-        point, last = (costs[index], values[index]), front[-1] if front else None
-        if last is None or values[index] > values[last] or point == (costs[last], values[last]):
-            front.append(index)
-    return front
+    points = pd.DataFrame({'cost': costs, 'value': values})
+    points = points.sort_values(['cost', 'value'], ascending=[True, False], kind='stable')
+    best_so_far = points['value'].cummax().shift(fill_value=-np.inf)
+    is_better = points['value'] > best_so_far
+    return list(points.index[is_better.groupby([points['cost'], points['value']]).transform('any')])
 
 
 def _axes(x_title: str, y_title: str) -> Axes:
-    figure = Figure(figsize=(4.2, 2.7))
-    figure.subplots_adjust(left=0.13, right=0.98, bottom=0.16, top=0.97)
-    axes = figure.add_subplot()
-    axes.set_xlabel(one_line(x_title), color=_TEXT, parse_math=False)
-    axes.set_ylabel(one_line(y_title), color=_TEXT, parse_math=False)
-    axes.tick_params(color=_FRAME, labelcolor=_TEXT, labelsize=9, length=0)
-    axes.grid(axis='y', color=_LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[['top', 'right', 'left']].set_visible(False)
-    axes.spines['bottom'].set_color(_FRAME)
-    axes.margins(y=0.08)
-    axes.patch.set_visible(False)
+    figure = Figure()
+    FigureCanvasAgg(figure)  # measures texts
+    axes = figure.add_axes((0.13, 0.16, 0.85, 0.81))
+    axes.set(xlabel=one_line(x_title), ylabel=one_line(y_title))
     return axes
 
 
-def _name_dots(axes: Axes, dots: Sequence[tuple[RowStyle, float, float]]) -> None:
+def _name_dots(axes: Axes, dots: dict[tuple[float, float], RowStyle]) -> None:
     """Names beside dots as long as there is room, to the first ones first."""
     axes.get_ylim()  # settles the scales
-    renderer = FigureCanvasAgg(axes.figure).get_renderer()
-    places = axes.transData.transform([(cost, value) for _, cost, value in dots])
-    taken, frame = [], axes.get_window_extent(renderer)
-    for place, (style, cost, value) in enumerate(dots[:_MOST_NAMES]):
+    frame = axes.get_window_extent()
+    places = axes.transData.transform(list(dots))
+    taken = []
+    for place, (dot, style) in zip(places, dots.items(), strict=True):
         name = style.short_name
         name = name if len(name) <= _LONGEST_NAME else f'{name[: _LONGEST_NAME - 1]}…'
         for side, shift in (('left', 7), ('right', -7)):
             text = axes.annotate(
-                name, (cost, value), (shift, 0), textcoords='offset points', ha=side, va='center',
-                fontsize=9, color=_TEXT, parse_math=False, gid=f'row-{style.index}-name',
+                name, dot, (shift, 0), textcoords='offset points', ha=side, va='center',
+                fontsize=9, color=_TEXT, gid=f'row-{style.index}-name',
             )  # fmt: skip
-            box = text.get_window_extent(renderer)
-            covers = any(box.contains(*at) for i, at in enumerate(places) if i != place)
-            is_inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4
-            if is_inside and not covers and not any(box.overlaps(other) for other in taken):
+            box = text.get_window_extent()
+            is_free = not any(box.overlaps(other) for other in taken)
+            is_free &= not any(box.contains(*other) for other in places if other is not place)
+            if is_free and frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4:
                 taken.append(box)
                 break
             text.remove()
 
 
-_ATTRIBUTES = re.compile(r' style="([^"]*)"')
-_NUMBER = re.compile(r'\d+\.\d{2,}')
-_KEPT_STYLES = {
-    'fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-dashoffset', 'stroke-linecap',
-    'stroke-linejoin', 'text-anchor', 'font-size', 'opacity',
-}  # fmt: skip
-
-
-def _svg(
-    axes: Axes,
-    label: str,
-    tips: dict[str, str],
-    hidden: set[int] = frozenset(),
-    most_rows: int | None = None,
-) -> Markup:
-    """The drawing as an SVG element for a page whose policy forbids inline styles.
+def _svg(axes: Axes, label: str, tips: dict[str, str]) -> Markup:
+    """The drawing as an SVG element, in the colours of the page.
 
     Args:
         axes: What was drawn.
         label: Says what the chart shows, for who does not see it.
         tips: Texts that show when the pointer rests on the artists with these ids.
-        hidden: Rows that wait for the filters.
-        most_rows: How many rows the page draws at once.
     """
     out = io.StringIO()
-    settings = {'svg.fonttype': 'none', 'svg.hashsalt': label, 'font.size': 9.5}
-    with rc_context(settings), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # letters that its font lacks; the page has its own fonts
-        axes.figure.patch.set_visible(False)
-        FigureCanvasSVG(axes.figure).print_svg(out, metadata={'Date': None})
+        axes.figure.savefig(out, format='svg', metadata={'Date': None})
     text = out.getvalue()
-    view = re.search(r'viewBox="([^"]*)"', text)[1]
     body = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>', '', text, flags=re.DOTALL)
-    body = body[body.index('>', body.index('<svg ')) + 1 : body.rindex('</svg>')]
-    body = _ATTRIBUTES.sub(_as_attributes, body)
-    body = re.sub('<[^>]+>', lambda tag: _NUMBER.sub(lambda n: f'{float(n[0]):.1f}', tag[0]), body)
+    head = re.search(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', body)
+    body = body[head.end() :]
+    body = re.sub('<[^>]+>', lambda tag: re.sub(r'(\.\d)\d+', r'\1', tag[0]), body)
+    body = re.sub('|'.join(_COLOURS), lambda colour: _COLOURS[colour[0]], body)
+    body = re.sub(r'font: ([\d.]+px) [^;\"]*', r'font-size: \1', body)
     body = ' '.join(body.split()).replace('xlink:href', 'href')
     # Ids of several charts on one page must differ.
     prefix = f'c{zlib.crc32(text.encode()):x}-'
     body = re.sub(r'(?<=href="#)|(?<=url\(#)', prefix, body)
-    for name, tip in tips.items():
-        body = body.replace(f'<g id="{name}">', f'<g id="{name}"><title>{escape(tip)}</title>')
 
     def identify(found: re.Match[str]) -> str:
         name = found[1]
+        tip = f'<title>{escape(tips[name])}</title>' if name in tips else ''
         if name.startswith('row-'):
-            row = int(name.split('-')[1])
-            return f' class="mark" data-row="{row}"{" hidden" if row in hidden else ""}'
-        if name in tips:
-            return f' class="{name}"'
-        return f' id="{prefix}{name}"' if f'#{prefix}{name}' in body else ''
+            return f'<g class="mark" data-row="{name.split("-")[1]}">{tip}'
+        return f'<g class="{name}">{tip}'
 
-    body = re.sub(r' id="([^"]*)"', identify, body)
-    most = f' data-most="{most_rows}"' if most_rows else ''
-    head = f'<svg viewBox="{view}" role="img"{most} aria-label="{escape(one_line(label))}">'
-    return Markup(f'{head}{body}</svg>')  # noqa: S704 - texts are escaped by matplotlib and above
-
-
-def _as_attributes(found: re.Match[str]) -> str:
-    """A style as attributes, with the colours of the page."""
-    parts = [part.partition(':') for part in found[1].split(';')]
-    pairs = {name.strip(): value.strip() for name, _, value in parts}
-    if 'font' in pairs:
-        size = re.search(r'[\d.]+px', pairs['font'])
-        pairs |= {'font-size': size[0]} if size else {}
-    kept = {name: value for name, value in pairs.items() if name in _KEPT_STYLES}
-    return ''.join(
-        f' {name}="{f"var({_COLOURS[value]})" if value in _COLOURS else value}"'
-        for name, value in kept.items()
-    )
+    body = re.sub(r'<g id="([^"]*)">', identify, body)
+    body = re.sub(r' id="([^"]*)"', rf' id="{prefix}\1"', body)
+    head = f'<svg {head[1]} role="img" aria-label="{escape(one_line(label))}">'
+    return Markup(head + body)  # noqa: S704 - texts are escaped by matplotlib and above

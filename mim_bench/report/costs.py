@@ -6,18 +6,19 @@ a row rest on, each once: a run that measured two tasks at a time has two record
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from statistics import fmean
 
 from mim_bench.report import catalogue
-from mim_bench.report.board import MISSING, Cell, Column, ColumnGroup, Row
-from mim_bench.results.record import Cost, RunRecord
+from mim_bench.report.board import Cell, Column, ColumnGroup, Row
+from mim_bench.results.record import RunRecord
 
 PRETRAINING = 'pre-training'
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of a run's cost, with units from small to large as (name, size).
+    """A number of a run, with units from small to large as (name, size).
 
     ``is_optional`` ones have a column only where a run knows them; ``combine`` is over seeds.
     """
@@ -25,139 +26,71 @@ class Quantity:
     name: str
     title: str
     units: tuple[tuple[str, float], ...]
+    read: Callable[[RunRecord], float | None]
     higher_is_better: bool = False
     is_optional: bool = False
     combine: Callable[[Iterable[float]], float] = fmean
 
-    def read(self, cost: Cost) -> float | None:
-        """The number in a cost; None where it is not known."""
-        return getattr(cost, self.name)
+
+def _cost(name: str, *facts: object, **changes: object) -> Quantity:
+    return Quantity(name, *facts, attrgetter(f'cost.{name}'), **changes)
 
 
 _TIMES, _SIZES = (('min', 1 / 60), ('h', 1.0)), (('MiB', 2.0**20), ('GiB', 2.0**30))
 _ENERGIES = (('kJ', 1e3), ('kWh', 3.6e6))
 QUANTITIES = (
-    Quantity('img_per_s', 'img/s', (('', 1.0),), higher_is_better=True),
-    Quantity('peak_mem_bytes', 'Peak memory', _SIZES, combine=max),
-    Quantity('device_hours', 'Device time', _TIMES),
-    Quantity('gpu_hours', 'GPU time', _TIMES, is_optional=True),
-    Quantity('energy_joules', 'Energy', _ENERGIES, is_optional=True),
+    _cost('img_per_s', 'img/s', (('', 1.0),), higher_is_better=True),
+    _cost('peak_mem_bytes', 'Peak memory', _SIZES, combine=max),
+    _cost('device_hours', 'Device time', _TIMES),
+    _cost('gpu_hours', 'GPU time', _TIMES, is_optional=True),
+    _cost('energy_joules', 'Energy', _ENERGIES, is_optional=True),
 )
-_SUMMED = QUANTITIES[2:]
+_Runs = tuple[RunRecord, ...]
 
 
-def add_pretraining_costs(rows: Sequence[Row], records: Sequence[RunRecord]) -> ColumnGroup | None:
+def add_pretraining(rows: Sequence[Row]) -> list[ColumnGroup]:
     """Add the cost and the last metrics of pre-training to every row that has one.
 
-    Args:
-        rows: Of the board; those of random weights cost nothing.
-        records: All runs of pre-training.
-
-    Returns:
-        The columns; None without pre-training.
+    Rows of random weights cost nothing. Returns a group of columns for each tier.
     """
-    if not records:
-        return None
-    tiers = {record.protocol.tier for record in records}
-    qualifier = '/'.join(t for t in catalogue.TIER_ORDER if t in tiers) if tiers != {'full'} else ''
-    runs = {row.label: _latest_pretraining(row) for row in rows if not row.is_random}
-
-    def cells(read: Callable[[RunRecord], float | None]) -> dict[str, Cell]:
-        found = {}
-        for label, run in runs.items():
-            if run is not None and run.status == 'failed':
-                found[label] = Cell('failed', runs=[run])
-            elif run is not None and (value := read(run)) is not None:
-                # Where tiers are mixed the column cannot say which one a number is of.
-                mark = run.protocol.tier if '/' in qualifier else ''
-                found[label] = Cell('value', value, runs=[run], mark=mark)
-        return found
-
-    facts = {'task': 'pretrain', 'qualifier': qualifier}
-    columns = [
-        _add(rows, q, cells(lambda run, q=q: q.read(run.cost)), title='Pre-training', **facts)
-        for q in _known(records, QUANTITIES)
-    ]
-    # Losses of two methods measure different things; they are facts.
-    metrics = {(name, m.unit): m for record in records for name, m in record.metrics.items()}
-    for (name, unit), metric in sorted(metrics.items(), key=lambda item: item[0]):
-
-        def read(run: RunRecord, name: str = name, unit: str = unit) -> float | None:
-            found = run.metrics.get(name)
-            return found.value if found is not None and found.unit == unit else None
-
-        found = cells(read)
-        values = [cell.value for cell in found.values() if cell.value is not None]
-        column = Column(
-            key=('pretrain', 'metric', name, unit), title=f'Pre-training {name}',
-            short_title=f'Final {name}', unit=unit, higher_is_better=metric.higher_is_better,
-            decimals=catalogue.decimals_for(unit, values), metric=name, is_ranked=False,
-            is_headline=False, **facts,
-        )  # fmt: skip
-        _put(rows, column, found)
-        columns.append(column)
-    return ColumnGroup('Pre-training', 'pretrain', columns)
+    runs = {row.label: (run,) for row in rows if (run := _pretraining(row)) and not row.is_random}
+    tiers = {run.protocol.tier for (run,) in runs.values()}
+    groups = []
+    for tier in (tier for tier in catalogue.TIER_ORDER if tier in tiers):
+        some = {label: pair for label, pair in runs.items() if pair[0].protocol.tier == tier}
+        facts = {'title': 'Pre-training', 'qualifier': '' if tier == 'full' else tier}
+        task = 'pretrain' if tier == 'full' else f'pretrain.{tier}'
+        columns = _add(rows, some, QUANTITIES, _cell_of_one, task, **facts)
+        # Losses of two methods differ in kind, so the last metrics are facts too.
+        metrics = [_last_metric(*fact) for fact in sorted(_metrics_of(some.values()))]
+        columns += _add(rows, some, metrics, _cell_of_one, task, is_headline=False, **facts)
+        groups.append(ColumnGroup('Pre-training', task, columns))
+    return groups
 
 
-def _latest_pretraining(row: Row) -> RunRecord | None:
+def _pretraining(row: Row) -> RunRecord | None:
     """The run that made a row's checkpoint: the latest finished one, else the latest."""
     records = (record for record in row.records if record.is_pretraining)
     return max(records, key=lambda r: (r.status == 'done', r.started_at, r.run_id), default=None)
 
 
-def _known(records: Sequence[RunRecord], quantities: Sequence[Quantity]) -> list[Quantity]:
-    """Those that some run knows, and those that always have a column.
-
-    GPU time is left out where it is nothing, or the same as device time.
-    """
-    costs = [record.cost for record in records]
-    known = [q for q in quantities if not q.is_optional or any(q.read(c) for c in costs)]
-    if all(cost.gpu_hours in (None, cost.device_hours) for cost in costs):
-        known = [q for q in known if q.name != 'gpu_hours']
-    return known
+def _cell_of_one(quantity: Quantity, _: Row, runs: _Runs) -> Cell | None:
+    value = quantity.read(runs[0])
+    if runs[0].status == 'failed':
+        return Cell('failed', runs=runs)
+    return None if value is None else Cell('value', value, runs)
 
 
-def _add(
-    rows: Sequence[Row], quantity: Quantity, cells: Mapping[str, Cell], *, task: str, title: str,
-    **changes: object,
-) -> Column:  # fmt: skip
-    """Put a quantity into rows, by their labels, in a unit that fits; returns its column."""
-    values = [cell.value for cell in cells.values() if cell.value is not None]
-    unit, size = choose_unit(values, quantity.units)
-    name = quantity.title
-    inside = name if name.startswith('GPU') else name[0].lower() + name[1:]
-    column = Column(
-        key=(task, quantity.name),
-        title=f'{title} {inside}',
-        short_title=name,
-        unit=unit,
-        higher_is_better=quantity.higher_is_better,
-        decimals=0 if max(values, default=0.0) / size >= 100 else 1,
-        task=task,
-        metric=quantity.name,
-        is_ranked=False,
-        **changes,
-    )
-    _put(rows, column, cells, size)
-    return column
+def _metrics_of(runs: Iterable[_Runs]) -> set[tuple[str, str, bool]]:
+    return {(n, m.unit, m.higher_is_better) for (run,) in runs for n, m in run.metrics.items()}
 
 
-def _put(rows: Sequence[Row], column: Column, cells: Mapping[str, Cell], size: float = 1.0) -> None:
-    for row in rows:
-        cell = cells.get(row.label, MISSING)
-        if cell.state != 'missing':
-            value = None if cell.value is None else cell.value / size
-            row.cells[column.key] = replace(cell, value=value)
+def _last_metric(name: str, unit: str, higher_is_better: bool) -> Quantity:
+    def read(run: RunRecord) -> float | None:
+        found = run.metrics.get(name)
+        return found.value if found is not None and found.unit == unit else None
 
-
-def choose_unit(values: Sequence[float], units: Sequence[tuple[str, float]]) -> tuple[str, float]:
-    """The largest unit of which the largest value holds at least ten.
-
-    Device times of a demo are minutes, those of a paper thousands of hours.
-    """
-    largest = max(values, default=0.0)
-    fitting = [unit for unit in units if largest >= 10 * unit[1]]
-    return fitting[-1] if fitting else units[0]
+    return Quantity(name, f'Final {name}', ((unit, 1.0),), read, higher_is_better)
 
 
 def add_task_costs(rows: Sequence[Row], groups: Sequence[ColumnGroup]) -> list[ColumnGroup]:
@@ -165,67 +98,98 @@ def add_task_costs(rows: Sequence[Row], groups: Sequence[ColumnGroup]) -> list[C
     measured = [group for group in groups if group.protocol is not None]
     if not measured:
         return []  # of pre-training alone the board has the cost already
-    found = [_add_totals(rows, measured), *(_add_task(rows, group) for group in measured)]
+    runs = {row.label: some for row in rows if (some := _counted_runs(row, measured))}
+    totals = _add(rows, runs, QUANTITIES[2:], _total, 'total', title='Total', is_sum=True)
+    found = [ColumnGroup('Total cost', 'total', totals)]
+    for group in measured:
+        runs = {row.label: some for row in rows if (some := _runs_of(row, group))}
+        facts = {'title': f'{group.title} run', 'qualifier': group.columns[0].qualifier}
+        task = f'cost.{group.key}'
+        columns = _add(rows, runs, QUANTITIES, _mean_cost, task, is_headline=False, **facts)
+        found.append(ColumnGroup(f'{group.title}: cost of a run', task, columns))
     return [group for group in found if group.columns]
 
 
-def _runs_of(row: Row, group: ColumnGroup) -> list[RunRecord]:
+def _runs_of(row: Row, group: ColumnGroup) -> _Runs:
     """The runs behind the numbers that a row has in a group, each once."""
     cells = (row.cell(column) for column in group.columns)
-    return list(
-        {r.run_id: r for cell in cells if cell.state == 'value' for r in cell.runs}.values()
-    )
+    found = {run.run_id: run for cell in cells if cell.state == 'value' for run in cell.runs}
+    return tuple(found.values())
 
 
-def _add_task(rows: Sequence[Row], group: ColumnGroup) -> ColumnGroup:
-    """The mean cost of a run of one task over seeds, and the highest peak memory."""
-    runs = {row.label: some for row in rows if (some := _runs_of(row, group))}
-    task, columns = f'cost.{group.key}', []
-    for quantity in _known([run for some in runs.values() for run in some], QUANTITIES):
-        costs = {label: [quantity.read(r.cost) for r in some] for label, some in runs.items()}
-        cells = {
-            label: Cell('value', quantity.combine(some), runs=runs[label])
-            for label, some in costs.items()
-            if None not in some
-        }
-        if cells:
-            columns.append(
-                _add(rows, quantity, cells, task=task, title=f'{group.title} run',
-                     qualifier=group.columns[0].qualifier, is_headline=False)
-            )  # fmt: skip
-    return ColumnGroup(f'{group.title}: cost of a run', task, columns)
+def _mean_cost(quantity: Quantity, _: Row, runs: _Runs) -> Cell | None:
+    values = [quantity.read(run) for run in runs]
+    return None if None in values else Cell('value', quantity.combine(values), runs)
 
 
-def _add_totals(rows: Sequence[Row], groups: Sequence[ColumnGroup]) -> ColumnGroup:
-    runs = {row.label: _counted_runs(row, groups) for row in rows}
-    columns = []
-    for quantity in _known([run for some in runs.values() for run in some], _SUMMED):
-        cells = {row.label: _total(quantity, row, runs[row.label]) for row in rows}
-        columns.append(_add(rows, quantity, cells, task='total', title='Total', is_sum=True))
-    return ColumnGroup('Total cost', 'total', columns)
-
-
-def _counted_runs(row: Row, groups: Iterable[ColumnGroup]) -> list[RunRecord]:
+def _counted_runs(row: Row, groups: Iterable[ColumnGroup]) -> _Runs:
     """The runs whose cost is the total of a row: its pre-training, and each measurement once."""
-    pretraining = _latest_pretraining(row)
+    pretraining = _pretraining(row)
     runs = [pretraining] if pretraining and pretraining.status == 'done' else []
     runs += [run for group in groups for run in _runs_of(row, group)]
     # Records of one run share its start, its config and its cost.
-    return list({(run.started_at, run.config, run.cost): run for run in runs}.values())
+    return tuple({(run.started_at, run.config, run.cost): run for run in runs}.values())
 
 
-def _total(quantity: Quantity, row: Row, runs: Sequence[RunRecord]) -> Cell:
+def _total(quantity: Quantity, row: Row, runs: _Runs) -> Cell:
     """The sum of all parts; where one is unknown, so is the sum, and the cell says which."""
-    if not runs:
-        return MISSING
-    unknown = [
-        PRETRAINING if run.is_pretraining else catalogue.task_title(run.task)
-        for run in runs
-        if quantity.read(run.cost) is None
-    ]
-    if not row.is_random and not any(run.is_pretraining for run in runs):
-        unknown.insert(0, PRETRAINING)
+    names = [PRETRAINING if r.is_pretraining else catalogue.task_title(r.task) for r in runs]
+    parts = [(name, quantity.read(run)) for name, run in zip(names, runs, strict=True)]
+    if not row.is_random and PRETRAINING not in names:
+        parts.insert(0, (PRETRAINING, None))
+    unknown = dict.fromkeys(name for name, value in parts if value is None)
     if unknown:
-        note = f'not known of: {", ".join(dict.fromkeys(unknown))}'
-        return Cell('unknown', runs=list(runs), note=note)
-    return Cell('value', sum(quantity.read(run.cost) for run in runs), runs=list(runs))
+        return Cell('unknown', runs=runs, note=f'not known of: {", ".join(unknown)}')
+    return Cell('value', sum(value for _, value in parts), runs)
+
+
+def _add(
+    rows: Sequence[Row],
+    runs: Mapping[str, _Runs],
+    quantities: Iterable[Quantity],
+    make_cell: Callable[[Quantity, Row, _Runs], Cell | None],
+    task: str,
+    *,
+    title: str,
+    **changes: object,
+) -> list[Column]:
+    """Put quantities of runs, by the labels of their rows, into the rows; returns their columns."""
+    counted = [run for some in runs.values() for run in some]
+    # GPU time is left out where it is nothing, or the same as device time.
+    has_gpus = any(run.cost.gpu_hours not in (None, run.cost.device_hours) for run in counted)
+    columns = []
+    for quantity in quantities:
+        name = quantity.title
+        is_known = not quantity.is_optional or any(map(quantity.read, counted))
+        if not is_known or (quantity.name == 'gpu_hours' and not has_gpus):
+            continue
+        found = ((r, make_cell(quantity, r, runs[r.label])) for r in rows if r.label in runs)
+        cells = [(row, cell) for row, cell in found if cell is not None]
+        largest = max((cell.value or 0.0 for _, cell in cells), default=0.0)
+        unit, size = choose_unit(largest, quantity.units)
+        column = Column(
+            key=(task, quantity.name, unit),
+            title=f'{title} {name if name.startswith("GPU") else name[0].lower() + name[1:]}',
+            short_title=name,
+            unit=unit,
+            higher_is_better=quantity.higher_is_better,
+            decimals=sum(largest < limit * size for limit in (100, 10, 1)),
+            task=task,
+            metric=quantity.name,
+            is_ranked=False,
+            **changes,
+        )
+        for row, cell in cells:
+            value = None if cell.value is None else cell.value / size
+            row.cells[column.key] = replace(cell, value=value)
+        if cells:
+            columns.append(column)
+    return columns
+
+
+def choose_unit(largest: float, units: Sequence[tuple[str, float]]) -> tuple[str, float]:
+    """The largest unit of which the largest value holds at least ten, else the smallest.
+
+    Device times of a demo are minutes, those of a paper thousands of hours.
+    """
+    return next((unit for unit in reversed(units) if largest >= 10 * unit[1]), units[0])

@@ -1,70 +1,118 @@
-"""The leaderboard as Markdown, LaTeX and CSV."""
+"""The leaderboard as Markdown, LaTeX, CSV, and in the forms of the Hugging Face Hub."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
+import yaml
 
-from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.published import Comparison
-from mim_bench.report.sections import checkpoint_facts, runs_frame, text_sections
-from mim_bench.report.tables import (
+from mim_bench.report.board import (
+    FACTS,
     NAMES,
-    READING_NOTE,
-    TIER_NOTES,
-    Entry,
-    Heading,
+    RANK,
+    Cell,
+    Column,
+    ColumnGroup,
+    Fact,
+    Leaderboard,
+    Row,
+)
+from mim_bench.report.catalogue import task_title
+from mim_bench.report.tables import (
+    KINDS,
+    NOTES,
     Table,
     conclusion,
-    labels_note,
-    marks_note,
-    order_note,
+    flat,
     plural,
-    results_table,
+    reading_note,
+    run_lines,
+    sections,
     summary_line,
 )
-from mim_bench.report.text import csv_text, latex_text, markdown_text
+from mim_bench.report.text import csv_text, latex_text, markdown_text, one_line
 from mim_bench.results.published import PublishedResult
+
+
+def board_frame(
+    rows: Sequence[Row],
+    columns: Sequence[Fact | Column],
+    heading: Callable[[Fact | Column], object],
+    entry: Callable[[Fact | Column, Row], str],
+) -> pd.DataFrame:
+    """Rows and columns of the board as the text of one format."""
+    headings = [heading(column) for column in columns]
+    if headings and isinstance(headings[0], tuple):
+        headings = pd.MultiIndex.from_tuples(headings)
+    lines = [[entry(column, row) for column in columns] for row in rows]
+    return pd.DataFrame(lines, columns=headings, dtype=object)
+
+
+def result_columns(board: Leaderboard, *, headline: bool) -> list[Fact | Column]:
+    """The columns of the results: names, mean rank, facts and headline numbers, or the rest."""
+    columns = [column for _, some in board.groups_of(headline=headline) for column in some]
+    facts = [*([RANK] if board.shared else []), *FACTS] if headline else []
+    return [*NAMES, *facts, *columns]
 
 
 def render_markdown(board: Leaderboard) -> str:
     """Render the whole leaderboard; the same board gives the same text."""
-    parts = ['# Leaderboard', summary_line(board), *(TIER_NOTES[tier] for tier in board.tiers)]
-    parts += [markdown_text(conclusion(board)), _markdown_table(results_table(board))]
-    notes = (READING_NOTE, markdown_text(order_note(board)), marks_note(board))
-    parts.append(' '.join(note for note in notes if note))
+    parts = ['# Leaderboard', summary_line(board), *(NOTES[f'tier-{tier}'] for tier in board.tiers)]
+    parts.append(markdown_text(conclusion(board)))
+    parts.append(_markdown_board(board, result_columns(board, headline=True)))
+    parts.append(markdown_text(reading_note(board)))
     if board.groups_of(headline=False):
-        parts += ['## Further metrics', _markdown_table(results_table(board, headline=False))]
-    for section in text_sections(board):
+        columns = result_columns(board, headline=False)
+        parts += ['## Further metrics', _markdown_board(board, columns)]
+    for section in sections(board):
         tables = [table for table in section.tables if not table.is_long]
-        if not tables and section.tables:
-            continue
-        parts += [f'## {section.title}', *([section.note] if section.note else [])]
-        for table in tables:
-            parts += [_markdown_table(table), *([table.note] if table.note else [])]
-    return '\n\n'.join(parts) + '\n'
+        if tables or section.columns:
+            parts += [f'## {section.title}', section.note]
+        if section.columns:
+            columns = [column for _, some in section.columns for column in some]
+            parts.append(_markdown_board(board, [*NAMES, *columns]))
+        parts += [part for table in tables for part in (_markdown_table(table), table.note)]
+    return '\n\n'.join(filter(None, parts)) + '\n'
 
 
-def _markdown_table(table: Table) -> str:
-    frame = table.frame(_markdown_heading, _markdown_entry)
-    sides = ['right' if heading.kind == 'number' else 'left' for heading in table.headings]
+def _to_markdown(frame: pd.DataFrame, is_number: Sequence[bool]) -> str:
+    sides = ['right' if one else 'left' for one in is_number]
     return frame.to_markdown(
         index=False, tablefmt='pipe', disable_numparse=True, colalign=sides if len(frame) else None
     )
 
 
-def _markdown_heading(heading: Heading) -> str:
-    column = heading.column
-    if column is None:
-        return markdown_text(heading.text)
-    qualifier = f'<br>{markdown_text(column.qualifier)}' if column.qualifier else ''
-    return markdown_text(column.heading) + qualifier
+def _markdown_board(board: Leaderboard, columns: Sequence[Fact | Column]) -> str:
+    frame = board_frame(board.rows, columns, _markdown_heading, _markdown_entry)
+    return _to_markdown(frame, [column.is_number for column in columns])
 
 
-def _markdown_entry(entry: Entry) -> str:
-    text = markdown_text(entry.text)
-    text = f'**{text}**' if entry.is_best else text
-    text = f'[{text}]({entry.link})' if entry.link else text
-    return '<br>'.join([f'{text} {entry.marks}'.strip(), *map(markdown_text, entry.small)])
+def _markdown_heading(column: Fact | Column) -> str:
+    if isinstance(column, Fact):
+        return markdown_text(column.title)
+    return '<br>'.join(map(markdown_text, filter(None, (column.heading, column.qualifier))))
+
+
+def _markdown_entry(column: Fact | Column, row: Row) -> str:
+    text = markdown_text(column.text(row))
+    if isinstance(column, Fact):
+        return text
+    cell, interval = row.cell(column), column.interval(row)
+    text = f'**{text}**' if cell.is_best else text
+    return f'{text} {cell.marks}'.strip() + (f'<br>{markdown_text(interval)}' if interval else '')
+
+
+def _markdown_table(table: Table) -> str:
+    if table.frame.empty:
+        return ''
+    frame = table.frame.map(lambda e: '<br>'.join(map(markdown_text, str(e).split('\n'))))
+    if 'Link' in frame:
+        parts = frame['Source'].str.partition('<br>')
+        frame['Source'] = '[' + parts[0] + '](' + table.frame['Link'] + ')' + parts[1] + parts[2]
+        frame = frame.drop(columns='Link')
+    return _to_markdown(frame, [KINDS.get(name) == 'number' for name in frame])
 
 
 # As many numbers as a page is wide, and rows as it is high; the other forms have all rows.
@@ -73,40 +121,46 @@ MOST_ROWS = 60
 _LONGEST_NAME = 40
 _LATEX_HEAD = r"""% Made by mim-bench report. Needs in the preamble:
 %   \usepackage{booktabs}
-%   \usepackage{threeparttable}
 %   \usepackage{textcomp}
 %   \usepackage[T1]{fontenc}"""
 _LATEX_TABLE = r"""\begin{table}
 \centering\footnotesize\setlength{\tabcolsep}{4pt}
 \caption{%s}
 \label{tab:leaderboard-%d}
-\begin{threeparttable}
-%s%s\end{threeparttable}
-\end{table}"""
+%s\end{table}"""
 
 
 def render_latex(board: Leaderboard) -> str:
-    """Render the headline columns, a few a table; protocols stand below each as its notes."""
-    table = results_table(board)
-    caption = f'{summary_line(board)}. {READING_NOTE} {marks_note(board, with_intervals=False)}'
+    """Render the headline columns, a few a table; captions say the protocols."""
     parts = [_LATEX_HEAD]
     for number, groups in enumerate(_latex_chunks(board.groups_of(headline=True)), 1):
-        keys = {group.key for group in groups}
-        numbers = [h for h in table.headings if h.group is not None and h.group.key in keys]
-        shown = table.pick([*NAMES, *numbers], MOST_ROWS)
-        notes = list(_latex_notes(board, groups))
-        if notes:
-            notes = [r'\begin{tablenotes}\footnotesize', *notes, r'\end{tablenotes}', '']
-        text = _latex_tabular(shown, groups)
-        parts.append(_LATEX_TABLE % (latex_text(caption.strip()), number, text, '\n'.join(notes)))
+        caption = latex_text(' '.join(_caption(board, [group for group, _ in groups])))
+        text = _latex_tabular(board.rows[:MOST_ROWS], groups)
+        parts.append(_LATEX_TABLE % (caption, number, text))
     return '\n\n'.join(parts) + '\n'
 
 
-def _latex_chunks(groups: Sequence[ColumnGroup]) -> Iterator[list[ColumnGroup]]:
-    """Groups that fit beside each other; a group is never cut."""
-    chunk: list[ColumnGroup] = []
+def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
+    yield f'{summary_line(board)}.'
     for group in groups:
-        if chunk and sum(len(g.columns) for g in [*chunk, group]) > MOST_COLUMNS:
+        if (p := group.protocol) is not None:
+            tier = f', {p.tier} tier' if p.tier != 'full' else ''
+            yield f'{group.title}: protocol {p.name} version {p.version}, hash {p.hash}{tier}.'
+    yield reading_note(board, with_intervals=False)
+    yield from (NOTES[f'tier-{t}'] for t in board.tiers if t in {group.tier for group in groups})
+    if len(board.rows) > MOST_ROWS:
+        more = plural(len(board.rows) - MOST_ROWS, 'further checkpoint')
+        yield f'{more} in leaderboard.csv.'
+
+
+_Groups = list[tuple[ColumnGroup, list[Column]]]
+
+
+def _latex_chunks(groups: _Groups) -> Iterator[_Groups]:
+    """Groups that fit beside each other; a group is never cut."""
+    chunk: _Groups = []
+    for group in groups:
+        if chunk and sum(len(columns) for _, columns in [*chunk, group]) > MOST_COLUMNS:
             yield chunk
             chunk = []
         chunk.append(group)
@@ -114,52 +168,33 @@ def _latex_chunks(groups: Sequence[ColumnGroup]) -> Iterator[list[ColumnGroup]]:
         yield chunk
 
 
-def _latex_tabular(table: Table, groups: Sequence[ColumnGroup]) -> str:
-    letters = {group.key: chr(ord('a') + place) for place, group in enumerate(groups)}
+def _latex_tabular(rows: Sequence[Row], groups: _Groups) -> str:
+    titles, rules = {}, []
+    for group, columns in groups:
+        start = len(NAMES) + len(titles) + 1
+        rules.append(rf'\cmidrule(lr){{{start}-{start + len(columns) - 1}}}')
+        titles |= dict.fromkeys(columns, latex_text(group.title))
 
-    def heading(one: Heading) -> tuple[str, str]:
-        if one.column is None:
-            return ('', latex_text(one.text))
-        has_note = one.group.protocol is not None
-        mark = rf'\tnote{{{letters[one.group.key]}}}' if has_note else ''
-        short = one.column.heading.replace(one.column.title, one.column.short_title, 1)
-        return (latex_text(one.group.title) + mark, latex_text(short))
+    def heading(column: Fact | Column) -> tuple[str, str]:
+        if isinstance(column, Fact):
+            return ('', latex_text(column.title))
+        return (titles[column], latex_text(column.short_title + column.measure))
 
-    frame = table.frame(heading, _latex_entry)
-    count = len(table.headings) - len(NAMES)
-    text = frame.to_latex(
-        index=False, escape=False, multicolumn_format='c', column_format='l' * 3 + 'r' * count
-    )
-    rules, start = [], len(NAMES) + 1
-    for group in groups:
-        rules.append(rf'\cmidrule(lr){{{start}-{start + len(group.columns) - 1}}}')
-        start += len(group.columns)
-    lines = text.splitlines()
-    lines.insert(
-        next(i for i, line in enumerate(lines) if line.endswith(r'\\')) + 1, ' '.join(rules)
-    )
-    return '\n'.join(lines) + '\n'
+    frame = board_frame(rows, [*NAMES, *titles], heading, _latex_entry)
+    sides = 'l' * len(NAMES) + 'r' * len(titles)
+    text = frame.to_latex(index=False, escape=False, multicolumn_format='c', column_format=sides)
+    first, line, rest = text.partition('\\\\\n')
+    return f'{first}{line}{" ".join(rules)}\n{rest}'
 
 
-def _latex_entry(entry: Entry) -> str:
-    text = entry.text
-    text = text if len(text) <= _LONGEST_NAME else f'{text[: _LONGEST_NAME - 1]}…'
-    text = rf'\textbf{{{latex_text(text)}}}' if entry.is_best else latex_text(text)
-    return rf'{text}\textsuperscript{{{latex_text(entry.marks)}}}' if entry.marks else text
-
-
-def _latex_notes(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
-    for place, group in enumerate(groups):
-        if (p := group.protocol) is not None:
-            tier = f', {p.tier} tier' if p.tier != 'full' else ''
-            facts = f'Protocol {p.name}, version {p.version}, hash {p.hash}{tier}.'
-            yield rf'\item[{chr(ord("a") + place)}] {latex_text(facts)}'
-    for tier in board.tiers:
-        if tier in {group.tier for group in groups}:
-            yield rf'\item {latex_text(TIER_NOTES[tier])}'
-    if len(board.rows) > MOST_ROWS and any(group.protocol for group in groups):
-        more = plural(len(board.rows) - MOST_ROWS, 'further checkpoint')
-        yield rf'\item {latex_text(f"{more} in leaderboard.csv.")}'
+def _latex_entry(column: Fact | Column, row: Row) -> str:
+    text = column.text(row)
+    text = latex_text(text if len(text) <= _LONGEST_NAME else f'{text[: _LONGEST_NAME - 1]}…')
+    if isinstance(column, Fact):
+        return text
+    cell = row.cell(column)
+    text = rf'\textbf{{{text}}}' if cell.is_best else text
+    return rf'{text}\textsuperscript{{{latex_text(cell.marks)}}}' if cell.marks else text
 
 
 def render_csv(board: Leaderboard) -> str:
@@ -176,7 +211,7 @@ def render_csv(board: Leaderboard) -> str:
 
 def render_runs_csv(board: Leaderboard) -> str:
     """Every run as one line, failed ones included; unknown values are empty."""
-    return _to_csv(runs_frame(board).to_dict('records'))
+    return _to_csv(run_lines(board))
 
 
 def render_published_csv(board: Leaderboard) -> str:
@@ -184,12 +219,29 @@ def render_published_csv(board: Leaderboard) -> str:
     section = board.published
     beside = {id(pair.published) for pair in section.comparisons}
     others = [one for one in [*section.near, *section.further] if id(one) not in beside]
-    lines = [_pair_facts(pair) | _published_facts(pair.published) for pair in section.comparisons]
-    return _to_csv([*lines, *(_NO_PAIR | _published_facts(result) for result in others)])
+    pairs = [
+        {
+            'checkpoint': pair.row.label,
+            'our_protocol': pair.protocol.name,
+            'our_protocol_hash': pair.protocol.hash,
+            'our_runs': len(pair.cell.runs),
+            'ours': pair.cell.value,
+            'difference': pair.difference,
+            'tolerance': pair.tolerance,
+            'verdict': pair.verdict_text,
+            **_published_facts(pair.published),
+        }
+        for pair in section.comparisons
+    ]
+    return _to_csv([*pairs, *map(_published_facts, others)])
+
+
+def _published_facts(result: PublishedResult) -> dict[str, object]:
+    return {**flat(result), 'link': result.link}
 
 
 def _to_csv(lines: Iterable[Mapping[str, object]]) -> str:
-    """CSV in which no text is a formula."""
+    """CSV in which no text is a formula; what is not known is empty."""
     safe = [
         {name: csv_text(v) if isinstance(v, str) else v for name, v in line.items()}
         for line in lines
@@ -206,7 +258,7 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
     return {
         'checkpoint': row.label,
         'group': row.group,
-        **checkpoint_facts(row.checkpoint),
+        **flat(row.checkpoint, 'id', 'known_from'),
         'mean_rank': row.rank,
         'task': column.task if column.is_sum else run.task,
         'metric': column.metric,
@@ -232,28 +284,134 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
         'started_at': run.started_at,
         'device': run.cost.device,
         'error': run.error,
-        'note': cell.note or labels_note(cell),
+        'note': cell.tip,
         **{name: row.links.get(name) for name in ('paper', 'code', 'weights')},
     }
 
 
-_NO_PAIR = dict.fromkeys(
-    ('checkpoint', 'our_protocol', 'our_protocol_hash', 'our_runs', 'ours', 'difference',
-     'tolerance', 'verdict')
-)  # fmt: skip
+# What the names of our tasks begin with -> task, data set of model cards, its title, and its id.
+_DATASETS = {
+    'in1k': ('image-classification', 'imagenet-1k', 'ImageNet-1K', 'ILSVRC/imagenet-1k'),
+    'ade20k': ('image-segmentation', 'scene_parse_150', 'ADE20K', 'zhoubolei/scene_parse_150'),
+    'coco': ('object-detection', 'coco', 'COCO 2017', 'detection-datasets/coco'),
+}
+_METRICS = {
+    'top1': 'accuracy', 'top5': 'accuracy', 'knn_top1': 'accuracy', 'linear_top1': 'accuracy',
+    'mIoU': 'mean_iou', 'bbox_mAP': 'box_ap', 'segm_mAP': 'mask_ap',
+}  # fmt: skip
+_SPLITS = {'val': 'validation'}
+# Unrounded values end in noise of floats.
+_DIGITS = 4
 
 
-def _pair_facts(pair: Comparison) -> dict[str, object]:
-    facts = (
-        pair.row.label, pair.protocol.name, pair.protocol.hash, len(pair.cell.runs),
-        pair.cell.value, pair.difference, pair.tolerance, pair.verdict_text,
-    )  # fmt: skip
-    return dict(zip(_NO_PAIR, facts, strict=True))
+def render_model_index(board: Leaderboard, source_url: str | None = None) -> str:
+    """Render YAML with a ``model-index`` entry for each checkpoint, for front matters of cards.
+
+    Args:
+        board: What was measured.
+        source_url: Where this leaderboard stands; no source if None, since the Hub wants an
+            address with it.
+    """
+    models = (_model(board, row, source_url) for row in board.rows)
+    return _dump({'model-index': [model for model in models if model['results']]})
 
 
-def _published_facts(result: PublishedResult) -> dict[str, object]:
-    line = result.model_dump()
-    for part in ('pretrain', 'protocol'):
-        line |= {f'{part}_{name}': value for name, value in line.pop(part).items()}
-    other = '; '.join(f'{name} {value}' for name, value in line['protocol_other'].items())
-    return line | {'protocol_other': other, 'link': result.link}
+def hub_files(board: Leaderboard, source_url: str | None = None) -> dict[str, str]:
+    """Files to upload into the model repository of each checkpoint, by their relative path.
+
+    ``<checkpoint>/README.md`` is a card whose front matter holds the ``model-index``;
+    ``<checkpoint>/.eval_results/<task>.<protocol hash>.yaml`` holds the same numbers in the form
+    that the Hub's benchmarks read. A task without a data set on the Hub has no such file.
+    """
+    files = {}
+    for row in board.rows:
+        model = _model(board, row, source_url)
+        if not model['results']:
+            continue
+        folder = re.sub(r'[^\w.-]+', '-', one_line(row.label)).strip('.-') or 'checkpoint'
+        front = _dump({'tags': ['masked-image-modeling'], 'model-index': [model]})
+        title = one_line(f'{row.method}, {row.checkpoint.backbone}')
+        files[f'{folder}/README.md'] = f'---\n{front}---\n\n# {title}\n'
+        results = defaultdict(list)
+        for group, column, _ in _measured(board, row):
+            if (dataset := _dataset(group)[3]) is not None:
+                name = f'{folder}/.eval_results/{group.task}.{group.protocol.hash}.yaml'
+                results[name].append(_eval_result(row, column, group, dataset, source_url))
+        files |= {name: _dump(entries) for name, entries in results.items()}
+    return files
+
+
+def _dump(data: Any) -> str:
+    # libyaml's writer where there is one, several times as fast.
+    dumper = getattr(yaml, 'CSafeDumper', yaml.SafeDumper)
+    return yaml.dump(
+        data, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
+    )
+
+
+def _measured(board: Leaderboard, row: Row) -> Iterator[tuple[ColumnGroup, Column, str]]:
+    """The full columns in which a row has a number, with the split that was measured on."""
+    for group, columns in board.groups_of(headline=True):
+        for column in columns if group.tier == 'full' else ():
+            cell = row.cell(column)
+            if cell.state == 'value':
+                split = one_line(cell.runs[-1].metrics[column.metric].split)
+                yield group, column, _SPLITS.get(split, split)
+
+
+def _dataset(group: ColumnGroup) -> tuple[str, str, str, str | None]:
+    return _DATASETS.get(group.task.partition('-')[0], (one_line(group.task),) * 3 + (None,))
+
+
+def _title(column: Column) -> str:
+    return f'{column.title}{f" ({column.unit})" if column.unit else ""}'
+
+
+def _source(source_url: str | None) -> dict[str, Any]:
+    return {'source': {'name': 'mim_bench', 'url': source_url}} if source_url else {}
+
+
+def _model(board: Leaderboard, row: Row, source_url: str | None) -> dict[str, Any]:
+    results: dict[tuple[str, str], dict[str, Any]] = {}
+    for group, column, split in _measured(board, row):
+        task, dataset, title, _ = _dataset(group)
+        result = results.setdefault(
+            (group.key, split),
+            {
+                'task': {'type': task, 'name': one_line(task_title(group.task))},
+                'dataset': {'type': dataset, 'name': title, 'split': split},
+                'metrics': [],
+                **_source(source_url),
+            },
+        )
+        cell, protocol = row.cell(column), group.protocol
+        args = {
+            'protocol': one_line(protocol.name),
+            'protocol_version': one_line(protocol.version),
+            'protocol_hash': protocol.hash,
+            'seeds': [run.seed for run in cell.runs],
+        }
+        result['metrics'].append(
+            {
+                'type': _METRICS.get(column.metric, one_line(column.metric)),
+                'value': round(cell.value, _DIGITS),
+                'name': one_line(_title(column)),
+                'args': args,
+            }
+        )
+    return {'name': one_line(row.label), 'results': list(results.values())}
+
+
+def _eval_result(
+    row: Row, column: Column, group: ColumnGroup, dataset: str, source_url: str | None
+) -> dict[str, Any]:
+    cell, p = row.cell(column), group.protocol
+    notes = f'{_title(column)}, protocol {p.name} version {p.version}, hash {p.hash}'
+    task = re.sub(r'\W+', '_', f'{group.task}_{column.metric}').lower()
+    return {
+        'dataset': {'id': dataset, 'task_id': task},
+        'value': round(cell.value, _DIGITS),
+        'date': max(run.started_at for run in cell.runs),
+        **_source(source_url),
+        'notes': one_line(f'{notes}, {len(cell.runs)} seed(s)'),
+    }

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import math
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from PIL import Image
 
 from mim_bench.errors import RecordError
 from mim_bench.report import tables
-from mim_bench.report.board import Leaderboard, Row
+from mim_bench.report.board import FACTS, RANK, Column, ColumnGroup, Fact, Leaderboard, Row
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
 from mim_bench.report.published import (
@@ -23,14 +23,6 @@ from mim_bench.report.published import (
     pretrained_for,
     published_rows,
     published_value,
-)
-from mim_bench.report.sections import (
-    Section,
-    class_section,
-    environment_section,
-    problem_sections,
-    run_section,
-    text_sections,
 )
 from mim_bench.report.text import one_line
 from mim_bench.results.store import DamagedFile
@@ -44,11 +36,11 @@ _SIZES = {
     'over 500 M': math.inf, 'not known': math.nan,
 }  # fmt: skip
 
-# Of an embedded picture in pixels; its bytes; and how many a row and kind, and the page, show.
+# Of an embedded picture in pixels; its bytes; and how many a row, and how many rows, of one kind.
 LONGEST_SIDE = 960
 MOST_BYTES = 160 * 1024
-MOST_PER_KIND = 4
-MOST_PER_PAGE = 160
+MOST_PER_ROW = 4
+MOST_ROWS = 24
 _KIND_TITLES = {
     'reconstruction': 'Reconstructions',
     'segmentation': 'Segmentations',
@@ -63,51 +55,54 @@ def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
     """
     styles = row_styles(board)
     curves, damaged_curves = curve_charts(board, styles)
-    strips, hidden_rows, damaged_pictures = picture_strips(board)
+    strips, damaged_pictures = picture_strips(board)
     damaged = [*board.damaged, *damaged_curves, *damaged_pictures]
     places = {group.key: place for place, group in enumerate(board.groups)}
     # The cost columns of a task go with the task's own; the total goes with none.
     places |= {g.key: places.get(g.key.removeprefix('cost.'), len(places)) for g in board.costs}
     failed = {id(record): number for number, record in enumerate(board.failed, 1)}
-    template = _environment().get_template('leaderboard.html.j2')
-    text = template.render(
+    shared = [s for s in tables.sections(board) if not s.name.endswith(('-runs', '-files'))]
+    sections = [
+        *shared[:-1],
+        *tables.class_section(board),
+        shared[-1],
+        *tables.problem_sections(board, damaged),
+        tables.run_section(board),
+        tables.environment_section(board),
+    ]
+    text = _environment().get_template('leaderboard.html.j2').render(
         board=board,
-        results=tables.results_table(board),
-        further=tables.results_table(board, headline=False),
         published=published_rows(board),
         filters=_filters(board),
         places=places,
         groups_of_rows=_groups_of_rows(board, places),
         failed=failed,
         failed_number=lambda run: failed[id(run)],
-        sections=_sections(board, damaged),
+        sections=sections,
         num_damaged=len(damaged),
         styles=styles,
         costs=cost_charts(board, styles),
         devices=sorted({r.cost.device for r in board.records if r.is_pretraining}),
         curves=curves,
         strips=strips,
-        hidden_rows=hidden_rows,
+        strip_rows=MOST_ROWS,
+        pairs_of=lambda groups, is_full: _pairs(board, groups, is_full=is_full),
         rows_shown=ROWS_SHOWN,
         published_shown=PUBLISHED_SHOWN,
         reload_seconds=reload_seconds,
         css=_asset('style.css'),
         script=_asset('page.js'),
-    )
+    )  # fmt: skip
     return text.lstrip()
 
 
-def _sections(board: Leaderboard, damaged: list) -> list[Section]:
-    """All sections but charts and pictures, which the template puts before the protocols."""
-    shared = [s for s in text_sections(board) if not s.name.endswith(('-runs', '-files'))]
-    return [
-        *shared[:-1],
-        *class_section(board),
-        shared[-1],
-        *problem_sections(board, damaged),
-        run_section(board),
-        environment_section(board),
-    ]
+def _pairs(
+    board: Leaderboard, groups: Sequence[tuple[ColumnGroup, Sequence[Column]]], *, is_full: bool
+) -> list[tuple[Fact | Column, ColumnGroup | None]]:
+    """The columns of a table behind the names, with their groups; facts have none."""
+    facts = [*([RANK] if board.shared else []), *FACTS] if is_full else []
+    measured = [(column, group) for group, columns in groups for column in columns]
+    return [(fact, None) for fact in facts] + measured
 
 
 def _filters(board: Leaderboard) -> dict[str, dict[str, str]]:
@@ -142,55 +137,38 @@ def _groups_of_rows(board: Leaderboard, places: dict[str, int]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class EmbeddedPicture:
-    """A picture as a data URI, with the caption that its run gave it."""
-
-    uri: str
-    width: int
-    height: int
-    caption: str
-
-
-@dataclass(frozen=True)
 class PictureStrip:
-    """The pictures of one row and kind; ``num_more`` of them are not on the page."""
+    """Pictures of one row and kind as (address, (width, height), caption), and how many more."""
 
     row: Row
     title: str
-    pictures: list[EmbeddedPicture]
+    pictures: list[tuple[str, tuple[int, int], str]]
     num_more: int
 
 
-def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], int, list[DamagedFile]]:
-    """The pictures by kind and row, how many rows have none of theirs shown, and damaged files."""
-    wanted = defaultdict(list)
-    for kind in _KIND_TITLES:
-        for row in board.rows:
-            entries = [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind]
-            if entries:
-                wanted[kind].append((row, entries))
+def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], list[DamagedFile]]:
+    """The pictures by kind and row, of so many rows of a kind, the best first; damaged files."""
     strips, damaged = [], []
-    for kind, rows in wanted.items():
-        # Each kind has its share of the page, and the rows of a kind theirs, the best first.
-        room = MOST_PER_PAGE // len(wanted)
-        most = max(1, min(MOST_PER_KIND, room // len(rows)))
-        for row, entries in rows[: room // most]:
+    for kind, title in _KIND_TITLES.items():
+        entries = [
+            (row, [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind])
+            for row in board.rows
+        ]
+        for row, found in [entry for entry in entries if entry[1]][:MOST_ROWS]:
             pictures = []
-            for record, picture in entries[:most]:
+            for record, picture in found[:MOST_PER_ROW]:
                 try:
                     path = board.collection.artifact_path(record, picture.path)
-                    uri, size = embed_picture(path)
-                    pictures.append(EmbeddedPicture(uri, *size, picture.caption))
+                    pictures.append((*embed_picture(path), picture.caption))
                 except RecordError as error:
                     damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
-            num_more = max(0, len(entries) - most)
-            strips.append(PictureStrip(row, _KIND_TITLES[kind], pictures, num_more))
-    labels = {row.label for rows in wanted.values() for row, _ in rows}
-    return strips, len(labels - {strip.row.label for strip in strips}), damaged
+            num_more = max(0, len(found) - MOST_PER_ROW)
+            strips.append(PictureStrip(row, title, pictures, num_more))
+    return strips, damaged
 
 
 def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
-    """A picture as a data URI of limited size, and its (width, height) in pixels.
+    """A picture as a data URI, and its (width, height): PNG where it is small, else JPEG.
 
     Raises:
         RecordError: The file is missing or no picture.
@@ -203,24 +181,12 @@ def embed_picture(path: Path) -> tuple[str, tuple[int, int]]:
             f'{path.name}: no picture that can be read ({error}). Run again to draw it.'
         ) from error
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-    kind, data = _encode(image)
-    while len(data) > MOST_BYTES:
-        image = image.reduce(2)
-        kind, data = _encode(image)
-    return f'data:image/{kind};base64,{base64.b64encode(data).decode()}', image.size
-
-
-def _encode(image: Image.Image) -> tuple[str, bytes]:
-    """PNG where it is small enough, since it blurs no edge; JPEG otherwise."""
-    # `optimize` makes PNG 3 % smaller and takes six times as long, most of the time of a report.
-    forms = [('png', {'compress_level': 6})]
-    forms += [('jpeg', {'quality': quality, 'optimize': True}) for quality in (88, 75, 60)]
-    for kind, options in forms:
+    for kind, options in (('png', {}), ('jpeg', {'quality': 80, 'optimize': True})):
         out = io.BytesIO()
         image.save(out, kind, **options)
         if out.tell() <= MOST_BYTES:
             break
-    return kind, out.getvalue()
+    return f'data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode()}', image.size
 
 
 @cache
@@ -235,6 +201,9 @@ def _environment() -> Environment:
     environment.filters.update(one_line=one_line, csp_hash=_csp_hash)
     environment.globals.update(
         tables=tables,
+        kinds=tables.KINDS,
+        rank=RANK,
+        facts=FACTS,
         size_of=size_of,
         measured_as=measured_as,
         pretrained_for=pretrained_for,

@@ -3,10 +3,10 @@
 import contextlib
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from itertools import product
 from typing import Any
 
 from mim_bench.errors import RecordError
@@ -83,15 +83,9 @@ class PublishedSection:
     near: Sequence[PublishedResult] = ()
     further: Sequence[PublishedResult] = ()
 
-    @property
-    def compared(self) -> list[Comparison]:
-        """What has a verdict."""
-        return [pair for pair in self.comparisons if not pair.differences]
-
-    @property
-    def flagged(self) -> list[Comparison]:
-        """What differs in its protocol and so has none."""
-        return [pair for pair in self.comparisons if pair.differences]
+    def pairs(self, *, compared: bool) -> list[Comparison]:
+        """What has a verdict, or what differs in its protocol and so has none."""
+        return [pair for pair in self.comparisons if compared != bool(pair.differences)]
 
 
 def published_section(
@@ -138,34 +132,95 @@ def _comparisons(
         key = (result.method, network_family(result.backbone), result.task, result.metric)
         known[key].append(result)
         variants[result.method].update(filter(None, [result.variant]))
-    settings = _kept_settings(collection)
-    for row in rows:
+    recipes = _kept_recipes(collection)
+    for row, group in product(rows, groups):
         checkpoint = row.checkpoint
-        weights = (checkpoint.method, network_family(checkpoint.backbone))
-        for group in (group for group in groups if group.protocol is not None):
-            for column in group.columns:
-                cell, metric = row.cell(column), metric_name(column.metric)
-                found = known.get((*weights, column.task, metric), ())
-                if not found or cell.state != 'value' or metric not in TOLERANCES:
-                    continue
-                facts = _recipe_facts(group.protocol, cell.runs, settings)
-                for result in found:
-                    epochs = result.pretrain.epochs
-                    # Those that are not stated, or that count views, may be ours.
-                    is_other = not result.pretrain.counts_views and epochs not in (
-                        None, checkpoint.pretrain_epochs,
-                    )  # fmt: skip
-                    if is_other or result.protocol.unit != column.unit:
-                        continue
-                    differences = [
-                        *_recipe_differences(group.protocol, facts, result.protocol),
-                        *_run_differences(cell.runs, column.metric, result.protocol),
-                        *_checkpoint_differences(checkpoint, result),
-                        *_variant_differences(checkpoint, result, found, variants[result.method]),
-                    ]
-                    # Seeds mostly differ in the same.
-                    differences = list(dict.fromkeys(differences))
+        weights = (checkpoint.method, network_family(checkpoint.backbone), group.task)
+        for column in group.columns if group.protocol is not None else ():
+            cell, metric = row.cell(column), metric_name(column.metric)
+            if cell.state != 'value' or metric not in TOLERANCES:
+                continue
+            rivals = known.get((*weights, metric), ())
+            for result in rivals:
+                theirs = result.pretrain
+                # Epochs that are not stated, or that count views, may be ours.
+                is_ours = theirs.epochs in (None, checkpoint.pretrain_epochs) or theirs.counts_views
+                if is_ours and result.protocol.unit == column.unit:
+                    facts = recipes.get(group.protocol.hash, {})
+                    variant = _variant(checkpoint, result, rivals, variants[result.method])
+                    differences = (
+                        *_protocol_differences(group.protocol, facts, result.protocol),
+                        *_other_differences(cell.runs, column.metric, result, variant),
+                    )
                     yield Comparison(row, column, cell, group.protocol, result, differences)
+
+
+def _protocol_differences(
+    ours: Protocol, facts: Mapping[str, float], theirs: PublishedProtocol
+) -> Iterator[str]:
+    stated = list(differing_facts(facts, theirs))
+    yield from stated
+    if not stated and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
+        yield 'not known to be the same recipe'
+    test = 'multi-scale' if ours.name.endswith(_AUGMENTED_TEST) else 'single-scale'
+    yield from _unequal('tier', ours.tier, 'full')
+    yield from _unequal('test', test, theirs.test or 'single-scale')
+    yield from _unequal('start', _PRETRAINED, theirs.init or _PRETRAINED)
+
+
+def _other_differences(
+    runs: Sequence[RunRecord], metric: str, result: PublishedResult, variant: str | None
+) -> Iterator[str]:
+    """Between what was measured on, the settings of our runs, and the pre-trainings."""
+    ours, theirs = runs[0].checkpoint, result.pretrain
+    is_supervised = ours.method.startswith(catalogue.SUPERVISED)
+    splits = sorted({run.metrics[metric].split for run in runs})
+    yield from _unequal('split', ' and '.join(splits), result.protocol.split)
+    yield from filter(None, dict.fromkeys(map(_deviation, runs)))
+    yield from _unequal('variant', variant, result.variant)
+    if theirs.epochs is None and not is_supervised and ours.method != RANDOM_METHOD:
+        yield 'pre-training epochs not stated there'
+    if theirs.counts_views:
+        yield 'pre-training epochs there may count views'
+    if theirs.saw_labels and not is_supervised:
+        yield f'labels seen there: {theirs.labels}'
+
+
+_PRETRAINED = 'pre-trained weights'
+
+
+def _unequal(what: str, here: object, there: object) -> Iterator[str]:
+    if here != there:
+        yield f'{what} {here} here, {there} there'
+
+
+def _deviation(run: RunRecord) -> str:
+    """What one of our runs did otherwise than its protocol; empty if nothing."""
+    batch = run.batch
+    if batch is not None and batch.effective_batch != batch.recipe_batch:
+        return f'batch {batch.effective_batch:,} here, {batch.recipe_batch:,} in the recipe'
+    if run.config.changed:
+        return 'settings changed by hand here'
+    is_known = run.origin == 'run' or run.config.changed is not None
+    return '' if is_known else 'collected here, so its settings may have been changed'
+
+
+def _variant(
+    ours: Checkpoint,
+    result: PublishedResult,
+    rivals: Sequence[PublishedResult],
+    variants: set[str],
+) -> str | None:
+    """The variant of our method: records have no field for it, the id of a checkpoint may name it.
+
+    Unnamed it is taken for that of the result, unless others of the same epochs differ in it.
+    """
+    named = set(re.split(r'[^0-9a-z]+', ours.id.lower())) & variants
+    if result.variant is None or result.variant in named:
+        return result.variant
+    epochs = result.pretrain.epochs
+    choices = {rival.variant for rival in rivals if rival.pretrain.epochs == epochs}
+    return ' '.join(sorted(named)) or ('not named' if len(choices) > 1 else result.variant)
 
 
 # Name of a fact of a recipe -> its words, and where the settings have it.
@@ -179,35 +234,20 @@ _FACTS = {
     'weight_decay': ('weight decay', 'optim_wrapper.optimizer.weight_decay'),
     'drop_path': ('drop path', 'model.backbone.drop_path_rate'),
 }
-# Length and size in the name of a config, for example ...-100e_in1k-224px.
-_NAME = re.compile(r'-(?P<length>\d+)(?P<unit>[eik])_.*?(?:-(?P<px>\d+)px)?$')
 # What mim_bench.recipe.tta puts behind the name of a protocol.
 _AUGMENTED_TEST = '-tta'
 
 
-def _kept_settings(collection: Collection) -> dict[str, Mapping]:
-    """The settings by protocol hash, of the first run that kept them whole."""
+def _kept_recipes(collection: Collection) -> dict[str, dict[str, float]]:
+    """What is known of recipes, by protocol hash, from the first run that kept its settings."""
     found = {}
     for run in collection.records:
         digest, relative = run.protocol.hash, run.artifacts.protocol
         if relative is not None and digest not in found:
             with contextlib.suppress(RecordError):
-                found[digest] = read_protocol(collection.artifact_path(run, relative), digest)
+                settings = read_protocol(collection.artifact_path(run, relative), digest)
+                found[digest] = facts_of_settings(settings)
     return found
-
-
-def _recipe_facts(
-    protocol: Protocol, runs: Sequence[RunRecord], settings: Mapping[str, Mapping]
-) -> dict[str, float]:
-    """What is known of a recipe; without settings what the name of the config says."""
-    if protocol.hash in settings:
-        return facts_of_settings(settings[protocol.hash])
-    found = _NAME.search(PurePosixPath(runs[0].config.path).stem)
-    if found is None:
-        return {}
-    length = int(found['length']) * (1000 if found['unit'] == 'k' else 1)
-    facts = {'epochs' if found['unit'] == 'e' else 'iterations': length}
-    return facts | ({'resolution': int(found['px'])} if found['px'] else {})
 
 
 def facts_of_settings(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -244,71 +284,6 @@ def differing_facts(facts: Mapping[str, float], theirs: PublishedProtocol) -> It
         there = theirs.peak_lr if name == 'lr' else getattr(theirs, name)
         if None not in (here, there) and not math.isclose(here, there, rel_tol=1e-6):
             yield f'{words} {here:,g} here, {there:,g} there'
-
-
-def _recipe_differences(
-    ours: Protocol, facts: dict[str, float], theirs: PublishedProtocol
-) -> Iterator[str]:
-    """Between the protocols: each stated fact, the weights at the start, the test."""
-    if ours.tier != 'full':
-        yield f'{ours.tier} tier here'
-    stated = list(differing_facts(facts, theirs))
-    yield from stated
-    if not stated and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
-        yield 'not known to be the same recipe'
-    if theirs.init is not None:
-        yield f'start there: {theirs.init}'
-    here = 'multi-scale' if ours.name.endswith(_AUGMENTED_TEST) else 'single-scale'
-    there = theirs.test or 'single-scale'
-    if here != there:
-        yield f'{here} test here, {there} there'
-
-
-def _run_differences(
-    runs: Sequence[RunRecord], metric: str, theirs: PublishedProtocol
-) -> Iterator[str]:
-    """What one of our runs did otherwise than its protocol, or measured on."""
-    for run in runs:
-        if run.config.changed:
-            yield 'settings changed by hand here'
-        elif run.origin == 'collected' and run.config.changed is None:
-            yield 'collected here, so its settings may have been changed'
-        batch = run.batch
-        if batch is not None and batch.effective_batch != batch.recipe_batch:
-            yield f'batch {batch.effective_batch:,} here, {batch.recipe_batch:,} in the recipe'
-        split = run.metrics[metric].split
-        if split != theirs.split:
-            yield f'{split} here, {theirs.split} there'
-
-
-def _checkpoint_differences(ours: Checkpoint, result: PublishedResult) -> Iterator[str]:
-    """Between the pre-trainings; method, backbone and stated epochs agree already."""
-    theirs = result.pretrain
-    is_supervised = ours.method.startswith(catalogue.SUPERVISED)
-    if theirs.epochs is None and not is_supervised and ours.method != RANDOM_METHOD:
-        yield 'pre-training epochs not stated there'
-    if theirs.counts_views:
-        yield 'pre-training epochs there may count views'
-    if theirs.saw_labels and not is_supervised:
-        yield f'labels seen there: {theirs.labels}'
-
-
-def _variant_differences(
-    ours: Checkpoint,
-    result: PublishedResult,
-    rivals: Sequence[PublishedResult],
-    variants: set[str],
-) -> Iterator[str]:
-    """Records have no field for the variant of a method; the id of a checkpoint may name it."""
-    if result.variant is None:
-        return
-    named = set(re.split(r'[^0-9a-z]+', ours.id.lower())) & variants
-    if named and result.variant not in named:
-        yield f'variant {", ".join(sorted(named))} here, {result.variant} there'
-    epochs = result.pretrain.epochs
-    is_one_of_many = len({r.variant for r in rivals if r.pretrain.epochs == epochs}) > 1
-    if not named and is_one_of_many:
-        yield f'variant {result.variant} there, none in the id of our checkpoint'
 
 
 def published_value(value: float) -> str:
@@ -373,6 +348,16 @@ class PublishedRow:
         text = self.first.params
         return float(text[:-1]) * {'M': 1e6, 'B': 1e9}[text[-1]] if text else None
 
+    def facts(self) -> dict[str, float | str | None]:
+        """What stands below the facts of a checkpoint, by their titles."""
+        pretrain = self.first.pretrain
+        return {
+            'Params (M)': self.params and self.params / 1e6,
+            'Data': pretrain.data,
+            'Epochs': pretrain.epochs,
+            'Labels seen': pretrain.labels,
+        }
+
 
 def published_rows(board: Leaderboard) -> list[PublishedRow]:
     """Rows for the backbones of the board, of what its columns of full tier measure.
@@ -381,44 +366,39 @@ def published_rows(board: Leaderboard) -> list[PublishedRow]:
     give two rows.
     """
     families = {network_family(row.checkpoint.backbone) for row in board.rows}
-    found: dict[tuple, list[PublishedRow]] = defaultdict(list)
+    rows: dict[tuple, PublishedRow] = {}
+    counts: Counter[tuple] = Counter()
     for result in board.published.near:
         family = network_family(result.backbone)
         column, is_same = _column_for(board.groups, result)
-        if family not in families or column is None:
-            continue
-        source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
-        rows = found[result.method, result.variant, family, pretrain, source]
-        free = next((row for row in rows if column.key not in row.cells), None)
-        if free is None:
-            free = PublishedRow(result)
-            rows.append(free)
-        free.cells[column.key] = (result, is_same)
+        if family in families and column is not None:
+            source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
+            key = (result.method, result.variant, family, pretrain, source)
+            row = rows.setdefault((*key, counts[key, column]), PublishedRow(result))
+            counts[key, column] += 1
+            row.cells[column.key] = (result, is_same)
 
     def rank(row: PublishedRow) -> tuple:
         first, by = row.first, board.sorted_by
-        result, _ = row.cells.get(by.key, (None, False)) if by is not None else (None, False)
-        place = (1, 0.0) if result is None else (0, -by.sign * result.value)
+        value = row.cells[by.key][0].value * -by.sign if by and by.key in row.cells else 0.0
         epochs = first.pretrain.epochs or 0
-        return (
-            *place, first.backbone, row.method.lower(), first.variant or '', epochs, first.label,
-        )  # fmt: skip
+        names = (first.backbone, row.method.lower(), first.variant or '', epochs, first.label)
+        return (not value, value, *names)
 
-    return sorted((row for rows in found.values() for row in rows), key=rank)
+    return sorted(rows.values(), key=rank)
 
 
 def _column_for(
     groups: Sequence[ColumnGroup], result: PublishedResult
 ) -> tuple[Column | None, bool]:
     """The column of a result, and whether its recipe is the column's."""
-    others = []
-    for group in groups:
-        if group.tier != 'full' or group.task != result.task:
-            continue
-        for column in group.columns:
-            if column.is_headline and metric_name(column.metric) == result.metric:
-                theirs = result.protocol
-                if group.protocol.name == theirs.ours and theirs.test != 'multi-scale':
-                    return column, True
-                others.append(column)
-    return (others[0] if others else None), False
+    found = [
+        (column, group.protocol.name == result.protocol.ours)
+        for group in groups
+        if group.tier == 'full' and group.task == result.task
+        for column in group.part(headline=True)
+        if metric_name(column.metric) == result.metric
+    ]
+    can_be_same = result.protocol.test != 'multi-scale'
+    same = next((column for column, is_same in found if is_same and can_be_same), None)
+    return (same, True) if same else (found[0][0] if found else None, False)

@@ -1,305 +1,464 @@
-"""The tables of the report, from which every format is rendered, and the sentences around them.
+"""The tables below the results, as pandas frames, and the sentences around all of them.
 
-A :class:`Table` holds headings and entries; it knows nothing of HTML, Markdown, LaTeX or terminals.
+A cell is a text or a number; a text with several lines has its main one first. What stands below a
+heading, and so how each format aligns it, is told by :data:`KINDS`. A column ``Link`` holds the
+addresses of the column before it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import yaml
+from scipy import stats
 
-from mim_bench.report.board import MISSING, Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.catalogue import data_title
-from mim_bench.results.record import Checkpoint, data_set_of, share_labels
+from mim_bench.errors import RecordError
+from mim_bench.report import catalogue
+from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.published import (
+    AP_TOLERANCE,
+    MIOU_TOLERANCE,
+    TOP1_TOLERANCE,
+    Comparison,
+    measured_as,
+    pretrained_for,
+    published_by,
+    published_value,
+)
+from mim_bench.report.text import one_line
+from mim_bench.results.outcomes_file import read_outcomes
+from mim_bench.results.published import PublishedResult
+from mim_bench.results.record import RunRecord
+from mim_bench.results.scores import class_scores
 from mim_bench.results.statistics import ALPHA
+from mim_bench.results.store import DamagedFile
 
-DASH = '\N{EN DASH}'
-# Behind a value that tests cannot tell from the best of its column.
-TIE_MARK = '\N{ALMOST EQUAL TO}'
-# Behind a value whose backbone saw labels of the task's data set, or may have.
-LABELS_MARK, LABELS_UNKNOWN_MARK = '\N{DOUBLE DAGGER}', '?'
-
-READING_NOTE = (
-    'Bold is the best of its column; baselines (random weights, supervised training) and training '
-    'losses are not ranked. Columns that differ in protocol or tier are never ranked together; a '
-    'dash means that nothing was measured.'
+# Numbers go to the right; codes and chips have a look of their own on the page.
+KINDS = {'Verdict': 'chip', 'Tier': 'chip', 'Hash': 'code', 'SHA-256': 'code'} | dict.fromkeys(
+    ('Ours', 'Published', 'Difference', 'Checkpoints', 'Runs', 'Rows with both', "Kendall's tau",
+     'p', 'Seed', 'Devices', 'Weights loaded', 'Wall time', 'A', 'B', 'A - B', '95 % interval'),
+    'number',
+)  # fmt: skip
+NOTES = yaml.safe_load((Path(__file__).parent / 'templates' / 'notes.yml').read_text('utf-8'))
+NOTES['tied'] = NOTES['tied'].format(alpha=ALPHA)
+NOTES['published'] = NOTES['published'].format(
+    top1=TOP1_TOLERANCE, miou=MIOU_TOLERANCE, ap=AP_TOLERANCE
 )
-COST_NOTE = (
-    'Costs of the tasks are of one run, the mean over seeds; peak memory is the highest. A total '
-    'adds up pre-training and every run that a number of the row rests on; it is unknown where a '
-    'part is.'
-)
-TIER_NOTES = {
-    'proxy': 'Columns marked proxy come from shortened protocols: they rank, they do not quote.',
-    'smoke': (
-        'Columns marked smoke come from tiny runs that show that everything works; '
-        'they are not comparable with published numbers.'
-    ),
-}
-
-
-@dataclass(frozen=True)
-class Heading:
-    """The heading of one column of a table.
-
-    ``kind`` says what stands below: ``number`` goes to the right, ``code`` and ``chip`` have a look
-    of their own on the page. ``column`` and ``group`` are those of the board, ``row`` the place of
-    the row that the column is about.
-    """
-
-    text: str
-    kind: str = 'text'
-    column: Column | None = None
-    group: ColumnGroup | None = None
-    row: int | None = None
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One cell of a table.
-
-    ``value`` is what to sort by, ``small`` are lines below the text, ``tip`` shows when the pointer
-    rests on it, ``link`` is an address. ``cell`` is that of the board.
-    """
-
-    text: str = ''
-    value: float | str | None = None
-    is_best: bool = False
-    marks: str = ''
-    small: Sequence[str] = ()
-    tip: str = ''
-    link: str = ''
-    cell: Cell = MISSING
+# How many pairs of ours and a published number a page shows; published.csv has all of them.
+MOST_PAIRS = 200
+# How many runs a page lists; runs.csv has all of them.
+MOST_RUNS = 1000
+# The best rows of a protocol by class; more columns than this are no table that anyone reads.
+MOST_CHECKPOINTS = 24
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``rows`` are those of the board where each line is about one of them.
+    """A frame with its title; ``is_folded`` ones open on demand, ``is_long`` are on the page only.
 
-    ``is_folded`` ones open on demand, ``is_long`` ones are on the page only. ``name`` is that of
-    their place on the page.
+    ``best`` marks the best of each line; ``places`` are those of the rows that the last columns
+    are about.
     """
+
+    title: str
+    frame: pd.DataFrame
+    note: str = ''
+    is_folded: bool = False
+    is_long: bool = False
+    best: np.ndarray | None = None
+    places: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; ``name`` is its place on the page, ``notes`` says which text it has."""
 
     name: str
     title: str
-    headings: Sequence[Heading]
-    lines: Sequence[Sequence[Entry]]
+    tables: Sequence[Table] = ()
     note: str = ''
-    rows: Sequence[Row] = ()
-    is_folded: bool = False
-    is_long: bool = False
-
-    def frame(
-        self, heading: Callable[[Heading], object], entry: Callable[[Entry], str]
-    ) -> pd.DataFrame:
-        """The table as text of one format; headings that are tuples have two levels."""
-        columns = [heading(one) for one in self.headings]
-        if columns and isinstance(columns[0], tuple):
-            columns = pd.MultiIndex.from_tuples(columns)
-        return pd.DataFrame([[entry(one) for one in line] for line in self.lines], columns=columns)
-
-    def pick(self, headings: Sequence[Heading], most: int | None = None) -> 'Table':
-        """The same table with only these headings, and at most so many lines."""
-        places = [self.headings.index(heading) for heading in headings]
-        lines = [[line[place] for place in places] for line in self.lines[:most]]
-        return Table(self.name, self.title, headings, lines, self.note, self.rows[:most])
+    columns: Sequence[tuple[ColumnGroup, list[Column]]] = field(default=())
 
 
-def text_table(
-    name: str,
-    title: str,
-    headings: Sequence[str | Heading],
-    lines: Sequence[Sequence[object]],
-    **changes: object,
-) -> Table:
-    """A table of plain texts; entries that are :class:`Entry` already stay as they are."""
-    made = [one if isinstance(one, Heading) else Heading(one) for one in headings]
-    entries = [[e if isinstance(e, Entry) else Entry(str(e)) for e in line] for line in lines]
-    return Table(name, title, made, entries, **changes)
+def _frame(lines: Sequence[Sequence[object]], *headings: str) -> pd.DataFrame:
+    return pd.DataFrame(list(lines), columns=list(headings), dtype=object)
 
 
-NAMES = (Heading('Method'), Heading('Backbone'), Heading('Checkpoint'))
-RANK = Heading('Mean rank', 'number')
-FACTS = (
-    Heading('Params (M)', 'number'),
-    Heading('Image (px)', 'number'),
-    Heading('Data'),
-    Heading('Epochs', 'number'),
-    Heading('Labels seen'),
-)
+def lines_of(*texts: str) -> str:
+    """A cell with lines of untrusted text; empty ones are left out."""
+    return '\n'.join(filter(None, map(one_line, texts)))
 
 
-def results_table(board: Leaderboard, *, headline: bool = True) -> Table:
-    """The results of every row: names, facts of the checkpoint, mean rank, numbers."""
-    groups = board.groups_of(headline=headline)
-    if not headline:
-        return _board_table(board, 'further', 'Further metrics', groups)
-    middle = [*([RANK] if board.shared else []), *FACTS]
-    return _board_table(board, 'results', 'Results', groups, middle)
-
-
-def cost_table(board: Leaderboard) -> Table:
-    """What each row cost."""
-    return _board_table(board, 'totals', 'Cost of each row', board.costs, note=COST_NOTE)
-
-
-def _board_table(
-    board: Leaderboard,
-    name: str,
-    title: str,
-    groups: Sequence[ColumnGroup],
-    middle: Sequence[Heading] = (),
-    note: str = '',
-) -> Table:
-    pairs = [(column, group) for group in groups for column in group.columns]
-    headings = [Heading(column.short_title, 'number', column, group) for column, group in pairs]
-    lines = []
-    for row in board.rows:
-        facts = dict(zip((RANK, *FACTS), (_rank_entry(row), *_fact_entries(row)), strict=True))
-        lines.append(
-            [
-                *map(Entry, (row.method, row.checkpoint.backbone, row.label)),
-                *(facts[heading] for heading in middle),
-                *(_cell_entry(row.cell(column), column) for column, _ in pairs),
-            ]
-        )
-    return Table(name, title, [*NAMES, *middle, *headings], lines, note, board.rows)
-
-
-def _rank_entry(row: Row) -> Entry:
-    return Entry(DASH) if row.rank is None else Entry(f'{row.rank:.1f}', row.rank)
-
-
-def _fact_entries(row: Row) -> list[Entry]:
-    """Of random weights only the parameters are a fact."""
-    checkpoint = row.checkpoint
-    params = checkpoint.params and Entry(
-        f'{checkpoint.params / 1e6:,.1f}', checkpoint.params, tip='; '.join(checkpoint.notes)
-    )
-    if row.is_random:
-        return [params or Entry(DASH), *([Entry(DASH)] * 4)]
-    size, epochs, data = checkpoint.img_size, checkpoint.pretrain_epochs, checkpoint.pretrain_data
-    labels = checkpoint.labels
+def sections(board: Leaderboard) -> list[Section]:
+    """The sections that every format may show, in their order; empty ones are left out."""
+    costs = [(group, group.columns) for group in board.costs]
     found = [
-        params,
-        size and Entry(f'{size}', size),
-        data and Entry(data_title(data)),
-        epochs is not None and Entry(f'{epochs:,g}', epochs),
-        labels is not None and Entry(', '.join(map(data_title, labels)) or 'none'),
+        Section('folders', 'Merged folders', list(_folder_tables(board))),
+        Section(
+            'published', 'Published results', list(_published_tables(board)), NOTES['published']
+        ),
+        Section('totals', 'Cost of each row', note=NOTES['cost'], columns=costs),
+        Section('proxy', 'How well the proxy ranks', list(_proxy_tables(board)), NOTES['proxy']),
+        Section('protocols', 'Protocols', [_protocol_table(board)], NOTES['protocols']),
+        *problem_sections(board, board.damaged),
     ]
-    return [entry or Entry('?', tip='not known') for entry in found]
+    return [section for section in found if section.tables or section.columns]
 
 
-def _cell_entry(cell: Cell, column: Column) -> Entry:
-    if cell.state == 'missing':
-        return _MISSING
-    # All marks behind a value: of a tie with the best, and of labels seen or not known.
-    labels = {True: LABELS_MARK, None: LABELS_UNKNOWN_MARK, False: ''}[cell.saw_labels]
-    marks = ' '.join(filter(None, (TIE_MARK if cell.is_tied else '', labels)))
-    interval = cell.interval and '[{:,.{d}f}, {:,.{d}f}]'.format(*cell.interval, d=column.decimals)
-    return Entry(
-        format_cell(cell, column),
-        cell.value,
-        cell.is_best,
-        marks,
-        (interval,) if interval else (),
-        cell.note or labels_note(cell),
-        cell=cell,
+def _folder_tables(board: Leaderboard) -> Iterator[Table]:
+    """What each merged folder brought, and what the check of them found."""
+    if not board.folders:
+        return
+    rows = pd.DataFrame([(row.group, 1, len(row.records)) for row in board.rows])
+    rows.columns = ['Folder', 'Checkpoints', 'Runs']
+    yield Table('Folders', rows.groupby('Folder', as_index=False).sum())
+    notes = board.collection.notes or [('agree', 'Nothing contradicts each other.')]
+    yield Table('Check', _frame(notes, 'Verdict', 'What'))
+
+
+def _published_tables(board: Leaderboard) -> Iterator[Table]:
+    """Ours beside published numbers, those of other protocols apart, then published ones alone."""
+    for title, is_compared in (
+        ('Our results beside published ones', True),
+        ('{} of other protocols, not compared', False),
+    ):
+        if pairs := board.published.pairs(compared=is_compared):
+            more = len(pairs) - MOST_PAIRS
+            yield Table(
+                title.format(plural(len(pairs), 'published number')),
+                pair_frame(pairs[:MOST_PAIRS]),
+                note=f'{plural(more, "further pair")} in published.csv.' if more > 0 else '',
+                is_folded=not is_compared,
+            )
+    for title, results in (
+        ('{} of the methods and backbones of this board', board.published.near),
+        ('{} of others', board.published.further),
+    ):
+        if results:
+            count = plural(len(results), 'published result')
+            frame = _result_frame(results)
+            yield Table(title.format(count), frame, is_folded=True, is_long=True)
+
+
+def pair_frame(pairs: Sequence[Comparison]) -> pd.DataFrame:
+    """Ours beside published numbers."""
+    return pd.DataFrame(
+        {
+            'Checkpoint': lines_of(
+                pair.row.label, f'{pair.row.method} · {pair.row.checkpoint.backbone}'
+            ),
+            'Metric': pair.column.title,
+            'Ours': f'{pair.cell.value:.2f}'
+            + (f' (n={len(pair.cell.runs)})' if len(pair.cell.runs) > 1 else ''),
+            'Published': published_value(pair.published.value),
+            'Difference': DASH if pair.difference is None else f'{pair.difference:+.2f}',
+            'Verdict': lines_of(pair.verdict, *pair.differences),
+            'Published protocol': lines_of(measured_as(pair.published), pair.published.note or ''),
+            'Published by': published_by(pair.published),
+            'Source': lines_of(pair.published.label, pair.published.row),
+            'Link': pair.published.link,
+        }
+        for pair in pairs
     )
 
 
-_MISSING = Entry(DASH)
+def _result_frame(results: Sequence[PublishedResult]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            'Method': catalogue.method_title(result.method),
+            'Backbone': result.backbone,
+            'Pre-training': pretrained_for(result) or DASH,
+            'Metric': catalogue.metric_titles(result.task, result.metric)[0],
+            'Published': f'{published_value(result.value)} {result.protocol.unit}',
+            'Protocol as stated': lines_of(measured_as(result), result.note or ''),
+            'Published by': published_by(result),
+            'Source': result.label,
+            'Link': result.link,
+        }
+        for result in results
+    )
 
 
-def format_cell(cell: Cell, column: Column) -> str:
-    """A cell as short text: its number, ``failed``, ``unknown``, or a dash."""
-    if cell.state != 'value' or cell.value is None:
-        return DASH if cell.state == 'missing' else cell.state
-    extra = [f'n={len(cell.runs)}'] if len(cell.runs) > 1 and not column.is_sum else []
-    extra += [cell.mark] if cell.mark else []
-    number = f'{cell.value:,.{column.decimals}f}'
-    if cell.sd is not None:
-        number += f' ± {cell.sd:,.{column.decimals}f}'
-    return f'{number} ({", ".join(extra)})' if extra else number
+# Tasks that stand for others even in their full form: probes, and few labels.
+_PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-linear'}
+_SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
 
 
-def marks_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
-    """What the marks of spread, ties and labels on this board mean; empty if it has none."""
+def _proxy_tables(board: Leaderboard) -> Iterator[Table]:
+    """How well proxies rank; nothing if no column could stand for a full one."""
+    if not any(group.tier == 'proxy' or _is_full_probe(group) for group in board.groups):
+        return
+    lines = []
+    for proxy, full, values in proxy_pairs(board):
+        names = [lines_of(column.title, column.qualifier) for column in (proxy, full)]
+        lines.append((*names, f'{len(values):,}', *_kendall(values)))
+    note = '' if lines else NOTES['no-pairs']
+    frame = _frame(lines, 'Proxy', 'Full', 'Rows with both', "Kendall's tau", 'p')
+    yield Table('How well the proxy ranks', frame, note)
+
+
+def proxy_pairs(board: Leaderboard) -> Iterator[tuple[Column, Column, np.ndarray]]:
+    """Every proxy column with every full column of its data set and kind of metric.
+
+    Probes of the full tier count as proxies of what trains the backbone. With them come the values
+    of the rows that hold both, (N, 2), more is better, a mean over seeds as one number; pairs that
+    no row holds are left out.
+    """
+    for group, other in product(board.groups, repeat=2):
+        is_probe = _is_full_probe(group) and not _is_full_probe(other)
+        if other.tier != 'full' or not (group.tier == 'proxy' or is_probe):
+            continue
+        for pair in product(*([c for c in g.columns if c.is_contest] for g in (group, other))):
+            if len(set(map(_family, pair))) == 1:
+                values = [[column.value(row) for column in pair] for row in board.rows]
+                both = pd.DataFrame(values).dropna().to_numpy(float)
+                if len(both):
+                    yield (*pair, both * [column.sign for column in pair])
+
+
+def _is_full_probe(group: ColumnGroup) -> bool:
+    return group.tier == 'full' and group.task in _PROBES
+
+
+def _family(column: Column) -> tuple[str, str]:
+    """Data set, which the name of a task begins with, and kind of metric."""
+    return (column.task.partition('-')[0], _SAME_METRICS.get(column.metric, column.metric))
+
+
+def _kendall(values: np.ndarray) -> tuple[str, str]:
+    """Kendall's tau (b) of pairs (N, 2) and its p-value, or why there is none, as texts.
+
+    Two things are always in some order; of three there are six.
+    """
+    if len(values) < 3:
+        return 'fewer than 3 rows hold both', DASH
+    if np.ptp(values, axis=0).min() == 0:
+        return 'all values of one side are equal', DASH
+    tau, p = stats.kendalltau(*values.T)
+    return f'{tau:+.2f}', '< 0.001' if p < 0.001 else f'{p:.3f}'
+
+
+_CLASS_TITLES = {'mIoU': 'IoU', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
+
+
+def class_section(board: Leaderboard) -> list[Section]:
+    """IoU and AP class by class, a table a protocol, of runs that kept their outcomes.
+
+    Outcomes that cannot be read are left out here; the board lists them as damaged.
+    """
+    tables = [
+        table
+        for group in board.groups
+        for column in group.columns
+        if column.metric in _CLASS_TITLES and group.protocol is not None
+        for table in _class_tables(board, group, column)
+    ]
+    return [Section('per-class', 'Results by class', tables, NOTES['classes'])] if tables else []
+
+
+def _class_tables(board: Leaderboard, group: ColumnGroup, column: Column) -> Iterator[Table]:
+    """One table; several where runs name different classes."""
+    holders = [
+        (place, row)
+        for place, row in enumerate(board.rows)
+        if any(run.artifacts.outcomes for run in row.cell(column).runs)
+    ]
+    found: dict[tuple[str, ...], dict[int, pd.Series]] = defaultdict(dict)
+    for place, row in holders[:MOST_CHECKPOINTS]:
+        if (scores := _mean_over_runs(board, row, column)) is not None:
+            found[tuple(scores.index)][place] = scores
+    protocol, more = group.protocol, len(holders) - MOST_CHECKPOINTS
+    tier = '' if protocol.tier == 'full' else f' ({protocol.tier})'
+    note = f'Protocol {protocol.name} {protocol.hash}.'
+    note += f' {plural(more, "further checkpoint")} not shown.' if more > 0 else ''
+    for names, scores in found.items():
+        values = np.stack([one.to_numpy() for one in scores.values()], axis=1)  # (C, rows)
+        is_ranked = ~np.isnan(values) & [not board.rows[place].is_baseline for place in scores]
+        best = np.where(is_ranked, values, -np.inf).max(axis=1, keepdims=True)
+        # One checkpoint alone is no ranking.
+        is_best = is_ranked & (values == best) & (is_ranked.sum(axis=1, keepdims=True) > 1)
+        lines = [
+            (name, *(DASH if np.isnan(value) else f'{value:.1f}' for value in line))
+            for name, line in zip(names, values, strict=True)
+        ]
+        yield Table(
+            f'{group.title} {_CLASS_TITLES[column.metric]}: {len(names)} classes{tier}',
+            _frame(lines, 'Class', *(board.rows[place].label for place in scores)),
+            note, is_folded=True, is_long=True, best=is_best, places=list(scores),
+        )  # fmt: skip
+
+
+def _mean_over_runs(board: Leaderboard, row: Row, column: Column) -> pd.Series | None:
+    """The mean over the seeds of a row by class, in percent; None where nothing is kept.
+
+    A class that no image is labelled with has an IoU only in the runs that predict it.
+    """
+    found = []
+    for run in row.cell(column).runs:
+        try:
+            path = board.collection.artifact_path(run, run.artifacts.outcomes or '')
+            outcomes = read_outcomes(path)
+        except (RecordError, OSError):
+            continue
+        scores = class_scores(outcomes).get(column.metric)
+        if scores is not None:
+            names = outcomes.class_names or [f'class {place}' for place in range(len(scores))]
+            found.append(pd.Series(scores, names))
+    if not found:
+        return None
+    alike = [series.to_numpy() for series in found if list(series.index) == list(found[0].index)]
+    return pd.Series(pd.DataFrame(alike).mean().to_numpy(), found[0].index)
+
+
+def _protocol_table(board: Leaderboard) -> Table:
+    """The protocols of the columns in their order, then those of pre-training."""
+    lines = []
+    for group in board.groups:
+        if group.protocol is not None:
+            names = ', '.join(column.short_title for column in group.columns)
+            lines.append((f'{group.title}: {names}', group.task, group.protocol))
+    for record in board.records:
+        if record.is_pretraining:
+            method = catalogue.method_title(record.checkpoint.method)
+            lines.append((f'Pre-training by {method}', record.task, record.protocol))
+    texts = [(names, task, p.name, p.version, p.hash, p.tier) for names, task, p in lines]
+    frame = _frame(texts, 'Columns', 'Task', 'Protocol', 'Version', 'Hash', 'Tier')
+    return Table('Protocols', frame.drop_duplicates(['Protocol', 'Version', 'Hash', 'Tier']))
+
+
+def problem_sections(board: Leaderboard, damaged: Sequence[DamagedFile]) -> Iterator[Section]:
+    """Failed runs, and files that were left out."""
+    if board.failed:
+        lines = [(r.run_id, r.task, r.checkpoint.id, r.error or '') for r in board.failed]
+        frame = _frame(lines, 'Run', 'Task', 'Checkpoint', 'Error')
+        yield Section('failed-runs', 'Failed runs', [Table('Failed runs', frame)])
+    if damaged:
+        frame = _frame([(file.path, file.reason) for file in damaged], 'File', 'Reason')
+        yield Section('damaged-files', 'Damaged files, left out', [Table('Files left out', frame)])
+
+
+def run_lines(board: Leaderboard, most: int | None = None) -> list[dict[str, object]]:
+    """Every run with what it measured, what it took and where it comes from; the fields of records.
+
+    Pre-training comes first, then tasks by checkpoint. Unknown values are None.
+    """
+
+    def rank(record: RunRecord) -> tuple:
+        task = catalogue.task_rank(record.task)
+        return (not record.is_pretraining, task, record.checkpoint.id, record.run_id)
+
+    records = sorted(board.records, key=rank)[:most]
+    return [
+        {
+            'group': board.collection.group(record),
+            **flat(record, 'metrics', 'load', 'artifacts', 'batch', 'schema_version'),
+            'results': ', '.join(_results(record)),
+            'weights_loaded': record.load and record.load.share,
+            'effective_batch': record.batch and record.batch.effective_batch,
+        }
+        for record in records
+    ]
+
+
+def flat(data: object, *left_out: str) -> dict[str, object]:
+    """The fields of a record and of its parts by their joined names; lists become texts."""
+    line = {}
+    for name, value in vars(data).items():
+        parts = value if isinstance(value, dict) else getattr(value, '__dict__', None)
+        if name in left_out:
+            continue
+        if parts is not None:
+            line |= {f'{name}_{key}': part for key, part in parts.items()}
+        else:
+            line[name] = value
+    texts = {name: v for name, v in line.items() if isinstance(v, list | dict)}
+    return line | {name: '+'.join(map(str, v)) or 'none' for name, v in texts.items()}
+
+
+def _results(record: RunRecord) -> Iterator[str]:
+    for name, m in record.metrics.items():
+        yield f'{name} {m.value:.4g}{f" {m.unit}" if m.unit else ""} ({m.split})'
+
+
+_SHOWN_OF_RUNS = {
+    'run_id': 'Run', 'origin': 'Record by', 'checkpoint_id': 'Checkpoint',
+    'checkpoint_sha256': 'SHA-256', 'task': 'Task', 'protocol_name': 'Protocol',
+    'protocol_hash': 'Hash', 'seed': 'Seed', 'results': 'Results',
+    'weights_loaded': 'Weights loaded', 'cost_wall_s': 'Wall time', 'cost_device': 'Device',
+    'cost_num_devices': 'Devices', 'started_at': 'Started', 'env_git': 'Git',
+    'config_path': 'Config',
+}  # fmt: skip
+
+
+def run_section(board: Leaderboard) -> Section:
+    """The first :data:`MOST_RUNS` runs with the facts that a reader looks for."""
+    runs = pd.DataFrame(run_lines(board, MOST_RUNS), dtype=object)
+    runs['results'] = runs['results'].where(runs['status'] == 'done', 'failed')
+    for name, show in {
+        'checkpoint_sha256': lambda digest: digest[:8],
+        # Cut off, not rounded: 99.96 % is not all of it.
+        'weights_loaded': lambda share: f'{int(share * 1000) / 10:g} %',
+        'cost_wall_s': lambda seconds: str(timedelta(seconds=round(seconds))),
+    }.items():
+        runs[name] = runs[name].map(show, na_action='ignore')
+    frame = runs[list(_SHOWN_OF_RUNS)].rename(columns=_SHOWN_OF_RUNS)
+    frame = frame.astype(object).where(frame.notna(), DASH)
+    where = 'The first' if len(board.records) > MOST_RUNS else 'The'
+    note = f'{where} {plural(len(frame), "run")}; runs.csv has all of them, with their costs.'
+    table = Table(plural(len(board.records), 'run'), frame, note, is_folded=True)
+    return Section('runs', 'Runs', [table], NOTES['runs'])
+
+
+def environment_section(board: Leaderboard) -> Section:
+    """The versions and devices of all runs."""
+    # Where a record was collected from is another fact for each.
+    facts = pd.DataFrame([{'device': r.cost.device} | r.env for r in board.records])
+    facts = facts.drop(columns='work_dir', errors='ignore')
+    facts = facts.melt(var_name='Fact', value_name='Value')
+    counts = facts.groupby(['Fact', 'Value'], sort=False).size().reset_index(name='Runs')
+    return Section('environment', 'Environment', [Table('Environment', counts)])
+
+
+def reading_note(board: Leaderboard, *, with_intervals: bool = True) -> str:
+    """How the board is sorted, and what the marks of spread, ties and labels on it mean."""
+    notes = [NOTES['reading']]
+    if board.shared:
+        names = ', '.join(column.title for column in board.shared)
+        count = plural(sum(row.rank is not None for row in board.rows), 'checkpoint')
+        notes.append(NOTES['order'].format(count=count, names=names))
     cells = [cell for row in board.rows for cell in row.cells.values()]
-    notes = {
-        '± is the standard deviation over n seeds.': any(cell.sd is not None for cell in cells),
-        'Brackets hold a 95 % interval: of the mean over seeds, or of a single run over images.': (
-            with_intervals and any(cell.interval is not None for cell in cells)
-        ),
-        f'{TIE_MARK} marks values that are not distinguishable from the best of their column '
-        f'(p ≥ {ALPHA:g} over the same images, or over seeds). Values without the mark that are '
-        'not bold differ, or could not be tested.': any(cell.is_tied for cell in cells),
-        f"{LABELS_MARK} marks results whose backbone saw labels of the task's data set before.": (
-            any(cell.saw_labels for cell in cells)
-        ),
-        f'{LABELS_UNKNOWN_MARK} marks results where that is not known.': (
-            any(cell.saw_labels is None for cell in cells)
-        ),
+    used = {
+        'sd': any(cell.sd is not None for cell in cells),
+        'interval': with_intervals and any(cell.interval is not None for cell in cells),
+        'tied': any(cell.is_tied for cell in cells),
+        'labels': any(cell.saw_labels for cell in cells),
+        'unknown': any(cell.saw_labels is None for cell in cells),
     }
-    return ' '.join(note for note, is_needed in notes.items() if is_needed)
-
-
-def order_note(board: Leaderboard) -> str:
-    """By what the rows are sorted."""
-    if not board.shared:
-        return ''
-    names = ', '.join(column.title for column in board.shared)
-    count = plural(sum(row.rank is not None for row in board.rows), 'checkpoint')
-    return (
-        f'Sorted by mean rank over what {count} share ({names}); rows that lack one of these have '
-        'no mean rank, baselines come last.'
-    )
+    return ' '.join([*notes, *(NOTES[name] for name, is_used in used.items() if is_used)])
 
 
 def conclusion(board: Leaderboard) -> str:
     """One sentence on what the board allows to conclude."""
     ranked = [row for row in board.rows if row.rank is not None]
     if not ranked:
-        return (
-            'Nothing is ranked here: fewer than two pre-trained checkpoints share a column, so no '
-            'method can be called better than another.'
-        )
+        return NOTES['nothing']
     best = [row for row in ranked if row.rank == ranked[0].rank]
     cells = [best[0].cell(column) for column in board.shared]
-    num_top = sum(cell.is_best or bool(cell.is_tied) for cell in cells)
-    num_alone = sum(cell.is_best and cell.is_tied is False for cell in cells)
-    of_all = f'{best[0].rank:.1f} of {len(ranked):,} checkpoints over '
-    of_all += plural(len(board.shared), 'column')
-    if len(best) > 1:
-        names = ', '.join(row.label for row in best[:3])
-        text = f'No checkpoint leads: {names} share the best mean rank, {of_all}'
-    else:
-        text = (
-            f'{best[0].label} has the best mean rank, {of_all}: best or not distinguishable from '
-            f'the best in {num_top}, separated by tests from every other tested row in {num_alone}'
-        )
     tiers = {group.tier for group in board.groups if set(group.columns) & set(board.shared)}
-    if 'smoke' in tiers:
-        return f'{text}; these are smoke runs, so nothing follows for full training.'
-    if 'proxy' in tiers:
-        return f'{text}; these are proxies, which rank but are not to be quoted.'
-    return f'{text}; this holds for the protocols below only.'
-
-
-def labels_note(cell: Cell) -> str:
-    """Which labels the backbone of a value saw; empty if none of the task's."""
-    if cell.saw_labels is False:
-        return ''
-    if cell.saw_labels is None:
-        return "not known whether the backbone saw labels of the task's data set"
-    seen = {name for run in cell.runs for name in run.checkpoint.labels or ()}
-    own = [name for name in sorted(seen) if share_labels(name, data_set_of(cell.runs[0].task))]
-    return f'backbone saw labels of {", ".join(map(data_title, own))}'
-
-
-def labels_text(checkpoint: Checkpoint) -> str:
-    """Names of the data sets whose labels a checkpoint has seen; empty: not known."""
-    return '' if checkpoint.labels is None else '+'.join(checkpoint.labels) or 'none'
+    reach = next((tier for tier in ('smoke', 'proxy') if tier in tiers), 'full')
+    return NOTES['leads' if len(best) == 1 else 'shared'].format(
+        names=', '.join(row.label for row in best[:3]),
+        rank=f'{ranked[0].rank:.1f} of {len(ranked):,} checkpoints',
+        columns=plural(len(cells), 'column'),
+        top=sum(cell.is_best or bool(cell.is_tied) for cell in cells),
+        alone=sum(cell.is_best and cell.is_tied is False for cell in cells),
+        reach=NOTES[f'reach-{reach}'],
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -10,45 +10,21 @@ _FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
 _MARKDOWN_SPECIAL = re.compile(r'([\\`*_\[\]{}#|~$!])')
 _BARE_LINK = re.compile(r'(?i)\b(https?|ftp):|\bwww\.')
 _LATEX = str.maketrans(
-    {
-        '\\': r'\textbackslash{}',
-        '{': r'\{',
-        '}': r'\}',
-        '$': r'\$',
-        '&': r'\&',
-        '#': r'\#',
-        '%': r'\%',
-        '_': r'\_',
-        '^': r'\textasciicircum{}',
-        '~': r'\textasciitilde{}',
-        # In the old font encodings these print as other characters.
-        '<': r'\textless{}',
-        '>': r'\textgreater{}',
-        '|': r'\textbar{}',
-        '"': r'\textquotedbl{}',
-        "'": r'\textquotesingle{}',
-        '`': r'\textasciigrave{}',
-        # At the begin of a row these would be read with the end of the one before.
-        '[': '{[}',
-        ']': '{]}',
-        '*': '{*}',
-        '\N{EN DASH}': r'\textendash{}',
-        '—': r'\textemdash{}',
-        '±': r'\ensuremath{\pm}',
-        '\N{MULTIPLICATION SIGN}': r'\ensuremath{\times}',
-        '·': r'\ensuremath{\cdot}',
-        '≥': r'\ensuremath{\ge}',
-        '≤': r'\ensuremath{\le}',
-        '≈': r'\ensuremath{\approx}',
-        '↑': r'\ensuremath{\uparrow}',
-        '↓': r'\ensuremath{\downarrow}',
-        '→': r'\ensuremath{\rightarrow}',
-        '†': r'\ensuremath{\dagger}',
-        '‡': r'\ensuremath{\ddagger}',
-        '…': r'\dots{}',
-        '\N{REPLACEMENT CHARACTER}': '?',
-    }
-)
+    {char: rf'\{char}' for char in '{}$&#%_'}
+    # At the begin of a row these would be read with the end of the one before.
+    | {char: f'{{{char}}}' for char in '[]*'}
+    | {char: rf'\text{name}{{}}' for char, name in {
+        '\\': 'backslash', '^': 'asciicircum', '~': 'asciitilde', '<': 'less', '>': 'greater',
+        '|': 'bar', '"': 'quotedbl', "'": 'quotesingle', '`': 'asciigrave',
+        '\N{EN DASH}': 'endash', '\N{EM DASH}': 'emdash',
+    }.items()}
+    | {char: rf'\ensuremath{{\{name}}}' for char, name in {
+        '±': 'pm', '\N{MULTIPLICATION SIGN}': 'times', '·': 'cdot', '≥': 'ge', '≤': 'le',
+        '≈': 'approx', '↑': 'uparrow', '↓': 'downarrow', '→': 'rightarrow', '†': 'dagger',
+        '‡': 'ddagger',
+    }.items()}
+    | {'…': r'\dots{}', '\N{REPLACEMENT CHARACTER}': '?'}
+)  # fmt: skip
 # pdfLaTeX stops at letters that no font encoding with accents has, and at unknown symbols.
 _NOT_IN_LATEX = re.compile(r'[^\x00-\x7fªµºÀ-ÖØ-öø-ÿ]')
 # Two hyphens would become a dash.

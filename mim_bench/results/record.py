@@ -309,6 +309,9 @@ class RunRecord:
     skipped_images: Annotated[int, Field(ge=0, le=LARGEST_INTEGER)] | None = None
     """Training images that could not be read and were left out (``--on-bad-image skip``); null
     where such an image stops the run."""
+    limit: Name | None = None
+    """Images of each data set that the run was limited to, the first (``64``) or a sample
+    (``64:SEED``); null for a whole run."""
     origin: Origin = 'run'
     """``run`` if the run wrote the record, ``collected`` if ``mim-bench collect`` made it of what
     the run left."""

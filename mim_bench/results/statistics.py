@@ -5,7 +5,6 @@ thus meet the same resamples, and the difference of their replicates is the pair
 their difference.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -33,8 +32,8 @@ def seed_spread(
     """Standard deviation (n - 1) over seeds, and the t-interval of their mean; None for one."""
     if len(values) == 1:
         return None, None
-    mean, sd = math.fsum(values) / len(values), float(np.std(values, ddof=1))
-    reach = float(special.stdtrit(len(values) - 1, (1 + level) / 2)) * sd / math.sqrt(len(values))
+    mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
+    reach = float(special.stdtrit(len(values) - 1, (1 + level) / 2)) * sd / len(values) ** 0.5
     return sd, (mean - reach, mean + reach)
 
 
@@ -230,10 +229,7 @@ def _mean_difference(a: Sequence[Sample], b: Sequence[Sample]) -> float:
 def mcnemar_test(a: np.ndarray, b: np.ndarray) -> float:
     """Exact two-sided p-value of McNemar's test; (N,) bool, whether each classifier is right."""
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
-    if only_a + only_b == 0:
-        return 1.0
-    # The distribution of a fair coin is symmetric.
-    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def paired_differences(a: Sequence[Sample], b: Sequence[Sample]) -> np.ndarray:

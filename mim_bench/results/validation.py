@@ -65,8 +65,8 @@ def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] 
         raise error(f'{where}: {explain(problem, kind)}') from None
 
 
-def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
-    """The model, dataclass or list of them that a YAML file describes.
+def read_yaml(kind: type[T], path: Path, error: type[MimBenchError], context: Any = None) -> T:
+    """The model, dataclass or list of them that a YAML file describes; validators get ``context``.
 
     Raises:
         MimBenchError: The file cannot be read, is no YAML, has a key twice, or breaks the model;
@@ -79,7 +79,7 @@ def read_yaml(kind: type[T], path: Path, error: type[MimBenchError]) -> T:
         raise error(f'{path}: cannot be read ({problem}).') from problem
     try:
         # By way of JSON, which has lists only, where Python tells tuples from lists.
-        return adapter(kind).validate_json(json.dumps(data, default=str))
+        return adapter(kind).validate_json(json.dumps(data, default=str), context=context)
     except ValidationError as problem:
         raise error(f'{path}: {explain(problem, kind, data)}') from None
 
@@ -118,7 +118,7 @@ def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
 def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:
     place, value = '.'.join(_words(error['loc'], data)), error['input']
     if error['type'] in _UNKNOWN_KEY:
-        return f'{place}: nothing reads this key{_hint(error["loc"][-1], _known(kind, error))}'
+        return f'{place}: nothing reads this key{_hint(error["loc"][-1], _known(kind))}'
     if error['type'] == 'value_error':
         return ': '.join(filter(None, (place, str(error['ctx']['error']))))
     reason = error['msg'][0].lower() + error['msg'][1:]
@@ -141,17 +141,11 @@ def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
         yield f'{step} ({name})' if name else str(step)
 
 
-def _known(kind: Any, error: dict[str, Any]) -> list[str]:
-    """The keys that are known where an unknown one stands."""
+def _known(kind: Any) -> list[str]:
+    """All keys of a model and of the models inside it."""
     schema = adapter(kind).json_schema()
-    definitions, node = schema.get('$defs', {}), schema
-    for step in (*error['loc'][:-1], None):
-        options = [node, *node.get('anyOf', [])]
-        node = next((o for o in options if '$ref' in o or 'properties' in o or 'items' in o), node)
-        node = definitions[node['$ref'].rpartition('/')[2]] if '$ref' in node else node
-        if step is not None:
-            node = node.get('properties', {}).get(step) or _inner(node) or {}
-    return list(node.get('properties', {}))
+    models = [schema, *schema.get('$defs', {}).values()]
+    return [key for model in models for key in model.get('properties', {})]
 
 
 def _inner(node: dict[str, Any]) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from mim_bench.suite.checkpoint_words import (
     parse_timm,
     parse_word,
 )
-from mim_bench.suite.locks import wait_for_lock
+from mim_bench.suite.leases import leased
 from mim_bench.suite.plan import Row
 from mim_bench.suite.tasks import Network, Suite, near
 
@@ -127,7 +127,7 @@ def facts_of(
     # Another way to read a file makes another file of it.
     described_as = {**stated, **({'read as': reading} if reading else {})}
     folder.mkdir(parents=True, exist_ok=True)
-    with wait_for_lock(folder / f'.{checkpoint_id}.lock'):
+    with leased(folder / f'.{checkpoint_id}.lease'):
         converted, described = folder / f'{checkpoint_id}.pth', folder / f'{checkpoint_id}.json'
         stat, where = path.stat(), str(path.resolve())
         known = _read(described) if converted.is_file() else None
@@ -183,7 +183,7 @@ def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
     from mim_bench.conversion.timm_weights import timm_checkpoint  # imports torch
 
     folder.mkdir(parents=True, exist_ok=True)
-    with wait_for_lock(folder / f'.{word.id}.lock'):
+    with leased(folder / f'.{word.id}.lease'):
         path, described = folder / f'{word.id}.pth', folder / f'{word.id}.json'
         where, known = f'{TIMM}:{word.place}', _read(described) if path.is_file() else None
         if known is not None and (known.path, known.stated) == (where, word.stated):

@@ -6,10 +6,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mim_bench.data.checks.options import REAL_COUNTS
 from mim_bench.engine.preemption import RESERVE_S
 from mim_bench.suite.locations import CHECK_NAMES
 from mim_bench.suite.steps import Step
@@ -60,7 +62,9 @@ class Estimate:
     def reasons(self) -> list[str]:
         """Reasons why the run cannot start."""
         reasons = [*self.data.problems, *([self.error] if self.error else [])]
-        images = self.data.counts.get('train images')
+        if not reasons and self.trial is not None and self.trial.get('missing'):
+            reasons.append(self.trial['missing'])
+        images = self._images('train', self.data.counts)
         if self.trial is not None and self.trial['epochs'] and images is not None:
             images = int(images * self.trial['image_share'])
             if images < self.trial['fewest_images']:
@@ -78,6 +82,12 @@ class Estimate:
                 )
         return reasons
 
+    def _images(self, split: str, counts: Mapping[str, int]) -> int | None:
+        """Images of a split that the run may use; None where they were not counted."""
+        found = counts.get(f'{split} images')
+        most = None if self.trial is None else self.trial.get('most_images')
+        return found if None in (found, most) else min(found, most)
+
     @property
     def can_start(self) -> bool:
         """Whether the run can start."""
@@ -85,12 +95,19 @@ class Estimate:
 
     @property
     def hours(self) -> float | None:
-        """Hours: seconds of a step times number of steps; None where the number is unknown."""
+        """Hours: seconds of a step times number of steps; None where the number is unknown.
+
+        Without the data, they are those of the published data set, whose counts are known.
+        """
         if self.trial is None:
             return None
+        counts = self.data.counts
+        if not {'train images', 'val images'} <= set(counts):
+            whole = REAL_COUNTS.get(CHECK_NAMES.get(self.data.dataset, ''), {})
+            counts = {f'{split} images': number for split, number in whole.items()}
         trial, num_steps = self.trial, self.trial['num_steps']
         if num_steps is None:
-            images = [self.data.counts.get(f'{split} images') for split in ('train', 'val')]
+            images = [self._images(split, counts) for split in ('train', 'val')]
             if None in images:
                 return None
             seen = sum(images)
@@ -98,6 +115,11 @@ class Estimate:
                 seen = images[0] * trial['image_share'] * trial['epochs']
             num_steps = seen / trial['images_per_step']
         return num_steps * trial['step_s'] / 3600
+
+    @property
+    def gpu_hours(self) -> float | None:
+        """Hours times the GPUs of the run; None where the hours are unknown."""
+        return None if self.hours is None else self.hours * max(self.step.processes, 1)
 
 
 def try_plan(
@@ -107,8 +129,9 @@ def try_plan(
     *,
     assumed_tflops: float | None = None,
     limit_s: float | None = None,
+    workers: int = 1,
 ) -> list[Estimate]:
-    """Try every run of a plan, one after the other, each in a process of its own.
+    """Try every run of a plan, each in a process of its own; seeds share one.
 
     Args:
         plan: Steps with ``trial_words`` are tried.
@@ -116,22 +139,46 @@ def try_plan(
         on_start: Called with the name of each step before it is tried.
         assumed_tflops: Estimate every training for GPUs of this throughput in TFLOP/s.
         limit_s: Seconds that an attempt of a run may take; None: no limit.
+        workers: Trials at a time.
     """
     checks: dict[tuple, DataCheck] = {}
-    estimates = []
-    with tempfile.TemporaryDirectory() as folder:
-        for step in plan:
-            if not step.trial_words or step.dataset is None:
-                continue
+    trials: dict[tuple, Future] = {}
+    more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
+    runs = [step for step in plan if step.trial_words and step.dataset is not None]
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
+        for number, step in enumerate(runs):
             key = (*step.dataset, step.need_stuff)
             if key not in checks:
                 on_start(f'data of {step.dataset[0]}')
                 checks[key] = check_data(*key, Path(folder))
-            on_start(step.name)
-            more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
-            trial, error = _try(step, Path(folder) / 'trial.json', environment, more)
-            estimates.append(Estimate(step, checks[key], trial, error, limit_s))
-    return estimates
+            if _alike(step) not in trials:
+                result = Path(folder) / f'trial-{number}.json'
+
+                def go(step: Step = step, result: Path = result) -> tuple:
+                    on_start(step.name)
+                    return _try(step, result, environment, more)
+
+                trials[_alike(step)] = pool.submit(go)
+        return [
+            Estimate(
+                step,
+                checks[(*step.dataset, step.need_stuff)],
+                *trials[_alike(step)].result(),
+                limit_s,
+            )
+            for step in runs
+        ]
+
+
+def _alike(step: Step) -> tuple:
+    """What a trial depends on: not the seed, nor where the run writes."""
+    words, found = iter(step.trial_words), [step.processes]
+    for word in words:
+        if word in ('--seed', '--run-id', '--work-dir'):
+            next(words)
+        else:
+            found.append(word)
+    return tuple(found)
 
 
 def check_data(dataset: str, root: str, need_stuff: bool, folder: Path) -> DataCheck:
@@ -153,10 +200,10 @@ def _try(
 ) -> tuple[Mapping[str, Any] | None, str | None]:
     result.unlink(missing_ok=True)
     words = [*step.trial_words, '--dry-run', str(result), *more]
-    if step.gpus > 1:
+    if step.processes > 1:
         # One process that plans its batch as one process of several.
         words += ['--launcher', 'pytorch']
-        environment = {**environment, 'WORLD_SIZE': str(step.gpus)}
+        environment = {**environment, 'WORLD_SIZE': str(step.processes)}
     try:
         done = _mim_bench(words, environment)
     except subprocess.TimeoutExpired:

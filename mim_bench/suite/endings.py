@@ -11,6 +11,8 @@ from mim_bench.results.record import Cause
 from mim_bench.results.store import read_record
 from mim_bench.suite.guard import STOP_SIGNALS
 
+# A run that is interrupted so often without a new checkpoint would never end.
+MOST_IDLE_INTERRUPTIONS = 3
 # States of Slurm that say more than "failed".
 _CAUSES: dict[str, Cause] = {
     'TIMEOUT': 'timeout',
@@ -63,13 +65,15 @@ def ending_of(status: int, state: str | None, own: Cause | None, *, lost_memory:
 
     Args:
         status: Negative: the signal that ended it.
-        state: Of its job, if a scheduler ran it.
+        state: Of its job, if a scheduler ran it, or why it has none.
         own: What the run itself recorded.
         lost_memory: Whether the system killed a process for want of memory meanwhile.
     """
     text = f'ended by signal {-status}' if status < 0 else f'exit status {status}'
     if state and (cause := cause_of_state(state)):
         return Ending(cause, f'{text}, the job was {state}')
+    if state and state not in ('COMPLETED', 'FAILED'):
+        text += f', {state}'
     if own:
         return Ending(own, text)
     if -status == signal.SIGKILL:

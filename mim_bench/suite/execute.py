@@ -1,26 +1,30 @@
 """Executes the steps of a plan in parallel; several suites may share one folder.
 
-Each step has a folder with ``log.txt``, ``fingerprint`` (of what it was done from), ``started``
-(of what it was last started from) and ``lock``, which its process holds too, so that a step of
-a suite that was killed is free as soon as nothing of it runs any more.
+Each step has a folder with ``log.txt``, ``fingerprint`` and ``started`` (:mod:`.done`), ``lease``,
+which the suite holds that runs it, and ``process``, what it runs as: a step of a suite that was
+killed is free as soon as nothing of it runs any more.
 """
 
 import contextlib
-import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 from mim_bench.engine.preemption import seconds_of_job
-from mim_bench.errors import RecordError, RunInterrupted
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.store import read_record
+from mim_bench.errors import RunInterrupted
+from mim_bench.suite.done import (
+    checkpoints_of,
+    is_done,
+    mark_done,
+    put_aside_other_inputs,
+    stamp,
+)
 from mim_bench.suite.endings import (
+    MOST_IDLE_INTERRUPTIONS,
     Ending,
     ending_of,
     is_interruption,
@@ -28,23 +32,24 @@ from mim_bench.suite.endings import (
     recorded_cause,
 )
 from mim_bench.suite.guard import STOP_SIGNALS
-from mim_bench.suite.launching import COMPUTING, Launcher, Process
-from mim_bench.suite.locks import try_lock
+from mim_bench.suite.launching import COMPUTING, Claim, Launcher, Process
 from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
-POLL_SECONDS = 0.1
+# Between looks at a step that another suite runs; its file system may be slow.
+LOOK_SECONDS = 5.0
 LOG_LINES = 15
 LOG_FILE = 'log.txt'
 # Time limit for writing the record of a run that could not do so itself.
 _POST_MORTEM_S = 600
-# A run that is interrupted so often without a new checkpoint would never end.
-MOST_IDLE_INTERRUPTIONS = 3
 # With less time left of the suite's own job, no run starts again.
 _JOB_END_S = 300
 
 
 class Listener:
     """Receives progress events. All methods are optional."""
+
+    def planned(self, steps: Sequence[Step]) -> None:
+        """These steps of the plan are not done."""
 
     def started(self, step: Step, attempt: int) -> None:
         """A step was started, for the first time or again."""
@@ -93,7 +98,8 @@ def execute(
     """Run all steps that are not done; a failure does not stop the others.
 
     A step that another process runs is waited for, and skipped if it is done then. A run that
-    failed without writing a record gets one.
+    failed without writing a record gets one. If this process ends early, steps on this machine
+    end with it; jobs of a cluster do so only if the user interrupts it.
 
     Args:
         plan: Steps with unique names, each after the steps that it needs.
@@ -108,15 +114,17 @@ def execute(
     """
     check_plan(plan)
     outcome = Outcome(done=[step.name for step in plan if is_done(step, folder)])
-    for step in plan:
-        if step.name not in outcome.done:
-            launcher.check(step)
+    open_steps = [step for step in plan if step.name not in outcome.done]
+    for step in open_steps:
+        launcher.check(step)
+    listener.planned(open_steps)
     execution = _Execution(plan, folder, launcher, listener, patience, outcome)
     try:
         with _stopped_by_signals():
             execution.go()
-    finally:
-        execution.stop()
+    except BaseException as error:
+        execution.stop(is_wanted=isinstance(error, KeyboardInterrupt))
+        raise
     return outcome
 
 
@@ -141,25 +149,12 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def is_done(step: Step, folder: Path) -> bool:
-    """Whether a step's results exist and come from its present inputs."""
-    try:
-        same = (folder / step.name / 'fingerprint').read_text() == step.fingerprint
-        return (
-            same
-            and all(path.exists() for path in step.files)
-            and all(read_record(path).status == 'done' for path in step.records)
-        )
-    except (OSError, RecordError):
-        return False
-
-
 @dataclass
 class _Running:
     step: Step
-    lock: TextIO
     began: float
     words: tuple[str, ...]
+    claim: Claim | None = None
     attempt: int = 1
     process: Process | None = None  # None while the next attempt waits for resources
     attempt_began: float = 0.0  # of time.monotonic()
@@ -170,6 +165,7 @@ class _Running:
     interruptions: int = 0
     idle_interruptions: int = 0  # the last ones, without a new checkpoint
     error: str | None = None  # error of an attempt whose failed record is being written
+    is_lost: bool = False  # another suite took the step
 
     @property
     def seconds(self) -> float:
@@ -185,14 +181,14 @@ class _Execution:
     patience: Patience
     outcome: Outcome
     running: list[_Running] = field(default_factory=list)
-    waiting: set[str] = field(default_factory=set)
+    waiting: dict[str, float] = field(default_factory=dict)  # steps of others: next look
     lost: set[str] = field(default_factory=set)
 
     def go(self) -> None:
         while (ready := self._ready()) or self.running:
             for step in ready:
                 self._try_to_start(step)
-            time.sleep(POLL_SECONDS)
+            self.launcher.pause()
             for item in list(self.running):
                 self._look_after(item)
             while newly := lost_steps(self.plan, self.lost):
@@ -206,36 +202,43 @@ class _Execution:
         started = {item.step.name for item in self.running}
         return ready_steps(self.plan, finished, started, self.lost)
 
-    def stop(self) -> None:
-        """End what runs; all of it is asked before the first is waited for."""
+    def stop(self, *, is_wanted: bool) -> None:
+        """End what runs; all of it is asked before the first is waited for.
+
+        Args:
+            is_wanted: Whether the user wants even that to end which goes on by itself.
+        """
         processes = [item.process for item in self.running if item.process is not None]
         for process in processes:
-            process.interrupt()
+            if is_wanted or process.pid is not None:
+                process.interrupt()
         for process in processes:
-            process.stop()
+            process.stop() if is_wanted else process.abandon()
         for item in self.running:
-            item.lock.close()
+            item.claim.end()
 
     def _try_to_start(self, step: Step) -> None:
-        if not self.launcher.has_room(step):
+        is_early = time.monotonic() < self.waiting.get(step.name, 0.0)
+        if is_early or not self.launcher.has_room(step):
             return
         home = self.folder / step.name
         home.mkdir(parents=True, exist_ok=True)
-        lock = try_lock(home / 'lock')
-        if lock is None:
+        item = _Running(step, time.monotonic(), step.words)
+        claim = self.launcher.claim(step, home, lambda: setattr(item, 'is_lost', True))
+        if claim is None:
             if step.name not in self.waiting:
-                self.waiting.add(step.name)
                 self.listener.waiting(step)
+            self.waiting[step.name] = time.monotonic() + LOOK_SECONDS
             return
+        self.waiting.pop(step.name, None)
         if is_done(step, self.folder):
-            lock.close()
-            self.waiting.discard(step.name)
+            claim.end()
             self.outcome.done.append(step.name)
+            self.launcher.ended(step, None)
             self.listener.taken(step)
             return
-        self.waiting.discard(step.name)
-        _put_aside_other_inputs(step, home)
-        item = _Running(step, lock, time.monotonic(), step.words)
+        put_aside_other_inputs(step, self.folder)
+        item.claim = claim
         self.running.append(item)
         self._start(item)
 
@@ -249,16 +252,21 @@ class _Execution:
         item.log_start = log.stat().st_size if log.exists() else 0
         item.attempt_began = time.monotonic()
         if is_attempt:
-            item.records = [_stamp(path) for path in step.records]
-            item.checkpoints = _checkpoints(step)
+            item.records = [stamp(path) for path in step.records]
+            item.checkpoints = checkpoints_of(step)
             item.memory_kills = memory_kills()
-        item.process = self.launcher.start(step, item.words, log, item.lock.fileno())
+        item.process = self.launcher.start(step, item.words, log)
+        item.claim.note(item.process)
         if is_attempt:
             self.listener.started(step, item.attempt)
 
     def _look_after(self, item: _Running) -> None:
         if item.process is None:
             self._start(item)
+            return
+        if item.is_lost:
+            item.process.stop()
+            self._settle(item, 'Another suite took this step: this one was suspended or cut off.')
             return
         status = item.process.poll()
         limit = self.patience.timeout_s if item.error is None else _POST_MORTEM_S
@@ -269,14 +277,24 @@ class _Execution:
         if item.error is not None:  # its record was written, or cannot be
             self._settle(item, item.error)
         elif status == 0:
-            fingerprint = self.folder / item.step.name / 'fingerprint'
-            write_atomically({fingerprint: item.step.fingerprint.encode()})
+            mark_done(item.step, self.folder)
             is_complete = is_done(item.step, self.folder)
             self._settle(item, None if is_complete else self._end_of_log(item, 'exit status 0'))
-        elif is_interruption(status) and item.step.words[0] in COMPUTING:
-            self._interrupted(item)
         else:
-            self._failed(item, self._ending(item, status))
+            ending = self._ending(item, status)
+            is_run = item.step.words[0] in COMPUTING
+            if is_run and (is_interruption(status) or self._goes_on(item, ending)):
+                self._interrupted(item, ending)
+            else:
+                self._failed(item, ending)
+
+    def _goes_on(self, item: _Running, ending: Ending) -> bool:
+        """Whether the cluster, and not the run, is to blame for an end."""
+        if item.process.state() is None:
+            return False
+        has_saved = checkpoints_of(item.step) != item.checkpoints
+        lost_machine = ending.cause in ('preempted', 'node-failure')
+        return lost_machine or (ending.cause == 'timeout' and has_saved)
 
     def _ending(self, item: _Running, status: int | None) -> Ending:
         if status is None:
@@ -286,17 +304,18 @@ class _Execution:
         lost_memory = memory_kills() > item.memory_kills
         return ending_of(status, item.process.state(), own, lost_memory=lost_memory)
 
-    def _interrupted(self, item: _Running) -> None:
+    def _interrupted(self, item: _Running, ending: Ending) -> None:
         """A run stopped where it can go on; it does, unless it gets nowhere."""
         left = seconds_of_job()
         if left is not None and left < _JOB_END_S:
             raise RunInterrupted('the end of the job has come. Start again to go on.')
         item.interruptions += 1
-        is_idle = _checkpoints(item.step) == item.checkpoints
+        is_idle = checkpoints_of(item.step) == item.checkpoints
         item.idle_interruptions = item.idle_interruptions + 1 if is_idle else 0
         if item.idle_interruptions >= MOST_IDLE_INTERRUPTIONS:
             count = f'{item.interruptions} times, the last {item.idle_interruptions} of them'
-            self._failed(item, Ending('preempted', f'{count} without a new checkpoint'))
+            cause = ending.cause if ending.cause == 'node-failure' else 'preempted'
+            self._failed(item, Ending(cause, f'{count} without a new checkpoint'))
             return
         item.process = None
         self.listener.interrupted(item.step, item.interruptions)
@@ -329,46 +348,12 @@ class _Execution:
         else:
             self.outcome.failed[name] = error
             self.lost.add(name)
-        item.lock.close()
+        item.claim.end()
+        self.launcher.ended(item.step, error)
         self.listener.finished(item.step, seconds, error)
 
 
 def _lacks_record(item: _Running) -> bool:
     """Whether an attempt left a record of a run as it was."""
-    stamps = [_stamp(path) for path in item.step.records]
+    stamps = [stamp(path) for path in item.step.records]
     return any(now in (None, then) for now, then in zip(stamps, item.records, strict=True))
-
-
-def _stamp(path: Path) -> int | None:
-    """Changes when a file is replaced; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return hash((found.st_ino, found.st_mtime_ns, found.st_size))
-
-
-def _checkpoints(step: Step) -> set[tuple[str, int]]:
-    """What a training has saved so far."""
-    files = step.work_dir.glob('*.pth') if step.work_dir else ()
-    return {(path.name, _stamp(path) or 0) for path in files}
-
-
-def _put_aside_other_inputs(step: Step, home: Path) -> None:
-    """Move a step's work directory aside if its inputs changed since.
-
-    A step must not resume from checkpoints of other inputs, nor may the board show their
-    results. Nothing is deleted.
-    """
-    started = home / 'started'
-    same = started.exists() and started.read_text() == step.fingerprint
-    if not same:
-        outdated = [path.parent for path in step.records]
-        outdated += [step.work_dir] if step.work_dir else []
-        there = [path for path in outdated if path.exists()]
-        if there:
-            aside = home / f'outdated-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}'
-            aside.mkdir()
-        for index, path in enumerate(there):
-            shutil.move(path, aside / f'{index}-{path.name}')
-    write_atomically({started: step.fingerprint.encode()})

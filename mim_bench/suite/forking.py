@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import forkserver, parent_process
-from multiprocessing.reduction import DupFd
 from pathlib import Path
 from unittest import mock
 
@@ -55,12 +54,11 @@ class ForkingLauncher(LocalLauncher):
         words: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        lock: int,
         release: Callable[[], None],
     ) -> Process:
         if sys.platform == 'linux' and step.gpus < 2 and words[0] in _COMMANDS:
-            return ForkedProcess(self._main, words, log, environment, lock, release)
-        return super()._open(step, words, log, environment, lock, release)
+            return ForkedProcess(self._main, words, log, environment, release)
+        return super()._open(step, words, log, environment, release)
 
 
 class ForkedProcess(OwnProcess):
@@ -72,14 +70,18 @@ class ForkedProcess(OwnProcess):
         words: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        lock: int,
         release: Callable[[], None],
     ) -> None:
         super().__init__(release)
         self._process = _CONTEXT.Process(
-            target=_run, args=(main, list(words), log, dict(environment), _Descriptor(lock))
+            target=_run, args=(main, list(words), log, dict(environment))
         )
         self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """See :class:`Process`."""
+        return self._process.pid
 
     def poll(self) -> int | None:
         """See :class:`Process`."""
@@ -97,28 +99,13 @@ class ForkedProcess(OwnProcess):
         self.poll()
 
 
-class _Descriptor:
-    """A file descriptor that is passed to another process."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __reduce__(self):
-        return _received, (DupFd(self.number),)
-
-
-def _received(duplicate) -> int:
-    return duplicate.detach()
-
-
 def _run(
     main: Callable[[list[str]], int],
     words: list[str],
     log: Path,
     environment: dict[str, str],
-    lock: int,
 ) -> None:
-    """Run ``mim-bench WORDS``; ``lock`` stays open, and so held, meanwhile."""
+    """Run ``mim-bench WORDS``."""
     os.setsid()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,22 @@ from typing import Protocol
 
 from mim_bench.errors import ConfigError
 from mim_bench.suite.guard import GRACE_S, die_with
+from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
 
+POLL_SECONDS = 0.1
 COMPUTING = ('train', 'test')
+# torchrun finds a free port.
+ONE_NODE = ('--standalone', '--local-addr=127.0.0.1')
 GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
 
 
 class Process(Protocol):
     """A running step."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process on this machine that runs it; None: it runs elsewhere."""
 
     def poll(self) -> int | None:
         """The exit status once it has ended, else None; its resources are free then."""
@@ -33,9 +42,55 @@ class Process(Protocol):
     def stop(self) -> None:
         """End the step and all its processes, after a training has had the time to save."""
 
+    def abandon(self) -> None:
+        """The suite ends: end the step, unless it goes on without the suite."""
+
+
+class Claim:
+    """The right of this process to run a step.
+
+    Args:
+        lease: It is held.
+        home: Folder of the step.
+    """
+
+    def __init__(self, lease: Lease, home: Path) -> None:
+        self._lease, self._file = lease, home / 'process'
+
+    def note(self, process: Process) -> None:
+        """Remember who runs the step: it may outlive the suite while it saves."""
+        if process.pid is not None:
+            name = f'{os.uname().nodename} {process.pid} {start_of(process.pid)}'
+            self._file.write_text(name)
+
+    def end(self) -> None:
+        """Give it back."""
+        self._lease.end()
+
+    @property
+    def is_in_use(self) -> bool:
+        """Whether a process of an earlier suite still ends."""
+        try:
+            host, pid, start = self._file.read_text().split()
+        except (OSError, ValueError):
+            return False
+        return host == os.uname().nodename and start == start_of(int(pid))
+
+
+def start_of(pid: int) -> str | None:
+    """When a process of this machine began, in ticks; None if it has ended."""
+    try:
+        facts = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return None
+    return None if facts[0] == 'Z' else facts[19]
+
 
 class Launcher(Protocol):
     """Starts steps on some resource."""
+
+    workers: int = 1
+    """Steps at a time, for the time left of a plan."""
 
     def check(self, step: Step) -> None:
         """Refuse a step that can never run here.
@@ -47,15 +102,29 @@ class Launcher(Protocol):
     def has_room(self, step: Step) -> bool:
         """Whether the step can start now."""
 
-    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
+    def claim(self, step: Step, home: Path, on_loss: Callable[[], None]) -> Claim | None:
+        """Take the right to run a step; None if another suite, or what it left, runs it.
+
+        Args:
+            step: The step.
+            home: Its folder.
+            on_loss: Called in another thread when another suite took it.
+        """
+
+    def start(self, step: Step, words: Sequence[str], log: Path) -> Process:
         """Start a step's command on free resources.
 
         Args:
             step: The step, which states its resources.
             words: Arguments of ``mim-bench``.
             log: File to which the output is appended.
-            lock: Descriptor of the lock, which the process inherits.
         """
+
+    def ended(self, step: Step, error: str | None) -> None:
+        """A step ended; ``error`` says why it failed."""
+
+    def pause(self) -> None:
+        """Wait until it is worth asking the processes again."""
 
 
 class LocalLauncher:
@@ -77,9 +146,15 @@ class LocalLauncher:
         self.gpus, self.workers = list(gpus), workers
         self.environment = dict(environment or {})
         self._free_gpus, self._free_workers = list(gpus), workers
+        self._leases: dict[Path, Lease] = {}
 
     def check(self, step: Step) -> None:
         """See :class:`Launcher`."""
+        if step.resources.nodes > 1:
+            raise ConfigError(
+                f'{step.name} takes {step.resources.nodes} nodes, but --executor local has this '
+                'machine only. Take --executor slurm or command.'
+            )
         if self.gpus and step.gpus > len(self.gpus):
             raise ConfigError(
                 f'{step.name} takes {step.gpus} GPUs, but only {len(self.gpus)} may be used. Give '
@@ -98,7 +173,29 @@ class LocalLauncher:
         # Without GPUs, a run of several processes needs as many workers, at most all.
         return 0, min(max(step.gpus, 1), self.workers)
 
-    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> Process:
+    def claim(
+        self, step: Step, home: Path, on_loss: Callable[[], None] = lambda: None
+    ) -> Claim | None:
+        """See :class:`Launcher`."""
+        # The same object asks again: it watches whether the holder lives.
+        lease = self._leases.pop(home, None) or Lease(home / 'lease', on_loss)
+        if not lease.take():
+            self._leases[home] = lease
+            return None
+        claim = Claim(lease, home)
+        if claim.is_in_use:
+            claim.end()
+            return None
+        return claim
+
+    def ended(self, step: Step, error: str | None) -> None:
+        """See :class:`Launcher`."""
+
+    def pause(self) -> None:
+        """See :class:`Launcher`."""
+        time.sleep(POLL_SECONDS)
+
+    def start(self, step: Step, words: Sequence[str], log: Path) -> Process:
         """See :class:`Launcher`."""
         gpus, share = self._need(step)
         taken = [self._free_gpus.pop(0) for _ in range(gpus)]
@@ -111,7 +208,7 @@ class LocalLauncher:
         environment = {**os.environ, **self.environment}
         if self.gpus:
             environment['CUDA_VISIBLE_DEVICES'] = ','.join(taken)
-        return self._open(step, words, log, environment, lock, release)
+        return self._open(step, words, log, environment, release)
 
     def _open(
         self,
@@ -119,10 +216,9 @@ class LocalLauncher:
         words: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        lock: int,
         release: Callable[[], None],
     ) -> Process:
-        return LocalProcess(command_of(step, words), log, environment, lock, release)
+        return LocalProcess(command_of(step, words), log, environment, release)
 
 
 class OwnProcess:
@@ -137,6 +233,10 @@ class OwnProcess:
 
     def state(self) -> None:
         """See :class:`Process`."""
+
+    def abandon(self) -> None:
+        """See :class:`Process`."""
+        self.stop()
 
     def _seen(self, status: int | None) -> int | None:
         """The status that was found, after the room is free if it is the end."""
@@ -154,7 +254,6 @@ class LocalProcess(OwnProcess):
         command: Sequence[str],
         log: Path,
         environment: Mapping[str, str],
-        lock: int,
         release: Callable[[], None],
     ) -> None:
         super().__init__(release)
@@ -165,11 +264,15 @@ class LocalProcess(OwnProcess):
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 env=dict(environment),
-                pass_fds=(lock,),  # locked while it lives
                 start_new_session=True,
                 # The guard then ends its family.
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
             )
+
+    @property
+    def pid(self) -> int:
+        """See :class:`Process`."""
+        return self._process.pid
 
     def poll(self) -> int | None:
         """See :class:`Process`."""
@@ -194,11 +297,17 @@ class LocalProcess(OwnProcess):
         self.poll()
 
 
-def command_of(step: Step, words: Sequence[str]) -> list[str]:
-    """The command of a step: one process, or one for each of its GPUs under torchrun."""
+def command_of(step: Step, words: Sequence[str], meeting: Sequence[str] = ONE_NODE) -> list[str]:
+    """The command of a step: one process, or one for each of its GPUs under torchrun.
+
+    Args:
+        step: The step.
+        words: Arguments of ``mim-bench``.
+        meeting: Arguments of torchrun that say where the nodes of a run meet.
+    """
     program = [sys.executable, '-m', 'mim_bench.cli.main', *words]
-    if step.gpus < 2 or words[0] not in COMPUTING:
+    if step.processes < 2 or words[0] not in COMPUTING:
         return program
-    torchrun = [sys.executable, '-m', 'mim_bench.suite.torchrun', '--standalone']
-    torchrun += ['--local-addr=127.0.0.1', f'--nproc-per-node={step.gpus}']
+    torchrun = [sys.executable, '-m', 'mim_bench.suite.torchrun', *meeting]
+    torchrun.append(f'--nproc-per-node={step.gpus}')
     return [*torchrun, *program[1:], '--launcher', 'pytorch']

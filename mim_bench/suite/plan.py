@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mim_bench
+from mim_bench.recipe.limit import Limit
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
+from mim_bench.suite.resources import Cluster, Resources
 from mim_bench.suite.selection import choose_entries, start_of
 from mim_bench.suite.steps import Step
 from mim_bench.suite.tasks import Entry, Network, Suite, network_named
@@ -88,20 +90,40 @@ class Settings:
         precision: Precision of trainings: 'recipe', 'fp32', 'fp16' or 'bf16'.
         allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
         options: ``KEY=VALUE`` words that change every config.
+        cluster: What the jobs of runs ask for; None: they run on this machine.
+        track: Names of the trackers that follow every run.
+        limit: Images of each data set that every run may use; None: all.
     """
 
     gpus: int = 1
     precision: str = 'recipe'
     allow_partial: bool = False
     options: tuple[str, ...] = ()
+    cluster: Cluster | None = None
+    track: tuple[str, ...] = ()
+    limit: Limit | None = None
+
+    def resources_of(self, entry: Entry) -> tuple[int, Resources]:
+        """GPUs of each node, and the other resources, of a run."""
+        gpus = 1 if entry.gpus == 1 else self.gpus
+        if self.cluster is None:
+            return gpus, Resources()
+        asked = self.cluster.of(list(entry.tasks))
+        own = [self.cluster.tasks[task] for task in entry.tasks if task in self.cluster.tasks]
+        if entry.gpus == 1:
+            # One GPU is enough, unless the task itself is given more.
+            set_ = {key for task in own for key in task.model_fields_set}
+            fewer = {'nodes': 1, 'gpus_per_node': 1}
+            asked = asked.model_copy(update={k: v for k, v in fewer.items() if k not in set_})
+        return (gpus if asked.gpus_per_node is None else asked.gpus_per_node), asked
 
 
-def make_data(places: Places, seed: int, size: str = 'default') -> Step:
+def make_data(places: Places, seed: int, size: str = 'default', workers: int = 2) -> Step:
     """The step that writes the embedded data set, of one of the sizes of ``data make-toy``."""
     drawn = ('--seed', str(seed), '--size', size)
     return Step(
         name=DATA_STEP,
-        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', '2'),
+        words=('data', 'make-toy', str(places.data_root), *drawn, '--workers', str(workers)),
         files=(places.data_root / 'toy.json',),
         inputs=mim_bench.__version__,
         identity=('data', 'make-toy', *drawn),
@@ -139,12 +161,17 @@ def plan_rows(
         entries = choose_entries(suite, row.network, wanted, row.id)
         starts = [start_of(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
+            trained: dict[str, Step] = {}
             made: dict[str, Step] = {}
+            of_backbones = [s for e, s in zip(entries, starts, strict=True) if not e.variant]
             for entry, start in zip(entries, starts, strict=True):
                 planner = _Planner(row, suite, places, seed, settings, tuple(needs))
-                step = planner.run(entry, start and made[start.name])
+                if entry.variant is not None:
+                    steps.append(planner.test_variant(entry, start, trained[start.name]))
+                    continue
+                step = trained[entry.name] = planner.run(entry, start and made[start.name])
                 steps.append(step)
-                if entry in starts:
+                if entry in of_backbones:
                     made[entry.name] = planner.keep(step)
                     steps.append(made[entry.name])
     return steps
@@ -209,12 +236,15 @@ class _Planner:
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
         identity = (
-            *(entry.command, relative, f'seed={self.seed}'),
+            # A config of the user's counts by its content, not by the place of its folder.
+            *(entry.command, relative if config != Path(relative) else config.name),
+            f'seed={self.seed}',
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
             f'labels={row.labels}',
             *((start.fingerprint,) if start else ()),
             *same,
         )
+        gpus, resources = self.settings.resources_of(entry)
         return Step(
             name=name,
             words=(*words, *_given(str(start.files[0]) if start else given, fit=entry.fit), *more),
@@ -223,10 +253,32 @@ class _Planner:
             needs=(*self.needs, *((start.name,) if start else row.needs)),
             inputs=config_hash(config),
             identity=identity,
-            gpus=1 if entry.gpus == 1 else self.settings.gpus,
+            gpus=gpus,
+            resources=resources,
             trial_words=(*words, *_given(given, fit=entry.fit), *more),
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
             need_stuff=entry.need_stuff,
+        )
+
+    def test_variant(self, entry: Entry, training: Entry, step: Step) -> Step:
+        """The test of a fine-tuned model on a test set of robustness, by its training's config."""
+        row, name = self.row, self._name(entry.name)
+        config = configs_folder() / training.config_of(row.network)
+        given = _given(row.start and str(row.start), fit=training.fit)
+        more, same = self._more(training, config, is_training=False)
+        words = run_words(config, name, row, entry.dataset, self.places, self.seed)
+        words = ('test', *words, *given, '--variant', entry.variant, *more)
+        return Step(
+            name=name,
+            words=(*words[:2], str(step.work_dir), *words[2:]),
+            records=record_paths(self.places, name, list(entry.tasks)),
+            work_dir=self.places.work_dir(name),
+            needs=(*self.needs, step.name),
+            inputs=config_hash(config),
+            identity=('test', entry.variant, step.fingerprint, *same),
+            gpus=1,
+            trial_words=words,
+            dataset=(entry.dataset, str(self.places.data(entry.dataset))),
         )
 
     def keep(self, finetuning: Step) -> Step:
@@ -235,19 +287,22 @@ class _Planner:
         return keep_backbone(f'keep-{finetuning.name}', finetuning, path)
 
     def _name(self, entry: str) -> str:
-        return f'{entry}-{self.row.id}-s{self.seed}'
+        limit = self.settings.limit
+        return f'{entry}{limit.suffix if limit else ""}-{self.row.id}-s{self.seed}'
 
-    def _more(self, entry: Entry, config: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _more(
+        self, entry: Entry, config: Path, *, is_training: bool | None = None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Further words of a run, and those of them that decide the result."""
         words: list[str] = []
         same: list[str] = []
-        options = [*_architecture(entry, self.row, config), *self.settings.options]
+        options = [*architecture_options(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
             words += ['--cfg-options', *options]
             same += options
-        if entry.command == 'train':
+        if entry.command == 'train' if is_training is None else is_training:
             words.append('--auto-resume')
             if self.settings.precision != 'recipe':
                 words += ['--precision', self.settings.precision]
@@ -255,13 +310,18 @@ class _Planner:
         if self.settings.allow_partial:
             words.append('--allow-partial')
             same.append('--allow-partial')
+        if self.settings.limit is not None:
+            words += ['--limit', str(self.settings.limit)]
+            same.append(f'--limit={self.settings.limit}')
+        if self.settings.track:
+            words += ['--track', ','.join(self.settings.track)]
         return tuple(words), tuple(same)
 
 
-def _architecture(entry: Entry, row: Row, config: Path) -> list[str]:
+def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:
     """The option that sets the size of a row without a file in a config of its family."""
-    own = config.stem.split('_')[1]
-    if not entry.fit or row.start is not None or own == row.backbone:
+    own = config.stem.split('_')[1:2]
+    if not entry.fit or row.start is not None or own == [row.backbone]:
         return []
     return [f'model.backbone.arch={row.backbone.removeprefix(f"{row.network.family}-")}']
 

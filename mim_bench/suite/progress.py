@@ -1,9 +1,11 @@
-"""Progress of a run, read from the end of its log; time left of a plan."""
+"""Progress of a run, by its heartbeat or the end of its log; time left of a plan."""
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mim_bench.engine.heartbeat import Heartbeat, stamp
 from mim_bench.suite.steps import Step
 
 _TAIL_BYTES = 16_384
@@ -11,6 +13,36 @@ _TAIL_BYTES = 16_384
 _POSITION = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s+((?:\[\s*\d+(?:/\d+)?\]\s*)+)')
 _ETA = re.compile(r'eta: ((?:\d+ days?, )?[\d:]+)')
 _FEATURES = re.compile(r'Features of the (\w+) data (\[\d+/\d+\])')
+
+
+class Pulse:
+    """Follows the heartbeat of a run from the moment at which this is made.
+
+    No clock of another machine is read: a beat is new if the file changed.
+
+    Args:
+        folder: Work directory of the run.
+        clock: Seconds that only move forward.
+    """
+
+    def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._clock = folder, clock
+        self._stamp = stamp(folder)  # of an earlier start
+        self._beat: Heartbeat | None = None
+        self._seen_at = clock()
+
+    def feel(self) -> Heartbeat | None:
+        """The last beat; None before the first one."""
+        now = stamp(self._folder)
+        if now not in (None, self._stamp):
+            self._stamp, self._seen_at = now, self._clock()
+            self._beat = Heartbeat.read(self._folder) or self._beat
+        return self._beat
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last beat was seen."""
+        return self._clock() - self._seen_at
 
 
 def describe_progress(log: Path) -> str:

@@ -1,10 +1,10 @@
 """Selects the entries of a suite for a checkpoint. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
-from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite
+from mim_bench.suite.tasks import OTHER_FAMILIES, PRETRAINED, Entry, Network, Suite
 
 
 def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
@@ -60,6 +60,8 @@ def choose_entries(
     for task in suite.tasks if wanted is None else wanted:
         recipe = '' if wanted is None else wanted[task]
         candidates = _candidates(suite, task, network, recipe)
+        if wanted is None and network.family in OTHER_FAMILIES:
+            candidates = [entry for entry in candidates if not entry.needs_tokens]
         if not candidates and wanted is None:
             continue
         if not candidates:
@@ -100,9 +102,16 @@ def _candidates(suite: Suite, task: str, network: Network, recipe: str) -> list[
         entry
         for entry in suite.entries
         if task in entry.tasks
-        and entry.config_of(network)
+        and _has_config(entry, suite, network)
         and (not recipe or is_called(entry.recipe, recipe))
     ]
+
+
+def _has_config(entry: Entry, suite: Suite, network: Network) -> bool:
+    """Whether an entry, or for a variant the training that it tests, has a config."""
+    if entry.variant is None:
+        return bool(entry.config_of(network))
+    return bool(_candidates(suite, entry.start, network, ''))
 
 
 def _no_config(suite: Suite, task: str, network: Network, recipe: str, who: str) -> ConfigError:
@@ -117,6 +126,17 @@ def _no_config(suite: Suite, task: str, network: Network, recipe: str, who: str)
         f'{who}: the suite {suite.name!r} has no config of {asked} for the backbone {network}. '
         f'There are: {"; ".join(known)}. Leave the task out, or add a config and its entry.'
     )
+
+
+def with_data(suite: Suite, has_data: Callable[[str], bool]) -> Suite:
+    """A suite without the test sets of robustness that are not there.
+
+    Args:
+        suite: The suite.
+        has_data: Whether the data set of a name is there.
+    """
+    entries = [e for e in suite.entries if e.variant is None or has_data(e.dataset)]
+    return suite.model_copy(update={'entries': tuple(entries)})
 
 
 def missing_tasks(suite: Suite, network: Network) -> Sequence[str]:

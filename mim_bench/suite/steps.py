@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mim_bench.errors import ConfigError
+from mim_bench.suite.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,9 @@ class Step:
         needs: Names of steps that must be done first.
         inputs: Hash of inputs that the command does not name.
         identity: The words that decide the result; all of them if None.
-        gpus: Processes of a run, each on its own GPU if there are GPUs; 0 for a step
+        gpus: Processes of a run on each node, each on its own GPU if there are GPUs; 0 for a step
             that computes nothing.
+        resources: What its job asks a cluster for.
         trial_words: Arguments of ``mim-bench`` for the dry run of the step, before it has what it
             needs; empty if there is none.
         dataset: Data set that the step reads, and its folder.
@@ -40,10 +42,16 @@ class Step:
     inputs: str = ''
     identity: tuple[str, ...] | None = None
     gpus: int = 0
+    resources: Resources = field(default_factory=Resources)
     trial_words: tuple[str, ...] = ()
     dataset: tuple[str, str] | None = None
     need_stuff: bool = False
     seconds: float | None = None
+
+    @property
+    def processes(self) -> int:
+        """Processes of a run on all its nodes."""
+        return self.gpus * self.resources.nodes
 
     @property
     def fingerprint(self) -> str:

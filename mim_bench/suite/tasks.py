@@ -1,14 +1,15 @@
 """Suite files: tasks with the config of each backbone, read from YAML."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
 from mim_bench.errors import ConfigError
 from mim_bench.results.record import Name, Tier
-from mim_bench.results.validation import Model, near, read_yaml
+from mim_bench.results.validation import Model, explain, near, read_yaml
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 
 SUITES = ('smoke', 'proxy', 'full')
@@ -33,7 +34,7 @@ class Network:
 
 FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
 # Families without configs of their own, which take those of another in common protocols.
-OTHER_FAMILIES = ('timm', 'capi', 'mixmim')
+OTHER_FAMILIES = ('timm', 'capi', 'mixmim', 'module')
 
 
 def network_named(name: str) -> Network:
@@ -41,9 +42,14 @@ def network_named(name: str) -> Network:
     return Network(name, next((f for f in FAMILIES if name.startswith(f'{f}-')), None))
 
 
-def _config(path: str) -> str:
+def _config(path: str, info: ValidationInfo) -> str:
+    """A path below ``configs/``, or an absolute one; ``info.context`` is a user's own folder."""
+    own = None if info.context is None else Path(info.context, path)
+    if own is not None and own.is_file():
+        return str(own.resolve())
     if not (configs_folder() / path).is_file():
-        raise ValueError(f'there is no file configs/{path}')
+        beside = '' if own is None else f', and no {own}'
+        raise ValueError(f'there is no file configs/{path}{beside}')
     return path
 
 
@@ -62,12 +68,19 @@ class Entry(Model):
     """Version of the protocol."""
     tasks: dict[Name, Annotated[tuple[Name, ...], Field(min_length=1)]]
     """Metrics of a record by its task; the first one is the primary metric."""
-    configs: dict[Name, Annotated[str, AfterValidator(_config)]]
-    """Path below ``configs/`` by backbone; by family where ``fit``."""
+    configs: dict[Name, Annotated[str, AfterValidator(_config)]] = Field(default={})
+    """Path below ``configs/``, or beside a file of your own, by backbone; by family where
+    ``fit``."""
+    variant: Name | None = None
+    """Test set of robustness; the fine-tuned model of ``start`` is tested on it, by the config of
+    its training, so that there are no ``configs``."""
     fit: bool = False
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
     """``pretrained``, or a task whose fine-tuned backbone the run starts from."""
+    needs_tokens: bool = False
+    """Whether the last blocks of the backbone take further tokens, which of backbones from outside
+    only some do: those run it only where it is asked for."""
     gpus: Literal[1, 'all'] = 'all'
     """GPUs of a run."""
     need_stuff: bool = False
@@ -114,6 +127,10 @@ class SuiteFile(Model):
         for entry in self.entries:
             if names.count(entry.name) > 1:
                 raise ValueError(f'two entries are named {entry.name!r}')
+            if bool(entry.configs) == (entry.variant is not None):
+                raise ValueError(f'entry {entry.name!r} needs either configs or a variant')
+            if entry.variant is not None and entry.start == PRETRAINED:
+                raise ValueError(f'entry {entry.name!r} has a variant, so start must name a task')
             if entry.start not in (PRETRAINED, *self.tasks):
                 raise ValueError(
                     f'entry {entry.name!r} starts from {entry.start!r}, neither {PRETRAINED!r} '
@@ -122,25 +139,52 @@ class SuiteFile(Model):
         return self
 
 
+class TasksFile(Model):
+    """Tasks of one's own, in addition to those of a suite."""
+
+    entries: tuple[Entry, ...]
+    """They come after those of the suite; their names are others."""
+
+
 class Suite(SuiteFile):
     """A suite with the name of its file."""
 
     name: Name
 
 
-def load_suite(name: str, folder: Path | None = None) -> Suite:
-    """Read ``configs/suites/<name>.yml``.
+def load_suite(
+    name: str, folder: Path | None = None, tasks_files: Sequence[str | Path] = ()
+) -> Suite:
+    """Read ``configs/suites/<name>.yml``, or a file of the user's.
 
     Args:
-        name: Name of the suite.
-        folder: Folder of the file; ``configs/suites`` if None.
+        name: Name of a shipped suite, or path of a file that ends in ``.yml`` or ``.yaml``.
+        folder: Folder of the shipped suites; ``configs/suites`` if None.
+        tasks_files: Files with further entries, see :class:`TasksFile`.
 
     Raises:
-        ConfigError: There is no such suite, or its file is invalid.
+        ConfigError: There is no such suite, or a file is invalid.
     """
+    is_own = name.endswith(('.yml', '.yaml'))
+    path = Path(name) if is_own else _shipped_suite(name, folder)
+    found = read_yaml(SuiteFile, path, ConfigError, context=path.parent if is_own else None)
+    entries = found.entries
+    for more in map(Path, tasks_files):
+        entries += read_yaml(TasksFile, more, ConfigError, context=more.parent).entries
+    try:
+        return Suite(name=path.stem, tier=found.tier, entries=entries)
+    except ValidationError as problem:
+        files = ', '.join(map(str, (path, *tasks_files)))
+        raise ConfigError(f'{files}: {explain(problem, Suite)}') from None
+
+
+def _shipped_suite(name: str, folder: Path | None) -> Path:
     folder = configs_folder() / 'suites' if folder is None else Path(folder)
     path = folder / f'{name}.yml'
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob('*.yml'))
-        raise ConfigError(f'There is no suite {name!r}.{near(name, known)} Known: {known}.')
-    return Suite(name=name, **dict(read_yaml(SuiteFile, path, ConfigError)))
+        raise ConfigError(
+            f'There is no suite {name!r}.{near(name, known)} Known: {known}; the name of a file '
+            'of your own ends in .yml.'
+        )
+    return path

@@ -27,6 +27,9 @@ NAME = re.compile(
     r'-(?P<pixels>\d+)px'
 )
 
+# Heads of configs that train no network.
+PROBES = ('probe', 'best-layer', 'knn', 'logreg', 'attentive')
+
 
 @cache
 def load(path: Path) -> Config:
@@ -43,7 +46,7 @@ def parse(path: Path) -> dict[str, str | None] | None:
 
 def has_schedule(path: Path) -> bool:
     """Whether a config trains; a probe does not."""
-    return parse(path)['head'] != 'probe'
+    return parse(path)['head'] not in PROBES
 
 
 def used_loaders(path: Path) -> dict[str, ConfigDict]:

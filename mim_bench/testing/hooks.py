@@ -1,8 +1,11 @@
-"""Hooks for tests that train for real: one ends a run, one writes down its losses."""
+"""Hooks for tests that train for real: they end a run, or write down what it did."""
 
+import contextlib
 import json
 import os
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+
+UPDATES_FILE = 'updates.txt'
 
 
 @HOOKS.register_module()
@@ -47,6 +52,53 @@ class KillHook(Hook):
             os.kill(os.getpid(), signal.Signals[self.name])
         if self.validation and batch_idx == 0:
             self.validation -= 1
+
+
+@HOOKS.register_module()
+class SpoilHook(Hook):
+    """Spoil the folder of a run, on a disk of its own, before an iteration.
+
+    Args:
+        iteration: Counted from 0.
+        how: ``full``, ``read-only`` or ``gone``.
+    """
+
+    is_observer = True
+
+    def __init__(self, iteration: int, how: str) -> None:
+        self.iteration, self.how = iteration, how
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Do it."""
+        folder = Path(runner.work_dir)
+        if runner.iter != self.iteration:
+            return
+        if self.how == 'full':
+            with contextlib.suppress(OSError), (folder / 'filler').open('wb', 0) as file:
+                while True:
+                    file.write(bytes(4096))
+        elif self.how == 'read-only':
+            subprocess.run(['mount', '-o', 'remount,ro', folder], check=True)
+        else:
+            for path in folder.iterdir():
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            subprocess.run(['umount', '--lazy', folder], check=True)
+            folder.rmdir()
+
+
+@HOOKS.register_module()
+class UpdateHook(Hook):
+    """Append a line to :data:`UPDATES_FILE` after each iteration: how many there were."""
+
+    is_observer = True
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Write it on the main process."""
+        if get_rank() == 0:
+            with (Path(runner.work_dir) / UPDATES_FILE).open('a') as file:
+                file.write(f'{runner.iter + 1}\n')
 
 
 @HOOKS.register_module()

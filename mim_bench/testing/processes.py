@@ -18,6 +18,8 @@ from mim_bench.engine.launch import Launch, train
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import plain_config_text
 
+# Processes that wait for one that has failed are ended after so long, as torchrun does.
+_GRACE_S = 20
 TOOLS = configs_folder().parent / 'tools'
 # What every training imports, so that it is imported once and not in every process.
 PRELOADED = [
@@ -66,19 +68,64 @@ def train_by_script(
 
 def _run_forked(words: Sequence[object]) -> subprocess.CompletedProcess:
     """A command of ``mim-bench`` in a process of its own."""
-    context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(PRELOADED)
-    words = [str(word) for word in words]
-    with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
-        files = [Path(folder) / name for name in ('stdout', 'stderr')]
-        process = context.Process(target=_command, args=(words, files))
-        process.start()
-        process.join()
-        texts = [file.read_text('utf-8', 'replace') for file in files]
-    return subprocess.CompletedProcess(words, process.exitcode, *texts)
+    run = ForkedRun(words)
+    (status,) = run.wait()
+    return subprocess.CompletedProcess(run.words, status, run.text('stdout'), run.text('stderr'))
 
 
-def _command(words: list[str], files: Sequence[Path]) -> None:
+class ForkedRun:
+    """A command of ``mim-bench`` in processes that have all imports already.
+
+    Args:
+        words: Of the command.
+        num_processes: Over gloo, without a launcher.
+
+    Attributes:
+        processes: By rank.
+    """
+
+    def __init__(self, words: Sequence[object], num_processes: int = 1) -> None:
+        context = multiprocessing.get_context('forkserver')
+        context.set_forkserver_preload(PRELOADED)
+        self.words = [str(word) for word in words]
+        self._folder = tempfile.TemporaryDirectory()
+        self.processes = []
+        several = {'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': str(free_port())}
+        several['WORLD_SIZE'] = str(num_processes)
+        for rank in range(num_processes):
+            environment = {**several, 'RANK': str(rank), 'LOCAL_RANK': str(rank)}
+            files = [self._file(name, rank) for name in ('stdout', 'stderr')]
+            more = ['--launcher', 'pytorch'] if num_processes > 1 else []
+            arguments = ([*self.words, *more], files, environment if more else {})
+            self.processes.append(context.Process(target=_command, args=arguments))
+        with patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
+            for process in self.processes:
+                process.start()
+
+    def wait(self) -> list[int]:
+        """The exit statuses (negative: a signal); who waits for one that failed is ended."""
+        for process in self.processes:
+            while process.is_alive() and not self._has_failed():
+                process.join(0.2)
+        for process in self.processes:
+            process.join(_GRACE_S if self._has_failed() else None)
+            process.kill()
+            process.join()
+        return [process.exitcode for process in self.processes]
+
+    def _has_failed(self) -> bool:
+        return any(process.exitcode for process in self.processes)
+
+    def text(self, name: str, rank: int = 0) -> str:
+        """What a process wrote to ``stdout`` or ``stderr``."""
+        return self._file(name, rank).read_text('utf-8', 'replace')
+
+    def _file(self, name: str, rank: int) -> Path:
+        return Path(self._folder.name) / f'{name}-{rank}'
+
+
+def _command(words: list[str], files: Sequence[Path], environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     for descriptor, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     torch.set_num_threads(1)

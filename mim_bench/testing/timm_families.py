@@ -20,6 +20,7 @@ from mim_bench.evaluation.probes.linear import linear_probe
 from mim_bench.evaluation.probes.pooling import pool
 from mim_bench.models.backbones.timm_backbone import (
     FIXED_SIZE,
+    LEAST,
     MULTIPLES,
     ONE_SIZE,
     family_of,
@@ -85,6 +86,8 @@ class Family:
             return "timm's alone"
         if self.module in FIXED_SIZE:
             return 'one size, set by the task'
+        if least := LEAST.get(self.module):
+            return f'any, filled up to {least}'
         multiple = MULTIPLES.get(self.module)
         return f'any, filled up to a multiple of {multiple}' if multiple else 'any'
 

@@ -104,7 +104,7 @@ def _named_architecture(backbone: Mapping, registry: Registry) -> dict:
 
 
 def _read_toy_data(cfg: Config, toy_root: Path) -> None:
-    (folder,) = (root for root in DATA_ROOTS.values() if cfg.data_root == f'data/{root}/')
+    (folder,) = {root for root in DATA_ROOTS.values() if cfg.data_root == f'data/{root}/'}
     set_data_root(cfg, str(toy_root / folder))
     for loader in dictionaries(cfg._cfg_dict):
         if not {'dataset', 'batch_size'} <= set(loader):
@@ -148,4 +148,10 @@ def _shorten(cfg: Config) -> None:
         if 'warmup_epochs' in scheduler:
             scheduler.update(warmup_epochs=0)
             scheduler.pop('end', None)
+    probe = cfg.get('test_cfg') or {}
+    if 'classifier' in probe:
+        probe.num_patches, probe.bank_dataloader.dataset.indices = 400, 4
+        cfg.test_dataloader.dataset.indices = 2
+        if probe.classifier.name == 'logreg':
+            probe.classifier.update(strengths=[1.0], max_iter=3)
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=-1, save_last=False)

@@ -1,10 +1,14 @@
+import os
+import subprocess
+import time
+
 import pytest
 
-from mim_bench.cli import run as command
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
 from mim_bench.suite import dry_run
 from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.slurm_controller import FakeSlurm
 from mim_bench.testing.toy_suites import measured, run_suite, suite_command
 
 PROBES = 'in1k-knn,in1k-linear'
@@ -139,18 +143,19 @@ def test_run_seeds_that_are_none_are_refused(text):
         main(['run', '--checkpoint', 'x', '--seeds', text])
 
 
-def test_run_executors_are_those_of_submitit():
-    from mim_bench.suite.slurm import CLUSTERS
-
-    assert set(command.EXECUTORS) == {'local', *CLUSTERS}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize('executor', ['submitit-local', 'submitit-debug'])
-def test_run_through_submitit_gives_the_same_records(suite, tmp_path, executor):
+def test_run_through_slurm_gives_the_same_records(suite, tmp_path):
     pytest.importorskip('submitit')
-    words = [*suite.words, '--executor', executor]
+    slurm = FakeSlurm(tmp_path / 'slurm', slots=2)
+    words = [*suite.words, '--executor', 'slurm', '--resources', 'gpus_per_node=1', 'hours=1']
     words[words.index(str(suite.out))] = str(tmp_path / 'out')
-    process = run_suite(words)
-    assert process.returncode == 0, process.stdout + process.stderr
+    log = tmp_path / 'log.txt'
+    with log.open('w') as output:
+        environment = {**os.environ, **slurm.environment()}
+        process = subprocess.Popen(words, env=environment, stdout=output, stderr=output)
+        while process.poll() is None:
+            slurm.tick()
+            time.sleep(0.5)
+    assert process.returncode == 0, log.read_text()
     assert measured(tmp_path / 'out') == measured(suite.out)
+    assert {job['state'] for job in slurm.jobs().values()} == {'COMPLETED'}

@@ -5,7 +5,8 @@ from rich.console import Console
 
 from mim_bench.cli import _suite_view as module
 from mim_bench.cli._suite_view import LiveView, suite_view
-from mim_bench.suite.progress import seconds_left
+from mim_bench.engine.heartbeat import Heartbeat
+from mim_bench.suite.progress import Pulse, seconds_left
 from mim_bench.suite.steps import Step
 
 A, B = Step('a', ('train',)), Step('b', ('train',))
@@ -18,7 +19,9 @@ def view(tmp_path, monkeypatch):
 
     def make(is_terminal):
         console = Console(file=io.StringIO(), force_terminal=is_terminal, width=100)
-        return suite_view(console, [A, B], tmp_path), console.file.getvalue
+        shown = suite_view(console, tmp_path)
+        shown.planned([A, B])
+        return shown, console.file.getvalue
 
     return make
 
@@ -66,6 +69,33 @@ def test_view_in_a_terminal_shows_what_runs_how_far_it_is_and_failures_at_once(v
         shown.taken(B)
         shown.tick()
         assert '2 of 2 steps ended' in printed()
+
+
+def test_view_in_a_terminal_shows_the_heartbeat_of_a_run(view, tmp_path):
+    shown, printed = view(True)
+    work_dir = tmp_path / 'run'
+    work_dir.mkdir()
+    Heartbeat('train', 1, 9, 'then', loss=77.0).write(work_dir)  # of an earlier start
+    with shown:
+        shown.started(Step('a', ('train',), work_dir=work_dir), 1)
+        shown.tick()
+        assert '77' not in printed()
+        Heartbeat('train', 120, 300, 'now', 0.68712, 5301.4, 70.0).write(work_dir)
+        shown.tick()
+    for part in ('train 120/300', '0.6871', '5301', '0:01:10'):
+        assert part in printed()
+
+
+def test_pulse_tells_how_long_a_run_is_silent(tmp_path):
+    now = 0.0
+    pulse = Pulse(tmp_path, lambda: now)
+    assert pulse.feel() is None
+    Heartbeat('val', 1, 9, 'now').write(tmp_path)
+    now = 10.0
+    assert pulse.feel().done == 1
+    now = 150.0
+    pulse.feel()
+    assert pulse.silent_s == 140
 
 
 def test_time_left_is_what_the_other_steps_take_on_a_machine_as_slow_as_this_one():

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
-from mim_bench.conversion.architecture import architecture_of
+from mim_bench.conversion.architecture import architecture_of, found_architecture
 from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
+from mim_bench.models.backbones.vit import ViT
 from mim_bench.registry import MODELS
 
 VIT = dict(embed_dims=32, num_layers=2, num_heads=4, feedforward_channels=64)
@@ -92,3 +95,14 @@ def test_architecture_of_mae_huge_has_its_eighty_wide_heads():
     state = {f'backbone.{k}': torch.empty(shape, device='meta') for k, shape in shapes.items()}
     found = architecture_of(state)
     assert (found.arch['num_heads'], found.arch['img_size']) == (16, 224)
+
+
+def test_epsilon_of_a_hub_folder_reaches_the_network():
+    settings = dict(arch='tiny', patch_size=16, img_size=32)
+    state = {f'backbone.{k}': v for k, v in ViT(**settings).state_dict().items()}
+    converted = Converted(backbone=state)
+    content = {'config.json': {'layer_norm_eps': 1e-12, 'num_attention_heads': 3}}
+    found = found_architecture(converted, SOURCES['huggingface'], content)
+    config = backbone_config({'backbone_type': found.backbone_type, 'arch': found.arch})
+    config.pop('type')
+    assert {m.eps for m in ViT(**config).modules() if hasattr(m, 'eps')} == {1e-12}

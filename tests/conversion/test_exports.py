@@ -169,3 +169,13 @@ def test_export_to_an_unknown_layout_raises(canonical, tmp_path):
     with pytest.raises(ConversionError, match=message):
         convert_checkpoint(canonical, tmp_path / 'b.pth', to='jax')
     assert not (tmp_path / 'b.pth').exists()
+
+
+def test_export_of_a_timm_backbone_is_its_network(tmp_path):
+    net = timm.create_model('test_convnext', num_classes=0)
+    torch.save(net.state_dict(), tmp_path / 'net.pth')
+    canonical = convert_checkpoint(tmp_path / 'net.pth', tmp_path / 'a.pth', timm='test_convnext')
+    out = convert_checkpoint(canonical.path, tmp_path / 'timm.pth', to='timm')
+    state = read_checkpoint(out.path)['state_dict']
+    assert set(state) == set(net.state_dict())
+    timm.create_model('test_convnext', num_classes=0).load_state_dict(state)

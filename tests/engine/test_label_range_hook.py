@@ -1,3 +1,4 @@
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -5,6 +6,7 @@ import torch
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from torch import nn
 
+from mim_bench.data.summary import Summary
 from mim_bench.engine.hooks.label_range_hook import LabelRangeHook, count_classes
 from mim_bench.errors import DataError
 
@@ -49,6 +51,40 @@ def check(sample, moment='train', model=None):
 def test_label_range_hook_label_without_class_names_image_and_label(sample, label, moment):
     with pytest.raises(DataError, match=rf'a\.jpg: .*label {label}, but the model has 3 classes'):
         check(sample, moment)
+
+
+@pytest.mark.parametrize('labels', [
+    [torch.tensor([0]), torch.tensor([5])],
+    [torch.tensor(0), torch.tensor(5)],
+    [torch.tensor([0]), [5]],
+    [None, torch.tensor([5])],
+], ids=['tensors', 'numbers', 'a list', 'one without'])  # fmt: skip
+def test_label_range_hook_reads_classes_in_every_form(labels):
+    samples = [BaseDataElement(metainfo={'img_path': name}) for name in 'ab']
+    for sample, label in zip(samples, labels, strict=True):
+        if label is not None:
+            sample.set_field(label, 'gt_label')
+    runner = SimpleNamespace(model=model_with('head'))
+    with pytest.raises(DataError, match=r'b: .*label 5,'):
+        LabelRangeHook().before_train_iter(runner, 0, {'data_samples': samples})
+
+
+@pytest.mark.parametrize(('class_images', 'is_read'), [
+    ({0: 9, 2: 1}, False), ({0: 9, 3: 1}, True), (None, True), ({}, True),
+])  # fmt: skip
+def test_label_range_hook_reads_no_batch_of_data_that_know_their_classes(class_images, is_read):
+    data = SimpleNamespace(summary=Summary('data', 10, class_images=class_images))
+    loader = SimpleNamespace(dataset=SimpleNamespace(dataset=data))
+    runner = SimpleNamespace(
+        model=model_with('head'), train_dataloader=loader, val_dataloader=loader
+    )
+    hook = LabelRangeHook()
+    hook.before_train(runner)
+    hook.before_val(runner)
+    batch = {'data_samples': [classified([3])]}
+    for check_batch in (hook.before_train_iter, hook.before_val_iter):
+        with pytest.raises(DataError) if is_read else nullcontext():
+            check_batch(runner, 0, batch)
 
 
 def test_label_range_hook_of_a_batch_names_the_image_that_is_wrong():

@@ -46,7 +46,7 @@ def test_probe_test_loop_twice_gives_the_same(pretraining):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'probes': {'knnn': {}}}, "Unknown probe 'knnn'. Known: knn, linear"),
+        ({'probes': {'knnn': {}}}, "Unknown probe 'knnn'. Known: attentive, knn, linear"),
         ({'probes': {'knn': {'K': 3}}}, "'knn' has no setting K. Known: k, temperature"),
         ({'probes': {'linear': {'lr': 3}}}, 'no setting lr. Known: learning_rates'),
         ({'probes': {}}, 'no probes'),

@@ -107,14 +107,14 @@ def truth_file(scenes, tmp_path):
     return str(path)
 
 
-def evaluate(truth_file, scenes, **settings):
+def evaluate(truth_file, scenes, images=range(1, 14), **settings):
     """What the registered metric makes of the boxes of the detections."""
     metric = METRICS.build(
         dict(type='mim_bench.CocoMetric', ann_file=truth_file, metric='bbox', **settings)
     )
     metric.dataset_meta = dict(classes=NAMES)
     results = []
-    for image in range(1, 14):
+    for image in images:
         found = [d for d in scenes[1] if d['image_id'] == image]
         boxes = np.array([d['bbox'] for d in found]).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
@@ -157,6 +157,24 @@ def test_coco_metric_leaves_the_evaluator_of_mmdet_as_it_was(truth_file, scenes)
     own = mmdet_module.COCOeval
     evaluate(truth_file, scenes)
     assert mmdet_module.COCOeval is own
+
+
+def test_coco_metric_of_the_images_that_were_seen_is_that_of_a_file_of_them(
+    truth_file, scenes, tmp_path
+):
+    seen = range(3, 8)
+    truth = {
+        **scenes[0],
+        'images': [image for image in scenes[0]['images'] if image['id'] in seen],
+        'annotations': [a for a in scenes[0]['annotations'] if a['image_id'] in seen],
+    }
+    (tmp_path / 'few.json').write_text(json.dumps(truth))
+    _, wanted = evaluate(str(tmp_path / 'few.json'), scenes, seen)
+    metric, ours = evaluate(truth_file, scenes, seen, only_seen=True)
+    assert ours == wanted
+    assert metric.outcomes.images.num == len(seen)
+    _, all_images = evaluate(truth_file, scenes, seen)  # the others count as missed
+    assert ours['bbox_mAP'] > 1.5 * all_images['bbox_mAP'] > 0
 
 
 @pytest.mark.stack

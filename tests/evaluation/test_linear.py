@@ -7,7 +7,12 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
-from mim_bench.evaluation.probes.linear import LEARNING_RATES, _Fit, _holdout_mask, linear_probe
+from mim_bench.evaluation.probes.linear import (
+    LEARNING_RATES,
+    LinearSweep,
+    holdout_mask,
+    linear_probe,
+)
 
 
 def clusters(per_class: int, seed: int, spread: float = 0.3, classes: int = 4) -> Features:
@@ -55,7 +60,7 @@ def test_linear_fit_equals_sgd_of_torch():
     data, epochs, batch_size = clusters(10, 0, 1.0), 3, 16
     rates = torch.tensor([0.01, 0.5])
     statistics = data.x.mean(0), (data.x.var(0, unbiased=False) + 1e-6).sqrt()
-    fit = _Fit(data, statistics, epochs, batch_size, 'cpu')
+    fit = LinearSweep(data, statistics, epochs, batch_size, 'cpu')
     rows = torch.arange(len(data.y))
     heads = fit.train(rows, rates, torch.Generator().manual_seed(0))
 
@@ -98,7 +103,7 @@ def save(features: Features, folder) -> Features:
 
 def test_linear_holdout_takes_the_share_of_each_class():
     y = torch.tensor([0] * 50 + [1] * 30 + [2] * 4 + [3])
-    mask = _holdout_mask(y, 0.1, torch.Generator().manual_seed(0))
+    mask = holdout_mask(y, 0.1, torch.Generator().manual_seed(0))
     assert torch.bincount(y[mask], minlength=4).tolist() == [5, 3, 1, 0]
 
 
@@ -124,5 +129,5 @@ def test_linear_probe_bad_setting_raises(settings, message):
 
 def test_linear_probe_nothing_to_hold_out_raises():
     single = clusters(1, 0)
-    with pytest.raises(ConfigError, match='none of 4 training features can be held out'):
+    with pytest.raises(ConfigError, match='can hold out none of 4 training features'):
         linear_probe(single, single)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
-from mim_bench.evaluation.probes.pooling import last_features, pool
+from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 
 TOKENS = torch.tensor([[[9.0, 9.0], [1.0, 2.0], [3.0, 6.0]]])  # (1, class token + 2, 2)
 
@@ -46,9 +46,9 @@ def test_pool_unknown_name_raises():
         pool(TOKENS, 'auto', SimpleNamespace())
 
 
-def test_last_features_of_a_staged_model_are_those_of_the_backbone():
+def test_outputs_of_a_staged_model_are_those_of_the_backbone():
     class Staged:
         def extract_feat(self, inputs, stage='neck'):
             return (inputs, f'{stage} output')
 
-    assert last_features(Staged(), torch.zeros(1)) == 'backbone output'
+    assert backbone_outputs(Staged(), torch.zeros(1))[-1] == 'backbone output'

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.necks.vit_pyramid import SimpleFeaturePyramid, ViTPyramid
 
 GROUP_NORM = dict(type='GN', num_groups=4)
@@ -131,3 +132,13 @@ def test_vit_pyramid_works_in_mmdet(neck):
     )
     outs = model.extract_feat(torch.randn(1, 3, 64, 96))
     assert [tuple(out.shape[2:]) for out in outs] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
+
+
+def test_several_maps_of_patches_of_14_px_have_stride_16():
+    arch = dict(embed_dims=8, num_layers=2, num_heads=1, feedforward_channels=8)
+    images = torch.randn(1, 3, 112, 224)
+    one = ViT(arch=arch, patch_size=14, img_size=112)
+    assert (one.strides, one(images)[0].shape[2:]) == ((14,), (8, 16))
+    two = ViT(arch=arch, patch_size=14, img_size=112, out_indices=(0, 1))
+    assert two.strides == (16, 16)
+    assert [out.shape[2:] for out in two(images)] == [(7, 14), (7, 14)]

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from mim_bench.profiling.fake_step import OwnProcess
-from mim_bench.testing.config_names import PATHS
+from mim_bench.testing.config_names import PATHS, has_schedule, parse
 from mim_bench.testing.fake_networks import network_key, run_config
 
 # In the default suite: one of each way to mask, to attend, to pool and to predict.
@@ -17,13 +17,14 @@ FAST = (
     'finetune_vit-base_8xb128-amp-mae',
     'upernet_beit-vit-base_8xb2-amp-common',
 )
-FULL = [path for path in PATHS if path.parent.name != 'demo']
+# EoMT matches its queries on the CPU by their values, which a GPU that is not there does not have.
+FULL = [p for p in PATHS if p.parent.name != 'demo' and parse(p)['head'] != 'eomt']
 
 
 def check(path, found):
     """What one precision of a config gave."""
     assert found['without_gradient'] == []
-    if 'probe_' not in path.stem:
+    if has_schedule(path):
         assert found['loss'] == 'torch.float32'
     waits = {place.split('/')[0] for place, _ in found['waits']}
     assert waits <= {'mmpretrain', 'mmdet', 'mim_bench'}

@@ -62,7 +62,7 @@ def test_build_known_tasks_come_in_their_order(board_of):
 
 def test_build_unknown_metric_of_known_task_is_a_further_column(board_of):
     board = board_of(make_record('in1k-ft', {'top1': 80.0, 'top5': 95.0}))
-    further = [c.title for group in board.groups_of(headline=False) for c in group.columns]
+    further = [c.title for _, columns in board.groups_of(headline=False) for c in columns]
     assert further == ['Fine-tuning top5']
 
 
@@ -180,7 +180,7 @@ def test_build_long_pretraining_is_given_in_hours(board_of):
 
 def test_build_random_weights_have_no_cost(board_of):
     board = board_of(make_record(checkpoint=RANDOM), make_pretraining_record(RANDOM))
-    assert _states(board, 'Pre-training img/s') == {'swin-tiny.random': 'missing'}
+    assert 'Pre-training img/s' not in _titles(board)
 
 
 def test_build_cost_is_never_ranked(board_of):
@@ -200,10 +200,9 @@ def test_build_one_id_for_two_files_gives_two_rows_without_cost(board_of):
         make_record('in1k-ft', {'top1': 80.0}, again),
         make_pretraining_record(),
     )
-    assert _states(board, 'Pre-training img/s') == {
-        'swin-tiny.ummae-10e@abababab': 'missing',
-        'swin-tiny.ummae-10e@efefefef': 'missing',
-    }
+    labels = ['swin-tiny.ummae-10e@abababab', 'swin-tiny.ummae-10e@efefefef']
+    assert sorted(row.label for row in board.rows) == labels
+    assert 'Pre-training img/s' not in _titles(board)
 
 
 def ranked(board_of, values, **methods):

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mim_bench.report.board import DASH, FACTS
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.formats import render_csv, render_latex, render_markdown, render_runs_csv
+from mim_bench.report.formats import render_csv, render_latex, render_markdown
 from mim_bench.report.page import render_html
-from mim_bench.report.tables import DASH, FACTS, results_table
-from mim_bench.report.terminal import render_terminal
+from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.store import Collection
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -38,9 +38,9 @@ def board(*checkpoints, **task):
 def text_of(found, render):
     if render is render_html:
         return render_html(found)
-    if render is render_terminal:
+    if render is print_leaderboard:
         console = Console(width=160, record=True, file=io.StringIO())
-        console.print(render_terminal(found, 160))
+        print_leaderboard(found, console)
         return console.export_text()
     return render(found)
 
@@ -48,7 +48,7 @@ def text_of(found, render):
 FORMS = {
     render_html: ('‡', 'title="not known whether'),
     render_markdown: ('52.0 ‡', '51.0 ?'),
-    render_terminal: ('52.0 ‡', '51.0 ?'),
+    print_leaderboard: ('52.0 ‡', '51.0 ?'),
     render_latex: (r'\textsuperscript{\ensuremath{\ddagger}}', r'51.0\textsuperscript{?}'),
 }
 
@@ -77,9 +77,8 @@ def test_labels_of_another_data_set_are_not_marked():
 
 def test_results_have_the_facts_of_each_checkpoint():
     random = replace(UNKNOWN, id='random', method='random', sha256=None)
-    table = results_table(board(NONE, UNKNOWN, SEEN, random))
-    places = [table.headings.index(heading) for heading in FACTS]
-    found = {line[2].text: [line[place].text for place in places] for line in table.lines}
+    rows = board(NONE, UNKNOWN, SEEN, random).rows
+    found = {row.label: [fact.text(row) for fact in FACTS] for row in rows}
     assert found == {
         'pretrained': ['28.0', '256', 'ImageNet-1K', '10', 'none'],
         'finetuned': ['28.0', '256', 'ImageNet-1K', '10', 'ImageNet-22K, ADE20K'],
@@ -99,10 +98,3 @@ def test_csv_has_the_facts_of_the_checkpoint_and_the_mark():
     assert found['finetuned'] == ['in22k+ade20k', 'True', TITLE, '28000000', 'Apache-2.0']
     assert found['foreign'][:2] == ['', 'unknown']
     assert found['foreign'][4] == ''
-
-
-def test_runs_csv_has_the_facts_of_the_checkpoint():
-    (line,) = csv.DictReader(io.StringIO(render_runs_csv(board(SEEN))))
-    assert (line['labels'], line['pretrain_data'], line['img_size']) == (
-        'in22k+ade20k', 'in1k', '256',
-    )  # fmt: skip

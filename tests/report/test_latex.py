@@ -6,7 +6,6 @@ from mim_bench.report.formats import MOST_COLUMNS, MOST_ROWS, render_latex
 from mim_bench.report.text import latex_text
 from mim_bench.testing.records import (
     make_checkpoint,
-    make_pretraining_record,
     make_protocol,
     make_record,
 )
@@ -60,7 +59,7 @@ def test_render_latex_table_holds_numbers_best_failed_and_protocol(board_of):
     lines = text.splitlines()
     assert r'UM-MAE & swin-tiny & swin-tiny.ummae-10e & \textbf{51.3} & \textendash{} \\' in lines
     assert r'SimMIM & swin-tiny & other & 49.0 & failed \\' in lines
-    assert rf'\item[a] Protocol in1k-knn, version 1, hash {make_protocol().hash}.' in lines
+    assert f'k-NN: protocol in1k-knn version 1, hash {make_protocol().hash}.' in text
     assert r'\cmidrule(lr){4-4} \cmidrule(lr){5-5}' in lines
 
 
@@ -95,10 +94,3 @@ def test_render_latex_more_rows_than_a_page_are_counted(board_of):
     text = render_latex(board_of(*records))
     assert '3 further checkpoints in leaderboard.csv' in text
     assert len(rows_of(text)) == MOST_ROWS + 2
-
-
-def test_render_latex_table_without_protocols_has_no_empty_list_of_notes(board_of):
-    # LaTeX stops at a list without an item.
-    text = render_latex(board_of(make_pretraining_record()))
-    assert text.count('tablenotes') == 0
-    assert r'UM-MAE & swin-tiny & swin-tiny.ummae-10e & 120 & 512 & 60.0 \\' in text.splitlines()

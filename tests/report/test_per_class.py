@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mim_bench.report.board import DASH
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import render_html
-from mim_bench.report.sections import MOST_CHECKPOINTS, class_section
-from mim_bench.report.tables import DASH
+from mim_bench.report.tables import MOST_CHECKPOINTS, class_section
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
@@ -95,11 +95,11 @@ def test_class_tables_hold_a_column_a_checkpoint_and_the_mean_of_its_seeds(colle
     )
     table = class_table(build_leaderboard(collection), collection)
     assert table.title == 'UPerNet IoU: 3 classes'
-    assert [heading.text for heading in table.headings] == ['Class', 'other', 'one']
-    assert [[entry.text for entry in line] for line in table.lines] == [
+    assert list(table.frame) == ['Class', 'other', 'one']
+    assert table.frame.to_numpy().tolist() == [
         [NAMES[0], '100.0', '50.0'], [NAMES[1], '33.3', '50.0'], [NAMES[2], DASH, DASH],
     ]  # fmt: skip
-    assert [[entry.is_best for entry in line[1:]] for line in table.lines] == [
+    assert table.best.tolist() == [
         [True, False], [False, True], [False, False],
     ]  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_class_tables_damaged_outcomes_are_named_and_left_out(collection_of, tmp
     (tmp_path / 'one-s0' / 'outcomes.npz').write_bytes(b'PK')
     board = build_leaderboard(collection)
     table = class_table(board, collection)
-    assert [heading.text for heading in table.headings] == ['Class', 'other']
+    assert list(table.frame) == ['Class', 'other']
     assert [file.path for file in board.damaged] == ['one-s0/outcomes.npz']
 
 
@@ -118,7 +118,7 @@ def test_class_tables_show_the_best_rows_and_count_the_others(collection_of):
     entries = [('x' * (i + 1), 0, areas([10, 10, i % 10])) for i in range(num)]
     collection = collection_of(*entries)
     table = class_table(build_leaderboard(collection), collection)
-    assert len(table.headings) == 1 + MOST_CHECKPOINTS
+    assert len(table.frame.columns) == 1 + MOST_CHECKPOINTS
     assert '2 further checkpoints not shown' in table.note
 
 

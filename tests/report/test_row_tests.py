@@ -11,7 +11,7 @@ from scipy import stats
 from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.comparing import (
+from mim_bench.report.terminal import (
     compare_rows,
     explain_rows,
     find_rows,
@@ -105,14 +105,6 @@ def test_print_tests_says_who_is_better(add, rows_of):
     assert '-20.0' in shown
     assert 'McNemar, images: < 0.001' in shown
     assert 'B is better' in shown
-
-
-def test_print_tests_says_what_a_test_lacks(add, rows_of):
-    add('one', 80.0, right=right(80))
-    add('two', 60.0)
-    board, rows = rows_of('one', 'two')
-    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
-    assert 'not tested: needs two seeds a row, or outcomes of each image' in ' '.join(shown.split())
 
 
 def test_explain_rows_under_one_protocol(add, rows_of):

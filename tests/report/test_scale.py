@@ -47,7 +47,7 @@ def test_report_of_20000_records_stays_in_its_time_and_memory(tmp_path):
 
 
 def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, monkeypatch):
-    monkeypatch.setattr(charts, 'MOST_KEPT', 3)
+    monkeypatch.setattr(charts, 'MOST_LINES', 3)
     for seed in range(5):
         record = make_record(seed=seed, run_id=f'run-{seed}', artifacts=Artifacts('curves.json'))
         folder = write_record(record, tmp_path).parent

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mim_bench.report import spread
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
-from mim_bench.report.tables import format_cell
-from mim_bench.report.terminal import render_terminal
+from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.store import collect, write_record
@@ -58,8 +56,10 @@ def results(tmp_path):
 
 
 def cells_of(board):
+    """The cells of the only column, and their texts, by label."""
     (column,) = board.columns
-    return {row.label: row.cell(column) for row in board.rows}, column
+    cells = {row.label: row.cell(column) for row in board.rows}
+    return cells, {row.label: column.text(row) for row in board.rows}
 
 
 def right(num):
@@ -70,23 +70,23 @@ def right(num):
 def test_cell_of_several_seeds_has_their_spread(results):
     for seed, value in enumerate((80.0, 82.0, 84.0)):
         results.add(run('a', value, seed))
-    cells, column = cells_of(results.board())
+    cells, texts = cells_of(results.board())
     cell = cells['a']
     assert (cell.value, cell.sd, cell.interval_of) == (82.0, 2.0, 'seeds')
     # t(0.975, 2 degrees of freedom) = 4.302653.
     reach = 4.302653 * 2 / 3**0.5
     assert cell.interval == pytest.approx((82 - reach, 82 + reach), abs=1e-5)
-    assert format_cell(cell, column) == '82.0 ± 2.0 (n=3)'
+    assert texts['a'] == '82.0 ± 2.0 (n=3)'
 
 
 def test_cell_of_one_seed_has_the_interval_over_images(results):
     results.add_hits('a', right(300))
-    cells, column = cells_of(results.board())
+    cells, texts = cells_of(results.board())
     assert cells['a'].interval_of == 'images'
     # Binomial: 75 +- 1.96 sqrt(0.75 0.25 / 400) = 75 +- 4.24.
     assert cells['a'].interval == pytest.approx((70.76, 79.24), abs=0.3)
     assert cells['a'].sd is None
-    assert format_cell(cells['a'], column) == '75.0'
+    assert texts['a'] == '75.0'
 
 
 def test_cell_without_outcomes_has_no_interval(results):
@@ -155,18 +155,6 @@ def test_damaged_outcomes_are_named_and_the_number_stays(results):
     assert board.damaged[0].reason.startswith('no outcomes of a run: not a whole .npz file')
 
 
-def test_only_the_nearest_rows_are_read_where_there_are_many(results, monkeypatch):
-    monkeypatch.setattr(spread, 'MOST_TESTED', 2)
-    monkeypatch.setattr(spread, 'MOST_READ', 2)
-    for name, num in (('a', 320), ('b', 318), ('c', 316)):
-        results.add_hits(name, right(num))
-    cells, _ = cells_of(results.board())
-    assert {label: cell.is_tied for label, cell in cells.items()} == {
-        'a': True, 'b': True, 'c': None,
-    }  # fmt: skip
-    assert [cells[name].interval is None for name in 'abc'] == [False, False, True]
-
-
 @pytest.fixture
 def tied_board(results):
     results.add_hits('best', right(320))
@@ -196,7 +184,7 @@ def test_markdown_and_terminal_show_marks_and_legend(tied_board):
     assert '61.0 ± 1.4 (n=2)' in text
     assert 'not distinguishable from the best of their column (p ≥ 0.05' in text
     console = Console(width=120, record=True, file=io.StringIO())
-    console.print(render_terminal(board, 120))
+    print_leaderboard(board, console)
     shown = console.export_text()
     assert '80.0 ≈' in shown
     assert '[76.0, 83.8]' in shown

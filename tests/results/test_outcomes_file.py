@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from mim_bench.errors import RecordError
-from mim_bench.results import outcomes_file
 from mim_bench.results.outcomes import (
     ClassAreas,
     Detections,
@@ -87,20 +86,6 @@ def test_outcomes_file_of_imagenet_is_small(tmp_path):
     assert (tmp_path / OUTCOMES_FILE).stat().st_size < 2 * 50_000 / 8 + 2000
 
 
-def test_outcomes_file_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(outcomes_file, 'MOST_BYTES', 3)
-    with pytest.raises(RecordError, match='at most 1 GiB'):
-        write_outcomes(HITS, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def test_outcomes_file_unpacking_to_too_much_is_refused(tmp_path, monkeypatch):
-    write_outcomes(HITS, tmp_path)
-    monkeypatch.setattr(outcomes_file, 'MOST_BYTES', 100)
-    with pytest.raises(RecordError, match='unpacked'):
-        read_outcomes(tmp_path / OUTCOMES_FILE)
-
-
 def rewrite(path, arrays=None, **meta):
     """Change the facts or the arrays of a file."""
     with np.load(path) as archive:
@@ -115,15 +100,11 @@ def rewrite(path, arrays=None, **meta):
         (HITS, dict(version=99), 'version: .*not 99'),
         (HITS, dict(kind='top2'), "kind: .*not 'top2'"),
         (HITS, dict(num_images=0), 'num_images: .*not 0'),
-        (HITS, dict(num_images=800), 'hits are'),
-        (HITS, dict(metrics=['top1']), 'hits are'),
-        (AREAS, dict(num_classes=1, class_names=[]), 'category holds 1, of 1'),
-        (AREAS, dict(class_names=['wall']), '1 class_names of 2 classes'),
-        (AREAS, dict(arrays={'image': np.array([0, 1], dtype=np.uint8)}), 'differ in length'),
-        (AREAS, dict(arrays={'image': np.array([0.0, 1, 2])}), 'image is float64'),
+        (HITS, dict(num_images=800), 'no outcomes of a run'),
+        (HITS, dict(metrics=['top1']), 'no outcomes of a run'),
+        (AREAS, dict(num_classes=1), 'category holds 1, of 1'),
         (BOXES, dict(num_images=5), 'image holds 10, of 5'),
-        (BOXES, dict(arrays={'bbox.category': np.array([2, 0, 0], dtype=np.uint8)}), 'not sorted'),
-        (BOXES, dict(iou_types=['keypoints']), 'keypoints.truth_image'),
+        (BOXES, dict(iou_types=['keypoints']), 'keypoints.image'),
     ],
 )
 def test_outcomes_file_that_contradicts_itself_is_refused(tmp_path, outcomes, change, reason):

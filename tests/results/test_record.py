@@ -75,19 +75,6 @@ def test_record_to_json_value_that_a_field_may_not_hold_raises(changes, reason):
         record_to_json(replace(make_record(), **changes))
 
 
-def test_record_from_json_several_problems_are_one_message():
-    data = json.loads(record_to_json(make_record()))
-    data['checkpoint'] |= {'method': None, 'licnce': 'MIT'}
-    del data['cost']['wall_s']
-    with pytest.raises(RecordError) as error:
-        record_from_json(json.dumps(data), 'here')
-    assert str(error.value) == (
-        'here: checkpoint.method: input should be a valid string, not None; '
-        "checkpoint.licnce: nothing reads this key (did you mean 'licence'?); "
-        'missing: cost.wall_s. Correct the file, or what wrote it.'
-    )
-
-
 @pytest.mark.parametrize('text', ['null', '[]', '3', '"text"', '{}', '', '{"a": "\\ud800"}'])
 def test_record_from_json_of_something_else_raises(text):
     with pytest.raises(RecordError, match=r'^here: '):

@@ -1,5 +1,6 @@
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.console import Console
 from mim_bench.cli._trial_table import print_estimates
 from mim_bench.suite import dry_run as module
 from mim_bench.suite.dry_run import DataCheck, Estimate, try_plan
+from mim_bench.suite.resources import Resources
 from mim_bench.suite.steps import Step
 
 DATA = DataCheck('in1k', 'data', {'train images': 1000, 'val images': 200})
@@ -42,8 +44,21 @@ def test_hours_are_the_steps_times_the_measured_one(trial, hours):
     assert estimate(**trial).hours == pytest.approx(hours)
 
 
+def test_hours_without_the_data_are_those_of_the_published_set():
+    missing = DataCheck('in1k', 'x', problems=('x is not a folder',))
+    found = Estimate(RUN, missing, {**TRIAL, 'epochs': 1})
+    assert found.hours == pytest.approx(1_281_167 / 50 / 1000)
+    assert not found.can_start
+
+
+def test_gpu_hours_are_those_of_all_processes():
+    several = replace(RUN, gpus=4, resources=Resources(nodes=2))
+    found = Estimate(several, DATA, {**TRIAL, 'num_steps': 2000})
+    assert (found.hours, found.gpu_hours) == (pytest.approx(2), pytest.approx(16))
+
+
 def test_hours_without_known_images_are_unknown():
-    assert Estimate(RUN, DataCheck('in1k', 'x'), {**TRIAL, 'epochs': 1}).hours is None
+    assert Estimate(RUN, DataCheck('mine', 'x'), {**TRIAL, 'epochs': 1}).hours is None
     assert Estimate(RUN, DATA, error='no').hours is None
 
 
@@ -87,7 +102,8 @@ def commands(monkeypatch):
 
 
 def test_try_plan_checks_each_data_set_once_and_goes_on_after_an_error(commands):
-    plan = [Step('data', ('data',)), *(RUN for _ in range(3))]
+    runs = [replace(RUN, trial_words=('train', f'{name}.py')) for name in 'abc']
+    plan = [Step('data', ('data',)), *runs]
     estimates = try_plan(plan, {})
     assert [e.error for e in estimates] == [
         None,
@@ -95,6 +111,16 @@ def test_try_plan_checks_each_data_set_once_and_goes_on_after_an_error(commands)
         None,
     ]
     assert [words[0] for words, _ in commands] == ['data', 'train', 'train', 'train']
+
+
+def test_try_plan_seeds_share_a_trial(commands):
+    runs = [
+        replace(RUN, trial_words=('train', 'c.py', '--seed', seed, '--run-id', f'a-{seed}'))
+        for seed in '012'
+    ]
+    estimates = try_plan(runs, {})
+    assert [e.trial is not None for e in estimates] == [True] * 3
+    assert [words[0] for words, _ in commands] == ['data', 'train']
 
 
 def test_try_plan_run_of_several_gpus_plans_its_batch_as_one_of_them(commands):

@@ -13,10 +13,11 @@ from mim_bench.errors import ConfigError, RunInterrupted
 from mim_bench.results.store import write_record
 from mim_bench.suite import execute as module
 from mim_bench.suite import launching
+from mim_bench.suite.done import is_done
 from mim_bench.suite.endings import memory_kills
-from mim_bench.suite.execute import Listener, Patience, execute, is_done
+from mim_bench.suite.execute import Listener, Patience, execute
 from mim_bench.suite.launching import LocalLauncher
-from mim_bench.suite.locks import try_lock
+from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
 from mim_bench.testing.records import make_record
 
@@ -29,7 +30,7 @@ from pathlib import Path
 from mim_bench.suite import execute as module, launching
 from mim_bench.suite.steps import Step
 launching.command_of = lambda step, words: ['bash', '-c', words[0]]
-module.POLL_SECONDS = 0.01
+launching.POLL_SECONDS = module.LOOK_SECONDS = 0.01
 out = Path(sys.argv[1])
 steps = [Step(f's{i}', (f'sleep 0.0{i % 5}; echo {i} >> {out}/{i}',), files=(out / str(i),))
          for i in range(int(sys.argv[2]))]
@@ -73,7 +74,8 @@ class Events(Listener):
 
 @pytest.fixture(autouse=True)
 def scripts(monkeypatch):
-    monkeypatch.setattr(module, 'POLL_SECONDS', 0.01)
+    monkeypatch.setattr(launching, 'POLL_SECONDS', 0.01)
+    monkeypatch.setattr(module, 'LOOK_SECONDS', 0.01)
     monkeypatch.setattr(launching, 'command_of', lambda step, words: ['bash', '-c', words[0]])
 
 
@@ -383,12 +385,13 @@ def test_execute_step_that_another_process_runs_is_waited_for_and_taken(go, tmp_
     step = Step('a', (f'touch {page}',), files=(page,))
     go(step)
     (tmp_path / 'steps' / 'a' / 'fingerprint').unlink()
-    lock = try_lock(tmp_path / 'steps' / 'a' / 'lock')
+    lease = Lease(tmp_path / 'steps' / 'a' / 'lease')
+    assert lease.take()
 
     def finish_the_other(started):
         if started.name == 'b':
             (tmp_path / 'steps' / 'a' / 'fingerprint').write_text(step.fingerprint)
-            lock.close()
+            lease.end()
 
     child = Step('child', GOOD, needs=('a',))
     outcome = go(step, Step('b', GOOD), child, on_start=finish_the_other)
@@ -398,8 +401,9 @@ def test_execute_step_that_another_process_runs_is_waited_for_and_taken(go, tmp_
 
 def test_execute_step_that_another_process_gave_up_is_run(go, tmp_path):
     (tmp_path / 'steps' / 'a').mkdir(parents=True)
-    lock = try_lock(tmp_path / 'steps' / 'a' / 'lock')
-    outcome = go(Step('a', GOOD), Step('b', GOOD), on_start=lambda _: lock.close())
+    lease = Lease(tmp_path / 'steps' / 'a' / 'lease')
+    assert lease.take()
+    outcome = go(Step('a', GOOD), Step('b', GOOD), on_start=lambda _: lease.end())
     assert sorted(outcome.ran) == ['a', 'b']
 
 
@@ -416,7 +420,7 @@ def test_execute_suites_on_one_folder_share_the_steps_and_run_none_twice(tmp_pat
     ]
 
 
-def test_execute_killed_suite_leaves_no_process_and_no_lock(tmp_path):
+def test_execute_killed_suite_leaves_no_process_and_no_lease(tmp_path):
     script = SUITE.replace('sleep 0.0{i % 5}', 'echo $$ >> {out}/pids; sleep 60')
     suite = subprocess.Popen([sys.executable, '-c', script, str(tmp_path), '2'])
     wait_until(lambda: len(pids_of(tmp_path)) == 2)
@@ -425,11 +429,7 @@ def test_execute_killed_suite_leaves_no_process_and_no_lock(tmp_path):
     for pid in pids_of(tmp_path):
         wait_until(lambda pid=pid: is_gone(pid))
 
-    def is_free():
-        lock = try_lock(tmp_path / 'steps' / 's0' / 'lock')
-        return lock is not None and (lock.close() or True)
-
-    wait_until(is_free)
+    assert Lease(tmp_path / 'steps' / 's0' / 'lease').take()
 
 
 def test_execute_plan_with_a_step_that_could_never_run_is_refused(go):

@@ -1,6 +1,5 @@
-"""Steps in forked processes: their output, their status, their lock, their end."""
+"""Steps in forked processes: their output, their status, their end."""
 
-import fcntl
 import subprocess
 import sys
 import time
@@ -22,9 +21,7 @@ def launcher():
 
 
 def start(launcher, words, folder):
-    lock = (folder / 'lock').open('w')
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return launcher.start(Step('x', words), words, folder / 'log.txt', lock.fileno()), lock
+    return launcher.start(Step('x', words), words, folder / 'log.txt')
 
 
 def wait_for(condition, seconds=120):
@@ -35,7 +32,7 @@ def wait_for(condition, seconds=120):
 
 
 def test_forked_step_writes_its_log_and_gives_its_status_and_room_back(launcher, tmp_path):
-    process, _ = start(launcher, ('convert', 'nothing.pth', 'out.pth'), tmp_path)
+    process = start(launcher, ('convert', 'nothing.pth', 'out.pth'), tmp_path)
     assert not launcher.has_room(Step('y', ('train',)))
     assert wait_for(lambda: process.poll() is not None)
     assert process.poll() == 1
@@ -43,18 +40,17 @@ def test_forked_step_writes_its_log_and_gives_its_status_and_room_back(launcher,
     assert launcher.has_room(Step('y', ('train',)))
 
 
-def test_forked_step_holds_the_lock_until_it_is_stopped(launcher, tmp_path, monkeypatch):
+def test_forked_step_is_in_use_until_it_is_stopped(launcher, tmp_path, monkeypatch):
     monkeypatch.setattr(forking, '_COMMANDS', ('report',))
-    process, lock = start(
-        launcher, ('report', str(tmp_path), '--out', str(tmp_path / 'board'), '--watch'), tmp_path
-    )
-    lock.close()
-    with (tmp_path / 'lock').open() as other:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        process.stop()
-        assert process.poll() < 0
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    words = ('report', str(tmp_path), '--out', str(tmp_path / 'board'), '--watch')
+    claim = launcher.claim(Step('x', words), tmp_path)
+    process = start(launcher, words, tmp_path)
+    claim.note(process)
+    assert claim.is_in_use
+    process.stop()
+    assert process.poll() < 0
+    assert not claim.is_in_use
+    claim.end()
 
 
 _STARTER = """
@@ -68,8 +64,7 @@ if __name__ == '__main__':
     forking._COMMANDS = ('report',)
     launcher = forking.ForkingLauncher(main, workers=1, environment={})
     words = ('report', str(folder), '--out', str(folder / 'board'), '--watch')
-    lock = (folder / 'lock').open('w').fileno()
-    process = launcher.start(Step('x', words), words, folder / 'log.txt', lock)
+    process = launcher.start(Step('x', words), words, folder / 'log.txt')
     print(process._process.pid, flush=True)
     time.sleep(600)
 """

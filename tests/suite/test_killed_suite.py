@@ -9,7 +9,8 @@ import time
 import pytest
 
 from mim_bench.results.store import collect
-from mim_bench.suite.locks import try_lock
+from mim_bench.suite.launching import LocalLauncher
+from mim_bench.suite.steps import Step
 from mim_bench.testing.toy_suites import measured, run_suite, suite_command, write_inputs
 
 pytestmark = pytest.mark.slow
@@ -52,13 +53,13 @@ def board(out):
 
 
 def wait_until_free(out):
-    """Nothing of a killed suite runs any more when its locks are free."""
-    end = time.monotonic() + 60
-    for path in (out / 'steps').glob('*/lock'):
-        while (lock := try_lock(path)) is None:
-            assert time.monotonic() < end, f'{path} is still locked'
+    """Nothing of a killed suite runs any more when its steps can be claimed."""
+    end, launcher = time.monotonic() + 60, LocalLauncher()
+    for home in (out / 'steps').iterdir():
+        while (claim := launcher.claim(Step(home.name, ()), home)) is None:
+            assert time.monotonic() < end, f'{home} is still claimed'
             time.sleep(0.05)
-        lock.close()
+        claim.end()
 
 
 def test_suite_killed_at_random_moments_ends_as_an_undisturbed_one(command, undisturbed, tmp_path):

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import build_parser
+from mim_bench.recipe.limit import Limit
 from mim_bench.suite.plan import Places, Row, Settings, plan_rows
-from mim_bench.suite.selection import parse_tasks
+from mim_bench.suite.selection import parse_tasks, with_data
 from mim_bench.suite.steps import check_plan
 from mim_bench.suite.tasks import load_suite
 
@@ -101,6 +102,38 @@ def test_plan_rows_trainings_resume_and_take_all_gpus_probes_one():
     assert '--auto-resume' not in probe.words
 
 
+def test_plan_rows_limited_runs_have_names_of_their_own_and_trackers_change_nothing():
+    (whole,) = plan('in1k-ft')
+    (limited,) = plan('in1k-ft', settings=Settings(limit=Limit(64, 0)))
+    assert limited.name == 'in1k-ft-common-limit64s0-mine-s0'
+    assert after(limited, '--limit') == after_in(limited.trial_words, '--limit') == '64:0'
+    assert limited.fingerprint != whole.fingerprint
+    (tracked,) = plan('in1k-ft', settings=Settings(track=('wandb', 'mlflow')))
+    assert after(tracked, '--track') == 'wandb,mlflow'
+    assert tracked.fingerprint == whole.fingerprint
+
+
+def after_in(words, word):
+    return words[words.index(word) + 1]
+
+
+def test_plan_rows_own_config_counts_by_its_content_not_its_place(tmp_path):
+    found = set()
+    for place in ('here', 'there'):
+        folder = tmp_path / place
+        folder.mkdir()
+        text = "protocol = dict(task='in1k-mine', name='mine', version='1', tier='full')"
+        (folder / 'mine.py').write_text(text)
+        (folder / 'mine.yml').write_text(
+            'tier: full\nentries: [{name: mine, command: train, dataset: in1k, protocol: mine, '
+            "version: '1', fit: true, tasks: {in1k-mine: [top1]}, configs: {swin: mine.py}}]"
+        )
+        (step,) = plan('in1k-mine', [replace(SWIN, start=None)], str(folder / 'mine.yml'))
+        assert step.words[1] == str(folder / 'mine.py')
+        found.add(step.fingerprint)
+    assert len(found) == 1
+
+
 def test_plan_rows_htc_plus_needs_the_stuff_maps():
     (step,) = plan('coco-htc-plus', [replace(SWIN, backbone='swin-large')])
     assert step.need_stuff
@@ -167,3 +200,32 @@ def test_plan_rows_smoke_takes_the_sizes_of_the_checkpoint():
     assert '--fit-backbone' in step.words
     assert 'backbone=swin-tiny' in step.words
     assert 'probe_swin-toy' in step.words[1]
+
+
+def test_plan_rows_variant_tests_the_model_of_its_fine_tuning():
+    steps = plan('imagenet-a,in1k-ft', [VIT])
+    assert names(steps) == ['in1k-ft-common-other-s0', 'imagenet-a-other-s0']
+    training, test = steps
+    assert test.words[:3] == ('test', training.words[1], str(training.work_dir))
+    assert after(test, '--variant') == 'imagenet-a'
+    assert after(test, '--data-root') == '/data/imagenet-a'
+    assert test.needs == (training.name,)
+    assert str(training.work_dir) not in test.trial_words
+    parser = build_parser()
+    for words in (test.words, (*test.trial_words, '--dry-run', 'x.json')):
+        assert parser.parse_args(words).variant == 'imagenet-a'
+
+
+def test_plan_rows_variant_follows_the_recipe_of_its_fine_tuning():
+    training, test = plan('in1k-ft=mae,imagenet-v2', [VIT])
+    assert training.name.startswith('in1k-ft-mae')
+    assert test.words[1] == training.words[1]
+
+
+def test_with_data_leaves_out_test_sets_that_are_not_there():
+    suite = load_suite('full')
+    assert 'imagenet-c' in suite.tasks
+    kept = with_data(suite, lambda name: name == 'imagenet-a')
+    assert set(suite.tasks) - set(kept.tasks) == {
+        *('imagenet-real', 'imagenet-v2', 'imagenet-r', 'imagenet-sketch', 'imagenet-c'),
+    }

@@ -11,9 +11,10 @@ from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder
 from mim_bench.suite.tasks import FAMILIES, SUITES, Network, load_suite
-from mim_bench.testing.config_names import for_every, load
+from mim_bench.testing.config_names import PROBES, for_every, load
 
-ENTRIES = [entry for suite in SUITES for entry in load_suite(suite).entries]
+ALL = [entry for suite in SUITES for entry in load_suite(suite).entries]
+ENTRIES = [entry for entry in ALL if not entry.variant]
 DATASETS = {'imagenet': 'in1k', 'ade': 'ade20k', 'coco': 'coco'}
 BOX = ('bbox_mAP', 'bbox_mAP_50', 'bbox_mAP_75')
 MASK = ('segm_mAP', 'segm_mAP_50', 'segm_mAP_75')
@@ -32,7 +33,8 @@ def test_entry_says_what_its_configs_say(entry):
             assert (
                 tuple(task.get('metrics', entry.tasks[task['task']])) == entry.tasks[task['task']]
             )
-        assert ('probe_' in config) == (entry.command == 'test') == (entry.gpus == 1)
+        is_probe = Path(config).name.startswith(tuple(f'{head}_' for head in PROBES))
+        assert is_probe == (entry.command == 'test') == (entry.gpus == 1)
 
 
 @for_every(ENTRIES)
@@ -40,9 +42,9 @@ def test_entry_measures_what_its_evaluator_does(entry):
     cfg = load(configs_folder() / next(iter(entry.configs.values())))
     (dataset,) = (name for folder, name in DATASETS.items() if f'/{folder}/' in cfg.data_root)
     assert dataset == entry.dataset
-    if entry.command == 'test':
-        return
-    evaluator = cfg.val_evaluator
+    if entry.command == 'test' and not cfg.test_evaluator:
+        return  # the probes are the metrics
+    evaluator = cfg.test_evaluator if entry.command == 'test' else cfg.val_evaluator
     if 'Coco' in evaluator.type:
         given = BOX if evaluator.metric == 'bbox' else BOX + MASK
         roi_head = cfg.model.get('roi_head') or {}
@@ -52,7 +54,7 @@ def test_entry_measures_what_its_evaluator_does(entry):
     assert list(entry.tasks.values()) == [given]
 
 
-@for_every(ENTRIES)
+@for_every(ALL)
 def test_entry_s_primary_metric_is_one_that_the_board_shows(entry):
     for task in entry.tasks:
         assert entry.primary_metric(task) in TASKS[task].metrics
@@ -133,3 +135,66 @@ def test_load_suite_text_that_is_not_yaml_raises(tmp_path):
     (tmp_path / 'own.yml').write_text('tier: [')
     with pytest.raises(ConfigError, match=r'own\.yml: cannot be read'):
         load_suite('own', tmp_path)
+
+
+ENTRY = """
+  - name: own-probe
+    command: test
+    dataset: in1k
+    protocol: own-probe
+    version: '1'
+    fit: true
+    start: {start}
+    tasks: {{own-knn: [knn_top1]}}
+    configs: {{swin: {config}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """Write a user's file with one task, whose config lies beside it."""
+    (tmp_path / 'probes').mkdir()
+    (tmp_path / 'probes' / 'mine.py').touch()
+
+    def make(name, *, head='entries:', start='pretrained', config='probes/mine.py'):
+        (tmp_path / name).write_text(head + ENTRY.format(start=start, config=config))
+        return str(tmp_path / name)
+
+    return make
+
+
+def test_own_suite_takes_configs_beside_its_file_and_shipped_ones(own, tmp_path):
+    suite = load_suite(own('mine.yml', head='tier: full\nentries:'))
+    assert (suite.name, suite.tier, suite.tasks) == ('mine', 'full', ['own-knn'])
+    (entry,) = suite.entries
+    assert entry.configs == {'swin': str(tmp_path / 'probes' / 'mine.py')}
+    shipped = 'demo/probe_swin-toy_1xb64_toy-in1k-64px.py'
+    (entry,) = load_suite(own('other.yaml', head='tier: full\nentries:', config=shipped)).entries
+    assert entry.configs == {'swin': shipped}
+
+
+def test_tasks_file_adds_to_a_suite_and_may_start_from_its_tasks(own):
+    suite = load_suite('smoke', tasks_files=[own('tasks.yml', start='in1k-ft')])
+    assert (suite.name, suite.tasks[-1]) == ('smoke', 'own-knn')
+    assert suite.entries[:-1] == load_suite('smoke').entries
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(start='in1k-f'), r"tasks\.yml: .*starts from 'in1k-f', neither"),
+    (dict(config='no.py'), r'tasks\.yml: .*no file configs/no\.py, and no .*no\.py'),
+    (dict(head='tier: full\nentries:'), r'tasks\.yml: tier: nothing reads this key'),
+])  # fmt: skip
+def test_tasks_file_that_is_wrong_is_named(own, change, message):
+    with pytest.raises(ConfigError, match=message):
+        load_suite('smoke', tasks_files=[own('tasks.yml', **change)])
+
+
+def test_tasks_file_with_a_name_of_the_suite_is_refused(own):
+    path = own('tasks.yml')
+    with pytest.raises(ConfigError, match="two entries are named 'own-probe'"):
+        load_suite('smoke', tasks_files=[path, path])
+
+
+def test_own_suite_that_is_not_there_says_so():
+    with pytest.raises(ConfigError, match=r'none\.yml: cannot be read'):
+        load_suite('none.yml')

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.architecture import SWIN, VIT
+from mim_bench.conversion.architecture import SWIN, TIMM, VIT
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.relative_index import TABLE
 from mim_bench.conversion.swin_keys import BLOCK_PARTS, COLUMN_FIRST, MERGING_PART, source_order
@@ -45,18 +45,22 @@ def rename(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Conv
     Returns:
         The weights under ``rest``. Strictly loadable into ``vit_*`` (full bias, absolute
         positions), ``beit*`` (relative positions or biases of queries and values alone) or
-        ``swin_*`` models with ``num_classes=0``, or as many classes as the head has.
+        ``swin_*`` models with ``num_classes=0``, or as many classes as the head has; those of a
+        ``TimmBackbone`` into the network of that name.
 
     Raises:
         ConversionError: timm has no such model.
     """
     kind, arch = meta.get('backbone_type'), meta.get('arch') or {}
+    if kind == TIMM:  # timm's names already, of the network that `arch` names
+        rules = ((r'backbone\.(.+)', r'\1'), *_DROPPED)
+        return KeyTable('canonical', rules).apply(state, where)
     if kind == SWIN:
         return _swin(state, len(arch['depths']) - 1, where)
     if kind != VIT:
         raise ConversionError(
-            f"{where}: {kind or 'this backbone'} is none of timm's models; ViT, BEiT and Swin "
-            'can be exported.'
+            f"{where}: {kind or 'this backbone'} is none of timm's models; ViT, BEiT, Swin "
+            'and networks of timm can be exported.'
         )
     has_biases = any(key.endswith(TABLE) for key in state)
     if has_biases and not arch['qv_bias']:

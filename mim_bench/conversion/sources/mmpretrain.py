@@ -7,7 +7,7 @@ from mim_bench.conversion.openmmlab_keys import (
     has_backbone,
     has_foreign_names,
     openmmlab_table,
-    timm_arch,
+    stated_network,
 )
 from mim_bench.conversion.source import Fit, Source, StateDict
 
@@ -19,7 +19,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     """
     if not has_backbone(state):
         return Fit.NO
-    is_ours = not has_foreign_names(state) or timm_arch(content)
+    is_ours = not has_foreign_names(state) or stated_network(content) is not None
     return Fit.LAYOUT if is_ours else Fit.NO
 
 

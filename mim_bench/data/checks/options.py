@@ -87,6 +87,11 @@ def parse_expect(text: str) -> dict[str, int]:
     return counts
 
 
+def parse_count(options: CheckOptions, name: str) -> int | None:
+    """A number of ``--expect``; None where it is not given."""
+    return (options.expect or {}).get(name)
+
+
 def locate(folder: Path, needed: tuple[str, ...], below: tuple[str, ...], advice: str) -> Path:
     """The dataset's own folder, given that or one above it.
 

@@ -1,5 +1,7 @@
 """The hook that stops a run on a label that the model has no class for."""
 
+import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mim_bench.data.summary import summary_of
 from mim_bench.engine.batch import image_names
 from mim_bench.errors import DataError
 from mim_bench.recipe.tta import unwrap
@@ -16,6 +19,8 @@ from mim_bench.registry import HOOKS
 IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes
 
 _NONE = torch.zeros(0, dtype=torch.int64)
+# Annotations that count more than the class of a whole image.
+_BEFORE_CLASS = frozenset(('gt_sem_seg', 'gt_instances'))
 
 
 @HOOKS.register_module()
@@ -23,18 +28,32 @@ class LabelRangeHook(Hook):
     """Check labels on the CPU, before a GPU would die of them with a message about asserts.
 
     Reads ``gt_label`` (classification), ``gt_sem_seg`` (segmentation, and HTC's stuff maps; 255 =
-    ignored) and ``gt_instances.labels`` (detection) of every batch in training and validation.
+    ignored) and ``gt_instances.labels`` (detection) of every batch in training and validation;
+    nothing where the data set knows the classes of all its images, and the model has them.
     """
 
     priority = 'VERY_HIGH'
 
+    def __init__(self) -> None:
+        self._is_known: dict[str, bool] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at the training data as a whole."""
+        self._is_known['train'] = _has_known_classes(runner.model, runner.train_dataloader.dataset)
+
+    def before_val(self, runner: Runner) -> None:
+        """Look at the validation data as a whole."""
+        self._is_known['val'] = _has_known_classes(runner.model, runner.val_dataloader.dataset)
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a training batch."""
-        self._check(runner, data_batch)
+        if not self._is_known.get('train'):
+            self._check(runner, data_batch)
 
     def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a validation batch; metrics would drop such pixels in silence."""
-        self._check(runner, data_batch)
+        if not self._is_known.get('val'):
+            self._check(runner, data_batch)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Check a test batch."""
@@ -49,9 +68,17 @@ class LabelRangeHook(Hook):
         if samples and isinstance(samples[0], list | tuple):  # of test-time augmentations
             samples = samples[0]
             data_batch = {'data_samples': samples}
-        _refuse_wrong([_labels(sample) for sample in samples], num_classes, data_batch)
+        _refuse_wrong(_all_labels(samples), num_classes, data_batch)
         if num_stuff:
             _refuse_wrong([_stuff(sample) for sample in samples], num_stuff, data_batch)
+
+
+def _has_known_classes(model: nn.Module, dataset: Any) -> bool:
+    """Whether the classes of all images are known, and those of a model."""
+    summary, num_classes = summary_of(dataset), count_classes(model)
+    if summary is None or not summary.class_images or num_classes is None:
+        return False
+    return min(summary.class_images) >= 0 and max(summary.class_images) < num_classes
 
 
 def count_classes(model: nn.Module) -> int | None:
@@ -75,12 +102,9 @@ def count_stuff(model: nn.Module) -> int | None:
 
 
 def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> None:
-    maps = [part for part in labels if part.ndim > 1]
     # One look at the labels of a whole batch; which image it is matters only where one is wrong.
-    for part in maps or [torch.cat([_NONE, *(part.flatten().long() for part in labels)])]:
-        if _wrong(part, num_classes).size:
-            break
-    else:
+    maps = [part for part in labels if part.ndim > 1]
+    if not any(_wrong(part, num_classes).size for part in maps or [_joined(labels)]):
         return
     found = [_wrong(part, num_classes) for part in labels]
     index = next(index for index, values in enumerate(found) if values.size)
@@ -91,6 +115,14 @@ def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> N
     )
 
 
+def _joined(labels: list[torch.Tensor]) -> torch.Tensor:
+    """Labels of a batch as one; thousands of single numbers take a fraction of a millisecond."""
+    try:
+        return torch.cat(labels)
+    except RuntimeError:  # no image, or numbers without a dimension
+        return torch.cat([_NONE, *(part.flatten() for part in labels)])
+
+
 def _wrong(labels: torch.Tensor, num_classes: int) -> np.ndarray:
     """The labels without a class; 255 is none in a map, which has more than one dimension."""
     values = labels.long().numpy()
@@ -98,13 +130,23 @@ def _wrong(labels: torch.Tensor, num_classes: int) -> np.ndarray:
     is_wrong = values.view('uint64') >= num_classes
     if labels.ndim > 1:
         is_wrong &= values != IGNORED_LABEL
-    return values[is_wrong] if is_wrong.any() else values[:0].ravel()
+    return values[is_wrong] if is_wrong.any() else values.ravel()[:0]
 
 
 def _stuff(sample: Any) -> torch.Tensor:
     if 'gt_sem_seg' not in sample or 'sem_seg' not in sample.gt_sem_seg:
         return _NONE
     return sample.gt_sem_seg.sem_seg  # mmdet's name
+
+
+def _all_labels(samples: Sequence[Any]) -> list[torch.Tensor]:
+    """Labels of each sample; where the first has a class, all have one."""
+    if samples and _BEFORE_CLASS.isdisjoint(samples[0].keys()) and 'gt_label' in samples[0]:
+        with contextlib.suppress(AttributeError):
+            labels = [sample.gt_label for sample in samples]
+            if all(type(label) is torch.Tensor for label in labels):
+                return labels
+    return [_labels(sample) for sample in samples]
 
 
 def _labels(sample: Any) -> torch.Tensor:

@@ -305,6 +305,7 @@ class RecordHook(Hook):
             cause=cause,
             artifacts=artifacts or Artifacts(),
             skipped_images=_num_skipped(cfg),
+            limit=cfg.get('limit'),
             **training_facts(cfg),
         )
         return write_record(record, self.results_dir)

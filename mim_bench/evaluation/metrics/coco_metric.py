@@ -1,6 +1,6 @@
 """COCO's average precision as mmdet computes it, by the faster of two equal evaluators."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -22,13 +22,16 @@ FASTER_PACKAGE = 'faster_coco_eval'
 
 
 @METRICS.register_module(name='CocoMetric')
-def coco_metric(*, eval_backend: str = 'auto', **settings: Any) -> BaseMetric:
+def coco_metric(
+    *, eval_backend: str = 'auto', only_seen: bool = False, **settings: Any
+) -> BaseMetric:
     """The CocoMetric of mmdet, which may count matches with faster-coco-eval.
 
     Args:
         eval_backend: 'pycocotools', 'faster' (the package faster-coco-eval), or 'auto': the
             faster one where it is installed. Both give the same numbers, so it is no part of
             a protocol.
+        only_seen: Evaluate the images that were predicted, not all of the annotation file.
         settings: Of mmdet's ``CocoMetric``.
 
     Raises:
@@ -44,7 +47,7 @@ def coco_metric(*, eval_backend: str = 'auto', **settings: Any) -> BaseMetric:
     print_log(f'COCO evaluation: {backend}.', logger='current')
     with _swapped(_mmdet_module(), 'COCO', open_class()):
         metric = _metric_class()(**settings)
-    metric.is_faster = backend == 'faster'
+    metric.is_faster, metric.only_seen = backend == 'faster', only_seen
     return metric
 
 
@@ -89,20 +92,22 @@ def _metric_class() -> type[BaseMetric]:
     mmdet_module = _mmdet_module()
 
     class CocoMetric(mmdet_module.CocoMetric):
-        """mmdet's, with the evaluator that ``is_faster`` names.
+        """mmdet's, with the evaluator that ``is_faster`` names, and ``only_seen`` images or all.
 
         ``outcomes`` are those of the last evaluation, on the main process.
         """
 
-        is_faster = False
+        is_faster = only_seen = False
         outcomes: Detections | None = None
 
         def compute_metrics(self, results: list) -> dict[str, float]:
             """As mmdet's; 0 where nothing of what there is was detected."""
             self.outcomes = None
+            if self.only_seen:
+                self.img_ids = sorted({found['img_id'] for _, found in results})
             average_precisions = {'bbox', 'segm'} >= set(self.metrics) and not self.format_only
             if average_precisions and not any(len(found['scores']) for _, found in results):
-                value = 0.0 if _has_objects(self._coco_api, results) else -1.0
+                value = 0.0 if _has_objects(self._coco_api, results, self.img_ids) else -1.0
                 print_log(f'Nothing was detected in any image: AP is {value:g}.', logger='current')
                 names = ('mAP', 'mAP_50', 'mAP_75')
                 return {f'{kind}_{name}': value for kind in self.metrics for name in names}
@@ -117,10 +122,11 @@ def _metric_class() -> type[BaseMetric]:
     return CocoMetric
 
 
-def _has_objects(coco: Any, results: list) -> bool:
+def _has_objects(coco: Any, results: list, img_ids: Sequence[int] | None) -> bool:
     """Whether the truth has an object: that of the annotation file, or of the samples."""
     if coco is not None:
-        return any(not annotation.get('iscrowd') for annotation in coco.anns.values())
+        images = set(coco.imgs if img_ids is None else img_ids)
+        return any(a['image_id'] in images for a in coco.anns.values() if not a.get('iscrowd'))
     return any(not a.get('ignore_flag') for truth, _ in results for a in truth['anns'])
 
 

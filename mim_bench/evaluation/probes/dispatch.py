@@ -1,17 +1,20 @@
 """Runs probes by name on features that every process can read."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.knn import knn_accuracy, knn_hits
-from mim_bench.evaluation.probes.linear import linear_probe
+from mim_bench.evaluation.probes.linear import SweepResult, holdout_mask, linear_probe
+from mim_bench.evaluation.probes.npy_rows import RowsView
 from mim_bench.evaluation.probes.scores import accuracies
 
 
@@ -20,7 +23,7 @@ class ProbeResult:
     """Result of a probe, the same on every process.
 
     Attributes:
-        scores: Scores by name: accuracies in percent and, for the linear probe, the learning rate.
+        scores: Scores by name: accuracies in percent and, for a sweep, the learning rate.
         hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
     """
 
@@ -39,13 +42,54 @@ def run_probe(
     """Run a probe on features; call it on every process.
 
     Args:
-        name: ``'knn'`` or ``'linear'``.
+        name: ``'knn'``, ``'linear'`` or ``'attentive'``.
         bank: Training features.
         query: Validation features.
         device: Device to compute on; features are kept there while a probe runs, if they fit.
-        settings: Arguments of :func:`knn_accuracy` or :func:`linear_probe`.
+        settings: Arguments of :func:`knn_accuracy`, :func:`linear_probe` or
+            :func:`attentive_probe`.
     """
     return PROBES[name](bank.near(device), query.near(device), device=device, **settings)
+
+
+def run_on_best_layer(
+    name: str,
+    bank: Features,
+    query: Features,
+    widths: Sequence[int],
+    *,
+    device: torch.device | str,
+    settings: Mapping[str, Any],
+    holdout_share: float = 0.1,
+) -> ProbeResult:
+    """Run a probe on the layer that is best on a held-out part of the training features.
+
+    Args:
+        name: See :func:`run_probe`.
+        bank: Training features (N, sum of widths): those of all layers side by side.
+        query: Validation features, alike; they are scored once.
+        widths: Width of each layer.
+        device: Device to compute on.
+        settings: Settings of the probe.
+        holdout_share: Share of each class held out to choose the layer.
+
+    Returns:
+        The result on the layer, with its number, counted from 1, and the top-1 accuracies of all
+        layers on the held-out part in ``scores``.
+    """
+    is_held = holdout_mask(bank.y, holdout_share, torch.Generator().manual_seed(0))
+    train, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
+    ends = list(accumulate(widths))
+    layers = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+    found = []
+    for columns in layers:
+        parts = (Features(RowsView(bank.x, columns, rows), bank.y[rows]) for rows in (train, held))
+        found.append(run_probe(name, *parts, device=device, settings=settings).scores['top1'])
+    best = max(range(len(layers)), key=lambda layer: found[layer])
+    chosen = (Features(RowsView(part.x, layers[best]), part.y) for part in (bank, query))
+    result = run_probe(name, *chosen, device=device, settings=settings)
+    holdout = {f'holdout_top1_layer{n}': top1 for n, top1 in enumerate(found, start=1)}
+    return ProbeResult({**result.scores, 'layer': best + 1, **holdout}, result.hits)
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
@@ -56,7 +100,7 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    measure = {'knn': knn_accuracy, 'linear': linear_probe}[name]
+    measure = {'knn': knn_accuracy, **SWEEPS}[name]
     known = [
         p.name
         for p in inspect.signature(measure).parameters.values()
@@ -86,14 +130,22 @@ def _knn(
     return ProbeResult(accuracies(hits), hits)
 
 
-def _linear(
-    bank: Features, query: Features, *, device: torch.device | str, **settings: Any
-) -> ProbeResult:
-    """Run the linear probe; the processes share the heads of the sweep."""
-    result = linear_probe(bank, query, device=device, **settings)
-    holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
-    scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
-    return ProbeResult(scores, result.hits)
+def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
+    """A probe that selects a learning rate; the processes share its heads."""
+
+    def run(
+        bank: Features, query: Features, *, device: torch.device | str, **settings: Any
+    ) -> ProbeResult:
+        result = measure(bank, query, device=device, **settings)
+        holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
+        scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
+        return ProbeResult(scores, result.hits)
+
+    return run
 
 
-PROBES: dict[str, Callable[..., ProbeResult]] = {'knn': _knn, 'linear': _linear}
+SWEEPS = {'linear': linear_probe, 'attentive': attentive_probe}
+PROBES: dict[str, Callable[..., ProbeResult]] = {
+    'knn': _knn,
+    **{name: _swept(measure) for name, measure in SWEEPS.items()},
+}

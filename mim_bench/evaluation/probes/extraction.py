@@ -18,7 +18,7 @@ from mim_bench.errors import ConfigError, DataError, TrainingError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter, join_in_turn
-from mim_bench.evaluation.probes.pooling import last_features, pool
+from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 
 DTYPES = ('float32', 'float16')
@@ -33,6 +33,7 @@ def extract_features(
     folder: Path,
     *,
     pooling: str,
+    every_layer: bool = False,
     fp16: bool | str = False,
     dtype: str = 'float32',
     on_batch: Callable[[int, int], None] | None = None,
@@ -51,6 +52,7 @@ def extract_features(
         folder: An empty folder that all processes see. It gets ``x.npy`` (N, D) and ``y.npy``
             (N,), no sample twice; after an error its files are unusable.
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
+        every_layer: Pool every output of the backbone and put them side by side; else the last.
         fp16: One of ``ARITHMETICS``; True is autocast in float16 on CUDA and bfloat16 on a CPU.
         dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
             rounds to 11 bits.
@@ -66,25 +68,25 @@ def extract_features(
         TrainingError: A feature is not finite (or too large for float16).
         MimBenchError: The folder cannot be written.
     """
-    _check_arguments(dataloader, dtype)
+    check_loader(dataloader, dtype)
     model = model.module if is_model_wrapper(model) else model
     size, num_parts = len(dataloader.dataset), get_world_size()
 
     def write() -> _Share:
-        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch)
+        batches = features_of_batches(model, dataloader, pooling, fp16, on_batch, every_layer)
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
-    _check_counts([share.num_rows for share in shares], size)
+    check_counts([share.num_rows for share in shares], size)
     _check_finite(shares, size, dtype)
     on_main_process(lambda: _join(folder, size, num_parts, dtype))
     return open_on_every_process(folder)
 
 
-def open_on_every_process(folder: Path) -> Features:
+def open_on_every_process(folder: Path, open_folder: Callable[[Path], Any] = Features.open) -> Any:
     """Map the features of a folder on every process, or raise on every one."""
     opened = []
-    on_every_process(lambda: opened.append(Features.open(folder)))
+    on_every_process(lambda: opened.append(open_folder(folder)))
     return opened[0]
 
 
@@ -137,7 +139,12 @@ class _Share:
     bad_rows: torch.Tensor
 
 
-def _check_arguments(dataloader: DataLoader, dtype: str) -> None:
+def check_loader(dataloader: DataLoader, dtype: str) -> None:
+    """Refuse a loader that shuffles, and an unknown type of features.
+
+    Raises:
+        ConfigError: See above.
+    """
     sampler = dataloader.sampler
     if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
         raise ConfigError(
@@ -154,14 +161,17 @@ def features_of_batches(
     pooling: str,
     fp16: bool | str,
     on_batch: Callable[[int, int], None] | None = None,
+    every_layer: bool = False,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
     device = next(model.parameters()).device
     with preserved_rng(), evaluating(model), arithmetic(device, fp16):
         for done, batch in enumerate(dataloader, start=1):
             inputs, labels = _prepare(model, batch)
-            features = pool(last_features(model, inputs), pooling, backbone_of(model))
-            yield features.float().cpu(), labels
+            outputs = backbone_outputs(model, inputs)
+            chosen = outputs if every_layer else outputs[-1:]
+            features = [pool(output, pooling, backbone_of(model)) for output in chosen]
+            yield torch.cat(features, dim=1).float().cpu(), labels
             if on_batch is not None:
                 on_batch(done, len(dataloader))
 
@@ -221,8 +231,16 @@ def _labels_part(folder: Path, rank: int) -> Path:
     return folder / f'y.{rank}.npy'
 
 
-def _check_counts(counts: Sequence[int], size: int) -> None:
-    """Check that no sample is missing; a distributed sampler may repeat samples."""
+def check_counts(counts: Sequence[int], size: int) -> None:
+    """Check that no sample is missing; a distributed sampler may repeat samples.
+
+    Args:
+        counts: Samples that each process read.
+        size: Samples of the data set.
+
+    Raises:
+        ConfigError: A process read more or fewer than its share.
+    """
     most = math.ceil(size / len(counts))
     for rank, count in enumerate(counts):
         if not len(range(rank, size, len(counts))) <= count <= most:

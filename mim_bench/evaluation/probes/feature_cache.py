@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from mmengine.logging import print_log
 
@@ -18,9 +18,22 @@ from mim_bench.results.hashing import protocol_hash
 ABOUT_FILE = 'about.json'
 
 
+class Opened(Protocol):
+    """Features in the files of a folder: :class:`Features`, or a bank of patches."""
+
+    x: Any
+    num_classes: int
+
+
+Kind = TypeVar('Kind', bound=Opened)
+
+
 def cached_features(
-    root: Path, settings: Mapping[str, Any], extract: Callable[[Path], Any]
-) -> Features:
+    root: Path,
+    settings: Mapping[str, Any],
+    extract: Callable[[Path], Any],
+    open_folder: Callable[[Path], Kind] = Features.open,
+) -> Kind:
     """Features of some settings, read from the cache or extracted.
 
     The folder is named by the hash of the settings and holds the settings
@@ -29,7 +42,8 @@ def cached_features(
     Args:
         root: Folder of the cache; all processes see it. Several runs may share it.
         settings: Plain data that decides the features; the same on every process.
-        extract: Called on every process with an empty folder, to write ``x.npy`` and ``y.npy``.
+        extract: Called on every process with an empty folder, to write the files.
+        open_folder: Maps the files of a folder; raises ``DataError`` where they are damaged.
 
     Returns:
         The mapped files; the same on every process.
@@ -38,22 +52,26 @@ def cached_features(
         MimBenchError: The folder cannot be written, or ``extract`` raised.
     """
     folder = root / protocol_hash(settings)
-    if on_main_process(lambda: _is_kept(folder, settings)):
+
+    def about(place: Path) -> dict[str, Any]:
+        return _about(settings, open_folder(place))
+
+    if on_main_process(lambda: _is_kept(folder, about)):
         print_log(f'Features read from {folder}', logger='current')
-        return open_on_every_process(folder)
+        return open_on_every_process(folder, open_folder)
     with shared_temporary_folder(root) as temporary:
         extract(temporary)
-        on_main_process(lambda: _keep(temporary, folder, settings))
+        on_main_process(lambda: _keep(temporary, folder, about))
     print_log(f'Features kept in {folder}', logger='current')
-    return open_on_every_process(folder)
+    return open_on_every_process(folder, open_folder)
 
 
-def _is_kept(folder: Path, settings: Mapping[str, Any]) -> bool:
+def _is_kept(folder: Path, about: Callable[[Path], dict[str, Any]]) -> bool:
     """Whether the folder holds these features completely; a damaged folder is removed."""
     if not folder.exists():
         return False
     try:
-        _check(folder, settings)
+        _check(folder, about)
     except DataError as error:
         message = f'{error} The features are extracted again.'
         print_log(message, logger='current', level=logging.WARNING)
@@ -62,26 +80,26 @@ def _is_kept(folder: Path, settings: Mapping[str, Any]) -> bool:
     return True
 
 
-def _check(folder: Path, settings: Mapping[str, Any]) -> None:
+def _check(folder: Path, about: Callable[[Path], dict[str, Any]]) -> None:
     try:
-        about = json.loads((folder / ABOUT_FILE).read_text('utf-8'))
+        stated = json.loads((folder / ABOUT_FILE).read_text('utf-8'))
     except (OSError, ValueError) as error:
         raise DataError(f'{folder / ABOUT_FILE}: cannot be read: {error}.') from error
-    if about != _about(settings, Features.open(folder)):
+    if stated != about(folder):
         raise DataError(f'{folder}: holds other features than {ABOUT_FILE} says.')
 
 
-def _keep(temporary: Path, folder: Path, settings: Mapping[str, Any]) -> None:
-    about = _about(settings, Features.open(temporary))
-    (temporary / ABOUT_FILE).write_text(json.dumps(about, indent=2) + '\n', 'utf-8')
+def _keep(temporary: Path, folder: Path, about: Callable[[Path], dict[str, Any]]) -> None:
+    text = json.dumps(about(temporary), indent=2) + '\n'
+    (temporary / ABOUT_FILE).write_text(text, 'utf-8')
     try:
         temporary.rename(folder)
     except OSError:
-        if not _is_kept(folder, settings):  # another run was faster; its features are equal
+        if not _is_kept(folder, about):  # another run was faster; its features are equal
             raise
 
 
-def _about(settings: Mapping[str, Any], features: Features) -> dict[str, Any]:
+def _about(settings: Mapping[str, Any], features: Opened) -> dict[str, Any]:
     about = {
         'settings': settings,
         'shape': list(features.x.shape),

@@ -26,26 +26,24 @@ def feature_settings(
     loader: Mapping[str, Any],
     dataset: Dataset,
     *,
-    pooling: str,
     fp16: bool | str,
-    dtype: str,
+    **how: Any,
 ) -> dict[str, Any]:
     """Plain data that is equal for two runs only if their features are.
 
     It contains the weights themselves (so that neither the name of a checkpoint nor how it was
     loaded matters), the settings of the backbone and of the preprocessing, the data set with
     its transforms, the names and labels of its samples, the sizes of up to 1000 of its files,
-    evenly spread, the pooling and the precision. Batch size, workers, device, number of
-    processes and location of the data are not included.
+    evenly spread, how features are taken of a map, and the precision. Batch size, workers,
+    device, number of processes and location of the data are not included.
 
     Args:
         cfg: Config of the run.
         model: Model with its weights, wrapped or not.
         loader: Settings of the loader.
         dataset: The data set that was built from them.
-        pooling: See :func:`~mim_bench.evaluation.probes.extraction.extract_features`.
-        fp16: See there.
-        dtype: See there.
+        fp16: Whether the model runs under autocast.
+        **how: Settings of the extraction, such as its pooling: plain data.
     """
     model = model.module if is_model_wrapper(model) else model
     network = cfg.get('model') or {}
@@ -61,9 +59,8 @@ def feature_settings(
         'dataset': plain_settings(loader.get('dataset'), cfg),
         'collate': plain_settings(loader.get('collate_fn'), cfg),
         'samples': _samples_digest(dataset, cfg),
-        'pooling': pooling,
         'autocast': arithmetic_name(device, fp16),
-        'dtype': dtype,
+        **how,
     }
 
 
@@ -95,7 +92,8 @@ def _samples_digest(dataset: Dataset, cfg: Config) -> str:
             sample = dataset.get_data_info(index)
             path = str(sample.get('img_path', ''))
             line = f'{below_roots(path, roots)} {sample.get("gt_label")}'
-            if index % step == 0 and is_file(path):
-                line += f' {file_facts(path)[0]}'
+            for file in (path, str(sample.get('seg_map_path', ''))):
+                if index % step == 0 and is_file(file):
+                    line += f' {file_facts(file)[0]}'
             digest.update(f'{line}\n'.encode())
     return digest.hexdigest()

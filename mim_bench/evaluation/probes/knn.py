@@ -86,17 +86,43 @@ def knn_predict(
     DINO, arXiv:2104.14294, reports.
     """
     _check(bank, query_x, k, temperature)
+    similarities, rows = nearest_rows(bank.x, query_x[:], k=k, device=device, chunks=chunks)
+    _, query_chunk = chunks or _chunks(device)
+    labels = bank.y.to(device)[rows]
+    return _vote(similarities, labels, bank.num_classes, temperature, query_chunk)
+
+
+@torch.no_grad()
+def nearest_rows(
+    bank_x: torch.Tensor | MappedRows,
+    queries: torch.Tensor,
+    *,
+    k: int,
+    device: torch.device | str,
+    chunks: tuple[int, int] | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The k rows of a bank that are nearest to each query by cosine similarity.
+
+    Args:
+        bank_x: (N, D), read once in chunks; N is at least k.
+        queries: (M, D).
+        k: Number of neighbours.
+        device: Device to compute on.
+        chunks: Rows of the bank and of the queries compared at a time; by device if None.
+
+    Returns:
+        Similarities (M, k) in descending order, and numbers of rows (M, k), on the device.
+    """
     bank_chunk, query_chunk = chunks or _chunks(device)
-    queries = _unit(query_x[:], device)
+    queries = _unit(queries, device)
     best_s = torch.full((len(queries), k), -torch.inf, device=device)
-    best_y = torch.zeros((len(queries), k), dtype=torch.int64, device=device)
-    for start in range(0, len(bank.x), bank_chunk):
-        rows = slice(start, start + bank_chunk)
-        keys, labels = _unit(bank.x[rows], device), bank.y[rows].to(device)
+    best_rows = torch.zeros((len(queries), k), dtype=torch.int64, device=device)
+    for start in range(0, len(bank_x), bank_chunk):
+        keys = _unit(bank_x[start : start + bank_chunk], device)
         for q in range(0, len(queries), query_chunk):
             part = slice(q, q + query_chunk)
-            _merge(best_s[part], best_y[part], F.linear(queries[part], keys), labels)
-    return _vote(best_s, best_y, bank.num_classes, temperature, query_chunk)
+            _merge(best_s[part], best_rows[part], F.linear(queries[part], keys), start)
+    return best_s, best_rows
 
 
 def _chunks(device: torch.device | str) -> tuple[int, int]:
@@ -107,16 +133,14 @@ def _unit(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     return F.normalize(x.to(device, torch.float32), dim=1)
 
 
-def _merge(
-    best_s: torch.Tensor, best_y: torch.Tensor, s: torch.Tensor, labels: torch.Tensor
-) -> None:
+def _merge(best_s: torch.Tensor, best_rows: torch.Tensor, s: torch.Tensor, start: int) -> None:
     """Merge further neighbours into the k best, (Q, k) in descending order.
 
     Args:
         best_s: Similarities; changed in place.
-        best_y: Their labels; changed in place.
+        best_rows: Their rows in the bank; changed in place.
         s: Similarities to further neighbours, (Q, B).
-        labels: Labels of these neighbours, (B,).
+        start: Row of the first of these neighbours.
     """
     k = best_s.shape[1]
     found = (s.amax(dim=1) > best_s[:, -1]).nonzero().flatten()
@@ -124,9 +148,9 @@ def _merge(
         return
     near_s, nearest = s[found].topk(min(k, s.shape[1]), dim=1)
     merged_s = torch.cat([best_s[found], near_s], dim=1)
-    merged_y = torch.cat([best_y[found], labels[nearest]], dim=1)
+    merged_rows = torch.cat([best_rows[found], nearest + start], dim=1)
     best_s[found], kept = merged_s.topk(k, dim=1)
-    best_y[found] = merged_y.gather(1, kept)
+    best_rows[found] = merged_rows.gather(1, kept)
 
 
 def _vote(

@@ -1,7 +1,7 @@
 """Linear probe: trains classifiers of many learning rates in one pass over cached features."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -18,12 +18,11 @@ LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
 MOMENTUM = 0.9
 # Bytes of features in memory, and on the device, at a time.
 _GROUP_BYTES = 512 * 2**20
-_STATISTICS_CHUNK = 65536
 
 
 @dataclass(frozen=True)
-class LinearResult:
-    """Outcome of a linear probe.
+class SweepResult:
+    """Outcome of a probe that selects a learning rate.
 
     Attributes:
         accuracies: ``top1`` (and ``top5`` with more than five classes) on the validation
@@ -50,7 +49,7 @@ def linear_probe(
     holdout_share: float = 0.1,
     seed: int = 0,
     device: torch.device | str = 'cpu',
-) -> LinearResult:
+) -> SweepResult:
     """Train linear classifiers on features, select one, and score it once.
 
     A head for each learning rate is trained on the training features without the held-out
@@ -82,12 +81,31 @@ def linear_probe(
     uses the statistics of the training set instead of the batch's; SGD and a selected
     learning rate instead of LARS with 0.1.
     """
-    _check(learning_rates, epochs, batch_size, holdout_share)
-    generator = torch.Generator().manual_seed(seed)
-    is_held = _holdout_mask(train.y, holdout_share, generator)
+    check_sweep('Linear probe', learning_rates, epochs, batch_size, holdout_share)
     train = train.near(device)
-    fit = _Fit(train, _statistics(train.x), epochs, batch_size, device)
+    fit = LinearSweep(train, row_statistics(train.x), epochs, batch_size, device)
+    return select_and_score(fit, val, learning_rates, holdout_share, seed)
 
+
+def select_and_score(
+    fit: 'RateSweep', val: Features, learning_rates: Sequence[float], share: float, seed: int
+) -> SweepResult:
+    """Select a learning rate on a held-out part, train with it on everything, and score once.
+
+    The processes share the heads of the selection.
+
+    Args:
+        fit: Trains heads on its features.
+        val: Validation features.
+        learning_rates: Rates to train side by side.
+        share: Share of each class held out.
+        seed: Decides the held-out part and the order of the samples.
+
+    Raises:
+        ConfigError: Nothing can be held out.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    is_held = holdout_mask(fit.data.y, share, generator)
     rows, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
 
     def score(rates: Sequence[float]) -> tuple[list[float], list[float]]:
@@ -96,10 +114,10 @@ def linear_probe(
     accuracy, loss = shared_scores(score, learning_rates)
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
 
-    rows = torch.arange(len(train.y))
+    rows = torch.arange(len(fit.data.y))
     head = fit.train(rows, torch.tensor([learning_rates[best]]), generator)
-    hits = topk_hits(fit.ranked(head, val.x), val.y, num_classes=train.num_classes)
-    return LinearResult(
+    hits = topk_hits(fit.ranked(head, val.x), val.y, num_classes=fit.data.num_classes)
+    return SweepResult(
         accuracies=accuracies(hits),
         learning_rate=learning_rates[best],
         holdout_top1=dict(zip(learning_rates, accuracy, strict=True)),
@@ -120,9 +138,15 @@ class _Heads:
         return logits.unflatten(1, self.bias.shape)
 
 
+Heads = Callable[[torch.Tensor], torch.Tensor]
+
+
 @dataclass(frozen=True)
-class _Fit:
-    """Trains and scores heads on features, which are standardised when they are read."""
+class RateSweep:
+    """Trains and scores L heads on features, which are standardised when they are read.
+
+    Heads take (B, D) to logits (B, L, C).
+    """
 
     data: Features
     statistics: tuple[torch.Tensor, torch.Tensor]
@@ -130,32 +154,27 @@ class _Fit:
     batch_size: int
     device: torch.device | str
 
+    def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> Heads:
+        """Train one head a learning rate on the given rows, all on the same batches."""
+        raise NotImplementedError
+
     def standardise(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, D) on the device, less the mean, over the standard deviation."""
         mean, std = (statistic.to(self.device) for statistic in self.statistics)
         return x.to(self.device).sub(mean).div_(std)
 
-    @torch.no_grad()
-    def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> _Heads:
-        """Train one head a learning rate on the given rows, all on the same batches."""
-        classes, width = self.data.num_classes, self.data.x.shape[1]
-        heads, speed = (
-            _Heads(
-                torch.zeros(len(rates), classes, width, device=self.device),
-                torch.zeros(len(rates), classes, device=self.device),
-            )
-            for _ in range(2)
-        )
-        rates = rates.to(self.device, torch.float32)[:, None]
+    def steps(
+        self, rows: torch.Tensor, generator: torch.Generator
+    ) -> Iterator[tuple[float, torch.Tensor, torch.Tensor]]:
+        """Yield the share of the training that is done, features and labels of every batch."""
         batch_size = min(self.batch_size, len(rows))
         steps = self.epochs * math.ceil(len(rows) / batch_size)
         step = 0
         for _ in range(self.epochs):
             order = rows[torch.randperm(len(rows), generator=generator)]
             for x, y in self._batches(order, batch_size):
-                decay = 0.5 * (1 + math.cos(math.pi * step / steps))
-                _descend(heads, speed, x, y, rates * decay)
+                yield step / steps, x, y
                 step += 1
-        return heads
 
     def _batches(
         self, order: torch.Tensor, batch_size: int
@@ -168,7 +187,7 @@ class _Fit:
             yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
 
     @torch.no_grad()
-    def scores(self, heads: _Heads, rows: torch.Tensor) -> tuple[list[float], list[float]]:
+    def scores(self, heads: Heads, rows: torch.Tensor) -> tuple[list[float], list[float]]:
         """Accuracy in percent and mean cross-entropy of each head on some rows of the data."""
         hits, losses = 0.0, 0.0
         for x, y in self._batches(rows, self.batch_size):
@@ -183,15 +202,35 @@ class _Fit:
         return (100 * hits / len(rows)).tolist(), (losses / len(rows)).tolist()
 
     @torch.no_grad()
-    def ranked(self, head: _Heads, x: torch.Tensor | MappedRows) -> torch.Tensor:
+    def ranked(self, head: Heads, x: torch.Tensor | MappedRows) -> torch.Tensor:
         """(M, D) -> (M, min(5, C)) classes of a single head, best first, on the CPU."""
         count = min(5, self.data.num_classes)
         return torch.cat(
             [
                 head(self.standardise(piece))[:, 0].topk(count).indices.cpu()
-                for piece in _pieces(x, self.batch_size)
+                for piece in pieces(x, self.batch_size)
             ]
         )
+
+
+class LinearSweep(RateSweep):
+    """Linear heads from zero, by SGD with momentum and cosine decay to 0."""
+
+    @torch.no_grad()
+    def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> _Heads:
+        """Train one head a learning rate on the given rows, all on the same batches."""
+        classes, width = self.data.num_classes, self.data.x.shape[1]
+        heads, speed = (
+            _Heads(
+                torch.zeros(len(rates), classes, width, device=self.device),
+                torch.zeros(len(rates), classes, device=self.device),
+            )
+            for _ in range(2)
+        )
+        rates = rates.to(self.device, torch.float32)[:, None]
+        for done, x, y in self.steps(rows, generator):
+            _descend(heads, speed, x, y, rates * (0.5 * (1 + math.cos(math.pi * done))))
+        return heads
 
 
 def _descend(
@@ -209,22 +248,27 @@ def _descend(
     heads.bias.sub_(rates * speed.bias)
 
 
-def _statistics(x: torch.Tensor | MappedRows) -> tuple[torch.Tensor, torch.Tensor]:
+def row_statistics(x: torch.Tensor | MappedRows) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and standard deviation of each feature, (D,) float32, summed in float64."""
-    mean = sum(c.double().sum(dim=0) for c in _pieces(x, _STATISTICS_CHUNK)) / len(x)
-    squares = ((c.double() - mean).square().sum(dim=0) for c in _pieces(x, _STATISTICS_CHUNK))
+    chunk = max(1, _GROUP_BYTES // (8 * x.shape[1]))
+    mean = sum(c.double().sum(dim=0) for c in pieces(x, chunk)) / len(x)
+    squares = ((c.double() - mean).square().sum(dim=0) for c in pieces(x, chunk))
     variance = sum(squares) / len(x)
     # The eps of MAE's BatchNorm; it also keeps constant features at zero.
     return mean.float(), (variance + 1e-6).sqrt().float()
 
 
-def _pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
+def pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
     """Yield all rows in order, in pieces."""
     return (x[start : start + size] for start in range(0, len(x), size))
 
 
-def _holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """(N,) bool, True = held out: the given share of each class, drawn by the generator."""
+def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    """(N,) bool, True = held out: the given share of each class, drawn by the generator.
+
+    Raises:
+        ConfigError: Every class has one sample.
+    """
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]  # shuffled inside each class
     counts = torch.bincount(y)
@@ -234,17 +278,24 @@ def _holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> 
     is_held[order] = place < quota[y[order]]
     if not is_held.any():
         raise ConfigError(
-            f'Linear probe: none of {len(y)} training features can be held out, every class has '
-            'one sample. Use more training data.'
+            f'A probe can hold out none of {len(y)} training features, every class has one '
+            'sample. Use more training data.'
         )
     return is_held
 
 
-def _check(rates: Sequence[float], epochs: int, batch_size: int, share: float) -> None:
+def check_sweep(
+    what: str, rates: Sequence[float], epochs: int, batch_size: int, share: float
+) -> None:
+    """Refuse settings of a sweep that are out of range.
+
+    Raises:
+        ConfigError: It begins with ``what``.
+    """
     if not rates or min(rates) <= 0:
-        raise ConfigError(f'Linear probe: learning_rates = {list(rates)}. Give positive ones.')
+        raise ConfigError(f'{what}: learning_rates = {list(rates)}. Give positive ones.')
     if epochs < 1 or batch_size < 1 or not 0 < share < 1:
         raise ConfigError(
-            f'Linear probe: epochs = {epochs}, batch_size = {batch_size}, holdout_share = {share}. '
+            f'{what}: epochs = {epochs}, batch_size = {batch_size}, holdout_share = {share}. '
             'The first two are at least 1, the last lies between 0 and 1.'
         )

@@ -76,26 +76,58 @@ class MappedRows:
         return rows
 
 
+class RowsView:
+    """Some rows and columns of a table, read when it is indexed as the table is.
+
+    Args:
+        table: A tensor (N, D), or a mapped file.
+        columns: Columns to give.
+        rows: (M,) int64 numbers of rows to give; all if None.
+    """
+
+    def __init__(
+        self, table: torch.Tensor | MappedRows, columns: slice, rows: torch.Tensor | None = None
+    ) -> None:
+        self._table, self._columns, self._rows = table, columns, rows
+        width = len(range(*columns.indices(table.shape[1])))
+        self.shape = torch.Size((len(table) if rows is None else len(rows), width))
+        self.dtype = table.dtype
+        self.ndim = 2
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
+        """Copies of some rows, in the order of the index."""
+        index = index if self._rows is None else self._rows[index]
+        return self._table[index][:, self._columns]
+
+
 class RowWriter:
-    """Writes a ``.npy`` file of known shape row by row; a context manager.
+    """Writes a ``.npy`` file row by row; a context manager.
 
     It writes instead of mapping, since on a full disk a write raises, while a mapped page kills
-    the process.
+    the process. The number of rows in the header is that of the rows written.
 
     Args:
         path: Path of a new file.
-        shape: Shape of the whole array.
+        shape: Expected shape of the whole array; fewer rows may follow.
         dtype: Type to which rows are converted.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: str) -> None:
         self.num_rows = 0
         self._dtype = np.dtype(dtype)
+        self._expected = tuple(shape)
         self._file = path.open('xb')
+        self._write_header(self._expected)
+
+    def _write_header(self, shape: tuple[int, ...]) -> None:
+        # numpy leaves room for any number of rows, so a header of fewer has the same length.
         header = {
             'descr': np.lib.format.dtype_to_descr(self._dtype),
             'fortran_order': False,
-            'shape': tuple(shape),
+            'shape': shape,
         }
         np.lib.format.write_array_header_1_0(self._file, header)
 
@@ -110,6 +142,9 @@ class RowWriter:
     ) -> None:
         try:
             if kind is None:
+                if self.num_rows != self._expected[0]:
+                    self._file.seek(0)
+                    self._write_header((self.num_rows, *self._expected[1:]))
                 self._file.flush()
                 os.fsync(self._file.fileno())  # a full disk may be reported only here
         finally:

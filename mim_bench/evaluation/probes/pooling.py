@@ -1,19 +1,22 @@
-"""Pools the output of a backbone to one vector an image."""
+"""Pools the output of a backbone to one vector, or to a few, an image."""
 
 import inspect
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
 
-POOLINGS = ('gap', 'cls')
+POOLINGS = ('gap', 'cls', 'tokens')
+# Side of the map that 'tokens' gives: the last map of a pyramid at 224 px.
+TOKEN_GRID = 7
 # mmpretrain's names of outputs that are already one vector an image.
 _POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
 
 
-def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """The last output of the backbone.
+def backbone_outputs(model: nn.Module, inputs: torch.Tensor) -> list[torch.Tensor]:
+    """The outputs of the backbone.
 
     Args:
         model: Model with ``extract_feat(inputs)``; where that has stages (mmpretrain's
@@ -22,7 +25,7 @@ def last_features(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """
     staged = 'stage' in inspect.signature(model.extract_feat).parameters
     outputs = model.extract_feat(inputs, **({'stage': 'backbone'} if staged else {}))
-    return outputs[-1] if isinstance(outputs, tuple | list) else outputs
+    return list(outputs) if isinstance(outputs, tuple | list) else [outputs]
 
 
 def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Tensor:
@@ -33,12 +36,13 @@ def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Ten
             token first; or (B, D), pooled by the backbone.
         pooling: ``'gap'``: the mean over the map or over the patch tokens. ``'cls'``:
             the first token. Nothing is guessed, since both make sense for a
-            transformer and give different numbers.
+            transformer and give different numbers. ``'tokens'``: a map, averaged to 7 x 7
+            vectors, row by row.
         backbone: Its ``num_extra_tokens`` says how many prefix tokens there are, its
             ``out_type`` how a (B, D) output was pooled.
 
     Returns:
-        (B, D).
+        (B, D); ``'tokens'`` (B, 49 * D).
 
     Raises:
         ConfigError: ``pooling`` is unknown or does not fit the features.
@@ -47,6 +51,8 @@ def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Ten
         raise ConfigError(f'Unknown pooling {pooling!r}. Known: {", ".join(POOLINGS)}.')
     if features.ndim == 4 and pooling == 'gap':
         return features.mean(dim=(2, 3))
+    if features.ndim == 4 and pooling == 'tokens':
+        return F.adaptive_avg_pool2d(features, TOKEN_GRID).permute(0, 2, 3, 1).flatten(1)
     if features.ndim == 3 and pooling == 'cls' and getattr(backbone, 'num_extra_tokens', 1):
         return features[:, 0]
     if features.ndim == 3 and pooling == 'gap' and hasattr(backbone, 'num_extra_tokens'):
@@ -56,8 +62,8 @@ def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Ten
     raise ConfigError(
         f'pooling={pooling!r} does not fit features of shape {tuple(features.shape)} from '
         f'{type(backbone).__name__} (out_type={getattr(backbone, "out_type", None)!r}). '
-        "Use 'gap' for feature maps and 'cls' for backbones with a class token, and set the "
-        "backbone's out_type accordingly."
+        "Use 'gap' or 'tokens' for feature maps and 'cls' for backbones with a class token, and "
+        "set the backbone's out_type accordingly."
     )
 
 

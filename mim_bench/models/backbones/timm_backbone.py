@@ -11,19 +11,19 @@ from typing import Any, ClassVar
 import timm
 import torch
 from mmengine.logging import print_log
-from timm.layers import LayerNorm2d, RmsNorm, RmsNorm2d, resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed
 from timm.models import group_parameters
 from torch import nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.timm_models import filter_of
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
 
-# The strides of the maps that a pyramid gives, whatever its own are.
-STRIDES = (4, 8, 16, 32)
 # What families call the permission for images of another size than the network's.
 _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
 # Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
@@ -45,13 +45,15 @@ MULTIPLES = {
     'csatv2': 64,
     'sequencer': 14,
 }
+# Modules whose networks fail on smaller images than this, in pixels: convolutions without padding.
+LEAST = {'inception_resnet_v2': 96, 'inception_v3': 96, 'inception_v4': 96}
 # Modules whose weights are for the size of image that timm gives the network, and for no other:
 # layers over all tokens, or grids of two sizes.
 ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
 # What stands behind the maps: classifiers, poolings and their norms.
 _HEADS = (
     'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
-    'pre_logits', 'head_norm',
+    'pre_logits', 'head_norm', 'weights', 'weights_dist',
 )  # fmt: skip
 
 
@@ -133,21 +135,20 @@ class TimmBackbone(Backbone):
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
         self.stages = _stages(net)
-        self.is_plain = len({stage.stride for stage in self.stages}) == 1
+        self.is_plain = is_plain(self.stages)
         self.num_outputs = len(self.stages)
-        self.out_indices = _chosen(out_indices, self.num_outputs, type(net).__name__)
-        if self.is_plain and (len(self.out_indices) == 1 or out_type == 'raw'):
-            for stage in self.stages:  # nothing aligns it with other maps
-                stage.stride = stage.own
+        self.out_indices = chosen_stages(
+            self.stages, out_indices, f'TimmBackbone {name!r}', align=out_type != 'raw'
+        )
         chosen = [self.stages[i] for i in self.out_indices]
         self.out_channels = tuple(stage.width for stage in chosen)
         self.strides = tuple(stage.stride for stage in chosen)
         self.taps = sorted({stage.tap for stage in chosen})
         keeps_norm = final_norm and max(self.taps) == len(net.feature_info) - 1
         _prune(net, self.taps, keeps_norm=keeps_norm)
-        norm = getattr(net, 'norm', None)
-        self.last_norm = keeps_norm and getattr(norm, 'normalized_shape', None) == (
-            net.feature_info[-1]['num_chs'],
+        self.last_norm = (
+            keeps_norm
+            and _width_of(getattr(net, 'norm', None)) == (net.feature_info[-1]['num_chs'])
         )
         self.out_type, self.resized_keys = out_type, []
         if out_type not in ('featmap', 'raw') or (out_type == 'raw' and not self.is_plain):
@@ -160,6 +161,7 @@ class TimmBackbone(Backbone):
         patch = patch if isinstance(patch, Sequence) else (patch, patch)
         multiple = MULTIPLES.get(family_of(name), side)
         self.multiples = tuple(max(int(p), multiple) for p in patch)
+        self.least = LEAST.get(family_of(name), 0)
         if pos_resize and getattr(net, 'pos_embed', None) is not None:
             net.pos_resize = dict(pos_resize)
             net._pos_embed = MethodType(_add_positions, net)
@@ -170,8 +172,9 @@ class TimmBackbone(Backbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
-        self.name = name
+        self.name, self.in_channels = name, args.get('in_chans', 3)
         self.register_load_state_dict_pre_hook(_fit_loaded)
+        self.freeze_unused()
         self.frozen_stages = frozen_stages
         self.freeze()
 
@@ -201,7 +204,7 @@ class TimmBackbone(Backbone):
             ConfigError: An image is larger than a network for images of one size.
         """
         size = tuple(x.shape[-2:])
-        x = self._filled_up(x)
+        x = self.filled_up(x)
         if self.out_type == 'raw':
             maps = self._tokens(x)
             return tuple(maps[self.stages[i].tap] for i in self.out_indices)
@@ -216,6 +219,35 @@ class TimmBackbone(Backbone):
             self.stages[i].fitted(maps[self.stages[i].tap], size, is_filled)
             for i in self.out_indices
         )
+
+    def freeze_unused(self) -> None:
+        """Freeze parameters that no output depends on, which DDP would wait for.
+
+        They are found on torch's device without memory; a network that does not run there keeps all
+        of its parameters.
+        """
+        tensors = dict(self.named_parameters())
+        if any(p.is_meta for p in tensors.values()):
+            return
+        bare = {name: torch.empty_like(p, device='meta') for name, p in tensors.items()}
+        trained = {
+            name: p.requires_grad_() for name, p in bare.items() if tensors[name].requires_grad
+        }
+        buffers = {name: torch.empty_like(b, device='meta') for name, b in self.named_buffers()}
+        size = self.fixed_size or tuple(_PROBED_PX + -_PROBED_PX % m for m in self.multiples)
+        images = torch.empty(2, self.in_channels, *size, device='meta')
+        try:
+            with torch.enable_grad():
+                # Modules may be shared, and would be put back wrongly if their weights were tied.
+                outs = functional_call(self, {**bare, **buffers}, (images,), tie_weights=False)
+                found = torch.autograd.grad(
+                    [out.sum() for out in outs], list(trained.values()), allow_unused=True
+                )
+        except (RuntimeError, NotImplementedError, TypeError, ValueError):
+            return
+        for name, gradient in zip(trained, found, strict=True):
+            if gradient is None:
+                tensors[name].requires_grad_(False)
 
     def _tokens(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
         """The tokens of each tap, those before the patches first."""
@@ -233,7 +265,12 @@ class TimmBackbone(Backbone):
             outs[-1] = self.net.norm(outs[-1])
         return dict(zip(self.taps, outs, strict=True))
 
-    def _filled_up(self, x: torch.Tensor) -> torch.Tensor:
+    def filled_up(self, x: torch.Tensor) -> torch.Tensor:
+        """Images with zeros at the right and at the bottom, up to a size that the network takes.
+
+        Raises:
+            ConfigError: They are larger than a network for images of one size.
+        """
         height, width = x.shape[-2:]
         if self.fixed_size is not None:
             bottom, right = self.fixed_size[0] - height, self.fixed_size[1] - width
@@ -245,7 +282,7 @@ class TimmBackbone(Backbone):
                 )
         else:
             sides = zip((height, width), self.multiples, strict=True)
-            bottom, right = (-side % multiple for side, multiple in sides)
+            bottom, right = (max(-side % multiple, self.least - side) for side, multiple in sides)
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -318,21 +355,9 @@ class TimmBackbone(Backbone):
         return super().train(mode)
 
 
+# Side of the images for which unused parameters are found, in pixels.
+_PROBED_PX = 128
 _REST = '<rest>'  # a name that no group matches stands for the heads that follow
-
-
-class _Stage(SimpleNamespace):
-    """An output: ``tap``, the map of timm; its ``width``; ``own`` stride and wanted ``stride``."""
-
-    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool) -> torch.Tensor:
-        """The map at the wanted stride, without what the image was filled up with."""
-        if is_filled:
-            rows, cols = (-(-side // self.own) for side in size)
-            x = x[:, :, :rows, :cols]
-        if self.own == self.stride:
-            return x
-        shape = [max(-(-side // self.stride), 1) for side in size]
-        return F.interpolate(x, shape, mode='bilinear', align_corners=False)
 
 
 def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, int] | None:
@@ -384,32 +409,10 @@ def _build(
     return net
 
 
-def _stages(net: nn.Module) -> list[_Stage]:
-    """The outputs of a network: every map of a plain one, four of a pyramid."""
+def _stages(net: nn.Module) -> list[Stage]:
+    """The outputs of a network, from timm's ``feature_info``."""
     info = list(net.feature_info)
-    strides = [entry['reduction'] for entry in info]
-    if len(set(strides)) == 1:
-        fitting = min(STRIDES, key=lambda stride: abs(strides[0] / stride - 1))
-        taps, wanted = range(len(info)), [fitting] * len(info)
-    else:
-        # Of several maps of one stride the last; between two strides the finer.
-        def nearest(stride: int) -> int:
-            return min(range(len(info)), key=lambda i: (abs(strides[i] / stride - 1), -i))
-
-        taps, wanted = [nearest(stride) for stride in STRIDES], STRIDES
-    return [
-        _Stage(tap=tap, width=info[tap]['num_chs'], own=int(strides[tap]), stride=stride)
-        for tap, stride in zip(taps, wanted, strict=True)
-    ]
-
-
-def _chosen(indices: int | Sequence[int], count: int, owner: str) -> tuple[int, ...]:
-    given = [indices] if isinstance(indices, int) else list(indices)
-    if any(not -count <= i < count for i in given):
-        raise ConfigError(
-            f'TimmBackbone: out_indices {given} name a map that is not among {count} of {owner}.'
-        )
-    return tuple(i % count for i in given)
+    return stages_of([entry['num_chs'] for entry in info], [entry['reduction'] for entry in info])
 
 
 def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
@@ -417,15 +420,25 @@ def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
     net.prune_intermediate_layers(taps, prune_norm=not keeps_norm, prune_head=True)
     for name in _HEADS:
         module = getattr(net, name, None)
-        if isinstance(module, nn.Module) and any(True for _ in module.parameters()):
+        if isinstance(module, nn.Parameter):
+            setattr(net, name, None)
+        elif isinstance(module, nn.Module) and any(True for _ in module.parameters()):
             setattr(net, name, nn.Identity())
 
 
 def _normed(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """(B, C, rows, cols) normalised over its channels by a norm of maps or of tokens."""
-    if isinstance(norm, LayerNorm2d | RmsNorm2d) or not isinstance(norm, nn.LayerNorm | RmsNorm):
+    if '2d' in type(norm).__name__:
         return norm(x)
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
+
+
+def _width_of(norm: nn.Module | None) -> int | None:
+    """The channels that a norm of maps or of tokens takes; None: it is none."""
+    shape = getattr(norm, 'normalized_shape', None)
+    if shape is not None:
+        return shape[0] if len(shape) == 1 else None
+    return norm.num_features if isinstance(norm, nn.BatchNorm2d) else None
 
 
 def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
@@ -484,7 +497,7 @@ def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
 
     Args:
         table: Positions (1, prefix + side * side, C), (1, C, rows, cols) or (1, rows, cols, C), or
-            biases of distances (heads, side * side).
+            biases of distances (heads, side * side) or (side * side, heads).
         shape: The one wanted.
     """
     if table.ndim != len(shape) or table.ndim not in (2, 3, 4):
@@ -495,6 +508,9 @@ def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
         is_last = table.shape[3] == shape[3]
         resized = _bicubic(table.permute(0, 3, 1, 2), shape[1:3]) if is_last else None
         return None if resized is None else resized.permute(0, 2, 3, 1)
+    if table.ndim == 2 and table.shape[1] == shape[1]:  # biases of distances (side * side, heads)
+        turned = _resized_table(table.T, torch.Size((shape[1], shape[0])))
+        return None if turned is None else turned.T.contiguous()
     axis = table.ndim - 2 if table.ndim == 3 else 1
     for num_prefix in range(3 if table.ndim == 3 else 1):
         sides = [math.isqrt(max(rows - num_prefix, 0)) for rows in (table.shape[axis], shape[axis])]

@@ -19,6 +19,7 @@ from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import PatchEmbed
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.models.layers.relative_bias import AxisTables, BiasTable, RelativePositionBias
+from mim_bench.models.layers.stages import plain_stage
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.models.layers.windows import Windows
 from mim_bench.registry import MODELS
@@ -138,7 +139,8 @@ class ViT(Backbone):
     State-dict keys are those of mmpretrain's ``VisionTransformer`` and ``BEiTViT``, without
     index buffers. Tables of other sizes are resized when weights are loaded, and then listed
     in ``resized_keys``. Images may have any size: they are padded with zeros at
-    the right and at the bottom to whole patches, and positions are fitted to their grid.
+    the right and at the bottom to whole patches, and positions are fitted to their grid. Several
+    maps have a stride of :func:`~mim_bench.models.layers.stages.plain_stage`.
 
     Blocks after the last of ``out_indices`` are kept and frozen, but not computed.
 
@@ -179,6 +181,7 @@ class ViT(Backbone):
         pos_resize: How the source of the weights fits absolute positions to other grids:
             ``antialias``, ``offset`` or ``recompute_sincos`` of
             :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`.
+        norm_eps: Epsilon of all norms.
         frozen_stages: Freeze patch embedding, class token and absolute positions (>= 0) and
             the first n blocks; the number of blocks freezes everything.
         with_cp: Recompute the blocks in the backward pass to save memory.
@@ -194,22 +197,12 @@ class ViT(Backbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        {
-            'arch',
-            'patch_size',
-            'in_channels',
-            'abs_pos=learned',
-            'abs_pos=zeros',
-            'abs_pos=none',
-            'rel_pos_bias=none',
-            'rel_pos_bias=per_block',
-            'qkv_bias',
-            'layer_scale',
-            'with_cls_token',
-            'checkpoint_grid',
-            'pos_resize',
-        }
-    )
+        (
+            'arch', 'patch_size', 'in_channels', 'abs_pos=learned', 'abs_pos=zeros', 'abs_pos=none',
+            'rel_pos_bias=none', 'rel_pos_bias=per_block', 'qkv_bias', 'layer_scale',
+            'with_cls_token', 'checkpoint_grid', 'pos_resize', 'norm_eps',
+        )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -236,6 +229,7 @@ class ViT(Backbone):
         checkpoint_grid: Sequence[int] | None = None,
         recompute_positions: bool = False,
         pos_resize: dict | None = None,
+        norm_eps: float = NORM_EPS,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
@@ -253,7 +247,8 @@ class ViT(Backbone):
         self.out_type, self.abs_pos, self.qkv_bias = out_type, abs_pos, qkv_bias
         self.num_outputs = self.num_layers
         self.out_channels = (dims,) * len(self.out_indices)
-        self.strides = (self.patch_size[0],) * len(self.out_indices)
+        self.stage = plain_stage(dims, self.patch_size[0], alone=len(self.out_indices) == 1)
+        self.strides = (self.stage.stride,) * len(self.out_indices)
         self.rel_pos_bias_kind, self.frozen_stages = rel_pos_bias, frozen_stages
         self.checkpoint_grid = None if checkpoint_grid is None else tuple(checkpoint_grid)
         self.recompute_positions, self.pos_resize = recompute_positions, dict(pos_resize or {})
@@ -295,6 +290,7 @@ class ViT(Backbone):
                 drop_path=rate,
                 bias=own_tables[i in is_global],
                 with_cp=with_cp,
+                norm_eps=norm_eps,
             )
             for i, rate in enumerate(calculate_drop_path_rates(drop_path_rate, self.num_layers))
         )
@@ -303,8 +299,8 @@ class ViT(Backbone):
             self.rel_pos_bias = RelativePositionBias(num_heads, of_map)
         if rel_pos_bias == 'shared' and len(is_global) < self.num_layers:
             self.window_rel_pos_bias = RelativePositionBias(num_heads, of_window)
-        self.ln1 = nn.LayerNorm(dims, eps=NORM_EPS) if final_norm else None
-        self.ln2 = nn.LayerNorm(dims, eps=NORM_EPS) if out_type == 'avg_featmap' else None
+        self.ln1 = nn.LayerNorm(dims, eps=norm_eps) if final_norm else None
+        self.ln2 = nn.LayerNorm(dims, eps=norm_eps) if out_type == 'avg_featmap' else None
 
         self.register_state_dict_post_hook(save_grid)
         self.register_load_state_dict_pre_hook(fit_loaded_weights)
@@ -489,7 +485,8 @@ class ViT(Backbone):
         patches = tokens[:, self.num_prefix_tokens :]
         if self.out_type == 'avg_featmap':
             return self.ln2(patches.mean(dim=1))
-        return patches.unflatten(1, grid).permute(0, 3, 1, 2)
+        size = [side * self.stage.own for side in grid]
+        return self.stage.fitted(patches.unflatten(1, grid).permute(0, 3, 1, 2), size)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """The layer of a parameter for layer-wise learning-rate decay.

@@ -163,6 +163,7 @@ class TransformerBlock(nn.Module):
         drop_path: Rate of stochastic depth.
         bias: See :class:`Attention`.
         with_cp: Recompute the block in the backward pass to save memory.
+        norm_eps: Epsilon of the norms.
     """
 
     def __init__(
@@ -176,12 +177,13 @@ class TransformerBlock(nn.Module):
         drop_path: float = 0.0,
         bias: BiasTable | AxisTables | None = None,
         with_cp: bool = False,
+        norm_eps: float = NORM_EPS,
     ) -> None:
         super().__init__()
         self.with_cp = with_cp
-        self.ln1 = nn.LayerNorm(dims, eps=NORM_EPS)
+        self.ln1 = nn.LayerNorm(dims, eps=norm_eps)
         self.attn = Attention(dims, num_heads, qkv_bias=qkv_bias, bias=bias)
-        self.ln2 = nn.LayerNorm(dims, eps=NORM_EPS)
+        self.ln2 = nn.LayerNorm(dims, eps=norm_eps)
         self.ffn = FeedForward(dims, hidden_dims or 4 * dims, with_cp=with_cp)
         self.drop_path = DropPath(drop_path) if drop_path else nn.Identity()
         for name in ('gamma_1', 'gamma_2'):

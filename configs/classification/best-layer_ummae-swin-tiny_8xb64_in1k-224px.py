@@ -1,0 +1,3 @@
+# The common protocol for UM-MAE's Swin; --fit-backbone takes any size.
+_base_ = '../_base_/protocols/in1k_best_layer.py'
+model = dict(backbone=dict(type='mim_bench.UMMAESwin', arch='tiny'))

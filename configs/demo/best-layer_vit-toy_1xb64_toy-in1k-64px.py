@@ -1,0 +1,3 @@
+# The common protocol in small for a plain ViT; --fit-backbone takes any size.
+_base_ = ['../_base_/protocols/toy_best_layer.py', '../_base_/backbones/vit_toy.py']
+model = dict(backbone=_base_.backbone_cfg)

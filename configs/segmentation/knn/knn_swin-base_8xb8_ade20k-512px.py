@@ -1,0 +1,3 @@
+# The common protocol for the standard Swin; --fit-backbone takes any size.
+_base_ = '../../_base_/protocols/ade20k_knn.py'
+model = dict(backbone=dict(type='mim_bench.Swin', arch='base'))

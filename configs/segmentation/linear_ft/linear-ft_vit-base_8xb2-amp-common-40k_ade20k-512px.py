@@ -1,0 +1,3 @@
+# The common protocol for a plain ViT; --fit-backbone takes any size.
+_base_ = '../../_base_/protocols/ade20k_linear_ft.py'
+model = dict(backbone=dict(type='mim_bench.ViT', arch='base'))

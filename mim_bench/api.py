@@ -1,0 +1,443 @@
+"""The Python interface: ``mim_bench.load``, ``mim_bench.features`` and ``mim_bench.evaluate``."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mim_bench.cli.main import build_parser
+from mim_bench.conversion.architecture import BACKBONE, MODULE
+from mim_bench.conversion.files import write_checkpoint
+from mim_bench.conversion.provenance import FACTS, meta_names
+from mim_bench.engine.image_features import (
+    FeatureNetwork,
+    ImageFeatures,
+    Picture,
+    list_pictures,
+    name_of,
+    open_network,
+)
+from mim_bench.errors import ConfigError, MimBenchError, RunInterrupted, TrainingError
+from mim_bench.evaluation.isolation import preserved_rng
+from mim_bench.models.backbones.module_backbone import (
+    ModuleBackbone,
+    describe_module,
+    keep_module,
+    state_sha256,
+)
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.image_size import largest_side
+from mim_bench.results.record import RunRecord
+from mim_bench.results.stated_facts import parse_facts
+from mim_bench.results.store import read_record
+from mim_bench.suite.backbone_check import check_backbones
+from mim_bench.suite.checkpoints import rows_of
+from mim_bench.suite.execute import Listener, execute
+from mim_bench.suite.launching import OwnProcess
+from mim_bench.suite.locations import configs_folder
+from mim_bench.suite.plan import (
+    DATA_STEP,
+    Places,
+    Row,
+    Settings,
+    architecture_options,
+    make_data,
+    plan_rows,
+)
+from mim_bench.suite.selection import parse_tasks
+from mim_bench.suite.steps import Step
+from mim_bench.suite.tasks import Suite, load_suite
+
+_NO_MAPS = (
+    'returns one vector an image, and this task needs maps. Let the module return the maps '
+    '(B, C, rows, cols) of its stages or blocks.'
+)
+
+
+def load(
+    checkpoint: str | Path,
+    *,
+    size: int = 224,
+    timm: str | None = None,
+    download: bool = False,
+    device: torch.device | str = 'cpu',
+) -> nn.Module:
+    """A checkpoint's backbone with its weights, in evaluation mode.
+
+    Args:
+        checkpoint: What ``mim-bench run --checkpoint`` takes: a file in any layout that is known,
+            ``timm:NAME.TAG`` for timm's weights, ``timm:NAME`` or ``random:BACKBONE`` for none;
+            ``,container=KEY,prefix=P,source=S`` may follow.
+        size: Side of the images in pixels, for families whose networks are built for one.
+        timm: The network of timm that a file is of.
+        download: Fetch weights of timm that are not in its cache.
+        device: Of torch.
+
+    Returns:
+        A module that takes images (B, 3, H, W), normalised by the mean and deviation of ImageNet,
+        red first, and returns a tuple with its last map (B, C, rows, cols), set up as the common
+        probe does. ``out_channels`` and ``strides`` say its width and stride.
+
+    Raises:
+        MimBenchError: The file is not recognised, or does not fill the network.
+    """
+    with _network(checkpoint, size=size, timm=timm, download=download, device=device) as network:
+        return network.backbone
+
+
+def features(
+    model: nn.Module | str | Path,
+    images: Sequence[Picture] | str | Path,
+    *,
+    maps: bool = False,
+    size: int = 224,
+    batch_size: int = 64,
+    workers: int = 0,
+    num_prefix_tokens: int | None = None,
+    timm: str | None = None,
+    download: bool = False,
+    device: torch.device | str | None = None,
+) -> ImageFeatures:
+    """Features of images, all in memory; ``mim-bench features`` writes them into a file by pieces.
+
+    Args:
+        model: A checkpoint as in :func:`load`, or a module as in :func:`evaluate`.
+        images: A file, folder or archive; or a list of these and of images of PIL.
+        maps: Return the maps of patches, too.
+        size: Side of the images in pixels: the short side is resized to 256 / 224 of it, and the
+            middle is cropped, as the common probe does.
+        batch_size: Images at a time.
+        workers: Processes that read images; 0: this one.
+        num_prefix_tokens: See :func:`evaluate`.
+        timm: See :func:`load`.
+        download: See :func:`load`.
+        device: Of torch; a GPU if None and there is one.
+
+    Returns:
+        The average of the last map for each image, as k-NN compares them.
+
+    Raises:
+        MimBenchError: An image cannot be read, or the model not be set up.
+    """
+    given = [images] if isinstance(images, str | Path) else list(images)
+    pictures: list[Picture] = []
+    for picture in given:
+        pictures += list_pictures([picture]) if isinstance(picture, str | Path) else [picture]
+    opened = _network(
+        model,
+        size=size,
+        num_prefix_tokens=num_prefix_tokens,
+        timm=timm,
+        download=download,
+        device=device,
+    )
+    with opened as network:
+        found = list(network.batches(pictures, batch_size=batch_size, workers=workers))
+    if maps and found[0][1] is None:
+        raise ConfigError(f'{type(model).__name__}: returns vectors, so there are no maps.')
+    return ImageFeatures(
+        [name_of(picture, i) for i, picture in enumerate(pictures)],
+        torch.cat([vectors for vectors, _ in found]),
+        torch.cat([part for _, part in found]) if maps else None,
+    )
+
+
+def evaluate(
+    backbone: nn.Module | str | Path,
+    tasks: Sequence[str] | str,
+    *,
+    data: str | Path | Mapping[str, str | Path] | None = None,
+    suite: str = 'full',
+    out: str | Path = 'bench',
+    name: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] = (0,),
+    num_prefix_tokens: int | None = None,
+    timm: str | None = None,
+    download: bool = False,
+    options: Mapping[str, Any] | None = None,
+) -> list[RunRecord]:
+    """Run a backbone through tasks, in this process, by the protocols of ``mim-bench run``.
+
+    Finished runs are skipped, and records of modules and of checkpoints rank together.
+
+    Args:
+        backbone: A checkpoint as in :func:`load`; or a module that takes images (B, 3, H, W) of any
+            size and returns maps (B, C, rows, cols), tokens (B, prefix + rows * cols, C), or a list
+            or tuple of these from the first stage or block to the last; or one vector an image
+            (B, C), for k-NN and linear probe. Dense tasks need a map of each stage, or of several
+            blocks. It is copied: the module itself is not trained. Its identity in records is the
+            SHA-256 of its state dict.
+        tasks: Names of tasks, as of ``--tasks``: ``'in1k-knn'``, ``'in1k-ft=mae'``.
+        data: Folder of the data sets in their usual layout, or folders by name (``in1k``,
+            ``ade20k``, ``coco``); ``data`` by default, of the suite smoke the embedded data.
+        suite: ``'smoke'``, ``'proxy'`` or ``'full'``.
+        out: Folder of everything that is written.
+        name: Of the row.
+        facts: What is known of the weights: ``method``, ``data``, ``labels``, ``epochs``,
+            ``img_size``, ``licence``.
+        seeds: A run of each training for each.
+        num_prefix_tokens: Tokens before those of the patches, of a module that returns tokens.
+        timm: See :func:`load`.
+        download: See :func:`load`.
+        options: Changes of every config, by dotted key; such rows do not rank with others.
+
+    Returns:
+        The records, in the order of the runs.
+
+    Raises:
+        ConfigError: The backbone cannot do a task: the message says what is missing.
+        TrainingError: A run failed; the others were run.
+    """
+    chosen = load_suite(suite)
+    wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
+    places, is_embedded = _places(Path(out).resolve(), data, chosen)
+    row = _row(backbone, places, chosen, wanted, name, facts, num_prefix_tokens, timm, download)
+    words = tuple(f'{key}={value}' for key, value in (options or {}).items())
+    # Further processes would import the user's script again.
+    plan = [make_data(places, seeds[0], workers=1)] if is_embedded else []
+    plan += plan_rows(
+        [row],
+        chosen,
+        wanted,
+        places=places,
+        seeds=seeds,
+        settings=Settings(options=words),
+        needs=[DATA_STEP] if is_embedded else [],
+    )
+    check_backbones(plan, [row])
+    if isinstance(backbone, nn.Module):
+        _check_images(plan, row)
+    launcher = _Here()
+    with preserved_rng():
+        outcome = execute(plan, places.out / 'steps', launcher=launcher, listener=Listener())
+    if not outcome.is_complete:
+        failed = '\n'.join(f'{step}: {error}' for step, error in launcher.errors.items())
+        skipped = f' Not run: {", ".join(outcome.skipped)}.' if outcome.skipped else ''
+        raise TrainingError(f'Runs failed:\n{failed or outcome.failed}{skipped}')
+    return [read_record(path) for step in plan for path in step.records]
+
+
+class _Here:
+    """A launcher of :mod:`mim_bench.suite.launching` that runs each step in this process.
+
+    Attributes:
+        errors: What was raised, by name of the step.
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[str, MimBenchError] = {}
+
+    def check(self, step: Step) -> None:
+        """Every step can run."""
+
+    def has_room(self, step: Step) -> bool:
+        """One runs at a time, and has ended when the next is asked for."""
+        return True
+
+    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> 'OwnProcess':
+        """Run the command to its end."""
+        args = build_parser().parse_args(list(words))
+        try:
+            return _Ended(args.run(args))
+        except RunInterrupted:
+            raise
+        except MimBenchError as error:
+            self.errors[step.name] = error
+            with log.open('a') as file:
+                file.write(f'error: {error}\n')
+            return _Ended(error.exit_status)
+
+
+class _Ended(OwnProcess):
+    """A step that has run."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(lambda: None)
+        self._status = status
+
+    def poll(self) -> int:
+        """The exit status."""
+        return self._status
+
+    def interrupt(self) -> None:
+        """Nothing: it has ended."""
+
+    def stop(self) -> None:
+        """Nothing: it has ended."""
+
+
+def _places(
+    out: Path, data: str | Path | Mapping[str, str | Path] | None, suite: Suite
+) -> tuple[Places, bool]:
+    """Folders of an evaluation, and whether it draws the embedded data."""
+    if isinstance(data, Mapping):
+        roots = {key: Path(value).resolve() for key, value in data.items()}
+        return Places(out, Path('data').resolve(), roots), False
+    is_embedded = data is None and suite.tier == 'smoke'
+    root = out / 'data' if is_embedded else Path(data or 'data').resolve()
+    return Places(out, root), is_embedded
+
+
+def _row(
+    backbone: nn.Module | str | Path,
+    places: Places,
+    suite: Suite,
+    wanted: Mapping[str, str],
+    name: str | None,
+    facts: Mapping[str, Any] | None,
+    num_prefix_tokens: int | None,
+    timm: str | None,
+    download: bool,
+) -> Row:
+    stated = [f'{key}={_word(value)}' for key, value in (facts or {}).items()]
+    if not isinstance(backbone, nn.Module):
+        word = ','.join([f'{name}={backbone}' if name else str(backbone), *stated])
+        networks = [timm] if timm else []
+        return rows_of([word], places.checkpoints, suite, timm=networks, download=download)[0]
+    entries = [entry for task in wanted for entry in suite.entries if task in entry.tasks]
+    cfg = load_config(configs_folder() / next(iter(entries[0].configs.values())))
+    known = parse_facts(stated, 'facts')
+    row_name = name or type(backbone).__name__
+    path = places.checkpoints / f'{row_name}.pth'
+    meta = _write_module(backbone, path, largest_side(cfg) or 224, num_prefix_tokens, known)
+    return Row(
+        id=row_name,
+        method=meta['method'] or 'unknown',
+        backbone=type(backbone).__name__,
+        start=path,
+        sha256=meta['origin_sha256'],
+        labels=None if meta['labels'] is None else tuple(meta['labels']),
+        family='module',
+    )
+
+
+def _word(value: Any) -> str:
+    """A fact as a word of the command line."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return str(value)
+    return '+'.join(value) or 'none'
+
+
+def _write_module(
+    module: nn.Module,
+    path: Path,
+    size: int,
+    num_prefix_tokens: int | None,
+    stated: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Write the canonical file of a module of this process; its ``meta``."""
+    is_training = module.training
+    try:
+        described = describe_module(module.eval(), size, num_prefix_tokens)
+    finally:
+        module.train(is_training)
+    digest = state_sha256(module)
+    key = f'{type(module).__name__}-{digest[:12]}'
+    keep_module(module, key)
+    known = meta_names(stated)
+    meta = {
+        'source': 'torch module',
+        'backbone_type': MODULE,
+        'arch': {'module': key, **described},
+        'assumed': [],
+        **dict.fromkeys(FACTS),
+        **known,
+        'known_from': dict.fromkeys(known, 'stated'),
+        'params': sum(p.numel() for p in module.parameters()),
+        'origin_sha256': digest,
+        'notes': [
+            f'a module of class {type(module).__qualname__}, not a file: its SHA-256 is of its '
+            'state dict, and does not tell the code of the class'
+        ],
+    }
+    state = {f'{BACKBONE}net.{k}': v.detach().cpu() for k, v in module.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_checkpoint({'state_dict': state, 'meta': meta}, path)
+    return meta
+
+
+@torch.no_grad()
+def _check_images(plan: Sequence[Step], row: Row) -> None:
+    """Refuse tasks whose images a module does not take, or that need more than it returns.
+
+    Raises:
+        ConfigError: Names each task and what is missing.
+    """
+    refused, tried = [], set()
+    for step in plan:
+        config = Path(step.words[1])
+        if '--fit-backbone' not in step.words or config in tried:
+            continue
+        tried.add(config)
+        cfg = load_config(config, backbone_of=row.start)
+        is_probe = 'probes' in (cfg.get('test_cfg') or {})
+        network = ModuleBackbone(**{k: v for k, v in cfg.model.backbone.items() if k != 'type'})
+        if 0 in network.own_strides:
+            if not is_probe:
+                refused.append(f'{step.name}: the module {_NO_MAPS}')
+            continue
+        side = largest_side(cfg) or 224
+        # Classifiers get squares, dense tasks other shapes, too.
+        width = side if cfg.default_scope == 'mmpretrain' else side * 3 // 4
+        try:
+            network.eval()(torch.zeros(1, 3, side, width))
+        except Exception as error:  # whatever the user's code stumbles over
+            refused.append(
+                f'{step.name}: the module takes no image of {side} x {width} px '
+                f'({type(error).__name__}: {error}). The task needs images of this size.'
+            )
+    if refused:
+        raise ConfigError(
+            'The backbone cannot do these tasks:\n' + '\n'.join(refused) + '\nName the others.'
+        )
+
+
+@contextmanager
+def _network(
+    model: nn.Module | str | Path,
+    *,
+    size: int,
+    num_prefix_tokens: int | None = None,
+    timm: str | None = None,
+    download: bool = False,
+    device: torch.device | str | None = None,
+):
+    """A network for features; the canonical file of it is temporary."""
+    with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
+        if isinstance(model, nn.Module):
+            path = Path(folder) / 'module.pth'
+            _write_module(model, path, size, num_prefix_tokens, {})
+            yield open_network(path, size=size, device=device)
+            return
+        word = f'{model},timm={timm}' if timm else str(model)
+        yield word_network(word, Path(folder), size=size, download=download, device=device)
+
+
+def word_network(
+    word: str,
+    folder: Path,
+    *,
+    size: int,
+    download: bool = False,
+    device: torch.device | str | None = None,
+) -> FeatureNetwork:
+    """The network of a word after ``--checkpoint``, set up by the common probe.
+
+    Args:
+        word: See :func:`load`.
+        folder: Gets the canonical file, which nobody needs afterwards.
+        size: Side of the images in pixels.
+        download: Fetch weights of timm that are not in its cache.
+        device: Of torch; a GPU if None and there is one.
+    """
+    suite = load_suite('full')
+    row = rows_of([word], folder, suite, download=download)[0]
+    entry = next(entry for entry in suite.entries if 'in1k-knn' in entry.tasks)
+    config = configs_folder() / entry.config_of(row.network)
+    options = dict(part.split('=', 1) for part in architecture_options(entry, row, config))
+    return open_network(row.start, config=config, size=size, options=options, device=device)

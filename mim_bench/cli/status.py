@@ -1,0 +1,54 @@
+"""Show the steps of a suite that runs on a cluster.
+
+Reads the suite's folder and asks the scheduler once.
+
+Examples:
+  mim-bench status --out bench
+  mim-bench status --out bench --all
+"""
+
+import argparse
+from pathlib import Path
+
+from mim_bench.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('bench'),
+        metavar='DIR',
+        help='The folder of the suite (default: bench).',
+    )
+    parser.add_argument('--all', action='store_true', help='List finished and open steps, too.')
+    parser.add_argument(
+        '--offline', action='store_true', help='Show what the scheduler said last; do not ask.'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print; 1 if a step failed."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from mim_bench.suite.status import count, read_states
+
+    states = read_states(args.out.resolve(), ask=not args.offline)
+    if not states:
+        raise ConfigError(
+            f'{args.out}: no step was submitted to a cluster from here. Name the folder of the '
+            'suite with --out.'
+        )
+    console = Console()
+    counts = count(states)
+    console.print(', '.join(f'{number} {state}' for state, number in sorted(counts.items())))
+    shown = [s for s in states if args.all or s.state not in ('done', 'open')]
+    if shown:
+        table = Table('step', 'state', 'job', '')
+        for state in shown:
+            table.add_row(Text(state.name), state.state, state.job, Text(state.more))
+        console.print(table)
+    return 1 if counts.get('failed') else 0

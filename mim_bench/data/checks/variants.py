@@ -1,0 +1,88 @@
+"""Checking the test sets of robustness: class folders, counts, and images that decode."""
+
+from functools import partial
+from pathlib import Path
+
+from mim_bench.data.checks.files import check_count, inspect_all, read_photo
+from mim_bench.data.checks.options import CheckOptions, parse_count
+from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.imagenet_variants import (
+    REAL_LABELS,
+    VARIANTS,
+    class_marks,
+    image_folders,
+    real_labels,
+)
+from mim_bench.data.listing import class_folders, list_files
+from mim_bench.errors import DataError
+
+
+def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
+    """Verify a test set of robustness.
+
+    Args:
+        name: Of the set.
+        folder: Its folder, or the one above.
+        options: How to check; ``--expect val=N,classes=N`` for a part of the set.
+
+    Raises:
+        DataError: The folder holds something else.
+    """
+    variant = VARIANTS[name]
+    below = folder / variant.folder
+    root = below if below.is_dir() else folder
+    if not root.is_dir():
+        raise DataError(f'{folder} is not a folder. Get {name} from {variant.where}.')
+    report = Report(name, root)
+    num_classes = parse_count(options, 'classes') or len(variant.classes or class_marks())
+    images = []
+    for _, place in image_folders(root, name):
+        if not place.is_dir():
+            raise DataError(f'{place} is not a folder. Get {name} from {variant.where}.')
+        listing = list_files(place)
+        where = place.relative_to(root).as_posix()
+        report.leave_out(where, listing.hidden)
+        images += [place / file for file in listing.files]
+        report.add(_check_classes(place, where, num_classes, variant.classes, options))
+    report.counts['val images'] = len(images)
+    wanted = parse_count(options, 'val') or variant.images
+    report.add(check_count('val', len(images), wanted))
+    if name == 'imagenet-real':
+        report.add(_check_real(root, wanted))
+    if not options.quick:
+        report.add(inspect_all(partial(_inspect, root), images, options))
+    return report
+
+
+def _check_classes(
+    place: Path,
+    where: str,
+    num_classes: int,
+    classes: tuple[int, ...] | None,
+    options: CheckOptions,
+) -> list[Problem]:
+    names = class_folders(place)
+    if len(names) != num_classes:
+        message = f'holds {len(names)} class folders, expected {num_classes}'
+        return [Problem(where, Kind.COUNT, message)]
+    if parse_count(options, 'classes') or all(name.isdecimal() for name in names):
+        return []
+    ids = list(class_marks())
+    allowed = {ids[number] for number in classes or range(len(ids))}
+    return [
+        Problem(f'{where}/{name}', Kind.CLASSES, 'is no class of this set')
+        for name in names
+        if name not in allowed
+    ]
+
+
+def _check_real(root: Path, wanted: int) -> list[Problem]:
+    labels = real_labels(root / REAL_LABELS)
+    if len(labels) == wanted:
+        return []
+    message = f'has labels of {len(labels):,} images, expected {wanted:,}'
+    return [Problem(REAL_LABELS, Kind.COUNT, message)]
+
+
+def _inspect(root: Path, path: Path) -> list[Problem]:
+    return read_photo(path, path.relative_to(root).as_posix(), is_annotated=False)[1]

@@ -1,0 +1,124 @@
+"""Experiment trackers that follow a run, by mmengine's visualization backends."""
+
+import os
+import uuid
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.visualization import WandbVisBackend as MMEngineWandbVisBackend
+
+from mim_bench.errors import ConfigError
+from mim_bench.registry import VISBACKENDS
+from mim_bench.results.validation import near
+
+# By name: the package that is imported, and what pip installs.
+TRACKERS = {
+    'tensorboard': ('tensorboard', 'tensorboard'),
+    'wandb': ('wandb', 'wandb'),
+    'mlflow': ('mlflow', 'mlflow'),
+}
+PROJECT = 'mim-bench'
+WANDB_ID_FILE = 'wandb_id.txt'
+
+
+@VISBACKENDS.register_module()
+class WandbVisBackend(MMEngineWandbVisBackend):
+    """mmengine's, which does not upload every Python file below the current folder."""
+
+    def add_config(self, config: Config, **kwargs: Any) -> None:
+        """Record the config."""
+        self.experiment.config.update(config.to_dict(), allow_val_change=True)
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that a run could not write to.
+
+    Raises:
+        ConfigError: A name is unknown, or its package is not installed.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise ConfigError(
+                f'--track {name}: there is no such tracker.{near(name, TRACKERS)} '
+                f'Known: {", ".join(TRACKERS)}.'
+            )
+        module, package = TRACKERS[name]
+        if find_spec(module) is None:
+            raise ConfigError(
+                f'--track {name}: the package {package} is not installed. '
+                f'Run `pip install {package}`, or leave the tracker out.'
+            )
+
+
+def tracking_settings(names: Sequence[str], run: str, task: str | None) -> dict[str, Any]:
+    """The key ``track`` of a config.
+
+    Args:
+        names: Of trackers.
+        run: Name of the run.
+        task: Groups runs in W&B, and is a tag in MLflow.
+
+    Raises:
+        ConfigError: See :func:`check_trackers`.
+    """
+    check_trackers(names)
+    return dict(names=list(dict.fromkeys(names)), run=run, task=task)
+
+
+def tracked_visualizer(
+    visualizer: dict[str, Any] | None, track: dict[str, Any], work_dir: Path, *, resumes: bool
+) -> dict[str, Any]:
+    """The config of a visualizer with the backends of the trackers, each under its name.
+
+    In W&B, a run that resumes goes on in the run that it was. MLflow writes where
+    ``MLFLOW_TRACKING_URI`` says, as in all its programs, else into the work directory.
+
+    Args:
+        visualizer: The config's own; None: mmengine's default.
+        track: Of :func:`tracking_settings`.
+        work_dir: Of the run.
+        resumes: Whether the run goes on from a checkpoint.
+    """
+    settings = dict(visualizer or {'type': 'Visualizer', 'vis_backends': [_LOCAL]})
+    backends = settings.get('vis_backends') or []
+    own = [backends] if isinstance(backends, dict) else list(backends)
+    added = [_backend(name, track, work_dir.resolve(), resumes) for name in track['names']]
+    return {**settings, 'vis_backends': [*own, *added]}
+
+
+_LOCAL = {'type': 'LocalVisBackend'}
+
+
+def _backend(name: str, track: dict[str, Any], work_dir: Path, resumes: bool) -> dict[str, Any]:
+    if name == 'tensorboard':
+        return dict(type='TensorboardVisBackend', name=name)
+    if name == 'wandb':
+        run_id = _wandb_id(work_dir / WANDB_ID_FILE, resumes)
+        init = dict(project=PROJECT, name=track['run'], group=track['task'], id=run_id)
+        init.update(resume='allow', dir=str(work_dir), allow_val_change=True)
+        return dict(type='mim_bench.WandbVisBackend', name=name, init_kwargs=init)
+    server = os.environ.get('MLFLOW_TRACKING_URI')
+    return dict(
+        type='MLflowVisBackend',
+        name=name,
+        exp_name=PROJECT,
+        run_name=track['run'],
+        tags={'task': track['task'] or ''},
+        # MLflow 3 refuses the folders that mmengine would have it write.
+        tracking_uri=server or f'sqlite:///{work_dir / "mlflow.db"}',
+        artifact_location=None if server else (work_dir / 'mlflow').as_uri(),
+        tracked_config_keys=(),  # the config is a file of the run
+    )
+
+
+def _wandb_id(path: Path, resumes: bool) -> str:
+    """The id of the run that is resumed, else a new one, kept for the next start."""
+    if resumes and path.is_file():
+        return path.read_text('utf-8').strip()
+    new = uuid.uuid4().hex[:16]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(new, 'utf-8')
+    return new

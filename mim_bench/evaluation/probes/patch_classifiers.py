@@ -1,0 +1,274 @@
+"""Classifiers of patches on frozen features: retrieval, and logistic regression by L-BFGS."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from scipy import optimize
+from torch.nn import functional as F
+
+from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.knn import nearest_rows
+from mim_bench.evaluation.probes.linear import row_statistics
+from mim_bench.evaluation.probes.npy_rows import MappedRows
+from mim_bench.evaluation.probes.patches import PatchBank
+
+# Eight values of C, evenly spaced in the exponent, from 1e-6 to 1e5.
+STRENGTHS = tuple(float(f'{10 ** (-6 + 11 * i / 7):.6g}') for i in range(8))
+_CHUNK_ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted classifier.
+
+    Attributes:
+        scores: Features (M, D) on the device -> scores (M, C).
+        chosen: What was selected on held-out training images, by name of a metric.
+    """
+
+    scores: Callable[[torch.Tensor], torch.Tensor]
+    chosen: dict[str, float] = field(default_factory=dict)
+
+
+def fit_patches(
+    name: str, bank: PatchBank, *, device: torch.device | str, settings: Mapping[str, Any]
+) -> Fitted:
+    """Fit a classifier of patches.
+
+    Args:
+        name: ``'knn'`` or ``'logreg'``.
+        bank: Labelled patches; they are copied to the device in the type of their file.
+        device: Device to compute on.
+        settings: Arguments of :func:`fit_retrieval` or :func:`fit_logistic`.
+    """
+    return CLASSIFIERS[name](bank, device=device, **settings)
+
+
+def check_classifier(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse an unknown classifier or an unknown setting of it.
+
+    Raises:
+        ConfigError: The classifier or the setting is unknown.
+    """
+    if name not in CLASSIFIERS:
+        known = ', '.join(sorted(CLASSIFIERS))
+        raise ConfigError(f'Unknown classifier of patches {name!r}. Known: {known}.')
+    parameters = inspect.signature(CLASSIFIERS[name]).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != 'device']
+    if unknown := sorted(set(settings) - set(known)):
+        raise ConfigError(
+            f'The classifier {name!r} has no setting {", ".join(unknown)}. Known: '
+            f'{", ".join(known)}.'
+        )
+
+
+def fit_retrieval(
+    bank: PatchBank,
+    *,
+    k: int = 30,
+    temperature: float = 0.02,
+    device: torch.device | str = 'cpu',
+) -> Fitted:
+    """Label a patch by its nearest neighbours in the bank.
+
+    The scores are the mean of the neighbours' class shares, weighted by the softmax of their
+    cosine similarities / temperature.
+
+    Args:
+        bank: Labelled patches.
+        k: Number of neighbours.
+        temperature: Above 0.
+        device: Device to compute on.
+
+    Raises:
+        ConfigError: ``k`` is not in 1..N, or the temperature is not positive.
+
+    Source: Balažević et al., "Towards In-Context Scene Understanding", arXiv:2306.01667; the
+    30 neighbours and the temperature of 0.02 are those of vpariza/open-hummingbird-eval@0fd976f,
+    hbird/hbird_eval.py. Differs: the search is exact, and unlabelled pixels are left out of the
+    shares.
+    """
+    if not 1 <= k <= len(bank.x) or temperature <= 0:
+        raise ConfigError(
+            f'Retrieval of patches: k = {k} with a bank of {len(bank.x)}, temperature = '
+            f'{temperature}. Set k between 1 and the size of the bank, the temperature above 0.'
+        )
+    keys, shares = _on_device(bank.x, device), _on_device(bank.shares, device)
+
+    def scores(features: torch.Tensor) -> torch.Tensor:
+        similarities, rows = nearest_rows(keys, features, k=k, device=device)
+        weights = (similarities / temperature).softmax(dim=1)
+        return torch.einsum('mk,mkc->mc', weights, shares[rows].float())
+
+    return Fitted(scores)
+
+
+def fit_logistic(
+    bank: PatchBank,
+    *,
+    strengths: Sequence[float] = STRENGTHS,
+    holdout_share: float = 0.1,
+    max_iter: int = 1000,
+    tolerance: float = 1e-4,
+    seed: int = 0,
+    device: torch.device | str = 'cpu',
+) -> Fitted:
+    """Multinomial logistic regression on the most frequent class of each patch.
+
+    Features are standardised. For each C, from the smallest on, the penalised mean loss
+
+        mean of -log p(y | x) + |W|^2 / (2 C N)
+
+    is minimised by L-BFGS on the patches of all images but the held-out ones, from the solution
+    for the C before. The C of the best mIoU on the pixels of the held-out patches is chosen, and
+    the loss on all patches minimised with it.
+
+    Args:
+        bank: Labelled patches.
+        strengths: Values of C.
+        holdout_share: Share of the images held out, at least one; between 0 and 1.
+        max_iter: Iterations of L-BFGS for each C.
+        tolerance: Largest entry of the gradient at which it stops.
+        seed: Decides the held-out images.
+        device: Device to compute on.
+
+    Raises:
+        ConfigError: An argument is out of range, or there are fewer than two images.
+
+    Source: facebookresearch/capi@3493b57, eval_segmentation.py: this grid of C, 1,000 iterations,
+    standardised features, a tenth of the training images held out. Differs: each C starts from
+    the last solution, and the tolerance is scikit-learn's.
+    """
+    if not strengths or min(strengths) <= 0 or not 0 < holdout_share < 1 or max_iter < 1:
+        raise ConfigError(
+            f'Logistic regression: strengths = {list(strengths)}, holdout_share = {holdout_share}, '
+            f'max_iter = {max_iter}. Strengths are positive, the share lies between 0 and 1.'
+        )
+    held = _held_out(bank.images, holdout_share, seed)
+    mean, std = row_statistics(bank.x)
+    loss = _Loss(
+        _on_device(bank.x, device),
+        _on_device(bank.shares, device),
+        mean.to(device),
+        std.to(device),
+    )
+    train, holdout = ((~held).nonzero().flatten(), held.nonzero().flatten())
+    solution, found = loss.start(), {}
+    for strength in sorted(strengths):
+        solution = loss.minimise(train, strength, solution, max_iter, tolerance)
+        found[strength] = loss.mean_iou(holdout, solution)
+        print_log(
+            f'Logistic regression of patches: C = {strength:g}, held-out mIoU '
+            f'{found[strength]:.2f}',
+            logger='current',
+        )
+    best = max(sorted(strengths), key=lambda strength: found[strength])
+    rows = torch.arange(len(bank.images))
+    solution = loss.minimise(rows, best, solution, max_iter, tolerance)
+    chosen = {'logreg/C': best, 'logreg/holdout_mIoU': found[best]}
+    return Fitted(lambda features: loss.logits(features, solution), chosen)
+
+
+def _on_device(rows: torch.Tensor | MappedRows, device: torch.device | str) -> torch.Tensor:
+    """All rows on the device, in the type of their file, copied in pieces."""
+    table = torch.empty(rows.shape, dtype=_torch_type(rows.dtype), device=device)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        table[part] = rows[part].to(table)
+    return table
+
+
+def _torch_type(dtype: Any) -> torch.dtype:
+    return dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype))
+
+
+def _held_out(images: torch.Tensor, share: float, seed: int) -> torch.Tensor:
+    """(N,) bool: patches of images that are drawn to be held out."""
+    names = images.unique()
+    if len(names) < 2:
+        raise ConfigError('Logistic regression: one image cannot be held out of one. Use more.')
+    count = min(max(round(share * len(names)), 1), len(names) - 1)
+    generator = torch.Generator().manual_seed(seed)
+    drawn = names[torch.randperm(len(names), generator=generator)[:count]]
+    return torch.isin(images, drawn)
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """The penalised loss of patches (N, D) with shares (N, C); solutions are (C, D + 1)."""
+
+    x: torch.Tensor
+    shares: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def start(self) -> np.ndarray:
+        return np.zeros((self.shares.shape[1], self.x.shape[1] + 1))
+
+    def logits(self, x: torch.Tensor, solution: np.ndarray) -> torch.Tensor:
+        weights = torch.from_numpy(solution).to(self.mean)
+        return F.linear((x.to(self.mean) - self.mean) / self.std, weights[:, :-1], weights[:, -1])
+
+    def minimise(
+        self,
+        rows: torch.Tensor,
+        strength: float,
+        start: np.ndarray,
+        max_iter: int,
+        tolerance: float,
+    ) -> np.ndarray:
+        """The solution on some rows."""
+
+        def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
+            return self._value_and_gradient(flat.reshape(start.shape), rows, strength)
+
+        found = optimize.minimize(
+            value_and_gradient,
+            start.ravel(),
+            jac=True,
+            method='L-BFGS-B',
+            options={'maxiter': max_iter, 'maxls': 50, 'gtol': tolerance, 'ftol': 64 * 2.0**-52},
+        )
+        return found.x.reshape(start.shape)
+
+    @torch.no_grad()
+    def _value_and_gradient(
+        self, solution: np.ndarray, rows: torch.Tensor, strength: float
+    ) -> tuple[float, np.ndarray]:
+        weights = torch.from_numpy(solution).to(self.mean)
+        total = torch.zeros((), dtype=torch.float64, device=self.x.device)
+        gradient = torch.zeros(solution.shape, dtype=torch.float64, device=self.x.device)
+        for part in rows.to(self.x.device).split(_CHUNK_ROWS):
+            x = (self.x[part].to(self.mean) - self.mean) / self.std
+            y = self.shares[part].argmax(dim=1)
+            logits = F.linear(x, weights[:, :-1], weights[:, -1])
+            total += F.cross_entropy(logits, y, reduction='sum').double()
+            error = logits.softmax(dim=1)
+            error[torch.arange(len(y), device=y.device), y] -= 1
+            gradient[:, :-1] += error.T @ x
+            gradient[:, -1] += error.sum(dim=0)
+        penalty = 1 / (strength * len(rows))
+        slope = gradient.cpu().numpy() / len(rows)
+        slope[:, :-1] += penalty * solution[:, :-1]
+        value = float(total) / len(rows) + 0.5 * penalty * float((solution[:, :-1] ** 2).sum())
+        return value, slope.ravel()
+
+    @torch.no_grad()
+    def mean_iou(self, rows: torch.Tensor, solution: np.ndarray) -> float:
+        """Mean IoU in percent on labelled pixels of some patches, each predicted as one class."""
+        num_classes = self.shares.shape[1]
+        areas = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=self.x.device)
+        for part in rows.to(self.x.device).split(_CHUNK_ROWS):
+            predicted = self.logits(self.x[part], solution).argmax(dim=1)
+            areas.index_add_(0, predicted, self.shares[part].double())
+        right = areas.diagonal()
+        union = areas.sum(dim=0) + areas.sum(dim=1) - right
+        return 100 * float((right / union)[union > 0].mean())
+
+
+CLASSIFIERS: dict[str, Callable[..., Fitted]] = {'knn': fit_retrieval, 'logreg': fit_logistic}

@@ -1,0 +1,303 @@
+"""Any ``nn.Module`` that returns maps, tokens or vectors as a backbone of the three libraries."""
+
+import copy
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from mmengine.logging import print_log
+from torch import nn
+from torch.nn import functional as F
+
+from mim_bench.errors import ConfigError
+from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.stages import chosen_stages, stages_of
+from mim_bench.registry import MODELS
+
+# Modules that configs of this process name; a config holds plain data alone.
+_MODULES: dict[str, nn.Module] = {}
+_CONTRACT = (
+    'A backbone takes images (B, 3, H, W) and returns maps (B, C, rows, cols), tokens '
+    '(B, prefix + rows * cols, C), a list or tuple of these from the first stage to the last, or '
+    'one vector an image (B, C).'
+)
+
+
+@MODELS.register_module()
+class ModuleBackbone(Backbone):
+    """A copy of a module of the user's that returns the maps of some of its outputs.
+
+    Outputs of one stride are those of a plain network, one for each block; others are a pyramid,
+    whose maps are resized bilinearly to the strides 4, 8, 16 and 32 as
+    :func:`~mim_bench.models.layers.stages.stages_of` says. Images are filled up with zeros at the
+    right and at the bottom to the largest stride, and the maps are cut back. A module that pools by
+    itself has one output, its vectors (B, C).
+
+    State-dict keys are those of the module under ``net.``.
+
+    Args:
+        module: Key of :func:`keep_module`.
+        widths: Channels of the module's outputs, of :func:`describe_module`.
+        strides: Their strides in pixels; 0: vectors.
+        num_prefix_tokens: Tokens before those of the patches.
+        out_indices: Outputs to return; negative ones count from the last.
+        img_size: Ignored: the module takes the sizes that it takes.
+        frozen_stages: -1, or the number of outputs, which freezes everything.
+        drop_path_rate: Ignored with a message: stochastic depth is the module's own.
+        init_cfg: Initialisation of mmengine.
+
+    Raises:
+        ConfigError: This process has no such module, or an output is not there.
+    """
+
+    FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
+        {'module', 'widths', 'strides', 'num_prefix_tokens', 'img_size'}
+    )
+
+    def __init__(
+        self,
+        module: str,
+        *,
+        widths: Sequence[int],
+        strides: Sequence[int],
+        num_prefix_tokens: int = 0,
+        out_indices: int | Sequence[int] = -1,
+        img_size: int | Sequence[int] | None = None,
+        frozen_stages: int = -1,
+        drop_path_rate: float = 0.0,
+        init_cfg: dict | list | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if module not in _MODULES:
+            raise ConfigError(
+                f'ModuleBackbone: this process has no module {module!r}. A plain module is '
+                'evaluated by mim_bench.evaluate, in the process that holds it.'
+            )
+        self.stages = stages_of(widths, strides)
+        self.num_outputs = len(self.stages)
+        self.out_indices = chosen_stages(self.stages, out_indices, f'ModuleBackbone {module!r}')
+        chosen = [self.stages[i] for i in self.out_indices]
+        self.out_channels = tuple(stage.width for stage in chosen)
+        self.strides = tuple(stage.stride for stage in chosen)
+        self.multiple = max(1, *strides)
+        self.num_prefix_tokens, self.own_strides = num_prefix_tokens, tuple(strides)
+        if drop_path_rate:
+            print_log(f'ModuleBackbone: {module!r} keeps its own stochastic depth.', 'current')
+        self.net = copy.deepcopy(_MODULES[module])
+        self.frozen_stages = frozen_stages
+        self.freeze()
+
+    def init_own_weights(self) -> None:
+        """Nothing: the module has its weights."""
+
+    def init_weights(self) -> None:
+        """Follow ``init_cfg``; without one, the module's weights stay."""
+        if self.init_cfg is not None:
+            super().init_weights()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Features.
+
+        Args:
+            x: Images (B, C, H, W).
+
+        Returns:
+            A map (B, C_i, rows, cols) for each of ``out_indices``, or the vectors (B, C).
+
+        Raises:
+            ConfigError: The module's outputs are not those that it was described with.
+        """
+        size = tuple(x.shape[-2:])
+        bottom, right = (-side % self.multiple for side in size)
+        x = F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+        outs = outputs_of(self.net(x))
+        if len(outs) != len(self.own_strides):
+            raise ConfigError(
+                f'{type(self.net).__name__}: returned {len(outs)} outputs, and '
+                f'{len(self.own_strides)} when it was described. {_CONTRACT}'
+            )
+        returned = []
+        for stage in (self.stages[i] for i in self.out_indices):
+            out = outs[stage.tap]
+            if stage.own:
+                out = as_map(out, tuple(x.shape[-2:]), stage.own, self.num_prefix_tokens)
+                out = stage.fitted(out, size, bool(bottom or right))
+            returned.append(out)
+        return tuple(returned)
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """The layer of a parameter for layer-wise learning-rate decay.
+
+        Layers are the entries of the ``ModuleList`` or ``Sequential`` that holds most parameters,
+        and has most entries where several hold as many. What is registered before it belongs to
+        layer 0, what comes after it to the last entry. A module with a method of this name decides
+        itself.
+
+        Args:
+            param_name: Name in the model.
+            prefix: Of the backbone in the model, for example ``'backbone.'``.
+
+        Returns:
+            (layer, layers): 0 for the stem, then one a block; layers - 1 for heads.
+        """
+        is_own = param_name.startswith(prefix)
+        if hasattr(self.net, 'get_layer_depth'):
+            return self.net.get_layer_depth(
+                param_name.removeprefix(prefix).removeprefix('net.') if is_own else param_name, ''
+            )
+        layers = self._layers()
+        count = max(layers.values(), default=0) + 2
+        name = param_name.removeprefix(prefix).removeprefix('net.')
+        return layers.get(name, count - 1) if is_own else count - 1, count
+
+    def _layers(self) -> dict[str, int]:
+        """The layer of each parameter, found once."""
+        if '_layer_of' not in self.__dict__:
+            self.__dict__['_layer_of'] = _layers(self.net)
+        return self.__dict__['_layer_of']
+
+    def frozen_parts(self) -> Iterator[nn.Module]:
+        """All of the module.
+
+        Raises:
+            ConfigError: Some of it shall be frozen.
+        """
+        if self.frozen_stages < self.num_outputs:
+            raise ConfigError(
+                f'ModuleBackbone: frozen_stages={self.frozen_stages}, but the stages of a plain '
+                f'module are not known. Use -1, or {self.num_outputs} for all of it.'
+            )
+        yield self.net
+
+
+def keep_module(module: nn.Module, key: str) -> None:
+    """Let configs of this process build copies of a module under a key."""
+    _MODULES[key] = module
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 of a module's state dict: names, types, shapes and values, in order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@torch.no_grad()
+def describe_module(
+    module: nn.Module, size: int, num_prefix_tokens: int | None = None
+) -> dict[str, Any]:
+    """What a module returns for a square image: arguments of :class:`ModuleBackbone`.
+
+    Args:
+        module: In evaluation mode.
+        size: Side of the image in pixels.
+        num_prefix_tokens: Tokens before those of the patches; None: the module's attribute of that
+            name. Needed for tokens only.
+
+    Raises:
+        ConfigError: The module fails on the image, or returns something else.
+    """
+    device = next((p.device for p in module.parameters()), torch.device('cpu'))
+    name = type(module).__name__
+    if num_prefix_tokens is None:
+        num_prefix_tokens = getattr(module, 'num_prefix_tokens', None)
+    try:
+        outs = outputs_of(module(torch.zeros(1, 3, size, size, device=device)))
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever the user's code stumbles over
+        raise ConfigError(
+            f'{name}: takes no image of {size} x {size} px ({type(error).__name__}: {error}). '
+            f'{_CONTRACT}'
+        ) from error
+    kinds = {out.ndim for out in outs}
+    if kinds == {2} and len(outs) == 1:
+        return {'widths': [outs[0].shape[1]], 'strides': [0], 'num_prefix_tokens': 0}
+    if kinds == {3} and num_prefix_tokens is None:
+        raise ConfigError(
+            f'{name}: returns tokens {tuple(outs[0].shape)}, and how many stand before those of '
+            'the patches is not known. Give num_prefix_tokens (0 for none, 1 for a class token).'
+        )
+    if not kinds <= {3, 4}:
+        raise ConfigError(f'{name}: returned {[tuple(out.shape) for out in outs]}. {_CONTRACT}')
+    prefix = num_prefix_tokens or 0
+    return {
+        'widths': [out.shape[1] if out.ndim == 4 else out.shape[2] for out in outs],
+        'strides': [_stride(out, size, prefix, name) for out in outs],
+        'num_prefix_tokens': prefix,
+    }
+
+
+def outputs_of(returned: object) -> list[torch.Tensor]:
+    """What a module returned, as a list of tensors.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    outs = list(returned) if isinstance(returned, tuple | list) else [returned]
+    if not outs or not all(isinstance(out, torch.Tensor) for out in outs):
+        kinds = ', '.join(sorted({type(out).__name__ for out in outs})) or 'nothing'
+        raise ConfigError(f'The module returned {kinds}. {_CONTRACT}')
+    return outs
+
+
+def as_map(
+    out: torch.Tensor, size: Sequence[int], stride: int, num_prefix_tokens: int
+) -> torch.Tensor:
+    """A map (B, C, rows, cols) from one, or from tokens of an image of a size in pixels.
+
+    Raises:
+        ConfigError: The number of tokens is not that of the grid.
+    """
+    if out.ndim == 4:
+        return out
+    rows, cols = (-(-side // stride) for side in size)
+    tokens = out[:, num_prefix_tokens:]
+    if tokens.shape[1] != rows * cols:
+        raise ConfigError(
+            f'The module returned {out.shape[1]} tokens for an image of {tuple(size)} px; '
+            f'{num_prefix_tokens} + {rows} x {cols} are those of patches of {stride} px.'
+        )
+    return tokens.transpose(1, 2).unflatten(2, (rows, cols))
+
+
+def _stride(out: torch.Tensor, size: int, num_prefix_tokens: int, name: str) -> int:
+    if out.ndim == 3:
+        count = out.shape[1] - num_prefix_tokens
+        rows = cols = math.isqrt(max(count, 0))
+        is_grid = rows > 0 and rows * cols == count and size % rows == 0
+    else:
+        rows, cols = out.shape[2:]
+        is_grid = rows == cols and 0 < rows <= size
+    if not is_grid:
+        raise ConfigError(
+            f'{name}: returned {tuple(out.shape)} for an image of {size} x {size} px, with '
+            f'{num_prefix_tokens} prefix tokens: no square grid of patches. {_CONTRACT}'
+        )
+    return round(size / rows)
+
+
+def _layers(net: nn.Module) -> dict[str, int]:
+    """The layer of each parameter; see :meth:`ModuleBackbone.get_layer_depth`."""
+    weight = {
+        name: (sum(p.numel() for p in part.parameters()), len(part))
+        for name, part in net.named_modules()
+        if isinstance(part, nn.ModuleList | nn.Sequential) and len(part) > 1
+    }
+    names = [name for name, _ in net.named_parameters()]
+    if not weight:
+        return dict.fromkeys(names, 0)
+    chain = max(weight, key=weight.__getitem__)
+    inside = f'{chain}.' if chain else ''
+    entries = list(dict(net.get_submodule(chain).named_children()))
+    layers, reached = {}, 0
+    for name in names:
+        if name.startswith(inside):
+            reached = entries.index(name.removeprefix(inside).partition('.')[0]) + 1
+        layers[name] = reached
+    return layers

@@ -1,0 +1,115 @@
+"""Maps of a foreign network at the strides that necks and heads count in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from mim_bench.errors import ConfigError
+
+# The strides of the maps that a pyramid gives, whatever its own are.
+STRIDES = (4, 8, 16, 32)
+
+
+@dataclass
+class Stage:
+    """A map that a network can return.
+
+    Attributes:
+        tap: Its place among the maps of the network.
+        width: Channels.
+        own: Stride of the network's map, in pixels.
+        stride: Stride of the map that is returned; resized bilinearly where it is another.
+    """
+
+    tap: int
+    width: int
+    own: int
+    stride: int
+
+    def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool = False) -> torch.Tensor:
+        """The map at the wanted stride, without what the image was filled up with.
+
+        Args:
+            x: (B, C, rows, cols) of the filled image.
+            size: (height, width) of the image.
+            is_filled: Whether it was filled up.
+        """
+        if is_filled:
+            rows, cols = (-(-side // self.own) for side in size)
+            x = x[:, :, :rows, :cols]
+        if self.own == self.stride:
+            return x
+        shape = [max(-(-side // self.stride), 1) for side in size]
+        return F.interpolate(x, shape, mode='bilinear', align_corners=False)
+
+
+def stages_of(widths: Sequence[int], strides: Sequence[int]) -> list[Stage]:
+    """The outputs of a network: every map of a plain one, four of a pyramid.
+
+    A network is plain where all maps have one stride. The outputs of a pyramid have the strides 4,
+    8, 16 and 32: each is the last map of that stride, or else the nearest one, the finer of two.
+
+    Args:
+        widths: Channels of the network's maps.
+        strides: Strides in pixels.
+    """
+    if len(set(strides)) == 1:
+        fitting = min(STRIDES, key=lambda stride: abs(strides[0] / stride - 1))
+        taps, wanted = range(len(strides)), [fitting] * len(strides)
+    else:
+        taps = [_nearest(strides, stride) for stride in STRIDES]
+        wanted = STRIDES
+    return [
+        Stage(tap=tap, width=widths[tap], own=int(strides[tap]), stride=stride)
+        for tap, stride in zip(taps, wanted, strict=True)
+    ]
+
+
+def plain_stage(width: int, patch_size: int, *, alone: bool) -> Stage:
+    """The stage of maps of one stride: patches of 14 pixels, for example, have stride 16.
+
+    A side that is a power of two stays, and so does any where one map is returned ``alone``, since
+    no head counts in its stride then.
+    """
+    (stage,) = stages_of([width], [patch_size])
+    if alone or patch_size.bit_count() == 1:
+        stage.stride = stage.own
+    return stage
+
+
+def _nearest(strides: Sequence[int], wanted: int) -> int:
+    return min(range(len(strides)), key=lambda i: (abs(strides[i] / wanted - 1), -i))
+
+
+def chosen_stages(
+    stages: Sequence[Stage], indices: int | Sequence[int], owner: str, *, align: bool = True
+) -> tuple[int, ...]:
+    """The places of the stages that ``out_indices`` names.
+
+    A plain network that returns one map keeps its own stride: nothing aligns it with others.
+
+    Args:
+        stages: Changed in place where strides are kept.
+        indices: Negative ones count from the last.
+        owner: Of the stages, for messages.
+        align: False: maps of a plain network always keep their stride.
+
+    Raises:
+        ConfigError: An index names none.
+    """
+    given = [indices] if isinstance(indices, int) else list(indices)
+    if any(not -len(stages) <= i < len(stages) for i in given):
+        raise ConfigError(
+            f'{owner}: out_indices {given} name a map that is not among {len(stages)}.'
+        )
+    if is_plain(stages) and (len(given) == 1 or not align):
+        for stage in stages:
+            stage.stride = stage.own
+    return tuple(i % len(stages) for i in given)
+
+
+def is_plain(stages: Sequence[Stage]) -> bool:
+    """Whether all maps have one stride."""
+    return len({stage.stride for stage in stages}) == 1

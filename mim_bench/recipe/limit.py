@@ -1,0 +1,103 @@
+"""Runs on a few images of each data set: their configs, and the mark that they carry."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mim_bench.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+_WORD = re.compile(r'(\d+)(?::(\d+))?')
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many images of each data set a run may use.
+
+    Attributes:
+        number: Of images, 1 or more.
+        seed: Draws them; None: the first.
+    """
+
+    number: int
+    seed: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> 'Limit':
+        """Read ``64``, the first 64, or ``64:0``, a sample of 64 that the seed 0 draws.
+
+        Raises:
+            ConfigError: It is neither.
+        """
+        match = _WORD.fullmatch(text)
+        if match is None or not int(match[1]):
+            raise ConfigError(
+                f'--limit {text}: give the number of images, as 64, or number and seed of a '
+                'sample, as 64:0.'
+            )
+        return cls(int(match[1]), None if match[2] is None else int(match[2]))
+
+    def __str__(self) -> str:
+        return str(self.number) if self.seed is None else f'{self.number}:{self.seed}'
+
+    @property
+    def suffix(self) -> str:
+        """End of the names of a protocol and of a run, for example ``-limit64``."""
+        return f'-limit{self.number}' + ('' if self.seed is None else f's{self.seed}')
+
+
+def apply_limit(cfg: 'Config', limit: Limit) -> None:
+    """Let a config use a few images in training, validation, test and probes.
+
+    Its protocol gets a name of its own and the tier ``smoke``, so that its numbers stand beside
+    those of no whole run.
+
+    Args:
+        cfg: Of a run, with its data; changed in place.
+        limit: How many images.
+
+    Raises:
+        ConfigError: The config names no data set.
+    """
+    places = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg', 'custom_hooks')
+    if not sum(_limit_loaders(cfg.get(place), limit, place) for place in places):
+        raise ConfigError(f'{cfg.filename}: names no data set that --limit could shorten.')
+    for place in ('val_evaluator', 'test_evaluator'):
+        _evaluate_what_was_seen(cfg.get(place))
+    cfg.limit, cfg.is_changed = str(limit), True
+    if protocol := cfg.get('protocol'):
+        for settings in (protocol, *(t.get('protocol') for t in protocol.get('tasks') or ())):
+            if settings and 'name' in settings:
+                settings['name'] += limit.suffix
+        protocol['tier'] = 'smoke'
+
+
+def _limit_loaders(node: Any, limit: Limit, key: str = '') -> int:
+    """Shorten the data sets of the loaders at and below a node; returns their number."""
+    if isinstance(node, dict):
+        if key.endswith('dataloader') and isinstance(node.get('dataset'), dict):
+            return _limit_data_set(node['dataset'], limit)
+        return sum(_limit_loaders(value, limit, str(name)) for name, value in node.items())
+    if isinstance(node, list | tuple):
+        return sum(_limit_loaders(value, limit) for value in node)
+    return 0
+
+
+def _limit_data_set(node: dict[str, Any], limit: Limit) -> int:
+    """Shorten a data set, of a wrapper those inside."""
+    inner = node.get('datasets') or [node.get('dataset')]
+    if isinstance(inner[0], dict):
+        return sum(_limit_data_set(data_set, limit) for data_set in inner)
+    node.update(type='mim_bench.Limited', of=node['type'], number=limit.number)
+    if limit.seed is not None:
+        node['seed'] = limit.seed
+    return 1
+
+
+def _evaluate_what_was_seen(node: Any) -> None:
+    """COCO's metric counts all images of the annotation file, unless it is told not to."""
+    for metric in node if isinstance(node, list | tuple) else [node]:
+        if isinstance(metric, dict) and str(metric.get('type')).endswith('CocoMetric'):
+            metric.update(type='mim_bench.CocoMetric', only_seen=True)

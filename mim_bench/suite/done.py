@@ -1,0 +1,69 @@
+"""Whether a step is done, and the files in its folder that say so.
+
+``fingerprint``: of what it was done from; ``started``: of what it was last started from.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from mim_bench.errors import RecordError
+from mim_bench.results.atomic import write_atomically
+from mim_bench.results.store import read_record
+from mim_bench.suite.steps import Step
+
+
+def is_done(step: Step, folder: Path) -> bool:
+    """Whether a step's results exist and come from its present inputs."""
+    try:
+        same = (folder / step.name / 'fingerprint').read_text() == step.fingerprint
+        return (
+            same
+            and all(path.exists() for path in step.files)
+            and all(read_record(path).status == 'done' for path in step.records)
+        )
+    except (OSError, RecordError):
+        return False
+
+
+def mark_done(step: Step, folder: Path) -> None:
+    """Note that a step's command ended well."""
+    write_atomically({folder / step.name / 'fingerprint': step.fingerprint.encode()})
+
+
+def stamp(path: Path) -> int | None:
+    """Changes when a file is replaced; None if it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return hash((found.st_ino, found.st_mtime_ns, found.st_size))
+
+
+def checkpoints_of(step: Step) -> set[tuple[str, int]]:
+    """What a training has saved so far."""
+    files = step.work_dir.glob('*.pth') if step.work_dir else ()
+    return {(path.name, stamp(path) or 0) for path in files}
+
+
+def put_aside_other_inputs(step: Step, folder: Path) -> None:
+    """Move a step's work directory aside if its inputs changed since.
+
+    A step must not resume from checkpoints of other inputs, nor may the board show their
+    results. Nothing is deleted; nothing may run in the work directory any more.
+    """
+    home = folder / step.name
+    home.mkdir(parents=True, exist_ok=True)
+    started = home / 'started'
+    same = started.exists() and started.read_text() == step.fingerprint
+    if not same:
+        outdated = [path.parent for path in step.records]
+        outdated += [step.work_dir] if step.work_dir else []
+        there = [path for path in outdated if path.exists()]
+        if there:
+            aside = home / f'outdated-{time.strftime("%Y%m%d-%H%M%S")}-{os.getpid()}'
+            aside.mkdir()
+        for index, path in enumerate(there):
+            shutil.move(path, aside / f'{index}-{path.name}')
+        write_atomically({started: step.fingerprint.encode()})

@@ -1,0 +1,90 @@
+"""``mim-bench features`` and ``draw --features`` on small networks."""
+
+import zipfile
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+import mim_bench
+from mim_bench.cli.main import main
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    (folder / 'b').mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ('a.png', 'b/c.png'):
+        pixels = rng.integers(0, 255, (70, 90, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / name)
+    return folder
+
+
+def test_features_of_a_folder_an_archive_and_a_file_are_those_of_the_network(photos, tmp_path):
+    archive = tmp_path / 'photos.zip'
+    with zipfile.ZipFile(archive, 'w') as file:
+        file.write(photos / 'a.png', 'a.png')
+    out = tmp_path / 'out.npz'
+    words = [str(photos), str(archive), str(photos / 'a.png'), '--size', '64', '--workers', '0']
+    words += ['--maps', '--batch-size', '3', '--out', str(out)]
+    assert main(['features', 'timm:test_vit', *words]) == 0
+    with np.load(out) as content:
+        found = {key: content[key] for key in content}
+    assert [name.removeprefix(str(tmp_path)) for name in found['names']] == [
+        '/photos/a.png',
+        '/photos/b/c.png',
+        '/photos.zip/a.png',
+        '/photos/a.png',
+    ]
+    assert found['maps'].shape == (4, 64, 4, 4)
+    assert np.allclose(found['maps'].mean((2, 3)), found['features'], atol=1e-5)
+    assert np.array_equal(found['features'][0], found['features'][2])
+    same = mim_bench.features('timm:test_vit', [photos / 'a.png'], size=64)
+    assert np.allclose(same.features[0], found['features'][0], atol=1e-5)
+
+
+def test_load_gives_the_networks_last_map_with_its_norm(tmp_path):
+    torch.manual_seed(1)
+    net = timm.create_model('test_vit', num_classes=0).eval()
+    torch.save({'model': net.state_dict()}, tmp_path / 'mine.pth')
+    backbone = mim_bench.load(tmp_path / 'mine.pth', timm='test_vit')
+    images = torch.randn(1, 3, 160, 160)
+    with torch.no_grad():
+        tokens = net.forward_features(images)[:, net.num_prefix_tokens :]
+        (found,) = backbone(images)
+    assert not backbone.training
+    assert torch.allclose(found, tokens.transpose(1, 2).unflatten(2, (10, 10)), atol=1e-5)
+
+
+def test_features_of_a_plain_module_are_its_averages(photos):
+    module = torch.nn.Conv2d(3, 8, 16, 16)
+    found = mim_bench.features(module, photos, size=64, maps=True)
+    assert torch.allclose(found.maps.mean((2, 3)), found.features, atol=1e-5)
+    assert found.maps.shape == (2, 8, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['timm:test_vit', 'absent', '--out', 'a.npz'], 'absent: there is no such image'),
+        (['timm:test_vit', 'FOLDER', '--out', 'a.h5'], 'Known are .npz and .safetensors'),
+        (['timm:test_vat', 'FOLDER', '--out', 'a.npz'], "Did you mean 'test_vit'"),
+    ],
+)
+def test_features_slip_is_one_clear_error(words, message, photos, capsys, monkeypatch):
+    monkeypatch.chdir(photos)
+    words = [str(photos) if word == 'FOLDER' else word for word in words]
+    assert main(['features', *words, '--size', '32', '--workers', '0']) == 1
+    assert message in ' '.join(capsys.readouterr().err.split())
+
+
+def test_draw_features_has_a_column_for_each_checkpoint(photos, tmp_path):
+    out = tmp_path / 'components.png'
+    words = ['--checkpoint', 'a=timm:test_vit', 'b=timm:test_convnext', '--size', '64']
+    assert main(['draw', '--features', str(photos), *words, '--out', str(out)]) == 0
+    with Image.open(out) as picture:
+        assert picture.width == 3 * 192 + 2 * 2
+        assert picture.height > 2 * 192

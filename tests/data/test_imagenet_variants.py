@@ -1,0 +1,139 @@
+"""Test sets of robustness: class subsets, layouts, metrics, and the test of a classifier on one."""
+
+import json
+import shutil
+
+import pytest
+import timm.data
+import torch
+
+from mim_bench.data.checks import CHECKS, CheckOptions
+from mim_bench.data.imagenet_variants import (
+    ALEXNET_ERRORS,
+    VARIANTS,
+    class_marks,
+    class_numbers,
+    mean_corruption_error,
+)
+from mim_bench.data.variant_dataset import ImageNetVariant
+from mim_bench.errors import ConfigError, DataError
+from mim_bench.evaluation.metrics.accuracy import Accuracy, CorruptionError
+from mim_bench.recipe.config import load_config
+from mim_bench.recipe.robustness import use_variant
+
+FINETUNE = 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
+
+
+def test_subsets_have_the_classes_that_timm_knows():
+    ids = list(class_marks())
+    assert len(ids) == 1000
+    assert ids == timm.data.ImageNetInfo('imagenet-1k').label_names()
+    assert [len(VARIANTS[name].classes) for name in ('imagenet-a', 'imagenet-r')] == [200, 200]
+    # The first of each, from the publications: stingray, and goldfish.
+    assert ids[VARIANTS['imagenet-a'].classes[0]] == 'n01498041'
+    assert ids[VARIANTS['imagenet-r'].classes[0]] == 'n01443537'
+
+
+def test_class_numbers_are_numbers_ids_or_places():
+    assert class_numbers(['0', '10', '2'], 1000, '') == {'0': 0, '10': 10, '2': 2}
+    assert class_numbers(['n01443537'], 1000, '') == {'n01443537': 1}
+    assert class_numbers(['cat', 'dog'], 2, '') == {'cat': 0, 'dog': 1}
+    with pytest.raises(DataError, match='of which cat is no class of a classifier of 1000'):
+        class_numbers(['cat', 'n01443537'], 1000, 'here')
+
+
+def test_mean_corruption_error_of_alexnet_is_100():
+    assert mean_corruption_error(ALEXNET_ERRORS) == pytest.approx(100)
+    half = {name: error / 2 for name, error in ALEXNET_ERRORS.items()}
+    assert mean_corruption_error(half) == pytest.approx(50)
+
+
+def sample(scores, label, **more):
+    return {'pred_score': torch.tensor(scores), 'gt_label': torch.tensor([label]), **more}
+
+
+def test_corruption_error_is_the_mean_of_relative_errors():
+    metric = CorruptionError()
+    for name in ALEXNET_ERRORS:
+        right = name == 'snow'
+        scores = [0.1, 0.9] if right else [0.9, 0.1]
+        metric.process(None, [sample(scores, 1, corruption=name)] * 2)
+    wanted = {name: float(name != 'snow') for name in ALEXNET_ERRORS}
+    found = metric.evaluate(30)
+    assert found['mCE'] == pytest.approx(mean_corruption_error(wanted))
+    assert found['accuracy/top1'] == pytest.approx(100 / 15)
+
+
+def test_accuracy_of_a_subset_predicts_its_classes_alone():
+    samples = [sample([0.5, 0.3, 0.2], 1), sample([0.5, 0.2, 0.3], 1)]
+    whole, part = Accuracy(), Accuracy(classes=[1, 2])
+    for metric in (whole, part):
+        metric.process(None, samples)
+    assert whole.evaluate(2) == {'accuracy/top1': 0}
+    assert part.evaluate(2) == {'accuracy/top1': 50}
+
+
+def test_accuracy_of_real_labels_takes_any_of_them(tmp_path):
+    path = tmp_path / 'real.json'
+    path.write_text(json.dumps([[0, 2], [1]]))
+    metric = Accuracy(labels_file=str(path))
+    names = [f'val/ILSVRC2012_val_0000000{n}.JPEG' for n in (1, 2)]
+    scores = [0.2, 0.1, 0.7]
+    metric.process(None, [sample(scores, 1, img_path=name) for name in names])
+    assert metric.evaluate(2) == {'accuracy/top1': 50}
+
+
+@pytest.fixture
+def layouts(toy_root, tmp_path):
+    """Class folders of the embedded digits as V2 and as C."""
+    source = toy_root / 'imagenet' / 'val'
+    folders = sorted(folder for folder in source.iterdir() if folder.is_dir())
+    for number, folder in enumerate(folders):
+        target = tmp_path / 'v2' / str(number)
+        target.mkdir(parents=True)
+        shutil.copy(next(folder.glob('*.JPEG')), target)
+    for corruption in ALEXNET_ERRORS:
+        for severity in range(1, 6):
+            place = tmp_path / 'c' / 'group' / corruption / str(severity)
+            place.mkdir(parents=True)
+            for folder in folders:
+                (place / folder.name).symlink_to(tmp_path / 'v2' / str(folders.index(folder)))
+    return tmp_path
+
+
+def test_variants_are_read_in_their_layouts(layouts):
+    v2 = ImageNetVariant(variant='imagenet-v2', num_classes=10, data_root=str(layouts / 'v2'))
+    assert [v2.get_data_info(i)['gt_label'] for i in range(10)] == list(range(10))
+    c = ImageNetVariant(variant='imagenet-c', num_classes=10, data_root=str(layouts / 'c'))
+    assert len(c) == 10 * 5 * 15
+    assert {c.get_data_info(i)['corruption'] for i in range(len(c))} == set(ALEXNET_ERRORS)
+    shutil.rmtree(layouts / 'c' / 'group' / 'snow' / '3')
+    with pytest.raises(DataError, match='has no snow/1 to snow/5'):
+        ImageNetVariant(variant='imagenet-c', num_classes=10, data_root=str(layouts / 'c'))
+
+
+def test_data_check_of_a_variant_names_what_is_wrong(layouts):
+    check = CHECKS['imagenet-v2']
+    few = {'val': 10, 'classes': 10}
+    assert check(layouts / 'v2', CheckOptions(expect=few, quick=True)).is_ok
+    problems = [str(p.message) for p in check(layouts / 'v2', CheckOptions(quick=True)).problems]
+    assert problems == [
+        'holds 10 class folders, expected 1000',
+        'holds 10 images, expected 10,000',
+    ]
+
+
+def test_use_variant_changes_the_test_and_its_protocol():
+    cfg = load_config(FINETUNE)
+    pipeline = cfg.test_dataloader.dataset.pipeline
+    use_variant(cfg, 'imagenet-a', 'there')
+    assert cfg.protocol.task == 'imagenet-a'
+    assert cfg.protocol.name == 'toy-ft-imagenet-a'
+    assert cfg.test_dataloader.dataset.data_root == 'there/'
+    assert cfg.test_dataloader.dataset.pipeline == pipeline
+    assert len(cfg.test_evaluator.classes) == 200
+    with pytest.raises(ConfigError, match=r"no such test set\. Did you mean 'imagenet-a'"):
+        use_variant(cfg, 'imagenet-aa')
+    probe = load_config('configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py')
+    with pytest.raises(ConfigError, match='tests a fine-tuned classifier'):
+        use_variant(probe, 'imagenet-a')

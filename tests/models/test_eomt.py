@@ -1,0 +1,73 @@
+"""EoMT: masks of the attention, their annealing, and the backbones that it takes."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mim_bench.engine.hooks.mask_annealing_hook import MaskAnnealingHook
+from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.swin import Swin
+from mim_bench.models.backbones.timm_backbone import TimmBackbone
+from mim_bench.models.backbones.token_run import check_token_run, token_run
+from mim_bench.models.backbones.vit import ViT
+from mim_bench.models.eomt import attention_mask
+
+ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
+
+
+def test_attention_mask_keeps_queries_to_the_patches_of_their_masks():
+    masks = torch.tensor([[[[1.0, -1.0]], [[-1.0, -1.0]]]])  # two queries, two patches
+    allowed = attention_mask(masks, (1, 2), num_prefix=1, keep=1.0)[0, 0]
+    assert allowed[0].tolist() == [True, True, True, True, False]
+    assert allowed[1].tolist() == [True, True, True, False, False]
+    assert allowed[2:].all()
+
+
+def test_attention_mask_with_probability_0_masks_nothing():
+    masks = torch.full((2, 3, 4, 4), -1.0)
+    assert attention_mask(masks, (4, 4), num_prefix=0, keep=0.0).all()
+
+
+@pytest.mark.parametrize(
+    ('share', 'wanted'), [(0, [1, 1]), (0.25, [1, 1]), (0.375, [0.5, 1]), (0.75, [0, 0])]
+)
+def test_mask_annealing_fades_block_after_block(share, wanted):
+    model = torch.nn.Module()
+    model.mask_probabilities = [1.0, 1.0]
+    runner = SimpleNamespace(model=model, iter=int(800 * share), max_iters=800)
+    MaskAnnealingHook(power=1.0).before_train_iter(runner, 0)
+    assert model.mask_probabilities == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        lambda: ViT(arch=ARCH, patch_size=8, img_size=16, final_norm=False),
+        lambda: TimmBackbone('test_vit', final_norm=False, img_size=160),
+    ],
+    ids=['ViT', 'timm'],
+)
+def test_token_run_without_further_tokens_is_the_backbone(backbone):
+    torch.manual_seed(0)
+    network = backbone().eval()
+    images = torch.rand(1, 3, 48, 32)
+    run = token_run(network, images)
+    tokens = run.tokens
+    for block in run.blocks:
+        tokens = block(tokens, torch.ones(1, 1, tokens.shape[1], tokens.shape[1]).bool())
+    maps = tokens[:, run.num_prefix :].unflatten(1, run.grid).permute(0, 3, 1, 2)
+    torch.testing.assert_close(maps, network(images)[-1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('backbone', 'reason'),
+    [
+        (lambda: Swin(arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))), 'no.* plain'),
+        (lambda: TimmBackbone('test_convnext'), 'test_convnext'),
+        (lambda: ViT(arch=ARCH, rel_pos_bias='per_block', img_size=32), 'relative positions'),
+    ],
+)
+def test_check_token_run_names_what_stands_in_the_way(backbone, reason):
+    with pytest.raises(ConfigError, match=f'blocks of .*{reason}.* take no further tokens'):
+        check_token_run(backbone())

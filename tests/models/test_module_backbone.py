@@ -1,0 +1,115 @@
+import pytest
+import torch
+from torch import nn
+
+from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.module_backbone import (
+    ModuleBackbone,
+    describe_module,
+    keep_module,
+    state_sha256,
+)
+
+
+class Pyramid(nn.Module):
+    """Maps of strides 4 and 8."""
+
+    def __init__(self):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, 4, 1, 1))
+        self.stages = nn.ModuleList([nn.Conv2d(3, 4, 4, 4), nn.Conv2d(4, 6, 2, 2)])
+        self.norm = nn.GroupNorm(1, 6)
+
+    def forward(self, x):
+        first = self.stages[0](x) + self.bias
+        return first, self.norm(self.stages[1](first))
+
+
+class Tokens(nn.Module):
+    """Tokens of patches of 4 px behind one of a class."""
+
+    def __init__(self):
+        super().__init__()
+        self.patches = nn.Conv2d(3, 5, 4, 4)
+
+    def forward(self, x):
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return torch.cat((tokens[:, :1] * 0, tokens), dim=1)
+
+
+def adapted(module, prefix=None, **settings):
+    keep_module(module, 'mine')
+    described = describe_module(module.eval(), 32, prefix)
+    return ModuleBackbone('mine', **described, **settings).eval()
+
+
+def test_maps_are_the_modules_at_the_four_strides():
+    module = Pyramid()
+    backbone = adapted(module, out_indices=(0, 1, 2, 3))
+    assert (backbone.out_channels, backbone.strides) == ((4, 6, 6, 6), (4, 8, 16, 32))
+    images = torch.randn(2, 3, 32, 64)
+    with torch.no_grad():
+        outs, own = backbone(images), module(images)
+    assert torch.equal(outs[0], own[0])
+    assert torch.equal(outs[1], own[1])
+    assert [tuple(out.shape[2:]) for out in outs] == [(8, 16), (4, 8), (2, 4), (1, 2)]
+
+
+def test_image_is_filled_up_to_whole_patches_and_the_map_cut_back():
+    backbone = adapted(Pyramid(), out_indices=(1,))
+    assert backbone(torch.randn(1, 3, 20, 33))[0].shape == (1, 6, 3, 5)
+
+
+def test_tokens_become_a_map_without_their_prefix():
+    module = Tokens()
+    backbone = adapted(module, 1)
+    images = torch.randn(1, 3, 16, 32)
+    assert torch.equal(backbone(images)[0], module.patches(images))
+
+
+def test_tokens_without_the_number_of_prefix_tokens_are_refused():
+    with pytest.raises(ConfigError, match='Give num_prefix_tokens'):
+        describe_module(Tokens(), 32)
+    with pytest.raises(ConfigError, match='no square grid'):
+        describe_module(Tokens(), 32, 0)
+
+
+@pytest.mark.parametrize('returned', [{'x': torch.zeros(1)}, [], torch.zeros(1, 4, 4, 8)])
+def test_other_outputs_are_refused(returned):
+    class Other(nn.Module):
+        def forward(self, x):
+            return returned
+
+    with pytest.raises(ConfigError, match='A backbone takes images'):
+        describe_module(Other(), 32)
+
+
+def test_layers_are_the_entries_of_the_largest_list():
+    backbone = adapted(Pyramid())
+    depths = {
+        n: backbone.get_layer_depth(f'backbone.{n}', 'backbone.') for n in backbone.state_dict()
+    }
+    assert depths['net.bias'] == (0, 4)
+    assert depths['net.stages.0.weight'] == (1, 4)
+    assert depths['net.stages.1.weight'] == depths['net.norm.weight'] == (2, 4)
+    assert backbone.get_layer_depth('head.weight', 'backbone.') == (3, 4)
+
+
+def test_copy_is_trained_and_the_module_is_not():
+    module = Pyramid()
+    backbone = adapted(module)
+    digest = state_sha256(module)
+    nn.init.ones_(backbone.net.stages[0].weight)
+    assert state_sha256(module) == digest != state_sha256(backbone.net)
+
+
+def test_frozen_module_has_no_gradients_and_parts_of_it_are_refused():
+    frozen = adapted(Pyramid(), frozen_stages=4)
+    assert not any(p.requires_grad for p in frozen.parameters())
+    with pytest.raises(ConfigError, match='for all of it'):
+        adapted(Pyramid(), frozen_stages=1)
+
+
+def test_module_of_another_process_is_refused():
+    with pytest.raises(ConfigError, match='this process has no module'):
+        ModuleBackbone('absent', widths=[4], strides=[4])

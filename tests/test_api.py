@@ -1,0 +1,113 @@
+"""``mim_bench.evaluate``: records of plain modules, as the command makes them of checkpoints."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import mim_bench
+from mim_bench.data.toy import make_toy
+from mim_bench.errors import ConfigError, TrainingError
+from mim_bench.models.backbones.module_backbone import state_sha256
+from mim_bench.testing.toy_suites import SIZE
+
+
+class Pyramid(nn.Module):
+    """Maps of strides 4, 8, 16 and 32."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = ((3, 8, 4), (8, 16, 2), (16, 32, 2), (32, 64, 2))
+        self.stages = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(old, new, s, s), nn.GroupNorm(1, new)) for old, new, s in sizes
+        )
+
+    def forward(self, x):
+        maps = []
+        for stage in self.stages:
+            x = stage(x).relu()
+            maps.append(x)
+        return maps
+
+
+class Vectors(nn.Module):
+    """One vector an image."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Conv2d(3, 8, 16, 16)
+
+    def forward(self, x):
+        return self.net(x).mean((2, 3))
+
+
+def evaluate(backbone, tasks, toy_root, out, **settings):
+    return mim_bench.evaluate(backbone, tasks, suite='smoke', data=toy_root, out=out, **settings)
+
+
+def test_import_stays_light():
+    code = 'import sys, mim_bench; print("torch" in sys.modules, mim_bench.__version__)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.split()[0] == 'False', done.stderr
+    with pytest.raises(AttributeError, match='has no attribute'):
+        mim_bench.absent  # noqa: B018
+
+
+@pytest.mark.slow
+def test_modules_and_checkpoints_have_records_of_one_protocol(toy_root, tmp_path):
+    torch.manual_seed(0)
+    module = Pyramid().train()
+    state = torch.get_rng_state()
+    records = evaluate(
+        module, ['in1k-knn'], toy_root, tmp_path, name='mine', facts={'method': 'mae', 'labels': []}
+    )
+    assert torch.equal(torch.get_rng_state(), state)
+    assert module.training
+    knn, linear = records
+    assert (knn.task, linear.task, knn.status) == ('in1k-knn', 'in1k-linear', 'done')
+    about = knn.checkpoint
+    assert (about.id, about.backbone, about.method, about.labels) == ('mine', 'Pyramid', 'mae', [])
+    assert about.sha256 == state_sha256(module)
+    assert about.params == sum(p.numel() for p in module.parameters())
+    assert 'its SHA-256 is of its state dict' in about.notes[0]
+    others = evaluate('a=timm:test_vit', 'in1k-knn', toy_root, tmp_path)
+    assert [r.protocol.hash for r in others] == [r.protocol.hash for r in records]
+    vectors = evaluate(Vectors(), 'in1k-knn', toy_root, tmp_path)
+    assert vectors[0].protocol.hash == knn.protocol.hash
+
+
+@pytest.mark.parametrize(
+    ('module', 'task', 'missing'),
+    [
+        (Vectors(), 'in1k-ft', 'returns one vector an image, and this task needs maps'),
+        (nn.Conv2d(3, 8, 16, 16), 'ade20k-upernet', 'too shallow for this protocol'),
+        (nn.Linear(64, 8), 'ade20k-upernet', 'takes no image of|too shallow'),
+    ],
+)
+def test_task_that_a_module_cannot_do_is_refused_with_what_is_missing(
+    module, task, missing, toy_root, tmp_path
+):
+    with pytest.raises(ConfigError, match=missing):
+        evaluate(module, [task], toy_root, tmp_path)
+    assert not (tmp_path / 'results').exists()
+
+
+@pytest.mark.slow
+def test_failed_run_is_raised_and_recorded(toy_root, tmp_path):
+    class Torn(Pyramid):
+        def forward(self, x):
+            return [out * (float('nan') if len(x) > 1 else 1) for out in super().forward(x)]
+
+    with pytest.raises(TrainingError, match='not finite'):
+        evaluate(Torn(), ['in1k-knn'], toy_root, tmp_path)
+    assert '"failed"' in next((tmp_path / 'results').rglob('record.json')).read_text()
+
+
+@pytest.mark.slow
+def test_module_runs_through_the_dense_tasks_from_its_own_fine_tuning(tmp_path):
+    make_toy(tmp_path / 'data', size=SIZE)
+    records = evaluate(Pyramid(), ['ade20k-upernet', 'coco-mask-rcnn'], tmp_path / 'data', tmp_path)
+    assert {record.task for record in records} == {'in1k-ft', 'ade20k-upernet', 'coco-mask-rcnn'}
+    assert all(record.load.share == 1 for record in records)
