@@ -75,11 +75,11 @@ def launched_config(cfg: Config, *, read: bool = True) -> dict[str, Any]:
     return {name: loop.dataloader.dataset for name, loop in loops.items()}
 
 
-def built(cfg: Any, name: str) -> Any:
+def built(cfg: Any, name: str, seed: int | None = None) -> Any:
     """A loader of a config, in the scope of its library."""
     import_layout()
     with library_scope(cfg):
-        return BenchRunner.build_dataloader(cfg[name])
+        return BenchRunner.build_dataloader(cfg[name], seed=seed)
 
 
 def copy_layout(toy_root: Path, layout: str, folder: Path) -> Path:

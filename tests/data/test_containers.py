@@ -121,7 +121,7 @@ def test_batches_from_an_archive_are_those_from_folders_also_after_a_resume(
         own = deepcopy(cfg)
         set_data_root(own, str(root))
         monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (rank, world_size))
-        loader = built(own, 'train_dataloader')
+        loader = built(own, 'train_dataloader', seed=3)
         start_at(loader, start)
         return [
             (
