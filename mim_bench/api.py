@@ -37,7 +37,7 @@ from mim_bench.results.store import read_record
 from mim_bench.suite.backbone_check import check_backbones
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.execute import Listener, execute
-from mim_bench.suite.launching import OwnProcess
+from mim_bench.suite.launching import LocalLauncher, OwnProcess
 from mim_bench.suite.locations import configs_folder
 from mim_bench.suite.plan import (
     DATA_STEP,
@@ -222,25 +222,19 @@ def evaluate(
     return [read_record(path) for step in plan for path in step.records]
 
 
-class _Here:
-    """A launcher of :mod:`mim_bench.suite.launching` that runs each step in this process.
+class _Here(LocalLauncher):
+    """Runs each step in this process, to its end.
 
     Attributes:
         errors: What was raised, by name of the step.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.errors: dict[str, MimBenchError] = {}
 
-    def check(self, step: Step) -> None:
-        """Every step can run."""
-
-    def has_room(self, step: Step) -> bool:
-        """One runs at a time, and has ended when the next is asked for."""
-        return True
-
-    def start(self, step: Step, words: Sequence[str], log: Path, lock: int) -> 'OwnProcess':
-        """Run the command to its end."""
+    def start(self, step: Step, words: Sequence[str], log: Path) -> OwnProcess:
+        """See :class:`mim_bench.suite.launching.Launcher`."""
         args = build_parser().parse_args(list(words))
         try:
             return _Ended(args.run(args))
@@ -250,11 +244,13 @@ class _Here:
             self.errors[step.name] = error
             with log.open('a') as file:
                 file.write(f'error: {error}\n')
-            return _Ended(error.exit_status)
+            return _Ended(1)
 
 
 class _Ended(OwnProcess):
     """A step that has run."""
+
+    pid = None  # it cannot outlive this process
 
     def __init__(self, status: int) -> None:
         super().__init__(lambda: None)
