@@ -114,7 +114,7 @@ def test_batches_from_an_archive_are_those_from_folders_also_after_a_resume(
     folder = toy_root / FOLDERS['imagenet']
     archive = packed(folder, 'imagenet')
     cfg = load_config(DEMO / CONFIGS['imagenet'])
-    cfg.train_dataloader.update(batch_size=4, num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.update(batch_size=2, num_workers=0, persistent_workers=False)
 
     def batches(root, rank, start):
         """Names and pixels of the batches of a process in an epoch."""
