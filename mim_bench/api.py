@@ -299,7 +299,9 @@ def _row(
         word = ','.join([f'{name}={backbone}' if name else str(backbone), *stated])
         networks = [timm] if timm else []
         return rows_of([word], places.checkpoints, suite, timm=networks, download=download)[0]
-    entries = [entry for task in wanted for entry in suite.entries if task in entry.tasks]
+    # A test set of robustness has the configs of the training that it tests.
+    configured = [entry for entry in suite.entries if entry.configs]
+    entries = [e for task in wanted for e in configured if task in e.tasks] or configured
     cfg = load_config(configs_folder() / next(iter(entries[0].configs.values())))
     known = parse_facts(stated, 'facts')
     row_name = name or type(backbone).__name__

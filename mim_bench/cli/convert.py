@@ -171,5 +171,8 @@ def newest_checkpoint(folder: Path) -> Path:
 
     latest = latest_checkpoint(folder)
     if latest is None:
-        raise CheckpointError(f'{folder}: no run wrote a checkpoint into this folder.')
+        raise CheckpointError(
+            f'{folder}: no run wrote a checkpoint into this folder. Give a file; '
+            'shards of DeepSpeed or of torch.distributed are joined by their own tools first.'
+        )
     return latest

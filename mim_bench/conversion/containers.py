@@ -105,10 +105,15 @@ def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> We
     if use_ema:
         state.pop('steps', None)  # mmengine's counter
     if not state:
+        averages = [key for key in found if key in EMA_KEYS]
+        advice = (
+            f'{averages[0]}, an average, with --use-ema'
+            if averages
+            else 'them with --container KEY'
+        )
         raise ConversionError(
             f'{where}: no weights under {", ".join(WEIGHT_KEYS)} or at its top level; it holds '
-            f'{", ".join(map(str, list(content)[:8])) or "nothing"}. Name what holds them with '
-            '--container KEY.'
+            f'{", ".join(map(str, list(content)[:8])) or "nothing"}. Take {advice}.'
         )
     return Weights(state, container, [])
 

@@ -1,18 +1,17 @@
-"""Data sets in one file: an uncompressed zip or tar that is read like a folder.
+"""Paths of data, wherever they lead: into a folder, an uncompressed zip or tar, or parquet files.
 
-A path may go on behind the archive's name: ``data/imagenet.zip/train/n01440764/a.JPEG``. What reads
-data asks the functions here, and mmengine's file backend of plain paths does, too. Reading is by
-position (``pread``), so that processes which were forked share an open file without a lock.
+A path may go on behind the archive's name: ``data/imagenet.zip/train/n01440764/a.JPEG``, or below
+a folder that parquet files stand for (:mod:`mim_bench.data.parquet`). What reads data asks the
+functions here, and mmengine's file backend of plain paths does, too.
 """
 
 import io
 import os
+import re
 import stat
-import struct
 import tarfile
 import zipfile
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -21,19 +20,19 @@ from typing import NamedTuple
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.fileio.io import backend_instances
 
-from mim_bench.data.kept_list import kept_lines
+from mim_bench.data.containers import Archive, Container
+from mim_bench.data.parquet import ParquetSplit, parquet_files
 from mim_bench.errors import DataError
 
 ENDINGS = ('.zip', '.tar')
-_LOCAL_HEADER = struct.Struct('<4s22xHH')  # of zip: signature, lengths of the name and extra
-_ZIP_EXTRA_BYTES = 1024  # more than any archiver writes; the rest is read in a second call
+_SPLIT = re.compile(r'/(train|val)(?=/|$)')
 
 
 class Place(NamedTuple):
-    """A path inside of an archive.
+    """A path inside of an archive, or of a folder that parquet files stand for.
 
     Attributes:
-        archive: Path of the archive.
+        archive: Path of the archive or the folder.
         name: Inside of it, without a slash at either end; empty for its top.
     """
 
@@ -42,8 +41,11 @@ class Place(NamedTuple):
 
 
 def place_of(path: str | Path) -> Place | None:
-    """Where a path lies in an archive; None for a path of the file system."""
+    """Where a path lies in an archive or in parquet files; None for one of the file system."""
     text = os.fspath(path)
+    for match in _SPLIT.finditer(text):
+        if parquet_files(text[: match.start()], match[1]):
+            return Place(text[: match.end()], text[match.end() :].strip('/'))
     for ending in ENDINGS:
         start = 0
         while (end := text.find(ending, start)) >= 0:
@@ -89,10 +91,11 @@ def file_facts(path: str | Path) -> tuple[int, int]:
         OSError: It is not there.
     """
     place = place_of(path)
-    facts = os.stat(path if place is None else place.archive)
     if place is None:
+        facts = os.stat(path)
         return facts.st_size, facts.st_mtime_ns
-    return _opened(place.archive).size_of(place.name), facts.st_mtime_ns
+    container = _opened(place.archive)
+    return container.size_of(place.name), container.changed_ns
 
 
 def names_below(place: Place) -> list[str]:
@@ -100,79 +103,9 @@ def names_below(place: Place) -> list[str]:
     return _opened(place.archive).below(place.name)
 
 
-class _Archive:
-    """An open archive and the places of its files.
-
-    Args:
-        path: Of a zip or a tar; changed files need a new object.
-
-    Raises:
-        DataError: It is damaged or compressed.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self.is_zip = path.endswith('.zip')
-        facts = os.stat(path)
-        stamp = [f'{facts.st_size} {facts.st_mtime_ns}']
-        make = _zip_lines if self.is_zip else _tar_lines
-        lines = kept_lines(Path(path), 'index', stamp, lambda: make(path))
-        # Sorted by name; the numbers stay text until they are asked for.
-        self.names, self.places = [], []
-        for line in lines:
-            place, _, name = line.partition('\t')
-            self.names.append(name)
-            self.places.append(place)
-        self.file = os.open(path, os.O_RDONLY)
-
-    def find(self, name: str) -> int | None:
-        """The number of a file; None if there is no such file."""
-        number = bisect_left(self.names, name)
-        return number if self.names[number : number + 1] == [name] else None
-
-    def has_folder(self, name: str) -> bool:
-        """Whether a file lies below a name."""
-        number = bisect_left(self.names, f'{name}/')
-        return number < len(self.names) and self.names[number].startswith(f'{name}/')
-
-    def below(self, name: str) -> list[str]:
-        """Files below a folder, counted from it."""
-        start = f'{name}/' if name else ''
-        first = bisect_left(self.names, start)
-        last = bisect_left(self.names, f'{name}0') if name else len(self.names)  # '0' is after '/'
-        return [found[len(start) :] for found in self.names[first:last]]
-
-    def size_of(self, name: str) -> int:
-        """Bytes of a file."""
-        return self._place(name)[1]
-
-    def read(self, name: str) -> bytes:
-        """The content of a file."""
-        offset, size = self._place(name)
-        if not self.is_zip:
-            return self._read_at(offset, size)
-        content = self._read_at(offset, _LOCAL_HEADER.size + len(name.encode()) + size)
-        _, name_bytes, extra_bytes = _LOCAL_HEADER.unpack_from(content)
-        start = _LOCAL_HEADER.size + name_bytes + extra_bytes
-        if len(content) >= start + size:
-            return content[start : start + size]
-        return self._read_at(offset + start, size)
-
-    def _place(self, name: str) -> tuple[int, int]:
-        number = self.find(name)
-        if number is None:
-            raise FileNotFoundError(2, 'No such file in the archive', f'{self.path}/{name}')
-        offset, size = self.places[number].split()
-        return int(offset), int(size)
-
-    def _read_at(self, offset: int, size: int) -> bytes:
-        content = os.pread(self.file, size, offset)
-        while len(content) < size:  # a signal, or more than a call may read
-            more = os.pread(self.file, size - len(content), offset + len(content))
-            if not more:
-                break
-            content += more
-        return content
+def folders_in(place: Place) -> list[str]:
+    """Names of the folders in a place, in the order that numbers classes."""
+    return _opened(place.archive).folders_in(place.name)
 
 
 @lru_cache(maxsize=4096)
@@ -184,41 +117,8 @@ def _is_file(path: str) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _opened(path: str) -> _Archive:
-    return _Archive(path)
-
-
-def _zip_lines(path: str) -> list[str]:
-    """Offset of the local header, bytes and name of each file."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            files = [info for info in archive.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f'{path}: is no whole zip file: {error}.') from error
-    packed = next((info for info in files if info.compress_type != zipfile.ZIP_STORED), None)
-    if packed is not None:
-        raise DataError(
-            f'{path}: {packed.filename} is compressed in it, so it cannot be read at random. Pack '
-            'the folder with `mim-bench data pack`, or with `zip -0`.'
-        )
-    return _sorted_lines((f.filename, f.header_offset, f.file_size) for f in files)
-
-
-def _tar_lines(path: str) -> list[str]:
-    try:
-        with tarfile.open(path, 'r:') as archive:
-            files = [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(
-            f'{path}: is no whole uncompressed tar file: {error}. Pack the folder with '
-            '`mim-bench data pack`.'
-        ) from error
-    return _sorted_lines(files)
-
-
-def _sorted_lines(files: Iterable[tuple[str, int, int]]) -> list[str]:
-    rows = sorted((name.removeprefix('./'), offset, size) for name, offset, size in files)
-    return [f'{offset} {size}\t{name}' for name, offset, size in rows]
+def _opened(path: str) -> Container:
+    return Archive(path) if path.endswith(ENDINGS) else ParquetSplit(path)
 
 
 class ArchiveBackend(LocalBackend):

@@ -6,7 +6,7 @@ from collections import Counter
 import mmpretrain.datasets
 
 from mim_bench.data.archives import is_folder, read_file
-from mim_bench.data.listing import Listing, class_folders, list_files
+from mim_bench.data.listing import Listing, class_folders, classes_of_list, list_files
 from mim_bench.data.summary import Summary, difference, listed
 from mim_bench.errors import DataError
 from mim_bench.registry import DATASETS
@@ -39,7 +39,10 @@ class _Folders(mmpretrain.datasets.CustomDataset):
             self.summary.class_images = dict(Counter(sample['gt_label'] for sample in samples))
         if self.ann_file:
             self.summary.where = self.ann_file
-            self.summary.names = _names_of_list(samples, self.img_prefix)
+            self.summary.names = classes_of_list(
+                (os.path.relpath(sample['img_path'], self.img_prefix), sample.get('gt_label'))
+                for sample in samples
+            )
         self.summary.check_used()
         return samples
 
@@ -94,18 +97,6 @@ def _wrong_line(path: str) -> str:
         if not name or not label.isdecimal():
             return f'line {number} is {line!r}'
     return 'a line cannot be read'
-
-
-def _names_of_list(samples: list[dict], prefix: str) -> tuple[str, ...] | None:
-    """Class folders by number, where every image of a list lies in a folder of its class alone."""
-    numbers: dict[str, int] = {}
-    for sample in samples:
-        name, slash, _ = os.path.relpath(sample['img_path'], prefix).partition('/')
-        if not slash or numbers.setdefault(name, sample.get('gt_label')) != sample.get('gt_label'):
-            return None
-    ordered = sorted(numbers, key=numbers.get)
-    is_whole = [numbers[name] for name in ordered] == list(range(len(ordered)))
-    return tuple(ordered) if is_whole else None
 
 
 @DATASETS.register_module()

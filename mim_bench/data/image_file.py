@@ -156,7 +156,7 @@ def _decode(path: str | Path, content: bytes, *, is_photo: bool, backend: str) -
         else:
             pixels = _decode_by_pillow(content, is_photo=is_photo)
     except Exception as error:  # decoders answer damage with nearly any exception there is
-        raise DataError(f'{path}: does not decode: {_reason(error)}. {_ADVICE}') from error
+        raise DataError(f'{path}: does not decode: {reason_of(error)}. {_ADVICE}') from error
     if pixels is None:
         raise DataError(f'{path}: does not decode: no format that is known. {_ADVICE}')
     return pixels
@@ -174,7 +174,8 @@ _ADVICE = (
 )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Why a decoder gave up, on one line."""
     # Pillow's message holds the address of a buffer in memory.
     text = ' '.join(str(error).split()) or type(error).__name__
     return 'no format that is known' if 'BytesIO' in text else text.rstrip('.')

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
+from mim_bench.data.archives import is_file, read_file
 from mim_bench.data.folders import ImageNet
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS
@@ -85,9 +86,9 @@ class LabelFraction(ImageNet):
 
     def _listed(self, samples: list[dict]) -> list[dict]:
         path = Path(self.data_root or '', self.names_file)
-        if not path.is_file():
+        if not is_file(path):
             raise DataError(f'{path}: there is no such list of images. Correct names_file.')
-        wanted = set(path.read_text().split())
+        wanted = set(read_file(path).decode().split())
         if not wanted:
             raise DataError(f'{path}: names no image. Write one file name a line.')
         kept = [sample for sample in samples if _name(sample) in wanted]

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,12 +53,30 @@ def list_files(folder: str | Path, endings: Sequence[str] = IMAGE_ENDINGS) -> Li
 
 
 def class_folders(folder: str | Path) -> list[str]:
-    """Names of the class folders in a folder, sorted: the place of each is its number."""
+    """Names of the class folders in a folder; the place of each is its number.
+
+    They are sorted, those of parquet files stand in the order of their ``ClassLabel``.
+    """
     if (place := archives.place_of(folder)) is not None:
-        names = {name.partition('/')[0] for name in archives.names_below(place) if '/' in name}
-        return sorted(name for name in names if not is_hidden(name))
+        return [name for name in archives.folders_in(place) if not is_hidden(name)]
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
+
+
+def classes_of_list(entries: Iterable[tuple[str, int | None]]) -> tuple[str, ...] | None:
+    """Class folders by number, where every image of a list lies in a folder of its class alone.
+
+    Args:
+        entries: Path below the folder of class folders, and label.
+    """
+    numbers: dict[str, int | None] = {}
+    for path, label in entries:
+        name, slash, _ = path.partition('/')
+        if not slash or label is None or numbers.setdefault(name, label) != label:
+            return None
+    ordered = sorted(numbers, key=numbers.get)
+    is_whole = [numbers[name] for name in ordered] == list(range(len(ordered)))
+    return tuple(ordered) if is_whole else None
 
 
 def is_hidden(name: str) -> bool:

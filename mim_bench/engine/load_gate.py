@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mim_bench.conversion.containers import not_finite
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.errors import CheckpointError
@@ -119,8 +120,9 @@ def load_state(
         advice: What to do where it does not fit.
 
     Raises:
-        CheckpointError: A shape differs, or too little fits.
+        CheckpointError: A shape differs, too little fits, or a weight is not finite.
     """
+    _check_finite(module, state, path)
     shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
     resized = [k for k, v in state.items() if k in shapes and v.shape != shapes[k]]
     missing, unexpected = _fill(module, state, path)
@@ -158,6 +160,16 @@ def backbone_of(model: nn.Module) -> nn.Module:
             f'{type(model).__name__} has no attribute `backbone` that a checkpoint could fill.'
         )
     return model.backbone
+
+
+def _check_finite(module: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    names = [name for name, _ in module.named_parameters() if name in state]
+    if bad := not_finite({name: state[name] for name in names}):
+        raise CheckpointError(
+            f'{path}: {len(bad)} weights hold values that are not finite, for example {bad[0]}. '
+            'The file is damaged, or the training that wrote it went wrong. Use an earlier '
+            'checkpoint.'
+        )
 
 
 def _fill(

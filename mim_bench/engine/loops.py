@@ -19,7 +19,11 @@ from mim_bench.evaluation.probes.dispatch import (
     run_on_best_layer,
     run_probe,
 )
-from mim_bench.evaluation.probes.extraction import backbone_of, extract_features
+from mim_bench.evaluation.probes.extraction import (
+    backbone_of,
+    check_arithmetic,
+    extract_features,
+)
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings
 from mim_bench.evaluation.probes.features import Features
@@ -55,7 +59,8 @@ class ProbeTestLoop(TestLoop):
             ``'tokens'``, ``attentive`` (learning_rates, epochs, batch_size, holdout_share, seed).
         pooling: ``'gap'``, ``'cls'`` or ``'tokens'``, see
             :func:`mim_bench.evaluation.probes.pooling.pool`.
-        fp16: Extract features under autocast.
+        fp16: How features are computed, one of
+            :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`; part of the protocol.
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.
         feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
@@ -77,7 +82,7 @@ class ProbeTestLoop(TestLoop):
         bank_dataloader: DataLoader | dict,
         probes: Mapping[str, Mapping[str, Any]],
         pooling: str,
-        fp16: bool = False,
+        fp16: bool | str = False,
         cache_dir: str | None = 'features',
         feature_dtype: str = 'float32',
         layers: str = 'last',
@@ -86,6 +91,7 @@ class ProbeTestLoop(TestLoop):
             raise ConfigError(f"ProbeTestLoop: layers={layers!r}. Known: 'last', 'best'.")
         self.layers = layers
         self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
+        check_arithmetic(fp16)
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         if self.evaluator.metrics:
             raise ConfigError(
@@ -197,7 +203,7 @@ class PatchProbeTestLoop(TestLoop):
         num_patches: Size of the bank.
         sampling: See :func:`mim_bench.evaluation.probes.patches.extract_patches`.
         seed: Decides the patches of the bank.
-        fp16: Extract features under autocast.
+        fp16: See :class:`ProbeTestLoop`.
         cache_dir: As of :class:`ProbeTestLoop`.
         feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
 
@@ -216,10 +222,11 @@ class PatchProbeTestLoop(TestLoop):
         num_patches: int,
         sampling: str = 'uniform',
         seed: int = 0,
-        fp16: bool = False,
+        fp16: bool | str = False,
         cache_dir: str | None = 'features',
         feature_dtype: str = 'float16',
     ) -> None:
+        check_arithmetic(fp16)
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         self._classifier = {k: v for k, v in classifier.items() if k != 'name'}
         self._name = classifier.get('name')

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 
+from mim_bench.data.image_file import read_image
 from mim_bench.visualization.overlays import class_colours, show_image, show_map, show_objects
 
 Kind = Literal['segmentation', 'detection']
@@ -33,8 +33,7 @@ def prediction_row(sample: Any, dataset_meta: Mapping[str, Any]) -> Row:
             loaded after the resize.
         dataset_meta: ``classes`` and, if there is one, ``palette`` of the data set.
     """
-    with Image.open(sample.metainfo['img_path']) as file:
-        image = np.asarray(file.convert('RGB'))
+    image = read_image(sample.metainfo['img_path'], 'turned')[..., ::-1]
     classes = list(dataset_meta.get('classes') or [])
     if prediction_kind(sample) == 'segmentation':
         colours = class_colours(len(classes), dataset_meta.get('palette'))

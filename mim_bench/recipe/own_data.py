@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from mim_bench.data.archives import is_file, is_folder, read_file
 from mim_bench.data.coco_annotations import read_document
 from mim_bench.data.image_file import read_label_map
 from mim_bench.data.listing import class_folders, list_files
@@ -91,7 +92,7 @@ def _classes(dataset: ConfigDict) -> list[str]:
     if dataset.type in _FOLDERS:
         prefix = dataset.get('data_prefix') or dataset.get('split') or ''
         folder = root / (prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise DataError(f'{folder}: is not a folder. Give the data with --data-root.')
         return class_folders(folder)
     if dataset.type == _COCO:
@@ -102,8 +103,8 @@ def _classes(dataset: ConfigDict) -> list[str]:
 
 def _classes_of_maps(root: Path, folder: Path) -> list[str]:
     """Classes of label maps, by ``classes.txt`` or by the highest label."""
-    if (root / CLASSES_FILE).is_file():
-        lines = (root / CLASSES_FILE).read_text('utf-8').splitlines()
+    if is_file(root / CLASSES_FILE):
+        lines = read_file(root / CLASSES_FILE).decode().splitlines()
         return [line.strip() for line in lines if line.strip()]
     files = list_files(folder, ('.png',)).files
     highest = max((int(read_label_map(folder / file).max()) for file in files), default=0)

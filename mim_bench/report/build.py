@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import lru_cache
 from statistics import fmean
 
+import numpy as np
 import pandas as pd
 
 from mim_bench.errors import RecordError
@@ -238,7 +239,7 @@ def _shared_columns(rivals: pd.DataFrame, groups: Sequence[ColumnGroup]) -> list
         held = rivals[columns].notna()
         order = held.sum().sort_values(ascending=False, kind='stable').index
         complete = held[order].cummin(axis=1).sum()
-        sizes = complete.where(complete > 1, 0) * range(1, len(order) + 1)
+        sizes = complete.where(complete > 1, 0) * np.arange(1, len(order) + 1)
         if sizes.any():
             taken = set(order[: sizes.to_numpy().argmax() + 1])
             return [column for column in columns if column in taken]

@@ -242,7 +242,7 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     A point is on it unless another one costs no more and is worth no less, and is better in one of
     the two. Equal points are all on it, or none.
     """
-    points = pd.DataFrame({'cost': costs, 'value': values})
+    points = pd.DataFrame({'cost': costs, 'value': values}, dtype=float)
     points = points.sort_values(['cost', 'value'], ascending=[True, False], kind='stable')
     best_so_far = points['value'].cummax().shift(fill_value=-np.inf)
     is_better = points['value'] > best_so_far

@@ -7,7 +7,7 @@ addresses of the column before it.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -76,13 +76,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report; ``name`` is its place on the page, ``notes`` says which text it has."""
+    """A part of the report; ``name`` is its place on the page.
+
+    ``columns`` are those of the board that it shows for every row, by group.
+    """
 
     name: str
     title: str
     tables: Sequence[Table] = ()
     note: str = ''
-    columns: Sequence[tuple[ColumnGroup, list[Column]]] = field(default=())
+    columns: Sequence[tuple[ColumnGroup, list[Column]]] = ()
 
 
 def _frame(lines: Sequence[Sequence[object]], *headings: str) -> pd.DataFrame:
@@ -185,8 +188,11 @@ def _result_frame(results: Sequence[PublishedResult]) -> pd.DataFrame:
 
 
 # Tasks that stand for others even in their full form: probes, and few labels.
-_PROBES = {'in1k-knn', 'in1k-linear', 'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-linear'}
-_SAME_METRICS = {'knn_top1': 'top1', 'linear_top1': 'top1'}
+_PROBES = {
+    'in1k-knn', 'in1k-knn-best-layer', 'in1k-linear', 'in1k-linear-best-layer', 'in1k-attentive',
+    'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-knn', 'ade20k-logreg', 'ade20k-linear',
+}  # fmt: skip
+_SAME_METRICS = dict.fromkeys(('knn_top1', 'linear_top1', 'attentive_top1'), 'top1')
 
 
 def _proxy_tables(board: Leaderboard) -> Iterator[Table]:

@@ -17,7 +17,7 @@ from mim_bench.suite.done import is_done, put_aside_other_inputs
 from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.job import End, Job
 from mim_bench.suite.job_book import DONE, FAILED, OPEN, SUBMITTED, SUBMITTING, JobBook, Note
-from mim_bench.suite.launching import Claim, LocalLauncher, Process
+from mim_bench.suite.launching import Claim, Launcher, LocalLauncher, Process
 from mim_bench.suite.leases import Lease
 from mim_bench.suite.resources import CPU, Cluster, cluster_problems, step_problems
 from mim_bench.suite.schedulers import (
@@ -86,7 +86,7 @@ class _Submission:
 
 
 @dataclass
-class ClusterLauncher:
+class ClusterLauncher(Launcher):
     """Submits steps as jobs and follows them; steps that compute nothing run here.
 
     Jobs go on when the suite ends, unless it is interrupted by the user; a later suite follows

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mmengine.config import Config
 from PIL import Image
 from torch import nn
 
@@ -13,6 +14,7 @@ from mim_bench.data.checks import CHECKS, CheckOptions
 from mim_bench.data.checks.report import Report
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.data_sets import check_data_sets
+from mim_bench.engine.hooks.label_range_hook import LabelRangeHook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.building import library_scope
@@ -50,6 +52,11 @@ def launched(
             cfg[f'{split}_dataloader'].dataset.ann_file = f'meta/{split}.txt'
     if own_data:
         use_own_data(cfg, own_data)
+    return launched_config(cfg)
+
+
+def launched_config(cfg: Config, *, read: bool = True) -> dict[str, Any]:
+    """See :func:`launched`; samples are read if asked for."""
     model = cfg.model
     head = model.get('decode_head') or model.get('head') or model.roi_head.bbox_head
     loops = {name: SimpleNamespace(dataloader=built(cfg, f'{name}_dataloader')) for name in SPLITS}
@@ -60,18 +67,19 @@ def launched(
         model=Heads(head.num_classes),
     )
     check_data_sets(runner)
-    for loop in loops.values():
+    hook = LabelRangeHook()
+    for loop in loops.values() if read else ():
         dataset = loop.dataloader.dataset
         for index in range(len(dataset)):
-            dataset[index]
+            hook.before_train_iter(runner, 0, {'data_samples': [dataset[index]['data_samples']]})
     return {name: loop.dataloader.dataset for name, loop in loops.items()}
 
 
-def built(cfg: Any, name: str) -> Any:
+def built(cfg: Any, name: str, seed: int | None = None) -> Any:
     """A loader of a config, in the scope of its library."""
     import_layout()
     with library_scope(cfg):
-        return BenchRunner.build_dataloader(cfg[name])
+        return BenchRunner.build_dataloader(cfg[name], seed=seed)
 
 
 def copy_layout(toy_root: Path, layout: str, folder: Path) -> Path:
@@ -116,8 +124,8 @@ def cut(path: Path, keep: float = 0.5) -> None:
     path.write_bytes(content[: int(len(content) * keep)])
 
 
-def link(folder: Path) -> None:
-    """Put a link in the place of a folder."""
-    target = folder.with_name('elsewhere')
+def link(folder: Path, name: str = 'elsewhere') -> None:
+    """Put a link in the place of a folder, which moves up and gets another name."""
+    target = folder.parent.parent / name
     folder.rename(target)
     folder.symlink_to(target, target_is_directory=True)

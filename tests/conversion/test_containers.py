@@ -48,6 +48,11 @@ def test_open_container_without_an_average_raises():
         open_container({'model': {'a': ONE}}, 'a.pth', use_ema=True)
 
 
+def test_open_container_with_an_average_alone_says_how_to_take_it():
+    with pytest.raises(ConversionError, match='Take model_ema, an average, with --use-ema'):
+        open_container({'epoch': 3, 'model_ema': {'a': ONE}}, 'a.pth')
+
+
 def test_open_container_without_weights_raises_and_says_what_there_is():
     with pytest.raises(ConversionError, match=r'a\.pth: no weights .*it holds epoch, args'):
         open_container({'epoch': 3, 'args': None}, 'a.pth')

@@ -43,7 +43,7 @@ PARSED = {
     'mim-bench demo': 'minutes; CI runs it',
     'mim-bench doctor': 'tells of the machine; tests/cli/test_doctor.py',
     'mim-bench draw': 'a full-size network; tests/cli/test_draw.py has a small one',
-    'mim-bench features': "photographs and a checkpoint of the user's; tests/cli/test_features.py",
+    'mim-bench features': "photographs and a checkpoint of the user's; tests/cli/test_features_command.py",
     'mim-bench knn': "ImageNet's size: minutes and 4 GB",
     'mim-bench protocol': 'a config of the clone; tests/cli/test_protocol_command.py',
     'mim-bench profile': 'full-size networks: minutes; tests/cli/test_profile_command.py',

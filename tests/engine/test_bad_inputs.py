@@ -4,6 +4,7 @@ A case changes a copy of the embedded data; then the data sets of the demo's con
 compared with each other and the head, and every sample is read: what a run does at its start.
 """
 
+import os
 import shutil
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ from mim_bench.data.summary import summary_of
 from mim_bench.engine.data_sets import check_data_sets
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.config import load_config, set_data_root
+from mim_bench.recipe.data_content import dataset_content
 from mim_bench.testing.bad_inputs import (
     CONFIGS,
     DEMO,
@@ -88,6 +90,9 @@ FOLDERS_THAT_WORK = {
     'exif turned by 180': lambda root: tag_exif(_image(root), 3),
     'exif turned by 90': lambda root: tag_exif(_image(root), 6),
     'odd name': lambda root: _image(root).rename(_image(root).with_name('größe [1] #?.JPEG')),
+    'name that is no UTF-8': lambda root: os.rename(
+        _image(root), os.fsencode(_image(root).parent) + b'/caf\xe9.JPEG'
+    ),
     'trailing bytes': lambda root: _image(root).write_bytes(_image(root).read_bytes() + b'\0' * 9),
 }
 
@@ -102,6 +107,7 @@ def test_class_folders_that_work(copy, case):
     assert len(data['train']) == 40
     assert summary_of(data['train']).names == summary_of(data['val']).names
     assert data['train'].get_data_info(0)['gt_label'] == 0
+    assert dataset_content(data['train'], evaluated=True)['images'] == 40
     assert found_by_check('imagenet', root, train=40, val=20, classes=10).problems == []
 
 
@@ -271,6 +277,7 @@ def test_label_maps_that_work(copy, case):
     data = launched('ade20k', root)
 
     assert (len(data['train']), len(data['val'])) == (8, 4)
+    assert found_by_check('ade20k', root, train=8, val=4, classes=11).problems == []
 
 
 def _same_turn(root):

@@ -44,6 +44,10 @@ def check(sample, moment='train', model=None):
     [
         (classified([3]), 3),
         (segmented([[0, 1], [2, 7]]), 7),
+        (segmented([[0, 255], [254, 2]]), 254),
+        (segmented([[0, 255], [3, 2]]), 3),
+        (segmented([[0, 256], [255, 2]]), 256),
+        (segmented([[0, -1], [255, 2]]), -1),
         (detected([0, -1, 2]), -1),
     ],
 )

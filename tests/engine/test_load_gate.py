@@ -55,6 +55,16 @@ def test_load_backbone_allow_partial_goes_on(backbone, save):
     assert (backbone['large'] == 0).all()
 
 
+@pytest.mark.parametrize('value', [float('nan'), float('-inf')])
+def test_load_backbone_weights_that_are_not_finite_raise(backbone, save, value):
+    path = save(large=989, small=10, tiny=1)
+    content = torch.load(path)
+    content['state_dict']['backbone.small'][3] = value
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r'swin\.pth: 1 weights .*not finite.* small\.'):
+        load_backbone(backbone, path, allow_partial=True)
+
+
 def test_load_backbone_other_shape_raises_even_if_partial_is_allowed(backbone, save):
     with pytest.raises(CheckpointError, match=r'does not fit ParameterDict\. .*large.*\[988\]'):
         load_backbone(backbone, save(large=988, small=10, tiny=1), allow_partial=True)

@@ -1,5 +1,7 @@
 """One recipe on 1, 2 and 4 processes: the same images an update, and the same loss curve."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from mim_bench.conversion.files import read_checkpoint
@@ -11,6 +13,7 @@ from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
+from mim_bench.testing.parquet import write_parquet
 from mim_bench.testing.processes import train_forked
 
 NUM_UPDATES = 20
@@ -48,9 +51,14 @@ def test_loss_curve_from_an_archive_is_that_from_folders(toy_root, tmp_path):
     folder = data_root(find_config(configs_folder(), 'ummae_swin-toy_*'), toy_root)
     names = list_files(folder, ('',)).files
     wanted, record, _ = train(1, toy_root, tmp_path)
-    for ending, processes in (('zip', 1), ('tar', 1), ('zip', 2)):
+    for ending, processes in (('zip', 1), ('tar', 1), ('zip', 2), ('parquet', 1)):
         archive = tmp_path / f'{processes}.{ending}'
-        pack(folder, archive, names)
+        if ending != 'parquet':
+            pack(folder, archive, names)
+        elif find_spec('datasets'):
+            write_parquet(folder, archive)
+        else:
+            continue
         curve, packed, _ = train(processes, toy_root, tmp_path / archive.name[:1], root=archive)
         assert packed.protocol.hash == record.protocol.hash
         tolerance = 0 if processes == 1 else 1e-4  # other sums of gradients

@@ -110,3 +110,21 @@ def test_extract_features_full_disk_is_one_error(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'fsync', full_disk)
     with pytest.raises(MimBenchError, match=r'No space left on device.*cache_dir'):
         extract_features(ToyNet(), build(), tmp_path, pooling='gap')
+
+
+@pytest.mark.parametrize(('room_bytes', 'is_near'), [(10 * 4 * 4, True), (10 * 4 * 4 - 1, False)])
+def test_features_stay_in_their_file_where_they_do_not_fit(tmp_path, room_bytes, is_near):
+    np.save(tmp_path / 'x.npy', np.random.default_rng(0).random((10, 4), dtype=np.float32))
+    np.save(tmp_path / 'y.npy', np.arange(10))
+    features = Features.open(tmp_path)
+
+    near = features.near('cpu', room_bytes)
+
+    assert isinstance(near.x, torch.Tensor) == is_near
+    assert torch.equal(near.x[:], features.x[:])
+    assert near.y is features.y
+
+
+def test_extract_features_arithmetic_that_is_none_raises(tmp_path):
+    with pytest.raises(ConfigError, match="fp16='fp8' is none of them"):
+        extract_features(ToyNet(), build(), tmp_path, pooling='gap', fp16='fp8')

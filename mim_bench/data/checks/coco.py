@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.checks.coco_json import Instances, check_instances, read_instances
 from mim_bench.data.checks.files import (
     LabelRule,
@@ -122,7 +123,7 @@ def _compare(
 def _stuff_folder(root: Path, split: Split, report: Report, options: CheckOptions) -> Path | None:
     """The folder of stuff maps, or None where there is none; a problem if one is needed."""
     name = f'stuffthingmaps/{split}2017'
-    if (root / name).is_dir():
+    if is_folder(root / name):
         report.counts[f'{split} stuff maps'] = len(list_images(root / name))
         return root / name
     if options.need_stuff:
@@ -150,7 +151,7 @@ def _items(instances: Instances, on_disk: dict[str, Path], stuff: Path | None) -
         path = on_disk.get(str(entry.get('file_name')))
         if path is not None:
             labels = stuff / f'{path.stem}.png' if stuff is not None else None
-            exists = labels is not None and labels.exists()
+            exists = labels is not None and is_file(labels)
             items.append(_Item(path, labels if exists else None, entry))
     return items
 

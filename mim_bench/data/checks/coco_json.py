@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mim_bench.data.archives import is_file
 from mim_bench.data.checks.report import Kind, Problem
 from mim_bench.data.coco_annotations import (
     complete,
@@ -72,7 +73,7 @@ def read_instances(path: Path, name: str) -> tuple[Instances | None, list[Proble
     except DataError as error:
         message = str(error).removeprefix(f'{path}: ')
         kind = Kind.ANNOTATION if 'has no list' in message else Kind.UNREADABLE
-        return None, [Problem(name, kind if path.exists() else Kind.MISSING, message)]
+        return None, [Problem(name, kind if is_file(path) else Kind.MISSING, message)]
     return Instances(document, complete(document)), []
 
 

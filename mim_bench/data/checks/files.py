@@ -1,5 +1,6 @@
 """Looking at many files: listing, decoding, and doing so in several processes."""
 
+import io
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,10 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
+from mim_bench.data.archives import is_file, read_file
 from mim_bench.data.checks.options import CheckOptions
 from mim_bench.data.checks.report import Kind, Problem
-from mim_bench.data.image_file import check_turn, read_stored, turn
+from mim_bench.data.image_file import check_turn, read_stored, reason_of, turn
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
 from mim_bench.errors import DataError
 
@@ -36,7 +38,7 @@ class LabelRule:
 
     highest: int
     ignored: int | None = None
-    modes: tuple[str, ...] = ('L', 'P')
+    modes: tuple[str, ...] = ('L', 'P', 'I;16', 'I')
 
 
 def list_images(folder: Path, *, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
@@ -62,13 +64,13 @@ def read_image(path: Path, name: str) -> tuple[Image.Image | None, list[Problem]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # odd EXIF is no reason to shout
-            with Image.open(path) as image:
+            with Image.open(io.BytesIO(read_file(path))) as image:
                 image.load()
     except FileNotFoundError:
         return None, [Problem(name, Kind.MISSING, 'is not there')]
     # Pillow's decoders answer damage with nearly any exception there is.
     except Exception as error:
-        reason = str(error).replace(repr(str(path)), '').strip()
+        reason = reason_of(error)
         return None, [Problem(name, Kind.UNREADABLE, f'does not decode: {reason}')]
     return image, []
 
@@ -90,7 +92,7 @@ def read_photo(
     try:
         pixels, tag = read_stored(path)
     except DataError as error:
-        kind = Kind.UNREADABLE if path.exists() else Kind.MISSING
+        kind = Kind.UNREADABLE if is_file(path) else Kind.MISSING
         return None, [Problem(name, kind, _without_path(error, path))]
     stored = pixels.shape[:2]
     problems = []
@@ -113,7 +115,7 @@ def check_label_map(image: Image.Image, name: str, rule: LabelRule) -> list[Prob
         allowed = ' or '.join(rule.modes)
         message = f'has mode {image.mode}, expected {allowed}: its pixels are not labels'
         return [Problem(name, Kind.MODE, message)]
-    values = np.flatnonzero(np.bincount(np.asarray(image).ravel(), minlength=256))
+    values = np.unique(np.asarray(image))
     wrong = [int(v) for v in values if v > rule.highest and v != rule.ignored]
     if not wrong:
         return []

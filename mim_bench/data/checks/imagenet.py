@@ -3,10 +3,12 @@
 from functools import partial
 from pathlib import Path
 
+from mim_bench.data.archives import is_file, read_file
 from mim_bench.data.checks.files import check_count, inspect_all, read_photo
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
-from mim_bench.data.listing import class_folders, list_files
+from mim_bench.data.listing import class_folders, classes_of_list, list_files
+from mim_bench.data.summary import difference, listed
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.spec import SPLITS, Split
 
@@ -35,16 +37,20 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
     images = {split: [root / split / name for name in listings[split].files] for split in SPLITS}
     classes = {split: class_folders(root / split) for split in SPLITS}
     num_classes = wanted.classes or (NUM_DIGITS if wanted.is_toy else NUM_CLASSES)
+    numbered: dict[Split, tuple[str, ...] | None] = {}
     for split in SPLITS:
         report.counts[f'{split} images'] = len(images[split])
         report.counts[f'{split} classes'] = len(classes[split])
         report.leave_out(split, listings[split].hidden)
         report.add(check_count(split, len(images[split]), wanted.counts.get(split)))
-        if classes[split] or (root / 'meta' / f'{split}.txt').exists():
-            report.add(_check_list(root, split, images[split], num_classes))
+        if classes[split] or is_file(root / 'meta' / f'{split}.txt'):
+            problems, entries = _check_list(root, split, images[split], num_classes)
+            report.add(problems)
+            numbered[split] = classes_of_list(entries) if entries else tuple(classes[split])
         elif images[split]:
             report.add([_unlabelled(split)])
     report.add(_check_classes(root, classes, images, num_classes))
+    report.add(_check_numbers(numbered.get('train'), numbered.get('val')))
     if not options.quick:
         everything = [path for split in SPLITS for path in images[split]]
         report.add(inspect_all(partial(_inspect, root), everything, options))
@@ -78,37 +84,55 @@ def _check_classes(
     return problems
 
 
+def _check_numbers(train: tuple[str, ...] | None, val: tuple[str, ...] | None) -> list[Problem]:
+    """The same classes under other numbers, as a list may say."""
+    if not train or not val or train == val or set(train) != set(val):
+        return []
+    message = (
+        f'numbers the classes differently: {difference(train, val)} The training has '
+        f'{listed(train)}, the validation {listed(val)}'
+    )
+    return [Problem('meta/val.txt', Kind.CLASSES, message)]
+
+
 def _unlabelled(split: Split) -> Problem:
     message = f'is not there, and without class folders in {split}/ nothing gives the labels'
     return Problem(f'meta/{split}.txt', Kind.MISSING, message)
 
 
-def _check_list(root: Path, split: Split, images: list[Path], num_classes: int) -> list[Problem]:
-    """``meta/{split}.txt``, if there is one, against the files: the loader believes it."""
+def _check_list(
+    root: Path, split: Split, images: list[Path], num_classes: int
+) -> tuple[list[Problem], list[tuple[str, int]]]:
+    """``meta/{split}.txt``, if there is one, against the files: the loader believes it.
+
+    Returns:
+        The problems, and the paths and labels that it lists.
+    """
     name = f'meta/{split}.txt'
-    if not (root / name).exists():
-        return []
+    if not is_file(root / name):
+        return [], []
     on_disk = {image.relative_to(root / split).as_posix() for image in images}
-    listed, problems = set(), []
-    for number, line in enumerate((root / name).read_text().splitlines(), start=1):
+    entries: list[tuple[str, int]] = []
+    problems = []
+    for number, line in enumerate(read_file(root / name).decode().splitlines(), start=1):
         entry, _, label = line.strip().rpartition(' ')
         if not entry or not label.isdecimal():
             message = f'line {number} is {line!r}, expected a path and a label'
             problems.append(Problem(name, Kind.ANNOTATION, message))
             continue
-        listed.add(entry)
+        entries.append((entry, int(label)))
         if int(label) >= num_classes:
             message = f'line {number}: label {label} of {entry}; allowed are 0..{num_classes - 1}'
             problems.append(Problem(name, Kind.LABEL, message))
     problems += [
         Problem(f'{split}/{entry}', Kind.MISSING, f'is listed in {name} but not there')
-        for entry in sorted(listed - on_disk)
+        for entry in sorted({path for path, _ in entries} - on_disk)
     ]
     problems += [
         Problem(f'{split}/{entry}', Kind.UNLISTED, f'is not listed in {name}')
-        for entry in sorted(on_disk - listed)
+        for entry in sorted(on_disk - {path for path, _ in entries})
     ]
-    return problems
+    return problems, entries
 
 
 def _inspect(root: Path, path: Path) -> list[Problem]:

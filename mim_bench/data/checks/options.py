@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mim_bench.data.archives import is_folder
 from mim_bench.data.toy.folder import read_manifest
 from mim_bench.data.toy.spec import SPLITS, Split
 from mim_bench.errors import ConfigError, DataError
@@ -104,10 +105,10 @@ def locate(folder: Path, needed: tuple[str, ...], below: tuple[str, ...], advice
         DataError: A needed folder is missing.
     """
     candidates = [folder, *(folder / name for name in below)]
-    missing = {root: [name for name in needed if not (root / name).is_dir()] for root in candidates}
+    missing = {root: [name for name in needed if not is_folder(root / name)] for root in candidates}
     nearest = min(candidates, key=lambda root: len(missing[root]))
     if not missing[nearest]:
         return nearest
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise DataError(f'{folder} is not a folder. {advice}')
     raise DataError(f'{nearest} has no folder {", ".join(missing[nearest])}. {advice}')

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mim_bench.data.archives import read_file
 from mim_bench.data.toy.files import write_file
 from mim_bench.data.toy.layouts import LAYOUTS
 from mim_bench.data.toy.spec import ToySpec
@@ -26,8 +27,8 @@ _BYTES_AN_IMAGE = 9000  # on the disk, annotations included
 def read_manifest(root: Path) -> dict[str, Any] | None:
     """The manifest of a finished embedded dataset, or None if the folder is not one."""
     try:
-        manifest = json.loads((root / MANIFEST).read_text())
-    except FileNotFoundError:
+        manifest = json.loads(read_file(root / MANIFEST))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError as error:
         raise DataError(

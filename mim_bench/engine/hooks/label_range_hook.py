@@ -125,12 +125,32 @@ def _joined(labels: list[torch.Tensor]) -> torch.Tensor:
 
 def _wrong(labels: torch.Tensor, num_classes: int) -> np.ndarray:
     """The labels without a class; 255 is none in a map, which has more than one dimension."""
+    is_map = labels.ndim > 1
+    if is_map and _is_right_map(labels, num_classes):
+        return np.zeros(0, int)
     values = labels.long().numpy()
-    # A negative number is a large one without its sign: one comparison, for millions of pixels.
+    # A negative number is a large one without its sign: one comparison.
     is_wrong = values.view('uint64') >= num_classes
-    if labels.ndim > 1:
+    if is_map:
         is_wrong &= values != IGNORED_LABEL
     return values[is_wrong] if is_wrong.any() else values.ravel()[:0]
+
+
+def _is_right_map(labels: torch.Tensor, num_classes: int) -> bool:
+    """Whether all labels have a class or are 255, in half the time of finding those that are not.
+
+    Every step of a segmentation waits for this.
+    """
+    if not labels.numel():
+        return True
+    low, high = (int(bound) for bound in torch.aminmax(labels))
+    if low < 0 or high > IGNORED_LABEL:
+        return False
+    # One more than 255 is 0 in a byte.
+    return (
+        high < num_classes
+        or int((labels.numpy().astype('uint8') + np.uint8(1)).max()) <= num_classes
+    )
 
 
 def _stuff(sample: Any) -> torch.Tensor:

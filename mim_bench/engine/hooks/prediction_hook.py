@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
+from mim_bench.data.archives import is_file
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.engine.predictions import prediction_kind, prediction_row
 from mim_bench.errors import ConfigError
@@ -97,4 +98,4 @@ class PredictionHook(Hook):
 def _can_show(sample: Any) -> bool:
     if prediction_kind(sample) is None:
         return False
-    return Path(str(getattr(sample, 'metainfo', {}).get('img_path', ''))).is_file()
+    return is_file(str(getattr(sample, 'metainfo', {}).get('img_path', '')))

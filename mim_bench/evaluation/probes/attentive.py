@@ -13,7 +13,6 @@ from mim_bench.evaluation.probes.linear import (
     RateSweep,
     SweepResult,
     check_sweep,
-    in_memory,
     row_statistics,
     select_and_score,
 )
@@ -73,7 +72,7 @@ def attentive_probe(
             f'Attentive probe: features of width {train.x.shape[1]} are not {NUM_TOKENS} tokens. '
             "Set test_cfg.pooling='tokens'."
         )
-    train = in_memory(train)
+    train = train.near(device)
     fit = AttentiveSweep(
         train, _channel_statistics(train), epochs, batch_size, device, weight_decay
     )

@@ -45,11 +45,11 @@ def run_probe(
         name: ``'knn'``, ``'linear'`` or ``'attentive'``.
         bank: Training features.
         query: Validation features.
-        device: Device to compute on.
+        device: Device to compute on; features are kept there while a probe runs, if they fit.
         settings: Arguments of :func:`knn_accuracy`, :func:`linear_probe` or
             :func:`attentive_probe`.
     """
-    return PROBES[name](bank, query, device=device, **settings)
+    return PROBES[name](bank.near(device), query.near(device), device=device, **settings)
 
 
 def run_on_best_layer(
@@ -131,7 +131,7 @@ def _knn(
 
 
 def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
-    """A probe that selects a learning rate; every process does the same work."""
+    """A probe that selects a learning rate; the processes share its heads."""
 
     def run(
         bank: Features, query: Features, *, device: torch.device | str, **settings: Any

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 
 DTYPES = ('float32', 'float16')
+# How a model computes features: False is float32 throughout.
+ARITHMETICS = (False, True, 'tf32', 'bf16', 'fp16')
+_AUTOCAST = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 def extract_features(
@@ -31,7 +34,7 @@ def extract_features(
     *,
     pooling: str,
     every_layer: bool = False,
-    fp16: bool = False,
+    fp16: bool | str = False,
     dtype: str = 'float32',
     on_batch: Callable[[int, int], None] | None = None,
 ) -> Features:
@@ -50,7 +53,7 @@ def extract_features(
             (N,), no sample twice; after an error its files are unusable.
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
         every_layer: Pool every output of the backbone and put them side by side; else the last.
-        fp16: Run the model under autocast (float16 on CUDA, bfloat16 on CPU).
+        fp16: One of ``ARITHMETICS``; True is autocast in float16 on CUDA and bfloat16 on a CPU.
         dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
             rounds to 11 bits.
         on_batch: Called after each batch with (batches done, batches in all).
@@ -87,6 +90,42 @@ def open_on_every_process(folder: Path, open_folder: Callable[[Path], Any] = Fea
     return opened[0]
 
 
+@contextmanager
+def arithmetic(device: torch.device, kind: bool | str) -> Iterator[None]:
+    """Context in which a model computes with one of :data:`ARITHMETICS`."""
+    check_arithmetic(kind)
+    if kind == 'tf32':
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision('high')
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+        return
+    with torch.autocast(device.type, dtype=_AUTOCAST.get(kind), enabled=bool(kind)):
+        yield
+
+
+def arithmetic_name(device: torch.device, kind: bool | str) -> str | None:
+    """What :func:`arithmetic` is called among the settings of features; None for float32."""
+    if kind == 'tf32':
+        return kind
+    return str(_AUTOCAST.get(kind, torch.get_autocast_dtype(device.type))) if kind else None
+
+
+def check_arithmetic(kind: bool | str) -> None:
+    """Refuse what is none of :data:`ARITHMETICS`.
+
+    Raises:
+        ConfigError: See above.
+    """
+    if kind not in ARITHMETICS:
+        raise ConfigError(
+            f'Features are computed with {", ".join(map(str, ARITHMETICS))}; fp16={kind!r} is '
+            'none of them.'
+        )
+
+
 def backbone_of(model: nn.Module) -> nn.Module:
     """The module that computes the features: ``model.backbone``, or the model itself."""
     return getattr(model, 'backbone', model)
@@ -120,14 +159,13 @@ def features_of_batches(
     model: nn.Module,
     dataloader: DataLoader | Sequence[Any],
     pooling: str,
-    fp16: bool,
+    fp16: bool | str,
     on_batch: Callable[[int, int], None] | None = None,
     every_layer: bool = False,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
     device = next(model.parameters()).device
-    autocast = torch.autocast(device.type, enabled=fp16)
-    with preserved_rng(), evaluating(model), autocast:
+    with preserved_rng(), evaluating(model), arithmetic(device, fp16):
         for done, batch in enumerate(dataloader, start=1):
             inputs, labels = _prepare(model, batch)
             outputs = backbone_outputs(model, inputs)

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,8 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import Dataset
 
-from mim_bench.evaluation.probes.extraction import backbone_of
+from mim_bench.data.archives import file_facts, is_file
+from mim_bench.evaluation.probes.extraction import arithmetic_name, backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
 
 # Raise it when the code changes features of the same settings.
@@ -26,7 +26,7 @@ def feature_settings(
     loader: Mapping[str, Any],
     dataset: Dataset,
     *,
-    fp16: bool,
+    fp16: bool | str,
     **how: Any,
 ) -> dict[str, Any]:
     """Plain data that is equal for two runs only if their features are.
@@ -59,7 +59,7 @@ def feature_settings(
         'dataset': plain_settings(loader.get('dataset'), cfg),
         'collate': plain_settings(loader.get('collate_fn'), cfg),
         'samples': _samples_digest(dataset, cfg),
-        'autocast': str(torch.get_autocast_dtype(device.type)) if fp16 else None,
+        'autocast': arithmetic_name(device, fp16),
         **how,
     }
 
@@ -93,7 +93,7 @@ def _samples_digest(dataset: Dataset, cfg: Config) -> str:
             path = str(sample.get('img_path', ''))
             line = f'{below_roots(path, roots)} {sample.get("gt_label")}'
             for file in (path, str(sample.get('seg_map_path', ''))):
-                if index % step == 0 and Path(file).is_file():
-                    line += f' {Path(file).stat().st_size}'
+                if index % step == 0 and is_file(file):
+                    line += f' {file_facts(file)[0]}'
             digest.update(f'{line}\n'.encode())
     return digest.hexdigest()

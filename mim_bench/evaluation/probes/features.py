@@ -9,6 +9,7 @@ import torch
 from mim_bench.errors import DataError
 from mim_bench.evaluation.probes.npy_rows import MappedRows
 
+_CPU_ROOM_BYTES = 512 * 2**20
 X_FILE = 'x.npy'
 Y_FILE = 'y.npy'
 
@@ -18,8 +19,8 @@ class Features:
     """Features of a data set, in its order.
 
     Attributes:
-        x: (N, D) float32 on the CPU. A memory-mapped file returns tensors when it is
-            indexed by slices or row numbers.
+        x: (N, D) float32, on any device. A memory-mapped file returns tensors on the CPU when it
+            is indexed by slices or row numbers.
         y: (N,) int64 on the CPU: labels, counted from 0.
     """
 
@@ -40,6 +41,19 @@ class Features:
         """One more than the largest label."""
         return int(self.y.max()) + 1
 
+    def near(self, device: torch.device | str, room_bytes: int | None = None) -> 'Features':
+        """The same features on a device if they fit there, else as they are.
+
+        Args:
+            device: Device to compute on.
+            room_bytes: Most bytes to take; half of a GPU's free memory, or 512 MiB of a CPU's.
+        """
+        if room_bytes is None:
+            room_bytes = _room_bytes(torch.device(device))
+        if 4 * self.x.shape[0] * self.x.shape[1] > room_bytes:
+            return self
+        return Features(self.x[:].to(device), self.y)
+
     @classmethod
     def open(cls, folder: str | Path) -> 'Features':
         """Map the files ``x.npy`` (N, D) and ``y.npy`` (N,) of a folder.
@@ -53,3 +67,10 @@ class Features:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f'{path}: not a whole .npy file: {error}. Delete it.') from error
         return cls(MappedRows(Path(folder) / X_FILE), torch.from_numpy(labels))
+
+
+def _room_bytes(device: torch.device) -> int:
+    if device.type != 'cuda':
+        return _CPU_ROOM_BYTES
+    free, _ = torch.cuda.mem_get_info(device)
+    return free // 2

@@ -11,6 +11,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import MappedRows
 from mim_bench.evaluation.probes.scores import accuracies, topk_hits
+from mim_bench.evaluation.probes.together import shared_scores
 
 # 10 rates, evenly spaced in the exponent, from 0.001 to 10.
 LEARNING_RATES = tuple(round(10 ** (-3 + 4 * i / 9), 6) for i in range(10))
@@ -52,9 +53,10 @@ def linear_probe(
     """Train linear classifiers on features, select one, and score it once.
 
     A head for each learning rate is trained on the training features without the held-out
-    ones; the head with the best held-out accuracy (of equals, the one with the lower
-    held-out loss) selects the learning rate. A head with that rate is trained on all
-    training features for the same epochs and scored on the validation features.
+    ones, each process training its share of the heads. The head with the best held-out
+    accuracy (of equals, the one with the lower held-out loss) selects the learning rate. A
+    head with that rate is trained on all training features for the same epochs and scored on
+    the validation features.
 
     SGD with momentum 0.9, cosine decay to 0 without warm-up, no weight decay, weights from
     zero. Features are standardised with the statistics of all training features.
@@ -80,7 +82,7 @@ def linear_probe(
     learning rate instead of LARS with 0.1.
     """
     check_sweep('Linear probe', learning_rates, epochs, batch_size, holdout_share)
-    train = in_memory(train)
+    train = train.near(device)
     fit = LinearSweep(train, row_statistics(train.x), epochs, batch_size, device)
     return select_and_score(fit, val, learning_rates, holdout_share, seed)
 
@@ -89,6 +91,8 @@ def select_and_score(
     fit: 'RateSweep', val: Features, learning_rates: Sequence[float], share: float, seed: int
 ) -> SweepResult:
     """Select a learning rate on a held-out part, train with it on everything, and score once.
+
+    The processes share the heads of the selection.
 
     Args:
         fit: Trains heads on its features.
@@ -102,8 +106,12 @@ def select_and_score(
     """
     generator = torch.Generator().manual_seed(seed)
     is_held = holdout_mask(fit.data.y, share, generator)
-    heads = fit.train((~is_held).nonzero().flatten(), torch.tensor(learning_rates), generator)
-    accuracy, loss = fit.scores(heads, is_held.nonzero().flatten())
+    rows, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
+
+    def score(rates: Sequence[float]) -> tuple[list[float], list[float]]:
+        return fit.scores(fit.train(rows, torch.tensor(rates), generator), held)
+
+    accuracy, loss = shared_scores(score, learning_rates)
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
 
     rows = torch.arange(len(fit.data.y))
@@ -115,13 +123,6 @@ def select_and_score(
         holdout_top1=dict(zip(learning_rates, accuracy, strict=True)),
         hits=hits,
     )
-
-
-def in_memory(features: Features) -> Features:
-    """Features read from their file once, where they fit into half a GiB."""
-    if len(features.x) * features.x.shape[1] * 4 <= _GROUP_BYTES:
-        return Features(features.x[:], features.y)
-    return features
 
 
 @dataclass(frozen=True)

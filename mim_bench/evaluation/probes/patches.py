@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from mim_bench.errors import ConfigError, DataError, TrainingError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.probes.extraction import (
+    arithmetic,
     check_counts,
     check_loader,
     open_on_every_process,
@@ -81,7 +82,7 @@ def extract_patches(
     num_patches: int,
     sampling: str = 'uniform',
     seed: int = 0,
-    fp16: bool = False,
+    fp16: bool | str = False,
     dtype: str = 'float16',
     on_batch: Callable[[int, int], None] | None = None,
 ) -> PatchBank:
@@ -102,7 +103,7 @@ def extract_patches(
             evenly from 0 to 1 and f the sum, over the classes in the patch, of the number of
             patches of the image that hold the class.
         seed: Decides the patches.
-        fp16: Run the model under autocast.
+        fp16: One of :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`.
         dtype: Type in the files, ``'float32'`` or ``'float16'``.
         on_batch: Called after each batch with (batches done, batches in all).
 
@@ -185,13 +186,13 @@ def _patches_of_batches(
     model: nn.Module,
     dataloader: DataLoader,
     draw: _Draw,
-    fp16: bool,
+    fp16: bool | str,
     on_batch: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (Q, D) and shares (Q, C) of the patches of each image, on the CPU."""
     device = next(model.parameters()).device
     image, step = get_rank(), get_world_size()
-    with preserved_rng(), evaluating(model), torch.autocast(device.type, enabled=fp16):
+    with preserved_rng(), evaluating(model), arithmetic(device, fp16):
         for done, batch in enumerate(dataloader, start=1):
             data = model.data_preprocessor(batch, False)
             maps = joined_maps(model.extract_feat(data['inputs'])).float().cpu()

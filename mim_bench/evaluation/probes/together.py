@@ -2,12 +2,20 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from mmengine.dist import all_gather_object, barrier, broadcast_object_list, is_main_process
+from mmengine.dist import (
+    all_gather_object,
+    barrier,
+    broadcast_object_list,
+    get_rank,
+    get_world_size,
+    is_main_process,
+)
 
 from mim_bench.errors import MimBenchError
 
@@ -55,6 +63,29 @@ def on_every_process(work: Callable[[], Result]) -> list[Result]:
         if error is not None:
             raise error
     return [result for result, _ in outcomes]
+
+
+def shared_scores(
+    score: Callable[[Sequence[float]], tuple[list[float], list[float]]], rates: Sequence[float]
+) -> tuple[list[float], list[float]]:
+    """Accuracies and losses of all learning rates of a sweep; each process trains some of them.
+
+    Args:
+        score: Trains a head for each of some rates, side by side, and scores them. A process
+            without a share is given the first rate, so that all draw the same random numbers.
+        rates: All of them.
+
+    Returns:
+        By rate, the same on every process.
+
+    Raises:
+        MimBenchError: See :func:`on_every_process`.
+    """
+    places = range(get_rank(), len(rates), get_world_size())
+    found = score([rates[place] for place in places] or rates[:1])
+    rows = [(place, *row) for place, row in zip(places, zip(*found, strict=True), strict=False)]
+    gathered = sorted(chain.from_iterable(on_every_process(lambda: rows)))
+    return [accuracy for _, accuracy, _ in gathered], [loss for *_, loss in gathered]
 
 
 @contextmanager
