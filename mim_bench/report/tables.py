@@ -340,8 +340,10 @@ def _protocol_table(board: Leaderboard) -> Table:
 def problem_sections(board: Leaderboard, damaged: Sequence[DamagedFile]) -> Iterator[Section]:
     """Failed runs, and files that were left out."""
     if board.failed:
-        lines = [(r.run_id, r.task, r.checkpoint.id, r.error or '') for r in board.failed]
-        frame = _frame(lines, 'Run', 'Task', 'Checkpoint', 'Error')
+        lines = [
+            (r.run_id, r.task, r.checkpoint.id, r.cause or '', r.error or '') for r in board.failed
+        ]
+        frame = _frame(lines, 'Run', 'Task', 'Checkpoint', 'Cause', 'Error')
         yield Section('failed-runs', 'Failed runs', [Table('Failed runs', frame)])
     if damaged:
         frame = _frame([(file.path, file.reason) for file in damaged], 'File', 'Reason')

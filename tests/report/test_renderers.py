@@ -66,14 +66,14 @@ def test_render_markdown_table_holds_numbers_best_failed_and_dash(board_of, line
     board = board_of(
         make_record(metrics={'knn_top1': 51.26}),
         make_record(metrics={'knn_top1': 49.0}, checkpoint=other),
-        make_record('in1k-ft', checkpoint=other, error='loss is nan'),
+        make_record('in1k-ft', checkpoint=other, error='loss is nan', cause='error'),
     )
     lines = lines_of(render_markdown(board))
     facts = '28.0 | 256 | ImageNet-1K | 10 | none'
     row = f'| UM-MAE | swin-tiny | swin-tiny.ummae-10e | 1.0 | {facts} | **51.3** | {DASH} |'
     assert row in lines
     assert f'| SimMIM | swin-tiny | other | 2.0 | {facts} | 49.0 | failed |' in lines
-    assert '| in1k-ft-other-s0 | in1k-ft | other | loss is nan |' in lines
+    assert '| in1k-ft-other-s0 | in1k-ft | other | error | loss is nan |' in lines
 
 
 def test_render_markdown_lists_protocols_and_tiers(board_of, lines_of):
