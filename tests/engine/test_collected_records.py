@@ -207,7 +207,7 @@ def test_collect_work_dir_without_a_log_asks_for_the_seed(run, tmp_path):
     for path in run.rglob('*.log'):
         path.unlink()
     for path in run.rglob('*.py'):
-        path.write_text(re.sub(r'randomness ?=.*', '', path.read_text()))
+        path.write_text(re.sub(r'randomness ?= ?dict\([^)]*\)', '', path.read_text()))
     with pytest.raises(RecordError, match='Give --seed'):
         collect_work_dir(run, tmp_path / 'results', WANTED)
     record = collect_one(run, tmp_path / 'results', replace(WANTED, seed=3))

@@ -43,7 +43,7 @@ def test_what_differs_is_refused_and_what_is_assumed_is_noted(tmp_path):
     assert file.meta['assumed'] == ['num_heads']
     assert any('num_heads=1 is assumed' in note for note in content['meta']['notes'])
     weights = content['state_dict']
-    weights['backbone.layers.1.ln1.weight'] = weights['backbone.layers.1.ln1.weight'] * 2
+    weights['backbone.ln1.weight'] = weights['backbone.ln1.weight'] * 2
     write_checkpoint(content, tmp_path / 'bad.pth')
     with pytest.raises(ConversionError, match='differs'):
         verify_against_timm(tmp_path / 'bad.pth')
