@@ -36,16 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', nargs='+', default=[], metavar='[ID=]CKPT',
-        help='Draw with these weights: of the whole network, decoder included, by this '
-        "project or a paper's code; with --features of any backbones that `mim-bench run` takes.",
+        help='Draw predictions with these weights, which must include the decoder; with '
+        '--features, draw these backbones, as `mim-bench run --checkpoint` takes them.',
     )  # fmt: skip
     parser.add_argument(
         '--features', action='store_true', help='Draw the features of the checkpoints.'
     )
     parser.add_argument(
         '--foreground', action='store_true',
-        help='Grey out the patches on one side of the first component, and take the components of '
-        'the others alone.',
+        help='Grey out the patches on one side of the first component, and compute the components '
+        'from the others alone.',
     )  # fmt: skip
     parser.add_argument(
         '--size', type=int, default=448, metavar='PX',

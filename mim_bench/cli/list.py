@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             kind.add_argument('--method', help='Show this method only, for example mae.')
         if name == 'fields':
             kind.epilog = 'Example: mim-bench list fields record'
-            kind.add_argument('file', choices=_FILES, help='The kind of file.')
+            kind.add_argument('file', choices=_FILES, help='List the fields of this kind of file.')
             kind.add_argument(
                 '--markdown', action='store_true', help='Print Markdown instead of a table.'
             )
