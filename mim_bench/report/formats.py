@@ -200,8 +200,9 @@ def _latex_entry(column: Fact | Column, row: Row) -> str:
 def render_csv(board: Leaderboard) -> str:
     """Every cell that is not missing as one line, with unrounded values; costs come last."""
     costs = [column for group in board.costs for column in group.columns]
+    known = {row.label: flat(row.checkpoint, 'id', 'known_from') for row in board.rows}
     return _to_csv(
-        _cell_facts(row, column, cell)
+        _cell_facts(row, known[row.label], column, cell)
         for columns in (board.columns, costs)
         for row in board.rows
         for column in columns
@@ -249,7 +250,9 @@ def _to_csv(lines: Iterable[Mapping[str, object]]) -> str:
     return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
 
 
-def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
+def _cell_facts(
+    row: Row, known: Mapping[str, object], column: Column, cell: Cell
+) -> dict[str, object]:
     run = cell.runs[-1]
     # A sum is of runs of several protocols.
     protocol = None if column.is_sum else run.protocol
@@ -258,7 +261,7 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
     return {
         'checkpoint': row.label,
         'group': row.group,
-        **flat(row.checkpoint, 'id', 'known_from'),
+        **known,
         'mean_rank': row.rank,
         'task': column.task if column.is_sum else run.task,
         'metric': column.metric,

@@ -19,7 +19,7 @@ from scipy import stats
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row, row_names
 from mim_bench.report.published import (
     AP_TOLERANCE,
     MIOU_TOLERANCE,
@@ -457,15 +457,16 @@ def conclusion(board: Leaderboard) -> str:
         return NOTES['nothing']
     best = [row for row in ranked if row.rank == ranked[0].rank]
     cells = [best[0].cell(column) for column in board.shared]
-    tiers = {group.tier for group in board.groups if set(group.columns) & set(board.shared)}
-    reach = next((tier for tier in ('smoke', 'proxy') if tier in tiers), 'full')
+    tier = next(group.tier for group in board.groups if board.shared[0] in group.columns)
+    names = row_names(board.rows)
     return NOTES['leads' if len(best) == 1 else 'shared'].format(
-        names=', '.join(row.label for row in best[:3]),
-        rank=f'{ranked[0].rank:.1f} of {len(ranked):,} checkpoints',
+        names=', '.join(names[row.label] for row in best),
+        rank=ranked[0].rank,
+        count=plural(len(ranked), 'checkpoint'),
         columns=plural(len(cells), 'column'),
         top=sum(cell.is_best or bool(cell.is_tied) for cell in cells),
-        alone=sum(cell.is_best and cell.is_tied is False for cell in cells),
-        reach=NOTES[f'reach-{reach}'],
+        alone=sum(cell.is_best and cell.is_tied is False for cell in cells) or 'none',
+        reach=NOTES[f'reach-{tier}'],
     )
 
 
