@@ -18,12 +18,7 @@ from mim_bench.report import tables
 from mim_bench.report.board import FACTS, RANK, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
-from mim_bench.report.published import (
-    measured_as,
-    pretrained_for,
-    published_rows,
-    published_value,
-)
+from mim_bench.report.published import published_rows
 from mim_bench.report.text import one_line
 from mim_bench.results.store import FEATURES_FOLDER, DamagedFile
 
@@ -232,9 +227,6 @@ def _environment() -> Environment:
         facts=FACTS,
         size_of=size_of,
         runs_of=_runs_of,
-        measured_as=measured_as,
-        pretrained_for=pretrained_for,
-        published_value=published_value,
     )
     return environment
 
