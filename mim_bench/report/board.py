@@ -287,6 +287,11 @@ class Leaderboard:
     costs: list[ColumnGroup]
 
     @property
+    def facts(self) -> list[Fact]:
+        """The mean rank, if there is one, and what is known of each checkpoint."""
+        return [*([RANK] if self.shared else []), *FACTS]
+
+    @property
     def records(self) -> list[RunRecord]:
         """All runs."""
         return self.collection.records

@@ -171,10 +171,9 @@ def _line_chart(curves: Sequence[tuple[RowStyle, RunRecord, Curve]]) -> Chart:
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-    """At most some 200 points, evenly picked, the last one always among them."""
-    stride = -(-len(points) // _MOST_POINTS)
-    picked = list(points[::stride])
-    return picked if (len(points) - 1) % stride == 0 else [*picked, points[-1]]
+    """At most 200 points, evenly picked, the first and the last one always among them."""
+    places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).astype(int)
+    return [points[place] for place in places]
 
 
 def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:

@@ -8,17 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mim_bench.report.board import (
-    FACTS,
-    NAMES,
-    RANK,
-    Cell,
-    Column,
-    ColumnGroup,
-    Fact,
-    Leaderboard,
-    Row,
-)
+from mim_bench.report.board import NAMES, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
 from mim_bench.report.catalogue import task_title
 from mim_bench.report.tables import (
     KINDS,
@@ -53,8 +43,7 @@ def board_frame(
 def result_columns(board: Leaderboard, *, headline: bool) -> list[Fact | Column]:
     """The columns of the results: names, mean rank, facts and headline numbers, or the rest."""
     columns = [column for _, some in board.groups_of(headline=headline) for column in some]
-    facts = [*([RANK] if board.shared else []), *FACTS] if headline else []
-    return [*NAMES, *facts, *columns]
+    return [*NAMES, *(board.facts if headline else []), *columns]
 
 
 def render_markdown(board: Leaderboard) -> str:

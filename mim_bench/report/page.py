@@ -99,14 +99,16 @@ def _pairs(
     is_full: bool,
 ) -> list[tuple[Fact | Column, ColumnGroup | None, str]]:
     """The columns of a table behind the names, with their groups, if any, and CSS classes."""
-    rank = [(RANK, None, 'number rank')] if is_full and board.shared else []
-    facts = [(f, None, f'{"number " if f.is_number else ""}gf fact') for f in FACTS if is_full]
+    facts = [
+        (fact, None, 'number rank' if fact is RANK else f'{"number " * fact.is_number}gf fact')
+        for fact in (board.facts if is_full else [])
+    ]
     measured = [
         (column, group, f'number g{places[group.key]}{"" if number else " first"}')
         for group, columns in groups
         for number, column in enumerate(columns)
     ]
-    return rank + facts + measured
+    return facts + measured
 
 
 def _runs_of(cell: Cell) -> str:

@@ -98,7 +98,7 @@ def sections(board: Leaderboard) -> list[Section]:
     found = [
         Section('folders', 'Merged folders', list(_folder_tables(board))),
         Section(
-            'published', 'Published results', list(_published_tables(board)), NOTES['published']
+            'published', 'Published results', list(published_tables(board)), NOTES['published']
         ),
         Section('totals', 'Cost of each row', note=NOTES['cost'], columns=costs),
         Section('proxy', 'How well the proxy ranks', list(_proxy_tables(board)), NOTES['proxy']),
@@ -119,7 +119,7 @@ def _folder_tables(board: Leaderboard) -> Iterator[Table]:
     yield Table('Check', _frame(notes, 'Verdict', 'What'))
 
 
-def _published_tables(board: Leaderboard) -> Iterator[Table]:
+def published_tables(board: Leaderboard) -> Iterator[Table]:
     """Ours beside published numbers, those of other protocols apart."""
     for title, is_compared in (
         ('Our results beside published ones', True),

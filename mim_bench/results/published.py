@@ -116,7 +116,7 @@ class _Cited(Model):
     """The quoted row, with its cells between bars; cells left out are ``…``."""
 
 
-class PublishedRow(_Cited):
+class QuotedRow(_Cited):
     """One quoted row."""
 
     pretrain: Key
@@ -134,7 +134,7 @@ class SourceFile(Model):
     note: Text | None = None
     pretrain: dict[Key, Pretraining]
     protocols: dict[Key, PublishedProtocol]
-    rows: dict[Text, list[PublishedRow]] = Field(min_length=1)
+    rows: dict[Text, list[QuotedRow]] = Field(min_length=1)
     """Rows by the file that they stand in, or by paper."""
 
 
@@ -254,7 +254,7 @@ def _read_file(path: Path) -> Iterator[PublishedResult]:
 
 
 def _results(
-    source: SourceFile, file: str, entry: PublishedRow, where: str
+    source: SourceFile, file: str, entry: QuotedRow, where: str
 ) -> Iterator[PublishedResult]:
     if not (source.repository and source.commit) and 'arXiv:' not in file:
         raise RecordError(f'{where}: name a repository and its commit, or a paper as arXiv:NUMBER.')
