@@ -27,7 +27,7 @@ from mim_bench.results.store import DamagedFile
 # Lines and dots of a chart, the best rows first. The page shows fewer lines at a time, those that
 # its filters pick.
 MOST_LINES = 120
-MOST_DOTS = 120
+MOST_DOTS = 300
 _MOST_POINTS = 200
 _MOST_NAMES = 24
 _LONGEST_NAME = 26
