@@ -127,6 +127,21 @@ def test_probe_with_more_neighbours_than_images_is_told_before_features(pretrain
     assert not (Path(runner.work_dir) / 'features').exists()
 
 
+@pytest.mark.parametrize('phase', ['train', 'test'])
+def test_network_that_ignores_its_images_is_told_before_anything_is_measured(pretraining, phase):
+    settings = VALIDATION
+    if phase == 'test':
+        no_training = dict(train_dataloader=None, train_cfg=None, optim_wrapper=None)
+        settings = {**no_training, **test_settings(probes={'knn': {'k': 3}})}
+    runner = make_runner(pretraining(**settings), BenchRunner)
+    torch.nn.init.zeros_(runner.model.backbone.weight)
+
+    with pytest.raises(CheckpointError, match=r'images/0.jpg and of its negative are the same'):
+        getattr(runner, phase)()
+
+    assert not (Path(runner.work_dir) / 'features').exists()
+
+
 def test_last_batch_of_an_epoch_is_counted(pretraining):
     build = BenchRunner.build_dataloader
     assert last_batch_size(build(loader(batch_size=3, length=10))) == 1
