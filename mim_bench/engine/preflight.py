@@ -12,6 +12,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
@@ -92,7 +93,7 @@ def check_features(runner: Runner, loop: Any) -> None:
         return
     device = next(model.parameters()).device
     with torch.no_grad(), evaluating(model), arithmetic(device, loop.fp16):
-        batch = next(first_batches(loop.dataloader, batch_size=1))
+        batch = next(few_batches(loop.dataloader, batch_size=1))
         image = model.data_preprocessor(batch, False)['inputs']
         outputs = [backbone_outputs(model, x)[-1] for x in (image, -image)]
     if torch.equal(*outputs) and not torch.equal(image, -image):
@@ -117,7 +118,7 @@ def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
     evaluator = deepcopy(loop.evaluator)
     num_samples = 0
     with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
-        for batch in first_batches(loop.dataloader):
+        for batch in few_batches(loop.dataloader):
             outputs = step(batch)
             evaluator.process(data_samples=outputs, data_batch=batch)
             num_samples += len(outputs)
@@ -143,7 +144,7 @@ def try_probes(runner: Runner) -> None:
             f'images. Set test_cfg.probes.knn.k to at most {size}.'
         )
     for loader in (loop.bank_dataloader, loop.dataloader):
-        batches = list(first_batches(loader))
+        batches = list(few_batches(loader))
         list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
 
 
@@ -158,7 +159,7 @@ def try_smallest_batch(runner: Runner) -> None:
     if not has_norms or last_batch_size(runner.train_dataloader) != 1:
         return
     with _same_buffers(model), torch.no_grad(), runner.optim_wrapper.optim_context(model):
-        batch = next(first_batches(runner.train_dataloader, batch_size=1))
+        batch = next(few_batches(runner.train_dataloader, batch_size=1))
         model(**model.data_preprocessor(batch, True), mode='loss')
 
 
@@ -182,8 +183,8 @@ def last_batch_size(loader: DataLoader) -> int:
     return share % size or size
 
 
-def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
-    """Batches of the first :data:`NUM_IMAGES` samples, made in this process: no worker starts.
+def few_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
+    """Batches of :data:`NUM_IMAGES` samples, the first and the last, made in this process.
 
     Args:
         loader: Says the size of a batch, which samples of different size may need to be 1.
@@ -191,7 +192,7 @@ def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Itera
     """
     dataset = loader.dataset
     size = batch_size or loader.batch_size or 1
-    indices = range(min(NUM_IMAGES, len(dataset)))
+    indices = np.linspace(0, len(dataset) - 1, min(NUM_IMAGES, len(dataset)), dtype=int).tolist()
     for start in range(0, len(indices), size):
         yield loader.collate_fn([dataset[i] for i in indices[start : start + size]])
 
