@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         'paths', nargs='+', metavar='CONFIG IMAGE',
-        help='The config of a pre-training and the images to draw; with --features images, folders '
-        'and archives alone.',
+        help='The config of a pre-training and the images, folders and archives to draw; with '
+        '--features no config.',
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', nargs='+', default=[], metavar='[ID=]CKPT',
@@ -103,9 +103,7 @@ def _masks(args: argparse.Namespace) -> 'Drawing':
         )
     cfg = load_config(config, parse_options(args.cfg_options))
     checkpoint = Path(args.checkpoint[0]) if args.checkpoint else None
-    return draw_images(
-        cfg, [Path(image) for image in images], checkpoint=checkpoint, seed=args.seed
-    )
+    return draw_images(cfg, images, checkpoint=checkpoint, seed=args.seed)
 
 
 def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
