@@ -85,13 +85,13 @@ def _fresh_singletons() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope='session')
 def _plain_configs() -> Iterator[None]:
-    """Laying out a config for readers takes as long as the shortest trainings."""
+    """Reading a config, and laying one out, take as long as the shortest trainings."""
     if 'mmengine' not in sys.modules:
         yield
         return
-    from mim_bench.testing.demo_runs import plain_config_text
+    from mim_bench.testing.demo_runs import configs_read_once, plain_config_text
 
-    with plain_config_text():
+    with plain_config_text(), configs_read_once():
         yield
 
 
