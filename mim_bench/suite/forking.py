@@ -42,7 +42,6 @@ class ForkingLauncher(LocalLauncher):
     ) -> None:
         super().__init__(workers=workers, environment=environment)
         self._main = main
-        self._environment_of_server = environment
 
     def _open(
         self,
@@ -56,7 +55,7 @@ class ForkingLauncher(LocalLauncher):
         if sys.platform == 'linux':
             _CONTEXT.set_forkserver_preload(_IMPORTED)
             # Libraries read their number of threads when they are imported.
-            with mock.patch.dict(os.environ, self._environment_of_server):
+            with mock.patch.dict(os.environ, environment):
                 forkserver.ensure_running()
         if sys.platform == 'linux' and step.gpus < 2 and words[0] in _COMMANDS:
             return ForkedProcess(self._main, words, log, environment, release)

@@ -91,6 +91,6 @@ def configs_read_once() -> AbstractContextManager:
         key = filename, os.stat(filename).st_mtime_ns, args, tuple(options.items())
         if key not in known:
             known[key] = pickle.dumps(read(filename, *args, **options))
-        return pickle.loads(known[key])
+        return pickle.loads(known[key])  # noqa: S301  of this process
 
     return patch.object(Config, '_file2dict', read_once)

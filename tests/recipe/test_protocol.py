@@ -56,6 +56,7 @@ def changed(path, options):
         pytest.param(FINETUNE, {'custom_hooks': [{'type': 'EMAHook', 'momentum': 1e-4}]}, id='EMA'),
         pytest.param(UPERNET, {'model.backbone.out_indices': [2, 5, 8, 11]}, id='taps'),
         pytest.param(UPERNET, {'model.backbone.norm_taps': True}, id='norm of each tap'),
+        pytest.param(UPERNET, {'model.test_cfg.mode': 'other'}, id='sliding windows'),
         pytest.param(WINDOWED, {'model.backbone.window_size': 14}, id='window size'),
         pytest.param(
             WINDOWED, {'model.backbone.global_blocks': list(range(12))}, id='all blocks global'
