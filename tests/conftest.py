@@ -21,6 +21,7 @@ TOGETHER = {
         'tests/engine/test_resume.py',
         'tests/engine/test_same_curve.py',
         'tests/methods/test_method_training.py',
+        'tests/suite/test_forking.py',
     ),
     'fake gpu': (
         'tests/profiling/test_estimate.py',
