@@ -1,5 +1,6 @@
 """Fixtures for all tests, and which files run in one process where several share the suite."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,13 @@ def _fresh_singletons() -> Iterator[None]:
     ):
         if module in sys.modules:
             getattr(sys.modules[module], name)._instance_dict.clear()
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _frozen_imports() -> None:
+    """What is imported stays, so the garbage collection of every data set need not look there."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope='session')

@@ -5,6 +5,7 @@ suite itself. A server, :mod:`multiprocessing`'s, imports them once, beside the 
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -107,6 +108,7 @@ def _run(
     environment: dict[str, str],
 ) -> None:
     """Run ``mim-bench WORDS``."""
+    gc.freeze()  # the imports: each data set asks for a collection, which would copy their pages
     os.setsid()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()
