@@ -325,6 +325,7 @@ def _dry_run(
     limit_s: float | None,
 ) -> int:
     from mim_bench.cli._trial_table import print_estimates
+    from mim_bench.cli.main import main
     from mim_bench.suite.dry_run import try_plan
 
     # On a GPU one after the other: they measure.
@@ -336,6 +337,7 @@ def _dry_run(
         show = status.update if console.is_terminal else console.print
         estimates = try_plan(
             plan,
+            main,
             environment,
             lambda name: show(f'  try {name}'),
             assumed_tflops=tflops,
