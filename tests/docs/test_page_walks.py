@@ -28,7 +28,7 @@ MAKE_DATA = plan.make_data
 WALKS = {
     'own-method.md': {'colourmim': {'pretrain', 'in1k-knn', 'in1k-linear'}},
     'own-backbone.md': {'my-net': {'in1k-ft'}},
-    'own-task.md': {'mine': {'in1k-frozen', 'in1k-knn'}},
+    'own-task.md': {'mine': {'in1k-frozen', 'in1k-knn', 'in1k-linear'}},
     'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
     'getting-started.md': {'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'}},
 }
