@@ -2,7 +2,7 @@
 
 from mmengine.config import Config
 
-from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS
+from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, variant_root
 from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
 
@@ -19,7 +19,7 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
     Args:
         cfg: Changed in place.
         name: A name of :data:`mim_bench.data.imagenet_variants.VARIANTS`.
-        data_root: Folder of the set; below ``data/`` if None.
+        data_root: Folder or archive of the set, or the one above; below ``data/`` if None.
 
     Raises:
         ConfigError: There is no such set, or the config tests no classifier.
@@ -36,7 +36,7 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
             f'{cfg.filename}: --variant {name} tests a fine-tuned classifier, and the config has '
             'no head or no test_dataloader. Use the config of its fine-tuning.'
         )
-    root = str(data_root or f'data/{variant.folder}').rstrip('/') + '/'
+    root = f'{variant_root(data_root or f"data/{variant.folder}", name)}/'
     kept = {key: value for key, value in dataset.items() if key not in _REPLACED}
     cfg.data_root = root
     cfg.test_dataloader.dataset = dict(
