@@ -46,7 +46,7 @@ def test_every_training_of_the_smoke_suite_takes_the_network(name, tmp_path):
             continue
         if entry.needs_tokens and name != 'test_vit':
             continue
-        cfg = load_config(config, backbone_of=path)
+        cfg = load_config(f'configs/{config}', backbone_of=path)
         loss = TrainingStep(cfg, StepSettings()).forward(SyntheticData(cfg).batch(2))
         assert torch.isfinite(loss), entry.name
 
