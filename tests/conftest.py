@@ -1,5 +1,6 @@
 """Fixtures for all tests, and which files run in one process where several share the suite."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ TOGETHER = {
         'tests/engine/test_resume.py',
         'tests/engine/test_same_curve.py',
         'tests/methods/test_method_training.py',
+        'tests/suite/test_forking.py',
     ),
     'fake gpu': (
         'tests/profiling/test_estimate.py',
@@ -83,15 +85,22 @@ def _fresh_singletons() -> Iterator[None]:
             getattr(sys.modules[module], name)._instance_dict.clear()
 
 
+@pytest.fixture(autouse=True, scope='module')
+def _frozen_imports() -> None:
+    """What is imported stays, so the garbage collection of every data set need not look there."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope='session')
 def _plain_configs() -> Iterator[None]:
-    """Laying out a config for readers takes as long as the shortest trainings."""
+    """Reading a config, and laying one out, take as long as the shortest trainings."""
     if 'mmengine' not in sys.modules:
         yield
         return
-    from mim_bench.testing.demo_runs import plain_config_text
+    from mim_bench.testing.demo_runs import configs_read_once, plain_config_text
 
-    with plain_config_text():
+    with plain_config_text(), configs_read_once():
         yield
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import build_parser, command_names
-from mim_bench.compat.operators import PROVIDED
 from mim_bench.data.toy.spec import SIZES
 from mim_bench.results.published import load_published
 from mim_bench.testing.pages import PAGES, ROOT, commands, name_of, named_files, words_of
@@ -117,12 +116,6 @@ def test_data_page_lists_the_sizes():
         assert f'| `{name}` | {" | ".join(counts)} |' in text
 
 
-def test_operators_page_lists_what_is_provided():
-    rows = re.findall(r'^\| (`.+) \| (\w+) \|$', prose(ROOT / 'docs/operators.md'), re.MULTILINE)
-    listed = {name: source for names, source in rows for name in CODE.findall(names)}
-    assert listed == PROVIDED
-
-
 def test_site_builds_strictly(tmp_path):
     pytest.importorskip('material', reason="mkdocs is missing: pip install -e '.[docs]'")
     words = ['build', '--strict', '--quiet', '--site-dir', str(tmp_path)]
@@ -132,15 +125,6 @@ def test_site_builds_strictly(tmp_path):
     assert done.returncode == 0, done.stderr
     assert '--checkpoint' in (tmp_path / 'commands' / 'index.html').read_text('utf-8')
     assert 'pretrain-ummae-200e' in (tmp_path / 'configs' / 'index.html').read_text('utf-8')
-
-
-def test_versions_in_the_text_are_the_tested_ones():
-    constraints = (ROOT / 'requirements/constraints.txt').read_text()
-    tested = dict(re.findall(r'^([\w-]+)==(\S+)$', constraints, re.MULTILINE))
-    text = prose(ROOT / 'docs/operators.md')
-    named = re.findall(r'((?:onedl-)?mm[\w-]+|torch|torchvision) (\d+\.\d+\.\d+)', text)
-    assert len(named) == 12
-    assert not [(name, version) for name, version in named if tested[name] != version]
 
 
 def test_readme_counts_the_published_numbers():

@@ -6,6 +6,10 @@
 #
 # SIZE is that of `mim-bench data make-toy`, small by default.
 set -euo pipefail
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit
+fi
 out=$(realpath -m "${1:-symmim-anchors}")
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 config=configs/demo/symmim_vit-toy_1xb32-coslr-5e_toy-in1k-56px.py

@@ -110,7 +110,7 @@ def published_table() -> str:
 
 def configs_page() -> str:
     """The README.md of every config folder, its headings one level lower."""
-    parts = ['# Configs\n\n[Recipes](recipes.md) explains what they share.']
+    parts = ['# Configs\n\n[Protocols and recipes](protocols.md) explains what they share.']
     for path in sorted((ROOT / 'configs').rglob('README.md')):
         parts.append(re.sub(r'^#', '##', site_text(path), flags=re.MULTILINE))
     return '\n\n'.join(parts)

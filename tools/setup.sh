@@ -12,6 +12,12 @@
 # unless setup.cfg, the tested versions, the extra or the Python have changed.
 # PYTHON=/path/to/python chooses the Python of a new environment.
 
+if [[ "${1:-}" == -h || "${1:-}" == --help ]]; then
+    # Also for the scripts that source this one: $0 is theirs.
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit
+fi
+
 repo_root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 fail() {

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mim_bench.profiling.estimate import StepEstimate
-from mim_bench.profiling.tensor_memory import MemoryParts
+from mim_bench.profiling.step_trace import MemoryParts
 
 _GIB = 2**30
 _PARTS = [field.name for field in fields(MemoryParts)]

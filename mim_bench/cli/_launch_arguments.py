@@ -61,25 +61,26 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         '--dry-run',
         type=Path,
         metavar='FILE',
-        help='Run two steps on synthetic data and write what they took as JSON; without a GPU, '
-        'estimate the steps of a recipe for GPUs.',
+        help='Run two steps on synthetic data and write their time and memory as JSON; without a '
+        'GPU, estimate those of a recipe for GPUs.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='Estimate a training of --dry-run for GPUs that compute X TFLOP/s.',
+        help='Estimate a training of --dry-run for GPUs that compute X TFLOP/s (default: only '
+        'where there is no GPU for it, at 100).',
     )
     instead.add_argument(
         '--record-failure',
         metavar='TEXT',
-        help='Only write the record of a run that was killed and failed in this way.',
+        help='Write the record of a run that was killed, with this error, and do nothing else.',
     )
     parser.add_argument(
         '--failure-cause',
         choices=get_args(Cause),
         default='error',
-        help='State what ended the run of --record-failure (default: error).',
+        help='State the cause for --record-failure (default: error).',
     )
     parser.add_argument(
         '--dist-timeout',

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path('bench'),
         metavar='DIR',
-        help='The folder of the suite (default: bench).',
+        help='Read this folder of a suite (default: bench).',
     )
 
 

@@ -58,7 +58,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         epilog='Example: mim-bench checkpoints verify checkpoints',
     )
     verify.add_argument(
-        'paths', type=Path, nargs='+', metavar='FILE|DIR', help='Files, or folders of files.'
+        'paths',
+        type=Path,
+        nargs='+',
+        metavar='FILE|DIR',
+        help='Verify these files, or the files of these folders.',
     )
     verify.set_defaults(action_run=_verify)
     for action in (listing, download, verify):

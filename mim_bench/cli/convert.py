@@ -46,17 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--timm',
         metavar='NAME',
-        help='State which network of timm SRC is of: the loader of timm reads it.',
+        help='Read SRC as a checkpoint of this network of timm, by its loader.',
     )
     parser.add_argument(
         '--container',
         metavar='KEY',
-        help='State what holds the weights in SRC, such as teacher, student or model.net.',
+        help='Take the weights under this key of SRC, for example teacher, student or model.net.',
     )
     parser.add_argument(
         '--prefix',
         metavar='P',
-        help='Take the weights of SRC whose names start so, such as encoder.',
+        help='Take the weights of SRC whose names start with this prefix, for example encoder.',
     )
     parser.add_argument(
         '--verify',
@@ -73,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='State what the weights do not tell, such as num_heads=6, or a name (tiny to huge).',
+        help='State what the weights do not show, for example num_heads=6, or a size from tiny to '
+        'huge.',
     )
     parser.add_argument(
         '--facts',

@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description='Write digits on photographs as ImageNet, ADE20K and COCO under DIR.',
         epilog='Example: mim-bench data make-toy data/toy',
     )
-    toy.add_argument('folder', type=Path, metavar='DIR', help='A new or empty folder.')
+    toy.add_argument(
+        'folder', type=Path, metavar='DIR', help='Write into this new or empty folder.'
+    )
     toy.add_argument(
         '--seed',
         type=int,
@@ -50,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Draw with this seed; the same seed gives the same bytes (default: 0).',
     )
     toy.add_argument(
-        '--size', choices=_SIZES, default='default', help='Write this many images (default: 4,560).'
+        '--size',
+        choices=_SIZES,
+        default='default',
+        help='Write this many images (default: default, 4,560 of them).',
     )
     toy.set_defaults(action_run=_make_toy)
 
@@ -60,14 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         description='Verify a dataset; exit status 1 if it has problems.',
         epilog='Example: mim-bench data check coco data/coco --need-stuff',
     )
-    check.add_argument('dataset', choices=_DATASETS, help='The layout.')
-    check.add_argument('folder', type=Path, metavar='DIR', help='Its folder.')
+    check.add_argument(
+        'dataset', choices=_DATASETS, help='Check this data set, which sets layout and counts.'
+    )
+    check.add_argument(
+        'folder', type=Path, metavar='DIR', help='Read it from this folder or archive.'
+    )
     check.add_argument(
         '--expect',
         metavar='train=N,val=N,classes=N',
         help='Expect these numbers of images and classes, for a part of a dataset or your own.',
     )
-    check.add_argument('--quick', action='store_true', help='Open no image.')
+    check.add_argument('--quick', action='store_true', help='List files only; open no image.')
     check.add_argument(
         '--need-stuff', action='store_true', help="Require COCO's stuff maps, which HTC needs."
     )

@@ -9,6 +9,7 @@ Examples:
   mim-bench draw configs/pretrain/mae/CONFIG.py cat.jpg dog.jpg --out masks.png
   mim-bench draw CONFIG.py cat.jpg --checkpoint work_dirs/mae/epoch_300.pth --out filled.png
   mim-bench draw --features cats/ --checkpoint mae=a.pth dino=b.pth --out components.png
+  mim-bench draw --features cats/ --checkpoint mae=a.pth dino=b.pth --out results/features
 """
 
 import argparse
@@ -21,7 +22,7 @@ from rich.console import Console
 from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mim_bench.engine.drawing import Drawing
     from mim_bench.engine.image_features import FeatureNetwork
@@ -31,21 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         'paths', nargs='+', metavar='CONFIG IMAGE',
-        help='The config of a pre-training and the images to draw; with --features images, folders '
-        'and archives alone.',
+        help='The config of a pre-training and the images, folders and archives to draw; with '
+        '--features no config.',
     )  # fmt: skip
     parser.add_argument(
         '--checkpoint', nargs='+', default=[], metavar='[ID=]CKPT',
-        help='Draw with these weights: of the whole network, decoder included, by this '
-        "project or a paper's code; with --features of any backbones that `mim-bench run` takes.",
+        help='Draw predictions with these weights, which must include the decoder; with '
+        '--features, draw these backbones, as `mim-bench run --checkpoint` takes them.',
     )  # fmt: skip
     parser.add_argument(
         '--features', action='store_true', help='Draw the features of the checkpoints.'
     )
     parser.add_argument(
         '--foreground', action='store_true',
-        help='Grey out the patches on one side of the first component, and take the components of '
-        'the others alone.',
+        help='Grey out the patches on one side of the first component, and compute the components '
+        'from the others alone.',
     )  # fmt: skip
     parser.add_argument(
         '--size', type=int, default=448, metavar='PX',
@@ -61,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar='FILE',
-        help='Write the picture into this .png file.',
+        help='Write the picture into this .png file; with --features also a folder, for a picture '
+        'of each checkpoint, which the leaderboard shows if it is features/ in a results folder.',
     )
     parser.add_argument(
         '--seed',
@@ -77,14 +79,13 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.errors import ConfigError
     from mim_bench.visualization.pictures import save_png
 
-    if args.out.suffix.lower() != '.png':
+    if args.out.suffix.lower() != '.png' and (args.out.suffix or not args.features):
         raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')
-    drawing = _features(args) if args.features else _masks(args)
-    save_png(drawing.picture, args.out)
     console = Console(soft_wrap=True, highlight=False)
-    for note in drawing.notes:
-        console.print(note, markup=False)
-    console.print(str(args.out), markup=False)
+    for path, drawing in _features(args) if args.features else [(args.out, _masks(args))]:
+        save_png(drawing.picture, path)
+        for text in (*drawing.notes, str(path)):
+            console.print(text, markup=False)
     return 0
 
 
@@ -102,13 +103,11 @@ def _masks(args: argparse.Namespace) -> 'Drawing':
         )
     cfg = load_config(config, parse_options(args.cfg_options))
     checkpoint = Path(args.checkpoint[0]) if args.checkpoint else None
-    return draw_images(
-        cfg, [Path(image) for image in images], checkpoint=checkpoint, seed=args.seed
-    )
+    return draw_images(cfg, images, checkpoint=checkpoint, seed=args.seed)
 
 
-def _features(args: argparse.Namespace) -> 'Drawing':
-    """Principal components of the features of checkpoints."""
+def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
+    """Principal components of the features of checkpoints: in one picture, or in one of each."""
     from mim_bench.api import word_network
     from mim_bench.engine.drawing import draw_features
     from mim_bench.engine.image_features import list_pictures
@@ -119,10 +118,17 @@ def _features(args: argparse.Namespace) -> 'Drawing':
         raise ConfigError('--features needs --checkpoint, and a --size of 1 px or more.')
     pictures = list_pictures(args.paths)
 
-    def networks() -> 'Iterator[tuple[str, FeatureNetwork]]':
-        for word in args.checkpoint:
+    def networks(words: 'Sequence[str]') -> 'Iterator[tuple[str, FeatureNetwork]]':
+        for word in words:
             with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
                 network = word_network(word, Path(folder), size=args.size, download=args.download)
             yield parse_word(word).id, network
 
-    return draw_features(networks(), pictures, foreground=args.foreground, seed=args.seed)
+    files = {args.out: args.checkpoint}
+    if not args.out.suffix:
+        files = {args.out / f'{parse_word(word).id}.png': [word] for word in args.checkpoint}
+    for path, words in files.items():
+        yield (
+            path,
+            draw_features(networks(words), pictures, foreground=args.foreground, seed=args.seed),
+        )

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, required=True, metavar='FILE',
         help='Write into this .npz or .safetensors file.',
     )  # fmt: skip
-    parser.add_argument('--maps', action='store_true', help='Write the maps of patches, too.')
+    parser.add_argument('--maps', action='store_true', help='Write the maps of patches too.')
     parser.add_argument(
         '--size', type=int, default=224, metavar='PX',
         help='Crop images of this size, from short sides of 256 / 224 of it (default: 224).',
@@ -57,10 +57,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """How checkpoints are read."""
     parser.add_argument(
-        '--timm', metavar='NAME', help='State which network of timm the file is of.'
+        '--timm', metavar='NAME', help='Read the file as a checkpoint of this network of timm.'
     )
-    parser.add_argument('--container', metavar='KEY', help='State what holds the weights in it.')
-    parser.add_argument('--prefix', metavar='P', help='State the prefix of the weights.')
+    parser.add_argument(
+        '--container',
+        metavar='KEY',
+        help='Take the weights under this key of the file, for example teacher.',
+    )
+    parser.add_argument(
+        '--prefix', metavar='P', help='Take the weights whose names start with this prefix.'
+    )
     parser.add_argument(
         '--download',
         action='store_true',

@@ -75,6 +75,7 @@ def _config(found: 'Inspection', path: Path) -> str:
 
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     from mim_bench.conversion.architecture import unknown_grid
+    from mim_bench.conversion.containers import one_valued
     from mim_bench.conversion.files import weights_file
 
     table = Table('', '', show_header=False, title=str(path))
@@ -94,6 +95,8 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         table.add_row('note', grid)
     if found.not_finite:
         table.add_row('not finite', ', '.join(found.not_finite[:8]))
+    if flat := one_valued(found.weights.state):
+        table.add_row('single value', ', '.join(flat[:8]))
     if found.weights.others:
         table.add_row('further weights', ', '.join(found.weights.others))
     table.add_row('epoch', str(content.get('epoch', 'not stored')))

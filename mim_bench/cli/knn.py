@@ -19,18 +19,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=1281167,
         metavar='N',
-        help='Rows of the bank (default: 1,281,167).',
+        help='Use a bank of this many rows (default: 1,281,167).',
     )
     parser.add_argument(
-        '--val', type=int, default=50000, metavar='M', help='Rows to classify (default: 50,000).'
+        '--val',
+        type=int,
+        default=50000,
+        metavar='M',
+        help='Classify this many rows (default: 50,000).',
     )
     parser.add_argument(
-        '--dim', type=int, default=768, metavar='D', help='Numbers in a row (default: 768).'
+        '--dim',
+        type=int,
+        default=768,
+        metavar='D',
+        help='Give each row this many numbers (default: 768).',
     )
-    parser.add_argument('--k', type=int, default=20, help='Neighbours (default: 20).')
     parser.add_argument(
-        '--device', default='cpu', help="Compute on this device of torch's (default: cpu)."
+        '--k', type=int, default=20, help='Compare with this many neighbours (default: 20).'
     )
+    parser.add_argument('--device', default='cpu', help='Compute on this device (default: cpu).')
     parser.add_argument(
         '--threads',
         type=int,

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             kind.add_argument('--method', help='Show this method only, for example mae.')
         if name == 'fields':
             kind.epilog = 'Example: mim-bench list fields record'
-            kind.add_argument('file', choices=_FILES, help='The kind of file.')
+            kind.add_argument('file', choices=_FILES, help='List the fields of this kind of file.')
             kind.add_argument(
                 '--markdown', action='store_true', help='Print Markdown instead of a table.'
             )
@@ -177,12 +177,6 @@ def _sources(_: argparse.Namespace) -> _Listing:
 
 
 def _published(args: argparse.Namespace) -> _Listing:
-    from mim_bench.report.published import (
-        measured_as,
-        pretrained_for,
-        published_by,
-        published_value,
-    )
     from mim_bench.results.published import load_published
 
     results = load_published()
@@ -195,9 +189,9 @@ def _published(args: argparse.Namespace) -> _Listing:
         )
     picked = [r for r in results if args.method in (None, r.method)]
     rows = [
-        (r.method, r.backbone, pretrained_for(r), r.task, r.metric,
-         f'{published_value(r.value)} {r.protocol.unit}', r.protocol.ours or measured_as(r),
-         published_by(r), r.label)
+        (r.method, r.backbone, r.pretrained_for, r.task, r.metric,
+         f'{r.shown_value} {r.protocol.unit}', r.protocol.ours or r.measured_as,
+         r.published_by, r.label)
         for r in picked
     ]  # fmt: skip
     headings = (

@@ -42,7 +42,9 @@ DEFAULT_BATCH = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('configs', nargs='*', metavar='CONFIG', help='Configs with a training.')
+    parser.add_argument(
+        'configs', nargs='*', metavar='CONFIG', help='Measure the training step of these configs.'
+    )
     parser.add_argument(
         '--variant',
         nargs='+',
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--baseline', metavar='CONFIG', help='Compare with this config (default: the first).'
     )
     parser.add_argument(
-        '--device', help="Compute on this device of torch's (default: the GPU if there is one)."
+        '--device', help='Compute on this device (default: the GPU if there is one).'
     )
     parser.add_argument(
         '--batch-size',
@@ -120,7 +122,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--hooks',
         action='store_true',
-        help='Time what the hooks of each config take of the CPU at batches of 128 to 4,096 (or '
+        help='Time the hooks of each config on the CPU at batches of 128 to 4,096 (or '
         '--batch-size), without a network, and measure nothing else.',
     )
     parser.add_argument(

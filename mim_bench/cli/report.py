@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         'results', type=Path, metavar='RESULTS_DIR', nargs='+',
-        help='Folder with the record.json files, at any depth; several with --merge.',
+        help='Read the record.json files below this folder, at any depth; several need --merge.',
     )  # fmt: skip
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument(
@@ -43,29 +43,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--merge', action='store_true',
-        help='Merge several folders: rows are marked with their folder, and runs that overlap are '
-        'checked against each other.',
+        help='Merge several folders: mark rows with their folder, and check runs that overlap '
+        'against each other.',
     )  # fmt: skip
     parser.add_argument(
-        '--watch', action='store_true', help='Write the files again when records change.'
+        '--watch', action='store_true', help='Rewrite the files when records change.'
     )
     parser.add_argument(
         '--every', type=_seconds, default=10.0, metavar='SECONDS',
-        help='Time between two looks of --watch at the records. Defaults to 10.',
+        help='Look for changed records every so many seconds with --watch (default: 10).',
     )  # fmt: skip
     parser.add_argument(
         '--links', type=Path, metavar='YML',
-        help='Links of rows: a mapping from checkpoint id or method to paper, code and weights. '
-        'Defaults to what the package knows of methods and released weights.',
+        help='Read more links from this YAML file, a mapping from checkpoint id or method to '
+        'paper, code and weights (default: known methods and releases only).',
     )  # fmt: skip
     parser.add_argument(
         '--hub', type=Path, metavar='DIR',
-        help='Also write model cards and .eval_results files for the Hugging Face Hub, one folder '
-        'a checkpoint. Not written by default.',
+        help='Write model cards and .eval_results files for the Hugging Face Hub too, one folder a '
+        'checkpoint below this one (default: none).',
     )  # fmt: skip
     parser.add_argument(
         '--source-url', metavar='URL',
-        help='Address at which the leaderboard will stand, for the files of the Hub.',
+        help='State the address of the leaderboard in the files of --hub (default: none).',
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--timm', nargs='+', default=[], metavar='[ID=]NAME',
-        help='State which network of timm the files are of: the loader of timm reads them.',
+        help='Read the files as checkpoints of these networks of timm, by its loader.',
     )  # fmt: skip
     parser.add_argument(
         '--download',
@@ -99,7 +99,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Read all data sets below this folder, or name one each as SET=DIR for in1k, '
         'ade20k, coco (default: data).',
     )  # fmt: skip
-    parser.add_argument('--dry-run', action='store_true', help='Try every run and start none.')
+    parser.add_argument(
+        '--dry-run',
+        action='store_true',
+        help='Check data, checkpoints and two steps of every run; start none.',
+    )
     parser.add_argument(
         '--assume-tflops', type=positive_number, metavar='X',
         help='Estimate the trainings of --dry-run for GPUs that compute X TFLOP/s (default: only '
@@ -156,11 +160,13 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help="Submit a job by this command, for example 'qsub -N {name} {script}'.",
     )  # fmt: skip
     parser.add_argument(
-        '--cancel-command', metavar='TEMPLATE', help="Cancel a job by it, for example 'qdel {id}'."
+        '--cancel-command',
+        metavar='TEMPLATE',
+        help="Cancel a job by this command, for example 'qdel {id}'.",
     )
     parser.add_argument(
         '--detach', action='store_true',
-        help='Submit all steps and end; `mim-bench status` and `mim-bench cancel` ask and cancel.',
+        help='Submit all steps and exit; see `mim-bench status` and `mim-bench cancel`.',
     )  # fmt: skip
     parser.add_argument(
         '--retries',
@@ -321,6 +327,7 @@ def _dry_run(
     limit_s: float | None,
 ) -> int:
     from mim_bench.cli._trial_table import print_estimates
+    from mim_bench.cli.main import main
     from mim_bench.suite.dry_run import try_plan
 
     # On a GPU one after the other: they measure.
@@ -332,6 +339,7 @@ def _dry_run(
         show = status.update if console.is_terminal else console.print
         estimates = try_plan(
             plan,
+            main,
             environment,
             lambda name: show(f'  try {name}'),
             assumed_tflops=tflops,

@@ -20,11 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path('bench'),
         metavar='DIR',
-        help='The folder of the suite (default: bench).',
+        help='Read this folder of a suite (default: bench).',
     )
-    parser.add_argument('--all', action='store_true', help='List finished and open steps, too.')
+    parser.add_argument('--all', action='store_true', help='List finished and open steps too.')
     parser.add_argument(
-        '--offline', action='store_true', help='Show what the scheduler said last; do not ask.'
+        '--offline',
+        action='store_true',
+        help='Show the last known states without asking the scheduler.',
     )
 
 

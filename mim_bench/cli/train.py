@@ -27,14 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--auto-resume',
         action='store_true',
-        help='Go on from the newest checkpoint in the work directory, if there is one.',
+        help='Resume from the newest checkpoint in the work directory, if there is one.',
     )
     parser.add_argument('--no-amp', action='store_true', help='The same as --precision fp32.')
     parser.add_argument(
         '--precision',
         choices=['recipe', 'fp32', 'fp16', 'bf16'],
         default='recipe',
-        help="Compute in these numbers (default: the recipe's).",
+        help="Compute in this precision (default: the recipe's).",
     )
     parser.add_argument(
         '--keep-batch',
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--print-groups',
         action='store_true',
-        help='Show learning rate and weight decay of each layer, and train nothing.',
+        help='Print learning rate and weight decay of each layer, and exit.',
     )
 
 

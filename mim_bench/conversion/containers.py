@@ -93,6 +93,19 @@ def not_finite(state: Mapping[str, torch.Tensor]) -> list[str]:
     return [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
 
 
+def one_valued(state: Mapping[str, torch.Tensor]) -> list[str]:
+    """Names of the weight matrices that hold a single value, if they are most of them.
+
+    A matrix has two sides or more that are longer than 1. A few matrices of a single value are
+    usual: tables of positions, or heads, that start at 0.
+    """
+    matrices = {
+        k: v for k, v in state.items() if v.numel() and sum(side > 1 for side in v.shape) > 1
+    }
+    flat = [k for k, v in matrices.items() if (v == v.flatten()[0]).all()]
+    return flat if 2 * len(flat) > len(matrices) else []
+
+
 def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> Weights:
     names = [key for key in found if (key in EMA_KEYS) == use_ema and content[key]]
     if use_ema and not names:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mim_bench.conversion.arch_options import apply_arch
 from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
-from mim_bench.conversion.containers import Weights, not_finite, open_container
+from mim_bench.conversion.containers import Weights, not_finite, one_valued, open_container
 from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import (
@@ -216,5 +216,10 @@ def _notes(weights: Weights, architecture: Architecture) -> list[str]:
         notes.append(
             f'{len(bad)} tensors hold values that are not finite: {listed(bad, 4)}. The file is '
             'damaged, or the training went wrong.'
+        )
+    if flat := one_valued(weights.state):
+        notes.append(
+            f'{len(flat)} weight matrices hold a single value: {listed(flat, 4)}. The file is '
+            'damaged or holds no trained weights.'
         )
     return notes

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from mim_bench.data.archives import is_file, is_folder, read_file
+from mim_bench.data.listing import class_folders
 from mim_bench.errors import DataError
 
 # Top-1 errors of AlexNet by corruption, means of five severities: hendrycks/robustness, as
@@ -114,33 +116,41 @@ def class_numbers(names: Sequence[str], num_classes: int, where: str) -> dict[st
     )
 
 
+def variant_root(folder: str | Path, variant: str) -> Path:
+    """The folder of a test set, given that folder, the one above it, or an archive of either."""
+    below = Path(folder) / VARIANTS[variant].folder
+    return below if is_folder(below) else Path(folder)
+
+
 def image_folders(root: Path, variant: str) -> Iterator[tuple[str, Path]]:
     """Folders of class folders, each with what it holds: a corruption, or ''.
 
     Raises:
         DataError: A folder is missing.
     """
-    if variant == 'imagenet-real':
-        yield '', root / 'val'
-    elif variant != 'imagenet-c':
-        yield '', root
-    else:
-        for name in ALEXNET_ERRORS:
-            # Each archive of ImageNet-C has a folder of its own, or their contents lie together.
-            found = [root / name, *sorted(root.glob(f'*/{name}'))]
-            place = next((folder for folder in found if folder.is_dir()), None)
-            severities = [] if place is None else [place / str(s + 1) for s in range(SEVERITIES)]
-            if place is None or not all(folder.is_dir() for folder in severities):
-                raise DataError(
-                    f'{root}: has no {name}/1 to {name}/{SEVERITIES}. ImageNet-C needs all '
-                    f'{len(ALEXNET_ERRORS)} corruptions; get it from {VARIANTS[variant].where}.'
-                )
-            yield from ((name, folder) for folder in severities)
+    top = root / 'val' if variant == 'imagenet-real' else root
+    where = VARIANTS[variant].where
+    if not is_folder(top):
+        raise DataError(f'{top}: is neither a folder nor an archive. Get {variant} from {where}.')
+    if variant != 'imagenet-c':
+        yield '', top
+        return
+    above = [root, *(root / name for name in class_folders(root))]
+    for name in ALEXNET_ERRORS:
+        # Each archive of ImageNet-C has a folder of its own, or their contents lie together.
+        place = next((folder / name for folder in above if is_folder(folder / name)), root / name)
+        severities = [place / str(severity + 1) for severity in range(SEVERITIES)]
+        if not all(map(is_folder, severities)):
+            raise DataError(
+                f'{root}: has no {name}/1 to {name}/{SEVERITIES}. ImageNet-C needs all '
+                f'{len(ALEXNET_ERRORS)} corruptions; get it from {where}.'
+            )
+        yield from ((name, folder) for folder in severities)
 
 
 def is_there(variant: str, root: Path) -> bool:
     """Whether the folder of a test set is there, and for ReaL its labels."""
-    return (root / REAL_LABELS if variant == 'imagenet-real' else root).exists()
+    return is_file(root / REAL_LABELS) if variant == 'imagenet-real' else is_folder(root)
 
 
 def real_labels(path: Path) -> list[list[int]]:
@@ -150,7 +160,7 @@ def real_labels(path: Path) -> list[list[int]]:
         DataError: The file is missing or something else.
     """
     try:
-        labels = json.loads(Path(path).read_text('utf-8'))
+        labels = json.loads(read_file(path))
     except (OSError, ValueError) as error:
         raise DataError(
             f'{path}: cannot be read: {error}. Get {VARIANTS["imagenet-real"].where}.'

@@ -15,7 +15,6 @@ from mim_bench.data.imagenet_variants import (
 )
 from mim_bench.data.listing import class_folders, list_files
 from mim_bench.data.summary import Summary
-from mim_bench.errors import DataError
 from mim_bench.registry import DATASETS
 
 
@@ -29,7 +28,7 @@ class ImageNetVariant(mmpretrain.datasets.CustomDataset):
     Args:
         variant: A name of :data:`VARIANTS`.
         num_classes: Of the classifier.
-        data_root: Folder of the set; of ImageNet, for ``imagenet-real``.
+        data_root: Folder or archive of the set; of ImageNet, for ``imagenet-real``.
         **kwargs: Of mmpretrain's ``CustomDataset``.
 
     Raises:
@@ -42,15 +41,13 @@ class ImageNetVariant(mmpretrain.datasets.CustomDataset):
         self.variant, self.num_classes = variant, num_classes
         super().__init__(data_root=data_root, **kwargs)
         if variant == 'imagenet-real':  # it is part of what the protocol's hash covers
-            self.ann_file = str(Path(data_root) / REAL_LABELS)
+            self.ann_file = str(Path(self.data_root) / REAL_LABELS)
 
     def load_data_list(self) -> list[dict]:
         """Paths and labels."""
         root = Path(self.data_root)
         samples = []
         for corruption, folder in image_folders(root, self.variant):
-            if not folder.is_dir():
-                raise DataError(f'{folder}: is not a folder. Give the data with --data-root.')
             numbers = class_numbers(class_folders(folder), self.num_classes, str(folder))
             for file in list_files(folder, self.extensions).files:
                 name, slash, _ = file.partition('/')

@@ -51,17 +51,22 @@ KNOWN = (
         'More ranks are asked for than there are classes. Set topk of the evaluator to no more.',
     ),
     (
-        r'insufficient shared memory|Bus error',
+        r'insufficient shared memory|Bus error|unable to (mmap|write to file|open shared memory)',
         'Loader workers ran out of shared memory. Lower num_workers, or give the container more '
         '(docker run --shm-size=8g).',
     ),
     (
-        r'DataLoader worker .*(killed|exited unexpectedly)',
-        'A loader worker was killed, most likely for want of memory. Lower num_workers.',
+        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError',
+        'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
+        'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),
     (
-        r'Too many open files',
+        r'Too many open files|received 0 items of ancdata',
         'Raise the limit of open files (ulimit -n 65536) or lower num_workers.',
+    ),
+    (
+        r"MemoryError|can't allocate memory|Cannot allocate memory",
+        'The machine ran out of memory. Lower num_workers or the batch size.',
     ),
     (
         r'num_samples should be a positive integer',
@@ -126,14 +131,14 @@ class PlaceHook(Hook):
 
 
 def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
-    """An error as one message; errors that are one already come back as they are.
+    """An error as one message; errors of this project, and those of a named file, stay as they are.
 
     Args:
         error: Whatever ended a run.
         cfg: Of the run.
         runner: None if it could not be built.
     """
-    if isinstance(error, MimBenchError | OSError):
+    if isinstance(error, MimBenchError) or (isinstance(error, OSError) and error.filename):
         return _from_worker(error)
     _log_traceback(error)
     if (device := _device_error(error, cfg, runner)) is not None:
@@ -144,7 +149,8 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
             return explained
     kind, text = _original(error)
     parts = [f'{cfg.filename}: {_place(runner)}: {kind}: {text.rstrip(".")}.']
-    parts += [remedy for pattern, remedy in KNOWN if re.search(pattern, text, re.I)][:1]
+    known = f'{kind}: {text}'
+    parts += [remedy for pattern, remedy in KNOWN if re.search(pattern, known, re.I)][:1]
     log = _log_file()
     parts.append(f'The traceback is in {log}.' if log else '--debug shows the traceback.')
     return RunError(' '.join(parts))

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from mmengine.config import Config
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import nn
 
+from mim_bench.data.image_file import read_stored
 from mim_bench.data.seeding import seed_everything
-from mim_bench.engine.image_features import FeatureNetwork
+from mim_bench.engine.image_features import FeatureNetwork, list_pictures
 from mim_bench.engine.load_gate import load_model
-from mim_bench.errors import ConfigError, DataError
+from mim_bench.errors import ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.recipe.building import (
     build_model,
@@ -59,13 +60,13 @@ def draw_panels(panels: Sequence['Panel'], min_tile_px: int = MIN_TILE_PX) -> Im
 
 
 def draw_images(
-    cfg: Config, images: Sequence[Path], *, checkpoint: Path | None = None, seed: int = 0
+    cfg: Config, images: Sequence[str | Path], *, checkpoint: Path | None = None, seed: int = 0
 ) -> Drawing:
     """Masks and targets of a pre-training config on images; reconstructions with a checkpoint.
 
     Args:
         cfg: Of a pre-training; its training pipeline augments and masks the images.
-        images: Files.
+        images: Files, folders and archives.
         checkpoint: Of the whole network; see :func:`mim_bench.engine.load_gate.load_model`.
         seed: Of augmentation, masks and weights. An image's masks depend on it and on the
             image's place in the list.
@@ -75,17 +76,18 @@ def draw_images(
         DataError: A file is no image.
         CheckpointError: The checkpoint does not fit.
     """
-    for path in images:
-        _check_image(path)
+    pictures = list_pictures(images)
+    for path in pictures:
+        read_stored(path)  # before a model is built
     with preserved_rng(seed):
         settings, untrained = without_pretrained(cfg, missing_only=True)
         model = build_model(settings)
         require_panels(model)
         init_weights(model)
         notes = _fill(model, checkpoint, untrained)
-        batch = _batch(cfg, images, seed)
+        batch = _batch(cfg, pictures, seed)
         with evaluating(model):
-            seed_everything(seed, len(images), cuda=True)
+            seed_everything(seed, len(pictures), cuda=True)
             data = model.data_preprocessor(batch, False)
             predict = checkpoint is not None
             panels = panels_of(model, data['inputs'], data['data_samples'], predict=predict)
@@ -134,23 +136,13 @@ def draw_features(
     return Drawing(picture_grid(columns, titles), notes)
 
 
-def _batch(cfg: Config, images: Sequence[Path], seed: int) -> Any:
+def _batch(cfg: Config, pictures: Sequence[str], seed: int) -> Any:
     pipeline = build_pipeline(cfg, train_pipeline(cfg))
     samples = []
-    for index, path in enumerate(images):
+    for index, path in enumerate(pictures):
         seed_everything(seed, index)
-        samples.append(pipeline({'img_path': str(path), 'sample_idx': index}))
+        samples.append(pipeline({'img_path': path, 'sample_idx': index}))
     return train_collate(cfg)(samples)
-
-
-def _check_image(path: Path) -> None:
-    if not path.is_file():
-        raise DataError(f'{path}: there is no such image. Check the path.')
-    try:
-        with Image.open(path) as image:
-            image.load()
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise DataError(f'{path}: cannot be read as an image ({error}). Give another.') from error
 
 
 def _fill(model: nn.Module, checkpoint: Path | None, untrained: list[str]) -> list[str]:

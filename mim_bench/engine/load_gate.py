@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mim_bench.conversion.containers import not_finite
+from mim_bench.conversion.containers import not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.errors import CheckpointError
@@ -120,9 +120,10 @@ def load_state(
         advice: What to do where it does not fit.
 
     Raises:
-        CheckpointError: A shape differs, too little fits, or a weight is not finite.
+        CheckpointError: A shape differs, too little fits, a weight is not finite, or most weight
+            matrices hold a single value.
     """
-    _check_finite(module, state, path)
+    _check_values(module, state, path)
     shapes = {name: tensor.shape for name, tensor in module.state_dict().items()}
     resized = [k for k, v in state.items() if k in shapes and v.shape != shapes[k]]
     missing, unexpected = _fill(module, state, path)
@@ -162,14 +163,18 @@ def backbone_of(model: nn.Module) -> nn.Module:
     return model.backbone
 
 
-def _check_finite(module: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
-    names = [name for name, _ in module.named_parameters() if name in state]
-    if bad := not_finite({name: state[name] for name in names}):
-        raise CheckpointError(
-            f'{path}: {len(bad)} weights hold values that are not finite, for example {bad[0]}. '
-            'The file is damaged, or the training that wrote it went wrong. Use an earlier '
-            'checkpoint.'
-        )
+def _check_values(module: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    weights = {name: state[name] for name, _ in module.named_parameters() if name in state}
+    if bad := not_finite(weights):
+        fault = f'{len(bad)} weights hold values that are not finite, for example {bad[0]}'
+    elif flat := one_valued(weights):
+        fault = f'{len(flat)} weight matrices hold a single value, for example {flat[0]}'
+    else:
+        return
+    raise CheckpointError(
+        f'{path}: {fault}. The file is damaged, or the training that wrote it went wrong. Use an '
+        'earlier checkpoint.'
+    )
 
 
 def _fill(

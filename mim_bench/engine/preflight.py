@@ -12,21 +12,26 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
+from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SKIP_LIST
+from mim_bench.engine.batch import image_names
 from mim_bench.engine.data_sets import check_data_sets
+from mim_bench.engine.fsdp import is_sharded
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.metric_names import METRICS
-from mim_bench.evaluation.probes.extraction import features_of_batches
+from mim_bench.evaluation.probes.extraction import arithmetic, backbone_of, features_of_batches
+from mim_bench.evaluation.probes.pooling import backbone_outputs
 from mim_bench.recipe.tta import unwrap
 
 NUM_IMAGES = 2
@@ -55,16 +60,48 @@ class PreflightHook(Hook):
         with preserved_rng():
             try_smallest_batch(runner)
             if runner.val_loop is not None:
+                if not is_sharded(unwrap(runner.model)):  # it is whole inside its own step only
+                    check_features(runner, runner.val_loop)
                 try_evaluation(runner, runner.val_loop, runner.model.val_step)
 
     def before_test(self, runner: Runner) -> None:
         """Try the test, or the probes, on two images."""
         loop = runner.test_loop
         with preserved_rng():
+            check_features(runner, loop)
             if hasattr(loop, 'probes'):
                 try_probes(runner)
             else:
                 try_evaluation(runner, loop, runner.model.test_step)
+
+
+def check_features(runner: Runner, loop: Any) -> None:
+    """Refuse a network whose features of an image are also those of its negative.
+
+    Such a network ignores its images, and whatever is measured with it is chance.
+
+    Args:
+        runner: Ready to run.
+        loop: Its validation or test loop.
+
+    Raises:
+        CheckpointError: See above.
+    """
+    model = unwrap(runner.model)
+    has_views = isinstance(runner.model, BaseTTAModel)  # several of an image in a sample
+    if has_views or not hasattr(model, 'extract_feat'):
+        return
+    device = next(model.parameters()).device
+    with torch.no_grad(), evaluating(model), arithmetic(device, loop.fp16):
+        batch = next(few_batches(loop.dataloader, batch_size=1))
+        image = model.data_preprocessor(batch, False)['inputs']
+        outputs = [backbone_outputs(model, x)[-1] for x in (image, -image)]
+    if torch.equal(*outputs) and not torch.equal(image, -image):
+        raise CheckpointError(
+            f'The features of {", ".join(image_names(batch))} and of its negative are the same: '
+            f'{type(backbone_of(model)).__name__} ignores its images. Its weights are damaged, or '
+            'the training that wrote them collapsed. Use an earlier checkpoint.'
+        )
 
 
 def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
@@ -81,7 +118,7 @@ def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
     evaluator = deepcopy(loop.evaluator)
     num_samples = 0
     with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
-        for batch in first_batches(loop.dataloader):
+        for batch in few_batches(loop.dataloader):
             outputs = step(batch)
             evaluator.process(data_samples=outputs, data_batch=batch)
             num_samples += len(outputs)
@@ -108,7 +145,7 @@ def try_probes(runner: Runner) -> None:
             f'images. Set test_cfg.probes.knn.k to at most {size}.'
         )
     for loader in filter(None, (bank, loop.dataloader)):
-        batches = list(first_batches(loader))
+        batches = list(few_batches(loader))
         list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
 
 
@@ -123,7 +160,7 @@ def try_smallest_batch(runner: Runner) -> None:
     if not has_norms or last_batch_size(runner.train_dataloader) != 1:
         return
     with _same_buffers(model), torch.no_grad(), runner.optim_wrapper.optim_context(model):
-        batch = next(first_batches(runner.train_dataloader, batch_size=1))
+        batch = next(few_batches(runner.train_dataloader, batch_size=1))
         model(**model.data_preprocessor(batch, True), mode='loss')
 
 
@@ -147,8 +184,8 @@ def last_batch_size(loader: DataLoader) -> int:
     return share % size or size
 
 
-def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
-    """Batches of the first :data:`NUM_IMAGES` samples, made in this process: no worker starts.
+def few_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
+    """Batches of :data:`NUM_IMAGES` samples, the first and the last, made in this process.
 
     Args:
         loader: Says the size of a batch, which samples of different size may need to be 1.
@@ -156,7 +193,7 @@ def first_batches(loader: DataLoader, *, batch_size: int | None = None) -> Itera
     """
     dataset = loader.dataset
     size = batch_size or loader.batch_size or 1
-    indices = range(min(NUM_IMAGES, len(dataset)))
+    indices = np.linspace(0, len(dataset) - 1, min(NUM_IMAGES, len(dataset)), dtype=int).tolist()
     for start in range(0, len(indices), size):
         yield loader.collate_fn([dataset[i] for i in indices[start : start + size]])
 

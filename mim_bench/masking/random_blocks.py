@@ -35,18 +35,20 @@ def random_block_mask(
     rows, cols = grid
     mask = np.zeros(grid, dtype=bool)
     log_aspect = math.log(min_aspect)
-    failures = 0
-    while (left_over := max_hidden - int(mask.sum())) > 0 and failures < BLOCK_TRIES:
+    left_over, failures = max_hidden, 0
+    while left_over > 0 and failures < BLOCK_TRIES:
         failures += 1
         # Near the end the bounds change places, as in the official code.
         area = min_block + (left_over - min_block) * rng.random()
-        aspect = math.exp(rng.uniform(log_aspect, -log_aspect))
+        aspect = math.exp(log_aspect + (-log_aspect - log_aspect) * rng.random())
         height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if height >= rows or width >= cols:
             continue
         top, left = rng.integers(rows - height + 1), rng.integers(cols - width + 1)
         block = mask[top : top + height, left : left + width]
-        if 0 < block.size - block.sum() <= left_over:
+        num_new = block.size - int(np.count_nonzero(block))
+        if 0 < num_new <= left_over:
             block[:] = True
+            left_over -= num_new
             failures = 0
     return mask

@@ -1,6 +1,8 @@
 """Estimates memory, operations and time of a training step on a GPU that need not exist."""
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,17 +12,15 @@ from mmengine.logging import MMLogger
 
 from mim_bench.data.checks.options import REAL_COUNTS
 from mim_bench.errors import ConfigError
-from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu
-from mim_bench.profiling.fake_step import FakeStep, OwnProcess
-from mim_bench.profiling.flops import count_flops
+from mim_bench.profiling.fake_gpu import DEVICE, OnMeta, fake_gpu, put_on
+from mim_bench.profiling.fake_step import FakeStep, OwnProcess, call_elsewhere
+from mim_bench.profiling.step_trace import MemoryParts, StepTrace
 from mim_bench.profiling.synthetic import SyntheticData
-from mim_bench.profiling.tensor_memory import MemoryParts, TensorMemory
+from mim_bench.recipe.building import build_model, without_pretrained
 from mim_bench.recipe.config import load_config
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.precision import precision_of
 
-# Batch normalisation over a whole image needs two.
-FLOPS_BATCH_SIZE = 2
 # A third of an A100's half-precision throughput by its data sheet (312).
 ASSUMED_TFLOPS = 100.0
 # Keys of a config on which a step depends.
@@ -134,12 +134,11 @@ def image_share(dataset: Mapping[str, Any]) -> float:
 def estimate_elsewhere(
     cfg: Config, process: OwnProcess | None = None, **arguments: Any
 ) -> StepEstimate:
-    """Run :func:`estimate_here` in its own process."""
-    settings = ({k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}, cfg.filename)
-    if process is not None:
-        return process.call(_from_settings, *settings, **arguments)
-    with OwnProcess() as process:
-        return process.call(_from_settings, *settings, **arguments)
+    """Run :func:`estimate_here` in a process of its own, in this one if it is such a process."""
+    settings = {k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}
+    dataset = settings['train_dataloader']['dataset']
+    dataset.pop('share', None)  # a step with a part of the labels is the same
+    return call_elsewhere(_from_settings, settings, cfg.filename, process=process, **arguments)
 
 
 def estimate_here(
@@ -166,25 +165,59 @@ def estimate_here(
     MMLogger.get_current_instance().setLevel('ERROR')
     data = SyntheticData(cfg)
     accumulation = (cfg.get('optim_wrapper') or {}).get('accumulative_counts', 1)
-    with fake_gpu() as mode:
+    with _no_collection(), fake_gpu() as mode:
         step = FakeStep(cfg, precision, mode, has_optimizer=has_optimizer)
-        forward, total = count_flops(step, data.batch(FLOPS_BATCH_SIZE))
-        step.make_optimizer_state(keep_gradients=accumulation > 1)
-        with TensorMemory(DEVICE, step.model, step.optimizer) as memory:
-            step(data.batch(batch_size))
+        with StepTrace(DEVICE, step.model) as trace:
+            # Its own peak counts, so the optimiser need not step again.
+            step.make_optimizer_state(keep_gradients=accumulation > 1)
+            trace.note_state(step.optimizer)
+            step.backward(data.batch(batch_size))
     num_parameters, num_trainable = step.count_parameters()
     trained = sum(p.numel() * p.element_size() for p in step.model.parameters() if p.requires_grad)
     return StepEstimate(
         precision=precision,
         batch_size=batch_size,
-        memory=memory.peak,
+        memory=trace.peak,
         bucket_bytes=trained if processes > 1 else 0,
-        flops_forward=forward / FLOPS_BATCH_SIZE,
-        flops_step=total / FLOPS_BATCH_SIZE,
+        flops_forward=trace.flops_forward / batch_size,
+        flops_step=trace.flops / batch_size,
         num_parameters=num_parameters,
         num_trainable=num_trainable,
         processes=processes,
     )
+
+
+def estimate_forward_elsewhere(cfg: Config) -> tuple[MemoryParts, int]:
+    """Memory at the peak and operations of a forward pass without gradients.
+
+    Args:
+        cfg: Config with the model and, as ``train_dataloader``, the loader of the images.
+    """
+    settings = {k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}
+    settings.pop('optim_wrapper', None)
+    return call_elsewhere(_forward_from_settings, settings, cfg.filename)
+
+
+def _forward_here(cfg: Config) -> tuple[MemoryParts, int]:
+    MMLogger.get_current_instance().setLevel('ERROR')
+    batch = SyntheticData(cfg).batch(cfg.train_dataloader.batch_size)
+    with _no_collection(), fake_gpu() as mode, torch.no_grad():
+        with OnMeta():
+            model = build_model(without_pretrained(cfg)[0])
+        model = put_on(model, mode).eval()
+        with StepTrace(DEVICE, model) as trace:
+            model(**model.data_preprocessor(batch, False), mode='tensor')
+    return trace.peak, trace.flops
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Context without garbage collection, which takes 4 s of 10 among so many small objects."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _num_images(cfg: Config, processes: int) -> int | None:
@@ -203,8 +236,8 @@ def _num_images(cfg: Config, processes: int) -> int | None:
     )
 
 
-# Estimates of this process, shared by recipes that differ in length only.
-_done: dict[str, StepEstimate] = {}
+# Estimates of this process, shared by recipes that differ in length only, and by probes.
+_done: dict[str, Any] = {}
 
 
 def _from_settings(settings: dict, filename: str, **arguments: Any) -> StepEstimate:
@@ -212,4 +245,12 @@ def _from_settings(settings: dict, filename: str, **arguments: Any) -> StepEstim
     key = repr((settings, arguments))
     if key not in _done:
         _done[key] = estimate_here(Config(settings, filename=filename), **arguments)
+    return _done[key]
+
+
+def _forward_from_settings(settings: dict, filename: str) -> tuple[MemoryParts, int]:
+    torch.set_num_threads(1)
+    key = repr(settings)
+    if key not in _done:
+        _done[key] = _forward_here(Config(settings, filename=filename))
     return _done[key]

@@ -23,12 +23,13 @@ from mmengine.structures import instance_data
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._device import DeviceContext
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from mim_bench.errors import StackError, TrainingError
 from mim_bench.profiling.fake_kernels import forget_cast_weights, register_kernels
 from mim_bench.profiling.known_read_backs import KNOWN_READ_BACKS, ReadBack
+from mim_bench.profiling.step_trace import tensors_of
 
 DEVICE = 'fakegpu'
 _aten = torch.ops.aten
@@ -46,7 +47,7 @@ _COUNTING = {
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
 _READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default}
 # Files that may be between a line of a network and its operators on the stack.
-_OWN = ('fake_gpu.py', 'fake_kernels.py', 'tensor_memory.py')
+_OWN = ('fake_gpu.py', 'fake_kernels.py', 'step_trace.py')
 _SKIPPED = (
     str(Path(torch.__file__).parent),
     *(str(Path(__file__).with_name(name)) for name in _OWN),
@@ -129,6 +130,10 @@ class FakeGpu(FakeTensorMode):
         MixedDevicesError: Inside the context, an operator mixes devices.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the check costs as much as a small operator
+
     def __init__(self, known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> None:
         super().__init__(allow_non_fake_inputs=True)
         self.known = known
@@ -138,7 +143,7 @@ class FakeGpu(FakeTensorMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        tensors = list(tensors_of((args, kwargs)))
         try:
             if any(t.device.type == DEVICE for t in tensors):
                 return self._on_gpu(func, types, args, kwargs, tensors)
@@ -326,7 +331,9 @@ def put_on(model: nn.Module, mode: FakeGpu) -> nn.Module:
     def fake(tensor: torch.Tensor) -> torch.Tensor:
         if tensor not in made:
             with mode, torch.no_grad():
-                new = torch.empty_like(tensor, device=DEVICE)
+                new = torch.empty_strided(
+                    tensor.shape, tensor.stride(), dtype=tensor.dtype, device=DEVICE
+                )
             if isinstance(tensor, nn.Parameter):
                 new = nn.Parameter(new, tensor.requires_grad)
             made[tensor] = new

@@ -1,7 +1,7 @@
 """The training step of a config on the fake GPU."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -17,6 +17,9 @@ from mim_bench.errors import TrainingError
 from mim_bench.profiling.fake_gpu import DEVICE, FakeGpu, OnMeta, put_on
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model
+
+_GPUS = 'CUDA_VISIBLE_DEVICES'
+_NO_GPU = {_GPUS: ''}
 
 
 class FakeStep(TrainingStep):
@@ -64,13 +67,22 @@ class FakeStep(TrainingStep):
             self.model.zero_grad(set_to_none=True)
 
 
+# Whether this process is an OwnProcess that sees no GPU.
+_is_own = False
+
+
 class OwnProcess:
-    """A process in which the fake GPU can be registered; it sees no real GPU.
+    """A process that starts with its first call, and again after it died.
 
     Arguments and results of calls are pickled.
+
+    Args:
+        environment: Added to the process's environment. By default it sees no real GPU, so that
+            the fake one can be registered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] = _NO_GPU) -> None:
+        self._environment = environment
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> 'OwnProcess':
@@ -92,16 +104,17 @@ class OwnProcess:
             Exception: The exception of the function.
         """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context('spawn'))
+            self._pool = ProcessPoolExecutor(
+                1, get_context('spawn'), _set_own, (not self._environment.get(_GPUS, ' '),)
+            )
         try:
-            with mock.patch.dict(os.environ, {'CUDA_VISIBLE_DEVICES': ''}):
+            with mock.patch.dict(os.environ, self._environment):
                 task = self._pool.submit(function, *args, **kwargs)
             return task.result()
         except BrokenProcessPool as error:
             self.close()
             raise TrainingError(
-                f'{function.__name__}{_shown(args)}: its process died in the backward pass; the '
-                'error is printed above.'
+                f'{function.__name__}{_shown(args)}: its process died; the error is printed above.'
             ) from error
 
     def close(self) -> None:
@@ -109,6 +122,30 @@ class OwnProcess:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
+
+
+def _set_own(is_own: bool) -> None:
+    global _is_own
+    _is_own = is_own
+
+
+def call_elsewhere(
+    function: Callable[..., Any], *args: Any, process: OwnProcess | None = None, **kwargs: Any
+) -> Any:
+    """Call a function of a module that registers the fake GPU.
+
+    Args:
+        function: The function.
+        process: Process to use. If None, this one if it is one without a GPU, or else a new one.
+        *args: Of the function.
+        **kwargs: Of the function.
+    """
+    if process is not None:
+        return process.call(function, *args, **kwargs)
+    if _is_own:
+        return function(*args, **kwargs)
+    with OwnProcess() as process:
+        return process.call(function, *args, **kwargs)
 
 
 def _shown(args: Sequence[Any]) -> str:

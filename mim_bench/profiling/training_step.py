@@ -76,12 +76,16 @@ class TrainingStep:
 
     def __call__(self, batch: dict[str, Any]) -> None:
         """Run one step on a batch of the loader."""
-        loss = self._scaler.scale(self.forward(batch))
-        with cpu_products(self._cpu_products):  # activation checkpointing recomputes here
-            loss.backward()
+        self.backward(batch)
         if self.optimizer is not None:
             self._step_optimizer()
         self.model.zero_grad(set_to_none=True)
+
+    def backward(self, batch: dict[str, Any]) -> None:
+        """Run forward and backward pass on a batch of the loader."""
+        loss = self._scaler.scale(self.forward(batch))
+        with cpu_products(self._cpu_products):  # activation checkpointing recomputes here
+            loss.backward()
 
     def forward(self, batch: dict[str, Any], *, compiled: bool = True) -> torch.Tensor:
         """The loss of a batch, normalisation of the images included."""

@@ -12,7 +12,12 @@ from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.launch import Launch, groups_of, resolve_run
 from mim_bench.engine.load_gate import backbone_of, load_backbone
 from mim_bench.errors import DataError
-from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_elsewhere, image_share
+from mim_bench.profiling.estimate import (
+    ASSUMED_TFLOPS,
+    estimate_elsewhere,
+    estimate_forward_elsewhere,
+    image_share,
+)
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model, init_weights, without_pretrained
@@ -46,7 +51,7 @@ class Trial:
             memory from the shapes of a step, time from its operations at this throughput a GPU.
         memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
-        flops_step: In an estimate, operations of an image, forward and backward.
+        flops_step: In an estimate, operations of an image; of a training, forward and backward.
         missing: What the run would read that is not there; None if nothing.
     """
 
@@ -81,13 +86,13 @@ def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -
     """Check whether a run can start, and measure or estimate a step. No data set is read.
 
     A run of several processes is tried with the batch of one process; their waiting for each
-    other is not measured. Without a GPU, trainings in mixed precision or of several processes
-    are estimated.
+    other is not measured. Without a GPU, what nobody would run on a CPU is estimated: mixed
+    precision, several processes, and all of the full tier.
 
     Args:
         launch: Launch of the run.
         command: 'train' or 'test'.
-        assumed_tflops: Estimate every training at this throughput in TFLOP/s a GPU.
+        assumed_tflops: Estimate every run at this throughput in TFLOP/s a GPU.
 
     Raises:
         MimBenchError: The run cannot start.
@@ -103,12 +108,15 @@ def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -
 
 def _try(cfg: Config, launch: Launch, command: str, assumed_tflops: float | None) -> Trial:
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    if command == 'test':
-        return _try_test(cfg, launch, device)
-    is_for_gpus = precision_of(cfg) != 'fp32' or num_processes(launch.launcher) > 1
+    is_for_gpus = (
+        num_processes(launch.launcher) > 1
+        or cfg.get('protocol', {}).get('tier') == 'full'
+        or (command == 'train' and precision_of(cfg) != 'fp32')
+    )
     if assumed_tflops is not None or (device == 'cpu' and is_for_gpus):
-        return _estimate_training(cfg, launch, assumed_tflops or ASSUMED_TFLOPS)
-    return _try_training(cfg, launch, device)
+        estimate = _estimate_test if command == 'test' else _estimate_training
+        return estimate(cfg, launch, assumed_tflops or ASSUMED_TFLOPS)
+    return (_try_test if command == 'test' else _try_training)(cfg, launch, device)
 
 
 def _try_training(cfg: Config, launch: Launch, device: str) -> Trial:
@@ -169,19 +177,45 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
     init_weights(model)
     share = _load(model, launch)
     model = model.to(device).eval()
-    # Synthetic samples follow the training loader; a probe reads images by this loader.
-    loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
-    seen = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=cfg.filename)
-    batch = SyntheticData(seen).batch(loader.batch_size)
+    batch = SyntheticData(_as_training(cfg)).batch(_test_loader(cfg).batch_size)
 
     @torch.no_grad()
     def forward() -> None:
         model(**model.data_preprocessor(batch, False), mode='tensor')
 
     memory_bytes, step_s = _measure(forward, model, device)
-    num_images = loader.batch_size * num_processes(launch.launcher)
-    most = _most_images(launch)
-    return Trial(device, share, memory_bytes, step_s, num_images, most_images=most)
+    return Trial(device, share, memory_bytes, step_s, **_test_length(cfg, launch))
+
+
+def _estimate_test(cfg: Config, launch: Launch, tflops: float) -> Trial:
+    share = _load(build_model(cfg), launch) if launch.checkpoint else None
+    memory, flops = estimate_forward_elsewhere(_as_training(cfg))
+    return Trial(
+        device='cuda',
+        load_share=share,
+        memory_bytes=memory.total,
+        step_s=flops / (tflops * 1e12),
+        assumed_tflops=tflops,
+        memory_parts={**asdict(memory), 'buckets': 0},
+        flops_step=flops / _test_loader(cfg).batch_size,
+        **_test_length(cfg, launch),
+    )
+
+
+def _test_loader(cfg: Config) -> Config:
+    """The loader that reads most images of a test: a probe's is that of its bank."""
+    return cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
+
+
+def _as_training(cfg: Config) -> Config:
+    """The config with the test's loader as that of the training, which synthetic samples follow."""
+    loader = _test_loader(cfg).to_dict()
+    return Config({**cfg.to_dict(), 'train_dataloader': loader}, filename=cfg.filename)
+
+
+def _test_length(cfg: Config, launch: Launch) -> dict[str, Any]:
+    num_images = _test_loader(cfg).batch_size * num_processes(launch.launcher)
+    return dict(images_per_step=num_images, most_images=_most_images(launch))
 
 
 def _most_images(launch: Launch) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, class_marks
+from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, class_marks, variant_root
 from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
 
@@ -25,7 +25,7 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
         cfg: Changed in place. Probes still need the work directory of their test, as
             ``test_cfg.fitted``.
         name: A name of :data:`mim_bench.data.imagenet_variants.VARIANTS`.
-        data_root: Folder of the set; below ``data/`` if None.
+        data_root: Folder or archive of the set, or the one above; below ``data/`` if None.
 
     Raises:
         ConfigError: There is no such set, or the config tests no classifier.
@@ -44,7 +44,7 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
             f'{cfg.filename}: --variant {name} tests a fine-tuned classifier or probes, and the '
             'config has no head or no test_dataloader. Use the config of a fine-tuning or probe.'
         )
-    root = str(data_root or f'data/{variant.folder}').rstrip('/') + '/'
+    root = f'{variant_root(data_root or f"data/{variant.folder}", name)}/'
     kept = {key: value for key, value in dataset.items() if key not in _REPLACED}
     cfg.data_root = root
     cfg.test_dataloader.dataset = dict(

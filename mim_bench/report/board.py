@@ -4,11 +4,13 @@ A column is described once, by :class:`Column` (a measured quantity) or :class:`
 checkpoint); every format asks it for its heading, and for the text and the value of a row.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from mim_bench.report import catalogue
+from mim_bench.report.text import one_line
 from mim_bench.results.record import (
     RANDOM_METHOD,
     Checkpoint,
@@ -89,6 +91,11 @@ class Row:
     links: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def name(self) -> str:
+        """The label without the name of the folder."""
+        return self.label.removesuffix(f' ({self.group})')
+
+    @property
     def method(self) -> str:
         """The method's title."""
         return catalogue.method_title(self.checkpoint.method)
@@ -106,6 +113,13 @@ class Row:
     def cell(self, column: 'Column') -> Cell:
         """The cell below a column; a missing one where nothing was measured."""
         return self.cells.get(column.key, MISSING)
+
+
+def row_names(rows: Sequence[Row]) -> dict[str, str]:
+    """Names for prose and charts, by label: method and backbone, or the label where they repeat."""
+    names = {row.label: f'{row.method} · {row.checkpoint.backbone}' for row in rows}
+    counts = Counter(names.values())
+    return {label: one_line(name if counts[name] == 1 else label) for label, name in names.items()}
 
 
 @dataclass(frozen=True)
@@ -271,6 +285,11 @@ class Leaderboard:
     sorted_by: Column | None
     published: 'PublishedSection'
     costs: list[ColumnGroup]
+
+    @property
+    def facts(self) -> list[Fact]:
+        """The mean rank, if there is one, and what is known of each checkpoint."""
+        return [*([RANK] if self.shared else []), *FACTS]
 
     @property
     def records(self) -> list[RunRecord]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Column, Leaderboard, Row
+from mim_bench.report.board import Column, Leaderboard, Row, row_names
 from mim_bench.report.text import one_line
 from mim_bench.results.curves import Curve, read_curves
 from mim_bench.results.record import RunRecord
@@ -83,22 +83,20 @@ def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
     Colours repeat after eight rows, with other dashes; random weights are grey and dashed, since
     they are what the others are held against.
     """
-    full = {row.label: f'{row.method} · {row.checkpoint.backbone}' for row in board.rows}
-    names, methods = Counter(full.values()), Counter(row.method for row in board.rows)
+    names, methods = row_names(board.rows), Counter(row.method for row in board.rows)
     places = {row.label: index for index, row in enumerate(board.rows)}
     styles, counts = {}, Counter()
     # Not in the order of the ranking, so that one more result does not recolour the rest.
     for row in sorted(board.rows, key=lambda row: row.label):
-        name = full[row.label]
-        short = row.method if methods[row.method] == 1 else name
-        name = name if names[name] == 1 else row.label
+        name = names[row.label]
+        short = one_line(row.method) if methods[row.method] == 1 else name
         number = counts[row.is_random]
         counts[row.is_random] += 1
         if row.is_random:
             look = _RANDOM, _DASHES[number % (len(_DASHES) - 1) + 1]
         else:
             look = list(_COLOURS)[number % _NUM_COLOURS], _DASHES[number // _NUM_COLOURS % 4]
-        styles[row.label] = RowStyle(one_line(name), one_line(short), *look, places[row.label])
+        styles[row.label] = RowStyle(name, short, *look, places[row.label])
     return styles
 
 
@@ -173,10 +171,9 @@ def _line_chart(curves: Sequence[tuple[RowStyle, RunRecord, Curve]]) -> Chart:
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
-    """At most some 200 points, evenly picked, the last one always among them."""
-    stride = -(-len(points) // _MOST_POINTS)
-    picked = list(points[::stride])
-    return picked if (len(points) - 1) % stride == 0 else [*picked, points[-1]]
+    """At most 200 points, evenly picked, the first and the last one always among them."""
+    places = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).astype(int)
+    return [points[place] for place in places]
 
 
 def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:

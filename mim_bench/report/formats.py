@@ -8,17 +8,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from mim_bench.report.board import (
-    FACTS,
-    NAMES,
-    RANK,
-    Cell,
-    Column,
-    ColumnGroup,
-    Fact,
-    Leaderboard,
-    Row,
-)
+from mim_bench.report.board import NAMES, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
 from mim_bench.report.catalogue import task_title
 from mim_bench.report.tables import (
     KINDS,
@@ -53,8 +43,7 @@ def board_frame(
 def result_columns(board: Leaderboard, *, headline: bool) -> list[Fact | Column]:
     """The columns of the results: names, mean rank, facts and headline numbers, or the rest."""
     columns = [column for _, some in board.groups_of(headline=headline) for column in some]
-    facts = [*([RANK] if board.shared else []), *FACTS] if headline else []
-    return [*NAMES, *facts, *columns]
+    return [*NAMES, *(board.facts if headline else []), *columns]
 
 
 def render_markdown(board: Leaderboard) -> str:
@@ -67,13 +56,11 @@ def render_markdown(board: Leaderboard) -> str:
         columns = result_columns(board, headline=False)
         parts += ['## Further metrics', _markdown_board(board, columns)]
     for section in sections(board):
-        tables = [table for table in section.tables if not table.is_long]
-        if tables or section.columns:
-            parts += [f'## {section.title}', section.note]
+        parts += [f'## {section.title}', section.note]
         if section.columns:
             columns = [column for _, some in section.columns for column in some]
             parts.append(_markdown_board(board, [*NAMES, *columns]))
-        parts += [part for table in tables for part in (_markdown_table(table), table.note)]
+        parts += [part for table in section.tables for part in (_markdown_table(table), table.note)]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
 
@@ -115,29 +102,28 @@ def _markdown_table(table: Table) -> str:
     return _to_markdown(frame, [KINDS.get(name) == 'number' for name in frame])
 
 
-# As many numbers as a page is wide, and rows as it is high; the other forms have all rows.
-MOST_COLUMNS = 6
+# As many rows as a page is high; the other forms have all.
 MOST_ROWS = 60
-_LONGEST_NAME = 40
 _LATEX_HEAD = r"""% Made by mim-bench report. Needs in the preamble:
+%   \usepackage{adjustbox}
 %   \usepackage{booktabs}
 %   \usepackage{textcomp}
 %   \usepackage[T1]{fontenc}"""
-_LATEX_TABLE = r"""\begin{table}
-\centering\footnotesize\setlength{\tabcolsep}{4pt}
+_LATEX_TABLE = r"""\begin{table*}
+\centering
 \caption{%s}
-\label{tab:leaderboard-%d}
-%s\end{table}"""
+\label{tab:leaderboard}
+\begin{adjustbox}{max width=\textwidth}
+%s\end{adjustbox}
+\end{table*}"""
 
 
 def render_latex(board: Leaderboard) -> str:
-    """Render the headline columns, a few a table; captions say the protocols."""
-    parts = [_LATEX_HEAD]
-    for number, groups in enumerate(_latex_chunks(board.groups_of(headline=True)), 1):
-        caption = latex_text(' '.join(_caption(board, [group for group, _ in groups])))
-        text = _latex_tabular(board.rows[:MOST_ROWS], groups)
-        parts.append(_LATEX_TABLE % (caption, number, text))
-    return '\n\n'.join(parts) + '\n'
+    """Render the headline columns as one table, whose caption says the protocols."""
+    groups = board.groups_of(headline=True)
+    caption = latex_text(' '.join(_caption(board, [group for group, _ in groups])))
+    table = _LATEX_TABLE % (caption, _latex_tabular(board.rows[:MOST_ROWS], groups))
+    return f'{_LATEX_HEAD}\n\n{table}\n'
 
 
 def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
@@ -147,28 +133,13 @@ def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]
             tier = f', {p.tier} tier' if p.tier != 'full' else ''
             yield f'{group.title}: protocol {p.name} version {p.version}, hash {p.hash}{tier}.'
     yield reading_note(board, with_intervals=False)
-    yield from (NOTES[f'tier-{t}'] for t in board.tiers if t in {group.tier for group in groups})
+    yield from (NOTES[f'tier-{tier}'] for tier in board.tiers)
     if len(board.rows) > MOST_ROWS:
         more = plural(len(board.rows) - MOST_ROWS, 'further checkpoint')
         yield f'{more} in leaderboard.csv.'
 
 
-_Groups = list[tuple[ColumnGroup, list[Column]]]
-
-
-def _latex_chunks(groups: _Groups) -> Iterator[_Groups]:
-    """Groups that fit beside each other; a group is never cut."""
-    chunk: _Groups = []
-    for group in groups:
-        if chunk and sum(len(columns) for _, columns in [*chunk, group]) > MOST_COLUMNS:
-            yield chunk
-            chunk = []
-        chunk.append(group)
-    if chunk:
-        yield chunk
-
-
-def _latex_tabular(rows: Sequence[Row], groups: _Groups) -> str:
+def _latex_tabular(rows: Sequence[Row], groups: Sequence[tuple[ColumnGroup, list[Column]]]) -> str:
     titles, rules = {}, []
     for group, columns in groups:
         start = len(NAMES) + len(titles) + 1
@@ -188,8 +159,7 @@ def _latex_tabular(rows: Sequence[Row], groups: _Groups) -> str:
 
 
 def _latex_entry(column: Fact | Column, row: Row) -> str:
-    text = column.text(row)
-    text = latex_text(text if len(text) <= _LONGEST_NAME else f'{text[: _LONGEST_NAME - 1]}…')
+    text = latex_text(column.text(row))
     if isinstance(column, Fact):
         return text
     cell = row.cell(column)
@@ -200,8 +170,9 @@ def _latex_entry(column: Fact | Column, row: Row) -> str:
 def render_csv(board: Leaderboard) -> str:
     """Every cell that is not missing as one line, with unrounded values; costs come last."""
     costs = [column for group in board.costs for column in group.columns]
+    known = {row.label: flat(row.checkpoint, 'id', 'known_from') for row in board.rows}
     return _to_csv(
-        _cell_facts(row, column, cell)
+        _cell_facts(row, known[row.label], column, cell)
         for columns in (board.columns, costs)
         for row in board.rows
         for column in columns
@@ -218,7 +189,7 @@ def render_published_csv(board: Leaderboard) -> str:
     """Every published result as one line, those that stand beside a row of ours first."""
     section = board.published
     beside = {id(pair.published) for pair in section.comparisons}
-    others = [one for one in [*section.near, *section.further] if id(one) not in beside]
+    others = [one for one in section.results if id(one) not in beside]
     pairs = [
         {
             'checkpoint': pair.row.label,
@@ -249,7 +220,9 @@ def _to_csv(lines: Iterable[Mapping[str, object]]) -> str:
     return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
 
 
-def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
+def _cell_facts(
+    row: Row, known: Mapping[str, object], column: Column, cell: Cell
+) -> dict[str, object]:
     run = cell.runs[-1]
     # A sum is of runs of several protocols.
     protocol = None if column.is_sum else run.protocol
@@ -258,7 +231,7 @@ def _cell_facts(row: Row, column: Column, cell: Cell) -> dict[str, object]:
     return {
         'checkpoint': row.label,
         'group': row.group,
-        **flat(row.checkpoint, 'id', 'known_from'),
+        **known,
         'mean_rank': row.rank,
         'task': column.task if column.is_sum else run.task,
         'metric': column.metric,

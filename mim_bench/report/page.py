@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,17 +15,12 @@ from PIL import Image
 
 from mim_bench.errors import RecordError
 from mim_bench.report import tables
-from mim_bench.report.board import FACTS, RANK, Column, ColumnGroup, Fact, Leaderboard, Row
+from mim_bench.report.board import FACTS, RANK, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
-from mim_bench.report.published import (
-    measured_as,
-    pretrained_for,
-    published_rows,
-    published_value,
-)
+from mim_bench.report.published import published_rows
 from mim_bench.report.text import one_line
-from mim_bench.results.store import DamagedFile
+from mim_bench.results.store import FEATURES_FOLDER, DamagedFile
 
 # Rows shown at once; the page has a button for more. A browser lays out thousands for seconds.
 ROWS_SHOWN = 200
@@ -86,7 +81,7 @@ def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
         curves=curves,
         strips=strips,
         strip_rows=MOST_ROWS,
-        pairs_of=lambda groups, is_full: _pairs(board, groups, is_full=is_full),
+        pairs_of=lambda groups, is_full: _pairs(board, groups, places, is_full=is_full),
         rows_shown=ROWS_SHOWN,
         published_shown=PUBLISHED_SHOWN,
         reload_seconds=reload_seconds,
@@ -97,12 +92,33 @@ def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
 
 
 def _pairs(
-    board: Leaderboard, groups: Sequence[tuple[ColumnGroup, Sequence[Column]]], *, is_full: bool
-) -> list[tuple[Fact | Column, ColumnGroup | None]]:
-    """The columns of a table behind the names, with their groups; facts have none."""
-    facts = [*([RANK] if board.shared else []), *FACTS] if is_full else []
-    measured = [(column, group) for group, columns in groups for column in columns]
-    return [(fact, None) for fact in facts] + measured
+    board: Leaderboard,
+    groups: Sequence[tuple[ColumnGroup, Sequence[Column]]],
+    places: Mapping[str, int],
+    *,
+    is_full: bool,
+) -> list[tuple[Fact | Column, ColumnGroup | None, str]]:
+    """The columns of a table behind the names, with their groups, if any, and CSS classes."""
+    facts = [
+        (fact, None, 'number rank' if fact is RANK else f'{"number " * fact.is_number}gf fact')
+        for fact in (board.facts if is_full else [])
+    ]
+    measured = [
+        (column, group, f'number g{places[group.key]}{"" if number else " first"}')
+        for group, columns in groups
+        for number, column in enumerate(columns)
+    ]
+    return facts + measured
+
+
+def _runs_of(cell: Cell) -> str:
+    """The first runs behind a number, and how many there are more."""
+    texts = [
+        f'run {run.run_id}, seed {run.seed}, {run.started_at[:10]}, {run.cost.device}'
+        for run in cell.runs[:3]
+    ]
+    more = len(cell.runs) - 3
+    return one_line('; '.join([*texts, *([tables.plural(more, 'more run')] if more > 0 else [])]))
 
 
 def _filters(board: Leaderboard) -> dict[str, dict[str, str]]:
@@ -164,6 +180,13 @@ def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], list[Damaged
                     damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
             num_more = max(0, len(found) - MOST_PER_ROW)
             strips.append(PictureStrip(row, title, pictures, num_more))
+    features = [(row, board.collection.features.get((row.group, row.name))) for row in board.rows]
+    for row, path in [entry for entry in features if entry[1]][:MOST_ROWS]:
+        try:
+            picture = (*embed_picture(path), 'first three principal components')
+            strips.append(PictureStrip(row, 'Patch features', [picture], 0))
+        except RecordError as error:
+            damaged.append(DamagedFile(f'{FEATURES_FOLDER}/{path.name}', str(error)))
     return strips, damaged
 
 
@@ -205,9 +228,7 @@ def _environment() -> Environment:
         rank=RANK,
         facts=FACTS,
         size_of=size_of,
-        measured_as=measured_as,
-        pretrained_for=pretrained_for,
-        published_value=published_value,
+        runs_of=_runs_of,
     )
     return environment
 

@@ -76,12 +76,11 @@ class Comparison:
 class PublishedSection:
     """What the report says about published numbers.
 
-    ``near`` are of a method or a backbone that the board has, in its tasks; ``further`` all others.
+    ``results`` are all of them, by task, backbone and method.
     """
 
     comparisons: Sequence[Comparison] = ()
-    near: Sequence[PublishedResult] = ()
-    further: Sequence[PublishedResult] = ()
+    results: Sequence[PublishedResult] = ()
 
     def pairs(self, *, compared: bool) -> list[Comparison]:
         """What has a verdict, or what differs in its protocol and so has none."""
@@ -95,14 +94,8 @@ def published_section(
     collection: Collection,
 ) -> PublishedSection:
     """Arrange what is published around the rows and column groups of a board."""
-    methods = {row.checkpoint.method for row in rows}
-    families = {network_family(row.checkpoint.backbone) for row in rows}
-    tasks = {group.task for group in groups}
-    near, further = [], []
-    for result in sorted(published, key=_rank):
-        is_known = result.method in methods or network_family(result.backbone) in families
-        (near if is_known and result.task in tasks else further).append(result)
-    return PublishedSection(list(_comparisons(rows, groups, published, collection)), near, further)
+    comparisons = list(_comparisons(rows, groups, published, collection))
+    return PublishedSection(comparisons, sorted(published, key=_rank))
 
 
 def _rank(result: PublishedResult) -> tuple:
@@ -118,7 +111,7 @@ def _rank(result: PublishedResult) -> tuple:
 
 def metric_name(metric: str) -> str:
     """The published name of a metric of ours, where probes have names of their own."""
-    return metric.removeprefix('linear_').removeprefix('knn_')
+    return re.sub('^(knn|linear|attentive)_', '', metric)
 
 
 def _comparisons(
@@ -286,47 +279,6 @@ def differing_facts(facts: Mapping[str, float], theirs: PublishedProtocol) -> It
             yield f'{words} {here:,g} here, {there:,g} there'
 
 
-def published_value(value: float) -> str:
-    """A published number with at least one decimal."""
-    text = f'{value:g}'
-    return text if '.' in text else f'{value:.1f}'
-
-
-def measured_as(result: PublishedResult) -> str:
-    """How a published number was measured, as far as its source states it."""
-    protocol = result.protocol
-    length = f'{protocol.epochs} epochs' if protocol.epochs else protocol.schedule
-    if length is None and protocol.iterations:
-        length = f'{protocol.iterations:,} iterations'
-    parts = [
-        protocol.head,
-        length,
-        protocol.resolution and f'{protocol.resolution} px',
-        protocol.batch and f'batch {protocol.batch:,}',
-        protocol.peak_lr and f'rate {protocol.peak_lr:g}',
-        protocol.layer_decay and f'layer decay {protocol.layer_decay:g}',
-        protocol.init and f'from: {protocol.init}',
-        protocol.test,
-        protocol.split if protocol.split != 'val' else None,
-        protocol.note,
-    ]
-    return '; '.join(filter(None, parts)) or 'not stated'
-
-
-def pretrained_for(result: PublishedResult) -> str:
-    """Variant, epochs and labels of a published pre-training, as far as they are stated."""
-    pretrain = result.pretrain
-    epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else ''
-    epochs += ' (perhaps views)' if epochs and pretrain.counts_views else ''
-    labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else ''
-    return ', '.join(filter(None, (result.variant, epochs, labels)))
-
-
-def published_by(result: PublishedResult) -> str:
-    """Whether the authors of the method published it, or who else."""
-    return 'its authors' if result.is_own else result.by
-
-
 @dataclass(frozen=True)
 class PublishedRow:
     """What one source published of one pre-training.
@@ -368,7 +320,7 @@ def published_rows(board: Leaderboard) -> list[PublishedRow]:
     families = {network_family(row.checkpoint.backbone) for row in board.rows}
     rows: dict[tuple, PublishedRow] = {}
     counts: Counter[tuple] = Counter()
-    for result in board.published.near:
+    for result in board.published.results:
         family = network_family(result.backbone)
         column, is_same = _column_for(board.groups, result)
         if family in families and column is not None:

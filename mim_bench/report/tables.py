@@ -19,20 +19,16 @@ from scipy import stats
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import DASH, Column, ColumnGroup, Leaderboard, Row, row_names
 from mim_bench.report.published import (
     AP_TOLERANCE,
     MIOU_TOLERANCE,
     TOP1_TOLERANCE,
     Comparison,
-    measured_as,
-    pretrained_for,
-    published_by,
-    published_value,
+    metric_name,
 )
 from mim_bench.report.text import one_line
 from mim_bench.results.outcomes_file import read_outcomes
-from mim_bench.results.published import PublishedResult
 from mim_bench.results.record import RunRecord
 from mim_bench.results.scores import class_scores
 from mim_bench.results.statistics import ALPHA
@@ -59,7 +55,7 @@ MOST_CHECKPOINTS = 24
 
 @dataclass(frozen=True)
 class Table:
-    """A frame with its title; ``is_folded`` ones open on demand, ``is_long`` are on the page only.
+    """A frame with its title; ``is_folded`` ones open on demand.
 
     ``best`` marks the best of each line; ``places`` are those of the rows that the last columns
     are about.
@@ -69,7 +65,6 @@ class Table:
     frame: pd.DataFrame
     note: str = ''
     is_folded: bool = False
-    is_long: bool = False
     best: np.ndarray | None = None
     places: Sequence[int] = ()
 
@@ -103,7 +98,7 @@ def sections(board: Leaderboard) -> list[Section]:
     found = [
         Section('folders', 'Merged folders', list(_folder_tables(board))),
         Section(
-            'published', 'Published results', list(_published_tables(board)), NOTES['published']
+            'published', 'Published results', list(published_tables(board)), NOTES['published']
         ),
         Section('totals', 'Cost of each row', note=NOTES['cost'], columns=costs),
         Section('proxy', 'How well the proxy ranks', list(_proxy_tables(board)), NOTES['proxy']),
@@ -124,8 +119,8 @@ def _folder_tables(board: Leaderboard) -> Iterator[Table]:
     yield Table('Check', _frame(notes, 'Verdict', 'What'))
 
 
-def _published_tables(board: Leaderboard) -> Iterator[Table]:
-    """Ours beside published numbers, those of other protocols apart, then published ones alone."""
+def published_tables(board: Leaderboard) -> Iterator[Table]:
+    """Ours beside published numbers, those of other protocols apart."""
     for title, is_compared in (
         ('Our results beside published ones', True),
         ('{} of other protocols, not compared', False),
@@ -138,14 +133,6 @@ def _published_tables(board: Leaderboard) -> Iterator[Table]:
                 note=f'{plural(more, "further pair")} in published.csv.' if more > 0 else '',
                 is_folded=not is_compared,
             )
-    for title, results in (
-        ('{} of the methods and backbones of this board', board.published.near),
-        ('{} of others', board.published.further),
-    ):
-        if results:
-            count = plural(len(results), 'published result')
-            frame = _result_frame(results)
-            yield Table(title.format(count), frame, is_folded=True, is_long=True)
 
 
 def pair_frame(pairs: Sequence[Comparison]) -> pd.DataFrame:
@@ -158,32 +145,15 @@ def pair_frame(pairs: Sequence[Comparison]) -> pd.DataFrame:
             'Metric': pair.column.title,
             'Ours': f'{pair.cell.value:.2f}'
             + (f' (n={len(pair.cell.runs)})' if len(pair.cell.runs) > 1 else ''),
-            'Published': published_value(pair.published.value),
+            'Published': pair.published.shown_value,
             'Difference': DASH if pair.difference is None else f'{pair.difference:+.2f}',
             'Verdict': lines_of(pair.verdict, *pair.differences),
-            'Published protocol': lines_of(measured_as(pair.published), pair.published.note or ''),
-            'Published by': published_by(pair.published),
+            'Published protocol': lines_of(pair.published.measured_as, pair.published.note or ''),
+            'Published by': pair.published.published_by,
             'Source': lines_of(pair.published.label, pair.published.row),
             'Link': pair.published.link,
         }
         for pair in pairs
-    )
-
-
-def _result_frame(results: Sequence[PublishedResult]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            'Method': catalogue.method_title(result.method),
-            'Backbone': result.backbone,
-            'Pre-training': pretrained_for(result) or DASH,
-            'Metric': catalogue.metric_titles(result.task, result.metric)[0],
-            'Published': f'{published_value(result.value)} {result.protocol.unit}',
-            'Protocol as stated': lines_of(measured_as(result), result.note or ''),
-            'Published by': published_by(result),
-            'Source': result.label,
-            'Link': result.link,
-        }
-        for result in results
     )
 
 
@@ -192,7 +162,6 @@ _PROBES = {
     'in1k-knn', 'in1k-knn-best-layer', 'in1k-linear', 'in1k-linear-best-layer', 'in1k-attentive',
     'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-knn', 'ade20k-logreg', 'ade20k-linear',
 }  # fmt: skip
-_SAME_METRICS = dict.fromkeys(('knn_top1', 'linear_top1', 'attentive_top1'), 'top1')
 
 
 def _proxy_tables(board: Leaderboard) -> Iterator[Table]:
@@ -233,7 +202,7 @@ def _is_full_probe(group: ColumnGroup) -> bool:
 
 def _family(column: Column) -> tuple[str, str]:
     """Data set, which the name of a task begins with, and kind of metric."""
-    return (column.task.partition('-')[0], _SAME_METRICS.get(column.metric, column.metric))
+    return (column.task.partition('-')[0], metric_name(column.metric))
 
 
 def _kendall(values: np.ndarray) -> tuple[str, str]:
@@ -295,7 +264,7 @@ def _class_tables(board: Leaderboard, group: ColumnGroup, column: Column) -> Ite
         yield Table(
             f'{group.title} {_CLASS_TITLES[column.metric]}: {len(names)} classes{tier}',
             _frame(lines, 'Class', *(board.rows[place].label for place in scores)),
-            note, is_folded=True, is_long=True, best=is_best, places=list(scores),
+            note, is_folded=True, best=is_best, places=list(scores),
         )  # fmt: skip
 
 
@@ -457,15 +426,16 @@ def conclusion(board: Leaderboard) -> str:
         return NOTES['nothing']
     best = [row for row in ranked if row.rank == ranked[0].rank]
     cells = [best[0].cell(column) for column in board.shared]
-    tiers = {group.tier for group in board.groups if set(group.columns) & set(board.shared)}
-    reach = next((tier for tier in ('smoke', 'proxy') if tier in tiers), 'full')
+    tier = next(group.tier for group in board.groups if board.shared[0] in group.columns)
+    names = row_names(board.rows)
     return NOTES['leads' if len(best) == 1 else 'shared'].format(
-        names=', '.join(row.label for row in best[:3]),
-        rank=f'{ranked[0].rank:.1f} of {len(ranked):,} checkpoints',
+        names=', '.join(names[row.label] for row in best),
+        rank=ranked[0].rank,
+        count=plural(len(ranked), 'checkpoint'),
         columns=plural(len(cells), 'column'),
         top=sum(cell.is_best or bool(cell.is_tied) for cell in cells),
-        alone=sum(cell.is_best and cell.is_tied is False for cell in cells),
-        reach=NOTES[f'reach-{reach}'],
+        alone=sum(cell.is_best and cell.is_tied is False for cell in cells) or 'none',
+        reach=NOTES[f'reach-{tier}'],
     )
 
 

@@ -16,11 +16,10 @@ from mim_bench.report.board import DASH, RANK, Column, ColumnGroup, Fact, Leader
 from mim_bench.report.build import SampleReader
 from mim_bench.report.tables import (
     KINDS,
-    MOST_PAIRS,
     NOTES,
     conclusion,
-    pair_frame,
     plural,
+    published_tables,
     reading_note,
     summary_line,
 )
@@ -122,17 +121,12 @@ def _shorten(text: str) -> str:
 
 def _published(board: Leaderboard) -> Iterator[RenderableType]:
     """A table of what is compared with published numbers, and how much is not."""
-    pairs, flagged = (board.published.pairs(compared=is_compared) for is_compared in (True, False))
-    if pairs:
-        frame = pair_frame(pairs[:MOST_PAIRS])[_SHORT_PAIR]
-        yield terminal_table(frame, 'Beside published results')
-    notes = [NOTES['published']] if pairs or flagged else []
-    if len(pairs) > MOST_PAIRS:
-        notes.append(f'{plural(len(pairs) - MOST_PAIRS, "further pair")} in published.csv.')
-    if flagged:
-        count = plural(len(flagged), 'published number')
-        notes.append(f'{count} of other protocols beside them in the written leaderboard.')
-    yield from (Text(note, style='dim') for note in notes)
+    for table in published_tables(board):
+        if table.is_folded:
+            yield Text(f'{table.title}: in the written leaderboard.', style='dim')
+        else:
+            yield terminal_table(table.frame[_SHORT_PAIR], table.title)
+            yield Text(f'{NOTES["published"]} {table.note}'.strip(), style='dim')
 
 
 def terminal_table(frame: pd.DataFrame, title: str | None = None) -> Table:

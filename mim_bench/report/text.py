@@ -4,6 +4,7 @@ HTML is escaped by the template engine itself.
 """
 
 import re
+from functools import cache
 
 # Spreadsheets run a cell that starts with one of these as a formula.
 _FORMULA_STARTS = ('=', '+', '-', '@', '\t', '\r')
@@ -42,6 +43,7 @@ def one_line(text: str) -> str:
     return ''.join(char if char.isprintable() else '\N{REPLACEMENT CHARACTER}' for char in text)
 
 
+@cache
 def markdown_text(text: str) -> str:
     """Text that Markdown shows as it is: no HTML, no table border, no link, no emphasis."""
     text = one_line(text).replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')
@@ -49,6 +51,7 @@ def markdown_text(text: str) -> str:
     return _BARE_LINK.sub(lambda match: match[0].replace(':', '&#58;').replace('.', '&#46;'), text)
 
 
+@cache
 def csv_text(text: str) -> str:
     """Text that a spreadsheet shows as it is, by a leading apostrophe before a formula."""
     line = one_line(text)

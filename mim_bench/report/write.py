@@ -185,6 +185,7 @@ def merge_folders(folders: Sequence[Path]) -> Collection:
     for name, folder in zip(folder_names(folders), folders, strict=True):
         found = collect(folder)
         merged.damaged.extend(DamagedFile(f'{name}/{f.path}', f.reason) for f in found.damaged)
+        merged.features.update({(name, label): p for (_, label), p in found.features.items()})
         for record in found.records:
             twin = next((one for one in known[record.run_id] if one == record), None)
             if twin is not None:

@@ -116,7 +116,7 @@ class _Cited(Model):
     """The quoted row, with its cells between bars; cells left out are ``…``."""
 
 
-class PublishedRow(_Cited):
+class QuotedRow(_Cited):
     """One quoted row."""
 
     pretrain: Key
@@ -134,7 +134,7 @@ class SourceFile(Model):
     note: Text | None = None
     pretrain: dict[Key, Pretraining]
     protocols: dict[Key, PublishedProtocol]
-    rows: dict[Text, list[PublishedRow]] = Field(min_length=1)
+    rows: dict[Text, list[QuotedRow]] = Field(min_length=1)
     """Rows by the file that they stand in, or by paper."""
 
 
@@ -165,6 +165,47 @@ class PublishedResult(_Cited):
         if self.commit is None:
             return self.file
         return f'{self.repository}@{self.commit[:7]}, {self.file}'
+
+    @property
+    def shown_value(self) -> str:
+        """The number with at least one decimal."""
+        text = f'{self.value:g}'
+        return text if '.' in text else f'{self.value:.1f}'
+
+    @property
+    def measured_as(self) -> str:
+        """How the number was measured, as far as its source states it."""
+        p = self.protocol
+        length = f'{p.epochs} epochs' if p.epochs else p.schedule
+        if length is None and p.iterations:
+            length = f'{p.iterations:,} iterations'
+        parts = [
+            p.head,
+            length,
+            p.resolution and f'{p.resolution} px',
+            p.batch and f'batch {p.batch:,}',
+            p.peak_lr and f'rate {p.peak_lr:g}',
+            p.layer_decay and f'layer decay {p.layer_decay:g}',
+            p.init and f'from: {p.init}',
+            p.test,
+            p.split if p.split != 'val' else None,
+            p.note,
+        ]
+        return '; '.join(filter(None, parts)) or 'not stated'
+
+    @property
+    def pretrained_for(self) -> str:
+        """Variant, epochs and labels of the pre-training, as far as they are stated."""
+        pretrain = self.pretrain
+        epochs = f'{pretrain.epochs:,} epochs' if pretrain.epochs is not None else ''
+        epochs += ' (perhaps views)' if epochs and pretrain.counts_views else ''
+        labels = f'labels: {pretrain.labels}' if pretrain.saw_labels else ''
+        return ', '.join(filter(None, (self.variant, epochs, labels)))
+
+    @property
+    def published_by(self) -> str:
+        """Whether the authors of the method published it, or who else."""
+        return 'its authors' if self.is_own else self.by
 
     @property
     def link(self) -> str:
@@ -213,7 +254,7 @@ def _read_file(path: Path) -> Iterator[PublishedResult]:
 
 
 def _results(
-    source: SourceFile, file: str, entry: PublishedRow, where: str
+    source: SourceFile, file: str, entry: QuotedRow, where: str
 ) -> Iterator[PublishedResult]:
     if not (source.repository and source.commit) and 'arXiv:' not in file:
         raise RecordError(f'{where}: name a repository and its commit, or a paper as arXiv:NUMBER.')

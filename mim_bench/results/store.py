@@ -14,6 +14,8 @@ from mim_bench.results.record import SCHEMA_VERSION, RunRecord
 from mim_bench.results.validation import adapter, explain, read_text
 
 RECORD_FILE = 'record.json'
+# Pictures of the features of checkpoints, named after their ids, at the top of a results folder.
+FEATURES_FOLDER = 'features'
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Collection:
         damaged: Files that were left out.
         places: Folder of each record, by ``id(record)``.
         groups: Name of the results folder of each record, by ``id(record)``; empty for one folder.
+        features: Pictures of features, by name of the results folder and id of the checkpoint.
         notes: What a check of several folders against each other found, as (kind, text).
     """
 
@@ -40,6 +43,7 @@ class Collection:
     damaged: list[DamagedFile] = field(default_factory=list)
     places: dict[int, Path] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
+    features: dict[tuple[str, str], Path] = field(default_factory=dict)
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def group(self, record: RunRecord) -> str:
@@ -155,6 +159,8 @@ def collect(folder: Path) -> Collection:
             reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
             collection.damaged.append(DamagedFile(where, reason))
     collection.damaged.sort(key=lambda file: file.path)
+    for path in sorted((folder / FEATURES_FOLDER).glob('*.png')):
+        collection.features['', path.stem] = path
     return collection
 
 

@@ -1,22 +1,27 @@
 """The dry run of a plan: checks data and configs, and reports memory and estimated hours."""
 
+import contextlib
+import io
 import json
 import os
-import subprocess
-import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from mim_bench.data.checks.options import REAL_COUNTS
 from mim_bench.engine.preemption import RESERVE_S
+from mim_bench.errors import TrainingError
+from mim_bench.profiling.fake_step import OwnProcess
 from mim_bench.suite.locations import CHECK_NAMES
 from mim_bench.suite.steps import Step
 
-_TIMEOUT_S = 3600
 # What importing the libraries and building a model and its data sets takes, roughly.
 _START_S = 60
 _LOG_LINES = 6
@@ -124,6 +129,7 @@ class Estimate:
 
 def try_plan(
     plan: Sequence[Step],
+    main: Callable[[list[str]], int],
     environment: Mapping[str, str],
     on_start: Callable[[str], None] = lambda name: None,
     *,
@@ -131,38 +137,57 @@ def try_plan(
     limit_s: float | None = None,
     workers: int = 1,
 ) -> list[Estimate]:
-    """Try every run of a plan, each in a process of its own; seeds share one.
+    """Try every run of a plan in other processes; seeds share a trial.
+
+    On a GPU each trial has a process of its own, since it measures memory. Without one, processes
+    are kept: importing the libraries takes longer than most trials.
 
     Args:
         plan: Steps with ``trial_words`` are tried.
-        environment: Added to that of the processes.
+        main: The function of ``mim-bench``: takes the words, returns the exit status.
+        environment: Added to that of the processes. Without ``CUDA_VISIBLE_DEVICES``, they see no
+            GPU.
         on_start: Called with the name of each step before it is tried.
-        assumed_tflops: Estimate every training for GPUs of this throughput in TFLOP/s.
+        assumed_tflops: Estimate every run for GPUs of this throughput in TFLOP/s.
         limit_s: Seconds that an attempt of a run may take; None: no limit.
-        workers: Trials at a time.
+        workers: Processes at a time.
     """
-    checks: dict[tuple, DataCheck] = {}
-    trials: dict[tuple, Future] = {}
-    more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
     runs = [step for step in plan if step.trial_words and step.dataset is not None]
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(workers) as pool:
-        for number, step in enumerate(runs):
-            key = (*step.dataset, step.need_stuff)
-            if key not in checks:
-                on_start(f'data of {step.dataset[0]}')
-                checks[key] = check_data(*key, Path(folder))
-            if _alike(step) not in trials:
-                result = Path(folder) / f'trial-{number}.json'
+    checks = {(*step.dataset, step.need_stuff): None for step in runs}
+    trials = {_alike(step): step for step in reversed(runs)}
+    more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
+    is_measured = 'CUDA_VISIBLE_DEVICES' in environment
+    idle: SimpleQueue[OwnProcess] = SimpleQueue()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ExitStack() as stack,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        for _ in range(workers):
+            environment = {'CUDA_VISIBLE_DEVICES': '', **environment}
+            idle.put(stack.enter_context(OwnProcess(environment)))
 
-                def go(step: Step = step, result: Path = result) -> tuple:
-                    on_start(step.name)
-                    return _try(step, result, environment, more)
+        def call(name: str, function: Callable[..., Any], *args: Any) -> Any:
+            process = idle.get()
+            try:
+                on_start(name)
+                return function(partial(process.call, _mim_bench, main), *args)
+            finally:
+                if is_measured:
+                    process.close()
+                idle.put(process)
 
-                trials[_alike(step)] = pool.submit(go)
+        for number, key in enumerate(checks):
+            report = Path(folder) / f'data-{number}.json'
+            checks[key] = pool.submit(call, f'data of {key[0]}', check_data, *key, report)
+        # Parts of the labels have the estimate of each other, in one process.
+        for number, (key, step) in enumerate(reversed(list(trials.items()))):
+            result = Path(folder) / f'trial-{number}.json'
+            trials[key] = pool.submit(call, step.name, _try, step, result, more)
         return [
             Estimate(
                 step,
-                checks[(*step.dataset, step.need_stuff)],
+                checks[(*step.dataset, step.need_stuff)].result(),
                 *trials[_alike(step)].result(),
                 limit_s,
             )
@@ -181,53 +206,65 @@ def _alike(step: Step) -> tuple:
     return tuple(found)
 
 
-def check_data(dataset: str, root: str, need_stuff: bool, folder: Path) -> DataCheck:
+def check_data(
+    mim_bench: Callable[..., tuple[int, str]],
+    dataset: str,
+    root: str,
+    need_stuff: bool,
+    report: Path,
+) -> DataCheck:
     """Check file names, counts and lists of a data set without opening images."""
-    report = folder / 'data.json'
-    report.unlink(missing_ok=True)
     words = ['data', 'check', CHECK_NAMES[dataset], root, '--quick', '--json', str(report)]
     words += ['--need-stuff'] if need_stuff else []
-    done = _mim_bench(words, {})
+    status, errors = mim_bench(words)
     if not report.exists():
-        return DataCheck(dataset, root, problems=(_message(done),))
+        return DataCheck(dataset, root, problems=(_message(status, errors),))
     data = json.loads(report.read_text('utf-8'))
     problems = [f'{p["kind"]}: {p["path"]} {p["message"]}' for p in data['problems']]
     return DataCheck(dataset, root, data['counts'], tuple(problems))
 
 
 def _try(
-    step: Step, result: Path, environment: Mapping[str, str], more: Sequence[str]
+    mim_bench: Callable[..., tuple[int, str]], step: Step, result: Path, more: Sequence[str]
 ) -> tuple[Mapping[str, Any] | None, str | None]:
-    result.unlink(missing_ok=True)
     words = [*step.trial_words, '--dry-run', str(result), *more]
+    world_size = None
     if step.processes > 1:
         # One process that plans its batch as one process of several.
         words += ['--launcher', 'pytorch']
-        environment = {**environment, 'WORLD_SIZE': str(step.processes)}
+        world_size = str(step.processes)
     try:
-        done = _mim_bench(words, environment)
-    except subprocess.TimeoutExpired:
-        return None, f'two steps took more than {_TIMEOUT_S} s'
-    if done.returncode or not result.exists():
-        return None, _message(done)
+        status, errors = mim_bench(words, world_size)
+    except TrainingError as error:
+        return None, str(error)
+    if status or not result.exists():
+        return None, _message(status, errors)
     return json.loads(result.read_text('utf-8')), None
 
 
-def _mim_bench(words: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, '-m', 'mim_bench.cli.main', *words],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-        timeout=_TIMEOUT_S,
-    )
+def _mim_bench(
+    main: Callable[[list[str]], int], words: Sequence[str], world_size: str | None = None
+) -> tuple[int, str]:
+    """Exit status and standard error of a command in this process."""
+    os.environ.pop('WORLD_SIZE', None)
+    if world_size is not None:
+        os.environ['WORLD_SIZE'] = world_size
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+        try:
+            status = main(list(words))
+        except SystemExit as error:
+            status = error.code
+        except Exception:
+            traceback.print_exc()
+            status = 1
+    return status, errors.getvalue()
 
 
-def _message(done: subprocess.CompletedProcess) -> str:
+def _message(status: int, errors: str) -> str:
     """The error message of a command."""
-    lines = done.stderr.strip().splitlines()
+    lines = errors.strip().splitlines()
     first = next((i for i, line in enumerate(lines) if line.startswith('error: ')), None)
     if first is not None:
         return '\n'.join(lines[first:]).removeprefix('error: ')
-    return '\n'.join([*lines[-_LOG_LINES:], f'exit status {done.returncode}'])
+    return '\n'.join([*lines[-_LOG_LINES:], f'exit status {status}'])

@@ -5,6 +5,7 @@ suite itself. A server, :mod:`multiprocessing`'s, imports them once, beside the 
 """
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -42,11 +43,6 @@ class ForkingLauncher(LocalLauncher):
     ) -> None:
         super().__init__(workers=workers, environment=environment)
         self._main = main
-        if sys.platform == 'linux':
-            _CONTEXT.set_forkserver_preload(_IMPORTED)
-            # Libraries read their number of threads when they are imported.
-            with mock.patch.dict(os.environ, environment):
-                forkserver.ensure_running()
 
     def _open(
         self,
@@ -56,6 +52,12 @@ class ForkingLauncher(LocalLauncher):
         environment: Mapping[str, str],
         release: Callable[[], None],
     ) -> Process:
+        # At the first step of any kind: a suite with nothing left to do imports nothing.
+        if sys.platform == 'linux':
+            _CONTEXT.set_forkserver_preload(_IMPORTED)
+            # Libraries read their number of threads when they are imported.
+            with mock.patch.dict(os.environ, environment):
+                forkserver.ensure_running()
         if sys.platform == 'linux' and step.gpus < 2 and words[0] in _COMMANDS:
             return ForkedProcess(self._main, words, log, environment, release)
         return super()._open(step, words, log, environment, release)
@@ -106,6 +108,7 @@ def _run(
     environment: dict[str, str],
 ) -> None:
     """Run ``mim-bench WORDS``."""
+    gc.freeze()  # the imports: each data set asks for a collection, which would copy their pages
     os.setsid()
     os.environ.update(environment)
     threading.Thread(target=_end_with_parent, daemon=True).start()

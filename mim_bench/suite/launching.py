@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mim_bench.errors import ConfigError
+from mim_bench.suite import guard
 from mim_bench.suite.guard import GRACE_S, die_with
 from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
@@ -20,7 +21,8 @@ POLL_SECONDS = 0.1
 COMPUTING = ('train', 'test')
 # torchrun finds a free port.
 ONE_NODE = ('--standalone', '--local-addr=127.0.0.1')
-GUARD = (sys.executable, '-m', 'mim_bench.suite.guard')
+# As a file, and without this package or any other: a suite starts it hundreds of times.
+GUARD = (sys.executable, '-I', '-S', guard.__file__)
 
 
 class Process(Protocol):

@@ -2,8 +2,11 @@
 
 import itertools
 import json
+import os
+import pickle
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from mmengine.config import Config
@@ -75,3 +78,19 @@ def plain_config_text() -> AbstractContextManager:
     """Do not lay out configs: doing so six times a run takes as long as a short training."""
     import_layout()
     return patch('yapf.yapflib.yapf_api.FormatTree', lambda tree, *_, **__: str(tree))
+
+
+def configs_read_once() -> AbstractContextManager:
+    """Parse each file of ``configs/`` once: each has some eight bases, and many tests read it."""
+    read, known = Config._file2dict, {}
+    folder = f'{configs_folder()}{os.sep}'
+
+    def read_once(filename: str, *args: Any, **options: Any) -> tuple[dict, str, dict]:
+        if not filename.startswith(folder):
+            return read(filename, *args, **options)
+        key = filename, os.stat(filename).st_mtime_ns, args, tuple(options.items())
+        if key not in known:
+            known[key] = pickle.dumps(read(filename, *args, **options))
+        return pickle.loads(known[key])  # noqa: S301  of this process
+
+    return patch.object(Config, '_file2dict', read_once)

@@ -1,5 +1,6 @@
 """Trainings in processes of their own, always on the CPU."""
 
+import gc
 import os
 import socket
 import subprocess
@@ -129,6 +130,7 @@ def _command(words: list[str], files: Sequence[Path], environment: dict[str, str
     for descriptor, file in enumerate(files, start=1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported; each data set asks for a collection
     with plain_config_text():
         sys.exit(main(words))
 
@@ -160,6 +162,7 @@ def train_forked(launch: Launch, num_processes: int = 1) -> None:
 
 def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported; each data set asks for a collection
     os.environ.update(
         MASTER_ADDR='127.0.0.1',
         MASTER_PORT=str(port),

@@ -10,6 +10,10 @@ from PIL import Image
 
 import mim_bench
 from mim_bench.cli.main import main
+from mim_bench.report.build import build_leaderboard
+from mim_bench.report.page import picture_strips
+from mim_bench.results.store import collect, write_record
+from mim_bench.testing.records import make_checkpoint, make_record
 
 
 @pytest.fixture
@@ -88,3 +92,12 @@ def test_draw_features_has_a_column_for_each_checkpoint(photos, tmp_path):
     with Image.open(out) as picture:
         assert picture.width == 3 * 192 + 2 * 2
         assert picture.height > 2 * 192
+
+
+def test_draw_features_into_a_folder_shows_on_the_board(photos, tmp_path):
+    write_record(make_record(checkpoint=make_checkpoint(id='a')), tmp_path)
+    words = ['--checkpoint', 'a=timm:test_vit', '--size', '64', '--out', str(tmp_path / 'features')]
+    assert main(['draw', '--features', str(photos), *words]) == 0
+    (strip,), damaged = picture_strips(build_leaderboard(collect(tmp_path)))
+    assert (strip.row.label, strip.title, damaged) == ('a', 'Patch features', [])
+    assert len(strip.pictures) == 1

@@ -10,7 +10,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.profiling import comparison, estimate
 from mim_bench.profiling.comparison import Comparison, Profile, Spread
 from mim_bench.profiling.estimate import StepEstimate
-from mim_bench.profiling.tensor_memory import MemoryParts
+from mim_bench.profiling.step_trace import MemoryParts
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 MAE, MASKFEAT = (str(next(DEMO.glob(f'{name}_vit-toy*'))) for name in ('mae', 'maskfeat'))

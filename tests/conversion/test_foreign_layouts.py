@@ -91,6 +91,11 @@ def test_values_that_are_not_finite_are_reported(vit, tmp_path):
     assert any('1 tensors hold values that are not finite: norm.weight' in n for n in file.notes)
 
 
+def test_matrices_of_a_single_value_are_reported(vit, tmp_path):
+    file, _ = converted({key: torch.zeros_like(value) for key, value in vit.items()}, tmp_path)
+    assert any('weight matrices hold a single value' in note for note in file.notes)
+
+
 def test_blocks_without_positions_are_refused_unless_named(tmp_path):
     args = dict(embed_dim=16, depth=2, num_heads=2, img_size=64)
     torch.manual_seed(0)

@@ -1,12 +1,14 @@
 """Test sets of robustness: class subsets, layouts, metrics, and the test of a classifier on one."""
 
 import json
+import re
 import shutil
 
 import pytest
 import timm.data
 import torch
 
+from mim_bench.data.archives import pack
 from mim_bench.data.checks import CHECKS, CheckOptions
 from mim_bench.data.imagenet_variants import (
     ALEXNET_ERRORS,
@@ -14,7 +16,9 @@ from mim_bench.data.imagenet_variants import (
     class_marks,
     class_numbers,
     mean_corruption_error,
+    variant_root,
 )
+from mim_bench.data.listing import list_files
 from mim_bench.data.variant_dataset import ImageNetVariant
 from mim_bench.engine.launch import Launch, test
 from mim_bench.errors import ConfigError, DataError
@@ -120,6 +124,37 @@ def test_variants_are_read_in_their_layouts(layouts):
     shutil.rmtree(layouts / 'c' / 'group' / 'snow' / '3')
     with pytest.raises(DataError, match='has no snow/1 to snow/5'):
         ImageNetVariant(variant='imagenet-c', num_classes=10, data_root=str(layouts / 'c'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'source', 'archive'),
+    [('imagenet-a', 'v2', 'a.tar'), ('imagenet-c', 'c', 'c.zip')],
+    ids=['A in a tar', 'C in a zip'],
+)
+def test_variants_are_read_from_archives(name, source, archive, layouts):
+    (layouts / name).symlink_to(source)  # as the release calls the folder in its archive
+    names = [f'{name}/{file}' for file in list_files(layouts / name, ('',)).files]
+    pack(layouts, layouts / archive, names)
+
+    folder, packed = (
+        ImageNetVariant(variant=name, num_classes=10, data_root=str(variant_root(place, name)))
+        for place in (layouts / name, layouts / archive)
+    )
+
+    samples = range(len(names))
+    assert len(packed) == len(names)
+    assert [packed[i]['gt_label'] for i in samples] == [folder[i]['gt_label'] for i in samples]
+    expect = {'val': len(names), 'classes': 10}
+    assert CHECKS[name](layouts / archive, CheckOptions(expect=expect)).is_ok
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_variant_that_is_not_there_is_one_message(name, tmp_path):
+    where = VARIANTS[name].where
+    with pytest.raises(DataError, match=f'neither a folder nor an archive. Get {name} from'):
+        ImageNetVariant(variant=name, num_classes=10, data_root=str(tmp_path / 'gone'))
+    with pytest.raises(DataError, match=re.escape(where)):
+        CHECKS[name](tmp_path / 'gone.zip', CheckOptions())
 
 
 def test_data_check_of_a_variant_names_what_is_wrong(layouts):

@@ -1,5 +1,8 @@
 """An error of a library is one message: phase, iteration, images, remedy; the log has the rest."""
 
+import os
+import re
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -46,9 +49,25 @@ class CrashingImages(DamagedImages):
         return ToyImages.__getitem__(self, index)
 
 
+class DyingImages(DamagedImages):
+    """Ends the worker that makes the fifth sample."""
+
+    def __init__(self, end, **settings):
+        super().__init__(**settings)
+        self.end = end
+
+    def __getitem__(self, index):
+        if index == 4:
+            if self.end is None:
+                raise KeyboardInterrupt
+            os.kill(os.getpid(), self.end)
+        return ToyImages.__getitem__(self, index)
+
+
 @pytest.fixture(autouse=True)
 def _registered():
-    classes = [(MODELS, FailingNet), (DATASETS, DamagedImages), (DATASETS, CrashingImages)]
+    images = (DamagedImages, CrashingImages, DyingImages)
+    classes = [(MODELS, FailingNet), *((DATASETS, cls) for cls in images)]
     for registry, cls in classes:
         registry.register_module(module=cls, force=True)
     yield
@@ -95,6 +114,22 @@ def test_image_that_breaks_a_transform_is_named(pretraining, workers):
 
 
 @pytest.mark.parametrize(
+    'end',
+    [signal.SIGKILL, signal.SIGBUS, None],
+    ids=['killed by the kernel', 'bus error on shared memory', 'interrupted'],
+)
+def test_worker_that_dies_is_one_message(pretraining, end):
+    settings = loader(type='DyingImages', end=end)
+    settings['num_workers'] = 1
+
+    error, _ = failed(pretraining(train_dataloader=settings))
+
+    assert re.search(r': training, iteration \d of epoch 1: \w+Error: ', str(error))
+    assert 'Lower num_workers, or give the container more shared memory' in str(error)
+    assert '\n' not in str(error)
+
+
+@pytest.mark.parametrize(
     ('text', 'remedy'),
     [
         ("No module named 'tensorboard'", 'pip install tensorboard'),
@@ -102,6 +137,9 @@ def test_image_that_breaks_a_transform_is_named(pretraining, workers):
         ('stack expects each tensor to be equal size, but got [3] and [4]', 'differ in size'),
         ('selected index k out of range', 'topk'),
         ('DataLoader worker (pid 7) is killed by signal: Killed.', 'Lower num_workers'),
+        ('unable to write to file </torch_7>: No space left on device (28)', '--shm-size'),
+        ('received 0 items of ancdata', 'ulimit -n'),
+        ("DefaultCPUAllocator: can't allocate memory: you tried", 'ran out of memory'),
         ('something that nobody has seen', '--debug shows the traceback'),
     ],
 )

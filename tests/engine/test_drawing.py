@@ -8,6 +8,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from mim_bench.data.archives import pack
 from mim_bench.engine.drawing import SHOWN_TILE_PX, draw_images, draw_panels
 from mim_bench.errors import CheckpointError, ConfigError, DataError
 from mim_bench.recipe.config import load_config
@@ -68,6 +69,13 @@ def test_draw_images_leaves_the_generators_as_they_were(images):
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_draw_images_reads_an_archive(images, tmp_path):
+    pack(images[0].parent, tmp_path / 'a.zip', sorted(image.name for image in images))
+    cfg = load_config(UMMAE)
+    packed = draw_images(cfg, [tmp_path / 'a.zip'], seed=1)
+    assert np.array_equal(pixels(packed), pixels(draw_images(cfg, sorted(images), seed=1)))
+
+
 def test_draw_images_missing_file_raises(tmp_path):
     with pytest.raises(DataError, match=r'absent\.png: there is no such image'):
         draw_images(load_config(UMMAE), [tmp_path / 'absent.png'])
@@ -75,7 +83,7 @@ def test_draw_images_missing_file_raises(tmp_path):
 
 def test_draw_images_other_file_raises(tmp_path):
     (tmp_path / 'text.png').write_text('no image')
-    with pytest.raises(DataError, match=r'text\.png: cannot be read as an image'):
+    with pytest.raises(DataError, match=r'text\.png: does not decode'):
         draw_images(load_config(UMMAE), [tmp_path / 'text.png'])
 
 

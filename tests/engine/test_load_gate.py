@@ -65,6 +65,19 @@ def test_load_backbone_weights_that_are_not_finite_raise(backbone, save, value):
         load_backbone(backbone, path, allow_partial=True)
 
 
+@pytest.mark.parametrize('value', [0.0, 0.02])
+def test_load_backbone_matrices_of_a_single_value_raise(tmp_path, value):
+    network = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4), nn.LayerNorm(4))
+    state = {f'backbone.{k}': v.clone() for k, v in network.state_dict().items()}
+    state['backbone.0.weight'].fill_(value)  # half of them: a head may start at 0
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    assert load_backbone(network, tmp_path / 'a.pth').share == 1
+    state['backbone.1.weight'].fill_(value)
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'a\.pth: 2 weight matrices hold a single value'):
+        load_backbone(network, tmp_path / 'a.pth', allow_partial=True)
+
+
 def test_load_backbone_other_shape_raises_even_if_partial_is_allowed(backbone, save):
     with pytest.raises(CheckpointError, match=r'does not fit ParameterDict\. .*large.*\[988\]'):
         load_backbone(backbone, save(large=988, small=10, tiny=1), allow_partial=True)

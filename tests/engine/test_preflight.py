@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mmengine.registry import METRICS
+from mmengine.registry import DATASETS, METRICS
 from torch import nn
 
 from mim_bench.engine import preflight
 from mim_bench.engine.preflight import check_space, last_batch_size, try_smallest_batch
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import CheckpointError, ConfigError, MimBenchError
-from mim_bench.testing.toy_runs import ToyMetric, loader, make_runner, test_settings
+from mim_bench.errors import CheckpointError, ConfigError, DataError, MimBenchError
+from mim_bench.testing.toy_runs import ToyImages, ToyMetric, loader, make_runner, test_settings
 
 VALIDATION = dict(
     val_dataloader=loader(),
@@ -27,6 +27,23 @@ VALIDATION = dict(
 class BrokenMetric(ToyMetric):
     def compute_metrics(self, results):
         raise ValueError('a metric that fails at the end')
+
+
+class LastImageBroken(ToyImages):
+    def get_data_info(self, index):
+        return {'img_path': f'images/{index}.jpg'}
+
+    def __getitem__(self, index):
+        if index == len(self) - 1:
+            raise DataError(f'images/{index}.jpg: does not decode')
+        return super().__getitem__(index)
+
+
+@pytest.fixture(autouse=True)
+def _registered():
+    DATASETS.register_module(module=LastImageBroken, force=True)
+    yield
+    DATASETS.module_dict.pop('LastImageBroken')
 
 
 @pytest.fixture
@@ -123,6 +140,31 @@ def test_probe_with_more_neighbours_than_images_is_told_before_features(pretrain
 
     with pytest.raises(ConfigError, match='asks for 31 neighbours, the bank has 30 images'):
         runner.test()
+
+    assert not (Path(runner.work_dir) / 'features').exists()
+
+
+def test_validation_whose_last_image_is_broken_stops_before_the_first_step(pretraining):
+    settings = {**VALIDATION, 'val_dataloader': loader(type='LastImageBroken')}
+    runner = make_runner(pretraining(**settings), BenchRunner)
+
+    with pytest.raises(DataError, match=r'images/11\.jpg: does not decode'):
+        runner.train()
+
+    assert runner.iter == 0
+
+
+@pytest.mark.parametrize('phase', ['train', 'test'])
+def test_network_that_ignores_its_images_is_told_before_anything_is_measured(pretraining, phase):
+    settings = VALIDATION
+    if phase == 'test':
+        no_training = dict(train_dataloader=None, train_cfg=None, optim_wrapper=None)
+        settings = {**no_training, **test_settings(probes={'knn': {'k': 3}})}
+    runner = make_runner(pretraining(**settings), BenchRunner)
+    torch.nn.init.zeros_(runner.model.backbone.weight)
+
+    with pytest.raises(CheckpointError, match=r'images/0.jpg and of its negative are the same'):
+        getattr(runner, phase)()
 
     assert not (Path(runner.work_dir) / 'features').exists()
 

@@ -10,6 +10,7 @@ from mim_bench.results.store import read_record
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
+PROBE = DEMO / 'probe_vit-toy_1xb64_toy-in1k-64px.py'
 UPERNET = DEMO / 'upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py'
 SHORT = [
     'param_scheduler.warmup_epochs=0',
@@ -64,6 +65,62 @@ def test_broken_image_is_skipped_counted_and_recorded(three_classes, broken, tmp
     assert broken.name in (tmp_path / 'run/skipped_images.txt').read_text()
     # Three classes have no five best ones.
     assert (record.task, set(record.metrics)) == ('flowers-ft', {'top1', 'loss'})
+
+
+KINDS = {
+    'pre-training': (
+        'mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py',
+        'imagenet',
+        ['train_cfg.max_epochs=1', 'train_dataloader.batch_size=20', 'effective_batch_size=20'],
+    ),
+    'segmentation': (
+        UPERNET.name,
+        'ade20k',
+        ['train_cfg.max_iters=2', 'train_cfg.val_interval=2'],
+    ),
+    'detection': (
+        'mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
+        'coco',
+        ['train_cfg.max_epochs=1', 'train_cfg.val_interval=1'],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('kind', KINDS)
+def test_broken_image_stops_or_is_skipped_in_every_kind_of_training(kind, copy, tmp_path, capsys):
+    config, layout, options = KINDS[kind]
+    root = copy(layout)
+    images = sorted(
+        path for path in root.rglob('*.[jJ][pP]*') if 'train' in str(path.relative_to(root))
+    )
+    broken = images[len(images) // 2]
+    broken.write_bytes(broken.read_bytes()[:300])
+
+    def run(name, *words):
+        places = ['--work-dir', str(tmp_path / name), '--results-dir', str(tmp_path / 'results')]
+        command = ['train', str(DEMO / config), '--data-root', str(root), '--run-id', name]
+        options_here = ['--cfg-options', *options, 'log_level=ERROR']
+        return main([*command, *places, *words, *options_here])
+
+    assert run('stop') == 1
+    message = capsys.readouterr().err
+    assert f'error: {broken}: does not decode' in message
+    assert 'Traceback' not in message
+    assert run('skip', '--on-bad-image', 'skip') == 0
+    records = [read_record(tmp_path / f'results/{n}/record.json') for n in ('stop', 'skip')]
+    assert [(r.status, r.skipped_images) for r in records] == [('failed', None), ('done', 1)]
+
+
+@pytest.mark.slow
+def test_broken_image_stops_a_probe(three_classes, broken, tmp_path, capsys):
+    words = ['--own-data', 'flowers', '--work-dir', str(tmp_path / 'run')]
+    words += ['--results-dir', str(tmp_path / 'results'), '--run-id', 'mine']
+
+    assert main(['test', str(PROBE), '--data-root', str(three_classes), *words]) == 1
+
+    assert f'error: {broken}: does not decode' in capsys.readouterr().err
+    assert read_record(tmp_path / 'results/mine/record.json').status == 'failed'
 
 
 @pytest.mark.parametrize('run_id', ['a/../../b', '.hidden', 'x' * 201])

@@ -70,6 +70,13 @@ def test_extract_features_not_finite_raises(tmp_path):
         extract_features(ToyNet(), build(nan_at=5), tmp_path, pooling='gap')
 
 
+def test_extract_features_that_are_all_the_same_raise(tmp_path):
+    model = ToyNet()
+    model.backbone.weight.data.zero_()
+    with pytest.raises(TrainingError, match='All 12 samples have the same features in float32'):
+        extract_features(model, build(), tmp_path, pooling='gap')
+
+
 def test_extract_features_without_label_raises(monkeypatch, tmp_path):
     monkeypatch.setattr(ToyImages, '__getitem__', unlabelled)
     with pytest.raises(DataError, match=r'images/0.jpg: a probe needs one class label'):

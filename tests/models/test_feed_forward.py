@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mim_bench.models.layers.transformer import FeedForward
-from mim_bench.profiling.tensor_memory import TensorMemory
+from mim_bench.profiling.step_trace import StepTrace
 
 DIMS, HIDDEN, TOKENS = 8, 32, 64
 
@@ -17,7 +17,7 @@ def test_gelu_is_not_kept(precision):
         torch.manual_seed(0)
         layer = FeedForward(DIMS, HIDDEN, with_cp=is_plain).to(precision)
         x = torch.randn(2, TOKENS // 2, DIMS, dtype=precision, requires_grad=True)
-        with TensorMemory('cpu', layer, None) as memory:
+        with StepTrace('cpu', layer) as memory:
             output = layer(x)
             kept.append(memory.now.activations)
         output.square().sum().backward()

@@ -15,7 +15,7 @@ from mim_bench.profiling.estimate import (
     recipe_processes,
 )
 from mim_bench.profiling.fake_step import OwnProcess
-from mim_bench.profiling.tensor_memory import MemoryParts
+from mim_bench.profiling.step_trace import MemoryParts
 from mim_bench.profiling.training_step import StepSettings
 
 CONFIGS = Path(__file__).parents[2] / 'configs'

@@ -54,3 +54,13 @@ def test_single_precision_of_one_process_is_measured_unless_a_throughput_is_give
     assert try_out(launch(), 'train') is measured
     try_out(launch(), 'train', 55.0)
     assert estimated == [55.0]
+
+
+@no_gpu
+def test_tests_are_estimated_by_the_operations_of_their_forward_pass(launch):
+    found = try_out(launch(launcher=None), 'train', 100.0)
+    probe = next((Path(__file__).parents[2] / 'configs' / 'demo').glob('probe_vit-toy*'))
+    test = try_out(Launch(str(probe), data_root=launch().data_root), 'test', 100.0)
+    assert 0 < test.flops_step < found.flops_step * 10
+    assert test.step_s == pytest.approx(test.flops_step * test.images_per_step / 100e12)
+    assert test.epochs is None

@@ -264,14 +264,6 @@ def test_comparison_ours_on_another_split_is_not_compared(verdict_of):
     assert verdict_of(record) == 'other protocol: split test here, val there'
 
 
-def test_section_near_has_methods_backbones_and_tasks_of_the_board(board_with):
-    other = make_published(method='beit')
-    far = make_published(method='beit', backbone='swin-base')
-    task = make_published(metric='error_rate', protocol={'task': 'imagenet-c'})
-    section = board_with([ours()], [far, task, other, RESULT]).published
-    assert (section.near, section.further) == ([other, RESULT], [far, task])
-
-
 def test_packaged_numbers_stand_beside_a_run_of_ours(board_with):
     pairs = board_with([ours(83.5)], load_published()).published.comparisons
     verdicts = {(p.published.label, p.published.value): p.verdict_text for p in pairs}

@@ -1,5 +1,6 @@
 import json
-import subprocess
+import os
+import sys
 from dataclasses import replace
 
 import pytest
@@ -77,13 +78,30 @@ def test_reasons_name_wrong_data_errors_and_an_epoch_without_a_step():
     assert reason.startswith('An epoch has 1000 images, but an update needs 2048')
 
 
+class Here:
+    """Stands for a process: calls the function in this one."""
+
+    def __init__(self, environment):
+        self.call = lambda function, *args: function(*args)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+
+class Calls(list):
+    """Words and WORLD_SIZE of each call of ``main``."""
+
+
 @pytest.fixture
 def commands(monkeypatch):
-    """What would be run; a data check finds nothing, every second trial fails."""
-    calls = []
+    """The calls of a ``mim-bench`` whose data check finds nothing, and every second trial fails."""
+    calls = Calls()
 
-    def run(words, environment):
-        calls.append((list(words), dict(environment)))
+    def main(words):
+        calls.append((words, os.environ.get('WORLD_SIZE')))
         if words[0] == 'data':
             report = {'counts': {'train images': 4, 'val images': 2}, 'problems': []}
             path = words[words.index('--json') + 1]
@@ -91,20 +109,22 @@ def commands(monkeypatch):
             report, path = TRIAL, words[words.index('--dry-run') + 1]
         trials = [w for w, _ in calls if w[0] != 'data']
         if words[0] != 'data' and len(trials) % 2 == 0:
-            error = 'a warning\nerror: x.py: there is no such class.\nCorrect it.\n'
-            return subprocess.CompletedProcess(words, 1, '', error)
+            print('a warning\nerror: x.py: there is no such class.\nCorrect it.', file=sys.stderr)
+            return 1
         with open(path, 'w') as file:
             json.dump(report, file)
-        return subprocess.CompletedProcess(words, 0, '', '')
+        return 0
 
-    monkeypatch.setattr(module, '_mim_bench', run)
+    monkeypatch.setenv('WORLD_SIZE', '1')  # restores it
+    monkeypatch.setattr(module, 'OwnProcess', Here)
+    calls.main = main
     return calls
 
 
 def test_try_plan_checks_each_data_set_once_and_goes_on_after_an_error(commands):
     runs = [replace(RUN, trial_words=('train', f'{name}.py')) for name in 'abc']
     plan = [Step('data', ('data',)), *runs]
-    estimates = try_plan(plan, {})
+    estimates = try_plan(plan, commands.main, {})
     assert [e.error for e in estimates] == [
         None,
         'x.py: there is no such class.\nCorrect it.',
@@ -118,21 +138,21 @@ def test_try_plan_seeds_share_a_trial(commands):
         replace(RUN, trial_words=('train', 'c.py', '--seed', seed, '--run-id', f'a-{seed}'))
         for seed in '012'
     ]
-    estimates = try_plan(runs, {})
+    estimates = try_plan(runs, commands.main, {})
     assert [e.trial is not None for e in estimates] == [True] * 3
     assert [words[0] for words, _ in commands] == ['data', 'train']
 
 
 def test_try_plan_run_of_several_gpus_plans_its_batch_as_one_of_them(commands):
     several = Step('a', RUN.words, trial_words=RUN.words, dataset=RUN.dataset, gpus=8)
-    try_plan([several], {'OMP_NUM_THREADS': '1'})
-    words, environment = commands[1]
+    try_plan([several], commands.main, {})
+    words, world_size = commands[1]
     assert words[-2:] == ['--launcher', 'pytorch']
-    assert environment == {'OMP_NUM_THREADS': '1', 'WORLD_SIZE': '8'}
+    assert world_size == '8'
 
 
 def test_try_plan_hands_on_what_gpus_are_assumed_to_compute(commands):
-    try_plan([RUN], {}, assumed_tflops=120.0)
+    try_plan([RUN], commands.main, {}, assumed_tflops=120.0)
     assert commands[1][0][-2:] == ['--assume-tflops', '120.0']
 
 
@@ -150,6 +170,6 @@ def test_table_says_which_rows_are_estimated(capsys):
 
 def test_try_plan_stuff_maps_are_checked_where_they_are_learned_from(commands):
     step = Step('a', RUN.words, trial_words=RUN.words, dataset=('coco', 'x'), need_stuff=True)
-    try_plan([step], {})
+    try_plan([step], commands.main, {})
     assert commands[0][0][:4] == ['data', 'check', 'coco', 'x']
     assert '--need-stuff' in commands[0][0]

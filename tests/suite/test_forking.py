@@ -61,7 +61,7 @@ from mim_bench.suite import forking
 from mim_bench.suite.steps import Step
 if __name__ == '__main__':
     folder = Path(sys.argv[1])
-    forking._COMMANDS = ('report',)
+    forking._COMMANDS, forking._IMPORTED = ('report',), []
     launcher = forking.ForkingLauncher(main, workers=1, environment={})
     words = ('report', str(folder), '--out', str(folder / 'board'), '--watch')
     process = launcher.start(Step('x', words), words, folder / 'log.txt')

@@ -9,10 +9,9 @@ import pytest
 from mim_bench.errors import ConfigError
 from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
 from mim_bench.suite.guard import descendants
-from mim_bench.suite.launching import command_of
+from mim_bench.suite.launching import GUARD, command_of
 from mim_bench.suite.steps import Step
 
-GUARD = [sys.executable, '-m', 'mim_bench.suite.guard']
 # A launcher as torchrun is one: its process has a session of its own, and outlives it.
 FAMILY = 'setsid sleep 60 & echo $! > {}; wait'
 

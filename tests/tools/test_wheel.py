@@ -48,8 +48,10 @@ def test_package_is_the_wheel_and_has_its_configs(python, tmp_path):
     assert 'ade20k-upernet' in output
     assert output == succeed(python, '-m', 'mim_bench', *words, cwd=tmp_path)
 
-    code = 'import mim_bench; print(mim_bench.__file__)'
-    package = Path(succeed(python, '-c', code, cwd=tmp_path).strip()).parent
+    code = 'import sys, mim_bench.shipped as s; print(s.__file__, s.shipped_config(sys.argv[1]))'
+    package, config = map(Path, succeed(python, '-c', code, CONFIG, cwd=tmp_path).split())
+    package = package.parent
+    assert config.is_file()
     assert package.is_relative_to(python.parents[1])
     for name in ('configs', 'checkpoints'):
         shipped = {
@@ -63,6 +65,7 @@ def test_package_is_the_wheel_and_has_its_configs(python, tmp_path):
         assert wanted <= shipped
 
 
+@pytest.mark.slow
 def test_config_is_named_as_in_a_clone(python, tmp_path):
     output = succeed(python, '-m', 'mim_bench', 'protocol', CONFIG, cwd=tmp_path)
     assert 'toy-ft, version 1' in output

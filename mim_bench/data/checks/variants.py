@@ -12,9 +12,9 @@ from mim_bench.data.imagenet_variants import (
     class_marks,
     image_folders,
     real_labels,
+    variant_root,
 )
 from mim_bench.data.listing import class_folders, list_files
-from mim_bench.errors import DataError
 
 
 def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
@@ -22,23 +22,18 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
 
     Args:
         name: Of the set.
-        folder: Its folder, or the one above.
+        folder: Its folder or archive, or the folder above.
         options: How to check; ``--expect val=N,classes=N`` for a part of the set.
 
     Raises:
         DataError: The folder holds something else.
     """
     variant = VARIANTS[name]
-    below = folder / variant.folder
-    root = below if below.is_dir() else folder
-    if not root.is_dir():
-        raise DataError(f'{folder} is not a folder. Get {name} from {variant.where}.')
+    root = variant_root(folder, name)
     report = Report(name, root)
     num_classes = parse_count(options, 'classes') or len(variant.classes or class_marks())
     images = []
     for _, place in image_folders(root, name):
-        if not place.is_dir():
-            raise DataError(f'{place} is not a folder. Get {name} from {variant.where}.')
         listing = list_files(place)
         where = place.relative_to(root).as_posix()
         report.leave_out(where, listing.hidden)

@@ -17,6 +17,9 @@ _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 _LEVELS = np.arange(256)
 # Pillow cuts fractions off, OpenCV rounds them. Not 0.5, or whole numbers would be halves.
 _CUT = -0.499
+_NUM_TAPS = 4  # of a cubic
+# Added to sums whose fractions are cut off, so that rounding loses no level.
+_ROUNDING = 1e-3
 
 
 def grey_of(image: np.ndarray) -> np.ndarray:
@@ -130,12 +133,8 @@ def shift(
     moved = slope * (np.arange(height) + 0.5) + offset  # pixels, of each row
     first = np.floor(moved).astype(int)
     weights = _tap_weights((moved - first).astype(np.float32), resample)
-    rows = torch.from_numpy(_moved_rows(image, first)).float()
-    shifted = torch.full((height, 3 * width), 1e-3)  # rounding must not lose a level
-    for tap, weight in weights.items():
-        pixels = rows[:, 3 * tap : 3 * (tap + width)]
-        shifted.addcmul_(pixels, torch.from_numpy(weight).unsqueeze(1))
-    shifted = shifted.clamp_(0, 255).numpy().astype(np.uint8).reshape(image.shape)
+    rows = _moved_rows(image, first)
+    shifted = _weigh_evenly(rows, weights) if slope == 0 else _weigh_by_row(rows, weights)
     # A pixel is left empty where its centre comes from outside of the image.
     start, stop = (np.ceil(edge - moved - 0.5).astype(np.int32)[:, None] for edge in (0, width))
     column = np.arange(width, dtype=np.int32)
@@ -161,12 +160,33 @@ def _tap_weights(d: np.ndarray, resample: int) -> dict[int, np.ndarray]:
     }
 
 
+def _weigh_evenly(rows: np.ndarray, weights: dict[int, np.ndarray]) -> np.ndarray:
+    """The sum of the neighbours, (height, width, 3), whose weights are the same in all rows."""
+    kernel = np.zeros((1, _NUM_TAPS), np.float32)
+    for tap, weight in weights.items():
+        kernel[0, tap] = weight[0]
+    pixels = rows.reshape(len(rows), -1, 3)
+    cut = -0.5 + _ROUNDING
+    return cv2.filter2D(pixels, -1, kernel, anchor=(0, 0), delta=cut)[:, : 1 - _NUM_TAPS]
+
+
+def _weigh_by_row(rows: np.ndarray, weights: dict[int, np.ndarray]) -> np.ndarray:
+    """The same with weights (height,) of each row."""
+    pixels = torch.from_numpy(rows).float()
+    length = rows.shape[1] - 3 * (_NUM_TAPS - 1)
+    total = torch.full((len(rows), length), _ROUNDING)
+    for tap, weight in weights.items():
+        neighbours = pixels[:, 3 * tap : 3 * tap + length]
+        total.addcmul_(neighbours, torch.from_numpy(weight).unsqueeze(1))
+    return total.clamp_(0, 255).numpy().astype(np.uint8).reshape(len(rows), -1, 3)
+
+
 def _moved_rows(image: np.ndarray, first: np.ndarray) -> np.ndarray:
     """(height, 3 * (width + 3)): row y from its pixel ``first[y] - 1`` on; edges are repeated."""
     height, width = image.shape[:2]
     pad = min(int(np.abs(first).max()), width) + 3
     padded = cv2.copyMakeBorder(image, 0, 0, pad, pad, cv2.BORDER_REPLICATE)
-    length = 3 * (width + 3)
+    length = 3 * (width + _NUM_TAPS - 1)
     starts = padded.shape[1] - width - 2
     windows = as_strided(padded, (height, starts, length), (padded.strides[0], 3, 1))
     return windows[np.arange(height), np.clip(first + pad - 1, 0, starts - 1)]

@@ -65,7 +65,8 @@ def extract_features(
         ConfigError: The loader shuffles or drops samples, ``pooling`` does not fit the model's
             output, or ``dtype`` is another one.
         DataError: A sample has no single class label.
-        TrainingError: A feature is not finite (or too large for float16).
+        TrainingError: A feature is not finite (or too large for float16), or all samples have the
+            same.
         MimBenchError: The folder cannot be written.
     """
     check_loader(dataloader, dtype)
@@ -78,7 +79,7 @@ def extract_features(
 
     shares = on_every_process(write)
     check_counts([share.num_rows for share in shares], size)
-    _check_finite(shares, size, dtype)
+    _check_values(shares, size, dtype)
     on_main_process(lambda: _join(folder, size, num_parts, dtype))
     return open_on_every_process(folder)
 
@@ -133,10 +134,12 @@ def backbone_of(model: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class _Share:
-    """The share of a process: its number of rows, and the rows that are not finite."""
+    """The share of a process: its number of rows, those that are not finite, and the range (D,)."""
 
     num_rows: int
     bad_rows: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
 
 
 def check_loader(dataloader: DataLoader, dtype: str) -> None:
@@ -202,7 +205,7 @@ def _write_share(
 ) -> _Share:
     """Write this process's features; sample i belongs to process i % world size."""
     rank, world_size = get_rank(), get_world_size()
-    labels, bad = [], []
+    labels, bad, ranges = [], [], []
     with ExitStack() as stack:
         writer = None
         for x, y in batches:
@@ -212,6 +215,7 @@ def _write_share(
             x = x.to(getattr(torch, dtype))
             rows = (~x.isfinite()).any(dim=1).nonzero().flatten() + writer.num_rows
             bad.append(rows * world_size + rank)
+            ranges.append(x.aminmax(dim=0))
             writer.append(x)
             labels.append(y)
     if writer is None:
@@ -220,7 +224,9 @@ def _write_share(
     if len(y) != writer.num_rows:
         raise ConfigError(f'A process read {writer.num_rows} samples and {len(y)} labels.')
     np.save(_labels_part(folder, rank), y.numpy())
-    return _Share(writer.num_rows, torch.cat(bad))
+    low = torch.stack([part.min for part in ranges]).amin(dim=0)
+    high = torch.stack([part.max for part in ranges]).amax(dim=0)
+    return _Share(writer.num_rows, torch.cat(bad), low, high)
 
 
 def _part(folder: Path, rank: int) -> Path:
@@ -250,7 +256,7 @@ def check_counts(counts: Sequence[int], size: int) -> None:
             )
 
 
-def _check_finite(shares: Sequence[_Share], size: int, dtype: str) -> None:
+def _check_values(shares: Sequence[_Share], size: int, dtype: str) -> None:
     bad = torch.cat([share.bad_rows for share in shares])
     bad = bad[bad < size]  # a repeated sample counts once
     if len(bad):
@@ -258,6 +264,13 @@ def _check_finite(shares: Sequence[_Share], size: int, dtype: str) -> None:
             f'Features of {len(bad)} of {size} samples are not finite in {dtype}, the first at '
             f'index {int(bad.min())}. The weights are probably damaged or the training diverged: '
             'look at the loss curve and use an earlier checkpoint.'
+        )
+    low = torch.stack([share.low for share in shares]).amin(dim=0)
+    high = torch.stack([share.high for share in shares]).amax(dim=0)
+    if size > 1 and torch.equal(low, high):
+        raise TrainingError(
+            f'All {size} samples have the same features in {dtype}: the network ignores its '
+            'images. The weights are damaged, or the training collapsed. Use an earlier checkpoint.'
         )
 
 

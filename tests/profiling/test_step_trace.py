@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from mim_bench.profiling.tensor_memory import BLOCK_BYTES, MemoryParts, TensorMemory
+from mim_bench.profiling.step_trace import BLOCK_BYTES, MemoryParts, StepTrace
 
 WIDTH, ROWS = 64, 256
 MATRIX = 4 * WIDTH * WIDTH  # bytes
@@ -19,7 +19,7 @@ def network():
 
 
 def followed(model, optimizer=None, step=None):
-    with TensorMemory('cpu', model, optimizer) as memory:
+    with StepTrace('cpu', model, optimizer) as memory:
         (step or (lambda: model(torch.ones(ROWS, WIDTH))))()
     return memory.peak
 

@@ -1,10 +1,12 @@
-"""Bytes of the live tensors of a training step, by purpose.
+"""Bytes of the live tensors of a step, by purpose, and its floating-point operations.
 
-torch's own ``torch.distributed._tools.MemTracker`` counts alike, but refuses networks with frozen
-parameters, and takes a snapshot of each module, which takes minutes for large networks.
+torch's own ``torch.distributed._tools.MemTracker`` and ``FlopCounterMode`` count alike. The first
+refuses networks with frozen parameters and takes a snapshot of each module, which takes minutes
+for large networks; the second decomposes every operator and needs a pass of its own.
 """
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
@@ -16,10 +18,26 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry, sdpa_flop
 
 # Allocation unit of torch's allocator on a GPU, in bytes.
 BLOCK_BYTES = 512
+_aten = torch.ops.aten
+
+
+def _attention_backward(
+    gradient: Any, query: Any, key: Any, value: Any, *args: Any, **_: Any
+) -> int:
+    """Twice the forward pass: what a fused kernel computes again is not counted."""
+    return 2 * sdpa_flop(query.shape, key.shape, value.shape)
+
+
+# Formula of the operations of an operator, from the tensors of its call; a multiply-add is two.
+_FLOPS = {
+    **flop_registry,
+    _aten._scaled_dot_product_flash_attention_backward: _attention_backward,
+    _aten._scaled_dot_product_efficient_attention_backward: _attention_backward,
+}
 
 
 @dataclass(frozen=True)
@@ -46,8 +64,23 @@ class MemoryParts:
         return sum(getattr(self, field.name) for field in fields(self))
 
 
-class TensorMemory(TorchDispatchMode):
-    """Context that tracks the memory of tensors that are created on a device.
+def tensors_of(tree: Any) -> Iterator[torch.Tensor]:
+    """The tensors in an operator's arguments or results; torch's ``tree_leaves`` is slower."""
+    if isinstance(tree, torch.Tensor):
+        yield tree
+    elif isinstance(tree, list | tuple):
+        for entry in tree:
+            yield from tensors_of(entry)
+    elif isinstance(tree, dict):
+        for entry in tree.values():
+            yield from tensors_of(entry)
+
+
+class StepTrace(TorchDispatchMode):
+    """Context that tracks the memory of tensors made on a device, and counts operations.
+
+    Matrix products, convolutions and attention are counted, recomputation by activation
+    checkpointing included; element-wise operations are not, as in published numbers.
 
     Args:
         device_type: Device type of torch.
@@ -56,33 +89,46 @@ class TensorMemory(TorchDispatchMode):
 
     Attributes:
         peak: The parts at the peak.
+        flops_forward: Operations outside the backward pass.
+        flops: All operations.
     """
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here, and the check costs as much as a small operator
+
     def __init__(
-        self, device_type: str, model: nn.Module, optimizer: torch.optim.Optimizer | None
+        self,
+        device_type: str,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> None:
         super().__init__()
         self.device_type = device_type
+        self.flops_forward = self.flops = 0
         self._parts: dict[weakref.ref, str] = {}
         self._bytes = dict.fromkeys((field.name for field in fields(MemoryParts)), 0)
         self._trained = [p for p in model.parameters() if p.requires_grad]
         self._is_in_optimizer = False
         for tensor in (*model.parameters(), *model.buffers()):
             self._note(tensor, 'parameters')
+        self.note_state(optimizer)
+        self.peak = self.now
+
+    def note_state(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Count gradients and an optimiser's state as such, also if they were made in here."""
         for parameter in self._trained:
             if parameter.grad is not None:
                 self._note(parameter.grad, 'gradients')
-        for tensor in tree_leaves(list(optimizer.state.values()) if optimizer else []):
-            if isinstance(tensor, torch.Tensor):
-                self._note(tensor, 'optimizer')
-        self.peak = self.now
+        for tensor in tensors_of(list(optimizer.state.values()) if optimizer else []):
+            self._note(tensor, 'optimizer')
 
     @property
     def now(self) -> MemoryParts:
         """The parts at this moment."""
         return MemoryParts(**self._bytes)
 
-    def __enter__(self) -> 'TensorMemory':
+    def __enter__(self) -> 'StepTrace':
         """Install hooks on gradients and optimiser steps."""
         self._hooks = [
             p.register_post_accumulate_grad_hook(lambda p: self._note(p.grad, 'gradients'))
@@ -104,13 +150,17 @@ class TensorMemory(TorchDispatchMode):
         self._is_in_optimizer = is_in_optimizer
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Count the results of an operator."""
-        result = func(*args, **(kwargs or {}))
+        """Count the results of an operator, and its operations."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
         is_backward = torch._C._current_graph_task_id() != -1
+        if (formula := _FLOPS.get(func._overloadpacket)) is not None:
+            flops = formula(*args, **kwargs, out_val=result)
+            self.flops += flops
+            self.flops_forward += 0 if is_backward else flops
         part = 'temporary' if is_backward or self._is_in_optimizer else 'activations'
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor):
-                self._note(tensor, part, is_new=True)
+        for tensor in tensors_of(result):
+            self._note(tensor, part, is_new=True)
         if sum(self._bytes.values()) > self.peak.total:
             self.peak = self.now
         return result
