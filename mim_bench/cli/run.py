@@ -217,7 +217,9 @@ def run(args: argparse.Namespace) -> int:
         download=args.download,
     )
     if wanted is None:
-        suite = with_data(suite, lambda name: is_there(name, places.data(name)))
+        # The embedded data have the sets of their suite.
+        if not is_embedded:
+            suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
             if missing := missing_tasks(suite, row.network):
                 console.print(f'{row.id}: no config of {", ".join(missing)}, left out.')

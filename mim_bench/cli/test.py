@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'model',
         nargs='?',
         help='The checkpoint of the whole model, or the work directory of its training (a probe '
-        'takes --checkpoint instead).',
+        'takes --checkpoint instead, and with --variant the work directory of its test, too).',
     )
     parser.add_argument(
         '--variant',
         metavar='NAME',
-        help='Test a classifier on imagenet-v2, -a, -r, -sketch, -c or -real, whose folder '
-        '--data-root gives.',
+        help='Test a classifier, or probes that were tested before, on imagenet-v2, -a, -r, '
+        '-sketch, -c or -real, whose folder --data-root gives.',
     )
     parser.add_argument(
         '--tta', action='store_true', help="Test with the config's test-time augmentation."

@@ -200,7 +200,7 @@ def _architecture(
 
 def _notes(weights: Weights, architecture: Architecture) -> list[str]:
     notes = [
-        f'{key}={architecture.arch[key]} is assumed (a head is 64 wide): the weights do not show '
+        f'{key}={architecture.arch[key]} is assumed (heads about 64 wide): the weights do not show '
         f'it. Say --arch {key}=... if it is another.'
         for key in architecture.assumed
     ]

@@ -26,6 +26,7 @@ from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tracking import tracking_settings
 from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
+from mim_bench.evaluation.probes.fitted import FittedProbes
 from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
     check_data_roots,
@@ -38,7 +39,7 @@ from mim_bench.recipe.optimizer_groups import LayerGroup, layer_groups
 from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
-from mim_bench.recipe.robustness import use_variant
+from mim_bench.recipe.robustness import FITTED_LOOP, use_variant
 from mim_bench.recipe.start import start_of
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
@@ -87,8 +88,9 @@ class Launch:
         track: Names of the trackers that follow the run.
         limit: Of the images of each data set, as :meth:`mim_bench.recipe.limit.Limit.parse` reads
             it; None: all of them.
-        variant: Name of a test set of robustness that a classifier is tested on; ``data_root`` is
-            that of the set.
+        variant: Name of a test set of robustness that a classifier or probes are tested on;
+            ``data_root`` is that of the set, ``load_from`` of probes the work directory of their
+            test.
     """
 
     config: str
@@ -269,7 +271,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     if launch.checkpoint:
         cfg.backbone_checkpoint = launch.checkpoint
     if launch.load_from:
-        cfg.load_from = _whole_model(launch.load_from)
+        _take_model(cfg, launch.load_from)
     if launch.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
     latest = latest_checkpoint(cfg.work_dir) if launch.auto_resume else None
@@ -307,6 +309,16 @@ def _set_data(cfg: Config, launch: Launch) -> None:
         set_data_root(cfg, launch.data_root)
     if launch.own_data:
         use_own_data(cfg, launch.own_data)
+
+
+def _take_model(cfg: Config, place: str) -> None:
+    """Test the model, or the fitted probes, of a file or a work directory."""
+    if (cfg.get('test_cfg') or {}).get('type') != FITTED_LOOP:
+        cfg.load_from = _whole_model(place)
+        return
+    probes = FittedProbes.read(Path(place))
+    cfg.test_cfg.fitted, cfg.test_cfg.bank = place, probes.bank_digest
+    cfg.test_dataloader.dataset.num_classes = probes.num_classes
 
 
 def _whole_model(place: str) -> str:

@@ -1,11 +1,15 @@
 """The loops that evaluate frozen features; registered in LOOPS."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from mmengine.dist import get_rank, get_world_size
 from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
@@ -22,19 +26,26 @@ from mim_bench.evaluation.probes.dispatch import (
 from mim_bench.evaluation.probes.extraction import (
     backbone_of,
     check_arithmetic,
+    check_loader,
     extract_features,
+    features_of_batches,
 )
 from mim_bench.evaluation.probes.feature_cache import cached_features
-from mim_bench.evaluation.probes.feature_settings import feature_settings
+from mim_bench.evaluation.probes.feature_settings import feature_settings, weights_digest
 from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.fitted import FittedProbes, class_scores
 from mim_bench.evaluation.probes.patch_classifiers import check_classifier, fit_patches
 from mim_bench.evaluation.probes.patches import PatchBank, extract_patches
 from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
+from mim_bench.recipe.protocol import plain_settings
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import LOOPS
+from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, number_images
 
 LOG_EVERY = 50
+# Images that are compared with the bank of k-NN at a time.
+_BLOCK_ROWS = 4096
 Kept = TypeVar('Kept', Features, PatchBank)
 
 
@@ -47,7 +58,8 @@ class ProbeTestLoop(TestLoop):
     (:func:`mim_bench.evaluation.probes.feature_settings.feature_settings` says what counts as the
     same). The metrics are named ``<probe>/<score>``; accuracies are in percent. The validation data
     (``test_dataloader``) are only scored: nothing is selected on them. ``outcomes`` are those of
-    all probes on each of them.
+    all probes on each of them. The probes stay in the work directory, for
+    :class:`FittedProbeTestLoop`.
 
     Args:
         runner: The runner.
@@ -130,9 +142,9 @@ class ProbeTestLoop(TestLoop):
         bank = self._features(self.bank_dataloader, self._settings[0], 'training', stack)
         query = self._features(self.dataloader, self._settings[1], 'validation', stack)
         device = next(self.runner.model.parameters()).device
-        metrics, hits = {}, {}
+        metrics, hits, fitted = {}, {}, {}
         for name, settings in self.probes.items():
-            how = {'device': device, 'settings': settings}
+            how = {'device': device, 'settings': dict(settings)}
             if self.layers == 'best':
                 widths = self._widths(bank)
                 result = run_on_best_layer(name, bank, query, widths, **how)
@@ -140,8 +152,26 @@ class ProbeTestLoop(TestLoop):
                 result = run_probe(name, bank, query, **how)
             metrics.update({f'{name}/{key}': value for key, value in result.scores.items()})
             hits.update({f'{name}_{key}': right.numpy() for key, right in result.hits.items()})
+            fitted[name] = result.fitted
         self.outcomes = self._outcomes(hits)
+        if self.cache_dir is not None and self._settings[0] is not None:
+            on_main_process(lambda: self._keep(bank, fitted))
         return metrics
+
+    def _keep(self, bank: Features, fitted: dict[str, dict[str, Any]]) -> None:
+        """Leave the probes in the work directory."""
+        cfg, folder = self.runner.cfg, Path(self.runner.work_dir)
+        content = {
+            'dataset': plain_settings(self._settings[0].get('dataset'), cfg),
+            'content': (cfg.get('protocol_data') or {}).get('bank'),
+        }
+        FittedProbes(
+            weights=weights_digest(unwrap(self.runner.model)),
+            num_classes=bank.num_classes,
+            bank=os.path.relpath(bank.x.path.parent, folder),
+            bank_digest=protocol_hash(content),
+            probes=fitted,
+        ).write(folder)
 
     def _widths(self, bank: Features) -> list[int]:
         """Widths of the layers in the features; tokens of a layer stand side by side."""
@@ -182,6 +212,140 @@ class ProbeTestLoop(TestLoop):
                     f'{probe.capitalize()} probe: the selected learning rate '
                     f'{metrics[f"{probe}/lr"]:g} is the {end} that was tried. Widen learning_rates.'
                 )
+
+
+@LOOPS.register_module()
+class FittedProbeTestLoop(TestLoop):
+    """Test probes that :class:`ProbeTestLoop` has fitted on other images; nothing is trained.
+
+    The features of the images are classified as they come and not kept. The metrics are those of
+    the evaluator for each probe, named ``<probe>/<score>``.
+
+    Args:
+        runner: The runner.
+        dataloader: Loader of the images, without shuffling.
+        evaluator: Metrics of a classifier.
+        probes: The probes and their settings, as of the test that fitted them.
+        pooling: As of that test, like ``fp16``, ``feature_dtype`` and ``layers``.
+        fp16: See :class:`ProbeTestLoop`.
+        feature_dtype: See :class:`ProbeTestLoop`.
+        layers: See :class:`ProbeTestLoop`.
+        fitted: Work directory of that test.
+        bank: ``bank_digest`` of its :class:`mim_bench.evaluation.probes.fitted.FittedProbes`; part
+            of the protocol.
+
+    Raises:
+        ConfigError: No work directory is given, or its probes are of other weights.
+    """
+
+    outcomes: Hits | None = None
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        *,
+        probes: Mapping[str, Mapping[str, Any]],
+        pooling: str,
+        fp16: bool | str = False,
+        feature_dtype: str = 'float32',
+        layers: str = 'last',
+        fitted: str | None = None,
+        bank: str | None = None,
+    ) -> None:
+        if fitted is None:
+            raise ConfigError(
+                'A test set of robustness is classified by probes that were fitted before. Give '
+                'the work directory of their test: `mim-bench test CONFIG WORK_DIR --variant ...`.'
+            )
+        check_arithmetic(fp16)
+        super().__init__(runner, dataloader, evaluator, fp16=fp16)
+        check_loader(self.dataloader, feature_dtype)
+        self.probes, self.pooling, self.layers = probes, pooling, layers
+        self.feature_dtype = getattr(torch, feature_dtype)
+        self.folder = Path(fitted)
+
+    def run(self) -> dict[str, float]:
+        """Classify and report.
+
+        Returns:
+            The metrics, the same on every process.
+        """
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        metrics = self._test()
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics
+
+    def _test(self) -> dict[str, float]:
+        classifiers = self._classifiers()
+        evaluators = {name: deepcopy(self.evaluator) for name in classifiers}
+        size, rank, world_size = len(self.dataloader.dataset), get_rank(), get_world_size()
+        place = rank
+        for features in self._blocks():
+            numbers = [(place + world_size * row) % size for row in range(len(features))]
+            place += world_size * len(features)
+            samples = [self._sample(number) for number in numbers]
+            for name, classify in classifiers.items():
+                scores = classify(features).cpu()
+                evaluators[name].process(
+                    [{**s, 'pred_score': row} for s, row in zip(samples, scores, strict=True)]
+                )
+        metrics, hits = {}, {}
+        for name, evaluator in evaluators.items():
+            found = evaluator.evaluate(size)
+            metrics |= {f'{name}/{k.removeprefix("accuracy/")}': v for k, v in found.items()}
+            for outcomes in filter(None, (getattr(m, 'outcomes', None) for m in evaluator.metrics)):
+                hits |= {f'{name}_{key}': right for key, right in outcomes.hits.items()}
+                self.outcomes = Hits(outcomes.images, hits)
+        return metrics
+
+    def _classifiers(self) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+        model = unwrap(self.runner.model)
+        found = FittedProbes.read(self.folder)
+        if found.weights != weights_digest(model):
+            raise ConfigError(
+                f'{self.folder}: its probes were fitted to features of other weights. Give the '
+                'work directory of the test of this checkpoint.'
+            )
+        device = next(model.parameters()).device
+
+        def bank() -> Features:
+            return Features.open(self.folder / found.bank)
+
+        return {name: class_scores(name, found.probes[name], bank, device) for name in self.probes}
+
+    def _blocks(self) -> Iterator[torch.Tensor]:
+        """Features (B, D) of this process, as they are read from a file of their type."""
+        batches = features_of_batches(
+            self.runner.model,
+            self.dataloader,
+            self.pooling,
+            self.fp16,
+            _progress(self.runner, 'test'),
+            every_layer=self.layers == 'best',
+        )
+        return _joined((x.to(self.feature_dtype).float() for x, _ in batches), _BLOCK_ROWS)
+
+    def _sample(self, number: int) -> dict[str, Any]:
+        """What metrics read of an image, besides its scores."""
+        info = self.dataloader.dataset.get_data_info(number)
+        kept = {key: info[key] for key in ('img_path', 'corruption') if key in info}
+        return {'gt_label': torch.tensor([info['gt_label']]), **kept}
+
+
+def _joined(batches: Iterable[torch.Tensor], least_rows: int) -> Iterator[torch.Tensor]:
+    """Batches joined to pieces of at least so many rows; the last one may have fewer."""
+    waiting: list[torch.Tensor] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= least_rows:
+            yield torch.cat(waiting)
+            waiting = []
+    if waiting:
+        yield torch.cat(waiting)
 
 
 @LOOPS.register_module()

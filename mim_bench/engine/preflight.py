@@ -136,14 +136,15 @@ def try_probes(runner: Runner) -> None:
         ConfigError: A probe asks for more neighbours than there are images.
     """
     loop = runner.test_loop
+    bank = getattr(loop, 'bank_dataloader', None)
     k = loop.probes.get('knn', {}).get('k')
-    size = len(loop.bank_dataloader.dataset)
-    if k is not None and k > size:
+    size = len(bank.dataset) if bank else None
+    if k is not None and bank and k > size:
         raise ConfigError(
             f'{runner.cfg.filename}: the k-NN probe asks for {k} neighbours, the bank has {size} '
             f'images. Set test_cfg.probes.knn.k to at most {size}.'
         )
-    for loader in (loop.bank_dataloader, loop.dataloader):
+    for loader in filter(None, (bank, loop.dataloader)):
         batches = list(few_batches(loader))
         list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
 

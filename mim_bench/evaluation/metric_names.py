@@ -32,6 +32,10 @@ METRICS: dict[str, MetricSpec] = {
     'accuracy/top5': MetricSpec('top5'),
     # of ImageNet-C, in percent of AlexNet's
     'mCE': MetricSpec('mCE', higher_is_better=False),
+    **{
+        f'{probe}/mCE': MetricSpec(f'{probe}_mCE', higher_is_better=False)
+        for probe in ('knn', 'linear', 'attentive')
+    },
     # mmseg's IoUMetric, in percent
     'mIoU': MetricSpec('mIoU'),
     'aAcc': MetricSpec('aAcc'),
@@ -67,8 +71,8 @@ PRIMARY: dict[str, tuple[str, ...]] = {
     'in1k-knn': ('knn_top1',),
     'in1k-linear': ('linear_top1', 'top1'),
     'in1k-attentive': ('attentive_top1',),
-    'imagenet-': ('top1',),
-    'imagenet-c': ('mCE',),
+    'imagenet-': ('top1', 'knn_top1', 'linear_top1', 'attentive_top1'),
+    'imagenet-c': ('mCE', 'knn_mCE', 'linear_mCE', 'attentive_mCE'),
     'ade20k-': ('mIoU',),
     'coco-': ('bbox_mAP', 'segm_mAP'),
 }

@@ -48,7 +48,7 @@ HARMLESS = {
     '**.num_workers **.persistent_workers **.pin_memory **.prefetch_factor': 'how fast data come',
     'val_dataloader.batch_size test_dataloader.batch_size': 'each image is evaluated by itself',
     'train_cfg.val_interval train_cfg.val_begin train_cfg.dynamic_intervals': 'when a run looks',
-    'test_cfg.**.cache_dir test_cfg.cache_dir': 'where features are kept',
+    'test_cfg.**.cache_dir test_cfg.cache_dir test_cfg.fitted': 'where features, probes lie',
     '**.outfile_prefix **.eval_backend': 'where results go, and which of two equal counters',
     'model.**.with_cp': 'computes the same twice, to save memory',
     'default_hooks.runtime_info default_hooks.timer default_hooks.logger '

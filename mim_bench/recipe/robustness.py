@@ -1,23 +1,29 @@
-"""Tests of a fine-tuned classifier on another test set of ImageNet's classes."""
+"""Tests of a fine-tuned classifier or of fitted probes on other test sets of ImageNet's classes."""
+
+from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, variant_root
+from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, class_marks, variant_root
 from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
 
+FITTED_LOOP = 'mim_bench.FittedProbeTestLoop'
 # What a data set of a config says of its own images.
 _REPLACED = ('type', 'data_root', 'data_prefix', 'ann_file', 'split', 'metainfo', 'classes')
+# Arguments of the test of probes that classify further images alike.
+_OF_PROBES = ('probes', 'pooling', 'fp16', 'feature_dtype', 'layers')
 
 
 def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
-    """Change the test of a classifier to a test set of robustness.
+    """Change the test of a classifier or of probes to a test set of robustness.
 
     The transforms and the network stay. Predictions are limited to the classes of the set, and
     the task becomes the set, under a protocol with the name of both.
 
     Args:
-        cfg: Changed in place.
+        cfg: Changed in place. Probes still need the work directory of their test, as
+            ``test_cfg.fitted``.
         name: A name of :data:`mim_bench.data.imagenet_variants.VARIANTS`.
         data_root: Folder or archive of the set, or the one above; below ``data/`` if None.
 
@@ -31,10 +37,12 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
         )
     variant, head = VARIANTS[name], (cfg.get('model') or {}).get('head') or {}
     dataset = (cfg.get('test_dataloader') or {}).get('dataset')
-    if not head.get('num_classes') or not dataset:
+    probing = cfg.get('test_cfg') or {}
+    is_probe = 'probes' in probing
+    if not (head.get('num_classes') or is_probe) or not dataset:
         raise ConfigError(
-            f'{cfg.filename}: --variant {name} tests a fine-tuned classifier, and the config has '
-            'no head or no test_dataloader. Use the config of its fine-tuning.'
+            f'{cfg.filename}: --variant {name} tests a fine-tuned classifier or probes, and the '
+            'config has no head or no test_dataloader. Use the config of a fine-tuning or probe.'
         )
     root = f'{variant_root(data_root or f"data/{variant.folder}", name)}/'
     kept = {key: value for key, value in dataset.items() if key not in _REPLACED}
@@ -42,18 +50,51 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
     cfg.test_dataloader.dataset = dict(
         type='mim_bench.ImageNetVariant',
         variant=name,
-        num_classes=head['num_classes'],
+        num_classes=head.get('num_classes') or len(class_marks()),
         data_root=root,
         **kept,
     )
     cfg.test_evaluator = _evaluator(name, root)
+    protocol = cfg.setdefault('protocol', {})
+    tasks = protocol.pop('tasks', None)
+    protocol['name'] = f'{protocol.get("name", "unnamed")}-{name}'
+    if is_probe:
+        same = {key: probing[key] for key in _OF_PROBES if key in probing}
+        cfg.test_cfg = dict(type=FITTED_LOOP, **same)
+        of_probes = tasks or [{'task': protocol.pop('task'), 'metrics': []}]
+        protocol['tasks'] = [
+            dict(task=variant_task(name, t['task']), metrics=variant_metrics(name, t['metrics']))
+            for t in of_probes
+        ]
+        return
     if name == 'imagenet-c':
         packing = cfg.test_dataloader.dataset.pipeline[-1]
         packing['algorithm_keys'] = [*packing.get('algorithm_keys', ()), 'corruption']
-    protocol = cfg.setdefault('protocol', {})
     protocol['task'] = name
-    protocol['name'] = f'{protocol.get("name", "unnamed")}-{name}'
-    protocol.pop('tasks', None)
+
+
+def variant_task(name: str, task: str) -> str:
+    """The task of a test set: ``imagenet-a`` of a fine-tuned model, ``imagenet-a-knn`` of k-NN.
+
+    Args:
+        name: Of the set.
+        task: Task of the fine-tuning or of a probe, such as ``in1k-knn``.
+    """
+    probe = task.removeprefix('in1k-')
+    return name if probe == 'ft' else f'{name}-{probe}'
+
+
+def variant_metrics(name: str, metrics: Sequence[str]) -> list[str]:
+    """The metrics of a test set by those of ImageNet; ImageNet-C is ranked by its mean error.
+
+    Args:
+        name: Of the set.
+        metrics: Such as ``top1`` and ``top5``, or ``knn_top1``; others do not apply.
+    """
+    if name == 'imagenet-c':
+        first = next(metric for metric in metrics if metric.endswith('top1'))
+        return [f'{first.removesuffix("top1")}mCE', first]
+    return [metric for metric in metrics if metric.endswith(('top1', 'top5'))]
 
 
 def _evaluator(name: str, root: str) -> dict:

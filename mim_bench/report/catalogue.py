@@ -27,6 +27,32 @@ def _detector(title: str, short: str) -> TaskTitles:
     return TaskTitles(title, metrics)
 
 
+# Test sets of robustness: their titles alone and before a metric.
+_TEST_SETS = {
+    'real': ('ImageNet ReaL', 'ReaL'),
+    'v2': ('ImageNet-V2', 'V2'),
+    'a': ('ImageNet-A', 'A'),
+    'r': ('ImageNet-R', 'R'),
+    'sketch': ('ImageNet-Sketch', 'Sketch'),
+    'c': ('ImageNet-C', 'C'),
+}
+_PROBES = {'knn': 'k-NN', 'linear': 'linear', 'attentive': 'attentive'}
+
+
+def _robustness() -> dict[str, TaskTitles]:
+    """Each test set for fine-tuned models, then for each probe."""
+    tasks = {}
+    for probe, words in {'': '', **_PROBES}.items():
+        for key, (title, short) in _TEST_SETS.items():
+            name, metric = ('mCE', 'mCE') if key == 'c' else ('top1', 'top-1')
+            measured = f'{probe}_{name}' if probe else name
+            suffix = f', {words}' if probe else ''
+            tasks['-'.join(filter(None, ('imagenet', key, probe)))] = TaskTitles(
+                f'{title}{suffix}', {measured: (f'{short} {metric}{suffix}', metric)}
+            )
+    return tasks
+
+
 TASKS = {
     'in1k-knn': TaskTitles('k-NN', {'knn_top1': ('k-NN top-1', 'top-1')}),
     # From cached features, and by a training.
@@ -45,12 +71,7 @@ TASKS = {
     'in1k-ft': TaskTitles('Fine-tuning', {'top1': ('Fine-tune top-1', 'top-1')}),
     'in1k-10pct-ft': TaskTitles('10 % of labels', {'top1': ('10 % top-1', 'top-1')}),
     'in1k-1pct-ft': TaskTitles('1 % of labels', {'top1': ('1 % top-1', 'top-1')}),
-    'imagenet-real': TaskTitles('ImageNet ReaL', {'top1': ('ReaL top-1', 'top-1')}),
-    'imagenet-v2': TaskTitles('ImageNet-V2', {'top1': ('V2 top-1', 'top-1')}),
-    'imagenet-a': TaskTitles('ImageNet-A', {'top1': ('A top-1', 'top-1')}),
-    'imagenet-r': TaskTitles('ImageNet-R', {'top1': ('R top-1', 'top-1')}),
-    'imagenet-sketch': TaskTitles('ImageNet-Sketch', {'top1': ('Sketch top-1', 'top-1')}),
-    'imagenet-c': TaskTitles('ImageNet-C', {'mCE': ('C mCE', 'mCE')}),
+    **_robustness(),
     'ade20k-knn': TaskTitles('Patch retrieval', {'mIoU': ('Retrieval mIoU', 'mIoU')}),
     'ade20k-logreg': TaskTitles('Patch regression', {'mIoU': ('Regression mIoU', 'mIoU')}),
     'ade20k-linear': TaskTitles('Linear segmentation', {'mIoU': ('Linear mIoU', 'mIoU')}),

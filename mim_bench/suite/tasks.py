@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from mim_bench.data.imagenet_variants import VARIANTS
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.robustness import variant_metrics, variant_task
 from mim_bench.results.record import Name, Tier
 from mim_bench.results.validation import Model, explain, near, read_yaml
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
@@ -72,8 +74,8 @@ class Entry(Model):
     """Path below ``configs/``, or beside a file of your own, by backbone; by family where
     ``fit``."""
     variant: Name | None = None
-    """Test set of robustness; the fine-tuned model of ``start`` is tested on it, by the config of
-    its training, so that there are no ``configs``."""
+    """Test set of robustness; the fine-tuned model or the probes of ``start`` are tested on it, by
+    their config, so that there are no ``configs``."""
     fit: bool = False
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
@@ -108,6 +110,15 @@ class Entry(Model):
         return self.tasks[task][0]
 
 
+class Robustness(Model):
+    """Tests of what other entries have fitted, on further test sets."""
+
+    sets: tuple[Literal[tuple(VARIANTS)], ...]
+    """Test sets of robustness."""
+    of: tuple[Name, ...]
+    """Tasks whose models or probes are tested; the others of a probe's entry come with it."""
+
+
 class SuiteFile(Model):
     """Tasks of one tier."""
 
@@ -115,11 +126,23 @@ class SuiteFile(Model):
     """What the records of the runs say."""
     entries: tuple[Entry, ...]
     """Of several that a task and a backbone have, the first is the default."""
+    robustness: Robustness | None = None
+    """Adds an entry for each test set and task."""
 
     @property
     def tasks(self) -> list[str]:
         """Every task, in the order of the entries."""
         return list(dict.fromkeys(task for entry in self.entries for task in entry.tasks))
+
+    def variant_entries(self) -> tuple[Entry, ...]:
+        """The entries of ``robustness``."""
+        if self.robustness is None:
+            return ()
+        return tuple(
+            _variant_entry(variant, task, next(e for e in self.entries if task in e.tasks))
+            for task in self.robustness.of
+            for variant in self.robustness.sets
+        )
 
     @model_validator(mode='after')
     def _check_names(self) -> 'SuiteFile':
@@ -136,7 +159,30 @@ class SuiteFile(Model):
                     f'entry {entry.name!r} starts from {entry.start!r}, neither {PRETRAINED!r} '
                     f'nor a task of this file.{near(entry.start, self.tasks)}'
                 )
+        for task in self.robustness.of if self.robustness else ():
+            if task not in self.tasks:
+                raise ValueError(f'robustness of {task!r}: no such task.{near(task, self.tasks)}')
         return self
+
+
+def _variant_entry(variant: str, task: str, start: Entry) -> Entry:
+    name = variant_task(variant, task)
+    # The probes of an entry are tested together, since they share their features.
+    measured = {
+        variant_task(variant, known): tuple(variant_metrics(variant, metrics))
+        for known, metrics in start.tasks.items()
+    }
+    return Entry(
+        name=name,
+        command='test',
+        dataset=variant,
+        protocol=f'{name}-common',
+        version='1',
+        gpus=1,
+        start=task,
+        variant=variant,
+        tasks=measured,
+    )
 
 
 class TasksFile(Model):
@@ -168,7 +214,7 @@ def load_suite(
     is_own = name.endswith(('.yml', '.yaml'))
     path = Path(name) if is_own else _shipped_suite(name, folder)
     found = read_yaml(SuiteFile, path, ConfigError, context=path.parent if is_own else None)
-    entries = found.entries
+    entries = found.entries + found.variant_entries()
     for more in map(Path, tasks_files):
         entries += read_yaml(TasksFile, more, ConfigError, context=more.parent).entries
     try:

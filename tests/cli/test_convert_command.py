@@ -115,7 +115,7 @@ def test_convert_says_what_it_assumed(vit_file, tmp_path, capsys):
     assert main(['convert', str(vit_file), str(tmp_path / 'a.pth')]) == 0
     printed = capsys.readouterr().out
     assert "recognised as mae, weights under 'model'" in printed
-    assert 'note: num_heads=1 is assumed (a head is 64 wide)' in printed
+    assert 'note: num_heads=1 is assumed (heads about 64 wide)' in printed
 
 
 def test_convert_arch_fills_in_what_the_weights_do_not_tell(vit_file, tmp_path, capsys):

@@ -20,11 +20,15 @@ from mim_bench.data.imagenet_variants import (
 )
 from mim_bench.data.listing import list_files
 from mim_bench.data.variant_dataset import ImageNetVariant
+from mim_bench.engine.launch import Launch, test
 from mim_bench.errors import ConfigError, DataError
+from mim_bench.evaluation.metric_names import ranking_metrics
 from mim_bench.evaluation.metrics.accuracy import Accuracy, CorruptionError
 from mim_bench.recipe.config import load_config
 from mim_bench.recipe.robustness import use_variant
 
+PROBE = 'configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py'
+test.__test__ = False  # a command, not a test
 FINETUNE = 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 
 
@@ -75,6 +79,12 @@ def test_accuracy_of_a_subset_predicts_its_classes_alone():
         metric.process(None, samples)
     assert whole.evaluate(2) == {'accuracy/top1': 0}
     assert part.evaluate(2) == {'accuracy/top1': 50}
+
+
+def test_accuracy_of_a_subset_of_fewer_classes_predicts_those_that_it_has():
+    metric = Accuracy(classes=[1, 2, 500])
+    metric.process(None, [sample([0.5, 0.3, 0.2], 1)])
+    assert metric.evaluate(1) == {'accuracy/top1': 100}
 
 
 def test_accuracy_of_real_labels_takes_any_of_them(tmp_path):
@@ -169,6 +179,73 @@ def test_use_variant_changes_the_test_and_its_protocol():
     assert len(cfg.test_evaluator.classes) == 200
     with pytest.raises(ConfigError, match=r"no such test set\. Did you mean 'imagenet-a'"):
         use_variant(cfg, 'imagenet-aa')
-    probe = load_config('configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py')
-    with pytest.raises(ConfigError, match='tests a fine-tuned classifier'):
-        use_variant(probe, 'imagenet-a')
+    segmentor = load_config('configs/demo/knn_vit-toy_1xb8_toy-ade20k-128px.py')
+    with pytest.raises(ConfigError, match='tests a fine-tuned classifier or probes'):
+        use_variant(segmentor, 'imagenet-a')
+
+
+@pytest.mark.parametrize(
+    ('name', 'tasks'),
+    [
+        (
+            'imagenet-a',
+            {
+                'imagenet-a-knn': ['knn_top1', 'knn_top5'],
+                'imagenet-a-linear': ['linear_top1', 'linear_top5'],
+            },
+        ),
+        (
+            'imagenet-c',
+            {
+                'imagenet-c-knn': ['knn_mCE', 'knn_top1'],
+                'imagenet-c-linear': ['linear_mCE', 'linear_top1'],
+            },
+        ),
+    ],
+)
+def test_use_variant_of_probes_has_a_task_for_each(name, tasks):
+    cfg = load_config(PROBE)
+    use_variant(cfg, name, 'there')
+    assert {task['task']: task['metrics'] for task in cfg.protocol.tasks} == tasks
+    assert cfg.protocol.name == f'toy-probe-{name}'
+    assert 'bank_dataloader' not in cfg.test_cfg
+    for task, metrics in tasks.items():
+        assert metrics[0] in ranking_metrics(task)
+
+
+@pytest.mark.slow
+def test_probes_are_tested_on_a_variant_without_training(toy_root, layouts, tmp_path, monkeypatch):
+    """On the validation images themselves the scores are those of the probes."""
+    whole = tmp_path / 'whole'
+    whole.mkdir()
+    source = toy_root / 'imagenet' / 'val'
+    folders = sorted(folder for folder in source.iterdir() if folder.is_dir())
+    for number, folder in enumerate(folders):
+        (whole / str(number)).symlink_to(folder)
+    common = {'config': PROBE, 'seed': 0}
+    first = test(
+        Launch(**common, work_dir=str(tmp_path / 'probe'), data_root=str(toy_root / 'imagenet'))
+    )
+    for module in ('attentive.AttentiveSweep', 'linear.LinearSweep'):
+        path = f'mim_bench.evaluation.probes.{module}.train'
+        monkeypatch.setattr(path, lambda *_: pytest.fail('trained'))
+
+    def on(variant, root):
+        work_dir = str(tmp_path / variant)
+        model = str(tmp_path / 'probe')
+        return test(
+            Launch(
+                **common, work_dir=work_dir, load_from=model, variant=variant, data_root=str(root)
+            )
+        )
+
+    again = on('imagenet-v2', whole)
+    assert set(again) == {'knn/top1', 'knn/top5', 'linear/top1', 'linear/top5'}
+    assert again == pytest.approx({key: first[key] for key in again})
+    assert set(on('imagenet-c', layouts / 'c')) == {
+        *('knn/mCE', 'knn/top1', 'linear/mCE', 'linear/top1')
+    }
+    few = on('imagenet-r', toy_root / 'imagenet-r')
+    assert few['knn/top1'] > 0
+    with pytest.raises(ConfigError, match='no fitted probes'):
+        test(Launch(**common, load_from=str(tmp_path), variant='imagenet-v2', data_root=str(whole)))

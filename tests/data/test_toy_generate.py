@@ -61,7 +61,7 @@ def test_make_toy_other_seed_gives_other_images(first, tmp_path):
     other = _contents(tmp_path / 'other')
     assert other.keys() == first.keys()
     images = [name for name in first if name.endswith(('.jpg', '.JPEG'))]
-    assert len(images) == 26
+    assert len(images) == 32
     assert all(other[name] != first[name] for name in images)
 
 
@@ -92,7 +92,7 @@ def test_make_toy_manifest_states_spec_counts_and_sources(tmp_path):
     assert manifest == json.loads((tmp_path / 'toy/toy.json').read_text())
     assert manifest['seed'] == 0
     assert manifest['size']['imagenet'] == {'train': 10, 'val': 10}
-    assert manifest['files'] == {'imagenet': 22, 'ade': 6, 'coco': 8}
+    assert manifest['files'] == {'imagenet': 28, 'ade': 6, 'coco': 8}
     assert {len(digest) for digest in manifest['sha256'].values()} == {64}
     assert all(photo['terms'] for photo in manifest['photographs'])
 

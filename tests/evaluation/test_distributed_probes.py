@@ -9,9 +9,12 @@ from unittest.mock import patch
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
+from test_patches import Scenes, scenes
 from torch import distributed as dist
+from torch.utils.data import DataLoader
 
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.errors import MimBenchError, TrainingError
@@ -21,6 +24,7 @@ from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter
+from mim_bench.evaluation.probes.patches import extract_patches
 from mim_bench.evaluation.probes.together import shared_temporary_folder
 from mim_bench.testing.processes import PRELOADED
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
@@ -60,6 +64,20 @@ def measure(folder: Path) -> dict:
 def extract(model: ToyNet, folder: Path, **data) -> Features:
     dataloader = Runner.build_dataloader(loader(**data))
     return extract_features(model, dataloader, folder, pooling='gap')
+
+
+def patches(folder: Path) -> dict:
+    """A bank of patches of five images, of which the second process repeats one."""
+    samples = scenes(5).dataset
+    sampler = DefaultSampler(samples, shuffle=False)
+    dataloader = DataLoader(samples, batch_size=2, sampler=sampler, collate_fn=list)
+    with shared_temporary_folder(folder) as new:
+        bank = extract_patches(
+            *(Scenes(), dataloader, new),
+            **{'num_classes': 2, 'num_patches': 10, 'sampling': 'rare', 'dtype': 'float32'},
+        )
+        tables = {'x': bank.x[:], 'shares': bank.shares[:], 'images': bank.images}
+        return {name: table.tolist() for name, table in tables.items()}
 
 
 def fail_together(rank: int, folder: Path) -> list[str]:
@@ -117,6 +135,7 @@ def work(rank: int, folder: str) -> None:
         **measure(features),
         'right': classify(rank, 2),
         'stop': stop_together(rank),
+        'patches': patches(Path(folder)),
     }
     with open(f'{folder}/{rank}.json', 'w') as file:
         json.dump(result, file)
@@ -143,6 +162,12 @@ def test_extract_features_two_processes_have_all_in_order_once(results, tmp_path
     for rank in range(2):
         assert results[rank]['y'] == alone['y']
         torch.testing.assert_close(torch.tensor(results[rank]['x']), torch.tensor(alone['x']))
+
+
+def test_extract_patches_two_processes_agree_with_one(results, tmp_path):
+    alone = patches(tmp_path)
+    assert alone['images'] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert results[0]['patches'] == results[1]['patches'] == alone
 
 
 def test_cached_features_of_two_processes_serve_one(results):

@@ -222,10 +222,26 @@ def test_plan_rows_variant_follows_the_recipe_of_its_fine_tuning():
     assert test.words[1] == training.words[1]
 
 
+def test_plan_rows_variant_of_probes_follows_their_test():
+    probe, test = plan('imagenet-c-linear', [VIT])
+    assert names([probe, test]) == ['in1k-probe-other-s0', 'imagenet-c-knn-other-s0']
+    assert test.words[:3] == ('test', probe.words[1], str(probe.work_dir))
+    assert after(test, '--checkpoint') == after(probe, '--checkpoint')
+    assert [path.parent.name for path in test.records] == [
+        'imagenet-c-knn-other-s0-imagenet-c-knn',
+        'imagenet-c-knn-other-s0-imagenet-c-linear',
+    ]
+
+
 def test_with_data_leaves_out_test_sets_that_are_not_there():
     suite = load_suite('full')
     assert 'imagenet-c' in suite.tasks
     kept = with_data(suite, lambda name: name == 'imagenet-a')
-    assert set(suite.tasks) - set(kept.tasks) == {
-        *('imagenet-real', 'imagenet-v2', 'imagenet-r', 'imagenet-sketch', 'imagenet-c'),
+    probes = ['', '-knn', '-linear', '-attentive']
+    assert {t for t in kept.tasks if t.startswith('imagenet-')} == {
+        f'imagenet-a{p}' for p in probes
+    }
+    left_out = set(suite.tasks) - set(kept.tasks)
+    assert left_out == {
+        f'imagenet-{s}{p}' for s in ('real', 'v2', 'r', 'sketch', 'c') for p in probes
     }

@@ -91,5 +91,5 @@ def _discard(root: Path) -> None:
 
 
 def _remove_layouts(root: Path) -> None:
-    for name in LAYOUTS:
+    for name in (*LAYOUTS, 'imagenet-r'):
         shutil.rmtree(root / name, ignore_errors=True)

@@ -61,9 +61,11 @@ class Accuracy(PretrainAccuracy):
         for result, sample in zip(self.results[start:], data_samples, strict=True):
             result['img_path'] = sample.get('img_path')
             if self.classes is not None:
-                scores = torch.full_like(result['pred_score'], -torch.inf)
-                scores[self.classes] = result['pred_score'][self.classes]
-                result['pred_score'] = scores
+                whole = result['pred_score']
+                # Of a classifier of fewer classes than ImageNet's, those that it has.
+                known = self.classes[self.classes < len(whole)]
+                result['pred_score'] = torch.full_like(whole, -torch.inf)
+                result['pred_score'][known] = whole[known]
             if self.label_sets is not None:
                 # With the best ranked of its labels, rank k is right as with all of them.
                 labels = torch.as_tensor(labels_of_image(result['img_path'], self.label_sets))

@@ -12,6 +12,7 @@ from mmengine.dist import all_reduce, get_rank, get_world_size
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.fitted import tensors_of
 from mim_bench.evaluation.probes.knn import knn_accuracy, knn_hits
 from mim_bench.evaluation.probes.linear import SweepResult, holdout_mask, linear_probe
 from mim_bench.evaluation.probes.npy_rows import RowsView
@@ -25,10 +26,12 @@ class ProbeResult:
     Attributes:
         scores: Scores by name: accuracies in percent and, for a sweep, the learning rate.
         hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
+        fitted: What :func:`mim_bench.evaluation.probes.fitted.class_scores` needs.
     """
 
     scores: dict[str, float]
     hits: dict[str, torch.Tensor]
+    fitted: dict[str, Any]
 
 
 def run_probe(
@@ -89,7 +92,8 @@ def run_on_best_layer(
     chosen = (Features(RowsView(part.x, layers[best]), part.y) for part in (bank, query))
     result = run_probe(name, *chosen, device=device, settings=settings)
     holdout = {f'holdout_top1_layer{n}': top1 for n, top1 in enumerate(found, start=1)}
-    return ProbeResult({**result.scores, 'layer': best + 1, **holdout}, result.hits)
+    fitted = {**result.fitted, 'columns': [layers[best].start, layers[best].stop]}
+    return ProbeResult({**result.scores, 'layer': best + 1, **holdout}, result.hits, fitted)
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
@@ -127,7 +131,7 @@ def _knn(
         counts[share] = right.long() if rank < len(query.y) else 0
         all_reduce(counts)
         hits[name] = counts.bool()
-    return ProbeResult(accuracies(hits), hits)
+    return ProbeResult(accuracies(hits), hits, {'settings': settings})
 
 
 def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
@@ -139,7 +143,7 @@ def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
         result = measure(bank, query, device=device, **settings)
         holdout = {f'holdout_top1_lr{rate:g}': top1 for rate, top1 in result.holdout_top1.items()}
         scores = {**result.accuracies, 'lr': result.learning_rate, **holdout}
-        return ProbeResult(scores, result.hits)
+        return ProbeResult(scores, result.hits, tensors_of(result.head))
 
     return run
 

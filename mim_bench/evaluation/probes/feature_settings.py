@@ -51,7 +51,7 @@ def feature_settings(
     return {
         'version': VERSION,
         'model': type(model).__name__,
-        'weights': _weights_digest(model),
+        'weights': weights_digest(model),
         'backbone': plain_settings(network.get('backbone'), cfg),
         'preprocessing': plain_settings(
             [network.get('data_preprocessor'), cfg.get('data_preprocessor')], cfg
@@ -64,7 +64,7 @@ def feature_settings(
     }
 
 
-def _weights_digest(model: nn.Module) -> str:
+def weights_digest(model: nn.Module) -> str:
     """Digest of the weights of backbone and preprocessing; heads and decoders are left out."""
     digest = hashlib.sha256()
     for part in (backbone_of(model), getattr(model, 'data_preprocessor', None)):

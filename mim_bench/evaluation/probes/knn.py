@@ -89,7 +89,26 @@ def knn_predict(
     similarities, rows = nearest_rows(bank.x, query_x[:], k=k, device=device, chunks=chunks)
     _, query_chunk = chunks or _chunks(device)
     labels = bank.y.to(device)[rows]
-    return _vote(similarities, labels, bank.num_classes, temperature, query_chunk)
+    votes = (
+        _votes(*part, bank.num_classes, temperature)
+        for part in zip(similarities.split(query_chunk), labels.split(query_chunk), strict=True)
+    )
+    return torch.cat([part.topk(min(5, bank.num_classes), dim=1).indices.cpu() for part in votes])
+
+
+@torch.no_grad()
+def knn_votes(
+    bank: Features,
+    query_x: torch.Tensor,
+    *,
+    k: int = 20,
+    temperature: float = 0.07,
+    device: torch.device | str = 'cpu',
+) -> torch.Tensor:
+    """The votes (M, C) for each class, on the device; arguments as of :func:`knn_predict`."""
+    _check(bank, query_x, k, temperature)
+    similarities, rows = nearest_rows(bank.x, query_x, k=k, device=device)
+    return _votes(similarities, bank.y.to(device)[rows], bank.num_classes, temperature)
 
 
 @torch.no_grad()
@@ -153,22 +172,15 @@ def _merge(best_s: torch.Tensor, best_rows: torch.Tensor, s: torch.Tensor, start
     best_rows[found] = merged_rows.gather(1, kept)
 
 
-def _vote(
-    similarities: torch.Tensor,
-    labels: torch.Tensor,
-    num_classes: int,
-    temperature: float,
-    chunk: int,
+def _votes(
+    similarities: torch.Tensor, labels: torch.Tensor, num_classes: int, temperature: float
 ) -> torch.Tensor:
-    """(M, k) similarities, best first, and labels -> (M, min(5, C)) classes, best first."""
-    ranked = []
-    for s, y in zip(similarities.split(chunk), labels.split(chunk), strict=True):
-        # Relative to the nearest: the order of the classes stays, and small temperatures
-        # cannot overflow.
-        weights = ((s - s[:, :1]) / temperature).exp()
-        votes = torch.zeros(len(s), num_classes, device=s.device).scatter_add_(1, y, weights)
-        ranked.append(votes.topk(min(5, num_classes), dim=1).indices.cpu())
-    return torch.cat(ranked)
+    """(M, k) similarities, best first, and labels -> (M, C) votes."""
+    # Relative to the nearest: the order of the classes stays, and small temperatures
+    # cannot overflow.
+    weights = ((similarities - similarities[:, :1]) / temperature).exp()
+    votes = torch.zeros(len(labels), num_classes, device=labels.device)
+    return votes.scatter_add_(1, labels, weights)
 
 
 def _check(bank: Features, query_x: torch.Tensor | MappedRows, k: int, temperature: float) -> None:

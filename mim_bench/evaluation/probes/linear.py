@@ -31,12 +31,14 @@ class SweepResult:
         holdout_top1: Accuracy in percent of each learning rate on the held-out part of
             the training features.
         hits: (M,) bool by the names of ``accuracies``.
+        head: The classifier.
     """
 
     accuracies: dict[str, float]
     learning_rate: float
     holdout_top1: dict[float, float]
     hits: dict[str, torch.Tensor] = field(compare=False)
+    head: 'FittedHead' = field(compare=False)
 
 
 def linear_probe(
@@ -115,18 +117,22 @@ def select_and_score(
     best = max(range(len(learning_rates)), key=lambda i: (accuracy[i], -loss[i]))
 
     rows = torch.arange(len(fit.data.y))
-    head = fit.train(rows, torch.tensor([learning_rates[best]]), generator)
-    hits = topk_hits(fit.ranked(head, val.x), val.y, num_classes=fit.data.num_classes)
+    head = FittedHead(
+        fit.train(rows, torch.tensor([learning_rates[best]]), generator), fit.statistics
+    )
+    ranked = head.ranked(val.x, fit.batch_size)
+    hits = topk_hits(ranked, val.y, num_classes=fit.data.num_classes)
     return SweepResult(
         accuracies=accuracies(hits),
         learning_rate=learning_rates[best],
         holdout_top1=dict(zip(learning_rates, accuracy, strict=True)),
         hits=hits,
+        head=head,
     )
 
 
 @dataclass(frozen=True)
-class _Heads:
+class LinearHeads:
     """L linear classifiers: weight (L, C, D), bias (L, C)."""
 
     weight: torch.Tensor
@@ -139,6 +145,37 @@ class _Heads:
 
 
 Heads = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A single head, with the statistics by which its features are standardised.
+
+    Attributes:
+        head: Takes (B, D) to logits (B, 1, C); a dataclass of tensors on its device.
+        statistics: Mean and standard deviation (D,).
+    """
+
+    head: Heads
+    statistics: tuple[torch.Tensor, torch.Tensor]
+
+    @torch.no_grad()
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Features (B, D) -> logits (B, C), on the device of the head."""
+        return self.head(standardised(x, self.statistics, self.head.bias.device))[:, 0]
+
+    def ranked(self, x: torch.Tensor | MappedRows, batch_size: int) -> torch.Tensor:
+        """(M, D) -> (M, min(5, C)) classes, best first, on the CPU."""
+        logits = (self(piece) for piece in pieces(x, batch_size))
+        return torch.cat([part.topk(min(5, part.shape[1])).indices.cpu() for part in logits])
+
+
+def standardised(
+    x: torch.Tensor, statistics: tuple[torch.Tensor, torch.Tensor], device: torch.device | str
+) -> torch.Tensor:
+    """(B, D) on the device, less the mean, over the standard deviation."""
+    mean, std = (statistic.to(device) for statistic in statistics)
+    return x.to(device).sub(mean).div_(std)
 
 
 @dataclass(frozen=True)
@@ -157,11 +194,6 @@ class RateSweep:
     def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> Heads:
         """Train one head a learning rate on the given rows, all on the same batches."""
         raise NotImplementedError
-
-    def standardise(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, D) on the device, less the mean, over the standard deviation."""
-        mean, std = (statistic.to(self.device) for statistic in self.statistics)
-        return x.to(self.device).sub(mean).div_(std)
 
     def steps(
         self, rows: torch.Tensor, generator: torch.Generator
@@ -183,7 +215,8 @@ class RateSweep:
         batch_bytes = 4 * self.data.x.shape[1] * batch_size
         group_size = batch_size * max(1, _GROUP_BYTES // batch_bytes)
         for group in order.split(group_size):
-            x, y = self.standardise(self.data.x[group]), self.data.y[group].to(self.device)
+            x = standardised(self.data.x[group], self.statistics, self.device)
+            y = self.data.y[group].to(self.device)
             yield from zip(x.split(batch_size), y.split(batch_size), strict=True)
 
     @torch.no_grad()
@@ -201,27 +234,18 @@ class RateSweep:
             losses += spread.double().sum(dim=0)
         return (100 * hits / len(rows)).tolist(), (losses / len(rows)).tolist()
 
-    @torch.no_grad()
-    def ranked(self, head: Heads, x: torch.Tensor | MappedRows) -> torch.Tensor:
-        """(M, D) -> (M, min(5, C)) classes of a single head, best first, on the CPU."""
-        count = min(5, self.data.num_classes)
-        return torch.cat(
-            [
-                head(self.standardise(piece))[:, 0].topk(count).indices.cpu()
-                for piece in pieces(x, self.batch_size)
-            ]
-        )
-
 
 class LinearSweep(RateSweep):
     """Linear heads from zero, by SGD with momentum and cosine decay to 0."""
 
     @torch.no_grad()
-    def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> _Heads:
+    def train(
+        self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator
+    ) -> LinearHeads:
         """Train one head a learning rate on the given rows, all on the same batches."""
         classes, width = self.data.num_classes, self.data.x.shape[1]
         heads, speed = (
-            _Heads(
+            LinearHeads(
                 torch.zeros(len(rates), classes, width, device=self.device),
                 torch.zeros(len(rates), classes, device=self.device),
             )
@@ -234,7 +258,7 @@ class LinearSweep(RateSweep):
 
 
 def _descend(
-    heads: _Heads, speed: _Heads, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor
+    heads: LinearHeads, speed: LinearHeads, x: torch.Tensor, y: torch.Tensor, rates: torch.Tensor
 ) -> None:
     """One SGD step of all heads; rates are (L, 1)."""
     # The gradient of the mean cross-entropy by its logits.

@@ -32,6 +32,7 @@ class MappedRows:
     """
 
     def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
         try:
             self._rows = np.load(path, mmap_mode='r')
         except (OSError, ValueError, EOFError) as error:

@@ -1,4 +1,4 @@
-"""ImageNet's layout: one digit an image, one folder a class."""
+"""ImageNet's layout: one digit an image, one folder a class; and a made-up ImageNet-R."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mim_bench.data.imagenet_variants import VARIANTS
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.files import encode_jpeg, write_file
 from mim_bench.data.toy.layouts.base import Layout
@@ -14,7 +15,11 @@ from mim_bench.data.toy.spec import Split
 
 
 class ImageNetLayout(Layout):
-    """Class folders of JPEG images, and the lists that mmpretrain's ImageNet reads."""
+    """Class folders of JPEG images, and the lists that mmpretrain's ImageNet reads.
+
+    Validation images of the classes that are among ImageNet-R's by their number are in
+    ``imagenet-r/``, too, with inverted colours.
+    """
 
     name = 'imagenet'
     _stream = 0
@@ -35,6 +40,8 @@ class ImageNetLayout(Layout):
         stem = f'{synset}_{number}' if split == 'train' else f'ILSVRC2012_val_{index + 1:08d}'
         path = f'{synset}/{stem}.JPEG'
         files = {f'imagenet/{split}/{path}': encode_jpeg(scene.image)}
+        if split == 'val' and label in VARIANTS['imagenet-r'].classes:
+            files[f'imagenet-r/{label}/{stem}.JPEG'] = encode_jpeg(255 - scene.image)
         return files, {'path': path, 'label': label}
 
     def close(self, root: Path, split: Split, facts: Sequence[dict[str, Any]]) -> dict[str, str]:

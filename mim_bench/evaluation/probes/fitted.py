@@ -1,0 +1,90 @@
+"""Probes that a test has fitted, in a file: further test sets need no training."""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.attentive import AttentiveHeads
+from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.knn import knn_votes
+from mim_bench.evaluation.probes.linear import FittedHead, LinearHeads
+from mim_bench.evaluation.probes.npy_rows import RowsView
+from mim_bench.results.atomic import write_atomically
+
+FITTED_FILE = 'probes.pth'
+_HEADS = {'linear': LinearHeads, 'attentive': AttentiveHeads}
+
+
+@dataclass(frozen=True)
+class FittedProbes:
+    """The content of the file.
+
+    Attributes:
+        weights: Digest of the weights of backbone and preprocessing.
+        num_classes: C.
+        bank: Folder of the training features, counted from that of the file.
+        bank_digest: Of the settings and the content of the training images, for the protocol.
+        probes: ``fitted`` of :class:`mim_bench.evaluation.probes.dispatch.ProbeResult`, by name.
+    """
+
+    weights: str
+    num_classes: int
+    bank: str
+    bank_digest: str
+    probes: dict[str, dict[str, Any]]
+
+    def write(self, folder: Path) -> None:
+        """Write the file into a work directory."""
+        buffer = io.BytesIO()
+        torch.save(asdict(self), buffer)
+        write_atomically({folder / FITTED_FILE: buffer.getvalue()})
+
+    @classmethod
+    def read(cls, folder: Path) -> 'FittedProbes':
+        """Read the file of a work directory.
+
+        Raises:
+            ConfigError: There is none, or it is damaged.
+        """
+        path = folder / FITTED_FILE
+        try:
+            return cls(**torch.load(path, map_location='cpu', weights_only=True))
+        except Exception as error:  # whatever torch raises for a file of something else
+            raise ConfigError(
+                f'{path}: no fitted probes ({type(error).__name__}: {error}). Give the work '
+                'directory of a finished test of the probes, which keeps features unless '
+                'test_cfg.cache_dir is None.'
+            ) from error
+
+
+def tensors_of(fitted: FittedHead) -> dict[str, Any]:
+    """A head as plain tensors on the CPU."""
+    head = {f.name: getattr(fitted.head, f.name).detach().cpu() for f in fields(fitted.head)}
+    return {'head': head, 'statistics': [part.cpu() for part in fitted.statistics]}
+
+
+def class_scores(
+    name: str, fitted: Mapping[str, Any], bank: Callable[[], Features], device: torch.device | str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The classifier of a fitted probe: features (B, D) of all layers -> scores (B, C).
+
+    Args:
+        name: Of the probe.
+        fitted: See :class:`FittedProbes`.
+        bank: Opens the training features, which k-NN compares with.
+        device: Device to compute on.
+    """
+    columns = slice(*fitted.get('columns', (None, None)))
+    if name == 'knn':
+        whole = bank()
+        near = Features(RowsView(whole.x, columns), whole.y).near(device)
+        settings = fitted['settings']
+        return lambda x: knn_votes(near, x[:, columns], device=device, **settings)
+    tensors = {key: value.to(device) for key, value in fitted['head'].items()}
+    head = FittedHead(_HEADS[name](**tensors), tuple(fitted['statistics']))
+    return lambda x: head(x[:, columns])
