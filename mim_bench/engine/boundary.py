@@ -56,7 +56,7 @@ KNOWN = (
         '(docker run --shm-size=8g).',
     ),
     (
-        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError',
+        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError|EOFError',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
         'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),
