@@ -18,7 +18,7 @@ READING = ('timm', 'source', 'container', 'prefix')
 
 @dataclass(frozen=True)
 class CheckpointWord:
-    """One word.
+    """A word of ``--checkpoint``, parsed.
 
     Attributes:
         id: Names the row.
