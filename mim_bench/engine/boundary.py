@@ -56,7 +56,9 @@ KNOWN = (
         '(docker run --shm-size=8g).',
     ),
     (
-        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError',
+        # The last three without the name of a file: the worker's end of a pipe or socket is gone.
+        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError|EOFError|'
+        r'FileNotFoundError: \[Errno 2\] No such file or directory$',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
         'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),

@@ -17,7 +17,7 @@ def vit(**more):
     shapes = {'cls_token': (1, 1, DIMS), 'pos_embed': (1, 5, DIMS)}
     shapes |= {'patch_embed.proj.weight': (DIMS, 3, 16, 16), 'blocks.0.mlp.fc1.weight': (64, DIMS)}
     shapes |= {'blocks.0.attn.qkv.weight': (96, DIMS), 'blocks.0.attn.qkv.bias': (96,), **more}
-    return {key: torch.zeros(shape) for key, shape in shapes.items()}
+    return {key: torch.rand(shape) for key, shape in shapes.items()}
 
 
 MAE = vit(**{'decoder_embed.weight': (8, DIMS)})

@@ -125,7 +125,7 @@ def test_worker_that_dies_is_one_message(pretraining, end):
     error, _ = failed(pretraining(train_dataloader=settings))
 
     assert re.search(r': training, iteration \d of epoch 1: \w+Error: ', str(error))
-    assert 'Lower num_workers, or give the container more shared memory' in str(error)
+    assert 'Lower num_workers, or give the container more' in str(error)
     assert '\n' not in str(error)
 
 
