@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from mim_bench.profiling.fake_step import OwnProcess
-from mim_bench.testing.config_names import PATHS, has_schedule
+from mim_bench.testing.config_names import PATHS, has_schedule, parse
 from mim_bench.testing.fake_networks import network_key, run_config
 
 # In the default suite: one of each way to mask, to attend, to pool and to predict.
@@ -32,20 +31,19 @@ def check(path, found):
 
 
 @pytest.fixture(scope='module')
-def run():
+def run(process):
     """Runs a config, or remembers what a config of the same network gave; its time is printed."""
     found = {}
-    with OwnProcess() as process:
 
-        def run(path, precisions):
-            key = network_key(path), precisions
-            if key not in found:
-                started = time.perf_counter()
-                found[key] = process.call(run_config, str(path), precisions)
-                print(f'{path.stem}: {time.perf_counter() - started:.1f} s')
-            return found[key]
+    def run(path, precisions):
+        key = network_key(path), precisions
+        if key not in found:
+            started = time.perf_counter()
+            found[key] = process.call(run_config, str(path), precisions)
+            print(f'{path.stem}: {time.perf_counter() - started:.1f} s')
+        return found[key]
 
-        yield run
+    return run
 
 
 @pytest.mark.parametrize(
