@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from mim_bench.testing.config_names import PATHS, has_schedule, parse
+from mim_bench.testing.config_names import PATHS, has_schedule
 from mim_bench.testing.fake_networks import network_key, run_config
 
 # In the default suite: one of each way to mask, to attend, to pool and to predict.
