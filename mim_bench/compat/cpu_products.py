@@ -69,6 +69,7 @@ def suits_onednn(
         input.device.type == 'cpu'
         and input.dtype == weight.dtype == torch.float32
         and weight.dim() == 2
+        and input.dim() <= 5  # oneDNN converts no others
         and min(weight.shape) >= SMALLEST_SIDE
         and input.numel() >= SMALLEST_SIDE * weight.shape[1]
         and all(t is None or type(t) in _PLAIN for t in (input, weight, bias))

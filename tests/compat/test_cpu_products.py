@@ -103,6 +103,12 @@ def test_other_devices_are_torchs():
     assert not suits_onednn(meta, meta)
 
 
+def test_six_dimensions_are_torchs():
+    x, weight = torch.randn(2, 2, 2, 8, 4, 256), torch.randn(256, 256)
+    assert suits_onednn(x.flatten(0, 1), weight)
+    assert not suits_onednn(x, weight)
+
+
 def test_unknown_choice_raises():
     with pytest.raises(ConfigError, match=r"'mkl' is unknown\. Known: onednn, torch"):
         cpu_products('mkl')
