@@ -1,5 +1,8 @@
 """What the detection recipes promise: weight decay, rates, sizes, pyramids, proposals."""
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +35,7 @@ def load(name):
     return load_config(find(name))
 
 
+@cache
 def groups(name):
     """The optimiser's group of every trained parameter."""
     return {n: group for group in groups_of(Launch(str(find(name)))) for n in group.names}
@@ -39,6 +43,12 @@ def groups(name):
 
 def decays(name):
     return {parameter: group.weight_decay for parameter, group in groups(name).items()}
+
+
+@cache
+def vitdet_cascade():
+    """The cascade's heads; shared, so change a copy only."""
+    return build_model(load(CASCADE_VITDET)).roi_head
 
 
 @pytest.mark.parametrize(
@@ -243,8 +253,7 @@ def test_vitdet_recipe_of_the_huge_size_decays_everything():
 
 
 def test_vitdet_cascade_has_one_mask_head_and_unweighted_losses():
-    cfg = load(CASCADE_VITDET)
-    head = build_model(cfg).roi_head
+    head = vitdet_cascade()
     assert head.stage_loss_weights == [1, 1, 1]
     assert (len(head.bbox_head), len(head.mask_head), len(head.mask_roi_extractor)) == (3, 1, 1)
     maps = [torch.ones(1, 256, 16 // 2**i, 16 // 2**i, requires_grad=True) for i in range(4)]
@@ -265,7 +274,7 @@ def test_vitdet_cascade_refines_with_detectron2s_weights():
 
 
 def test_vitdet_cascade_keeps_annotated_boxes_and_averages_probabilities():
-    head = build_model(load(CASCADE_VITDET)).roi_head
+    head = deepcopy(vitdet_cascade())
     maps = [torch.randn(1, 256, 16 // 2**i, 16 // 2**i) for i in range(4)]
     boxes = torch.tensor([[0.0, 0, 9, 9], [4, 4, 30, 30], [20, 20, 50, 60], [7, 7, 7, 30]])
     annotated = InstanceData(
@@ -370,8 +379,7 @@ def test_htc_plus_of_vit_adapter_filters_proposals_by_soft_nms_for_swin_only(nam
 
 
 def test_one_mask_cascade_learns_masks_from_the_first_stage_only():
-    cfg = load(CASCADE_VITDET)
-    head = build_model(cfg).roi_head
+    head = vitdet_cascade()
     assert head.mask_loss(1, (), [], []) == {'loss_mask': {}}
     assert [type(sampler).__name__ for sampler in head.bbox_sampler] == [
         'RandomSampler', 'PseudoSampler', 'PseudoSampler',

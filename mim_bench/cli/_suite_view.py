@@ -91,7 +91,7 @@ class SuiteView(Listener):
             self._line(f'        [bold]{scores}[/]')
 
     def time_left(self) -> str:
-        """How long the plan has to go, for the end of a line; '' if nobody knows."""
+        """Time left of the plan, for the end of a line; '' if unknown."""
         runs_for = {name: time.monotonic() - began for name, began in self.running.items()}
         seconds = seconds_left(self.plan, self._took, runs_for, self.workers)
         return '' if seconds is None else f', about {_duration(seconds)} left'

@@ -22,6 +22,12 @@ from mim_bench.errors import CheckpointError
 if TYPE_CHECKING:
     from mim_bench.conversion.manifest import Release
 
+_CAPTION = (
+    'top-1: on ImageNet-1K after fine-tuning, in percent, as published. address: of a file that '
+    '`download` fetches, or of a page for your browser. hash: whole, or published first digits; '
+    'without one, `verify` prints that of your file and calls it not yet verified.'
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``list``, ``download`` and ``verify``."""
@@ -83,7 +89,7 @@ def _list(args: argparse.Namespace, releases: 'list[Release]') -> int:
     if not chosen:
         known = ', '.join(sorted({r.method for r in releases}))
         raise CheckpointError(f'No release of method {args.method!r} is listed. Known: {known}.')
-    table = Table(caption='top-1: on ImageNet-1K after fine-tuning, in percent, as published')
+    table = Table(caption=_CAPTION)
     table.add_column('id', overflow='fold')
     for name in ('method', 'backbone', 'epochs', 'top-1', 'licence', 'address', 'hash'):
         table.add_column(name)
@@ -95,12 +101,18 @@ def _list(args: argparse.Namespace, releases: 'list[Release]') -> int:
             str(release.pretrain_epochs or '-'),
             str(release.published_top1 or '-'),
             release.licence or 'not stated',
-            'known' if release.url else 'no',
-            'known' if release.has_hash else 'no',
+            _address(release),
+            'whole' if release.sha256 else 'digits' if release.checksum else 'no',
         )
         table.add_row(*map(escape, cells))
     Console().print(table)
     return 0
+
+
+def _address(release: 'Release') -> str:
+    if release.url is None:
+        return 'no'
+    return 'page' if 'drive.google.com' in release.url else 'file'
 
 
 def _download(args: argparse.Namespace, releases: 'list[Release]') -> int:

@@ -380,7 +380,7 @@ def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
 
 
 def _cluster(args: argparse.Namespace) -> 'Cluster | None':
-    """The cluster that has the jobs, as file and words describe it; None: this machine."""
+    """The cluster that file and options describe; None for this machine."""
     from mim_bench.suite.resources import Resources, read_cluster
 
     if args.executor == 'local' or (args.executor is None and args.cluster is None):

@@ -21,7 +21,7 @@ from mim_bench.results.validation import Model, near, read_yaml
 from mim_bench.shipped import shipped_folder
 
 DEFAULT_MANIFEST = shipped_folder('checkpoints') / 'manifest.yml'
-CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors')
+CHECKPOINT_SUFFIXES = ('.pth', '.pt', '.bin', '.ckpt', '.safetensors', '.tar')
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 60
 

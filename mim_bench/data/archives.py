@@ -1,4 +1,4 @@
-"""Paths of data, wherever they lead: into a folder, an uncompressed zip or tar, or parquet files.
+"""Reads paths below folders, uncompressed zip or tar files, and parquet files alike.
 
 A path may go on behind the archive's name: ``data/imagenet.zip/train/n01440764/a.JPEG``, or below
 a folder that parquet files stand for (:mod:`mim_bench.data.parquet`). What reads data asks the

@@ -21,7 +21,7 @@ from mim_bench.registry import DATASETS
 
 @DATASETS.register_module(name='CocoDataset')
 def coco_dataset(**settings: Any) -> Any:
-    """Mmdet's CocoDataset on a checked annotation file, with a ``summary``.
+    """A subclass of mmdet's CocoDataset that checks its annotation file and has a ``summary``.
 
     Args:
         **settings: Of mmdet's class. ``metainfo['classes']`` may name a part of the categories of

@@ -100,7 +100,7 @@ def _area(segmentation: Any, size: tuple | None) -> float:
 
 
 def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bool) -> None:
-    """Refuse an annotation file that a loader would stumble over or read wrongly.
+    """Raise for an annotation file that a loader cannot read, or would read wrongly.
 
     Args:
         document: Of :func:`read_document`.

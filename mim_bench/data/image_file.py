@@ -1,4 +1,4 @@
-"""Decodes one image or label map; the training, the evaluation and ``data check`` all read so.
+"""Decodes images and label maps, for training, evaluation and ``data check``.
 
 Every error names the file. Which way up an image is read is one of :data:`ORIENTATIONS`.
 """

@@ -42,7 +42,7 @@ _VALIDATION_IMAGE = re.compile(r'ILSVRC2012_val_(\d{8})')
 
 @dataclass(frozen=True)
 class Variant:
-    """A test set.
+    """A test set of robustness.
 
     Attributes:
         folder: Its folder below the folder of all data sets.

@@ -72,7 +72,7 @@ class LabelFraction(ImageNet):
         return kept
 
     def _draw(self, samples: list[dict]) -> list[dict]:
-        """Of each class those whose names have the lowest hashes."""
+        """Select the files of each class whose names have the lowest hashes."""
         of_class: dict[int, list[tuple[bytes, int]]] = defaultdict(list)
         for i, sample in enumerate(samples):
             key = hashlib.sha256(f'{self.seed}/{_name(sample)}'.encode()).digest()

@@ -33,7 +33,7 @@ class MaskedSamples(BaseDataElement):
         return self.samples[index]
 
     def pin_memory(self) -> 'MaskedSamples':
-        """With the masks in pinned memory; called by torch's loader."""
+        """Return the batch with its masks in pinned memory; torch's loader calls this."""
         pinned = self.new()
         for key, value in self.items():
             if isinstance(value, Mask):

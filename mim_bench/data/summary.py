@@ -102,7 +102,7 @@ def check_same_classes(summaries: Mapping[str, Summary | None]) -> None:
 
 
 def difference(first: Sequence[str], second: Sequence[str]) -> str:
-    """What tells two lists of classes apart, as one sentence."""
+    """The difference between two lists of classes, as one sentence."""
     only = [name for name in first if name not in second]
     others = [name for name in second if name not in first]
     lowered = {name.lower() for name in others}

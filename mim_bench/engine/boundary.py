@@ -109,7 +109,7 @@ class PlaceHook(Hook):
         self.doing = 'probing' if is_probe else 'testing'
 
     def after_val(self, runner: Runner) -> None:
-        """Training goes on."""
+        """Mark that training continues after a validation."""
         self.before_train(runner)
 
     def _before_iter(

@@ -136,7 +136,7 @@ def _stated_network(cfg: Config) -> dict[str, Any]:
 
 
 def _hidden_arch(cfg: Config) -> dict[str, Any]:
-    """Of the backbone's architecture, what its weights do not show."""
+    """The settings of the backbone's architecture that its weights do not show."""
     backbone = network_settings(cfg).get('backbone') or {}
     arch, resize = backbone.get('arch'), backbone.get('pos_resize')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
@@ -147,7 +147,7 @@ def _hidden_arch(cfg: Config) -> dict[str, Any]:
 
 
 def _protocol_hash(cfg: Config) -> str | None:
-    """That of the first task; None where the protocol is not complete."""
+    """Protocol hash of the first task; None where the protocol is not complete."""
     task, settings = protocol_tasks(cfg)[0]
     if not {'name', 'version', 'tier'} <= set(settings):
         return None

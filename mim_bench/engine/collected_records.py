@@ -100,7 +100,7 @@ class _Task:
 
 
 def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
-    """Those of the config's protocol, or the one that the user names."""
+    """The tasks of the config's protocol, or the one that the user names."""
     protocol = dict(run.cfg.get('protocol') or {})
     several = [dict(task) for task in protocol.pop('tasks', [])]
     own = protocol.pop('task', None)

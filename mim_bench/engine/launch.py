@@ -123,7 +123,7 @@ class Launch:
 
 
 def train(launch: Launch) -> BenchRunner:
-    """Train.
+    """Train a config.
 
     Raises:
         MimBenchError: Anything that the user can mend.
@@ -150,7 +150,7 @@ def _train(launch: Launch, stop: StopRequest) -> BenchRunner:
 
 
 def test(launch: Launch) -> dict[str, float]:
-    """Test.
+    """Test a config.
 
     Returns:
         The metrics.
@@ -468,13 +468,13 @@ def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) 
 
 
 def _as_training(cfg: Config) -> Config:
-    """Without what only a test has; changed in place."""
+    """Remove the settings of tests from a config, in place."""
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     return cfg
 
 
 def _as_test(cfg: Config) -> Config:
-    """Without what only a training has; changed in place."""
+    """Remove the settings of trainings from a config, in place."""
     for key in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', FSDP):
         cfg[key] = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None

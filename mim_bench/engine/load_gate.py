@@ -1,4 +1,4 @@
-"""Loading is never silent: how much of a model a checkpoint filled, and a stop below 99 %.
+"""The load gate: measures the share of a model that a checkpoint filled; stops below 99 %.
 
 Every path by which weights enter a run ends here: ``--checkpoint`` (:func:`load_backbone`),
 ``init_cfg=dict(type='Pretrained')`` (:mod:`mim_bench.engine.pretrained_init`), ``load_from`` and

@@ -20,7 +20,7 @@ _LOCAL_SIZES = ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
 
 
 def loader_settings(loader: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a loader, with what feeds this process fastest where nothing is said."""
+    """The settings of a loader; those that are missing get values that suit this process."""
     settings = dict(loader)
     if settings.get('num_workers') == AUTO:
         settings['num_workers'] = workers_of_process()

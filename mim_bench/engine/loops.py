@@ -179,7 +179,7 @@ class ProbeTestLoop(TestLoop):
         return [width * bank.x.shape[1] // sum(widths) for width in widths]
 
     def _outcomes(self, hits: Mapping[str, np.ndarray]) -> Hits:
-        """Those of a record, where a metric is called ``<probe>_<score>``."""
+        """The outcomes by metric name of the record, ``<probe>_<score>``."""
         images, numbers = number_images(names_of_samples(image_paths(self.dataloader.dataset)))
         order = numbers.argsort()
         return Hits(images, {name: right[order] for name, right in hits.items()})

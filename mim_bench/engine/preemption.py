@@ -1,4 +1,4 @@
-"""Being asked to stop: by a signal, or by the end of the time that a run has."""
+"""Requests to stop a run: by a signal, or by its time limit."""
 
 import contextlib
 import os
@@ -49,7 +49,7 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def defer(self) -> None:
-        """Only note signals from now on."""
+        """From now on, note signals without acting on them."""
         self._is_deferred = True
 
     def reason(self, save_s: float = 0.0) -> str | None:
@@ -77,7 +77,7 @@ class StopRequest:
             )
 
     def _receive_in_worker(self, number: int) -> None:
-        """In a worker of a data loader, which whoever signals a group of processes reaches, too.
+        """Handle a signal in a loader's worker, which gets those of its process group.
 
         The training needs it until it has saved; when it ends its workers itself, they have ended
         or get a second SIGTERM.

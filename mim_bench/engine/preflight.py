@@ -1,4 +1,4 @@
-"""Tries before the first step what a run does after hours: validation, metrics, checkpoints.
+"""Tries validation, metrics and checkpoints before the first step of a run.
 
 Nothing that counts changes: random states, weights, buffers and metrics are as before.
 """
@@ -241,7 +241,7 @@ def num_checkpoints(hook: CheckpointHook, runner: Runner) -> int:
 
 
 def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:
-    """Metrics that the record names must be among those that were measured."""
+    """Raise if a metric that the record names was not measured."""
     named = {METRICS[key].name for key in measured if key in METRICS}
     for hook in runner.hooks:
         for task in getattr(hook, 'tasks', ()):

@@ -46,7 +46,7 @@ def gated_initialisation(*, allow_partial: bool) -> Iterator[Initialisation]:
 # By force and in mmengine's own scope: models of all libraries initialise through this name.
 @WEIGHT_INITIALIZERS.register_module(name='Pretrained', force=True)
 class GatedPretrainedInit(PretrainedInit):
-    """mmengine's initialisation from a file, which stops where little of it fits.
+    """mmengine's initialisation from a file; raises if too little of the module was filled.
 
     Args:
         checkpoint: A path, or a URL as mmengine reads it.

@@ -1,4 +1,4 @@
-"""Which checkpoint a run that was cut off goes on from, and whether it may."""
+"""Finds the checkpoint that an interrupted run resumes from, and checks its settings."""
 
 import re
 from collections.abc import Mapping

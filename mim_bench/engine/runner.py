@@ -1,4 +1,4 @@
-"""mmengine's Runner, made to resume exactly, load openly, save whole files and run on gloo."""
+"""mmengine's Runner with exact resuming, gated loading, atomic checkpoints and gloo."""
 
 import contextlib
 import os
@@ -112,7 +112,7 @@ class BenchRunner(Runner):
         return self.distributed and bool(self.cfg.get(KEY))
 
     def _products(self) -> contextlib.AbstractContextManager:
-        """Torch's own for what is compiled, and where no layer is wide enough to gain."""
+        """Select torch's own products for compiled models and for those without wide layers."""
         is_left = self.cfg.get('compile') or not has_wide_layers(self.model)
         return cpu_products('torch' if is_left else self.cfg.get('cpu_products'))
 
@@ -174,7 +174,7 @@ class BenchRunner(Runner):
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
-        """Build the loop; an epoch without a batch is the user's to mend."""
+        """Build the loop. An epoch without a batch raises a ConfigError."""
         every = self.iterations_per_update
         with streaming_loops():
             loop = super().build_train_loop(loop_in_iterations(loop, every))
@@ -242,7 +242,7 @@ class BenchRunner(Runner):
             resume_stream(self._train_loop)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Resume; a run that accumulated otherwise goes on from the same update."""
+        """Resume, from the same update if the number of accumulated passes has changed."""
         if self._is_sharding:
             kwargs.setdefault('map_location', 'cpu')  # no device may have room for the whole
         super().resume(filename, *args, **kwargs)

@@ -188,7 +188,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _facts(start: Path) -> dict[str, str]:
-    """Of the newest log of a start."""
+    """Facts from the newest log of a start."""
     logs = sorted(start.glob('*.log'))
     if not logs:
         return {}

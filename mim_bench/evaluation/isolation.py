@@ -1,4 +1,4 @@
-"""Looking at a model in the middle of its training without changing how the training goes on."""
+"""Evaluates a model during its training without changing the training."""
 
 import random
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From an evaluation to the files beside a record: outcomes by image, settings of the protocol."""
+"""Writes the files beside a record: outcomes by image, settings of the protocol."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ def names_of_samples(paths: Sequence[str | None]) -> list[str]:
 
 
 def image_paths(dataset: Any) -> list[str | None]:
-    """The paths of the images of a data set, as far as it tells them.
+    """Path of each image of a data set, None where the data set does not know it.
 
     Args:
         dataset: With mmengine's ``get_data_info``, or only a length.

@@ -53,6 +53,12 @@ _DETECTION = (
     ('structures/mask/mask_target.py', 'mask_target_single', 'masks are cut on the CPU'),
     ('structures/mask/structures.py', 'crop_and_resize', 'masks are cut on the CPU'),
 )
+# Mask2Former's loss: file and function.
+_MATCHING = (
+    ('mmdet/models/task_modules/assigners/hungarian_assigner.py', 'assign'),
+    ('mmdet/models/task_modules/samplers/mask_pseudo_sampler.py', 'sample'),
+    ('mmdet/models/dense_heads/mask2former_head.py', ''),
+)
 
 KNOWN_READ_BACKS = (
     ReadBack(
@@ -87,6 +93,17 @@ KNOWN_READ_BACKS = (
         'mim_bench/models/heads/one_mask_cascade.py',
         'bbox_loss',
         'a stage leaves out boxes without an area, as detectron2 does: one wait an image',
+    ),
+    ReadBack(
+        'mmseg/models/decode_heads/mask2former_head.py',
+        '_seg_data_to_instance_data',
+        'EoMT counts the classes of each image',
+        distinct=10,  # assumed
+    ),
+    *(
+        # As if every query were matched: the most that the loss can need.
+        ReadBack(place, function, 'EoMT matches its queries on the CPU')
+        for place, function in _MATCHING
     ),
     *(ReadBack(f'mmdet/{place}', function, reason) for place, function, reason in _DETECTION),
 )

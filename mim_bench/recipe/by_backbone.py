@@ -18,7 +18,8 @@ sets dotted keys of the config, and nothing else in the config may set them.
 
 Anywhere in the model, these words stand for facts of the backbone:
 
-- ``'widths'``, ``'widths[2]'``, ``'sum(widths)'``: channels of the maps of ``out_indices``;
+- ``'widths'``, ``'widths[2]'``, ``'sum(widths)'``: channels of the maps of ``out_indices``, and
+  ``'strides'``, ``'strides[2]'`` their strides in pixels;
 - ``'1/3'`` in ``out_indices``: the block or stage at that share of the depth;
 - ``'all'``: the number of blocks or stages, for ``frozen_stages``;
 - ``'checkpoint'``: whether the checkpoint has a norm that only some methods train.
@@ -51,7 +52,7 @@ MISSING = object()
 # Smallest number of parameters of a size, in millions: ViT-S and Swin-T are small, ViT-B, Swin-S
 # and Swin-B base, ViT-L and Swin-L large.
 SIZES = (('tiny', 0), ('small', 15), ('base', 45), ('large', 150), ('huge', 450))
-_WIDTHS = re.compile(r'widths(?:\[(-?\d+)\])?|(sum)\(widths\)')
+_MAPS = re.compile(r'(widths|strides)(?:\[(-?\d+)\])?|(sum)\(widths\)')
 _SHARE = re.compile(r'\d+(?:/\d+)?')
 
 
@@ -62,10 +63,12 @@ class BackboneFacts:
     Attributes:
         tags: Names of the table rows that apply.
         widths: Channels after each block or stage.
+        strides: Stride of the map after each, in pixels.
     """
 
     tags: tuple[str, ...]
     widths: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
 def backbone_facts(backbone: Mapping[str, Any]) -> BackboneFacts:
@@ -94,7 +97,9 @@ def _facts(fixed: str) -> BackboneFacts:
     kind = 'plain' if len(set(network.strides)) == 1 else 'pyramid'
     millions = sum(p.numel() for p in network.parameters()) / 1e6
     size = next(name for name, least in reversed(SIZES) if millions >= least)
-    return BackboneFacts((kind, f'{kind}-{size}', name), tuple(network.out_channels))
+    return BackboneFacts(
+        (kind, f'{kind}-{size}', name), tuple(network.out_channels), tuple(network.strides)
+    )
 
 
 def is_fixed(backbone: Mapping[str, Any], argument: str) -> bool:
@@ -236,8 +241,8 @@ def resolved(value: Any, backbone: Mapping[str, Any], facts: BackboneFacts) -> A
         return [resolved(v, backbone, facts) for v in value]
     if value == ALL:
         return len(facts.widths)
-    if isinstance(value, str) and (match := _WIDTHS.fullmatch(value)):
-        return _width(match, backbone, facts)
+    if isinstance(value, str) and (match := _MAPS.fullmatch(value)):
+        return _of_maps(match, backbone, facts)
     return value
 
 
@@ -297,18 +302,18 @@ def _words(key: str, node: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from _words(f'{key}.{index}', value)
-    elif isinstance(node, str) and (node in (ALL, CHECKPOINT) or _WIDTHS.fullmatch(node)):
+    elif isinstance(node, str) and (node in (ALL, CHECKPOINT) or _MAPS.fullmatch(node)):
         yield key, node
 
 
-def _width(match: re.Match[str], backbone: Mapping[str, Any], facts: BackboneFacts) -> Any:
+def _of_maps(match: re.Match[str], backbone: Mapping[str, Any], facts: BackboneFacts) -> Any:
     chosen = resolved(backbone.get('out_indices', -1), backbone, facts)
     chosen = [chosen] if isinstance(chosen, int) else chosen
     try:
-        widths = [facts.widths[i] for i in chosen]
-        if match[2]:
-            return sum(widths)
-        return widths if match[1] is None else widths[int(match[1])]
+        values = [(facts.strides if match[1] == 'strides' else facts.widths)[i] for i in chosen]
+        if match[3]:
+            return sum(values)
+        return values if match[2] is None else values[int(match[2])]
     except IndexError:
         raise ConfigError(
             f'{match[0]!r}: the backbone {facts.tags[-1]} returns the maps {chosen} of '

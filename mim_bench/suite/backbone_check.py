@@ -31,10 +31,11 @@ def check_backbones(plan: Sequence[Step], rows: Sequence[Row]) -> None:
         if start not in foreign or (start, config) in seen:
             continue
         seen.add((start, config))
-        from mim_bench.recipe.config import load_config  # imports torch
+        from mim_bench.models.backbones.token_run import check_config  # imports torch
+        from mim_bench.recipe.config import load_config
 
         try:
-            load_config(Path(config), backbone_of=start)
+            check_config(load_config(Path(config), backbone_of=start).model)
         except ConfigError as error:
             refused.append(f'{step.name}: {error}')
     if refused:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from os.path import exists
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from mim_bench.results.stated_facts import parse_facts
 
 RANDOM = 'random'
 TIMM = 'timm'
+ID_BYTES = 120
 # How a file is read, as the options of ``mim-bench convert`` say it.
 READING = ('timm', 'source', 'container', 'prefix')
 
 
 @dataclass(frozen=True)
 class CheckpointWord:
-    """One word.
+    """A word of ``--checkpoint``, parsed.
 
     Attributes:
         id: Names the row.
@@ -41,21 +43,26 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
         timm: Networks of timm by id; under ``''`` that of every file.
 
     Raises:
-        ConfigError: A key is unknown.
+        ConfigError: A key is unknown, or the id is too long for the name of a file.
     """
-    if Path(word).exists() or Path(word.partition('=')[2]).exists():
+    if exists(word) or exists(word.partition('=')[2]):
         facts: list[str] = []  # a path may have commas itself
     else:
         word, *facts = re.split(r',(?=\w+=)', word)
     name, equals, place = word.partition('=')
-    if not equals or Path(word).exists():
+    if not equals or exists(word):
         name, place = '', word
     kind, colon, rest = place.partition(':')
-    if not colon or kind not in (RANDOM, TIMM) or Path(place).exists():
+    if not colon or kind not in (RANDOM, TIMM) or exists(place):
         kind, rest = 'file', place
     if not name:
         name = Path(place).stem if kind == 'file' else place.replace(':', '_')
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
+    if len(checkpoint_id.encode()) > ID_BYTES:
+        raise ConfigError(
+            f'--checkpoint: the name of the row has {len(checkpoint_id)} characters, and files are '
+            f'named after it; {ID_BYTES} bytes are the most. Name it: --checkpoint ID={place}'
+        )
     given = dict(fact.split('=', 1) for fact in facts if fact.partition('=')[0] in READING)
     if kind != 'file' and given:
         raise ConfigError(

@@ -150,7 +150,7 @@ class ClusterLauncher(Launcher):
             self._manager = None
 
     def _find_lost_ids(self) -> None:
-        """The ids of jobs whose submission nobody saw the end of."""
+        """Find the jobs whose submission was interrupted before their id was stored."""
         lost = {name: note for name, note in self._notes.items() if note.state == SUBMITTING}
         if not lost:
             return
@@ -210,7 +210,7 @@ class ClusterLauncher(Launcher):
         return _JobProcess(self, submission)
 
     def _may_end_well(self, job: Job, id_: str) -> bool:
-        """Whether a job still goes on, or has ended well; one that failed unseen is run again."""
+        """Whether a job runs or has succeeded; False: it failed and is run again."""
         if not has_ended(self._said.get(id_, '')):
             return True
         end = read_end(job)

@@ -180,7 +180,7 @@ class JobRun:
         return status
 
     def _tell(self, *_: object) -> None:
-        """Have the run save and end."""
+        """Signal the run to save and end."""
         self._is_told = True
         if self._lives():
             os.kill(self._process.pid, signal.SIGTERM)

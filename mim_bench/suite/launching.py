@@ -45,7 +45,7 @@ class Process(Protocol):
         """End the step and all its processes, after a training has had the time to save."""
 
     def abandon(self) -> None:
-        """The suite ends: end the step, unless it goes on without the suite."""
+        """End the step as the suite ends, unless the step outlives the suite."""
 
 
 class Claim:
@@ -66,7 +66,7 @@ class Claim:
             self._file.write_text(name)
 
     def end(self) -> None:
-        """Give it back."""
+        """Release the lease."""
         self._lease.end()
 
     @property

@@ -68,7 +68,7 @@ class Scheduler(Protocol):
         """
 
     def find(self, keys: Collection[str]) -> dict[str, str] | None:
-        """Ids of live jobs by the key of their first one; None if nobody can tell."""
+        """Ids of live jobs by the key of their first one; None if unknown."""
 
     def cancel(self, ids: Sequence[str]) -> None:
         """Cancel jobs; they may save before they end."""
@@ -268,7 +268,7 @@ class CommandScheduler:
         return 'NODE_FAIL' if self._clock() - since > _MOST_MISSED * BEAT_S else 'RUNNING'
 
     def find(self, keys: Collection[str]) -> dict[str, str] | None:
-        """See :class:`Scheduler`; there is no way to tell."""
+        """See :class:`Scheduler`. Always empty: the commands cannot list jobs."""
         return {}
 
     def cancel(self, ids: Sequence[str]) -> None:
@@ -335,7 +335,7 @@ def _ask(words: Sequence[str], check: bool = False) -> str | None:
 
 
 def _last_words(error: Exception) -> str:
-    """What a failed command said, on one line."""
+    """The error output of a failed command, on one line."""
     said = getattr(error, 'stderr', None) or str(error)
     lines = said.decode(errors='replace') if isinstance(said, bytes) else said
     return ' '.join(lines.split())[-300:] or repr(error)

@@ -51,7 +51,7 @@ def read_states(out: Path, *, ask: bool = True) -> list[StepState]:
 
 
 def _job(name: str, note: Note, out: Path) -> Job:
-    """As much of a job as a scheduler needs to say what it does."""
+    """The part of a job that a scheduler needs to report its state."""
     return Job(note.key, Step(name, ()), (), out / 'steps')
 
 

@@ -89,7 +89,7 @@ def copy_layout(toy_root: Path, layout: str, folder: Path) -> Path:
 
 
 def refused(layout: str, root: Path, message: str, **settings: Any) -> None:
-    """Hold the start of a run to one message, on one line."""
+    """Assert that the start of a run fails with one message on one line."""
     with pytest.raises(MimBenchError, match=message) as caught:
         launched(layout, root, **settings)
     if '\n' in str(caught.value):

@@ -23,7 +23,7 @@ BATCH_SIZE = 2
 
 
 def network_key(path: Path) -> str:
-    """Equal for two configs whose networks and inputs differ in rates of drop path at most."""
+    """A key that is equal for configs whose networks differ in drop path rates only."""
     cfg = load_config(path).to_dict()
     dataset = cfg.get('train_dataloader') or cfg['test_cfg'].get('bank_dataloader')
     while dataset and 'dataset' in dataset:  # a share of the labels changes no batch

@@ -69,7 +69,7 @@ class SpoilHook(Hook):
         self.iteration, self.how = iteration, how
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Do it."""
+        """Spoil the folder before the iteration."""
         folder = Path(runner.work_dir)
         if runner.iter != self.iteration:
             return

@@ -175,7 +175,7 @@ def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens to."""
+    """A free TCP port."""
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         return probe.getsockname()[1]

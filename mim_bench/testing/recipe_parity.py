@@ -39,7 +39,7 @@ _MERGING = re.compile(r'backbone\.stages\.\d+\.downsample\.(?:norm\.(?:weight|bi
 
 @dataclass(frozen=True)
 class Recipe:
-    """One folder.
+    """A folder of facts about one recipe.
 
     Attributes:
         folder: Where it lies.

@@ -1,4 +1,4 @@
-"""A Slurm controller for tests: real commands on the path, time and fate in the test's hands.
+"""A Slurm controller for tests: real commands on the path; the test controls time and failures.
 
 ``FakeSlurm(folder)`` writes the commands of :mod:`mim_bench.testing.fake_slurm` into a folder for
 PATH. :meth:`FakeSlurm.tick` lets time pass: it starts what may start, as Slurm would (the script of
@@ -53,7 +53,7 @@ class FakeSlurm:
         (self.folder / 'state.json').write_text(json.dumps({**state, 'calls': []}))
 
     def environment(self) -> dict[str, str]:
-        """Of processes that use this cluster."""
+        """Environment variables of processes that use this cluster."""
         return {STATE: str(self.folder), 'PATH': f'{self.folder / "bin"}:{os.environ["PATH"]}'}
 
     def state(self):

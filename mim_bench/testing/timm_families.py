@@ -186,7 +186,8 @@ def _size(name: str) -> tuple[int, int, str]:
 
 def _reason(error: Exception) -> str:
     lines = str(error).splitlines() or ['']
-    return f'{type(error).__name__}: {lines[0][:160]}'
+    sentence = lines[0].partition('. ')[0][:160]
+    return sentence if isinstance(error, MimBenchError) else f'{type(error).__name__}: {sentence}'
 
 
 MARK = '<!-- Made by tools/write_timm_table.py from here on. -->'

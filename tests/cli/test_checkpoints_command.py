@@ -52,7 +52,7 @@ def test_checkpoints_list_shows_what_is_known(manifest, capsys):
     lines = capsys.readouterr().out.splitlines()
     first = next(line for line in lines if 'mae' in line)
     second = next(line for line in lines if 'conmim' in line)
-    assert all(text in first for text in ('83.3', '800', 'CC-BY-NC-4.0', 'known'))
+    assert all(text in first for text in ('83.3', '800', 'CC-BY-NC-4.0', 'whole'))
     assert all(text in second for text in ('not stated', 'no '))
 
 

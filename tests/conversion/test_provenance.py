@@ -26,11 +26,11 @@ PARAMS = 6 * DIMS + DIMS * 3 * 256 + 64 * DIMS + 96 * DIMS + 96
 CANONICAL = {
     'backbone.' + name: value
     for name, value in {
-        'cls_token': torch.zeros(1, 1, DIMS),
-        'pos_embed': torch.zeros(1, 5, DIMS),
-        'patch_embed.projection.weight': torch.zeros(DIMS, 3, 16, 16),
-        'layers.0.attn.qkv.weight': torch.zeros(96, DIMS),
-        'layers.0.ffn.layers.0.0.weight': torch.zeros(64, DIMS),
+        'cls_token': torch.rand(1, 1, DIMS),
+        'pos_embed': torch.rand(1, 5, DIMS),
+        'patch_embed.projection.weight': torch.rand(DIMS, 3, 16, 16),
+        'layers.0.attn.qkv.weight': torch.rand(96, DIMS),
+        'layers.0.ffn.layers.0.0.weight': torch.rand(64, DIMS),
     }.items()
 }
 START = {

@@ -75,14 +75,14 @@ def test_load_checkpoint_of_another_model_names_file_and_keys(runner, tmp_path):
 
 
 def test_load_checkpoint_of_wrapped_model_loads(runner, tmp_path):
-    state = {f'module.{k}': torch.ones_like(v) for k, v in runner.model.state_dict().items()}
+    state = {f'module.{k}': torch.rand(v.shape) for k, v in runner.model.state_dict().items()}
     torch.save({'state_dict': state}, tmp_path / 'wrapped.pth')
     runner.load_checkpoint(str(tmp_path / 'wrapped.pth'))
-    assert all((p == 1).all() for p in runner.model.parameters())
+    assert all((p == state[f'module.{k}']).all() for k, p in runner.model.named_parameters())
 
 
 def test_backbone_checkpoint_fills_the_backbone_and_is_reported(pretraining, tmp_path):
-    weights = {'backbone.weight': torch.ones(4, 3, 3, 3), 'backbone.bias': torch.ones(4)}
+    weights = {'backbone.weight': torch.rand(4, 3, 3, 3), 'backbone.bias': torch.rand(4)}
     torch.save({'state_dict': weights}, tmp_path / 'a.pth')
     cfg = pretraining(
         backbone_checkpoint=str(tmp_path / 'a.pth'), optim_wrapper={'optimizer': NO_STEPS}
@@ -90,7 +90,8 @@ def test_backbone_checkpoint_fills_the_backbone_and_is_reported(pretraining, tmp
     runner = make_runner(cfg, BenchRunner)
     runner.train()
     assert runner.load_report.share == 1.0
-    assert all((p == 1).all() for p in runner.model.backbone.parameters())
+    backbone = runner.model.backbone
+    assert all((p == weights[f'backbone.{k}']).all() for k, p in backbone.named_parameters())
 
 
 def test_train_loop_without_a_batch_names_the_sizes(pretraining):

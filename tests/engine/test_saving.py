@@ -18,11 +18,14 @@ def write(number, path, saves):
             torch.save({'writer': number, 'values': torch.full((50_000,), float(k))}, temporary)
 
 
-def test_whole_file_is_never_cut_short_under_its_name(tmp_path):
+@pytest.mark.parametrize(('processes', 'saves'), [
+    (4, 20), pytest.param(7, 100, marks=pytest.mark.slow),
+])  # fmt: skip
+def test_whole_file_is_never_cut_short_under_its_name(tmp_path, processes, saves):
     path = tmp_path / 'epoch_1.pth'
     (tmp_path / '.epoch_1.pth.tmp').write_bytes(b'stale')
     context = multiprocessing.get_context('fork')
-    writers = [context.Process(target=write, args=(i, path, 50)) for i in range(4)]
+    writers = [context.Process(target=write, args=(i, path, saves)) for i in range(processes)]
     for writer in writers:
         writer.start()
     seen, killed = 0, False

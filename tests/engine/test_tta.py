@@ -107,10 +107,10 @@ def make_tta_runner(pretraining):
 
 def test_load_checkpoint_fills_the_network_inside(pretraining, tmp_path):
     runner = make_tta_runner(pretraining)
-    state = {k: torch.ones_like(v) for k, v in runner.model.module.state_dict().items()}
+    state = {k: torch.rand(v.shape) for k, v in runner.model.module.state_dict().items()}
     torch.save({'state_dict': state}, tmp_path / 'model.pth')
     runner.load_checkpoint(str(tmp_path / 'model.pth'))
-    assert all((p == 1).all() for p in runner.model.parameters())
+    assert all((p == state[k]).all() for k, p in runner.model.module.named_parameters())
     assert (runner.load_report.share, runner.load_report.missing) == (1.0, [])
 
 
@@ -122,12 +122,13 @@ def test_load_checkpoint_of_another_network_raises(pretraining, tmp_path):
 
 
 def test_backbone_checkpoint_fills_the_backbone_inside(pretraining, tmp_path):
-    weights = {'backbone.weight': torch.ones(4, 3, 3, 3), 'backbone.bias': torch.ones(4)}
+    weights = {'backbone.weight': torch.rand(4, 3, 3, 3), 'backbone.bias': torch.rand(4)}
     torch.save({'state_dict': weights}, tmp_path / 'a.pth')
     runner = make_tta_runner(pretraining)
     runner.cfg.backbone_checkpoint = str(tmp_path / 'a.pth')
     runner.load_or_resume()
-    assert all((p == 1).all() for p in unwrap(runner.model).backbone.parameters())
+    backbone = unwrap(runner.model).backbone
+    assert all((p == weights[f'backbone.{k}']).all() for k, p in backbone.named_parameters())
 
 
 def test_unwrap_plain_network_is_itself():

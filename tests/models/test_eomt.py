@@ -9,7 +9,7 @@ from mim_bench.engine.hooks.mask_annealing_hook import MaskAnnealingHook
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.swin import Swin
 from mim_bench.models.backbones.timm_backbone import TimmBackbone
-from mim_bench.models.backbones.token_run import check_token_run, token_run
+from mim_bench.models.backbones.token_run import check_config, check_token_run, token_run
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.eomt import attention_mask
 
@@ -44,9 +44,13 @@ def test_mask_annealing_fades_block_after_block(share, wanted):
     'backbone',
     [
         lambda: ViT(arch=ARCH, patch_size=8, img_size=16, final_norm=False),
+        lambda: ViT(
+            arch=ARCH, patch_size=8, img_size=16, rel_pos_bias='per_block', final_norm=False
+        ),
+        lambda: ViT(arch=ARCH, patch_size=8, img_size=16, rel_pos_bias='shared', final_norm=False),
         lambda: TimmBackbone('test_vit', final_norm=False, img_size=160),
     ],
-    ids=['ViT', 'timm'],
+    ids=['ViT', 'BEiT', 'shared table', 'timm'],
 )
 def test_token_run_without_further_tokens_is_the_backbone(backbone):
     torch.manual_seed(0)
@@ -65,9 +69,38 @@ def test_token_run_without_further_tokens_is_the_backbone(backbone):
     [
         (lambda: Swin(arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))), 'no.* plain'),
         (lambda: TimmBackbone('test_convnext'), 'test_convnext'),
-        (lambda: ViT(arch=ARCH, rel_pos_bias='per_block', img_size=32), 'relative positions'),
+        (lambda: ViT(arch=ARCH, rel_pos_bias='decomposed', img_size=32), 'relative positions'),
     ],
 )
 def test_check_token_run_names_what_stands_in_the_way(backbone, reason):
     with pytest.raises(ConfigError, match=f'blocks of .*{reason}.* take no further tokens'):
         check_token_run(backbone())
+
+
+def test_eomt_of_a_network_without_tokens_is_refused_before_it_runs():
+    backbone = dict(type='mim_bench.TimmBackbone', name='test_convnext')
+    check_config(dict(type='EncoderDecoder', backbone=backbone))
+    with pytest.raises(ConfigError, match=r'test_convnext.*take no further tokens'):
+        check_config(dict(type='mim_bench.EoMT', backbone=backbone))
+
+
+@pytest.mark.parametrize('kind', ['per_block', 'shared'])
+def test_relative_positions_add_nothing_to_logits_of_further_tokens(kind):
+    torch.manual_seed(0)
+    network = ViT(arch=ARCH, patch_size=8, img_size=16, rel_pos_bias=kind).eval()
+    tables = [p for n, p in network.named_parameters() if 'bias_table' in n]
+    for table in tables:
+        torch.nn.init.constant_(table, 3.0)  # of all pairs alike: softmax does not see it
+    run = token_run(network, torch.rand(1, 3, 16, 16))
+    length = run.tokens.shape[1] + 1
+    apart = torch.ones(1, 1, length, length, dtype=torch.bool)
+    apart[..., 1:, 0] = apart[..., 0, 1:] = False
+    further = torch.cat((torch.randn(1, 1, 16), run.tokens), dim=1)
+    alone = run.blocks[0](run.tokens, None)
+    torch.testing.assert_close(run.blocks[0](further, apart)[:, 1:], alone)
+    # With a bias of 3 within the image alone, a further token counts less than without it.
+    seen = run.blocks[0](further, None)[:, 1:]
+    for table in tables:
+        torch.nn.init.zeros_(table)
+    unbiased = token_run(network, torch.rand(1, 3, 16, 16)).blocks[0](further, None)[:, 1:]
+    assert (seen - alone).norm() < (unbiased - alone).norm()

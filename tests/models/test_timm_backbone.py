@@ -19,7 +19,17 @@ TINY_VIT = dict(name='test_vit', out_indices=(1, -1))
 TINY_CONVNEXT = dict(name='test_convnext', out_indices=(0, 1, 2, 3))
 
 
-@pytest.mark.parametrize('settings', [TINY_SWIN, TINY_VIT, TINY_CONVNEXT])
+@pytest.mark.parametrize(
+    'settings',
+    [
+        TINY_SWIN,
+        TINY_VIT,
+        TINY_CONVNEXT,
+        # Its class passes all arguments on.
+        dict(name='deit_tiny_distilled_patch16_224', embed_dim=48, depth=2, num_heads=3),
+        dict(name='selecsls42', out_indices=(0, 3)),  # its head is a stage
+    ],
+)
 def test_timm_backbone_any_image_size_gives_maps_of_its_strides(settings):
     backbone = TimmBackbone(**settings)
     outs = backbone(torch.randn(1, 3, 96, 160))

@@ -33,10 +33,11 @@ def build(scope, config):
         return MODELS.build(config)
 
 
-def test_vit_pyramid_maps_have_the_sizes_of_their_factors():
-    pyramid = ViTPyramid(16, norm_cfg=GROUP_NORM, rescales=(4, 2, 1, 0.5, 0.25))
-    outs = pyramid([torch.randn(2, 16, 8, 12)] * 5)
-    sizes = [(32, 48), (16, 24), (8, 12), (4, 6), (2, 3)]
+@pytest.mark.parametrize('patch_size', [4, 8, 16, 32])
+def test_vit_pyramid_maps_have_the_wanted_strides_whatever_the_patches(patch_size):
+    pyramid = ViTPyramid(16, norm_cfg=GROUP_NORM, in_stride=patch_size)
+    outs = pyramid([torch.randn(2, 16, 64 // patch_size, 96 // patch_size)] * 4)
+    sizes = [(16, 24), (8, 12), (4, 6), (2, 3)]
     assert [out.shape for out in outs] == [(2, 16, *size) for size in sizes]
 
 
@@ -51,16 +52,16 @@ def test_vit_pyramid_layers_are_those_of_beits_code():
 
 def test_vit_pyramid_average_pooling_is_localmims():
     x = torch.randn(1, 16, 4, 4)
-    out = ViTPyramid(16, rescales=(0.5,), pooling='avg')([x])[0]
+    out = ViTPyramid(16, strides=(32,), pooling='avg')([x])[0]
     assert torch.equal(out, F.avg_pool2d(x, 2))
 
 
 def test_vit_pyramid_other_number_of_taps_raises():
-    with pytest.raises(ConfigError, match='3 maps for 4 rescales'):
+    with pytest.raises(ConfigError, match='3 maps for 4 strides'):
         ViTPyramid(16)([torch.zeros(1, 16, 2, 2)] * 3)
 
 
-@pytest.mark.parametrize('settings', [dict(rescales=(3,)), dict(pooling='sum')])
+@pytest.mark.parametrize('settings', [dict(in_stride=12), dict(pooling='sum')])
 def test_vit_pyramid_unknown_argument_raises(settings):
     with pytest.raises(ConfigError, match='Known'):
         ViTPyramid(16, **settings)

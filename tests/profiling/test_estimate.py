@@ -14,7 +14,6 @@ from mim_bench.profiling.estimate import (
     image_share,
     recipe_processes,
 )
-from mim_bench.profiling.fake_step import OwnProcess
 from mim_bench.profiling.step_trace import MemoryParts
 from mim_bench.profiling.training_step import StepSettings
 
@@ -68,12 +67,6 @@ def test_config_without_a_training_raises():
     path = next((CONFIGS / 'classification').glob('probe_vit-base*'))
     with pytest.raises(ConfigError, match='trains nothing'):
         estimate_config(str(path))
-
-
-@pytest.fixture(scope='module')
-def process():
-    with OwnProcess() as process:
-        yield process
 
 
 def test_half_precision_halves_no_weights_and_accumulating_keeps_gradients(process):

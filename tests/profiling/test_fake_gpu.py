@@ -8,7 +8,6 @@ from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import TrainingError
 from mim_bench.profiling.fake_gpu import DEVICE, MixedDevicesError, ReadBackError
-from mim_bench.profiling.fake_step import OwnProcess
 from mim_bench.testing.fake_networks import dtypes_of_autocast, num_cast_weights, run_network
 
 SIZE = (2, 5, 16)
@@ -109,12 +108,6 @@ class FailsLate(Toy):
     def change(self, x):
         x.register_hook(lambda grad: grad @ grad)  # (2, 5, 16) by itself has no product
         return x
-
-
-@pytest.fixture(scope='module')
-def process():
-    with OwnProcess() as process:
-        yield process
 
 
 @pytest.mark.parametrize(

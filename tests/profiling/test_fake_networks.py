@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from mim_bench.profiling.fake_step import OwnProcess
-from mim_bench.testing.config_names import PATHS, has_schedule, parse
+from mim_bench.testing.config_names import PATHS, has_schedule
 from mim_bench.testing.fake_networks import network_key, run_config
 
 # In the default suite: one of each way to mask, to attend, to pool and to predict.
@@ -17,8 +16,7 @@ FAST = (
     'finetune_vit-base_8xb128-amp-mae',
     'upernet_beit-vit-base_8xb2-amp-common',
 )
-# EoMT matches its queries on the CPU by their values, which a GPU that is not there does not have.
-FULL = [p for p in PATHS if p.parent.name != 'demo' and parse(p)['head'] != 'eomt']
+FULL = [p for p in PATHS if p.parent.name != 'demo']
 
 
 def check(path, found):
@@ -27,26 +25,25 @@ def check(path, found):
     if has_schedule(path):
         assert found['loss'] == 'torch.float32'
     waits = {place.split('/')[0] for place, _ in found['waits']}
-    assert waits <= {'mmpretrain', 'mmdet', 'mim_bench'}
+    assert waits <= {'mmpretrain', 'mmdet', 'mmseg', 'mim_bench'}
     # Of this package only the operators of detection wait.
     assert ('mim_bench' in waits) <= ('detection' in path.parts)
 
 
 @pytest.fixture(scope='module')
-def run():
+def run(process):
     """Runs a config, or remembers what a config of the same network gave; its time is printed."""
     found = {}
-    with OwnProcess() as process:
 
-        def run(path, precisions):
-            key = network_key(path), precisions
-            if key not in found:
-                started = time.perf_counter()
-                found[key] = process.call(run_config, str(path), precisions)
-                print(f'{path.stem}: {time.perf_counter() - started:.1f} s')
-            return found[key]
+    def run(path, precisions):
+        key = network_key(path), precisions
+        if key not in found:
+            started = time.perf_counter()
+            found[key] = process.call(run_config, str(path), precisions)
+            print(f'{path.stem}: {time.perf_counter() - started:.1f} s')
+        return found[key]
 
-        yield run
+    return run
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ def test_word_says_how_a_file_is_read_and_what_is_stated_of_it():
     assert parsed.stated == {'method': 'dino', 'labels': []}
 
 
+def test_id_that_is_no_name_of_a_file_is_refused():
+    with pytest.raises(ConfigError, match=r'has 300 characters.* --checkpoint ID=a\.pth'):
+        parse_word(f'{"x" * 300}=a.pth')
+
+
 def test_network_of_timm_is_of_every_file_or_of_one():
     assert parse_word('a=x.pth', parse_timm(['test_vit'])).reading == {'timm': 'test_vit'}
     assert parse_word('a=x.pth', parse_timm(['b=test_vit'])).reading == {}

@@ -10,9 +10,11 @@ from mim_bench.conversion.timm_weights import cached_weights, untrained
 from mim_bench.engine.load_gate import load_backbone
 from mim_bench.engine.run_record import make_protocol, protocol_tasks
 from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.training_step import StepSettings, TrainingStep
 from mim_bench.recipe.config import load_config
 from mim_bench.suite.checkpoints import rows_of
-from mim_bench.suite.tasks import load_suite
+from mim_bench.suite.tasks import Network, load_suite
 
 CONFIGS = {
     'probe': 'configs/demo/probe_vit-toy_1xb64_toy-in1k-64px.py',
@@ -32,6 +34,21 @@ def test_protocol_is_that_of_our_own_backbones(name, tmp_path):
     path = untrained(name, tmp_path / 'a.pth').path
     for config in CONFIGS.values():
         assert hashes(load_config(config, backbone_of=path)) == hashes(load_config(config))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['test_vit', 'test_convnext', 'test_resnet'])
+def test_every_training_of_the_smoke_suite_takes_the_network(name, tmp_path):
+    path = untrained(name, tmp_path / 'a.pth').path
+    for entry in load_suite('smoke').entries:
+        config = entry.config_of(Network(name, 'timm'))
+        if entry.command != 'train' or config is None:
+            continue
+        if entry.needs_tokens and name != 'test_vit':
+            continue
+        cfg = load_config(f'configs/{config}', backbone_of=path)
+        loss = TrainingStep(cfg, StepSettings()).forward(SyntheticData(cfg).batch(2))
+        assert torch.isfinite(loss), entry.name
 
 
 def test_network_for_one_size_gets_that_of_the_task(tmp_path):

@@ -1,5 +1,6 @@
 """The wheel holds all that the command needs: it runs in an empty folder, without a clone."""
 
+import os
 import subprocess
 import sys
 import sysconfig
@@ -13,7 +14,10 @@ CONFIG = 'configs/demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 
 
 def succeed(*command, cwd):
-    done = subprocess.run(list(map(str, command)), cwd=cwd, capture_output=True, text=True)
+    environment = {**os.environ}
+    environment.pop('PYTHONPATH', None)  # it may lead to a clone
+    words = list(map(str, command))
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -18,7 +18,7 @@ model = dict(
     decode_head=dict(
         type='mim_bench.EoMTHead',
         in_channels='widths',
-        patch_size=16,
+        patch_size='strides[-1]',
         num_classes=num_classes,
         num_queries=100,
         num_blocks=4,
@@ -78,7 +78,7 @@ custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MaskAnnealingHook', p
 protocol = dict(
     task='ade20k-eomt',
     name='ade20k-eomt-common',
-    version='1',
+    version='2',
     tier='full',
     by_backbone={
         'plain': {

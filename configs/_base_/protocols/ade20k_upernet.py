@@ -25,14 +25,16 @@ default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 protocol = dict(
     task='ade20k-upernet',
     name='ade20k-upernet-common',
-    version='1',
+    version='2',
     tier='full',
     by_backbone={
         'plain': {
             'model.backbone.img_size': 512,
             'model.backbone.out_indices': ['1/3', '1/2', '2/3', '1'],
             'model.backbone.drop_path_rate': 0.1,
-            'model.neck': dict(type='mim_bench.ViTPyramid', embed_dims='widths[-1]'),
+            'model.neck': dict(
+                type='mim_bench.ViTPyramid', embed_dims='widths[-1]', in_stride='strides[-1]'
+            ),
             'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.65,
         },
         'plain-large': {

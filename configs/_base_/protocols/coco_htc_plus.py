@@ -15,7 +15,7 @@ train_dataloader = dict(batch_size=1)
 protocol = dict(
     task='coco-htc-plus',
     name='coco-htc-plus-common',
-    version='1',
+    version='2',
     tier='full',
     by_backbone={
         'plain': {
@@ -25,6 +25,7 @@ protocol = dict(
                 dict(
                     type='mim_bench.ViTPyramid',
                     embed_dims='widths[-1]',
+                    in_stride='strides[-1]',
                     norm_cfg=dict(type='GN', num_groups=32),
                 ),
                 dict(

@@ -47,7 +47,7 @@ test_cfg = dict(type='TestLoop')
 protocol = dict(
     task='coco-mask-rcnn',
     name='coco-mask-rcnn-common',
-    version='1',
+    version='2',
     tier='full',
     by_backbone={
         'plain': {
@@ -58,6 +58,7 @@ protocol = dict(
                 dict(
                     type='mim_bench.ViTPyramid',
                     embed_dims='widths[-1]',
+                    in_stride='strides[-1]',
                     norm_cfg=dict(type='GN', num_groups=32),
                 ),
                 dict(type='FPN', in_channels='widths', out_channels=256, num_outs=5),

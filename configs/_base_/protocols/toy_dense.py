@@ -1,11 +1,11 @@
-# What the demos of dense tasks share: three maps, projected to 48 channels. Patches of 8 px give a
-# plain transformer maps at 4, 8 and 16 px.
+# What the demos of dense tasks share: three maps at 4, 8 and 16 px, projected to 48 channels.
 toy_taps_cfg = dict(plain=['1/2', '3/4', '1'], pyramid=[0, 1, 2])
 toy_rescaling_cfg = dict(
     type='mim_bench.ViTPyramid',
     embed_dims='widths[-1]',
-    rescales=(2, 1, 0.5),
-    norm_cfg=dict(type='GN', num_groups=32),
+    in_stride='strides[-1]',
+    strides=(4, 8, 16),
+    norm_cfg=dict(type='GN', num_groups=16),
 )
 toy_projection_cfg = dict(type='mim_bench.StageProjection', in_channels='widths', out_channels=48)
 toy_fpn_cfg = dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4)

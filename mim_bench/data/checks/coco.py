@@ -40,7 +40,7 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class _Item:
-    """One image to open, with what is said about it."""
+    """An image to open, with its entry in the annotation file."""
 
     image: Path
     stuff: Path | None

@@ -103,7 +103,7 @@ def _unlabelled(split: Split) -> Problem:
 def _check_list(
     root: Path, split: Split, images: list[Path], num_classes: int
 ) -> tuple[list[Problem], list[tuple[str, int]]]:
-    """``meta/{split}.txt``, if there is one, against the files: the loader believes it.
+    """Compare ``meta/{split}.txt``, which the loader trusts, with the files.
 
     Returns:
         The problems, and the paths and labels that it lists.

@@ -22,7 +22,7 @@ _LEVELS_UP = 3  # toy/ade/ADEChallengeData2016 and a folder within it
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How to check.
+    """Options of a check.
 
     Attributes:
         expect: Images by split, where neither the real nor the embedded counts hold; and

@@ -112,24 +112,23 @@ class _Work:
 
     def finish(self) -> list[np.ndarray]:
         """The images, (height, width, 3)."""
-        image = _jitter(self._cut(self.image), self.jitter, mean=self._contrast_mean())
+        image, mean = self.image, None
+        is_whole = True
+        means = [i for i, (name, _) in enumerate(self.jitter) if name == 'contrast']
+        for number, (name, factor) in enumerate(self.jitter):
+            if name == 'contrast':  # blends with the mean of the whole image
+                mean = uint8_ops.mean_grey(image)
+            if is_whole and number >= (means[-1] if means else 0):
+                image, is_whole = self._cut(image), False
+            more = (mean,) if name == 'contrast' else ()
+            image = _JITTER[name](image, factor, *more)
+        image = self._cut(image) if is_whole else image
         images = [resize(image, *size) for size in self.sizes] or [image]
         if self.is_flipped:
             images = [cv2.flip(each, 1) for each in images]
         if self.augment is not None:
             images = [self.augment.augment(each) for each in images]
         return images
-
-    def _contrast_mean(self) -> int | None:
-        """The grey level that a change of contrast blends with, of the whole image.
-
-        Estimated from some of its rows; at _MEAN_ROWS of them the estimate is within one level.
-        """
-        names = [name for name, _ in self.jitter]
-        if 'contrast' not in names:
-            return None
-        rows = self.image[:: max(1, len(self.image) // _MEAN_ROWS)]
-        return uint8_ops.mean_grey(_jitter(rows, self.jitter[: names.index('contrast')]))
 
     def _cut(self, image: np.ndarray) -> np.ndarray:
         if self.box is None:
@@ -144,17 +143,6 @@ _JITTER = {
     'contrast': uint8_ops.adjust_contrast,
     'saturation': uint8_ops.adjust_color,
 }
-# Rows of an image, at even distances, that its mean grey level is taken from; at least.
-_MEAN_ROWS = 64
-
-
-def _jitter(image: np.ndarray, ops: Sequence[_Op], mean: int | None = None) -> np.ndarray:
-    for name, factor in ops:
-        more = (mean,) if name == 'contrast' else ()
-        image = _JITTER[name](image, factor, *more)
-    return image
-
-
 _KINDS: dict[str, Callable[[_Work, Any], None]] = {
     'same pixels': lambda work, step: None,
     'jitter': _Work.draw_jitter,

@@ -122,7 +122,7 @@ class CostLedgerHook(Hook):
         self.ledger.pause()
 
     def after_val(self, runner: Runner) -> None:
-        """Training goes on."""
+        """Continue the clock after a validation."""
         self.ledger.resume()
 
     def after_train_epoch(self, runner: Runner) -> None:

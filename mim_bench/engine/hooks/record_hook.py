@@ -311,7 +311,7 @@ class RecordHook(Hook):
         return write_record(record, self.results_dir)
 
     def _cost(self, cfg: Config, runner: Runner | None) -> Cost:
-        """By the ledger of the run, else by what an earlier process of it wrote down."""
+        """The cost from the run's ledger, else from the file of an earlier process."""
         hook = find_ledger_hook(runner) if runner is not None else None
         if hook is not None and hook.ledger is not None:
             return Cost(**hook.ledger.summary())
@@ -370,7 +370,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _with_params(checkpoint: Checkpoint, model: nn.Module) -> Checkpoint:
-    """With the parameters of the model's backbone, where it has one."""
+    """Add the number of parameters of the model's backbone, if it has one."""
     weights = {
         name: parameter.data
         for name, parameter in model.named_parameters()

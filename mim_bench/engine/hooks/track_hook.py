@@ -21,7 +21,7 @@ class TrackHook(Hook):
         self._names = names
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
-        """Send them."""
+        """Send the metrics of the test."""
         if is_main_process():
             found = {k: float(v) for k, v in (metrics or {}).items() if isinstance(v, int | float)}
             for name in self._names:

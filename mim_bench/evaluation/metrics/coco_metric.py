@@ -101,7 +101,7 @@ def _metric_class() -> type[BaseMetric]:
         outcomes: Detections | None = None
 
         def compute_metrics(self, results: list) -> dict[str, float]:
-            """As mmdet's; 0 where nothing of what there is was detected."""
+            """Compute mmdet's metrics; 0 where objects exist and none was detected."""
             self.outcomes = None
             if self.only_seen:
                 self.img_ids = sorted({found['img_id'] for _, found in results})

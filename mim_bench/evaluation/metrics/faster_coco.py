@@ -50,4 +50,4 @@ def _reread(kind: type, coco: Any) -> Any:
 
 
 def _silent(*_: Any) -> None:
-    """In place of the log of another library."""
+    """Discard a message of another library's log."""

@@ -47,7 +47,7 @@ class MappedRows:
 
     @property
     def ndim(self) -> int:
-        """Two."""
+        """Number of dimensions, always 2."""
         return len(self.shape)
 
     def __len__(self) -> int:

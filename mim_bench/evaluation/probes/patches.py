@@ -54,7 +54,7 @@ class PatchBank:
 
     @property
     def num_classes(self) -> int:
-        """C."""
+        """Number of classes C."""
         return self.shares.shape[1]
 
     @classmethod

@@ -418,7 +418,9 @@ def _stages(net: nn.Module) -> list[Stage]:
 def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
     """Drop what no map needs."""
     net.prune_intermediate_layers(taps, prune_norm=not keeps_norm, prune_head=True)
-    for name in _HEADS:
+    # What SelecSLS calls its head is its last stage.
+    stages = {str(entry.get('module')).partition('.')[0] for entry in net.feature_info}
+    for name in set(_HEADS) - stages:
         module = getattr(net, name, None)
         if isinstance(module, nn.Parameter):
             setattr(net, name, None)
@@ -552,10 +554,17 @@ def families_for_any_size() -> str:
 
 @cache
 def _accepted(name: str) -> frozenset[str]:
-    """The arguments of the class that a model is of."""
+    """The arguments of the class that a model is of, and of those that it passes the rest to."""
     with torch.device('meta'):
         net = timm.create_model(name, num_classes=0)
-    return frozenset(inspect.signature(type(net).__init__).parameters)
+    found: set[str] = set()
+    for cls in type(net).__mro__:
+        if '__init__' in vars(cls):
+            arguments = inspect.signature(cls.__init__).parameters
+            found |= set(arguments)
+            if all(a.kind is not a.VAR_KEYWORD for a in arguments.values()):
+                break
+    return frozenset(found)
 
 
 def _check_name(name: str) -> None:

@@ -1,15 +1,18 @@
 """Plain transformers block by block, for a model that adds tokens to those of the images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from timm.models import VisionTransformer
 from torch import nn
+from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.timm_backbone import TimmBackbone
 from mim_bench.models.backbones.vit import ViT
+from mim_bench.registry import MODELS
 
 Block = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
@@ -23,7 +26,8 @@ class TokenRun:
         grid: (rows, cols) of patches.
         num_prefix: Tokens before the patches.
         blocks: Tokens (B, L, C) and a mask (B, 1, L, L), True = attend, or None -> (B, L, C).
-            Further tokens may stand before those of the images.
+            Further tokens may stand before those of the images; relative positions add nothing
+            to their logits.
     """
 
     tokens: torch.Tensor
@@ -43,23 +47,31 @@ def check_token_run(backbone: nn.Module) -> None:
         name = backbone.name
     elif isinstance(backbone, ViT):
         has_windows = any(layer.window_size for layer in backbone.layers)
-        has_table = backbone.rel_pos_bias_kind != 'none'
-        reason = 'relative positions' if has_table else 'windows' if has_windows else ''
+        has_axes = backbone.rel_pos_bias_kind == 'decomposed'
+        reason = 'relative positions of each axis' if has_axes else 'windows' if has_windows else ''
         name = 'a ViT'
     else:
         reason, name = 'not a plain transformer', type(backbone).__name__
     if reason:
         raise ConfigError(
-            f'The blocks of {name} ({reason}) take no further tokens. Use mim_bench.ViT with '
-            "absolute positions, a model of timm's vision_transformer, or another task."
+            f'The blocks of {name} ({reason}) take no further tokens. Use mim_bench.ViT without '
+            "windows, a model of timm's vision_transformer, or another task."
         )
+
+
+def check_config(model: Mapping[str, Any]) -> None:
+    """Do as :func:`check_token_run` for the backbone of a model's config, if it is an EoMT."""
+    if str(model.get('type')).rpartition('.')[2] == 'EoMT':
+        with torch.device('meta'):
+            check_token_run(MODELS.build(dict(model['backbone'])))
 
 
 def token_run(backbone: ViT | TimmBackbone, images: torch.Tensor) -> TokenRun:
     """Embed images (B, C, H, W) with a backbone that :func:`check_token_run` accepts."""
     if isinstance(backbone, ViT):
         patches, grid = backbone.embed_patches(images)
-        blocks = [_block_of_vit(layer, grid) for layer in backbone.layers]
+        (shared,) = backbone.shared_biases(grid, backbone.num_layers).get(0) or (None,)
+        blocks = [_block_of_vit(layer, grid, shared) for layer in backbone.layers]
         tokens = backbone.with_positions(patches, grid)
         return TokenRun(tokens, grid, backbone.num_prefix_tokens, blocks)
     net, images = backbone.net, backbone.filled_up(images)
@@ -69,8 +81,20 @@ def token_run(backbone: ViT | TimmBackbone, images: torch.Tensor) -> TokenRun:
     return TokenRun(tokens, grid, net.num_prefix_tokens, [_block_of_timm(b) for b in net.blocks])
 
 
-def _block_of_vit(layer: nn.Module, grid: tuple[int, int]) -> Block:
-    return lambda tokens, mask: layer(tokens, grid, None if mask is None else (mask,))
+def _block_of_vit(layer: nn.Module, grid: tuple[int, int], shared: torch.Tensor | None) -> Block:
+    """A block whose relative positions, of its own or ``shared``, leave further tokens out."""
+
+    def run(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        bias, table = shared, layer.attn.bias
+        if table is not None:
+            (bias,) = table.expand(layer.attn.relative_position_bias_table, (grid,))
+        if bias is not None:
+            further = tokens.shape[1] - bias.shape[-1]
+            bias = F.pad(bias, (further, 0, further, 0))
+            mask = bias if mask is None else bias.masked_fill(~mask, float('-inf'))
+        return layer(tokens, grid, None if mask is None else (mask,))
+
+    return run
 
 
 def _block_of_timm(block: nn.Module) -> Block:

@@ -459,7 +459,7 @@ class ViT(Backbone):
             wanted: Slice of the tokens to return from the last tap; all if None.
         """
         depth, outs = max(taps) + 1, []
-        shared = self._shared_biases(grid, depth)
+        shared = self.shared_biases(grid, depth)
         for i, layer in enumerate(self.layers[:depth]):
             last_wanted = wanted if i == depth - 1 else None
             tokens = layer(tokens, grid, shared.get(layer.window_size), last_wanted)
@@ -468,7 +468,7 @@ class ViT(Backbone):
                 outs.append(self.ln1(tokens) if self.ln1 is not None and is_normed else tokens)
         return outs
 
-    def _shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
+    def shared_biases(self, grid: Grid, depth: int) -> dict[int, Biases]:
         """Biases of the shared tables, by the window size of the blocks."""
         biases: dict[int, Biases] = {}
         for layer in self.layers[:depth]:

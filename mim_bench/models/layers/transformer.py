@@ -62,8 +62,8 @@ class Attention(nn.Module):
         Args:
             x: (B, L, C).
             bias: (1, heads, L, L), added to the logits of every image; not expanded over the
-                batch, which would copy it B times where its rows are not aligned. Tables of
-                the layer's own are used instead.
+                batch, which would copy it B times where its rows are not aligned. It takes the
+                place of tables of the layer's own.
             wanted: Slice of the tokens to return; all if None.
             grid: (rows, cols) of the tokens, for the layer's own tables.
 
@@ -80,10 +80,10 @@ class Attention(nn.Module):
         )
         if isinstance(self.bias, AxisTables):
             x = self.bias.attend(q, k, v, (self.rel_pos_h, self.rel_pos_w), grid, wanted)
-        elif self.bias is not None and wanted is None:
+        elif bias is None and self.bias is not None and wanted is None:
             x = self._attend_in_parts(q, k, v, grid)
         else:
-            if self.bias is not None:
+            if bias is None and self.bias is not None:
                 (bias,) = self.bias.expand(self.relative_position_bias_table, (grid,))
             if wanted is not None:
                 q = q[:, :, wanted]

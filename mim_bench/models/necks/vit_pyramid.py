@@ -1,5 +1,6 @@
 """Pyramids from the maps of a plain vision transformer, which all have one stride."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,30 +11,33 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
+from mim_bench.models.layers.stages import STRIDES
 from mim_bench.registry import MODELS
 
-RESCALES = (4, 2, 1, 0.5)
+RESCALES = (4, 2, 1, 0.5)  # from patches of 16 px
 NORM_EPS = 1e-6  # of ViTDet's norms
 POOLINGS = {'max': nn.MaxPool2d, 'avg': nn.AvgPool2d}
 
 
 @MODELS.register_module()
 class ViTPyramid(BaseModule):
-    """Rescales each map of a plain backbone by its own factor; the width stays.
+    """Brings each map of a plain backbone to its own stride; the width stays.
 
-    4: transposed convolution, norm, GELU, transposed convolution. 2: a transposed convolution.
-    1: the map itself. 0.5 and 0.25: pooling.
+    Twice as fine: a transposed convolution. Four times: transposed convolution, norm, GELU,
+    transposed convolution; eight times: one more of each. The stride stays: the map itself.
+    Coarser: pooling.
 
     Args:
         embed_dims: Width of the backbone.
-        rescales: Factor for each map, from the finest.
-        norm_cfg: Config of the norm at factor 4: SyncBN for UPerNet (BEiT, MAE, LocalMIM),
-            ``dict(type='GN', num_groups=32)`` for Benchmarking-ViT's FPN.
+        in_stride: Stride of the backbone's maps in pixels.
+        strides: Stride of each map that is returned, from the finest.
+        norm_cfg: Config of the norm between transposed convolutions: SyncBN for UPerNet (BEiT,
+            MAE, LocalMIM), ``dict(type='GN', num_groups=32)`` for Benchmarking-ViT's FPN.
         pooling: 'max' (BEiT, Benchmarking-ViT) or 'avg' (LocalMIM).
         init_cfg: Initialisation of mmengine.
 
     Raises:
-        ConfigError: A factor or ``pooling`` is unknown.
+        ConfigError: A stride is no power of two of ``in_stride``, or ``pooling`` is unknown.
 
     Source: BEiT, arXiv:2106.08254, its backbone for segmentation; Benchmarking-ViT,
     arXiv:2111.11429; LocalMIM, arXiv:2303.05251.
@@ -43,7 +47,8 @@ class ViTPyramid(BaseModule):
         self,
         embed_dims: int,
         *,
-        rescales: Sequence[float] = RESCALES,
+        in_stride: int = 16,
+        strides: Sequence[int] = STRIDES,
         norm_cfg: dict | None = None,
         pooling: str = 'max',
         init_cfg: dict | list | None = None,
@@ -53,29 +58,30 @@ class ViTPyramid(BaseModule):
         self.levels = nn.ModuleList(
             rescaling(
                 embed_dims,
-                rescale,
+                in_stride / stride,
                 widths=(embed_dims, embed_dims),
                 make_norm=lambda: build_norm_layer(norm_cfg, embed_dims)[1],
                 pooling=pooling,
             )
-            for rescale in rescales
+            for stride in strides
         )
 
     def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Rescale the maps.
 
         Args:
-            inputs: Maps (B, C, h, w), one for each factor.
+            inputs: Maps (B, C, h, w) of ``in_stride``, one for each stride.
 
         Returns:
-            As many maps (B, C, h * factor, w * factor); pooling drops an odd row or column.
+            As many maps (B, C, h * in_stride / stride, w * in_stride / stride); pooling drops
+            rows and columns that fill no square.
 
         Raises:
             ConfigError: The backbone has another number of taps.
         """
         if len(inputs) != len(self.levels):
             raise ConfigError(
-                f'ViTPyramid: {len(inputs)} maps for {len(self.levels)} rescales. Give the '
+                f'ViTPyramid: {len(inputs)} maps for {len(self.levels)} strides. Give the '
                 'backbone as many out_indices.'
             )
         return tuple(level(x) for level, x in zip(self.levels, inputs, strict=True))
@@ -93,30 +99,28 @@ def rescaling(
 
     Args:
         embed_dims: Width of the map.
-        factor: 4, 2, 1, 0.5 or 0.25.
-        widths: Channels after the first and the second transposed convolution.
-        make_norm: Builds the norm between them.
+        factor: A power of two.
+        widths: Channels after the first transposed convolution, and after each further one.
+        make_norm: Builds the norm between two of them.
         pooling: 'max' or 'avg'.
 
     Raises:
-        ConfigError: ``factor`` or ``pooling`` is unknown.
+        ConfigError: ``factor`` is no power of two, or ``pooling`` is unknown.
     """
     if pooling not in POOLINGS:
         raise ConfigError(f'Unknown pooling {pooling!r}. Known: {", ".join(POOLINGS)}.')
-    if factor == 4:
-        return nn.Sequential(
-            nn.ConvTranspose2d(embed_dims, widths[0], 2, stride=2),
-            make_norm(),
-            nn.GELU(),
-            nn.ConvTranspose2d(widths[0], widths[1], 2, stride=2),
-        )
-    if factor == 2:
-        return nn.ConvTranspose2d(embed_dims, widths[0], 2, stride=2)
+    doublings = math.log2(factor)
+    if not doublings.is_integer():
+        raise ConfigError(f'A map cannot be rescaled by {factor}. Known: powers of two.')
+    if factor < 1:
+        return POOLINGS[pooling](round(1 / factor))
     if factor == 1:
         return nn.Identity()
-    if factor in (0.5, 0.25):
-        return POOLINGS[pooling](round(1 / factor))
-    raise ConfigError(f'A map cannot be rescaled by {factor}. Known: 4, 2, 1, 0.5, 0.25.')
+    layers = [nn.ConvTranspose2d(embed_dims, widths[0], 2, stride=2)]
+    for i in range(int(doublings) - 1):
+        widening = nn.ConvTranspose2d(widths[min(i, 1)], widths[1], 2, stride=2)
+        layers += [make_norm(), nn.GELU(), widening]
+    return layers[0] if len(layers) == 1 else nn.Sequential(*layers)
 
 
 @MODELS.register_module()
