@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mim_bench
+from mim_bench.errors import ConfigError
 from mim_bench.recipe.limit import Limit
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
@@ -226,6 +227,7 @@ class _Planner:
         row, name = self.row, self._name(entry.name)
         relative = entry.config_of(row.network)
         config = configs_folder() / relative
+        _check_tasks(entry, config)
         words = (
             entry.command,
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
@@ -316,6 +318,17 @@ class _Planner:
         if self.settings.track:
             words += ['--track', ','.join(self.settings.track)]
         return tuple(words), tuple(same)
+
+
+def _check_tasks(entry: Entry, config: Path) -> None:
+    """Refuse an entry whose records would not be those of its config."""
+    protocol = read_settings(config)['protocol']
+    measured = {task['task'] for task in protocol.get('tasks', [protocol]) if 'task' in task}
+    if measured and measured != set(entry.tasks):
+        raise ConfigError(
+            f'Entry {entry.name!r} has the tasks {sorted(entry.tasks)}, but {config} measures '
+            f'{sorted(measured)}. List these, with their metrics, in the file of the suite.'
+        )
 
 
 def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
 from mim_bench.suite import dry_run
-from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.commands import ThisProcess
 from mim_bench.testing.slurm_controller import FakeSlurm
 from mim_bench.testing.toy_suites import measured, run_suite, suite_command
 
@@ -37,7 +37,7 @@ def test_run_again_launches_nothing_and_imports_no_torch(suite):
 
 def test_run_dry_run_starts_nothing_and_tells_what_it_takes(inputs, tmp_path, capsys, monkeypatch):
     # In this process: without the seconds that a new one imports.
-    monkeypatch.setattr(dry_run, '_mim_bench', lambda words, environment: mim_bench(*words))
+    monkeypatch.setattr(dry_run, 'OwnProcess', ThisProcess)
     words = suite_command(tmp_path / 'out', inputs, PROBES, '--dry-run')[3:]
     assert main(words) == 0
     shown = capsys.readouterr().out

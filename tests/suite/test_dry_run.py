@@ -11,6 +11,7 @@ from mim_bench.suite import dry_run as module
 from mim_bench.suite.dry_run import DataCheck, Estimate, try_plan
 from mim_bench.suite.resources import Resources
 from mim_bench.suite.steps import Step
+from mim_bench.testing.commands import ThisProcess
 
 DATA = DataCheck('in1k', 'data', {'train images': 1000, 'val images': 200})
 TRIAL = {
@@ -78,19 +79,6 @@ def test_reasons_name_wrong_data_errors_and_an_epoch_without_a_step():
     assert reason.startswith('An epoch has 1000 images, but an update needs 2048')
 
 
-class Here:
-    """Stands for a process: calls the function in this one."""
-
-    def __init__(self, environment):
-        self.call = lambda function, *args: function(*args)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-
 class Calls(list):
     """Words and WORLD_SIZE of each call of ``main``."""
 
@@ -116,7 +104,7 @@ def commands(monkeypatch):
         return 0
 
     monkeypatch.setenv('WORLD_SIZE', '1')  # restores it
-    monkeypatch.setattr(module, 'OwnProcess', Here)
+    monkeypatch.setattr(module, 'OwnProcess', ThisProcess)
     calls.main = main
     return calls
 

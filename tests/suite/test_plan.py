@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from mim_bench.cli.main import build_parser
+from mim_bench.errors import ConfigError
 from mim_bench.recipe.limit import Limit
 from mim_bench.suite.plan import Places, Row, Settings, plan_rows
 from mim_bench.suite.selection import parse_tasks, with_data
@@ -58,6 +59,21 @@ def test_plan_rows_probe_leaves_a_record_of_each_task():
         'proxy-in1k-probe-mine-s0-in1k-knn',
         'proxy-in1k-probe-mine-s0-in1k-linear',
     ]
+
+
+def test_plan_rows_refuses_an_entry_with_a_part_of_the_tasks_of_its_config():
+    suite = load_suite('proxy')
+    probe = next(entry for entry in suite.entries if 'in1k-linear' in entry.tasks)
+    part = probe.model_copy(update={'tasks': {'in1k-knn': probe.tasks['in1k-knn']}})
+    with pytest.raises(
+        ConfigError, match=r"has the tasks \['in1k-knn'\], but .* measures .*linear"
+    ):
+        plan_rows(
+            [SWIN],
+            suite.model_copy(update={'entries': (part,)}),
+            parse_tasks('in1k-knn', suite),
+            places=PLACES,
+        )
 
 
 def test_plan_rows_dense_task_starts_from_the_fine_tuned_backbone_of_its_seed():
