@@ -95,13 +95,20 @@ def check_features(runner: Runner, loop: Any) -> None:
     with torch.no_grad(), evaluating(model), arithmetic(device, loop.fp16):
         batch = next(few_batches(loop.dataloader, batch_size=1))
         image = model.data_preprocessor(batch, False)['inputs']
-        outputs = [backbone_outputs(model, x)[-1] for x in (image, -image)]
-    if torch.equal(*outputs) and not torch.equal(image, -image):
+        outputs = [_tensors(backbone_outputs(model, x)[-1]) for x in (image, -image)]
+    if all(map(torch.equal, *outputs)) and not torch.equal(image, -image):
         raise CheckpointError(
             f'The features of {", ".join(image_names(batch))} and of its negative are the same: '
             f'{type(backbone_of(model)).__name__} ignores its images. Its weights are damaged, or '
             'the training that wrote them collapsed. Use an earlier checkpoint.'
         )
+
+
+def _tensors(output: Any) -> list[torch.Tensor]:
+    """The tensors of an output; EoMT's last one is a list, of the queries after each block."""
+    if isinstance(output, torch.Tensor):
+        return [output]
+    return [tensor for entry in output if entry is not None for tensor in _tensors(entry)]
 
 
 def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
