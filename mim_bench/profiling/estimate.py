@@ -2,7 +2,7 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -138,7 +138,9 @@ def estimate_elsewhere(
     settings = {k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}
     dataset = settings['train_dataloader']['dataset']
     dataset.pop('share', None)  # a step with a part of the labels is the same
-    return call_elsewhere(_from_settings, settings, cfg.filename, process=process, **arguments)
+    return call_elsewhere(
+        _once, estimate_here, settings, cfg.filename, process=process, **arguments
+    )
 
 
 def estimate_here(
@@ -195,7 +197,7 @@ def estimate_forward_elsewhere(cfg: Config) -> tuple[MemoryParts, int]:
     """
     settings = {k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}
     settings.pop('optim_wrapper', None)
-    return call_elsewhere(_forward_from_settings, settings, cfg.filename)
+    return call_elsewhere(_once, _forward_here, settings, cfg.filename)
 
 
 def _forward_here(cfg: Config) -> tuple[MemoryParts, int]:
@@ -240,17 +242,12 @@ def _num_images(cfg: Config, processes: int) -> int | None:
 _done: dict[str, Any] = {}
 
 
-def _from_settings(settings: dict, filename: str, **arguments: Any) -> StepEstimate:
+def _once(
+    estimate: Callable[..., Any], settings: dict[str, Any], filename: str, **arguments: Any
+) -> Any:
+    """The estimate of a config, remembered by everything but the file's name."""
     torch.set_num_threads(1)
-    key = repr((settings, arguments))
+    key = repr((estimate.__name__, settings, arguments))
     if key not in _done:
-        _done[key] = estimate_here(Config(settings, filename=filename), **arguments)
-    return _done[key]
-
-
-def _forward_from_settings(settings: dict, filename: str) -> tuple[MemoryParts, int]:
-    torch.set_num_threads(1)
-    key = repr(settings)
-    if key not in _done:
-        _done[key] = _forward_here(Config(settings, filename=filename))
+        _done[key] = estimate(Config(settings, filename=filename), **arguments)
     return _done[key]

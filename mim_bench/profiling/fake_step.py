@@ -105,7 +105,7 @@ class OwnProcess:
         """
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                1, get_context('spawn'), _set_own, (not self._environment.get(_GPUS, ' '),)
+                1, get_context('spawn'), _set_own, (self._environment.get(_GPUS) == '',)
             )
         try:
             with mock.patch.dict(os.environ, self._environment):

@@ -137,9 +137,7 @@ def _try_training(cfg: Config, launch: Launch, device: str) -> Trial:
 
 
 def _estimate_training(cfg: Config, launch: Launch, tflops: float) -> Trial:
-    share = None
-    if launch.checkpoint:
-        share = _load(build_model(without_pretrained(cfg)[0]), launch)
+    share = _filled_share(cfg, launch)
     loader, processes = cfg.train_dataloader, num_processes(launch.launcher)
     estimate = estimate_elsewhere(
         cfg, precision=precision_of(cfg), batch_size=loader.batch_size, processes=processes
@@ -188,7 +186,7 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
 
 
 def _estimate_test(cfg: Config, launch: Launch, tflops: float) -> Trial:
-    share = _load(build_model(cfg), launch) if launch.checkpoint else None
+    share = _filled_share(cfg, launch)
     memory, flops = estimate_forward_elsewhere(_as_training(cfg))
     return Trial(
         device='cuda',
@@ -220,6 +218,11 @@ def _test_length(cfg: Config, launch: Launch) -> dict[str, Any]:
 
 def _most_images(launch: Launch) -> int | None:
     return None if launch.limit is None else Limit.parse(launch.limit).number
+
+
+def _filled_share(cfg: Config, launch: Launch) -> float | None:
+    """The share that the checkpoint fills, by a model that is built for nothing else."""
+    return _load(build_model(without_pretrained(cfg)[0]), launch) if launch.checkpoint else None
 
 
 def _load(model: torch.nn.Module, launch: Launch) -> float | None:

@@ -154,7 +154,7 @@ def try_plan(
     """
     runs = [step for step in plan if step.trial_words and step.dataset is not None]
     checks = {(*step.dataset, step.need_stuff): None for step in runs}
-    trials = {_alike(step): step for step in reversed(runs)}
+    trials = {}
     more = [] if assumed_tflops is None else ['--assume-tflops', str(assumed_tflops)]
     is_measured = 'CUDA_VISIBLE_DEVICES' in environment
     idle: SimpleQueue[OwnProcess] = SimpleQueue()
@@ -164,8 +164,8 @@ def try_plan(
         ThreadPoolExecutor(workers) as pool,
     ):
         for _ in range(workers):
-            environment = {'CUDA_VISIBLE_DEVICES': '', **environment}
-            idle.put(stack.enter_context(OwnProcess(environment)))
+            process = OwnProcess({'CUDA_VISIBLE_DEVICES': '', **environment})
+            idle.put(stack.enter_context(process))
 
         def call(name: str, function: Callable[..., Any], *args: Any) -> Any:
             process = idle.get()
@@ -180,10 +180,10 @@ def try_plan(
         for number, key in enumerate(checks):
             report = Path(folder) / f'data-{number}.json'
             checks[key] = pool.submit(call, f'data of {key[0]}', check_data, *key, report)
-        # Parts of the labels have the estimate of each other, in one process.
-        for number, (key, step) in enumerate(reversed(list(trials.items()))):
-            result = Path(folder) / f'trial-{number}.json'
-            trials[key] = pool.submit(call, step.name, _try, step, result, more)
+        for number, step in enumerate(runs):
+            if _alike(step) not in trials:
+                result = Path(folder) / f'trial-{number}.json'
+                trials[_alike(step)] = pool.submit(call, step.name, _try, step, result, more)
         return [
             Estimate(
                 step,

@@ -52,13 +52,14 @@ class ForkingLauncher(LocalLauncher):
         environment: Mapping[str, str],
         release: Callable[[], None],
     ) -> Process:
+        if sys.platform != 'linux':
+            return super()._open(step, words, log, environment, release)
         # At the first step of any kind: a suite with nothing left to do imports nothing.
-        if sys.platform == 'linux':
-            _CONTEXT.set_forkserver_preload(_IMPORTED)
-            # Libraries read their number of threads when they are imported.
-            with mock.patch.dict(os.environ, environment):
-                forkserver.ensure_running()
-        if sys.platform == 'linux' and step.gpus < 2 and words[0] in _COMMANDS:
+        _CONTEXT.set_forkserver_preload(_IMPORTED)
+        # Libraries read their number of threads when they are imported.
+        with mock.patch.dict(os.environ, environment):
+            forkserver.ensure_running()
+        if step.gpus < 2 and words[0] in _COMMANDS:
             return ForkedProcess(self._main, words, log, environment, release)
         return super()._open(step, words, log, environment, release)
 

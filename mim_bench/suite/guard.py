@@ -1,9 +1,9 @@
 """Runs a command and ends all its descendant processes, at the latest with the parent's end.
 
 ``python -I -S guard.py COMMAND...`` runs a command, and ends as it does; it needs nothing but the
-standard library. What a command
-starts may outlive it: torchrun gives each of its processes its own session, so killing
-torchrun, or its group, leaves them, and they would keep writing where the next attempt writes.
+standard library. What a command starts may outlive it: torchrun gives each of its processes its own
+session, so killing torchrun, or its group, leaves them, and they would keep writing where the next
+attempt writes.
 This process adopts them, and ends them when the command has ended or when it gets SIGTERM, after a
 training has had the time to save. Its starter arranges that it gets SIGTERM when the starter ends.
 SIGUSR1 and SIGUSR2 are passed on to the command.
