@@ -1,5 +1,6 @@
 """The hook that writes the record of a run, also when the run fails."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from mim_bench.engine.run_record import (
 from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.evaluation.metric_names import primary_metric, record_metrics
 from mim_bench.evaluation.outcomes import outcomes_of_loop, save_outcomes
-from mim_bench.recipe.data_content import runner_content
+from mim_bench.recipe.data_content import config_content, runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 from mim_bench.results.atomic import write_atomically
@@ -254,6 +255,9 @@ class RecordHook(Hook):
         """
         seed = _seed(cfg, runner)
         cfg = cfg if runner is None else runner.cfg
+        if cfg.get('protocol_data') is None:  # it failed before the runner had read its data
+            with contextlib.suppress(Exception):  # unreadable data may be why
+                cfg.protocol_data, _ = config_content(cfg)
         return [
             self._write(task, cfg, runner, error=error_text(error), cause=cause or cause_of(error))
             for task in self.tasks
