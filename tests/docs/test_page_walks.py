@@ -30,9 +30,8 @@ WALKS = {
     'own-backbone.md': {'my-net': {'in1k-ft'}},
     'own-task.md': {'mine': {'in1k-frozen'}},
     'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
-    'getting-started.md': {'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'}},
 }
-SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
+SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md'}
 
 
 @pytest.fixture(scope='module')
