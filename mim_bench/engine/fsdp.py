@@ -87,8 +87,8 @@ def shard_training(model: nn.Module, optimizer: Optimizer) -> None:
 
     Args:
         model: The model with its weights, on the CPU, equal in all processes.
-        optimizer: Optimiser of its parameters. Its groups are kept, so the rate of each parameter is
-            that of the whole model.
+        optimizer: Optimiser of its parameters. Its groups are kept, so each parameter has the rate
+            that it has in the whole model.
     """
     device = torch.device(get_device())
     mesh = init_device_mesh(device.type, (get_world_size(),))
