@@ -1,7 +1,7 @@
-"""Replaces what mmengine 0.10.7 asks of two packages.
+"""Replaces mmengine 0.10.7's uses of ``pkg_resources`` and yapf.
 
-Its queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements use
-``importlib.metadata``. Each config is formatted by yapf once.
+setuptools 82 dropped ``pkg_resources``; the replacements use ``importlib.metadata``. Each config is
+formatted by yapf only once.
 """
 
 import functools
@@ -69,7 +69,7 @@ def _module_of(package: str) -> str | None:
 
 
 def mend_yapf(module: ModuleType) -> None:
-    """Let yapf format a text once: a run writes its config four times, half a second each."""
+    """Let yapf format a text only once; a run writes its config four times, half a second each."""
     whole = module.FormatCode
 
     @functools.lru_cache(maxsize=8)

@@ -4,8 +4,8 @@ A network on it runs forward and backward at full size in seconds, without memor
 synchronisation is found: an operation that reads a value or a size back (``item``, ``nonzero``,
 ``.cpu()``) raises, as does an operator with tensors of two devices. The CPU stays real.
 
-Registering the device changes the process for good (torch's accelerator is then this one), so
-use a separate process: :class:`mim_bench.profiling.fake_step.OwnProcess`.
+Registering the device cannot be undone (it becomes torch's accelerator), so use a separate process:
+:class:`mim_bench.profiling.fake_step.OwnProcess`.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ _READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_non
 _optimizers = importlib.import_module('torch.optim.optimizer')  # torch.optim hides the name
 # Name in torch's modules of the classes whose tensors are computed list by list on a GPU.
 _LISTABLE = '_foreach_supported_types'
-# Files that may be between a line of a network and its operators on the stack.
+# Files that may lie between a line of a network and its operators on the stack.
 _OWN = ('fake_gpu.py', 'fake_kernels.py', 'step_trace.py')
 _SKIPPED = (
     str(Path(torch.__file__).parent),
@@ -178,7 +178,7 @@ class FakeGpu(FakeTensorMode):
             return func(*args, **kwargs)
         except Exception:
             if _is_in_backward():
-                # torch ends the process if an error leaves an operator there on such a device.
+                # torch aborts the process if an operator raises there on such a device.
                 traceback.print_exc()
             raise
 

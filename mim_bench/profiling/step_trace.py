@@ -1,8 +1,8 @@
-"""Bytes of the live tensors of a step, by purpose, and its floating-point operations.
+"""Tracks the bytes of a step's live tensors by purpose, and counts its floating-point operations.
 
-torch's own ``torch.distributed._tools.MemTracker`` and ``FlopCounterMode`` count alike. The first
-refuses networks with frozen parameters and takes a snapshot of each module, which takes minutes
-for large networks; the second decomposes every operator and needs a pass of its own.
+torch's ``torch.distributed._tools.MemTracker`` and ``FlopCounterMode`` give the same numbers. The
+first refuses networks with frozen parameters and takes a snapshot of each module, which takes
+minutes for large networks; the second decomposes every operator and needs a pass of its own.
 """
 
 import weakref
@@ -30,7 +30,7 @@ _aten = torch.ops.aten
 def _attention_backward(
     gradient: Any, query: Any, key: Any, value: Any, *args: Any, **_: Any
 ) -> int:
-    """Twice the forward pass: what a fused kernel computes again is not counted."""
+    """Twice the forward pass; recomputation in fused kernels is not counted."""
     return 2 * sdpa_flop(query.shape, key.shape, value.shape)
 
 
@@ -119,7 +119,7 @@ class StepTrace(TorchDispatchMode):
         self._most = self.peak.total
 
     def note_state(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Count gradients and an optimiser's state as such, also if they were made in here."""
+        """Count gradients and an optimiser's state as such, even if made inside this context."""
         for parameter in self._trained:
             if parameter.grad is not None:
                 self._note(parameter.grad, 'gradients')
