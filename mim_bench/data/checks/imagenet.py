@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from mim_bench.data.archives import is_file, read_file
-from mim_bench.data.checks.files import check_count, inspect_all, read_photo
+from mim_bench.data.checks.files import check_count, check_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.listing import class_folders, classes_of_list, list_files
@@ -136,4 +136,4 @@ def _check_list(
 
 
 def _inspect(root: Path, path: Path) -> list[Problem]:
-    return read_photo(path, path.relative_to(root).as_posix(), is_annotated=False)[1]
+    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)
