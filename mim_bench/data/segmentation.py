@@ -9,12 +9,12 @@ import numpy as np
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.image_file import read_label_map
+from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
 from mim_bench.data.summary import Summary
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS, TRANSFORMS
 
-IGNORED_LABEL = 255
 _NAMES_SHOWN = 3
 
 

@@ -188,6 +188,12 @@ def test_extract_patches_without_labels_raises(tmp_path):
         extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
 
 
+def test_extract_patches_refuses_a_label_without_a_class(tmp_path):
+    labels = torch.tensor([[0, 1, 255, 2]] * 4)
+    with pytest.raises(DataError, match='holds the label 2, but the model has 2 classes'):
+        extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
+
+
 def test_extract_patches_of_a_bank_below_the_images_raises(tmp_path):
     with pytest.raises(ConfigError, match='num_patches = 1 of 2 images'):
         extract_patches(Scenes(), scenes(2), tmp_path, num_classes=2, num_patches=1)

@@ -1,31 +1,8 @@
 """Writes the files of the embedded data set atomically, with their digests."""
 
 import hashlib
-import io
 import os
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
-
-JPEG_QUALITY = 90
-
-
-def encode_jpeg(image: np.ndarray) -> bytes:
-    """Encode an RGB image, uint8 (height, width, 3), as JPEG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format='JPEG', quality=JPEG_QUALITY)
-    return buffer.getvalue()
-
-
-def encode_png(labels: np.ndarray, palette: bytes | None = None) -> bytes:
-    """Encode a label map, uint8 (height, width), as PNG of mode P with a palette, else L."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(labels)
-    if palette is not None:
-        image.putpalette(palette)
-    image.save(buffer, format='PNG', optimize=False)
-    return buffer.getvalue()
 
 
 def write_file(path: Path, data: bytes) -> str:

@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mim_bench.data.label_range import check_classes
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.probes.extraction import (
@@ -98,7 +99,7 @@ def extract_patches(
         dataloader: Of labelled images; see
             :func:`mim_bench.evaluation.probes.extraction.extract_features`.
         folder: An empty folder that all processes see.
-        num_classes: C; other labels are unlabelled.
+        num_classes: C; 255 is unlabelled.
         num_patches: Size of the bank, at least the number of images.
         sampling: ``'uniform'``, or ``'rare'``: the patches with the smallest u * f, with u drawn
             evenly from 0 to 1 and f the sum, over the classes in the patch, of the number of
@@ -113,7 +114,7 @@ def extract_patches(
 
     Raises:
         ConfigError: The loader shuffles, ``num_patches`` is too small, or a setting is unknown.
-        DataError: No patch has a label.
+        DataError: No patch has a label, or a label has no class.
         TrainingError: A feature is not finite, or all images have the same.
 
     Source of ``'rare'``: vpariza/open-hummingbird-eval@0fd976f, hbird/hbird_eval.py.
@@ -207,7 +208,7 @@ def _patches_of_batches(
             maps = maps.to('cpu', getattr(torch, dtype))
             share.add(maps.flatten(1))
             for features, sample in zip(maps, data['data_samples'], strict=True):
-                labels = _labels(sample)
+                labels = _labels(sample, draw.num_classes)
                 shares = label_shares(labels, tuple(features.shape[1:]), draw.num_classes)
                 rows = draw.rows(shares, image)
                 yield features.flatten(1).T[rows], shares[rows]
@@ -216,11 +217,13 @@ def _patches_of_batches(
                 on_batch(done, len(dataloader))
 
 
-def _labels(sample: Any) -> torch.Tensor:
+def _labels(sample: Any, num_classes: int) -> torch.Tensor:
+    name = getattr(sample, 'metainfo', {}).get('img_path', 'a sample')
     if 'gt_sem_seg' not in sample:
-        name = getattr(sample, 'metainfo', {}).get('img_path', 'a sample')
         raise DataError(f'{name}: a probe of patches needs a label map. Use a labelled data set.')
-    return sample.gt_sem_seg.data[0].cpu()
+    labels = sample.gt_sem_seg.data[0].cpu()
+    check_classes(labels, num_classes, name)
+    return labels
 
 
 def _write_part(
