@@ -108,7 +108,7 @@ class PlaceHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """The test begins."""
-        is_probe = hasattr(runner.test_loop, 'probes')
+        is_probe = hasattr(runner.test_loop, 'bank_dataloader')
         self.doing = 'probing' if is_probe else 'testing'
 
     def after_val(self, runner: Runner) -> None:
