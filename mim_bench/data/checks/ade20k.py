@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mim_bench.data.checks.files import (
     LabelRule,
+    absent,
     check_count,
     check_label_map,
     check_photo,
@@ -12,7 +13,7 @@ from mim_bench.data.checks.files import (
     list_images,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
-from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.checks.report import Problem, Report
 from mim_bench.data.listing import list_files
 from mim_bench.data.toy.digits import NUM_DIGITS
 
@@ -71,10 +72,8 @@ def _unpaired(
     where: str, ending: str, present: dict[str, Path], others: dict[str, Path]
 ) -> list[Problem]:
     """What ``present`` has and the folder ``where`` lacks."""
-    return [
-        Problem(f'{where}/{stem}{ending}', Kind.MISSING, f'is not there, {present[stem].name} is')
-        for stem in sorted(present.keys() - others.keys())
-    ]
+    wanted, found = ([f'{stem}{ending}' for stem in stems] for stems in (present, others))
+    return absent(where, wanted, found, 'is not there, its other half is')
 
 
 def _inspect(root: Path, rule: LabelRule, pair: tuple[Path, Path]) -> list[Problem]:

@@ -1,6 +1,6 @@
 """Checking COCO: annotation files as the loader reads them, against the images; stuff maps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.checks.files import (
     LabelRule,
+    absent,
     check_count,
     check_label_map,
     check_photo,
@@ -87,7 +88,9 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
         names[split] = [str(category.get('name')) for category in document['categories']]
         report.add(_check_number(name, names[split], wanted.classes))
         images = {e['file_name']: e for e in document['images'] if is_described(e)}
-        report.add(_compare(f'{split}2017', name, images, on_disk))
+        where, message = f'{split}2017', f'is named in {name} but not there'
+        report.add(absent(where, images, on_disk, message))
+        report.add(absent(where, on_disk, images, f'is not named in {name}', Kind.UNLISTED))
         stuff = _stuff_folder(root, split, report, options)
         report.add(_missing_maps(root, stuff, images))
         items += _items(images, on_disk, stuff)
@@ -133,20 +136,6 @@ def _check_number(name: str, names: list[str], wanted: int | None) -> list[Probl
     return [Problem(name, Kind.CLASSES, f'has {listed(names)} categories, expected {wanted}')]
 
 
-def _compare(
-    folder: str, name: str, images: Mapping[str, Any], on_disk: Mapping[str, Path]
-) -> list[Problem]:
-    """Images that only the annotation file or only the folder has."""
-    missing = [
-        Problem(f'{folder}/{file}', Kind.MISSING, f'is named in {name} but not there')
-        for file in sorted(images.keys() - on_disk.keys())
-    ]
-    return missing + [
-        Problem(f'{folder}/{file}', Kind.UNLISTED, f'is not named in {name}')
-        for file in sorted(on_disk.keys() - images.keys())
-    ]
-
-
 def _stuff_folder(root: Path, split: Split, report: Report, options: CheckOptions) -> Path | None:
     """The folder of stuff maps, or None where there is none; a problem if one is needed."""
     name = f'stuffthingmaps/{split}2017'
@@ -158,17 +147,12 @@ def _stuff_folder(root: Path, split: Split, report: Report, options: CheckOption
     return None
 
 
-def _missing_maps(root: Path, stuff: Path | None, images: Mapping[str, Any]) -> list[Problem]:
+def _missing_maps(root: Path, stuff: Path | None, images: Iterable[str]) -> list[Problem]:
     if stuff is None:
         return []
-    on_disk = {path.name for path in list_images(stuff, endings=('.png',))}
-    wanted = sorted(f'{Path(file).stem}.png' for file in images)
-    where = stuff.relative_to(root).as_posix()
-    return [
-        Problem(f'{where}/{name}', Kind.MISSING, 'stuff map is not there')
-        for name in wanted
-        if name not in on_disk
-    ]
+    on_disk = [path.name for path in list_images(stuff, endings=('.png',))]
+    wanted = [f'{Path(file).stem}.png' for file in images]
+    return absent(stuff.relative_to(root).as_posix(), wanted, on_disk, 'stuff map is not there')
 
 
 def _items(

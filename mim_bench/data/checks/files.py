@@ -1,7 +1,7 @@
 """Looking at many files: listing, decoding, and doing so in several processes."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -50,6 +50,17 @@ def check_count(where: str, found: int, wanted: int | None) -> list[Problem]:
     if wanted is not None and found != wanted:
         return [Problem(where, Kind.COUNT, f'holds {found:,} images, expected {wanted:,}')]
     return []
+
+
+def absent(
+    where: str,
+    wanted: Iterable[str],
+    found: Iterable[str],
+    message: str,
+    kind: Kind = Kind.MISSING,
+) -> list[Problem]:
+    """A problem for each name that is wanted below ``where`` and not found, sorted."""
+    return [Problem(f'{where}/{name}', kind, message) for name in sorted({*wanted} - {*found})]
 
 
 def check_photo(

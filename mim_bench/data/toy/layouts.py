@@ -17,7 +17,7 @@ from PIL import Image
 
 from mim_bench.data.imagenet_variants import VARIANTS
 from mim_bench.data.toy.digits import NAMES, NUM_DIGITS
-from mim_bench.data.toy.files import write_file
+from mim_bench.data.toy.folder import write_file
 from mim_bench.data.toy.polygons import outline
 from mim_bench.data.toy.scene import PHOTOGRAPH, Scene, pile_scene, single_digit_scene
 from mim_bench.data.toy.spec import SPLITS, Split
