@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.device_errors import explain_device_error
+from mim_bench.engine.saving import DISK_ADVICE
 from mim_bench.errors import DeviceError, MimBenchError, RunError
 from mim_bench.recipe.config import explain_build_error
 
@@ -107,7 +108,7 @@ class PlaceHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """The test begins."""
-        is_probe = hasattr(runner.test_loop, 'probes')
+        is_probe = hasattr(runner.test_loop, 'bank_dataloader')
         self.doing = 'probing' if is_probe else 'testing'
 
     def after_val(self, runner: Runner) -> None:
@@ -133,15 +134,20 @@ class PlaceHook(Hook):
 
 
 def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
-    """An error as one message; errors of this project, and those of a named file, stay as they are.
+    """An error as one message; those of this project and of a missing file stay as they are.
 
     Args:
         error: Whatever ended a run.
         cfg: Of the run.
         runner: None if it could not be built.
     """
-    if isinstance(error, MimBenchError) or (isinstance(error, OSError) and error.filename):
+    if isinstance(error, MimBenchError):
         return _from_worker(error)
+    if isinstance(error, OSError) and error.filename:
+        advice = DISK_ADVICE.get(error.errno)
+        if advice is None or isinstance(error, FileNotFoundError):
+            return error
+        return RunError(f'{error.filename}: {error.strerror}. {advice} and run again.')
     _log_traceback(error)
     if (device := _device_error(error, cfg, runner)) is not None:
         return device

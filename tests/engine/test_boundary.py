@@ -1,5 +1,6 @@
 """An error of a library is one message: phase, iteration, images, remedy; the log has the rest."""
 
+import errno
 import os
 import re
 import signal
@@ -148,6 +149,23 @@ def test_known_causes_have_a_remedy(text, remedy):
 
     assert str(told).startswith('mine.py: building the run: RuntimeError: ')
     assert remedy in str(told)
+
+
+@pytest.mark.parametrize(
+    ('number', 'remedy'),
+    [
+        (errno.EROFS, 'make it writable, or use another --work-dir, and run again.'),
+        (errno.ENOSPC, 'Free some space and run again.'),
+        (errno.ENOTDIR, 'A file stands where a folder is needed: use another --work-dir,'),
+    ],
+)
+def test_file_system_that_refuses_is_told_with_its_remedy(number, remedy):
+    error = OSError(number, os.strerror(number), '/disk/work')
+
+    told = str(told_failure(error, SimpleNamespace(filename='mine.py'), None))
+
+    assert told.startswith(f'/disk/work: {os.strerror(number)}. ')
+    assert remedy in told
 
 
 def test_message_of_a_worker_is_the_first_error_without_its_traceback():

@@ -52,6 +52,8 @@ from mim_bench.results.record import (
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
 # What ReconstructionHook and PredictionHook leave; a run has those of its own kind.
+# About the size of a record with its outcomes on ImageNet's validation images.
+_RECORD_BYTES = 2**18
 _PICTURES = tuple(
     {'kind': kind, 'pattern': pattern, 'caption': caption}
     for kind, pattern, caption in (
@@ -349,10 +351,18 @@ def record_failure(
             flush_ledger(runner)
         return [path for hook in hooks for path in hook.write_failure(error, cfg, runner, cause)]
     except Exception as problem:  # the run's own error must come through
-        print_log(
-            f'The failure could not be recorded: {problem}', logger='current', level=logging.ERROR
-        )
+        if _disk_error(problem) is None or _disk_error(problem) != _disk_error(error):
+            print_log(
+                f'The failure could not be recorded: {problem}',
+                logger='current',
+                level=logging.ERROR,
+            )
         return []
+
+
+def _disk_error(error: BaseException) -> int | None:
+    """The number of the error of a file system that is behind an error; None if there is none."""
+    return getattr(error.__cause__, 'errno', None)
 
 
 def _seed(cfg: Config, runner: Runner | None) -> int:
@@ -367,9 +377,9 @@ def _num_skipped(cfg: Config) -> int | None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file and remove it again."""
+    """Write a file of the size of a record, and remove it again."""
     path = folder / '.writable'
-    write_atomically({path: b''})
+    write_atomically({path: bytes(_RECORD_BYTES)})
     path.unlink(missing_ok=True)
 
 
