@@ -144,7 +144,7 @@ def _source_of(
             )
         return weights, _by_timm(how), True
     weights, fitting = recognise(weights, content, how.source, where)
-    source = only_source(fitting, weights.state, where)
+    source = only_source(fitting, weights.state, where, content)
     is_mark = source.detect(weights.state, content) is Fit.MARK
     return weights, source, is_mark or how.source != AUTO
 

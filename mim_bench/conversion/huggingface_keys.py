@@ -1,4 +1,8 @@
-"""Names of ViTModel's and BeitModel's layers in Hugging Face's transformers."""
+"""Names that networks share in Hugging Face's transformers."""
+
+from collections.abc import Mapping
+
+import torch
 
 PARTS_OF_QKV = ('query', 'key', 'value')
 # From canonical names.
@@ -9,3 +13,20 @@ LAYER_PARTS = {
     'ffn.layers.0.0': 'intermediate.dense',
     'ffn.layers.1': 'output.dense',
 }
+
+
+def joined_qkv(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """``q_proj``, ``k_proj`` and ``v_proj`` one after the other as ``qkv``.
+
+    Biases of keys that are not there are zeros.
+    """
+    joined = {}
+    for key, value in state.items():
+        attention, _, leaf = key.rpartition('.q_proj.')
+        if attention:
+            parts = [state.get(f'{attention}.{part}_proj.{leaf}') for part in 'qkv']
+            parts = [torch.zeros_like(value) if part is None else part for part in parts]
+            joined[f'{attention}.qkv.{leaf}'] = torch.cat(parts)
+        elif not any(f'.{part}_proj.' in key for part in 'kv'):
+            joined[key] = value
+    return joined
