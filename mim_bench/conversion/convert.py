@@ -194,7 +194,10 @@ def _architecture(
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
     kept = (*found.assumed, 'pos_resize', 'norm_eps')
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
+    stored = earlier_arch(content)
+    earlier = {k: v for k, v in stored.items() if k in kept}
+    if stored and 'pos_resize' not in stored:  # an export, of another source than its layout's
+        found.arch.pop('pos_resize', None)
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
+from mim_bench.conversion.files import SIDECAR
+from mim_bench.errors import ConversionError
+
 PARTS_OF_QKV = ('query', 'key', 'value')
 # From canonical names.
 LAYER_PARTS = {
@@ -13,6 +16,28 @@ LAYER_PARTS = {
     'ffn.layers.0.0': 'intermediate.dense',
     'ffn.layers.1': 'output.dense',
 }
+
+
+def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:
+    """Refuse a network that computes otherwise than ours, by the settings beside its weights.
+
+    Args:
+        content: The file's dictionary.
+        where: The file, for messages.
+        activation: Of the MLPs.
+        eps: Of the norms; None: ours has that of the settings.
+
+    Raises:
+        ConversionError: The settings name another activation or eps.
+    """
+    settings = content.get(SIDECAR) or {}
+    wanted = {'hidden_act': activation} | ({} if eps is None else {'layer_norm_eps': eps})
+    for key, value in wanted.items():
+        if settings.get(key, value) != value:
+            raise ConversionError(
+                f'{where}: {SIDECAR} says {key}={settings[key]}, and the network of this source '
+                f'has {value}. It cannot be read.'
+            )
 
 
 def joined_qkv(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -134,9 +134,18 @@ def test_dinov3_of_transformers_is_joined_in_the_official_order(tmp_path):
     assert torch.equal(weights[f'{block}attn.qkv.weight'], qkv)
     assert torch.equal(weights[f'{block}attn.v_bias'], state['layer.0.attention.v_proj.bias'])
     assert torch.equal(weights[f'{block}mlp.fc1_g.weight'], state['layer.0.mlp.gate_proj.weight'])
-    settings['rope_theta'] = 10.0
+    for change, told in (
+        ({'rope_theta': 10.0}, 'those of base 100'),
+        ({'hidden_act': 'gelu'}, 'hidden_act=gelu.* has silu'),
+        ({'layer_norm_eps': 1e-3}, 'layer_norm_eps=0.001'),
+    ):
+        (tmp_path / 'config.json').write_text(json.dumps(settings | change))
+        with pytest.raises(ConversionError, match=told):
+            convert_checkpoint(tmp_path, tmp_path / 'b.pth')
     (tmp_path / 'config.json').write_text(json.dumps(settings))
-    with pytest.raises(ConversionError, match='those of base 100'):
+    state['layer.0.attention.k_proj.bias'] = torch.ones(16)
+    safetensors.torch.save_file(state, tmp_path / 'model.safetensors')
+    with pytest.raises(ConversionError, match='biases of keys'):
         convert_checkpoint(tmp_path, tmp_path / 'b.pth')
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from mim_bench.conversion.huggingface_keys import check_settings
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, count_blocks
@@ -46,6 +47,7 @@ def network(
     if _ENCODER + _STEM in state:
         state = _dense(state)
     elif any(map(_HF_GRN.fullmatch, state)):
+        check_settings(content, where, activation='gelu', eps=None)  # eps of its heads alone
         state = KeyTable('convnextv2', _HF_RULES).apply(state, where).rest
     depths = [count_blocks(state, rf'stages\.{stage}\.(\d+)\.') for stage in range(4)]
     widths = [state[f'stages.{stage}.0.norm.weight'].shape[0] for stage in range(4)]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import joined_qkv
+from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks
@@ -54,6 +54,8 @@ def network(
     """The network of timm; a head has four channels for each period."""
     if _is_huggingface(state):
         settings = content.get(SIDECAR) or {}
+        is_gated = 'layer.0.mlp.gate_proj.weight' in state
+        check_settings(content, where, activation='silu' if is_gated else 'gelu', eps=1e-5)
         model, weights = network(_official(state, settings, where), {}, where)
         return (model if settings else replace(model, assumed=('num_heads',))), weights
     _check(state, where)
@@ -113,10 +115,13 @@ def _check(state: StateDict, where: str) -> None:
             f'{where}: its rotary positions have periods {periods[:4].tolist()}..., those of base '
             f'{_BASE:g} begin {expected[:4].tolist()}. No network of timm has them.'
         )
-    for key, mask in state.items():
-        if key.endswith('qkv.bias_mask') and mask.chunk(3)[1].nan_to_num().any():
+    for key, bias in state.items():
+        keys = bias.chunk(3)[1] if key.endswith('attn.qkv.bias') else bias[:0]
+        mask = state.get(f'{key}_mask')
+        # What a mask takes away may be no number.
+        if (keys if mask is None else keys[mask.chunk(3)[1].nan_to_num() != 0]).any():
             raise ConversionError(
-                f'{where}: {key} keeps biases of keys, which the network of timm has not.'
+                f'{where}: {key} has biases of keys, which the network of timm has not.'
             )
 
 

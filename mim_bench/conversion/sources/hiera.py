@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.huggingface_keys import check_settings
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, count_blocks, square_side
@@ -64,6 +65,7 @@ def network(
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
     """The network of timm; a stage begins at each block that has a projection beside."""
     if _is_huggingface(state):
+        check_settings(content, where, activation='gelu', eps=1e-6)
         state = _official(state, where)
     starts = [0, *sorted(int(m[1]) for key in state if (m := _OPENING.fullmatch(key)))]
     ends = [*starts[1:], count_blocks(state)]
