@@ -19,6 +19,7 @@ EXTENSION = 'mmcv._ext'
 _MENDS = {
     'mmengine.runner.checkpoint': 'mim_bench.compat.checkpoints:mend',
     'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
+    'mmpretrain.utils.dependency': 'mim_bench.compat.packages:mend_multimodal',
     'mmseg.models.losses.accuracy': 'mim_bench.compat.segmentation_losses:mend_accuracy',
     'mmseg.models.losses.cross_entropy_loss': 'mim_bench.compat.segmentation_losses:mend',
     'yapf.yapflib.yapf_api': 'mim_bench.compat.packages:mend_yapf',

@@ -1,7 +1,8 @@
-"""Replaces mmengine 0.10.7's uses of ``pkg_resources`` and yapf.
+"""Replaces what mmengine 0.10.7 and mmpretrain ask of other packages.
 
-setuptools 82 dropped ``pkg_resources``; the replacements use ``importlib.metadata``. Each config is
-formatted by yapf only once.
+mmengine's queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements
+use ``importlib.metadata``. Each config is formatted by yapf only once. mmpretrain's multimodal
+models, which nothing here uses, cannot be imported with transformers 5.
 """
 
 import functools
@@ -23,6 +24,20 @@ def mend(package_utils: ModuleType) -> None:
         package_utils.is_installed = is_installed
         package_utils.get_installed_path = get_installed_path
         package_utils.package2module = package2module
+
+
+def mend_multimodal(dependency: ModuleType) -> None:
+    """Leave mmpretrain's multimodal models out where transformers 5 or later is installed.
+
+    Args:
+        dependency: ``mmpretrain.utils.dependency``, freshly imported.
+    """
+    try:
+        major = int(metadata.version('transformers').partition('.')[0])
+    except metadata.PackageNotFoundError:
+        return
+    if major >= 5:
+        dependency.WITH_MULTIMODAL = False
 
 
 def is_installed(package: str) -> bool:

@@ -34,10 +34,13 @@ def check_backbones(plan: Sequence[Step], rows: Sequence[Row], folder: Path) -> 
             continue
         seen.add((start, config))
         from mim_bench.models.backbones.token_run import check_config  # imports torch
+        from mim_bench.models.necks.vit_pyramid import check_pyramids
         from mim_bench.recipe.config import load_config
 
         try:
-            check_config(load_config(Path(config), backbone_of=start).model)
+            model = load_config(Path(config), backbone_of=start).model
+            check_config(model)
+            check_pyramids(model)
         except ConfigError as error:
             refused.append(f'{step.name}: {error}')
     if refused:

@@ -190,23 +190,24 @@ def state_sha256(module: nn.Module) -> str:
 def describe_module(
     module: nn.Module, size: int, num_prefix_tokens: int | None = None
 ) -> dict[str, Any]:
-    """Run a module on a square image, and describe its outputs for :class:`ModuleBackbone`.
+    """Run a module on square images, and describe its outputs for :class:`ModuleBackbone`.
 
     Args:
-        module: The module, in evaluation mode.
+        module: The module, in evaluation mode, with parameters in float32.
         size: Side of the image in pixels.
         num_prefix_tokens: Tokens before those of the patches; None: the module's attribute of that
             name. Needed only if the module returns tokens.
 
     Raises:
-        ConfigError: The module fails on the image, or returns something else.
+        ConfigError: The module fails on the images, returns something else, or the same for all.
     """
-    device = next((p.device for p in module.parameters()), torch.device('cpu'))
     name = type(module).__name__
+    device = _device_of(module)
     if num_prefix_tokens is None:
         num_prefix_tokens = getattr(module, 'num_prefix_tokens', None)
+    noise = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        outs = outputs_of(module(torch.zeros(1, 3, size, size, device=device)))
+        outs = outputs_of(module(torch.stack((torch.zeros_like(noise), noise)).to(device)))
     except ConfigError:
         raise
     except Exception as error:  # the user's code may raise anything
@@ -215,6 +216,15 @@ def describe_module(
             f'{_CONTRACT}'
         ) from error
     kinds = {out.ndim for out in outs}
+    if any(out.ndim and len(out) != 2 for out in outs):
+        raise ConfigError(
+            f'{name}: returned {[tuple(out.shape) for out in outs]} for two images. {_CONTRACT}'
+        )
+    if all(out.ndim and torch.equal(out[0], out[1]) for out in outs):
+        raise ConfigError(
+            f'{name}: returns the same for different images, so it does not see them. Check its '
+            'forward and its weights.'
+        )
     if kinds == {2} and len(outs) == 1:
         return {'widths': [outs[0].shape[1]], 'strides': [0], 'num_prefix_tokens': 0}
     if kinds == {3} and num_prefix_tokens is None:
@@ -225,11 +235,37 @@ def describe_module(
     if not kinds <= {3, 4}:
         raise ConfigError(f'{name}: returned {[tuple(out.shape) for out in outs]}. {_CONTRACT}')
     prefix = num_prefix_tokens or 0
+    strides = [_stride(out, size, prefix, name) for out in outs]
+    if strides != sorted(strides):
+        raise ConfigError(
+            f'{name}: returns maps of strides {strides}. Return the first stage, of the smallest '
+            'stride, first.'
+        )
     return {
         'widths': [out.shape[1] if out.ndim == 4 else out.shape[2] for out in outs],
-        'strides': [_stride(out, size, prefix, name) for out in outs],
+        'strides': strides,
         'num_prefix_tokens': prefix,
     }
+
+
+def _device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters.
+
+    Raises:
+        ConfigError: It has no parameters, or they are not numbers in float32.
+    """
+    parameters, name = list(module.parameters()), type(module).__name__
+    if not parameters:
+        raise ConfigError(f'{name}: has no parameters, so there is nothing to evaluate.')
+    types = {p.dtype for p in parameters if p.is_floating_point()} - {torch.float32}
+    if types:
+        raise ConfigError(
+            f'{name}: has parameters in {", ".join(sorted(map(str, types)))}. Give '
+            'module.float(); runs choose their arithmetic themselves.'
+        )
+    if any(p.is_meta for p in parameters):
+        raise ConfigError(f'{name}: is on the meta device, so its parameters have no values.')
+    return parameters[0].device
 
 
 def outputs_of(returned: object) -> list[torch.Tensor]:
@@ -239,8 +275,11 @@ def outputs_of(returned: object) -> list[torch.Tensor]:
         ConfigError: It is no tensor and no list or tuple of tensors.
     """
     outs = list(returned) if isinstance(returned, tuple | list) else [returned]
-    if not outs or not all(isinstance(out, torch.Tensor) for out in outs):
-        kinds = ', '.join(sorted({type(out).__name__ for out in outs})) or 'nothing'
+    are_floats = all(isinstance(o, torch.Tensor) and o.is_floating_point() for o in outs)
+    if not outs or not are_floats:
+        kinds = ', '.join(
+            sorted({str(getattr(out, 'dtype', type(out).__name__)) for out in outs}) or ['nothing']
+        )
         raise ConfigError(f'The module returned {kinds}. {_CONTRACT}')
     return outs
 
