@@ -6,7 +6,10 @@ The traceback goes to the log file; ``--debug`` shows it too.
 import contextlib
 import logging
 import re
+import signal
+import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -57,9 +60,9 @@ KNOWN = (
         '(docker run --shm-size=8g).',
     ),
     (
-        # The last three without the name of a file: the worker's end of a pipe or socket is gone.
-        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError|EOFError|'
-        r'FileNotFoundError: \[Errno 2\] No such file or directory$',
+        # The last ones without the name of a file: the worker's end of a pipe or socket is gone.
+        r'DataLoader worker .*(killed|exited unexpectedly)|Connection(Reset|Refused)Error|'
+        r'BrokenPipeError|EOFError|FileNotFoundError: \[Errno 2\] No such file or directory$',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
         'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),
@@ -131,6 +134,24 @@ class PlaceHook(Hook):
     ) -> None:
         """The batch is done."""
         self.batch = None
+
+
+@contextlib.contextmanager
+def deaf_to_workers() -> Iterator[None]:
+    """Context in which the end of a loader worker raises nothing.
+
+    torch raises an error of its own wherever this process is when a worker has died. Its pipes
+    are closed before that, so the first error is often told already when the second one comes.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'SIGCHLD'):
+        yield
+        return
+    heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        # None: set by C code, which cannot be asked for it.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if heard is None else heard)
 
 
 def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:

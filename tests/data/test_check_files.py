@@ -101,7 +101,7 @@ def test_list_images_finds_any_case_of_ending_in_subfolders(tmp_path):
 
 
 @pytest.mark.parametrize('workers', [1, 2])
-def test_inspect_all_keeps_order_and_reports_progress(workers):
+def test_inspect_all_keeps_order_and_reports_progress(workers, forked):
     calls = []
     options = CheckOptions(workers=workers, progress=lambda *call: calls.append(call))
 

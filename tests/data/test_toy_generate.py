@@ -48,7 +48,7 @@ def test_make_toy_same_seed_gives_the_same_bytes(first, tmp_path):
     assert _contents(tmp_path / 'again') == first
 
 
-def test_make_toy_two_workers_give_the_same_bytes(first, tmp_path):
+def test_make_toy_two_workers_give_the_same_bytes(first, tmp_path, forked):
     make_toy(tmp_path / 'parallel', size=SIZE, workers=2)
 
     assert _contents(tmp_path / 'parallel') == first

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from mmengine.registry import DATASETS, MODELS
 
 from mim_bench.data.seeding import SeededDataset, skipped_images
-from mim_bench.engine.boundary import told_failure
+from mim_bench.engine.boundary import deaf_to_workers, told_failure
 from mim_bench.engine.launch import _recorded
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import DataError, MimBenchError, RunError
@@ -128,6 +129,19 @@ def test_worker_that_dies_is_one_message(pretraining, end):
     assert re.search(r': training, iteration \d of epoch 1: \w+Error: ', str(error))
     assert 'Lower num_workers, or give the container more' in str(error)
     assert '\n' not in str(error)
+
+
+def test_death_of_a_worker_while_a_failure_is_told_raises_nothing():
+    def heard(*_):
+        raise RuntimeError('DataLoader worker is killed')  # as torch does
+
+    before = signal.signal(signal.SIGCHLD, heard)
+    try:
+        with deaf_to_workers():
+            subprocess.run(['true'], check=True)
+        assert signal.getsignal(signal.SIGCHLD) is heard
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 @pytest.mark.parametrize(
