@@ -12,9 +12,9 @@ from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.terminal import (
+    check_labels,
     compare_rows,
     explain_rows,
-    find_rows,
     print_protocols,
     print_tests,
 )
@@ -62,11 +62,12 @@ def right(num, offset=0):
 
 @pytest.fixture
 def rows_of(tmp_path):
-    """The board and its rows of these labels."""
+    """The board, and these labels of it."""
 
     def find(*labels):
-        board = build_leaderboard(collect(tmp_path))
-        return board, find_rows(board, labels)
+        board = build_leaderboard(collect(tmp_path), [])
+        check_labels(board, labels)
+        return board, labels
 
     return find
 
@@ -82,25 +83,24 @@ def test_compare_rows_tests_what_both_have_under_one_protocol(add, rows_of):
     add('one', 80.0, right=a)
     add('two', 70.0, right=b)
     add('one', 50.0, task='in1k-linear')
-    ((column, test),) = compare_rows(*rows_of('one', 'two'))
+    (line,) = compare_rows(*rows_of('one', 'two'))
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     wanted = stats.binomtest(only_a, only_a + only_b).pvalue
-    assert test.difference == pytest.approx(10.0)
-    assert test.p_values['mcnemar'] == pytest.approx(wanted)
-    assert (column.task, column.metric) == ('in1k-ft', 'top1')
+    assert (line['Metric'], line['A - B']) == ('Fine-tune top-1', '+10.00')
+    assert f'McNemar, images: {wanted:.3f}' in line['Tests']
 
 
 def test_compare_rows_of_the_same_row_twice_differ_in_nothing(add, rows_of):
     add('one', 80.0, right=right(80))
-    ((_, test),) = compare_rows(*rows_of('one', 'one'))
-    assert (test.difference, test.is_distinguishable()) == (0.0, False)
+    (line,) = compare_rows(*rows_of('one', 'one'))
+    assert (line['A - B'], line['Verdict (p < 0.05)']) == ('+0.00', 'not distinguishable')
 
 
 def test_print_tests_says_who_is_better(add, rows_of):
     add('one', 80.0, right=right(80))
     add('two', 60.0, right=right(60))
     board, rows = rows_of('two', 'one')
-    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
+    shown = printed(print_tests, compare_rows(board, rows), rows)
     assert 'A  two' in shown
     assert '-20.0' in shown
     assert 'McNemar, images: < 0.001' in shown
@@ -155,7 +155,7 @@ def test_rows_without_a_common_task_have_nothing_to_explain(add, rows_of):
     add('one', 80.0)
     add('two', 60.0, task='in1k-linear')
     board, rows = rows_of('one', 'two')
-    assert list(compare_rows(board, rows)) == []
+    assert compare_rows(board, rows) == []
     assert 'no task in common' in printed(print_protocols, explain_rows(board, rows))
 
 
