@@ -119,8 +119,6 @@ def _compare(
     from mim_bench.report.build import build_leaderboard
     from mim_bench.report.terminal import (
         check_labels,
-        compare_rows,
-        explain_rows,
         print_protocols,
         print_tests,
     )
@@ -129,8 +127,8 @@ def _compare(
     board = build_leaderboard(collect_folders(folders))
     check_labels(board, labels)
     if is_tested:
-        print_tests(compare_rows(board, labels), labels, console)
-    print_protocols(explain_rows(board, labels), console)
+        print_tests(board, labels, console)
+    print_protocols(board, labels, console)
 
 
 def _release_links() -> dict[str, dict[str, str]]:

@@ -13,7 +13,6 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mim_bench.errors import RecordError
@@ -29,8 +28,6 @@ from mim_bench.results.store import DamagedFile
 MOST_LINES = 120
 MOST_DOTS = 300
 _MOST_POINTS = 200
-_MOST_NAMES = 24
-_LONGEST_NAME = 26
 _NUM_COLOURS = 8
 _DASHES = ('-', (0, (4, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 _SERIES_TITLES = {'loss': ('loss', 'Loss'), 'knn_top1': ('k-NN top-1', 'k-NN top-1 (%)')}
@@ -56,7 +53,6 @@ class RowStyle:
     """How a row looks in every chart; ``index`` is its place on the board."""
 
     name: str
-    short_name: str
     colour: str
     dashes: object
     index: int
@@ -84,7 +80,7 @@ def row_styles(board: Board) -> dict[str, RowStyle]:
     they are what the others are held against.
     """
     rows, names = board.rows, row_names(board.rows)
-    num_of_method, counts, styles = Counter(rows['Method']), Counter(), {}
+    counts, styles = Counter(), {}
     # Not in the order of the ranking, so that one more result does not recolour the rest.
     for label, row in rows.sort_index().iterrows():
         number = counts[row['is_random']]
@@ -93,9 +89,7 @@ def row_styles(board: Board) -> dict[str, RowStyle]:
             look = _RANDOM, _DASHES[number % (len(_DASHES) - 1) + 1]
         else:
             look = list(_COLOURS)[number % _NUM_COLOURS], _DASHES[number // _NUM_COLOURS % 4]
-        is_alone = num_of_method[row['Method']] == 1
-        short = one_line(row['Method']) if is_alone else names[label]
-        styles[label] = RowStyle(names[label], short, *look, rows.index.get_loc(label))
+        styles[label] = RowStyle(names[label], *look, rows.index.get_loc(label))
     return styles
 
 
@@ -234,8 +228,6 @@ def _cost_chart(
             axes.plot(cost, value, 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
             on_front = '\non the Pareto front' if label in front.index else ''
             tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
-        named = pd.concat([front, dots])[:_MOST_NAMES]
-        _name_dots(axes, {tuple(dot): styles[label] for label, *dot in named.itertuples()})
         svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
     return Chart(title, svg, [styles[label].index for label in [*levels.index, *dots.index]], note)
 
@@ -255,33 +247,9 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 
 def _axes(x_title: str, y_title: str) -> Axes:
     figure = Figure()
-    FigureCanvasAgg(figure)  # measures texts
     axes = figure.add_axes((0.13, 0.16, 0.85, 0.81))
     axes.set(xlabel=one_line(x_title), ylabel=one_line(y_title))
     return axes
-
-
-def _name_dots(axes: Axes, dots: dict[tuple[float, float], RowStyle]) -> None:
-    """Names beside dots as long as there is room, to the first ones first."""
-    axes.get_ylim()  # settles the scales
-    frame = axes.get_window_extent()
-    places = axes.transData.transform(list(dots))
-    taken = []
-    for place, (dot, style) in zip(places, dots.items(), strict=True):
-        name = style.short_name
-        name = name if len(name) <= _LONGEST_NAME else f'{name[: _LONGEST_NAME - 1]}…'
-        for side, shift in (('left', 7), ('right', -7)):
-            text = axes.annotate(
-                name, dot, (shift, 0), textcoords='offset points', ha=side, va='center',
-                fontsize=9, color=_TEXT, gid=f'row-{style.index}-name',
-            )  # fmt: skip
-            box = text.get_window_extent()
-            is_free = not any(box.overlaps(other) for other in taken)
-            is_free &= not any(box.contains(*other) for other in places if other is not place)
-            if is_free and frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4:
-                taken.append(box)
-                break
-            text.remove()
 
 
 def _svg(axes: Axes, label: str, tips: dict[str, str]) -> Markup:

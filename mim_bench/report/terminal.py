@@ -1,7 +1,7 @@
 """The leaderboard in a terminal, and two of its rows side by side."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -19,7 +19,7 @@ from mim_bench.report.spread import SampleReader
 from mim_bench.report.tables import KINDS, p_text, published_tables
 from mim_bench.report.text import one_line
 from mim_bench.results.protocol_file import SettingDifference, read_protocol, setting_differences
-from mim_bench.results.record import Protocol, RunRecord
+from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import ALPHA, Comparison, compare
 from mim_bench.results.validation import near
 
@@ -150,24 +150,6 @@ _TEST_NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class ProtocolPair:
-    """The protocols of two rows for one task.
-
-    ``differences`` is empty for one protocol; ``missing`` says what hinders finding them.
-    """
-
-    task: str
-    protocols: tuple[Protocol, Protocol]
-    differences: Sequence[SettingDifference] = ()
-    missing: str = ''
-
-    @property
-    def is_same(self) -> bool:
-        """Whether both were measured alike, so that their numbers compare."""
-        return len({(protocol.hash, protocol.tier) for protocol in self.protocols}) == 1
-
-
 def check_labels(board: Board, labels: Sequence[str]) -> None:
     """Check that rows have these labels, which are the ids of checkpoints as the board shows them.
 
@@ -222,53 +204,59 @@ def _verdict(column: Column, test: Comparison) -> str:
     return f'{"A" if test.difference * column.sign > 0 else "B"} is better'
 
 
-def explain_rows(board: Board, labels: Sequence[str]) -> list[ProtocolPair]:
-    """The protocols of each task that two rows share, with the settings that differ.
+def explain_rows(
+    board: Board, labels: Sequence[str]
+) -> list[tuple[str, list[str], Sequence[SettingDifference] | str]]:
+    """The protocols of each task that two rows share.
 
     A task that both have measured under one protocol gives that one; otherwise each protocol
     of the first row stands against each of the second.
+
+    Returns:
+        The task, the two protocols, which are equal if both were measured alike, and the settings
+        that differ, or what hinders finding them.
     """
-    groups = [
-        _results(board, label)['runs'].groupby(lambda column: column.group).sum()
-        for label in labels
+    sides = []
+    for label in labels:
+        sides.append(defaultdict(list))
+        for column, runs in _results(board, label)['runs'].items():
+            sides[-1][column.task, column.group] += runs
+    pairs = [(one, other) for one, other in product(*sides) if one[0] == other[0]]
+    alike = {one[0] for one, other in pairs if one == other}
+    return [
+        (one[0], *_explain(board, sides[0][one], sides[1][other]))
+        for one, other in pairs
+        if one == other or one[0] not in alike
     ]
-    pairs = []
-    tasks = {column.group: column.task for column in board.columns if column.part == 'task'}
-    for task in dict.fromkeys(tasks.values()):
-        first, second = ([g for g in tasks if tasks[g] == task and g in some] for some in groups)
-        common = [group for group in first if group in second]
-        for group in common:
-            protocol = groups[0][group][0].protocol
-            pairs.append(ProtocolPair(task, (protocol, protocol)))
-        for one, other in product(first, second) if not common else ():
-            pairs.append(_explain(board, task, [groups[0][one], groups[1][other]]))
-    return pairs
 
 
-def _explain(board: Board, task: str, sides: Sequence[Sequence[RunRecord]]) -> ProtocolPair:
+def _explain(
+    board: Board, *sides: Sequence[RunRecord]
+) -> tuple[list[str], Sequence[SettingDifference] | str]:
     # A run that states its settings, if there is one.
     runs = [max(s, key=lambda r: (r.artifacts.protocol is not None, r.started_at)) for s in sides]
-    protocols = tuple(run.protocol for run in runs)
-    if protocols[0].hash == protocols[1].hash:
-        tiers = [SettingDifference('tier', *(f'"{p.tier}"' for p in protocols))]
-        return ProtocolPair(task, protocols, tiers)
-    contents = []
-    for run in runs:
-        if run.artifacts.protocol is None:
-            missing = f'{run.run_id} keeps no settings of its protocol. Run it again.'
-            return ProtocolPair(task, protocols, missing=missing)
-        try:
-            path = board.collection.artifact_path(run, run.artifacts.protocol)
-            contents.append(read_protocol(path, run.protocol.hash))
-        except RecordError as error:
-            return ProtocolPair(task, protocols, missing=str(error))
-    return ProtocolPair(task, protocols, setting_differences(*contents))
+    one, other = (run.protocol for run in runs)
+    names = [f'{p.name} version {p.version}, {p.tier}, {p.hash}' for p in (one, other)]
+    if one.hash == other.hash:
+        is_same = one.tier == other.tier
+        return names, [] if is_same else [SettingDifference('tier', one.tier, other.tier)]
+    try:
+        return names, setting_differences(*(_settings(board, run) for run in runs))
+    except RecordError as error:
+        return names, str(error)
 
 
-def print_tests(lines: Sequence[dict[str, str]], labels: Sequence[str], console: Console) -> None:
-    """Print what :func:`compare_rows` found of two rows."""
+def _settings(board: Board, run: RunRecord) -> dict[str, Any]:
+    if run.artifacts.protocol is None:
+        raise RecordError(f'{run.run_id} keeps no settings of its protocol. Run it again.')
+    path = board.collection.artifact_path(run, run.artifacts.protocol)
+    return read_protocol(path, run.protocol.hash)
+
+
+def print_tests(board: Board, labels: Sequence[str], console: Console) -> None:
+    """Print tests of every number that two rows have under one protocol."""
     console.print(Text(_sides(labels), style='bold'))
-    if lines:
+    if lines := compare_rows(board, labels):
         console.print(terminal_table(pd.DataFrame(lines)))
     else:
         console.print(Text('No number of theirs was measured under one protocol.'))
@@ -278,20 +266,20 @@ def _sides(texts: Sequence[str]) -> str:
     return '\n'.join(f'{side}  {one_line(text)}' for side, text in zip('AB', texts, strict=True))
 
 
-def print_protocols(pairs: Sequence[ProtocolPair], console: Console) -> None:
-    """Print which settings of two rows differ, task by task."""
+def print_protocols(board: Board, labels: Sequence[str], console: Console) -> None:
+    """Print which settings of the protocols of two rows differ, task by task."""
+    pairs = explain_rows(board, labels)
     if not pairs:
         console.print(Text('The two rows have no task in common.'))
-    for pair in pairs:
-        console.print(Text(f'\n{one_line(pair.task)}', style='bold'))
-        names = [f'{p.name} version {p.version}, {p.tier}, {p.hash}' for p in pair.protocols]
-        if pair.is_same:
+    for task, names, found in pairs:
+        console.print(Text(f'\n{one_line(task)}', style='bold'))
+        if names[0] == names[1]:
             console.print(Text(f'same protocol: {one_line(names[0])}'))
             continue
         console.print(Text(_sides(names)))
-        if pair.missing:
-            console.print(Text(one_line(pair.missing), style='yellow'))
+        if isinstance(found, str):
+            console.print(Text(one_line(found), style='yellow'))
             continue
-        differences = [(item.key, item.first, item.second) for item in pair.differences]
+        differences = [(item.key, item.first, item.second) for item in found]
         frame = pd.DataFrame(differences, columns=['Setting', 'in A', 'in B'], dtype=object)
         console.print(terminal_table(frame.fillna(DASH)))

@@ -100,7 +100,7 @@ def test_print_tests_says_who_is_better(add, rows_of):
     add('one', 80.0, right=right(80))
     add('two', 60.0, right=right(60))
     board, rows = rows_of('two', 'one')
-    shown = printed(print_tests, compare_rows(board, rows), rows)
+    shown = printed(print_tests, board, rows)
     assert 'A  two' in shown
     assert '-20.0' in shown
     assert 'McNemar, images: < 0.001' in shown
@@ -110,20 +110,19 @@ def test_print_tests_says_who_is_better(add, rows_of):
 def test_explain_rows_under_one_protocol(add, rows_of):
     add('one', 80.0, settings={'epochs': 100})
     add('two', 60.0, settings={'epochs': 100})
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert pair.is_same
-    assert 'same protocol: recipe version 1, full' in printed(print_protocols, [pair])
+    shown = printed(print_protocols, *rows_of('one', 'two'))
+    assert 'same protocol: recipe version 1, full' in shown
 
 
 def test_explain_rows_lists_the_settings_that_differ(add, rows_of):
     add('one', 80.0, settings={'epochs': 100, 'head': {'drop': 0.1}})
     add('two', 60.0, settings={'epochs': 300, 'head': {'drop': 0.1}, 'tta': True})
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert [(d.key, d.first, d.second) for d in pair.differences] == [
+    ((_, _, differences),) = explain_rows(*rows_of('one', 'two'))
+    assert [(d.key, d.first, d.second) for d in differences] == [
         ('settings.epochs', '100', '300'),
         ('settings.tta', None, 'true'),
     ]
-    shown = printed(print_protocols, [pair])
+    shown = printed(print_protocols, *rows_of('one', 'two'))
     assert 'settings.epochs' in shown
     assert 'drop' not in shown
 
@@ -133,22 +132,20 @@ def test_explain_rows_without_settings_says_so(add, rows_of):
     add('two', 60.0, task='in1k-ft', tier='smoke')
     add('two', 60.0, task='in1k-linear')
     add('one', 60.0, task='in1k-linear', settings={'epochs': 90})
-    same_hash, missing = explain_rows(*rows_of('one', 'two'))
-    if same_hash.task != 'in1k-ft':
-        same_hash, missing = missing, same_hash
+    found = {task: (names, why) for task, names, why in explain_rows(*rows_of('one', 'two'))}
     # One hash, two tiers.
-    assert not same_hash.is_same
-    assert [d.key for d in same_hash.differences] == ['tier']
-    assert 'in1k-linear-two-s0 keeps no settings' in missing.missing
+    (one, other), differences = found['in1k-ft']
+    assert one != other
+    assert [d.key for d in differences] == ['tier']
+    assert 'in1k-linear-two-s0 keeps no settings' in found['in1k-linear'][1]
 
 
 def test_explain_rows_settings_of_another_protocol_are_refused(add, rows_of, tmp_path):
     add('one', 80.0, settings={'epochs': 100})
     add('two', 60.0, settings={'epochs': 300})
     (tmp_path / 'in1k-ft-two-s0' / 'protocol.json').write_text('{"epochs": 100}')
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert 'it is of another protocol' in pair.missing
-    assert not pair.differences
+    ((_, _, why),) = explain_rows(*rows_of('one', 'two'))
+    assert 'it is of another protocol' in why
 
 
 def test_rows_without_a_common_task_have_nothing_to_explain(add, rows_of):
@@ -156,7 +153,7 @@ def test_rows_without_a_common_task_have_nothing_to_explain(add, rows_of):
     add('two', 60.0, task='in1k-linear')
     board, rows = rows_of('one', 'two')
     assert compare_rows(board, rows) == []
-    assert 'no task in common' in printed(print_protocols, explain_rows(board, rows))
+    assert 'no task in common' in printed(print_protocols, board, rows)
 
 
 def test_find_rows_unknown_label_names_the_near_ones(add, rows_of):
