@@ -77,7 +77,7 @@ def load(
         size: Side of the images in pixels, for families whose networks are built for one.
         timm: The network of timm that a file is of.
         download: Fetch weights of timm that are not in its cache.
-        device: Of torch.
+        device: Device of torch.
 
     Returns:
         A module that takes images (B, 3, H, W), normalised by the mean and deviation of ImageNet,
@@ -117,7 +117,7 @@ def features(
         num_prefix_tokens: See :func:`evaluate`.
         timm: See :func:`load`.
         download: See :func:`load`.
-        device: Of torch; a GPU if None and there is one.
+        device: Device of torch; a GPU if None and there is one.
 
     Returns:
         The average of the last map for each image, as k-NN compares them.
@@ -191,7 +191,7 @@ def evaluate(
             ``ade20k``, ``coco``); ``data`` by default, of the suite smoke the embedded data.
         suite: ``'smoke'``, ``'proxy'`` or ``'full'``.
         out: Folder of everything that is written.
-        name: Of the row.
+        name: Name of the row.
         facts: What is known of the weights: ``method``, ``data``, ``labels``, ``epochs``,
             ``img_size``, ``licence``.
         seeds: A run of each training for each.
@@ -471,7 +471,7 @@ def word_network(
         folder: Gets the canonical file, which nobody needs afterwards.
         size: Side of the images in pixels.
         download: Fetch weights of timm that are not in its cache.
-        device: Of torch; a GPU if None and there is one.
+        device: Device of torch; a GPU if None and there is one.
     """
     suite = load_suite('full')
     row = rows_of([word], folder, suite, download=download)[0]

@@ -16,7 +16,7 @@ def check_backbones(plan: Sequence[Step], rows: Sequence[Row], folder: Path) -> 
     """Refuse a plan with a task that a backbone of another family or size cannot do.
 
     Args:
-        plan: Of the rows.
+        plan: Plan of the rows.
         rows: Checkpoints; sizes of our families that have a name fit the configs of a suite.
         folder: Root of the steps' folders; steps that are done are not checked.
 
