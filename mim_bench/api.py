@@ -230,7 +230,7 @@ def evaluate(
         settings=Settings(options=words),
         needs=[DATA_STEP] if is_embedded else [],
     )
-    check_backbones(plan, [row])
+    check_backbones(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
         _check_images(plan, row)
     launcher = _Here()

@@ -1,8 +1,8 @@
 """Replaces what mmengine 0.10.7 and mmpretrain ask of other packages.
 
-Its queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements use
-``importlib.metadata``. Each config is formatted by yapf once. mmpretrain's multimodal models, which
-nothing here uses, cannot be imported with transformers 5.
+mmengine's queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements
+use ``importlib.metadata``. Each config is formatted by yapf only once. mmpretrain's multimodal
+models, which nothing here uses, cannot be imported with transformers 5.
 """
 
 import functools
@@ -84,7 +84,7 @@ def _module_of(package: str) -> str | None:
 
 
 def mend_yapf(module: ModuleType) -> None:
-    """Let yapf format a text once: a run writes its config four times, half a second each."""
+    """Let yapf format a text only once; a run writes its config four times, half a second each."""
     whole = module.FormatCode
 
     @functools.lru_cache(maxsize=8)

@@ -1,4 +1,4 @@
-"""Plain transformers block by block, for a model that adds tokens to those of the images."""
+"""Runs plain transformers block by block, for a model that adds tokens to those of the images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class TokenRun:
         tokens: (B, prefix + rows * cols, C).
         grid: (rows, cols) of patches.
         num_prefix: Tokens before the patches.
-        blocks: Tokens (B, L, C) and a mask (B, 1, L, L), True = attend, or None -> (B, L, C).
-            Further tokens may stand before those of the images; relative positions add nothing
-            to their logits, and rotary ones do not turn them.
+        blocks: Functions of tokens (B, L, C) and a mask (B, 1, L, L), True = attend, or None, that
+            return (B, L, C). Extra tokens may precede those of the images; relative positions
+            add nothing to their logits, and rotary positions do not turn them.
     """
 
     tokens: torch.Tensor
@@ -38,10 +38,10 @@ class TokenRun:
 
 
 def check_token_run(backbone: nn.Module) -> None:
-    """Refuse a backbone whose blocks take no further tokens.
+    """Refuse a backbone whose blocks take no extra tokens.
 
     Raises:
-        ConfigError: Names the backbone and what stands in the way.
+        ConfigError: Names the backbone and the reason.
     """
     if isinstance(backbone, TimmBackbone):
         kind = type(backbone.net)
@@ -62,7 +62,7 @@ def check_token_run(backbone: nn.Module) -> None:
 
 
 def check_config(model: Mapping[str, Any]) -> None:
-    """Do as :func:`check_token_run` for the backbone of a model's config, if it is an EoMT."""
+    """Check the backbone of a model's config by :func:`check_token_run`, if it is an EoMT."""
     if str(model.get('type')).rpartition('.')[2] == 'EoMT':
         with torch.device('meta'):
             check_token_run(MODELS.build(dict(model['backbone'])))
@@ -91,7 +91,7 @@ def token_run(backbone: ViT | TimmBackbone, images: torch.Tensor) -> TokenRun:
 
 
 def _block_of_vit(layer: nn.Module, grid: tuple[int, int], shared: torch.Tensor | None) -> Block:
-    """A block whose relative positions, of its own or ``shared``, leave further tokens out."""
+    """A block whose relative positions, its own or ``shared``, skip extra tokens."""
 
     def run(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         bias, table = shared, layer.attn.bias

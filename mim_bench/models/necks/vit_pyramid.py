@@ -24,9 +24,9 @@ POOLINGS = {'max': nn.MaxPool2d, 'avg': nn.AvgPool2d}
 class ViTPyramid(BaseModule):
     """Brings each map of a plain backbone to its own stride; the width stays.
 
-    Twice as fine: a transposed convolution. Four times: transposed convolution, norm, GELU,
-    transposed convolution; eight times: one more of each. The stride stays: the map itself.
-    Coarser: pooling.
+    A map twice as fine is made by a transposed convolution; four times as fine by transposed
+    convolution, norm, GELU and transposed convolution; eight times by one more of each. A coarser
+    map is pooled, one of the same stride is unchanged.
 
     Args:
         embed_dims: Width of the backbone.
@@ -82,7 +82,7 @@ class ViTPyramid(BaseModule):
 
         Returns:
             As many maps (B, C, h * in_stride / stride, w * in_stride / stride); pooling drops
-            rows and columns that fill no square.
+            incomplete squares at the border.
 
         Raises:
             ConfigError: The backbone has another number of taps.
@@ -116,7 +116,7 @@ def rescaling(
     make_norm: Callable[[], nn.Module],
     pooling: str = 'max',
 ) -> nn.Module:
-    """The layers that change the size of a map.
+    """Build the layers that change the size of a map.
 
     Args:
         embed_dims: Width of the map.
