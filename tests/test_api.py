@@ -120,7 +120,7 @@ def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read(tmp_
     ('settings', 'told'),
     [
         ({'seeds': ()}, 'seeds: is empty'),
-        ({'name': 'a/b'}, 'names files'),
+        ({'name': 'a/b'}, 'name of files'),
         ({'data': {'imagenet': '.'}}, 'no task reads imagenet. Known: ade20k'),
     ],
 )
