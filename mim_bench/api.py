@@ -40,7 +40,7 @@ from mim_bench.suite.backbone_check import feasible
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.execute import Listener, execute
 from mim_bench.suite.launching import LocalLauncher, OwnProcess
-from mim_bench.suite.locations import configs_folder
+from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.plan import (
     DATA_STEP,
     Places,
@@ -208,6 +208,12 @@ def evaluate(
         TrainingError: A run failed; the others were run.
     """
     _check_kind(backbone)
+    if not seeds:
+        raise ConfigError('seeds: is empty. Give at least one.')
+    if name is not None and ('/' in name or name.startswith('.')):
+        raise ConfigError(
+            f'name={name!r} is the name of files. Give one without / and leading dot.'
+        )
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
     places, is_embedded = _places(Path(out).resolve(), data, chosen)
@@ -295,6 +301,10 @@ def _places(
 ) -> tuple[Places, bool]:
     """Folders of an evaluation, and whether it draws the embedded data."""
     if isinstance(data, Mapping):
+        if unknown := sorted(set(data) - set(DATA_ROOTS)):
+            raise ConfigError(
+                f'data: no task reads {", ".join(unknown)}. Known: {", ".join(sorted(DATA_ROOTS))}.'
+            )
         roots = {key: Path(value).resolve() for key, value in data.items()}
         return Places(out, Path('data').resolve(), roots), False
     is_embedded = data is None and suite.tier == 'smoke'
