@@ -1,9 +1,8 @@
-"""The key ``pixels`` of a config: in whose arithmetic training images are resized and augmented.
+"""Applies the key ``pixels`` of a config: the library that resizes and augments training images.
 
-``pixels='pillow'``, which every config has without saying so, leaves the pipeline as it is written.
-``pixels='torch'`` replaces its first steps by :class:`mim_bench.FusedImage`, which makes the same
-draws in less time. The resolved pipeline says which of them it is, so the two never share
-a protocol's hash.
+``pixels='pillow'``, the default, leaves the pipeline unchanged. ``pixels='torch'`` replaces its
+first steps by :class:`mim_bench.FusedImage`, which makes the same random draws in less time. The
+resolved pipelines differ, so the two never share a protocol's hash.
 """
 
 from collections.abc import Sequence
@@ -29,10 +28,10 @@ _FUSED = (
 
 
 def apply_pixels(cfg: Config) -> None:
-    """Rewrite the training pipeline as ``pixels`` says, and take the key out of the config.
+    """Rewrite the training pipeline by the key ``pixels``, and remove the key.
 
     Raises:
-        ConfigError: Another value, or a training whose images Pillow does not resize.
+        ConfigError: The value is unknown, or Pillow does not resize the training images.
     """
     pixels = cfg.pop(KEY, 'pillow')
     if pixels not in VALUES:
