@@ -211,9 +211,9 @@ def _make_columns(counted: pd.DataFrame, cells: pd.DataFrame) -> list[Column]:
         made[replace(column, qualifier=text)] = some.index
     cells['value'] /= size
     columns = sorted(made, key=_order)
+    cells['column'] = 0
     for place, column in enumerate(columns):
         cells.loc[made[column], 'column'] = place
-    cells['column'] = cells['column'].astype(int)
     return columns
 
 

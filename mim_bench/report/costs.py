@@ -58,7 +58,8 @@ def cost_numbers(counted: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 yield number | _named(metric, '', better, value if line.is_done else None)
         for name, m in line.run.metrics.items() if line.is_pretraining else ():
             # Losses of two methods differ in kind, so the last metrics are facts too.
-            yield number | _named(name, m.unit, m.higher_is_better, m.value)
+            value = m.value if line.is_done else None
+            yield number | _named(name, m.unit, m.higher_is_better, value)
 
 
 def total_numbers(counted: pd.DataFrame, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
