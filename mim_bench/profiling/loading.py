@@ -18,6 +18,7 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from mim_bench.data.fused import fuse_pipeline
 from mim_bench.data.seeding import seed_everything
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import (
@@ -88,6 +89,7 @@ class TrainingImages(Dataset):
         if photos:
             self.dataset = None
             self.pipeline = build_pipeline(cfg, train_pipeline(cfg))
+            self._fuse(cfg)
             return
         with library_scope(cfg), explained(cfg):
             self.dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -95,6 +97,11 @@ class TrainingImages(Dataset):
         while not hasattr(inner, 'pipeline') and hasattr(inner, 'dataset'):
             inner = inner.dataset
         self.pipeline = inner.pipeline
+        self._fuse(cfg)
+
+    def _fuse(self, cfg: Config) -> None:
+        if cfg.train_dataloader.get('loading') != 'plain':
+            fuse_pipeline(self)
 
     def __len__(self) -> int:
         return len(self.photos or self.dataset)
