@@ -5,6 +5,7 @@ and are added in its order, so that bytes are equal. Loops run over contiguous m
 makes vector instructions of them.
 """
 
+import math
 from collections.abc import Callable
 
 import numba
@@ -41,21 +42,72 @@ def weigh(
     taps = weights.shape[1]
     for row in range(rows):
         line = out[row]
-        for x in range(length):
-            total[x] = _HALF
         for start in range(0, taps, 4):
             place = first[row] + start
             w0, w1 = weights[row, start], weights[row, start + 1]
             w2, w3 = weights[row, start + 2], weights[row, start + 3]
             p0, p1 = source[min(place, last)], source[min(place + 1, last)]
             p2, p3 = source[min(place + 2, last)], source[min(place + 3, last)]
-            if start < taps - 4:
+            if taps == 4:
+                for x in range(length):
+                    level = np.int32(_HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
+                    line[x] = min(max(level >> _BITS, 0), 255)
+            elif start == 0:
+                for x in range(length):
+                    total[x] = _HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
+            elif start < taps - 4:
                 for x in range(length):
                     total[x] += w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
             else:
                 for x in range(length):
                     level = np.int32(total[x] + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
                     line[x] = min(max(level >> _BITS, 0), 255)
+
+
+@_compiled
+def _curve(x: float, radius: int) -> float:
+    """The bilinear, bicubic or Lanczos filter, told by its radius."""
+    x = abs(x)
+    if x >= radius:
+        return 0.0
+    if radius == 1:
+        return 1.0 - x
+    if radius == 2:
+        if x < 1.0:
+            return ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1.0
+        return (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+    if x == 0.0:
+        return 1.0
+    far, near = x * math.pi, x / 3 * math.pi
+    return math.sin(far) / far * (math.sin(near) / near)
+
+
+@_compiled
+def filter_weights(source: int, radius: int, first: np.ndarray, weights: np.ndarray) -> None:
+    """The arguments ``first`` and ``weights`` of :func:`weigh`.
+
+    Args:
+        source: Rows.
+        radius: Of the filter before it is stretched: 1 bilinear, 2 bicubic, 3 Lanczos.
+        first: int64 (rows,), the result.
+        weights: int32 (rows, taps), the result; with as many taps as a filter can have.
+    """
+    rows, taps = weights.shape
+    scale = source / rows
+    stretch = max(scale, 1.0)
+    exact = np.empty(taps)
+    for row in range(rows):
+        centre = (row + 0.5) * scale
+        begin = max(int(centre - radius * stretch + 0.5), 0)
+        end = min(int(centre + radius * stretch + 0.5), source)
+        first[row] = begin
+        total = 0.0
+        for tap in range(end - begin):
+            exact[tap] = _curve((tap + begin - centre + 0.5) * (1.0 / stretch), radius)
+            total += exact[tap]
+        for tap in range(taps):
+            share = exact[tap] / total * (1 << _BITS) if tap < end - begin else 0.0
+            weights[row, tap] = int(share - 0.5 if share < 0 else share + 0.5)
 
 
 @_compiled
@@ -111,6 +163,16 @@ def _cubic(v1: float, v2: float, v3: float, v4: float, d: float) -> float:
 
 
 @_compiled
+def _linear(v2: float, v3: float, d: float) -> float:
+    return v2 + (v3 - v2) * d
+
+
+@_compiled
+def _cut(level: float) -> np.int32:
+    return np.int32(min(max(level, 0.0), 255.0))
+
+
+@_compiled
 def pack(pixels: np.ndarray, out: np.ndarray) -> None:
     """Each pixel with the three after it as one uint32, the first lowest; (pixels,) each."""
     for x in range(out.size - 3):
@@ -120,16 +182,68 @@ def pack(pixels: np.ndarray, out: np.ndarray) -> None:
 
 
 @_compiled
+def _part(packed: np.uint32, number: int) -> float:
+    return np.float64(np.int32(packed >> np.uint32(8 * number) & np.uint32(255)))
+
+
+@_compiled
 def _cubic_of(packed: np.uint32, d: float) -> float:
-    v1, v2 = np.float64(np.int32(packed & 255)), np.float64(np.int32(packed >> 8 & 255))
-    v3, v4 = np.float64(np.int32(packed >> 16 & 255)), np.float64(np.int32(packed >> 24 & 255))
-    return _cubic(v1, v2, v3, v4, d)
+    return _cubic(_part(packed, 0), _part(packed, 1), _part(packed, 2), _part(packed, 3), d)
 
 
 @_compiled
 def _linear_of(packed: np.uint32, d: float) -> float:
-    v2, v3 = np.float64(np.int32(packed >> 8 & 255)), np.float64(np.int32(packed >> 16 & 255))
-    return v2 + (v3 - v2) * d
+    return _linear(_part(packed, 1), _part(packed, 2), d)
+
+
+@_compiled
+def _fill(line: np.ndarray, begin: int, end: int, level: int) -> None:
+    """All but the pixels from ``begin`` to ``end``."""
+    for x in range(begin):
+        line[x] = level
+    for x in range(end, line.size):
+        line[x] = level
+
+
+@_compiled
+def _trace(
+    matrix: np.ndarray,
+    row: int,
+    height: int,
+    place: np.ndarray,
+    dx: np.ndarray,
+    dy: np.ndarray,
+    is_inside: np.ndarray,
+) -> tuple[int, int]:
+    """Where the pixels of a row come from.
+
+    Args:
+        matrix: See :func:`affine`.
+        row: Of the result.
+        height: Of the source.
+        place: uint64 (width,), the result: the first of the sixteen neighbours among packed pixels.
+        dx: float64 (width,), the result: from the second neighbour to the point.
+        dy: The same of rows.
+        is_inside: bool (width,), overwritten.
+
+    Returns:
+        The first pixel that comes from inside of the source, and the one after the last.
+    """
+    a0, a1, a2, a3, a4, a5 = matrix
+    width = dx.size
+    for column in range(width):
+        x = a0 * (column + 0.5) + a1 * (row + 0.5) + a2
+        y = a3 * (column + 0.5) + a4 * (row + 0.5) + a5
+        is_inside[column] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        left, top = np.floor(x - 0.5), np.floor(y - 0.5)
+        dx[column], dy[column] = (x - 0.5) - left, (y - 0.5) - top
+        place[column] = np.int32(top + 1) * np.int32(width + 4) + np.int32(left + 1)
+    begin, end = 0, width
+    while begin < width and not is_inside[begin]:
+        begin += 1
+    while end > begin and not is_inside[end - 1]:
+        end -= 1
+    return begin, end
 
 
 @_compiled
@@ -146,39 +260,58 @@ def affine(
         out: uint8 (planes, height, width), the result, of the source's size.
     """
     count, height, width = out.shape
-    a0, a1, a2, a3, a4, a5 = matrix
-    stride = width + 4
+    stride = np.uint64(width + 4)
     dx, dy = np.empty(width), np.empty(width)
-    place = np.empty(width, np.int32)
+    is_inside, place = np.empty(width, np.bool_), np.empty(width, np.uint64)
+    q1, q2 = np.empty(width, np.uint32), np.empty(width, np.uint32)
+    q3, q4 = np.empty(width, np.uint32), np.empty(width, np.uint32)
     for row in range(height):
-        for column in range(width):
-            x = a0 * (column + 0.5) + a1 * (row + 0.5) + a2
-            y = a3 * (column + 0.5) + a4 * (row + 0.5) + a5
-            is_inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            left, top = np.floor(x - 0.5), np.floor(y - 0.5)
-            dx[column] = (x - 0.5) - left
-            dy[column] = (y - 0.5) - top
-            place[column] = np.int32((top + 1) * stride + (left + 1)) if is_inside else -1
+        begin, end = _trace(matrix, row, height, place, dx, dy, is_inside)
         for plane in range(count):
-            source, line, empty = packed[plane], out[plane, row], fill[plane]
-            for column in range(width):
-                start = max(place[column], 0)
-                q1, q2 = source[start], source[start + stride]
-                q3, q4 = source[start + 2 * stride], source[start + 3 * stride]
-                d = dx[column]
-                if is_cubic:
-                    v1, v2, v3, v4 = (
-                        _cubic_of(q1, d),
-                        _cubic_of(q2, d),
-                        _cubic_of(q3, d),
-                        _cubic_of(q4, d),
-                    )
-                    level = _cubic(v1, v2, v3, v4, dy[column])
-                else:
-                    v2, v3 = _linear_of(q2, d), _linear_of(q3, d)
-                    level = v2 + (v3 - v2) * dy[column]
-                level = np.int32(min(max(level, 0.0), 255.0))
-                line[column] = level if place[column] >= 0 else empty
+            source, line = packed[plane], out[plane, row]
+            _fill(line, begin, end, fill[plane])
+            for x in range(begin, end):
+                start = place[x]
+                q1[x], q2[x] = source[start], source[start + stride]
+                start += stride + stride
+                q3[x], q4[x] = source[start], source[start + stride]
+            if is_cubic:
+                for x in range(begin, end):
+                    v1, v2 = _cubic_of(q1[x], dx[x]), _cubic_of(q2[x], dx[x])
+                    v3, v4 = _cubic_of(q3[x], dx[x]), _cubic_of(q4[x], dx[x])
+                    line[x] = _cut(_cubic(v1, v2, v3, v4, dy[x]))
+            else:
+                for x in range(begin, end):
+                    v2, v3 = _linear_of(q2[x], dx[x]), _linear_of(q3[x], dx[x])
+                    line[x] = _cut(_linear(v2, v3, dy[x]))
+
+
+@_compiled
+def _between(
+    source: np.ndarray, place: int, parts: np.ndarray, is_cubic: bool, out: np.ndarray
+) -> None:
+    """Interpolate a row from its pixel ``place`` on; all neighbours are there."""
+    p2, p3 = source[place : place + out.size], source[place + 1 : place + 1 + out.size]
+    if is_cubic:
+        p1, p4 = source[place - 1 :], source[place + 2 :]
+        for x in range(out.size):
+            v1, v2 = np.float64(p1[x]), np.float64(p2[x])
+            v3, v4 = np.float64(p3[x]), np.float64(p4[x])
+            out[x] = _cut(_cubic(v1, v2, v3, v4, parts[x]))
+    else:
+        for x in range(out.size):
+            out[x] = _cut(_linear(np.float64(p2[x]), np.float64(p3[x]), parts[x]))
+
+
+@_compiled
+def _at_border(pixels: np.ndarray, place: int, part: float, is_cubic: bool) -> np.int32:
+    """Interpolate one pixel of a row whose first and last pixels are repeated beyond it."""
+    last = pixels.size - 1
+    v1, v2 = pixels[min(max(place - 1, 0), last)], pixels[min(max(place, 0), last)]
+    v3, v4 = pixels[min(max(place + 1, 0), last)], pixels[min(max(place + 2, 0), last)]
+    if is_cubic:
+        return _cut(_cubic(np.float64(v1), np.float64(v2), np.float64(v3), np.float64(v4), part))
+    return _cut(_linear(np.float64(v2), np.float64(v3), part))
 
 
 @_compiled
@@ -190,40 +323,37 @@ def shift(
     is_cubic: bool,
     out: np.ndarray,
 ) -> bool:
-    """:func:`affine` by ``(1, slope, offset, 0, 1, 0)``, many times as fast.
+    """:func:`affine` by ``(1, slope, offset, 0, 1, 0)`` of planes, in less time.
 
     Returns:
         False where rounding leaves the pixels of a row unevenly spaced; ``out`` is not complete.
     """
     count, height, width = planes.shape
-    moved = np.empty(width)
     part = np.empty(width)
-    padded = np.empty(3 * width + 8, np.uint8)
     for row in range(height):
-        for x in range(width):
-            moved[x] = (x + 0.5) + slope * (row + 0.5) + offset
-            part[x] = (moved[x] - 0.5) - np.floor(moved[x] - 0.5)
-        left = np.int64(np.floor(moved[0] - 0.5))
+        moved = slope * (row + 0.5)
+        left = np.int64(np.floor(((0.5 + moved) + offset) - 0.5))
         uneven = 0
         for x in range(width):
-            uneven += np.int64(np.floor(moved[x] - 0.5)) != left + x
+            part[x] = (((x + 0.5) + moved) + offset - 0.5) - (left + x)
+            uneven += (part[x] < 0) | (part[x] >= 1)
         if uneven:
             return False
-        begin = min(max(left - 1 + width + 4, 0), 2 * width + 4)
+        begin, end = 0, width
+        while begin < width and ((begin + 0.5) + moved) + offset < 0:
+            begin += 1
+        while end > begin and ((end - 0.5) + moved) + offset >= width:
+            end -= 1
+        # Between these, all four neighbours are there.
+        first = min(max(begin, 1 - left), end)
+        last = max(min(end, width - 2 - left), first)
         for plane in range(count):
             source, line = planes[plane, row], out[plane, row]
-            padded[: width + 4] = source[0]
-            padded[width + 4 : 2 * width + 4] = source
-            padded[2 * width + 4 :] = source[width - 1]
-            p0, p1 = padded[begin : begin + width], padded[begin + 1 : begin + 1 + width]
-            p2, p3 = padded[begin + 2 : begin + 2 + width], padded[begin + 3 : begin + 3 + width]
-            empty = fill[plane]
-            for x in range(width):
-                v2, v3 = np.float64(p1[x]), np.float64(p2[x])
-                if is_cubic:
-                    level = _cubic(np.float64(p0[x]), v2, v3, np.float64(p3[x]), part[x])
-                else:
-                    level = v2 + (v3 - v2) * part[x]
-                level = np.int32(min(max(level, 0.0), 255.0))
-                line[x] = level if 0 <= moved[x] < width else empty
+            _fill(line, begin, end, fill[plane])
+            for x in range(begin, first):
+                line[x] = _at_border(source, left + x, part[x], is_cubic)
+            for x in range(last, end):
+                line[x] = _at_border(source, left + x, part[x], is_cubic)
+            if first < last:
+                _between(source, left + first, part[first:last], is_cubic, line[first:last])
     return True

@@ -17,6 +17,7 @@ from mmpretrain.datasets.transforms import NumpyToPIL, PILToNumpy, RandomResized
 from PIL import Image
 from timm.data import auto_augment as timm_ops
 
+from mim_bench.data.fused import keep_freed_memory
 from mim_bench.data.fused import planes as fast
 from mim_bench.data.transforms.augmentation import RandAugment, TwoSizeCrop
 
@@ -63,6 +64,7 @@ class FusedLoading(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         """Set ``img`` (a list for two sizes), ``img_shape`` and ``flip``; reads no second time."""
+        keep_freed_memory()
         if 'img' not in results:
             results = self.load(results)
             if results is None:

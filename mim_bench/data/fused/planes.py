@@ -15,7 +15,6 @@ from PIL import Image
 from mim_bench.data.fused import kernels
 
 _LEVELS = np.arange(256)
-_FRACTIONS = 1 << 22  # of the weights of a resize
 
 
 def split(image: np.ndarray) -> np.ndarray:
@@ -64,40 +63,20 @@ def _resize_rows(image: np.ndarray, target: int, interpolation: str) -> np.ndarr
     return out.reshape(target, width, 3)
 
 
-def _bilinear(x: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - np.abs(x), 0)
-
-
-def _bicubic(x: np.ndarray) -> np.ndarray:
-    x, slope = np.abs(x), -0.5
-    near = ((slope + 2) * x - (slope + 3)) * x * x + 1
-    far = (((x - 5) * x + 8) * x - 4) * slope
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
-
-
-def _lanczos(x: np.ndarray) -> np.ndarray:
-    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
-
-
-_FILTERS = {'bilinear': (_bilinear, 1), 'bicubic': (_bicubic, 2), 'lanczos': (_lanczos, 3)}
+_RADII = {'bilinear': 1, 'bicubic': 2, 'lanczos': 3}
 
 
 @lru_cache(maxsize=4096)
 def _weights(source: int, target: int, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
     """First source row of each row, int64 (target,), and weights, int32 (target, taps)."""
-    curve, radius = _FILTERS[interpolation]
-    scale = source / target
-    stretch = max(scale, 1.0)
-    centres = ((np.arange(target) + 0.5) * scale)[:, None]
-    reach = radius * stretch
-    first = np.maximum((centres - reach + 0.5).astype(np.int64), 0)
-    stop = np.minimum((centres + reach + 0.5).astype(np.int64), source)
-    num_taps = -(-int((stop - first).max()) // 4) * 4
-    taps = first + np.arange(num_taps)
-    weights = np.where(taps < stop, curve((taps - centres + 0.5) * (1 / stretch)), 0)
-    weights /= weights.sum(1, keepdims=True)
-    rounded = weights * _FRACTIONS + np.where(weights < 0, -0.5, 0.5)
-    return first[:, 0].copy(), rounded.astype(np.int32)
+    radius = _RADII[interpolation]
+    taps = math.ceil(radius * max(source / target, 1)) * 2 + 1
+    first, weights = np.empty(target, np.int64), np.empty((target, taps), np.int32)
+    kernels.filter_weights(source, radius, first, weights)
+    used = int(weights.any(0).nonzero()[0][-1]) + 1
+    padded = np.zeros((target, -(-used // 4) * 4), np.int32)
+    padded[:, :used] = weights[:, :used]
+    return first, padded
 
 
 # ------------------------------------------------------------------------------ colour and tables
