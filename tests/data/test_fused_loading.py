@@ -74,6 +74,28 @@ def test_fused_steps_give_the_sample_of_the_recipes_steps(recipe, path):
     assert flips == {True, False}
 
 
+@pytest.mark.parametrize('changes', [dict(brightness=0.4), dict(contrast=0.3, saturation=0.2), {}])
+def test_jitter_of_some_operations_is_that_of_the_step(changes, path):
+    cfg = Config(dict(default_scope='mmpretrain'))
+    steps = [
+        dict(type='LoadImageFromFile'),
+        dict(type='NumpyToPIL', to_rgb=True),
+        dict(type='torchvision/ColorJitter', **changes),
+        dict(type='PILToNumpy', to_bgr=True),
+        dict(type='RandomResizedCrop', scale=32, backend='pillow', interpolation='bicubic'),
+        dict(type='RandomFlip', prob=0.3, direction='horizontal'),
+    ]
+    plain, fast = (build_pipeline(cfg, steps) for _ in range(2))
+    fast.transforms = pipeline.fuse(fast.transforms)
+    assert len(fast.transforms) == 1
+    for seed in range(6):
+        images = []
+        for transforms in (plain, fast):
+            seed_everything(seed)
+            images.append(transforms(dict(img_path=path))['img'])
+        assert np.array_equal(*images)
+
+
 OPERATIONS = {
     'adjust_brightness': ImageEnhance.Brightness,
     'adjust_contrast': ImageEnhance.Contrast,

@@ -27,13 +27,20 @@ def split(image: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------- resizing
 
 
-def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+def resize(
+    image: np.ndarray,
+    size: tuple[int, int],
+    interpolation: str,
+    *,
+    turned: np.ndarray | None = None,
+) -> np.ndarray:
     """``image.resize``, whose filters grow with the image that they shrink.
 
     Args:
         image: uint8 (height, width, 3); may be a view of a larger one.
         size: (height, width).
         interpolation: 'bilinear', 'bicubic' or 'lanczos'.
+        turned: The image with rows and columns exchanged, where that is there already.
 
     Returns:
         uint8 (height, width, 3).
@@ -43,13 +50,17 @@ def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.n
     is_tall = height > size[0] and height - size[0] > 2 * (width - size[1])
     if is_tall and int(PIL.__version__.partition('.')[0]) >= 13:
         return _resize_columns(_resize_rows(image, size[0], interpolation), size[1], interpolation)
-    return _resize_rows(_resize_columns(image, size[1], interpolation), size[0], interpolation)
+    narrow = _resize_columns(image, size[1], interpolation, turned)
+    return _resize_rows(narrow, size[0], interpolation)
 
 
-def _resize_columns(image: np.ndarray, target: int, interpolation: str) -> np.ndarray:
+def _resize_columns(
+    image: np.ndarray, target: int, interpolation: str, turned: np.ndarray | None = None
+) -> np.ndarray:
     if image.shape[1] == target:
         return image
-    return cv2.transpose(_resize_rows(cv2.transpose(image), target, interpolation))
+    turned = cv2.transpose(image) if turned is None else turned
+    return cv2.transpose(_resize_rows(turned, target, interpolation))
 
 
 def _resize_rows(image: np.ndarray, target: int, interpolation: str) -> np.ndarray:
