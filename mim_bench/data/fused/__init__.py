@@ -1,32 +1,12 @@
 """The first steps of a training pipeline as one, with the bytes that Pillow gives, in less time."""
 
-import ctypes
 import logging
-import sys
-from functools import cache
 from typing import Any
 
 from mmengine.logging import print_log
 
 # Values of the key ``loading`` of a config. The pixels are the same; 'plain' runs each transform.
 LOADING = ('fused', 'plain')
-
-# Of mallopt(3), and the greatest values that glibc takes or that a worker should hold, in bytes.
-_TRIM_THRESHOLD, _KEPT_BYTES = -1, 256 << 20
-_MMAP_THRESHOLD, _OWN_BYTES = -3, 32 << 20
-
-
-@cache
-def keep_freed_memory() -> None:
-    """Have glibc reuse the memory of a freed image for the next one.
-
-    It would give it back to the kernel, which clears each page again: a fifth of the time of
-    loading an image, in a virtual machine. Other C libraries are left alone.
-    """
-    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
-    if mallopt is not None:
-        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
-        mallopt(_MMAP_THRESHOLD, _OWN_BYTES)
 
 
 def fuse_pipeline(dataset: Any) -> None:

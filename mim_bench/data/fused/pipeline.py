@@ -1,6 +1,8 @@
 """Replaces the first steps of a built training pipeline by one transform with the same result."""
 
+import ctypes
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import cache, partial
@@ -18,7 +20,6 @@ from mmpretrain.datasets.transforms import NumpyToPIL, PILToNumpy, RandomResized
 from PIL import Image
 from timm.data import auto_augment as timm_ops
 
-from mim_bench.data.fused import keep_freed_memory
 from mim_bench.data.fused import planes as fast
 from mim_bench.data.transforms.augmentation import RandAugment, TwoSizeCrop
 
@@ -65,7 +66,7 @@ class FusedLoading(BaseTransform):
 
     def transform(self, results: dict) -> dict | None:
         """Set ``img`` (a list for two sizes), ``img_shape`` and ``flip``; reads no second time."""
-        keep_freed_memory()
+        _keep_freed_memory()
         if 'img' not in results:
             results = self.load(results)
             if results is None:
@@ -80,6 +81,24 @@ class FusedLoading(BaseTransform):
             results['flip'] = work.is_flipped
             results['flip_direction'] = 'horizontal' if work.is_flipped else None
         return results
+
+
+# Of mallopt(3), and the greatest values that glibc takes or that a worker should hold, in bytes.
+_TRIM_THRESHOLD, _KEPT_BYTES = -1, 256 << 20
+_MMAP_THRESHOLD, _OWN_BYTES = -3, 32 << 20
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have glibc reuse the memory of a freed image for the next one.
+
+    It would give it back to the kernel, which clears each page again: a fifth of the time of
+    loading an image, in a virtual machine. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, _OWN_BYTES)
 
 
 class _Work:
