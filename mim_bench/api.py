@@ -1,5 +1,6 @@
 """The Python interface: ``mim_bench.load``, ``mim_bench.features`` and ``mim_bench.evaluate``."""
 
+import copy
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch import nn
 
 from mim_bench.cli.main import build_parser
 from mim_bench.conversion.architecture import BACKBONE, MODULE
-from mim_bench.conversion.files import write_checkpoint
+from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.conversion.provenance import FACTS, meta_names
 from mim_bench.engine.image_features import (
     FeatureNetwork,
@@ -123,10 +125,22 @@ def features(
     Raises:
         MimBenchError: An image cannot be read, or the model not be set up.
     """
-    given = [images] if isinstance(images, str | Path) else list(images)
+    if min(size, batch_size) < 1 or workers < 0:
+        raise ConfigError(
+            f'size = {size}, batch_size = {batch_size}, workers = {workers}: the first two are 1 '
+            'or more, workers 0 or more.'
+        )
+    given = [images] if isinstance(images, str | Path | Image.Image) else list(images)
     pictures: list[Picture] = []
     for picture in given:
+        if not isinstance(picture, str | Path | Image.Image):
+            raise ConfigError(
+                f'images: holds a {type(picture).__name__}. Give paths, or images of PIL '
+                '(PIL.Image.fromarray makes one of an array).'
+            )
         pictures += list_pictures([picture]) if isinstance(picture, str | Path) else [picture]
+    if not pictures:
+        raise ConfigError('images: is empty. Give at least one image.')
     opened = _network(
         model,
         size=size,
@@ -193,6 +207,7 @@ def evaluate(
         ConfigError: The backbone cannot do a task: the message says what is missing.
         TrainingError: A run failed; the others were run.
     """
+    _check_kind(backbone)
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
     places, is_embedded = _places(Path(out).resolve(), data, chosen)
@@ -209,7 +224,7 @@ def evaluate(
         settings=Settings(options=words),
         needs=[DATA_STEP] if is_embedded else [],
     )
-    check_backbones(plan, [row])
+    check_backbones(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
         _check_images(plan, row)
     launcher = _Here()
@@ -220,6 +235,14 @@ def evaluate(
         skipped = f' Not run: {", ".join(outcome.skipped)}.' if outcome.skipped else ''
         raise TrainingError(f'Runs failed:\n{failed or outcome.failed}{skipped}')
     return [read_record(path) for step in plan for path in step.records]
+
+
+def _check_kind(model: object) -> None:
+    if not isinstance(model, nn.Module | str | Path):
+        raise ConfigError(
+            f'{model!r} is neither a module of torch nor a checkpoint. Give an instance of '
+            'nn.Module, or the path of a file.'
+        )
 
 
 class _Here(LocalLauncher):
@@ -328,13 +351,25 @@ def _write_module(
     num_prefix_tokens: int | None,
     stated: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the canonical file of a module of this process; its ``meta``."""
-    is_training = module.training
+    """Write the canonical file of a copy of a module, which this process keeps; its ``meta``.
+
+    Raises:
+        ConfigError: It is no backbone, cannot be copied, or another one has its name here.
+    """
+    module = getattr(module, '_orig_mod', module)  # what torch.compile wraps
     try:
-        described = describe_module(module.eval(), size, num_prefix_tokens)
-    finally:
-        module.train(is_training)
+        module = copy.deepcopy(module).eval()
+    except Exception as error:  # whatever the user's code stumbles over
+        raise ConfigError(
+            f'{type(module).__name__}: cannot be copied ({type(error).__name__}: {error}).'
+        ) from error
+    described = describe_module(module, size, num_prefix_tokens)
     digest = state_sha256(module)
+    if path.exists() and read_checkpoint(path)['meta'].get('origin_sha256') != digest:
+        raise ConfigError(
+            f'{path.parent} has results of another module {path.stem!r}. Give this one a name, or '
+            'choose another out.'
+        )
     key = f'{type(module).__name__}-{digest[:12]}'
     keep_module(module, key)
     known = meta_names(stated)
@@ -406,6 +441,11 @@ def _network(
     device: torch.device | str | None = None,
 ):
     """A network for features; the canonical file of it is temporary."""
+    _check_kind(model)
+    try:
+        device = None if device is None else torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f'device={device!r}: {str(error).splitlines()[0]}') from error
     with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
         if isinstance(model, nn.Module):
             path = Path(folder) / 'module.pth'

@@ -9,7 +9,7 @@ class MimBenchError(Exception):
     """Base of every error that a user, a file or a machine can cause.
 
     Attributes:
-        exit_status: Of a command that ends with it.
+        exit_status: Exit status of a command that ends with it.
     """
 
     exit_status = 1

@@ -94,14 +94,27 @@ def _frozen_imports() -> None:
 
 @pytest.fixture(autouse=True, scope='session')
 def _plain_configs() -> Iterator[None]:
-    """Reading a config, and laying one out, take as long as the shortest trainings."""
-    if 'mmengine' not in sys.modules:
+    """What each run reads and logs takes as long as the shortest trainings."""
+    if 'mmengine.runner' not in sys.modules:
         yield
         return
-    from mim_bench.testing.demo_runs import configs_read_once, plain_config_text
+    from mim_bench.testing import demo_runs
 
-    with plain_config_text(), configs_read_once():
+    with (
+        demo_runs.plain_config_text(),
+        demo_runs.configs_read_once(),
+        demo_runs.environment_read_once(),
+    ):
         yield
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _forked_processes(_plain_configs: None) -> None:
+    """Processes that tests fork have what is imported now, and nothing of other tests."""
+    if 'mim_bench.testing.processes' in sys.modules:
+        from mim_bench.testing.processes import fork_server
+
+        fork_server()
 
 
 @pytest.fixture(scope='session')

@@ -5,9 +5,11 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import mim_bench
+from mim_bench.conversion.files import write_checkpoint
 from mim_bench.data.toy import make_toy
 from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.models.backbones.module_backbone import state_sha256
@@ -92,6 +94,36 @@ def test_task_that_a_module_cannot_do_is_refused_with_what_is_missing(
     with pytest.raises(ConfigError, match=missing):
         evaluate(module, [task], toy_root, tmp_path)
     assert not (tmp_path / 'results').exists()
+
+
+def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read(tmp_path):
+    class Counting(Pyramid):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer('seen', torch.zeros(()))
+
+        def forward(self, x):
+            self.seen += 1
+            return super().forward(x)
+
+    module, image = Counting().train(), Image.new('RGB', (64, 48), (200, 10, 60))
+    found = mim_bench.features(torch.compile(module, backend='eager'), image, size=64)
+    assert (found.features.shape, module.training, module.seen.item()) == ((1, 64), True, 0)
+    for images, told in (([], 'is empty'), ([[0]], 'holds a list')):
+        with pytest.raises(ConfigError, match=told):
+            mim_bench.features(module, images)
+    with pytest.raises(ConfigError, match='neither a module'):
+        mim_bench.features(Pyramid, image)
+
+
+def test_another_module_of_a_name_is_refused(toy_root, tmp_path):
+    (tmp_path / 'checkpoints').mkdir()
+    write_checkpoint(
+        {'state_dict': {}, 'meta': {'origin_sha256': 'of another'}},
+        tmp_path / 'checkpoints' / 'mine.pth',
+    )
+    with pytest.raises(ConfigError, match="results of another module 'mine'"):
+        evaluate(Pyramid(), ['in1k-knn'], toy_root, tmp_path, name='mine')
 
 
 @pytest.mark.slow

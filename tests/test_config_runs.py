@@ -21,11 +21,14 @@ PREFERRED = (
     'linear_ummae-swin-tiny',
     'upernet_beit-vit-base_8xb2-amp-common',
 )
+# Their parts run in other tests of the default suite: the cascade in HTC, BEiT's updates in
+# parity/test_recipes.py, the loop and the heads of probes and of segmentation in the rest here.
+ELSEWHERE = ('cascade-mask-rcnn', 'htc-plus', 'beit', 'best-layer', 'logreg', 'linear-ft')
 SIZES = ('tiny', 'small', 'base', 'large', 'huge')
 
 
 def cases():
-    """All configs; but for the first of a method or head in a folder, they are slow."""
+    """All configs; but for the first of a method or head in a folder, most are slow."""
 
     def rank(path):
         return not path.stem.startswith(PREFERRED), SIZES.index(parse(path)['size']), path
@@ -33,7 +36,7 @@ def cases():
     kinds = {}
     for path in sorted(FULL_SIZE, key=rank):
         kinds.setdefault((path.parent, parse(path)['head'].removesuffix('-no-stuff')), path)
-    chosen = [path for path in kinds.values() if path.parent.name != 'htc_plus']
+    chosen = [path for path in kinds.values() if parse(path)['head'] not in ELSEWHERE]
     for path in FULL_SIZE:
         marks = () if path in chosen else pytest.mark.slow
         yield pytest.param(path, id=path.stem, marks=marks)

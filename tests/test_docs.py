@@ -1,5 +1,6 @@
 """Holds the documentation to the program: commands parse, files and links exist, lists agree."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -25,6 +26,16 @@ LAUNCHERS = {
 }
 
 
+parser = functools.cache(build_parser)
+
+
+@functools.cache
+def source():
+    """The package's."""
+    return '\n'.join(path.read_text('utf-8') for path in (ROOT / 'mim_bench').rglob('*.py'))
+
+
+@functools.cache
 def prose(page):
     """The text of a page without its fenced blocks."""
     return re.sub(r'^```.*?^```', '', page.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)
@@ -72,7 +83,7 @@ def test_command_parses_and_names_what_exists(page, line, capsys):
         program = 'bash' if words is None else 'mim-bench'
     if program == 'mim-bench':
         try:
-            build_parser().parse_args(words)
+            parser().parse_args(words)
         except SystemExit:
             pytest.fail(capsys.readouterr().err)
     else:
@@ -99,8 +110,7 @@ def test_commands_in_the_text_exist(page):
 @pytest.mark.parametrize('page', PAGES, ids=name_of)
 def test_classes_in_the_text_exist(page):
     named = set(re.findall(r'`mim_bench\.([A-Z]\w+)`', prose(page)))
-    source = '\n'.join(path.read_text('utf-8') for path in (ROOT / 'mim_bench').rglob('*.py'))
-    assert not [name for name in named if f'\nclass {name}' not in source]
+    assert not [name for name in named if f'\nclass {name}' not in source()]
 
 
 def test_readme_lists_the_commands_there_are():

@@ -1,7 +1,6 @@
 # ConMIM on the embedded digits: 8x8 patches of 8 px, hidden in cells of 16 px.
-_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
 model = dict(
-    _delete_=True,
     type='mim_bench.ConMIM',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -33,15 +32,12 @@ train_pipeline = [
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
 train_dataloader = dict(
-    batch_size=32,
     collate_fn=dict(type='mim_bench.collate_masks'),
     dataset=dict(pipeline=train_pipeline),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
 base_lr = 1e-3
-base_batch_size = effective_batch_size = 32
+base_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=base_lr))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=5)
 protocol = dict(name='toy-pretrain-conmim')
-pretraining = dict(method='conmim', epochs=5)
+pretraining = dict(method='conmim')

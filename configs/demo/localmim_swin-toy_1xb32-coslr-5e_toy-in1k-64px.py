@@ -1,9 +1,7 @@
 # LocalMIM on the embedded digits with a Swin of three stages, so units of 16 px: 13 of 16 hidden.
-_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
 base_lr = 8e-3
-effective_batch_size = 32
 model = dict(
-    _delete_=True,
     type='mim_bench.LocalMIM',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -28,17 +26,14 @@ train_pipeline = [
     dict(type='PackInputs', algorithm_keys=['mask']),
 ]
 train_dataloader = dict(
-    batch_size=32,
     collate_fn=dict(type='mim_bench.collate_masks', window_sizes=[8, 8, 4]),
     dataset=dict(pipeline=train_pipeline),
 )
 optim_wrapper = dict(
-    optimizer=dict(lr=base_lr * effective_batch_size / 256),
+    optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256),
     paramwise_cfg=dict(
         custom_keys=dict(position_bias=dict(decay_mult=0.0), token=dict(decay_mult=0.0))
     ),
 )
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=5)
 protocol = dict(name='toy-pretrain-localmim')
-pretraining = dict(method='localmim', epochs=5)
+pretraining = dict(method='localmim')

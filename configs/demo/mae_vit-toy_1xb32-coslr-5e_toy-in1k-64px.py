@@ -1,9 +1,7 @@
 # MAE on the embedded digits: 64 patches of 8 px, a quarter of them visible.
-_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
 base_lr = 4e-3
-effective_batch_size = 32
 model = dict(
-    _delete_=True,
     type='MAE',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -30,15 +28,9 @@ model = dict(
     ),
 )
 train_pipeline = [*_base_.load_and_crop, dict(type='PackInputs')]
-train_dataloader = dict(
-    batch_size=32,
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(pipeline=train_pipeline),
-)
-# The probes of the demo measure the same, and once.
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# No k-NN on the way: the probes of the demo measure it.
 custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'mim_bench.KnnHook']
-optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=5)
+optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-mae')
-pretraining = dict(method='mae', epochs=5)
+pretraining = dict(method='mae')

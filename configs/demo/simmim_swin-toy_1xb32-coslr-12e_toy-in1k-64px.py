@@ -1,9 +1,8 @@
 # SimMIM on the embedded digits, with the same images and mask patches. It hides SimMIM's own 60 %
 # (microsoft/SimMIM) and takes smaller batches at a higher rate: at UM-MAE's settings its features
 # were hardly better than random ones.
-_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
 model = dict(
-    _delete_=True,
     type='SimMIM',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -32,14 +31,11 @@ train_pipeline = [
     ),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(
-    batch_size=32,
-    collate_fn=dict(type='default_collate'),
-    dataset=dict(pipeline=train_pipeline),
-)
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 base_lr = 8e-3
-base_batch_size = effective_batch_size = 32
+base_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=base_lr))
+param_scheduler = dict(warmup_epochs=2)
 train_cfg = dict(max_epochs=12)
 protocol = dict(name='toy-pretrain-simmim')
 pretraining = dict(method='simmim', epochs=12)

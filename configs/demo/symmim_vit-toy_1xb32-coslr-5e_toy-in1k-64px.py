@@ -1,7 +1,6 @@
 # SymMIM on the embedded digits: patches of 8 px, so boards of 8x8 and 4x4 cells, both even.
-_base_ = './ummae_swin-toy_1xb64-coslr-16e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
 base_lr = 4e-3
-effective_batch_size = 32
 projector_cfg = dict(
     type='NonLinearNeck',
     in_channels=64,
@@ -12,7 +11,6 @@ projector_cfg = dict(
     with_avg_pool=False,
 )
 model = dict(
-    _delete_=True,
     type='mim_bench.SymMIM',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -41,13 +39,10 @@ train_pipeline = [
     dict(type='PackInputs', algorithm_keys=['mask', 'momentum_mask']),
 ]
 train_dataloader = dict(
-    batch_size=32,
     collate_fn=dict(type='mim_bench.collate_masks'),
     dataset=dict(pipeline=train_pipeline),
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
-optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
-param_scheduler = dict(warmup_epochs=1)
-train_cfg = dict(max_epochs=5)
+optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-symmim')
-pretraining = dict(method='symmim', epochs=5)
+pretraining = dict(method='symmim')

@@ -1,6 +1,6 @@
 """Cancel the jobs of a suite on a cluster; trainings save first.
 
-The same `mim-bench run` goes on later.
+The same `mim-bench run` continues later.
 
 Examples:
   mim-bench cancel --out bench

@@ -133,7 +133,7 @@ def _make_toy(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from mim_bench.data.checks import CHECKS, CheckOptions
     from mim_bench.data.checks.options import parse_expect
-    from mim_bench.data.toy.files import write_file
+    from mim_bench.data.toy.folder import write_file
 
     console = Console()
     with _progress(console, 'decoding') as progress:

@@ -118,19 +118,17 @@ def _compare(
     """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
     from mim_bench.report.build import build_leaderboard
     from mim_bench.report.terminal import (
-        compare_rows,
-        explain_rows,
-        find_rows,
+        check_labels,
         print_protocols,
         print_tests,
     )
     from mim_bench.report.write import collect_folders
 
     board = build_leaderboard(collect_folders(folders))
-    rows = find_rows(board, labels)
+    check_labels(board, labels)
     if is_tested:
-        print_tests(list(compare_rows(board, rows)), rows, console)
-    print_protocols(explain_rows(board, rows), console)
+        print_tests(board, labels, console)
+    print_protocols(board, labels, console)
 
 
 def _release_links() -> dict[str, dict[str, str]]:

@@ -240,7 +240,7 @@ def run(args: argparse.Namespace) -> int:
     if cluster is not None:
         plan = allot(plan, cluster)
         check_jobs(plan, cluster, suite.tasks)
-    check_backbones(plan, rows)
+    check_backbones(plan, rows, places.out / 'steps')
     if args.dry_run:
         # The dry run reads the embedded data too; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None

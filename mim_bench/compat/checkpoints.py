@@ -2,9 +2,8 @@
 
 torch refuses classes that are not on its allow-list (``weights_only=True``, the
 default from 2.6 on). mmengine 0.10.7 writes its history buffers into checkpoints and
-then cannot read them back; onedl-mmengine falls back to running whatever code
-the file names. Here one short allow-list serves both, and everything else is
-refused by name.
+then cannot read them back; onedl-mmengine falls back to running any code that the file
+names. Here one short allow-list serves both, and other classes are refused by name.
 """
 
 import argparse

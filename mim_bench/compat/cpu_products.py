@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from mim_bench.errors import ConfigError
 
-# The first is the default; the second leaves everything to torch.
+# The first is the default; the second disables this module.
 CPU_PRODUCTS = ('onednn', 'torch')
 # Below this size, copying to oneDNN's layout costs as much as it gains.
 SMALLEST_SIDE = 256
@@ -43,7 +43,7 @@ def cpu_products(choice: str | None = None) -> AbstractContextManager[Any]:
 
 
 def has_wide_layers(model: torch.nn.Module) -> bool:
-    """Whether oneDNN could gain: the mode itself costs a small network a quarter of its time."""
+    """Whether oneDNN could be faster; in small networks the mode costs a quarter of the time."""
     return any(p.dim() == 2 and min(p.shape) >= SMALLEST_SIDE for p in model.parameters())
 
 

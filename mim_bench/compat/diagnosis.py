@@ -28,7 +28,7 @@ class Finding:
     found: str
     is_ok: bool = True
     mend: str = ''
-    """The command or sentence that mends it; empty if nothing is wrong."""
+    """The command or sentence that fixes it; empty if nothing is wrong."""
 
 
 def diagnose() -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Builds the stand-in for ``mmcv._ext``: torchvision's operators under mmcv's signatures.
+"""Builds the replacement of ``mmcv._ext``: torchvision's operators with mmcv's signatures.
 
 Operators that torchvision lacks exist too, because mmcv looks all of them up
 when ``mmcv.ops`` is imported; they raise when they are called.
@@ -43,7 +43,7 @@ def fill(module: ModuleType) -> None:
 
 
 def _missing(name: str) -> MissingOperator:
-    # Import machinery and inspection probe for dunders: those are truly absent.
+    # The import system and inspection ask for dunder names, which must be absent.
     if name.startswith('__'):
         raise AttributeError(name)
     return MissingOperator(name)

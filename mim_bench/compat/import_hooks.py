@@ -1,7 +1,7 @@
 """Import hooks that supply ``mmcv._ext`` where none is installed, and patch modules.
 
-Hooks cost nothing until the module they are for is imported, so ``import
-mim_bench`` stays free of torch and mmengine. Nothing is written to disk.
+Hooks cost nothing until their module is imported, so ``import mim_bench`` stays
+free of torch and mmengine. Nothing is written to disk.
 """
 
 import importlib
@@ -19,6 +19,7 @@ EXTENSION = 'mmcv._ext'
 _MENDS = {
     'mmengine.runner.checkpoint': 'mim_bench.compat.checkpoints:mend',
     'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
+    'mmpretrain.utils.dependency': 'mim_bench.compat.packages:mend_multimodal',
     'mmseg.models.losses.accuracy': 'mim_bench.compat.segmentation_losses:mend_accuracy',
     'mmseg.models.losses.cross_entropy_loss': 'mim_bench.compat.segmentation_losses:mend',
     'yapf.yapflib.yapf_api': 'mim_bench.compat.packages:mend_yapf',
@@ -26,7 +27,7 @@ _MENDS = {
 
 
 class ExtensionFinder(MetaPathFinder):
-    """Finder of the stand-in ``mmcv._ext``; it is last, so a compiled one takes precedence."""
+    """Finder of the replacement of ``mmcv._ext``; the last one, so a compiled one is preferred."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

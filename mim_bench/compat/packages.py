@@ -1,7 +1,8 @@
-"""Replaces what mmengine 0.10.7 asks of two packages.
+"""Replaces what mmengine 0.10.7 and mmpretrain ask of other packages.
 
-Its queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements use
-``importlib.metadata``. Each config is formatted by yapf once.
+mmengine's queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements
+use ``importlib.metadata``. Each config is formatted by yapf only once. mmpretrain's multimodal
+models, which nothing here uses, cannot be imported with transformers 5.
 """
 
 import functools
@@ -23,6 +24,20 @@ def mend(package_utils: ModuleType) -> None:
         package_utils.is_installed = is_installed
         package_utils.get_installed_path = get_installed_path
         package_utils.package2module = package2module
+
+
+def mend_multimodal(dependency: ModuleType) -> None:
+    """Leave mmpretrain's multimodal models out where transformers 5 or later is installed.
+
+    Args:
+        dependency: ``mmpretrain.utils.dependency``, freshly imported.
+    """
+    try:
+        major = int(metadata.version('transformers').partition('.')[0])
+    except metadata.PackageNotFoundError:
+        return
+    if major >= 5:
+        dependency.WITH_MULTIMODAL = False
 
 
 def is_installed(package: str) -> bool:
@@ -69,7 +84,7 @@ def _module_of(package: str) -> str | None:
 
 
 def mend_yapf(module: ModuleType) -> None:
-    """Let yapf format a text once: a run writes its config four times, half a second each."""
+    """Let yapf format a text only once; a run writes its config four times, half a second each."""
     whole = module.FormatCode
 
     @functools.lru_cache(maxsize=8)

@@ -1,8 +1,7 @@
 """Installed OpenMMLab libraries and their distribution; needs no torch.
 
-The maintained fork (``onedl-*``) and the original packages install the same
-import names, so pip lets one overwrite the other's files; only the metadata
-still differ.
+The maintained fork (``onedl-*``) and the original packages have the same import
+names, so pip lets one overwrite the other's files; only the metadata differ.
 """
 
 from collections.abc import Sequence

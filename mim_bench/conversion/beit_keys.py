@@ -28,10 +28,14 @@ def beit_rules(prefix: str = '') -> Rules:
 
 
 def is_beit(state: Mapping[str, torch.Tensor], prefix: str = '') -> bool:
-    """Blocks with biases of queries and values alone, or with relative positions."""
+    """Blocks with biases of queries and values alone, or with relative positions.
+
+    EVA-02's have gated MLPs.
+    """
     block = f'{prefix}blocks.0.attn.'
     marks = (f'{block}q_bias', f'{block}{TABLE}', f'{prefix}{SHARED}.{TABLE}')
-    return f'{block}qkv.weight' in state and any(mark in state for mark in marks)
+    wanted = {f'{block}qkv.weight', f'{prefix}blocks.0.mlp.fc1.weight'}
+    return wanted <= set(state) and any(mark in state for mark in marks)
 
 
 def is_official_beit(state: Mapping[str, torch.Tensor]) -> bool:

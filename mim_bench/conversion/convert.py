@@ -144,7 +144,7 @@ def _source_of(
             )
         return weights, _by_timm(how), True
     weights, fitting = recognise(weights, content, how.source, where)
-    source = only_source(fitting, weights.state, where)
+    source = only_source(fitting, weights.state, where, content)
     is_mark = source.detect(weights.state, content) is Fit.MARK
     return weights, source, is_mark or how.source != AUTO
 
@@ -194,7 +194,10 @@ def _architecture(
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
     kept = (*found.assumed, 'pos_resize', 'norm_eps')
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
+    stored = earlier_arch(content)
+    earlier = {k: v for k, v in stored.items() if k in kept}
+    if stored and 'pos_resize' not in stored:  # an export, of another source than its layout's
+        found.arch.pop('pos_resize', None)
     return apply_arch(found, {**facts, **earlier, **how.arch}, where)
 
 

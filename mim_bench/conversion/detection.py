@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from mim_bench.conversion.containers import Weights
+from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
@@ -97,10 +98,15 @@ def find_source(
     """
     if name != AUTO:
         return source_named(name)
-    return only_source(fitting_sources(state, content or {}), state, where)
+    return only_source(fitting_sources(state, content or {}), state, where, content)
 
 
-def only_source(fitting: list[Source], state: Mapping[str, torch.Tensor], where: str) -> Source:
+def only_source(
+    fitting: list[Source],
+    state: Mapping[str, torch.Tensor],
+    where: str,
+    content: Mapping | None = None,
+) -> Source:
     """The one of several that fit.
 
     Raises:
@@ -113,6 +119,11 @@ def only_source(fitting: list[Source], state: Mapping[str, torch.Tensor], where:
             f'{where}: the format is not clear (fits: {[source.name for source in fitting]}, '
             'which share these keys). Name the one it comes from with --source: the weights '
             'are converted alike, but method and licence differ.'
+        )
+    if kind := ((content or {}).get(SIDECAR) or {}).get('model_type'):
+        raise ConversionError(
+            f'{where}: {SIDECAR} says that it is a {kind!r} of transformers, and no source reads '
+            "its names. Take the official file, or timm's of the same weights (timm:NAME.TAG)."
         )
     raise ConversionError(
         f'{where}: the format is not clear (fits: none; known: {sorted(SOURCES)}). '

@@ -188,16 +188,19 @@ def _is_resized(given: torch.Tensor, made: torch.Tensor) -> bool:
 
 
 def filtered(name: str, net: 'nn.Module', state: StateDict, where: str) -> dict[str, torch.Tensor]:
-    """The weights as timm's own loader of the family names them.
+    """The weights as timm's own loader of the family names them, floating ones in float32.
+
+    Loaders add tables to tokens, which half precision would round.
 
     Raises:
         ConversionError: The loader fails on these weights.
     """
     rename = filter_of(name)
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     if rename is None:
-        return dict(state)
+        return state
     try:
-        return dict(rename(dict(state), net))
+        return dict(rename(state, net))
     except Exception as error:  # whatever another's code stumbles over
         raise ConversionError(
             f"{where}: timm's loader of {name} cannot read these weights "

@@ -70,10 +70,14 @@ def mae_decoder_rules() -> Rules:
 
 
 def is_plain_vit(state: Mapping[str, torch.Tensor]) -> bool:
-    """Blocks of a ViT with a full bias and absolute positions, as MAE and its followers have."""
+    """Blocks of a ViT with a full bias and absolute positions, as MAE and its followers have.
+
+    Hiera's file has the same names, and projections beside the blocks that begin a stage.
+    """
     wanted = {'pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.qkv.bias'}
     others = {'blocks.0.attn.posmlp.0.weight', 'blocks.0.attn.relative_position_bias_table'}
-    return wanted <= set(state) and not others & set(state)
+    is_pyramid = any(re.fullmatch(r'blocks\.\d+\.proj\.weight', key) for key in state)
+    return wanted <= set(state) and not others & set(state) and not is_pyramid
 
 
 def is_mean_pooled(state: Mapping[str, torch.Tensor]) -> bool:

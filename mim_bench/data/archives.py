@@ -185,7 +185,7 @@ def pack(
     Args:
         folder: Names count from it.
         archive: A new file, ``.zip`` or ``.tar``; it gets its name when it is whole.
-        names: Of the files.
+        names: Names of the files.
         progress: Told how many files are done, and of how many.
 
     Returns:

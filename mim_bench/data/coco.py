@@ -24,8 +24,8 @@ def coco_dataset(**settings: Any) -> Any:
     """A subclass of mmdet's CocoDataset that checks its annotation file and has a ``summary``.
 
     Args:
-        **settings: Of mmdet's class. ``metainfo['classes']`` may name a part of the categories of
-            the file, in any order.
+        **settings: Arguments of mmdet's class. ``metainfo['classes']`` may name a part of the
+            categories of the file, in any order.
 
     Raises:
         DataError: The file is damaged, lacks one of the classes, or leaves nothing to use.

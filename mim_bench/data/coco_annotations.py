@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from pycocotools import mask as run_lengths
@@ -80,7 +80,7 @@ def complete(document: dict[str, Any]) -> int:
         box = entry.get('bbox')
         if is_box(box) and min(box[2:]) > 0:
             image_id = entry.get('image_id')
-            size = sizes.get(image_id) if isinstance(image_id, int) else None
+            size = sizes[image_id] if _is_one(image_id, sizes) else None
             entry['area'] = _area(entry.get('segmentation'), size) or float(box[2] * box[3])
             computed += 1
         else:
@@ -157,12 +157,11 @@ def _object_faults(
     entry: Mapping[str, Any], images: Mapping[Any, Mapping[str, Any]], categories: set[Any]
 ) -> list[tuple[str, str]]:
     faults = []
-    # What stands in a damaged file may not even be hashable.
     image_id, category_id = entry.get('image_id'), entry.get('category_id')
-    image = images.get(image_id) if isinstance(image_id, int) else None
+    image = images[image_id] if _is_one(image_id, images) else None
     if image is None:
         faults.append(('image', f'belongs to image {image_id}, which is not in the file'))
-    if not isinstance(category_id, int) or category_id not in categories:
+    if not _is_one(category_id, categories):
         faults.append(('category', f'has category {category_id}, which is not in the file'))
     is_sized = image is not None and is_described(image)
     box = entry.get('bbox')
@@ -191,11 +190,12 @@ def unused_objects(
     document: Mapping[str, Any], category_ids: set[int], *, is_test: bool
 ) -> dict[str, int]:
     """Objects that a training or a metric does not use, by reason."""
-    images = {image['id']: image for image in document['images']}
+    images = {image['id'] for image in document['images']}
     reasons: Counter[str] = Counter()
     rules: list[tuple[str, Callable[[Mapping[str, Any]], bool]]] = [
-        ('of images that the file does not list', lambda a: a.get('image_id') not in images),
-        ('of other categories', lambda a: a.get('category_id') not in category_ids),
+        ('without a box', lambda a: not is_box(a.get('bbox'))),
+        ('of images that the file does not list', lambda a: not _is_one(a.get('image_id'), images)),
+        ('of other categories', lambda a: not _is_one(a.get('category_id'), category_ids)),
         ('marked as crowds', lambda a: bool(a.get('iscrowd'))),
         ('marked to be ignored', lambda a: bool(a.get('ignore'))),
     ]
@@ -206,6 +206,11 @@ def unused_objects(
         if reason is not None:
             reasons[reason] += 1
     return dict(reasons)
+
+
+def _is_one(number: Any, ids: Container[int]) -> bool:
+    """Whether an id is known; what stands in a damaged file may not even be hashable."""
+    return isinstance(number, int) and number in ids
 
 
 def is_described(image: Mapping[str, Any]) -> bool:

@@ -90,7 +90,7 @@ class Archive(Container):
     """An open zip or tar.
 
     Args:
-        path: Of the file; a changed one needs a new object.
+        path: Path of the file; a changed one needs a new object.
 
     Raises:
         DataError: It is damaged or compressed.

@@ -6,7 +6,7 @@ from collections import Counter
 import mmpretrain.datasets
 
 from mim_bench.data.archives import is_folder, read_file
-from mim_bench.data.listing import Listing, class_folders, classes_of_list, list_files
+from mim_bench.data.listing import Listing, class_folders, classes_of_list, list_entry, list_files
 from mim_bench.data.summary import Summary, difference, listed
 from mim_bench.errors import DataError
 from mim_bench.registry import DATASETS
@@ -93,8 +93,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
 
 def _wrong_line(path: str) -> str:
     for number, line in enumerate(read_file(path).decode().splitlines(), start=1):
-        name, _, label = line.strip().rpartition(' ')
-        if not name or not label.isdecimal():
+        if list_entry(line) is None:
             return f'line {number} is {line!r}'
     return 'a line cannot be read'
 

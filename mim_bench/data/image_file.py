@@ -25,7 +25,7 @@ ORIENTATIONS = ('stored', 'turned', 'proved')
 
 _CV2_COLOUR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _TAG = 0x0112
-_UPRIGHT = 1
+UPRIGHT = 1
 _SWAPS_SIDES = 5  # so do this tag and those after it
 # Rotations in quarters counter-clockwise after a mirroring of the columns, by the EXIF tag.
 _TURNS = {
@@ -131,10 +131,10 @@ def exif_orientation(content: bytes) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # odd EXIF is no reason to shout
             with Image.open(io.BytesIO(content)) as image:
-                tag = _UPRIGHT if image.format == 'TIFF' else image.getexif().get(_TAG)
+                tag = UPRIGHT if image.format == 'TIFF' else image.getexif().get(_TAG)
     except Exception:  # EXIF of another program's making answers with nearly any of them
-        return _UPRIGHT
-    return tag if tag in _TURNS else _UPRIGHT
+        return UPRIGHT
+    return tag if tag in _TURNS else UPRIGHT
 
 
 def turn(pixels: np.ndarray, tag: int) -> np.ndarray:
@@ -156,7 +156,7 @@ def _decode(path: str | Path, content: bytes, *, is_photo: bool, backend: str) -
         else:
             pixels = _decode_by_pillow(content, is_photo=is_photo)
     except Exception as error:  # decoders answer damage with nearly any exception there is
-        raise DataError(f'{path}: does not decode: {reason_of(error)}. {_ADVICE}') from error
+        raise DataError(f'{path}: does not decode: {_reason_of(error)}. {_ADVICE}') from error
     if pixels is None:
         raise DataError(f'{path}: does not decode: no format that is known. {_ADVICE}')
     return pixels
@@ -174,7 +174,7 @@ _ADVICE = (
 )
 
 
-def reason_of(error: Exception) -> str:
+def _reason_of(error: Exception) -> str:
     """Why a decoder gave up, on one line."""
     # Pillow's message holds the address of a buffer in memory.
     text = ' '.join(str(error).split()) or type(error).__name__
@@ -201,13 +201,13 @@ def check_turn(
         DataError: The sizes differ, or the tag turns the image and the size does not tell.
     """
     turned = stored[::-1] if tag >= _SWAPS_SIDES else stored
-    if tag == _UPRIGHT or size is None:
-        is_proved = tag == _UPRIGHT and size in (None, stored)
+    if tag == UPRIGHT or size is None:
+        is_proved = tag == UPRIGHT and size in (None, stored)
     else:
         is_proved = size == turned != stored
     if is_proved:
         return
-    if tag == _UPRIGHT:
+    if tag == UPRIGHT:
         raise DataError(
             f'{path}: is {stored[1]} x {stored[0]} pixels (width x height), its annotation is for '
             f'{size[1]} x {size[0]}. Give the image and the annotation that belong together.'

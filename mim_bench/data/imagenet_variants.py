@@ -94,8 +94,8 @@ def class_numbers(names: Sequence[str], num_classes: int, where: str) -> dict[st
     """The number of each class folder: a number itself, a WordNet id, or one of a whole set.
 
     Args:
-        names: Of the folders, sorted.
-        num_classes: Of the classifier.
+        names: Names of the folders, sorted.
+        num_classes: Number of classes of the classifier.
         where: For the message.
 
     Raises:

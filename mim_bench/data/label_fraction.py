@@ -23,11 +23,11 @@ class LabelFraction(ImageNet):
     are among those of a larger one. The list is logged with its hash, ``names_sha256``.
 
     Args:
-        share: Of each class, more than 0 and at most 1; at least one image of each class.
+        share: Share of each class, more than 0 and at most 1; at least one image of each class.
         seed: Another number draws other images.
         names_file: In place of ``share``: a file with the name of one image a line, without
             folders, as ``n01440764_10026.JPEG``; a relative path counts from ``data_root``.
-        **kwargs: Of mmpretrain's ``ImageNet``.
+        **kwargs: Keyword arguments of mmpretrain's ``ImageNet``.
 
     Raises:
         ConfigError: Neither or both of ``share`` and ``names_file`` are given, or the share is

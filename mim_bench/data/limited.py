@@ -17,7 +17,7 @@ def limited(*, of: str, number: int, seed: int | None = None, **settings: Any) -
         of: Its class, one of mmengine's ``BaseDataset``.
         number: Images that are kept; all where there are fewer.
         seed: Draws them; None keeps the first.
-        **settings: Of the class.
+        **settings: Arguments of the class.
     """
     dataset = ROOT_DATASETS.build(dict(type=of, **settings))
     total = len(dataset)

@@ -12,8 +12,6 @@ from mim_bench.data.kept_list import kept_lines, kept_stamp, list_places
 IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.ppm', '.bmp', '.pgm', '.tif')
 # Folders that programs leave behind and that hold no data, as those whose name begins with a dot.
 _LEFT_BEHIND = ('__MACOSX', '@eaDir', 'lost+found')
-
-
 # A walk that finds fewer files is not worth a kept list.
 KEPT_FROM = 20_000
 _KIND = 'files'
@@ -61,6 +59,12 @@ def class_folders(folder: str | Path) -> list[str]:
         return [name for name in archives.folders_in(place) if not is_hidden(name)]
     with os.scandir(folder) as entries:
         return sorted(e.name for e in entries if e.is_dir() and not is_hidden(e.name))
+
+
+def list_entry(line: str) -> tuple[str, int] | None:
+    """Path and label on a line of a list of images; None where they are not there."""
+    path, _, label = line.strip().rpartition(' ')
+    return (path, int(label)) if path and label.isdecimal() else None
 
 
 def classes_of_list(entries: Iterable[tuple[str, int | None]]) -> tuple[str, ...] | None:

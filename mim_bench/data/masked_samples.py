@@ -45,8 +45,8 @@ def gather_masks(samples: Sequence[Any]) -> MaskedSamples:
     """The masks of several data samples, stacked and checked.
 
     Args:
-        samples: Of mmpretrain, with bool tensors (rows, cols) as ``mask`` and so on; what is
-            gathered already is returned as it is.
+        samples: Data samples of mmpretrain with bool tensors (rows, cols) as ``mask`` and so on;
+            gathered ones are returned unchanged.
 
     Raises:
         ConfigError: There is no ``mask``, or samples hide different numbers of patches.

@@ -1,5 +1,6 @@
 """ADE20K's layout as mmseg loads it: every image with its label map, labels that are labels."""
 
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ import numpy as np
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.image_file import read_label_map
-from mim_bench.data.listing import is_hidden, list_files
+from mim_bench.data.label_range import IGNORED_LABEL
+from mim_bench.data.listing import list_files
 from mim_bench.data.summary import Summary
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS, TRANSFORMS
 
-IGNORED_LABEL = 255
 _NAMES_SHOWN = 3
 
 
@@ -60,11 +61,13 @@ def _dataset_class(name: str) -> type:
             images = Path(self.data_prefix['img_path'])
             if not is_folder(images):
                 raise DataError(f'{images}: is not a folder. Give the data with --data-root.')
-            found = super().load_data_list()
-            kept = [sample for sample in found if not _is_below_hidden(sample['img_path'], images)]
+            listing = list_files(images, (self.img_suffix.lower(),))
+            if self.ann_file:
+                kept = super().load_data_list()
+            else:
+                kept = [self._sample(name) for name in listing.files]
             names = self.metainfo.get('classes')
             self.summary = Summary(str(images), len(kept), names=names and tuple(names))
-            listing = list_files(images, (self.img_suffix.lower(),))
             self.summary.add_unused('hidden files or folders', len(listing.hidden))
             self.summary.add_unused(
                 f'files with another ending than {self.img_suffix}', len(listing.others)
@@ -83,12 +86,20 @@ def _dataset_class(name: str) -> type:
                 )
             return kept
 
+        def _sample(self, name: str) -> dict[str, Any]:
+            """An image by its name below the folder, and its label map."""
+            sample = {'img_path': os.path.join(self.data_prefix['img_path'], name)}
+            if (maps := self.data_prefix.get('seg_map_path')) is not None:
+                stem = name[: -len(self.img_suffix)]
+                sample['seg_map_path'] = os.path.join(maps, stem + self.seg_map_suffix)
+            return sample | {
+                'label_map': self.label_map,
+                'reduce_zero_label': self.reduce_zero_label,
+                'seg_fields': [],
+            }
+
     Segmentation.__name__ = name
     return Segmentation
-
-
-def _is_below_hidden(path: str, folder: Path) -> bool:
-    return any(is_hidden(part) for part in Path(path).relative_to(folder).parts)
 
 
 @cache

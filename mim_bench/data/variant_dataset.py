@@ -27,9 +27,9 @@ class ImageNetVariant(mmpretrain.datasets.CustomDataset):
 
     Args:
         variant: A name of :data:`VARIANTS`.
-        num_classes: Of the classifier.
+        num_classes: Number of classes of the classifier.
         data_root: Folder or archive of the set; of ImageNet, for ``imagenet-real``.
-        **kwargs: Of mmpretrain's ``CustomDataset``.
+        **kwargs: Keyword arguments of mmpretrain's ``CustomDataset``.
 
     Raises:
         DataError: The folder holds something else.

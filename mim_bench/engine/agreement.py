@@ -9,7 +9,7 @@ from torch import distributed as torch_dist
 
 
 class Agreement:
-    """Exchanges small whole numbers between processes while the run goes on.
+    """Exchanges small whole numbers between processes during a run.
 
     :meth:`exchange` starts a reduction and returns the result of the one before, so that a
     process waits only for one that is a whole call behind. All processes must make the same calls

@@ -97,7 +97,7 @@ class EpochTrainLoop(EpochBasedTrainLoop):
         """Begin the next epoch behind so many samples.
 
         Args:
-            num_draws: Of all processes together, as :func:`draws_of` counted them.
+            num_draws: Number of draws of all processes together, as :func:`draws_of` counted them.
         """
         self._start = num_draws // draws_of(self.dataloader, 1)
 

@@ -6,7 +6,10 @@ The traceback goes to the log file; ``--debug`` shows it too.
 import contextlib
 import logging
 import re
+import signal
+import threading
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.config import Config
@@ -16,6 +19,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.device_errors import explain_device_error
+from mim_bench.engine.saving import DISK_ADVICE
 from mim_bench.errors import DeviceError, MimBenchError, RunError
 from mim_bench.recipe.config import explain_build_error
 
@@ -56,9 +60,9 @@ KNOWN = (
         '(docker run --shm-size=8g).',
     ),
     (
-        # The last three without the name of a file: the worker's end of a pipe or socket is gone.
-        r'DataLoader worker .*(killed|exited unexpectedly)|ConnectionResetError|EOFError|'
-        r'FileNotFoundError: \[Errno 2\] No such file or directory$',
+        # The last ones without the name of a file: the worker's end of a pipe or socket is gone.
+        r'DataLoader worker .*(killed|exited unexpectedly)|Connection(Reset|Refused)Error|'
+        r'BrokenPipeError|EOFError|FileNotFoundError: \[Errno 2\] No such file or directory$',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
         'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),
@@ -107,7 +111,7 @@ class PlaceHook(Hook):
 
     def before_test(self, runner: Runner) -> None:
         """The test begins."""
-        is_probe = hasattr(runner.test_loop, 'probes')
+        is_probe = hasattr(runner.test_loop, 'bank_dataloader')
         self.doing = 'probing' if is_probe else 'testing'
 
     def after_val(self, runner: Runner) -> None:
@@ -132,16 +136,39 @@ class PlaceHook(Hook):
         self.batch = None
 
 
+@contextlib.contextmanager
+def deaf_to_workers() -> Iterator[None]:
+    """Context in which the end of a loader worker raises nothing.
+
+    torch raises an error of its own wherever this process is when a worker has died. Its pipes
+    are closed before that, so the first error is often told already when the second one comes.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'SIGCHLD'):
+        yield
+        return
+    heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        # None: set by C code, which cannot be asked for it.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if heard is None else heard)
+
+
 def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
-    """An error as one message; errors of this project, and those of a named file, stay as they are.
+    """An error as one message; those of this project and of a missing file stay as they are.
 
     Args:
         error: Whatever ended a run.
         cfg: Of the run.
         runner: None if it could not be built.
     """
-    if isinstance(error, MimBenchError) or (isinstance(error, OSError) and error.filename):
+    if isinstance(error, MimBenchError):
         return _from_worker(error)
+    if isinstance(error, OSError) and error.filename:
+        advice = DISK_ADVICE.get(error.errno)
+        if advice is None or isinstance(error, FileNotFoundError):
+            return error
+        return RunError(f'{error.filename}: {error.strerror}. {advice} and run again.')
     _log_traceback(error)
     if (device := _device_error(error, cfg, runner)) is not None:
         return device

@@ -31,7 +31,7 @@ def record_checkpoint(
 
     Args:
         cfg: The resolved config.
-        stated: What the user states, which comes first.
+        stated: Facts that the user states; they take precedence.
         start: Of :func:`start_facts`, or :data:`UNKNOWN_START`; a pre-training knows its own.
     """
     facts = pretraining_facts(cfg, start) if cfg.get('pretraining') else dict(start)
@@ -48,7 +48,7 @@ def start_facts(cfg: Config, file: str | None, *, is_test: bool = False) -> dict
 
     Args:
         cfg: The resolved config.
-        file: Of the backbone; None: random weights, unless the config loads a whole model.
+        file: File of the backbone; None: random weights, unless the config loads a whole model.
         is_test: A whole model is tested: what its own training started from is meant.
     """
     model = None if cfg.get('resume') else cfg.get('load_from')
@@ -98,7 +98,7 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         cfg: The resolved config.
-        start: Of :func:`start_facts`.
+        start: Result of :func:`start_facts`.
 
     Returns:
         ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs,

@@ -41,10 +41,10 @@ class Wanted:
     """What the user says about the runs, where their folders say nothing or something else.
 
     Attributes:
-        task: Of the record; by default that of the config's protocol.
+        task: Task of the record; by default that of the config's protocol.
         checkpoint: Fields of :class:`mim_bench.results.record.Checkpoint`.
-        seed: Of the run; by default that of its log or config.
-        tier: Of a run whose config names none.
+        seed: Seed of the run; by default that of its log or config.
+        tier: Tier of a run whose config names none.
         run_id: By default ``<task>-<checkpoint id>-s<seed>``.
         best: Take the best evaluation, by the first metric, and not the last.
     """

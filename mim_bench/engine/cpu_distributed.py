@@ -51,7 +51,7 @@ def leaving_process_group(launcher: str) -> Iterator[None]:
     the others with it.
 
     Args:
-        launcher: Of the run; 'none' joins no group.
+        launcher: Launcher of the run; 'none' joins no group.
     """
     try:
         yield

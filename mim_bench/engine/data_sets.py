@@ -32,6 +32,8 @@ def check_data_sets(runner: Runner) -> None:
     for what, summary in summaries.items():
         if summary is not None:
             _check_classes(what, summary, num_classes)
+    if bank := summaries.get('bank'):
+        _check_bank(bank, summaries.get('test'))
 
 
 def data_sets(runner: Runner) -> Iterator[tuple[str, Any]]:
@@ -68,3 +70,20 @@ def _check_classes(what: str, summary: Summary, num_classes: int | None) -> None
                 f'The {what} data ({summary.where}) have no image of {listed(empty)} of their '
                 f'{len(names)} class folders. Fill or remove them: they count as classes.'
             )
+
+
+def _check_bank(bank: Summary, test: Summary | None) -> None:
+    """Refuse labels that a probe cannot learn, where numbers are all that is known of them."""
+    if bank.class_images is None or bank.names is not None:
+        return
+    highest = max(bank.class_images)
+    if empty := sorted(set(range(highest)) - bank.class_images.keys()):
+        raise DataError(
+            f'The bank data ({bank.where}) have the label {highest} and no image of '
+            f'{listed(empty)} of the labels below it. Correct the list.'
+        )
+    if test is not None and test.class_images and max(test.class_images) > highest:
+        raise DataError(
+            f'The test data ({test.where}) have the label {max(test.class_images)}, the bank data '
+            f'({bank.where}) 0 to {highest} only. Give lists that belong together.'
+        )

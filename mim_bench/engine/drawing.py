@@ -48,8 +48,8 @@ def draw_panels(panels: Sequence['Panel'], min_tile_px: int = MIN_TILE_PX) -> Im
     """A row an image, a column a panel, with its title above.
 
     Args:
-        panels: Of one batch; smaller images are enlarged to the size of the largest, pixel by
-            pixel, so that a map of patches lines up with the image beside it.
+        panels: Panels of one batch. Smaller images are enlarged to the largest by repeating
+            pixels, so that a map of patches lines up with the image beside it.
         min_tile_px: Least side of an image in the picture.
     """
     columns = [_pixels(panel.images) for panel in panels]
@@ -65,10 +65,10 @@ def draw_images(
     """Masks and targets of a pre-training config on images; reconstructions with a checkpoint.
 
     Args:
-        cfg: Of a pre-training; its training pipeline augments and masks the images.
+        cfg: Config of a pre-training; its training pipeline augments and masks the images.
         images: Files, folders and archives.
-        checkpoint: Of the whole network; see :func:`mim_bench.engine.load_gate.load_model`.
-        seed: Of augmentation, masks and weights. An image's masks depend on it and on the
+        checkpoint: File of the whole network (:func:`mim_bench.engine.load_gate.load_model`).
+        seed: Seed of augmentation, masks and weights. An image's masks depend on it and on the
             image's place in the list.
 
     Raises:
@@ -166,7 +166,7 @@ def _fill(model: nn.Module, checkpoint: Path | None, untrained: list[str]) -> li
 
 
 def _pixels(images: torch.Tensor) -> list[np.ndarray]:
-    """(B, 3, H, W) float in [0, 1] to (height, width, 3) uint8 images."""
+    """Convert (B, 3, H, W) float in [0, 1] to (height, width, 3) uint8 images."""
     pixels = (images.detach().float().cpu() * 255).round().clamp(0, 255).byte()
     return list(pixels.permute(0, 2, 3, 1).numpy())
 

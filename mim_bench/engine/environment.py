@@ -42,7 +42,7 @@ def device_name(device: torch.device) -> str:
 def git_commit() -> str:
     """The commit that this package was checked out from, ``-dirty`` if files changed since."""
     root = Path(mim_bench.__file__).parents[1]
-    # Otherwise git would find whatever repository an installed package happens to lie in.
+    # Otherwise git would find a repository that an installed package happens to be in.
     if not (root / '.git').exists():
         return UNKNOWN
     command = ['git', '-C', str(root), 'describe', '--always', '--dirty', '--abbrev=40']

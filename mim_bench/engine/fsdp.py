@@ -32,8 +32,8 @@ def check_sharding(cfg: Config, launcher: str) -> None:
     """Refuse what cannot be trained sharded.
 
     Args:
-        cfg: Of a training.
-        launcher: Of the run.
+        cfg: Config of a training.
+        launcher: Launcher of the run.
 
     Raises:
         ConfigError: There is one process only, or something in the config needs the whole model.
@@ -80,15 +80,15 @@ def attention_blocks(model: nn.Module) -> list[nn.Module]:
 
 
 def shard_training(model: nn.Module, optimizer: Optimizer) -> None:
-    """Share a model and its optimiser's state out over the processes, in place.
+    """Shard a model and its optimiser's state over the processes, in place.
 
     Each transformer block is a unit that is gathered while it computes; everything else is one
     more. A network without attention is one unit.
 
     Args:
-        model: Filled, on the CPU, the same in all processes.
-        optimizer: Of its parameters. Its groups stay, so that which parameter has which rate is
-            decided by the whole model.
+        model: The model with its weights, on the CPU, equal in all processes.
+        optimizer: Optimiser of its parameters. Its groups are kept, so each parameter has the rate
+            that it has in the whole model.
     """
     device = torch.device(get_device())
     mesh = init_device_mesh(device.type, (get_world_size(),))

@@ -18,9 +18,9 @@ class Heartbeat:
         done: Iterations of the phase, in a training those of earlier starts too.
         total: Iterations that it has in all.
         time: Moment of the beat, ISO 8601 in UTC.
-        loss: Of the last iteration of a training.
+        loss: Loss of the last iteration of a training.
         images_per_s: Since the beat before, all processes together.
-        seconds_left: Of the phase.
+        seconds_left: Seconds left in the phase.
     """
 
     phase: str
@@ -34,7 +34,7 @@ class Heartbeat:
     def write(self, folder: Path) -> None:
         """Replace the file of a work directory; a disk that refuses is left to the checkpoints.
 
-        It is not synced to the disk: after a power cut nobody wants it.
+        It is not synced to the disk, since it is worthless after a power cut.
         """
         temporary = folder / f'.{HEARTBEAT_FILE}.{os.getpid()}.tmp'
         with contextlib.suppress(OSError):

@@ -138,11 +138,11 @@ def open_network(
 
     Args:
         checkpoint: Canonical file; None: the config's backbone with random weights.
-        config: Of the probe.
+        config: Config of the probe.
         size: Side of the images that it gets, in pixels. They are resized and cropped in the
             proportion of the protocol, whose size is 224.
         options: Overrides of the config, by dotted key.
-        device: Of torch; a GPU if None and there is one.
+        device: Device of torch; a GPU if None and there is one.
 
     Raises:
         ConfigError: The backbone cannot be set up for this size.

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mim_bench.data.seeding import SKIP_LIST
-from mim_bench.engine.boundary import told_failure
+from mim_bench.engine.boundary import deaf_to_workers, told_failure
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
@@ -449,8 +449,9 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
             flush_ledger(run.runner)
         raise
     except Exception as error:
-        told = told_failure(error, cfg, run.runner)
-        record_failure(told, cfg=cfg, runner=run.runner)
+        with deaf_to_workers():
+            told = told_failure(error, cfg, run.runner)
+            record_failure(told, cfg=cfg, runner=run.runner)
         if told is error:
             raise
         raise told from error

@@ -113,9 +113,9 @@ def load_state(
     Args:
         module: Not wrapped.
         state: Weights by the module's own names.
-        path: Of the file, for messages.
+        path: Path of the file, for messages.
         allow_partial: Go on with less than ``minimum_share``.
-        minimum_share: Of the parameters, by number of values.
+        minimum_share: Smallest share of the parameters, by number of values.
         trainable_only: Count parameters only that are trained.
         advice: What to do where it does not fit.
 

@@ -414,18 +414,27 @@ class PatchProbeTestLoop(TestLoop):
         """Fit the head, then test.
 
         Returns:
-            The metrics, the same on every process, with what was selected for the head.
+            The metrics, the same on every process.
         """
-        model = unwrap(self.runner.model)
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        self._fit(unwrap(self.runner.model))
+        self.runner.model.eval()
+        for place, batch in enumerate(self.dataloader):
+            self.run_iter(place, batch)
+        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics
+
+    def _fit(self, model: Any) -> None:
         device = next(model.parameters()).device
         with ExitStack() as stack:
-            fitted = fit_patches(
-                self._name, self._bank(model, stack), device=device, settings=self._classifier
-            )
+            bank = self._bank(model, stack)
+            fitted = fit_patches(self._name, bank, device=device, settings=self._classifier)
         for name, value in fitted.chosen.items():
             self.runner.logger.info(f'{name}: {value:g}')
         model.decode_head.classifier = fitted.scores
-        return super().run()
 
     def _bank(self, model: Any, stack: ExitStack) -> PatchBank:
         how = {**self._how, 'num_classes': model.decode_head.num_classes, 'fp16': self.fp16}

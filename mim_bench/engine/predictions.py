@@ -28,7 +28,7 @@ def prediction_row(sample: Any, dataset_meta: Mapping[str, Any]) -> Row:
     """Image, truth and prediction of a validated sample.
 
     Args:
-        sample: Of a :func:`prediction_kind`, with ``img_path``. Annotations and predictions
+        sample: Sample of a :func:`prediction_kind`, with ``img_path``. Annotations and predictions
             are in pixels of the image file, as the libraries leave them when annotations are
             loaded after the resize.
         dataset_meta: ``classes`` and, if there is one, ``palette`` of the data set.

@@ -71,8 +71,10 @@ class PreflightHook(Hook):
             check_features(runner, loop)
             if hasattr(loop, 'probes'):
                 try_probes(runner)
-            else:
-                try_evaluation(runner, loop, runner.model.test_step)
+                return
+            if hasattr(loop, 'bank_dataloader'):
+                list(few_batches(loop.bank_dataloader))
+            try_evaluation(runner, loop, runner.model.test_step)
 
 
 def check_features(runner: Runner, loop: Any) -> None:

@@ -50,14 +50,14 @@ class GatedPretrainedInit(PretrainedInit):
 
     Args:
         checkpoint: A path, or a URL as mmengine reads it.
-        prefix: Of the module's keys in the file, for example 'backbone'. None takes the keys
+        prefix: Prefix of the module's keys in the file, for example 'backbone'. None takes the keys
             as they are, or those under ``backbone.`` where the module has no ``backbone``.
-        map_location: Of a URL's tensors; a file's are read on the CPU.
+        map_location: Device of a URL's tensors; a file's are read on the CPU.
 
     Raises:
         CheckpointError: The file cannot be read, a shape differs, or it fills less than 99 %.
 
-    Differs from mmengine's, which logs what does not fit and goes on with random weights.
+    Differs from mmengine's, which logs what does not fit and continues with random weights.
     """
 
     def __call__(self, module: nn.Module) -> None:

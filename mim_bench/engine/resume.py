@@ -65,9 +65,9 @@ def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> N
     no effect, or half of one, and the record would state them all the same.
 
     Args:
-        path: Of the checkpoint, for messages.
-        meta: Of the checkpoint.
-        cfg: Of the run that resumes.
+        path: Path of the checkpoint, for messages.
+        meta: Meta data of the checkpoint.
+        cfg: Config of the run that resumes.
 
     Raises:
         ConfigError: Names the settings that differ, with both values.

@@ -11,12 +11,15 @@ from pathlib import Path
 from mim_bench.errors import CheckpointError
 from mim_bench.results.atomic import sync_folder
 
-_ADVICE = {
+# What to do before a run is started again, by the error of a file system.
+DISK_ADVICE = {
     errno.ENOSPC: 'Free some space',
     errno.EDQUOT: 'Your quota is used up: free some space',
     errno.EROFS: 'The file system is read-only: make it writable, or use another --work-dir,',
     errno.EACCES: 'Make the folder writable, or use another --work-dir,',
     errno.EPERM: 'Make the folder writable, or use another --work-dir,',
+    errno.EEXIST: 'A file stands where a folder is needed: use another --work-dir,',
+    errno.ENOTDIR: 'A file stands where a folder is needed: use another --work-dir,',
     errno.ENOENT: 'The folder is gone: restore it, or use another --work-dir,',
     errno.ESTALE: 'The file server lost the folder: mount it again',
     errno.EIO: 'Check the disk or the file server',
@@ -44,7 +47,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        advice = _ADVICE.get(error.errno, 'Check the file system')
+        advice = DISK_ADVICE.get(error.errno, 'Check the file system')
         raise CheckpointError(
             f'{path}: cannot be written ({error.strerror or error}). Earlier checkpoints are '
             f'untouched. {advice} and start again with --auto-resume.'

@@ -57,7 +57,7 @@ def tracking_settings(names: Sequence[str], run: str, task: str | None) -> dict[
     """The key ``track`` of a config.
 
     Args:
-        names: Of trackers.
+        names: Names of trackers.
         run: Name of the run.
         task: Groups runs in W&B, and is a tag in MLflow.
 
@@ -78,8 +78,8 @@ def tracked_visualizer(
 
     Args:
         visualizer: The config's own; None: mmengine's default.
-        track: Of :func:`tracking_settings`.
-        work_dir: Of the run.
+        track: Result of :func:`tracking_settings`.
+        work_dir: Work directory of the run.
         resumes: Whether the run goes on from a checkpoint.
     """
     settings = dict(visualizer or {'type': 'Visualizer', 'vis_backends': [_LOCAL]})

@@ -58,7 +58,7 @@ class WorkDir:
     Attributes:
         path: The folder.
         cfg: The config that the newest start dumped.
-        started_at: Of the first start, in UTC; its folder is named by the local time.
+        started_at: Time of the first start, in UTC; its folder is named by the local time.
         evaluations: In the order in which they were made.
         iterations: Logged training iterations by step, ascending; what a restart did again
             stands once.
@@ -156,7 +156,7 @@ def _config(path: Path, start: Path) -> Config:
     try:
         # Dumped text is plain values; what it would import need not be installed here.
         return Config.fromfile(str(found), import_custom_modules=False)
-    except Exception as error:  # whatever its Python raises
+    except Exception as error:  # the file may raise anything
         raise RecordError(
             f'{found.relative_to(path)} cannot be read ({type(error).__name__}: {error}), so '
             'nothing says what was measured.'

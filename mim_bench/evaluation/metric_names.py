@@ -111,8 +111,8 @@ def primary_metric(
     """The metric that a task is ranked by: one of its evaluation, never the training's loss.
 
     Args:
-        task: Of the record. A pre-training has its first metric, or none.
-        metrics: Of the record; the first of :func:`ranking_metrics` is taken.
+        task: Task of the record. A pre-training has its first metric, or none.
+        metrics: Metrics of the record; the first of :func:`ranking_metrics` is taken.
         measured: Values by the library's key, for the message.
 
     Raises:

@@ -40,7 +40,7 @@ def outcomes_of_loop(loop: Any) -> list[Outcomes]:
     """What the last evaluation of a loop left: its own outcomes, or those of its metrics.
 
     Args:
-        loop: Of mmengine; on other processes than the first it has none.
+        loop: Loop of mmengine; on other processes than the first it has none.
     """
     owners = [loop, *getattr(getattr(loop, 'evaluator', None), 'metrics', ())]
     found = [getattr(owner, 'outcomes', None) for owner in owners]
@@ -56,9 +56,9 @@ def save_outcomes(
     not: they are left out, and the log says so. So are outcomes too large to keep.
 
     Args:
-        found: Of the evaluation.
-        metrics: Of the record, by name.
-        folder: Of the record.
+        found: Outcomes of the evaluation.
+        metrics: Metrics of the record, by name.
+        folder: Folder of the record.
 
     Returns:
         The name of the file; None if there are no outcomes of these metrics.

@@ -12,13 +12,13 @@ from mim_bench.errors import ConfigError
 class Mask:
     """The hidden and visible patches of each image of a batch, as index tensors.
 
-    A network reads no tensor back to learn how many patches are visible, since the counts are
-    numbers, and all that it needs is one tensor, so one copy brings it to the device. Made by
+    Counts are plain numbers and all indices are in one tensor, so a network never waits for the
+    device to learn how many patches are visible, and one copy moves a mask. Make it by
     :meth:`of`, which checks that all images hide the same number.
 
     Attributes:
-        order: (B, rows * cols) int64: the patches in raster order, first the visible ones of an
-            image, then its hidden ones. (1, rows * cols) holds for every image of a batch.
+        order: (B, rows * cols) int64: patch indices, first the visible patches of an image, then
+            its hidden ones, both in raster order. (1, rows * cols) holds for all images.
         num_visible: Visible patches of an image.
         grid: Patches as (rows, cols).
         cell: Side of squares of patches, a power of two, that are hidden or visible as a whole.
@@ -73,7 +73,7 @@ class Mask:
 
     @property
     def ranks(self) -> torch.Tensor:
-        """The inverse of ``order``, (B, rows * cols) int64: each patch's number in it."""
+        """The inverse of ``order``, (B, rows * cols) int64: each patch's position in it."""
         numbers = torch.arange(self.order.shape[1], device=self.order.device)
         return torch.empty_like(self.order).scatter_(1, self.order, numbers.expand_as(self.order))
 

@@ -1,4 +1,4 @@
-"""Masking of whole units, the squares that one token of a pyramid's last stage stands for.
+"""Masking of whole units: a unit is the square that one token of a pyramid's last stage covers.
 
 Sparse networks keep the tokens of visible units in this order: units in raster order and,
 inside a unit, tokens on the Z-curve, so the four tokens that a 2x2 merging joins always lie
@@ -45,7 +45,7 @@ def unit_mask(grid: tuple[int, int], mask_ratio: float, rng: np.random.Generator
 
 
 def token_places(units: torch.Tensor, grid: tuple[int, int], tokens_per_unit: int) -> torch.Tensor:
-    """Token indices of units.
+    """Raster indices of the tokens inside units, in the token order of sparse networks.
 
     Args:
         units: (..., U) int64, indices of units in raster order of the unit grid.

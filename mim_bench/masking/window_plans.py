@@ -1,8 +1,8 @@
-"""Packing of Swin's windows of visible tokens, computed in the loader for one mask a batch.
+"""Packs Swin's windows of visible tokens into groups; computed in the loader for each batch.
 
-The mask leaves each window another number of visible tokens. Whole windows are
-packed into groups of one capacity, and tokens of different windows in a group do not see each
-other, so attention gives the same numbers as on each window alone.
+Windows differ in their number of visible tokens. Whole windows are packed into groups of equal
+capacity. Tokens of different windows in a group do not attend to each other, so the results are
+those of attention within each window.
 """
 
 import math
@@ -30,8 +30,8 @@ class GroupPlan:
             tokens in their order.
         bias_index: (G, S, S) int64 from (query, key) into a table of (2w - 1) ** 2 relative
             positions and two entries behind it: for pairs that must not see each other, and
-            for pairs of slots without a token, which see each other alone. So nothing that
-            happens in such a slot reaches a token or the table, forward or backward.
+            for pairs of slots without a token. Such slots see only each other, so they change
+            neither a token nor the table, forward or backward.
     """
 
     slots: torch.Tensor | None
@@ -42,15 +42,15 @@ class GroupPlan:
 class PlannedMask(Mask):
     """A mask of units that holds for the whole batch, with the windows of every stage planned.
 
-    A unit is the square that one token of the last stage stands for. Made by
-    :func:`plan_windows`. Everything lies in one tensor, which is what is copied.
+    A unit is the square that one token of the last stage covers. Made by :func:`plan_windows`.
+    All indices are in one tensor, so one copy moves the plan to a device.
 
     Attributes:
         window_sizes: Side of the windows of each stage in tokens.
-        numbers: int64, the order and all plans in a row.
-        shapes: (groups, slots of a group, tokens that are moved) of each stage, not shifted
-            and shifted in turn. The same for every mask of one grid and count, unless a mask
-            needs more groups than are kept for it.
+        numbers: int64, the order of the units, then all plans.
+        shapes: (groups, slots of a group, tokens that are moved) of each stage, first not
+            shifted, then shifted. Equal for all masks of one grid and count, unless a mask needs
+            more groups than usual.
     """
 
     window_sizes: tuple[int, ...]
@@ -83,7 +83,7 @@ def plan_windows(mask: Mask, window_sizes: Sequence[int]) -> PlannedMask:
     """Plan the windows of every stage for the first mask of a batch, on the CPU.
 
     Args:
-        mask: Over units, on the CPU; the first one holds for the batch from here on.
+        mask: Mask over units, on the CPU; that of the first image is used for the batch.
         window_sizes: Side of the windows of each stage in tokens, and of its table of relative
             positions. A stage has twice as many tokens along a side as the next.
     """
@@ -109,9 +109,8 @@ def plan_groups(
 ) -> GroupPlan:
     """Group tokens by their windows.
 
-    A window as large as the map is not shifted, and one larger shrinks to it. Shifted
-    windows do not wrap around: those at the border are smaller, which is what the cyclic
-    shift with its mask computes.
+    A window as large as the map is not shifted, and a larger one shrinks to it. Shifted windows
+    do not wrap around: those at the border are smaller, which equals the masked cyclic shift.
 
     Args:
         places: (N, 2) int64, row and column of each token in the map.
@@ -120,10 +119,10 @@ def plan_groups(
         shifted: Whether the windows are shifted by half a window.
 
     Returns:
-        The plan. Few tokens (up to 2 w^2) are one group, which wastes less time than packing
-        saves. Else a group has w^2 slots, filled up to a multiple of 8, and there are as many
-        groups as full windows would need and one more: of 3,000 masks of 37 in 49 units none
-        needed more, and one that does gets them.
+        The plan. Up to 2 w^2 tokens form one group, which is faster than packing. Otherwise a
+        group has w^2 slots, padded to a multiple of 8, and there is one group more than full
+        windows would need; a mask that needs more gets them (none of 3,000 masks of 37 in 49
+        units did).
 
     Source: GreenMIM, arXiv:2205.13515, section 3.2, as LocalMIM uses it. Differs: best-fit
     decreasing in place of a knapsack; it needs fewer groups (measured: 14.1 against 14.5 of 56

@@ -21,7 +21,7 @@ class BackboneEntry:
     Attributes:
         name: Name in configs.
         archs: Named sizes that the argument ``arch`` accepts.
-        also: The class of mmpretrain whose named sizes it accepts too.
+        also: A class of mmpretrain whose named sizes it accepts too.
         use: ``pre-training`` for a class that takes a mask or targets beside images.
         summary: First line of its documentation.
     """

@@ -14,7 +14,7 @@ from mim_bench.registry import MODELS
 class Mixup(TimmMixup):
     """Mixes a batch with itself in reverse order, by timm's mixup or cutmix.
 
-    mmpretrain's ``Mixup`` and ``CutMix`` draw a random partner for each image. Labels are
+    mmpretrain's ``Mixup`` and ``CutMix`` draw a random partner for each image instead. Labels are
     smoothed by the loss: smoothing and mixing are linear, so their order does not matter.
 
     Args:
@@ -85,7 +85,7 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
         """
         if data.get('data_samples') and 'gt_label' in data['data_samples'][0]:
             self._move_labels(data['data_samples'])
-        # Its own mixing is left out, since it would come before erasing.
+        # The base class would mix before erasing, so it does not mix.
         data = super().forward(data, training=False)
         samples = data['data_samples']
         if not training or not samples:
@@ -99,7 +99,7 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
         return data
 
     def _move_labels(self, samples: list[DataSample]) -> None:
-        """Labels to the device in one copy that does not wait for it."""
+        """Move the labels to the device in one asynchronous copy."""
         labels, counts = cat_batch_labels([sample.gt_label for sample in samples])
         parts = tensor_split(_without_waiting(labels, self.device), counts)
         for sample, part in zip(samples, parts, strict=True):
@@ -107,7 +107,7 @@ class ClsDataPreprocessor(MMPretrainPreprocessor):
 
 
 def _without_waiting(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A small tensor of the CPU on a device, by way of pinned memory."""
+    """Copy a small CPU tensor to a device asynchronously, through pinned memory."""
     if device.type == 'cuda' and torch.cuda.is_available() and tensor.device.type == 'cpu':
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

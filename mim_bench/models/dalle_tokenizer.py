@@ -11,9 +11,9 @@ from mim_bench.registry import MODELS
 class DalleTokenizer(DALLEEncoder):
     """mmpretrain's encoder of DALL-E's discrete VAE, frozen; a missing weight file is an error.
 
-    With ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` its weights come from a file;
-    None in the place of the file, as in this package's configs, is an error when a training
-    initialises its weights. Without ``init_cfg`` it keeps random weights, on purpose.
+    With ``init_cfg=dict(type='Pretrained', checkpoint=FILE)`` its weights come from a file. If
+    FILE is None, as in this package's configs, initialising the weights is an error. Without
+    ``init_cfg`` it keeps random weights.
 
     Args:
         **kwargs: Arguments of mmpretrain's ``DALLEEncoder``.

@@ -19,7 +19,7 @@ from mim_bench.models.roi_views import (
 )
 from mim_bench.registry import MODELS
 
-# COCO's: areas of boxes in pixels of the original image, the upper end excluded.
+# COCO's areas of boxes, in pixels of the original image; the upper end is excluded.
 AREAS = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, float('inf'))}
 
 
@@ -44,19 +44,19 @@ class _View:
 class InstanceTTA(BaseTTAModel):
     """Test-time augmentation of Mask R-CNN, Cascade Mask R-CNN and HTC, masks included.
 
-    The regions of all views are brought to the original image and go through one suppression;
-    then the mask branch looks at the boxes that are left in every view, and the probabilities
-    are averaged. With one view that is not flipped the result is the plain test's.
+    The boxes of all views are mapped to the original image and suppressed together. The mask
+    branch then predicts the remaining boxes in every view, and the probabilities are averaged.
+    With one view that is not flipped, the result equals the plain test's.
 
     Needs ``scale`` (only with ``area_filter``), ``flip``, ``flip_direction``, ``scale_factor``
-    and ``ori_shape`` among the ``meta_keys`` that the ``tta_pipeline`` packs. The maps of all
-    views are kept at once.
+    and ``ori_shape`` among the ``meta_keys`` that the ``tta_pipeline`` packs. The feature maps of
+    all views are in memory at the same time.
 
     Args:
         tta_cfg: ``score_thr``, ``nms`` and ``max_per_img`` of the merged boxes; those of the
             detector's ``test_cfg.rcnn`` where not given.
-        area_filter: Maps the short side that a view is resized to, to the sizes
-            ('small', 'medium', 'large') of boxes that it may report; None: all sizes in all views.
+        area_filter: Pairs of the short side that a view is resized to and the sizes of boxes
+            ('small', 'medium', 'large') that it may report; None: all sizes in all views.
         module: The detector, or its config.
         data_preprocessor: mmengine's data preprocessor.
 
@@ -127,7 +127,7 @@ class InstanceTTA(BaseTTAModel):
         return regions
 
     def _filter(self, boxes: torch.Tensor, scores: torch.Tensor, meta: dict) -> torch.Tensor:
-        """Scores, set to zero where the view may not report boxes of this area."""
+        """Set the scores of boxes to zero whose area the view may not report."""
         if self.area_filter is None or not len(boxes):
             return scores
         side = min(meta['scale'])
@@ -148,7 +148,7 @@ class InstanceTTA(BaseTTAModel):
         from mmdet.models.layers import multiclass_nms
 
         cfg = {**self.module.roi_head.test_cfg, **self.tta_cfg}
-        # A view without proposals has boxes of one class, whatever the head has.
+        # A view without proposals returns boxes for one class even if the head has several.
         regions = [pair for pair in regions if len(pair[0])] or regions[:1]
         boxes, scores = (torch.cat(parts) for parts in zip(*regions, strict=True))
         kept, labels = multiclass_nms(

@@ -1,4 +1,4 @@
-"""EoMT: a mask classifier whose queries are further tokens in the last blocks of a plain ViT."""
+"""EoMT: a mask classifier whose queries are extra tokens in the last blocks of a plain ViT."""
 
 import math
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def eomt(**settings: Any) -> nn.Module:
             :func:`eomt_head`.
 
     Raises:
-        ConfigError: The backbone takes no further tokens.
+        ConfigError: The blocks of the backbone take no extra tokens.
 
     Source: Kerssies et al., "Your ViT is Secretly an Image Segmentation Model", CVPR 2025,
     arXiv:2503.19108; tue-mps/eomt, as mirrored in YB17/eomt@45d55ec, models/eomt.py. Differs: the
@@ -60,14 +60,14 @@ class ScaleBlock(nn.Module):
         self.norm = LayerNorm2d(dims)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, C, H, W) -> (B, C, 2 H, 2 W)."""
+        """Upsample a map: (B, C, H, W) -> (B, C, 2 H, 2 W)."""
         return self.norm(self.conv2(F.gelu(self.conv1(x))))
 
 
 def attention_mask(
     masks: torch.Tensor, grid: tuple[int, int], num_prefix: int, keep: float
 ) -> torch.Tensor:
-    """What each token may attend to.
+    """Compute which tokens each token may attend to.
 
     Args:
         masks: Logits of the queries' masks (B, Q, h, w).
@@ -99,13 +99,13 @@ def _segmentor_class() -> type[nn.Module]:
         def __init__(self, **settings: Any) -> None:
             super().__init__(**settings)
             check_token_run(self.backbone)
-            # Probability that attention is masked, in each of the last blocks; a hook anneals it.
+            # Probability that attention is masked in each of the last blocks; a hook anneals it.
             self.mask_probabilities = [1.0] * self.decode_head.num_blocks
 
         def extract_feat(self, inputs: torch.Tensor) -> tuple[list, list]:
             """Scores (B, Q, C + 1) and mask logits (B, Q, h, w) before each block and at the end.
 
-            In evaluation those at the end alone.
+            In evaluation only those at the end.
             """
             run = token_run(self.backbone, inputs)
             head, tokens = self.decode_head, run.tokens
@@ -187,7 +187,7 @@ def _head_class() -> type[nn.Module]:
             BaseModule.init_weights(self)
 
         def queries(self, batch: int) -> torch.Tensor:
-            """(B, Q, C)."""
+            """The query tokens of a batch, (B, Q, C)."""
             return self.query_embed.weight.expand(batch, -1, -1)
 
         def predictions(

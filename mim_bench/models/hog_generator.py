@@ -21,8 +21,8 @@ class TokenHOGGenerator(HOGGenerator):
         ConfigError: Cells do not fit into tokens.
 
     Source: MaskFeat, arXiv:2112.09133; mmpretrain 1.2.0, ``models/selfsup/maskfeat.py``.
-    Differs: there the grid is 14 x 14 whatever the image, and under autocast the gradients
-    are of half precision (in bfloat16 on a CPU it fails). In float32 the numbers are the same.
+    Differs: mmpretrain's grid is 14 x 14 for every image size, and its gradients are of half
+    precision under autocast (bfloat16 on a CPU fails). In float32 the numbers are equal.
     """
 
     def __init__(self, patch_size: int = 16, pool: int = 8, **kwargs: object) -> None:

@@ -1,4 +1,4 @@
-"""Predictions of mmdet's RoI heads in one view of an image, and boxes mapped between the two."""
+"""Predictions of mmdet's RoI heads in a view of an image, and box mapping between the two."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -13,8 +13,8 @@ from mim_bench.registry import MODELS
 class TokenizerDataPreprocessor(TwoNormDataPreprocessor):
     """Normalises the network's view and the tokenizer's view with their own statistics.
 
-    A batch of single images, as probes and fine-tuning have them, is normalised for the
-    network; mmpretrain's class takes pairs of views only.
+    A batch of single images, as in probes and fine-tuning, is normalised for the network;
+    mmpretrain's class takes pairs of views only.
 
     Args:
         second_mean: Mean of the tokenizer's view. The default is DALL-E's: with ``second_std`` it

@@ -1,4 +1,4 @@
-"""The largest batch that fits, by doubling and halving."""
+"""Searches the largest batch that fits, by doubling and halving."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ LARGEST = 2**16
 
 
 def largest_fitting(fits: Callable[[int], bool], start: int = 1) -> int:
-    """The largest size that fits, to a sixteenth.
+    """Search the largest size that fits, to a sixteenth.
 
     Args:
         fits: Whether a size fits; if it does, all smaller sizes do.

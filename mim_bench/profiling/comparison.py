@@ -133,9 +133,9 @@ class Comparison:
 def compare(plan: Plan, listen: Callable[[str], None] = lambda _: None) -> Comparison:
     """Profile the entries of a plan.
 
-    Every entry has its own process. The processes take turns, a repeat each, while all
-    others wait, so that disturbances affect all entries alike; the order is
-    reversed in every second round, and a matrix product takes its turn too.
+    Every entry has its own process. The processes take turns, one repeat at a time, so that
+    disturbances affect all entries alike. The order is reversed in every second round, and a
+    reference matrix product takes its turn too.
 
     Args:
         plan: What to profile.

@@ -97,8 +97,8 @@ def estimate_config(
         process: Process to use; a new one if None.
 
     Raises:
-        MimBenchError: The config has no training, or its step reads from the device where that
-            is not known.
+        MimBenchError: The config has no training, or its step reads from the device at an unknown
+            place.
     """
     cfg = load_config(path, dict(options or {}))
     if cfg.get('train_cfg') is None or cfg.get('train_dataloader') is None:
@@ -134,10 +134,10 @@ def image_share(dataset: Mapping[str, Any]) -> float:
 def estimate_elsewhere(
     cfg: Config, process: OwnProcess | None = None, **arguments: Any
 ) -> StepEstimate:
-    """Run :func:`estimate_here` in a process of its own, in this one if it is such a process."""
+    """Run :func:`estimate_here` in a process of its own, or in this one if it is one already."""
     settings = {k: v for k, v in cfg.to_dict().items() if k in _OF_A_STEP}
     dataset = settings['train_dataloader']['dataset']
-    dataset.pop('share', None)  # a step with a part of the labels is the same
+    dataset.pop('share', None)  # a part of the labels gives the same step
     return call_elsewhere(
         _once, estimate_here, settings, cfg.filename, process=process, **arguments
     )
@@ -157,7 +157,7 @@ def estimate_here(
 
     Raises:
         ConfigError: The config has no training.
-        ReadBackError: A step reads from the device where that is not known.
+        ReadBackError: A step reads from the device at an unknown place.
     """
     if precision == 'custom':
         raise ConfigError(
@@ -214,7 +214,7 @@ def _forward_here(cfg: Config) -> tuple[MemoryParts, int]:
 
 @contextlib.contextmanager
 def _no_collection() -> Iterator[None]:
-    """Context without garbage collection, which takes 4 s of 10 among so many small objects."""
+    """Context without garbage collection, which takes 4 s of 10 with this many small objects."""
     gc.disable()
     try:
         yield
@@ -238,14 +238,14 @@ def _num_images(cfg: Config, processes: int) -> int | None:
     )
 
 
-# Estimates of this process, shared by recipes that differ in length only, and by probes.
+# Cached estimates of this process, shared by recipes that differ only in length, and by probes.
 _done: dict[str, Any] = {}
 
 
 def _once(
     estimate: Callable[..., Any], settings: dict[str, Any], filename: str, **arguments: Any
 ) -> Any:
-    """The estimate of a config, remembered by everything but the file's name."""
+    """Compute the estimate of a config once; the file's name is not part of the key."""
     torch.set_num_threads(1)
     key = repr((estimate.__name__, settings, arguments))
     if key not in _done:

@@ -4,11 +4,13 @@ A network on it runs forward and backward at full size in seconds, without memor
 synchronisation is found: an operation that reads a value or a size back (``item``, ``nonzero``,
 ``.cpu()``) raises, as does an operator with tensors of two devices. The CPU stays real.
 
-Registering the device changes the process for good (torch's accelerator is then this one), so
-use a separate process: :class:`mim_bench.profiling.fake_step.OwnProcess`.
+Registering the device cannot be undone (it becomes torch's accelerator), so use a separate process:
+:class:`mim_bench.profiling.fake_step.OwnProcess`.
 """
 
 import contextlib
+import functools
+import importlib
 import math
 import sys
 import traceback
@@ -21,7 +23,16 @@ from unittest import mock
 import torch
 from mmengine.structures import instance_data
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_impls import (
+    _like_tensor_constructors,
+    has_meta,
+    op_implementations_checks,
+)
+from torch._subclasses.fake_tensor import (
+    FakeTensor,
+    FakeTensorMode,
+    in_kernel_invocation_manager,
+)
 from torch.utils._device import DeviceContext
 from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
@@ -29,7 +40,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from mim_bench.errors import StackError, TrainingError
 from mim_bench.profiling.fake_kernels import forget_cast_weights, register_kernels
 from mim_bench.profiling.known_read_backs import KNOWN_READ_BACKS, ReadBack
-from mim_bench.profiling.step_trace import tensors_of
+from mim_bench.profiling.step_trace import DEVICE_OF, tensors_of
 
 DEVICE = 'fakegpu'
 _aten = torch.ops.aten
@@ -45,8 +56,20 @@ _COUNTING = {
     _aten.bincount.default,
 }
 _INDEXING = {_aten.index.Tensor, _aten.index_put.default, _aten.index_put_.default}
+# Operators that torch treats apart for devices and for sizes that are symbols.
+_PLAIN = {
+    *_like_tensor_constructors,
+    _aten.view.default,
+    _aten._unsafe_view.default,
+    _aten.select.int,
+    _aten.slice.Tensor,
+    _aten._to_copy.default,
+}
 _READING = {_aten._local_scalar_dense.default, _aten.equal.default, _aten.is_nonzero.default}
-# Files that may be between a line of a network and its operators on the stack.
+_optimizers = importlib.import_module('torch.optim.optimizer')  # torch.optim hides the name
+# Name in torch's modules of the classes whose tensors are computed list by list on a GPU.
+_LISTABLE = '_foreach_supported_types'
+# Files that may lie between a line of a network and its operators on the stack.
 _OWN = ('fake_gpu.py', 'fake_kernels.py', 'step_trace.py')
 _SKIPPED = (
     str(Path(torch.__file__).parent),
@@ -142,6 +165,8 @@ class FakeGpu(FakeTensorMode):
         self._known_masks = WeakTensorKeyDictionary()  # the backward pass reads them again
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is DEVICE_OF and isinstance(args[0], FakeTensor):
+            return args[0].fake_device
         kwargs = kwargs or {}
         tensors = list(tensors_of((args, kwargs)))
         try:
@@ -153,7 +178,7 @@ class FakeGpu(FakeTensorMode):
             return func(*args, **kwargs)
         except Exception:
             if _is_in_backward():
-                # torch ends the process if an error leaves an operator there on such a device.
+                # torch aborts the process if an operator raises there on such a device.
                 traceback.print_exc()
             raise
 
@@ -173,7 +198,28 @@ class FakeGpu(FakeTensorMode):
             known = self._allow(func, args)
             with self:
                 return _as_if_found(known, func, args, kwargs)
+        places = [kwargs['device']] if kwargs.get('device') else []
+        places += [t.device if type(t) is FakeTensor else None for t in tensors]
+        is_here = all(place is not None and place.type == DEVICE for place in places)
+        if is_here and _has_own_shapes(func):
+            return self._shaped(func, args, kwargs)
         return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _shaped(self, func: Any, args: tuple, kwargs: dict) -> Any:
+        """The result by the operator's kernel for the device ``meta``.
+
+        torch's own way decomposes many operators in Python and takes three times as long.
+        """
+        if func in _like_tensor_constructors or kwargs.get('device') is not None:
+            kwargs = {**kwargs, 'device': 'meta'}
+        with in_kernel_invocation_manager(self):
+            result = func(*args, **kwargs)
+        device = torch.device(DEVICE, 0)
+        return tree_map_only(
+            torch.Tensor,
+            lambda t: t if isinstance(t, FakeTensor) else FakeTensor(self, t, device),
+            result,
+        )
 
     def _on_one_device(
         self, func: Any, args: tuple, kwargs: dict, tensors: list[torch.Tensor]
@@ -225,6 +271,16 @@ class FakeGpu(FakeTensorMode):
         if not _is_in_backward():
             raise error
         self.late_errors.append(error)
+
+
+@functools.cache
+def _has_own_shapes(func: Any) -> bool:
+    """Whether the kernel for the device ``meta`` alone gives an operator's results."""
+    if func.namespace != 'aten' or not has_meta(func):
+        return False
+    if func in _PLAIN or func.name().startswith('aten::_foreach_'):
+        return True
+    return not any(check(func) for check, _ in op_implementations_checks)
 
 
 def _is_in_backward() -> bool:
@@ -356,23 +412,19 @@ def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
     def init(self: Any, device_type: str, *args: Any, **kwargs: Any) -> None:
         plain(self, DEVICE if device_type == 'cuda' else device_type, *args, **kwargs)
 
-    types = torch.utils._foreach_utils._foreach_supported_types
     with (
         mock.patch.object(torch.autocast, '__init__', init),
         # Called when autocast ends, also in the backward pass where blocks are recomputed.
         mock.patch.object(torch, 'clear_autocast_cache', forget_cast_weights),
-        # As for real parameters, the optimiser uses its foreach implementation.
-        mock.patch.object(torch.utils._foreach_utils, '_foreach_supported_types', types),
+        # As for real parameters, optimisers and the clipping of gradients work on lists of tensors.
+        mock.patch.object(_optimizers, _LISTABLE, [torch.Tensor, nn.Parameter, FakeTensor]),
+        mock.patch.object(torch.utils._foreach_utils, _LISTABLE, [torch.Tensor, FakeTensor]),
         # mmengine indexes only by tensors of known classes, which do not include the fake GPU's.
         mock.patch.object(instance_data, 'IndexType', instance_data.IndexType | torch.Tensor),
         # The backward pass runs in this thread, so that stack and errors are complete.
         torch.autograd.set_multithreading_enabled(False),
         FakeGpu(known) as mode,
     ):
-        types.append(FakeTensor)
-        try:
-            yield mode
-        finally:
-            types.remove(FakeTensor)
+        yield mode
     if mode.late_errors:
         raise mode.late_errors[0]

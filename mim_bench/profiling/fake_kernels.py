@@ -43,7 +43,7 @@ def register_kernels(device_type: str) -> None:
             kernel = _autocast_kernel(_overload(name), policy, device_type)
             aten.impl(name, kernel, 'AutocastPrivateUse1')
     aten.impl('scaled_dot_product_attention', _attention, 'AutogradPrivateUse1')
-    _libraries.extend([fallback, aten])  # registrations end with their objects
+    _libraries.extend([fallback, aten])  # registrations last as long as these objects
 
 
 def forget_cast_weights() -> None:

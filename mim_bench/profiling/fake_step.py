@@ -53,7 +53,7 @@ class FakeStep(TrainingStep):
         return super().forward(batch, compiled=False)
 
     def make_optimizer_state(self, *, keep_gradients: bool = False) -> None:
-        """Step the optimiser once, as if an update had gone before.
+        """Step the optimiser once, so that its state exists as after an update.
 
         Args:
             keep_gradients: Keep gradients, as between accumulated passes.
@@ -72,12 +72,12 @@ _is_own = False
 
 
 class OwnProcess:
-    """A process that starts with its first call, and again after it died.
+    """A process that starts at its first call, and restarts after it died.
 
     Arguments and results of calls are pickled.
 
     Args:
-        environment: Added to the process's environment. By default it sees no real GPU, so that
+        environment: Added to the process's environment. By default it hides real GPUs, so that
             the fake one can be registered.
     """
 
@@ -136,9 +136,9 @@ def call_elsewhere(
 
     Args:
         function: The function.
-        process: Process to use. If None, this one if it is one without a GPU, or else a new one.
-        *args: Of the function.
-        **kwargs: Of the function.
+        process: Process to use. None: this one if it is an OwnProcess, otherwise a new one.
+        *args: Arguments of the function.
+        **kwargs: Keyword arguments of the function.
     """
     if process is not None:
         return process.call(function, *args, **kwargs)

@@ -25,8 +25,8 @@ def count_flops(step: TrainingStep, batch: dict[str, Any]) -> tuple[int, int]:
     Returns:
         Operations of the forward pass, and of forward and backward, for the whole batch.
     """
-    # torch's counter knows neither the CPU's fused attention nor oneDNN's products; explicit
-    # operators are counted alike everywhere. Recomputation inside fused kernels is not counted.
+    # torch's counter ignores the CPU's fused attention and oneDNN's products, so explicit operators
+    # are used. Recomputation inside fused kernels is not counted.
     with _without_onednn(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         loss = step.forward(batch, compiled=False)
         forward = counter.get_total_flops()

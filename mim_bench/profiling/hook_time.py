@@ -1,8 +1,7 @@
-"""Host time of the hooks of a config in a training iteration, at any batch size.
+"""Measures the host time of a config's hooks in a training iteration, at any batch size.
 
-The hooks are those that a run has, on a runner whose network is one number and whose batch holds
-samples without images, so that batches of thousands take no memory and everything that takes time
-is the hooks'.
+The hooks are those of a real run. Their runner has a network of one parameter and batches of
+samples without images, so large batches take no memory and all measured time is the hooks'.
 """
 
 import tempfile
@@ -24,7 +23,7 @@ from mim_bench.data.summary import Summary
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.registry import DATASETS, MODELS
 
-# They look at a network that is not there, or once an epoch.
+# Hooks that inspect the network, which is a dummy here, or act once an epoch.
 _LEFT_OUT = ('MomentumHook', 'KnnHook', 'ReconstructionHook', 'RecordHook', 'EMAHook')
 _NUM_CLASSES = 1000
 _MAP_SIDE, _NUM_OBJECTS = 512, 20
@@ -44,13 +43,13 @@ def hook_times(
     iterations: int = 50,
     clock: Callable[[], float] = time.process_time,
 ) -> list[HookTime]:
-    """Time the hooks of a config, each by itself.
+    """Time each hook of a config.
 
     Args:
-        cfg: Of a training.
+        cfg: Config of a training.
         batch_size: Images of a batch.
-        iterations: So many are averaged.
-        clock: Its differences are what is reported.
+        iterations: Number of iterations to average over.
+        clock: Function that returns seconds.
     """
     spent: dict[str, float] = {}
     with still_run(cfg, batch_size) as (runner, batch):
@@ -68,7 +67,7 @@ def hook_times(
 
 @contextmanager
 def still_run(cfg: Config, batch_size: int) -> Iterator[tuple[BenchRunner, dict[str, Any]]]:
-    """A runner with the hooks of a config before its first iteration, and a batch for them."""
+    """Context with a runner before its first iteration, with a config's hooks, and a batch."""
     with tempfile.TemporaryDirectory() as folder:
         runner = BenchRunner.from_cfg(_still_config(cfg, folder))
         runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -92,7 +91,7 @@ def _still_config(cfg: Config, folder: str) -> Config:
                 sampler=dict(type='DefaultSampler'),
                 batch_size=1,
             ),
-            # No iteration is the last one, which would save a checkpoint.
+            # Long enough that no iteration is the last one, which would save a checkpoint.
             train_cfg=dict(by_epoch=_is_by_epoch(cfg), **_long(cfg)),
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
             param_scheduler=dict(type='PolyLR', by_epoch=False),
@@ -124,7 +123,7 @@ def _long(cfg: Config) -> dict[str, int]:
 
 
 def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
-    """Annotations as the library of a config gives them."""
+    """Annotations in the data structures of a config's library."""
     scope = cfg.get('default_scope')
     shared = PixelData(data=torch.full((1, _MAP_SIDE, _MAP_SIDE), 255))
     shared.data[..., ::2] = 7
@@ -144,7 +143,7 @@ def _samples(cfg: Config, batch_size: int) -> dict[str, list[BaseDataElement]]:
 
 @MODELS.register_module()
 class NoNetwork(BaseModel):
-    """One parameter, and the number of classes that hooks ask for."""
+    """A network of one parameter that states the number of classes that hooks read."""
 
     def __init__(self, has_classes: bool) -> None:
         super().__init__()
@@ -159,7 +158,7 @@ class NoNetwork(BaseModel):
 
 @DATASETS.register_module()
 class NoImages(Dataset):
-    """Long enough for any number of iterations; knows its classes as class folders do."""
+    """A data set of names without images, long enough for any number of iterations."""
 
     metainfo: ClassVar[dict] = {}
 

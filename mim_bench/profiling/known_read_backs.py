@@ -1,4 +1,4 @@
-"""Accepted places where the libraries read from the GPU in a training step, with reasons."""
+"""Lists accepted places where libraries read from the GPU in a training step, with reasons."""
 
 from dataclasses import dataclass
 
@@ -101,7 +101,7 @@ KNOWN_READ_BACKS = (
         distinct=10,  # assumed
     ),
     *(
-        # As if every query were matched: the most that the loss can need.
+        # An upper bound: every query is matched.
         ReadBack(place, function, 'EoMT matches its queries on the CPU')
         for place, function in _MATCHING
     ),

@@ -1,4 +1,4 @@
-"""How fast a config's training images are read and augmented, step by step and by a real loader."""
+"""Measures how fast a config's training images are read and augmented, by step and by a loader."""
 
 import io
 import statistics
@@ -29,7 +29,7 @@ from mim_bench.recipe.building import (
     train_pipeline,
 )
 
-# Of the photographs that are made up where there are no data: ImageNet's mean.
+# Size of the photographs that are made up if there are no data: ImageNet's mean.
 PHOTO_SIZE = (375, 500)
 PHOTO_BYTES = 49_000
 NUM_PHOTOS = 64
@@ -40,16 +40,16 @@ _LOADER_IMAGES = 8
 
 @dataclass
 class Loading:
-    """What loading costs in one process.
+    """Cost of loading in one process.
 
     Attributes:
-        name: Of the config.
-        images: That were read.
-        cpu_s: CPU seconds of each turn, all of its images.
+        name: Name of the config.
+        images: Number of images of a turn.
+        cpu_s: CPU seconds of each turn, for all of its images.
         wall_s: Seconds of each turn.
         steps_s: CPU seconds of each step of the pipeline over all turns, in its order.
-        loader_img_per_s: Images a second that a DataLoader gives, by its number of workers; the
-            median of the turns.
+        loader_img_per_s: Images a second of a DataLoader, by its number of workers; the median of
+            the turns.
     """
 
     name: str
@@ -66,15 +66,15 @@ class Loading:
 
     @property
     def img_per_s_process(self) -> float:
-        """Images a second that one process gave; the median of the turns."""
+        """Images a second of one process; the median of the turns."""
         return self.images / len(self.wall_s) / statistics.median(self.wall_s)
 
     def cores_for(self, img_per_s: float) -> float:
-        """Cores that a GPU needs which trains this many images a second."""
+        """Cores needed by a GPU that trains this many images a second."""
         return img_per_s / self.img_per_s_core
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain data."""
+        """All measurements as plain data."""
         rates = dict(img_per_s_core=self.img_per_s_core, img_per_s_process=self.img_per_s_process)
         return {**asdict(self), **rates}
 
@@ -83,8 +83,8 @@ class TrainingImages(Dataset):
     """The training samples of a config, seeded one by one as a run's are.
 
     Args:
-        cfg: Of a training.
-        photos: Files of made-up photographs in place of the data set.
+        cfg: Config of a training.
+        photos: Files of made-up photographs that replace the data set.
     """
 
     def __init__(self, cfg: Config, photos: Sequence[str] = ()) -> None:
@@ -110,7 +110,7 @@ class TrainingImages(Dataset):
         return len(self.photos or self.dataset)
 
     def info(self, index: int) -> dict[str, Any]:
-        """What a pipeline starts from."""
+        """The input of the pipeline for a sample."""
         index %= len(self)
         if self.photos:
             return dict(img_path=self.photos[index], gt_label=0, sample_idx=index)
@@ -129,15 +129,14 @@ def measure_loading(
     workers: Sequence[int] = (),
     report: Callable[[str], None] = lambda text: None,
 ) -> list[Loading]:
-    """Measure configs in turns, on the same places of their data.
+    """Measure configs in turns, on samples of the same indices.
 
     Args:
-        entries: Name and config of each; a config whose data are not there gets made-up
-            photographs.
-        images: Of each config and turn.
-        turns: Rounds; one more that does not count goes before them.
-        workers: Numbers of workers of DataLoaders that are timed after that.
-        report: Told what is going on.
+        entries: Name and config of each; a config without data gets made-up photographs.
+        images: Number of images of each config and turn.
+        turns: Number of rounds, after one that is not counted.
+        workers: Numbers of workers of DataLoaders to time afterwards.
+        report: Receives messages about the progress.
 
     Raises:
         ConfigError: A config's images cannot be made up.
@@ -178,7 +177,7 @@ def _images_of(cfg: Config, folder: str, report: Callable[[str], None]) -> Train
 
 
 def make_photos(folder: str | Path, count: int = NUM_PHOTOS) -> list[str]:
-    """Write smooth noise as JPEG files of about ImageNet's size and bytes; kept if it is there."""
+    """Write smooth noise as JPEG files of about ImageNet's size and bytes; keeps existing files."""
     paths = [Path(folder) / f'{number:04d}.jpg' for number in range(count)]
     for number, path in enumerate(paths):
         if not path.exists():
@@ -239,7 +238,7 @@ def _take_turn(loading: Loading, samples: TrainingImages, collate: Callable, pla
 
 
 def _names(steps: Sequence[Any]) -> list[str]:
-    """A name for each step; one that comes twice is numbered."""
+    """A name for each step; repeated names are numbered."""
     names: list[str] = []
     for step in steps:
         name = type(getattr(step, 't', step)).__name__  # mmpretrain wraps torchvision's
@@ -248,7 +247,7 @@ def _names(steps: Sequence[Any]) -> list[str]:
 
 
 def _time_loader(cfg: Config, samples: TrainingImages, workers: int, images: int) -> float:
-    """Images a second of a DataLoader, without its first batch of each worker."""
+    """Images a second of a DataLoader, without the first batch of each worker."""
     size = 32
     warm = max(workers, 1) * 2
     loader = DataLoader(
@@ -269,7 +268,7 @@ def _time_loader(cfg: Config, samples: TrainingImages, workers: int, images: int
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for torch and OpenCV, as a worker of a loader has."""
+    """Context with one thread for torch and OpenCV, as in a worker of a loader."""
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
@@ -281,7 +280,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def step_shares(loading: Loading) -> Iterator[tuple[str, float]]:
-    """The steps of a pipeline with their shares of its CPU time, in its order."""
+    """The steps of a pipeline in order, with their shares of its CPU time."""
     total = sum(loading.steps_s.values())
     for name, seconds in loading.steps_s.items():
         yield name, seconds / total

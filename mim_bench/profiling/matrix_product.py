@@ -1,4 +1,4 @@
-"""The reference of throughput: a large matrix product."""
+"""A large matrix product, the reference of throughput."""
 
 import time
 from collections.abc import Callable

@@ -28,7 +28,7 @@ class Worker:
         self._output = tempfile.TemporaryFile('w+')  # noqa: SIM115  close() closes it
         environment = dict(os.environ)
         if job.get('threads'):
-            # Also for libraries that count the cores when they are loaded.
+            # In the environment, since some libraries count cores when they are loaded.
             environment |= {'OMP_NUM_THREADS': str(job['threads'])}
             environment |= {'MKL_NUM_THREADS': str(job['threads'])}
         self._process = subprocess.Popen(

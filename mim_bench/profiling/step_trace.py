@@ -1,8 +1,8 @@
-"""Bytes of the live tensors of a step, by purpose, and its floating-point operations.
+"""Tracks the bytes of a step's live tensors by purpose, and counts its floating-point operations.
 
-torch's own ``torch.distributed._tools.MemTracker`` and ``FlopCounterMode`` count alike. The first
-refuses networks with frozen parameters and takes a snapshot of each module, which takes minutes
-for large networks; the second decomposes every operator and needs a pass of its own.
+torch's ``torch.distributed._tools.MemTracker`` and ``FlopCounterMode`` give the same numbers. The
+first refuses networks with frozen parameters and takes a snapshot of each module, which takes
+minutes for large networks; the second decomposes every operator and needs a pass of its own.
 """
 
 import weakref
@@ -22,13 +22,15 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop
 
 # Allocation unit of torch's allocator on a GPU, in bytes.
 BLOCK_BYTES = 512
+# The operator by which C++ asks a tensor of a subclass for its device: every second one of a step.
+DEVICE_OF = torch.ops.prim.device.default
 _aten = torch.ops.aten
 
 
 def _attention_backward(
     gradient: Any, query: Any, key: Any, value: Any, *args: Any, **_: Any
 ) -> int:
-    """Twice the forward pass: what a fused kernel computes again is not counted."""
+    """Twice the forward pass; recomputation in fused kernels is not counted."""
     return 2 * sdpa_flop(query.shape, key.shape, value.shape)
 
 
@@ -114,9 +116,10 @@ class StepTrace(TorchDispatchMode):
             self._note(tensor, 'parameters')
         self.note_state(optimizer)
         self.peak = self.now
+        self._most = self.peak.total
 
     def note_state(self, optimizer: torch.optim.Optimizer | None) -> None:
-        """Count gradients and an optimiser's state as such, also if they were made in here."""
+        """Count gradients and an optimiser's state as such, even if made inside this context."""
         for parameter in self._trained:
             if parameter.grad is not None:
                 self._note(parameter.grad, 'gradients')
@@ -153,6 +156,8 @@ class StepTrace(TorchDispatchMode):
         """Count the results of an operator, and its operations."""
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
+        if func is DEVICE_OF:
+            return result
         is_backward = torch._C._current_graph_task_id() != -1
         if (formula := _FLOPS.get(func._overloadpacket)) is not None:
             flops = formula(*args, **kwargs, out_val=result)
@@ -161,8 +166,8 @@ class StepTrace(TorchDispatchMode):
         part = 'temporary' if is_backward or self._is_in_optimizer else 'activations'
         for tensor in tensors_of(result):
             self._note(tensor, part, is_new=True)
-        if sum(self._bytes.values()) > self.peak.total:
-            self.peak = self.now
+        if (total := sum(self._bytes.values())) > self._most:
+            self._most, self.peak = total, self.now
         return result
 
     def _note(self, tensor: torch.Tensor, part: str, *, is_new: bool = False) -> None:

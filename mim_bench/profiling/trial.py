@@ -40,19 +40,19 @@ class Trial:
         memory_bytes: Bytes of the weights, and peak of a step above them.
         step_s: Seconds of the second step; the first one includes start-up.
         images_per_step: Images a step of all processes.
-        num_steps: Steps of the whole run, where its config states it.
-        epochs: Else the passes over the training images; None for a test, which reads the
+        num_steps: Steps of the whole run, if its config states them.
+        epochs: Otherwise passes over the training images; None for a test, which reads the
             training and the validation images once.
         image_share: Share of the training images in an epoch.
         fewest_images: Smallest number of images of an epoch; with fewer there is no step.
-        most_images: Of each data set, where the launch limits them.
+        most_images: Largest number of images of each data set, if the launch limits it.
         groups: Parameter groups of the optimiser by layer; empty for a test.
         assumed_tflops: None if memory and time are measured. Otherwise they are estimated:
             memory from the shapes of a step, time from its operations at this throughput a GPU.
         memory_parts: In an estimate, bytes of parameters, gradients, optimizer, activations,
             temporary and buckets.
-        flops_step: In an estimate, operations of an image; of a training, forward and backward.
-        missing: What the run would read that is not there; None if nothing.
+        flops_step: In an estimate, operations of an image (for a training, forward and backward).
+        missing: Data that the run would read and that do not exist; None if all exist.
     """
 
     device: str
@@ -85,9 +85,9 @@ class Trial:
 def try_out(launch: Launch, command: str, assumed_tflops: float | None = None) -> Trial:
     """Check whether a run can start, and measure or estimate a step. No data set is read.
 
-    A run of several processes is tried with the batch of one process; their waiting for each
-    other is not measured. Without a GPU, what nobody would run on a CPU is estimated: mixed
-    precision, several processes, and all of the full tier.
+    A run of several processes is tried with the batch of one process; communication is not
+    measured. Without a GPU, runs in mixed precision, of several processes or of the full tier are
+    estimated.
 
     Args:
         launch: Launch of the run.
@@ -201,12 +201,12 @@ def _estimate_test(cfg: Config, launch: Launch, tflops: float) -> Trial:
 
 
 def _test_loader(cfg: Config) -> Config:
-    """The loader that reads most images of a test: a probe's is that of its bank."""
+    """Config of the loader that reads most images of a test; for a probe that of its bank."""
     return cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
 
 
 def _as_training(cfg: Config) -> Config:
-    """The config with the test's loader as that of the training, which synthetic samples follow."""
+    """The config with the test's loader as training loader, which synthetic samples follow."""
     loader = _test_loader(cfg).to_dict()
     return Config({**cfg.to_dict(), 'train_dataloader': loader}, filename=cfg.filename)
 
@@ -221,7 +221,7 @@ def _most_images(launch: Launch) -> int | None:
 
 
 def _filled_share(cfg: Config, launch: Launch) -> float | None:
-    """The share that the checkpoint fills, by a model that is built for nothing else."""
+    """Build the model to compute the share that the checkpoint fills."""
     return _load(build_model(without_pretrained(cfg)[0]), launch) if launch.checkpoint else None
 
 

@@ -181,7 +181,7 @@ def _synchronize(device: torch.device) -> None:
 
 def main() -> None:
     """Serve the commands of the parent process."""
-    # Output of libraries must not mix with the answers.
+    # Libraries must not print between the answers.
     answers = os.fdopen(os.dup(1), 'w', buffering=1)
     os.dup2(2, 1)
     task = None

@@ -36,9 +36,9 @@ def build_model(cfg: Config) -> nn.Module:
 
 @contextmanager
 def without_values() -> Iterator[None]:
-    """Modules made here keep what lies in their memory, for what needs names and shapes alone.
+    """Context in which new modules are not initialised, if only names and shapes are needed.
 
-    Random values of a ViT-H take seconds.
+    Drawing the random values of a ViT-H takes seconds.
     """
     names = ('uniform_', 'normal_')
     for name in names:
@@ -47,7 +47,7 @@ def without_values() -> Iterator[None]:
         yield
     finally:
         for name in names:
-            delattr(torch.Tensor, name)  # that of its base class shows again
+            delattr(torch.Tensor, name)  # restores the method of the base class
 
 
 def init_weights(model: nn.Module) -> None:
@@ -66,8 +66,8 @@ def without_pretrained(cfg: Config, *, missing_only: bool = False) -> tuple[Conf
 
     Args:
         cfg: The config.
-        missing_only: Keep named files; drop only the entries that wait
-            for a file (``init_cfg=dict(type='Pretrained', checkpoint=None)``).
+        missing_only: Keep named files; drop only entries without a file
+            (``init_cfg=dict(type='Pretrained', checkpoint=None)``).
 
     Returns:
         The copy, and the dotted names of the parts that were to be pre-trained.

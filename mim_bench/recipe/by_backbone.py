@@ -1,7 +1,7 @@
 """The backbone-dependent part of a protocol: rates by size, taps and necks by family.
 
-One protocol measures a ViT, a Swin and a ConvNet of any size. Settings that must differ are a
-table in the protocol, ``by_backbone``, so that it is public and part of the hash::
+One protocol measures a ViT, a Swin and a ConvNet of any size. Settings that must differ are listed
+in a table of the protocol, ``by_backbone``, which is public and part of the hash::
 
     protocol = dict(
         name='ade20k-upernet',
@@ -16,7 +16,7 @@ A row applies to a backbone that has its name as a tag: the kind (``plain``: all
 stride; ``pyramid``), kind and size (``plain-base``) or the class (``ViT``). Later rows win. A row
 sets dotted keys of the config, and nothing else in the config may set them.
 
-Anywhere in the model, these words stand for facts of the backbone:
+Anywhere in the model, these words are replaced by facts of the backbone:
 
 - ``'widths'``, ``'widths[2]'``, ``'sum(widths)'``: channels of the maps of ``out_indices``, and
   ``'strides'``, ``'strides[2]'`` their strides in pixels;
@@ -75,7 +75,7 @@ def backbone_facts(backbone: Mapping[str, Any]) -> BackboneFacts:
     """The facts of a backbone, from the arguments that a checkpoint fixes.
 
     Raises:
-        ConfigError: The class does not exist, or does not state the widths of its maps.
+        ConfigError: The class does not exist, or has no attribute for the widths of its maps.
     """
     fixed = {k: v for k, v in backbone.items() if k == 'type' or is_fixed(backbone, k)}
     return _facts(json.dumps(fixed, sort_keys=True))
@@ -103,7 +103,7 @@ def _facts(fixed: str) -> BackboneFacts:
 
 
 def is_fixed(backbone: Mapping[str, Any], argument: str) -> bool:
-    """Whether a checkpoint fixes an argument of a backbone's config, with the value it has."""
+    """Whether a checkpoint fixes an argument of a backbone's config at its value."""
     names = fixed_arguments(str(backbone.get('type')))
     return argument in names or f'{argument}={backbone.get(argument)}' in names
 
@@ -125,7 +125,7 @@ def fixed_arguments(kind: str) -> frozenset[str]:
         kind: Name of the class in configs.
 
     Returns:
-        The empty set for a class that states none: then every argument is part of the recipe.
+        The empty set if the class states none; then every argument is part of the recipe.
     """
     cls = MODELS.get(kind)
     return getattr(cls, 'FIXED_BY_CHECKPOINT', frozenset())
@@ -163,12 +163,12 @@ def apply_by_backbone(cfg: Config, norms: Mapping[str, bool] | None = None) -> N
     """Apply the protocol's table to a config, and replace words by facts of the backbone.
 
     Args:
-        cfg: Changed in place. ``protocol.words`` lists afterwards the keys that depend on the
-            backbone; a config that has it, of an earlier run, is left unchanged.
-        norms: See :func:`take_backbone`; every norm is there if None.
+        cfg: Changed in place. Afterwards ``protocol.words`` lists the keys that depend on the
+            backbone; a config that already has it, from an earlier run, is left unchanged.
+        norms: Result of :func:`take_backbone`; None: the checkpoint has every norm.
 
     Raises:
-        ConfigError: The config sets a key of the table itself, or a word means nothing here.
+        ConfigError: The config itself sets a key of the table, or a word has no meaning there.
     """
     protocol = cfg.get('protocol') or {}
     if 'words' in protocol or not isinstance(cfg.get('model'), dict):

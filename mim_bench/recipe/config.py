@@ -33,7 +33,7 @@ VARIABLE = re.compile(
     r'|\w+_lr|\w+_epochs|\w+_iters)'
 )
 RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
-# A key this similar to one that is read is a typing error, whatever its ending.
+# A key this similar to one that is read counts as a typing error.
 SLIP_SIMILARITY = 0.9
 
 
@@ -109,8 +109,7 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
         loaders: The loaders that the run will build.
 
     Raises:
-        DataError: A folder is missing, also where only the stuff
-            maps are missing that a detector trains on.
+        DataError: A folder is missing; for a detector that trains on stuff maps also theirs.
     """
     for name in loaders:
         for root in named_roots(cfg.get(name)):
@@ -216,7 +215,7 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
 
 
 def _instead(variable: str) -> str:
-    """The advice for an option that sets a variable of a config file."""
+    """Advice in the error about an option that sets a variable of a config file."""
     if variable == 'data_root':
         return 'Use --data-root.'
     if variable in ('train_pipeline', 'test_pipeline'):

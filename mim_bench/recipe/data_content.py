@@ -1,7 +1,7 @@
-"""Digests of data sets, so that runs on different images never share a protocol hash.
+"""Computes digests of data sets, so that runs on different images never share a protocol hash.
 
-Training images count by name and size, evaluated images and annotations by their bytes. Digests are
-cached in the user's cache folder, so later starts only stat the files.
+The digests cover names and sizes of training images, and the bytes of evaluated images and of
+annotations. They are cached in the user's cache folder; later starts only stat the files.
 """
 
 import contextlib
@@ -79,11 +79,11 @@ def dataset_content(dataset: Any, *, evaluated: bool) -> dict[str, Any] | None:
 
     Args:
         dataset: A loaded data set of mmengine, wrapped or not.
-        evaluated: Whether metrics are computed on it: then files count by their bytes.
+        evaluated: Whether metrics are computed on it; then the digest covers the files' bytes.
 
     Returns:
-        ``images``, their number; ``files``, a digest over their names below the data root and
-        their sizes or bytes; ``annotations``, that of the annotation file if there is one. None
+        ``images``, their number; ``files``, a digest of their names below the data root and their
+        sizes or bytes; ``annotations``, the digest of the annotation file if there is one. None
         if the data set does not state its files.
     """
     if not hasattr(dataset, 'get_data_info'):

@@ -78,9 +78,9 @@ def plan_batch(
 ) -> BatchPlan:
     """Fit a recipe to a number of GPUs.
 
-    ``accumulate`` keeps the product where it can: by more or fewer forward passes an update,
-    then by down to half of the images a pass, or fewer where one pass is enough. Where no
-    whole numbers do it, the nearest product is taken and the rate is scaled.
+    ``accumulate`` keeps the product if possible: first by the number of forward passes an update,
+    then by using down to half of the images a pass (fewer if one pass is enough). If no whole
+    numbers give the product, the nearest one is used and the rate is scaled.
 
     Args:
         recipe_batch: Images an update.
@@ -113,9 +113,9 @@ def plan_batch(
 def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan | None:
     """Make a config's training follow the plan for a number of GPUs.
 
-    Afterwards ``effective_batch_size`` is the number of images an update of the run. Where it is
-    not the recipe's, everything that counts iterations is scaled so that the number of images
-    stays (not with ``off``).
+    Afterwards ``effective_batch_size`` is the number of images an update of the run. If it differs
+    from the recipe's, all lengths in iterations are scaled so that the number of images stays (not
+    with ``off``).
 
     Args:
         cfg: Changed in place.
@@ -123,7 +123,7 @@ def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan
         keep: See :func:`plan_batch`.
 
     Returns:
-        None where the config has no ``effective_batch_size``, or no fixed batch.
+        None if the config has no ``effective_batch_size`` or no fixed batch.
 
     Raises:
         ConfigError: See :func:`plan_batch`.
@@ -159,10 +159,10 @@ def num_processes(launcher: str) -> int:
 
 
 def iterations_per_update(cfg: Config) -> int:
-    """Iterations of the loop in one update, where the config counts in updates.
+    """Iterations of the loop in one update; 1 for a config that counts forward passes.
 
-    A config with an ``effective_batch_size`` does: its ``max_iters``, intervals and schedules
-    are in updates. Any other config counts forward passes, as mmengine does.
+    In a config with an ``effective_batch_size``, ``max_iters``, intervals and schedules count
+    updates. Any other config counts forward passes, as mmengine does.
     """
     if cfg.get('effective_batch_size') is None:
         return 1
@@ -217,7 +217,7 @@ def _scale_lengths(cfg: Config, ratio: float) -> None:
 
 def _schedulers(node: Any) -> Iterator[dict]:
     if isinstance(node, dict):
-        # One scheduler, or one list for each of several optimisers.
+        # A list of schedulers, or a list for each of several optimisers.
         nested = [] if 'type' in node else [s for v in node.values() for s in _schedulers(v)]
         yield from [node] if 'type' in node else nested
     elif isinstance(node, list | tuple):
@@ -235,5 +235,5 @@ def _scale(node: dict, keys: tuple[str, ...], ratio: float) -> None:
 
 
 def _scaled(length: int, ratio: float) -> int:
-    # Not positive: never (mmengine's -1).
+    # A length that is not positive means never (mmengine's -1).
     return max(1, round(length * ratio)) if length > 0 else length

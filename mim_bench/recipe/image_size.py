@@ -1,14 +1,14 @@
-"""The size of the largest image that a config gives its network, for networks built for one."""
+"""Finds the largest image size of a config, for networks that are built for one size."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-_MULTIPLE = 32  # what detectors fill images up to
+_MULTIPLE = 32  # detectors pad images to multiples of this
 
 
 def largest_side(cfg: Mapping[str, Any]) -> int | None:
-    """The side in pixels of a square that holds every image of a config; None: it does not say."""
+    """Side in pixels of the square that holds every image of a config; None if not stated."""
     test = (cfg.get('model') or {}).get('test_cfg') or {}
     sides = [side for name in _LOADERS for side in _sides(cfg.get(name), test, name)]
     probe = (cfg.get('test_cfg') or {}).get('bank_dataloader')
@@ -36,7 +36,7 @@ def _after(step: Any, size: int) -> int:
     if 'Crop' in kind:
         crop = [*_numbers(step.get('crop_size')), *_numbers(step.get('scale'))]
         crop += _numbers(step.get('size'))
-        # Relative crops say no size.
+        # Relative crops state no size.
         return int(max(crop)) if crop and max(crop) > 1 else size
     if 'Resize' in kind:
         scales = [*_numbers(step.get('scale')), *_numbers(step.get('scales'))]

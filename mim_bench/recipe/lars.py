@@ -22,9 +22,9 @@ class LARS(Optimizer):
         trust_coefficient: Step of a matrix as a share of its norm, at a learning rate of 1.
 
     Source: LARS, arXiv:1708.03888; facebookresearch/mae@efb2a80, util/lars.py.
-    Differs from mmpretrain's: the momentum is of updates without their rate, so that the current
-    rate scales all of it; no epsilon in the ratio; which parameters adapt follows from their
-    dimensions.
+    Differs from mmpretrain's: the momentum accumulates updates before the learning rate, so the
+    current rate scales all of it; no epsilon in the ratio; which parameters adapt depends on their
+    number of dimensions.
     """
 
     def __init__(

@@ -36,8 +36,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     - ``layer_decay_rate``: The rate of layer i of n is ``lr * layer_decay_rate ** (n - 1 - i)``;
       1 by default.
     - ``norm_decay_mult``, ``bias_decay_mult``, ``flat_decay_mult``: Factors of the weight
-      decay: of the parameters of normalisation layers, of other parameters called ``bias``,
-      of other parameters with one dimension.
+      decay for parameters of normalisation layers, for other parameters called ``bias``, and
+      for other parameters with one dimension.
     - ``no_decay_names``: Parameters without weight decay, each by a part of their dotted name,
       for example ``('pos_embed', 'cls_token', 'relative_position_bias_table')``.
     - ``custom_keys``: A dict from a piece of text to ``lr_mult``, ``decay_mult`` and other
@@ -53,8 +53,8 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             backbone that does not number its layers.
 
     Source: BEiT, arXiv:2106.08254; the numbers are those of mmpretrain's
-    ``LearningRateDecayOptimWrapperConstructor``. Differs: it works for segmentors and
-    detectors, ``lr_mult`` counts, and a group is not a single parameter.
+    ``LearningRateDecayOptimWrapperConstructor``. Differs: works for segmentors and detectors,
+    honours ``lr_mult``, and groups parameters instead of making a group for each.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:

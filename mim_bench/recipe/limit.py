@@ -1,4 +1,4 @@
-"""Runs on a few images of each data set: their configs, and the mark that they carry."""
+"""Limits a run to a few images of each data set, and marks its protocol."""
 
 import re
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Limit:
     """How many images of each data set a run may use.
 
     Attributes:
-        number: Of images, 1 or more.
-        seed: Draws them; None: the first.
+        number: Number of images, 1 or more.
+        seed: Seed of a random sample; None: the first images.
     """
 
     number: int
@@ -26,10 +26,10 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> 'Limit':
-        """Read ``64``, the first 64, or ``64:0``, a sample of 64 that the seed 0 draws.
+        """Read ``64`` (the first 64) or ``64:0`` (a sample of 64 drawn with seed 0).
 
         Raises:
-            ConfigError: It is neither.
+            ConfigError: The text has neither form.
         """
         match = _WORD.fullmatch(text)
         if match is None or not int(match[1]):
@@ -44,19 +44,19 @@ class Limit:
 
     @property
     def suffix(self) -> str:
-        """End of the names of a protocol and of a run, for example ``-limit64``."""
+        """Suffix of the names of a protocol and of a run, for example ``-limit64``."""
         return f'-limit{self.number}' + ('' if self.seed is None else f's{self.seed}')
 
 
 def apply_limit(cfg: 'Config', limit: Limit) -> None:
-    """Let a config use a few images in training, validation, test and probes.
+    """Limit a config's training, validation, test and probes to a few images.
 
-    Its protocol gets a name of its own and the tier ``smoke``, so that its numbers stand beside
-    those of no whole run.
+    Its protocol gets a name of its own and the tier ``smoke``, so its numbers never rank with those
+    of whole runs.
 
     Args:
-        cfg: Of a run, with its data; changed in place.
-        limit: How many images.
+        cfg: Config of a run with its data roots set; changed in place.
+        limit: Number of images.
 
     Raises:
         ConfigError: The config names no data set.
@@ -86,7 +86,7 @@ def _limit_loaders(node: Any, limit: Limit, key: str = '') -> int:
 
 
 def _limit_data_set(node: dict[str, Any], limit: Limit) -> int:
-    """Shorten a data set, of a wrapper those inside."""
+    """Shorten a data set, or those inside a wrapper; returns their number."""
     inner = node.get('datasets') or [node.get('dataset')]
     if isinstance(inner[0], dict):
         return sum(_limit_data_set(data_set, limit) for data_set in inner)
@@ -97,7 +97,7 @@ def _limit_data_set(node: dict[str, Any], limit: Limit) -> int:
 
 
 def _evaluate_what_was_seen(node: Any) -> None:
-    """COCO's metric counts all images of the annotation file, unless it is told not to."""
+    """Restrict COCO's metric to the images used instead of all in the annotation file."""
     for metric in node if isinstance(node, list | tuple) else [node]:
         if isinstance(metric, dict) and str(metric.get('type')).endswith('CocoMetric'):
             metric.update(type='mim_bench.CocoMetric', only_seen=True)

@@ -58,6 +58,6 @@ def _by_name(model: nn.Module, groups: list[dict]) -> Iterator[tuple[str, dict]]
     """Name and group of all trained parameters, in the order of the model."""
     group_of = {parameter: group for group in groups for parameter in group['params']}
     for name, parameter in model.named_parameters():
-        # mmengine's own constructors pass frozen parameters too if they have no settings.
+        # Without settings mmengine's constructors also pass frozen parameters.
         if parameter in group_of and parameter.requires_grad:
             yield name, group_of[parameter]

@@ -1,4 +1,4 @@
-"""Data of the user's in a layout of the configs: their classes go to the head and the metrics."""
+"""Fits a config to the classes of a user's data set in a known layout."""
 
 import re
 from collections.abc import Iterator
@@ -18,26 +18,26 @@ _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
 _FOLDERS = ('mim_bench.ImageNet', 'mim_bench.CustomDataset', 'mim_bench.LabelFraction')
 _SEGMENTATION = ('mim_bench.ADE20KDataset', 'mim_bench.BaseSegDataset')
 _COCO = 'mim_bench.CocoDataset'
-# Beginnings of the names of tasks and protocols that stand for a data set.
+# Prefixes of the names of tasks and protocols that name a data set.
 _PUBLIC = ('in1k', 'ade20k', 'coco')
 _IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif')
-# A top-5 accuracy of so few classes says nothing, and no metric gives one.
+# With this many classes or fewer there is no top-5 accuracy.
 _TOO_FEW_FOR_TOP5 = 5
 
 
 def use_own_data(cfg: Config, name: str) -> None:
     """Fit a config to the classes of the training data in its data root.
 
-    Class folders, the categories of the training annotations, or ``classes.txt`` beside
-    ``images`` (one name a line, the first is label 1; without it the labels are numbered) say the
-    classes. Data sets, heads and the names of the task and protocol follow.
+    The classes are those of the class folders, of the categories of the training annotations, or
+    of ``classes.txt`` beside ``images`` (one name a line, the first is label 1; without the file
+    labels are numbered). Data sets, heads and the names of task and protocol are set accordingly.
 
     Args:
-        cfg: With its data root set; changed in place.
-        name: Of the data, for the task and the protocol: ``in1k-ft`` becomes ``NAME-ft``.
+        cfg: Config with its data root set; changed in place.
+        name: Name of the data for task and protocol: ``in1k-ft`` becomes ``NAME-ft``.
 
     Raises:
-        ConfigError: The name is not one, or the config reads data of another layout.
+        ConfigError: The name is invalid, or the config reads data of another layout.
         DataError: The data have no classes.
     """
     if not _NAME.fullmatch(name):
@@ -112,10 +112,10 @@ def _classes_of_maps(root: Path, folder: Path) -> list[str]:
 
 
 def _suffix(dataset: ConfigDict) -> str:
-    """The ending of the images, which mmseg wants to know.
+    """The file name suffix of the images, which mmseg requires.
 
     Raises:
-        DataError: There is no image, or there are several endings.
+        DataError: There is no image, or there are several suffixes.
     """
     folder = Path(dataset.get('data_root') or '') / dataset.data_prefix['img_path']
     endings = {Path(file).suffix for file in list_files(folder, _IMAGE_ENDINGS).files}
@@ -130,7 +130,8 @@ def _suffix(dataset: ConfigDict) -> str:
 def _set_head(cfg: Config, num_classes: int) -> None:
     """Give the heads and the preprocessor another number of classes.
 
-    A stuff branch keeps its own. Weights by class are left out: they are those of other classes.
+    A stuff branch keeps its own number. Class weights are removed, since they belong to the former
+    classes.
     """
     before = next(_numbers(cfg.get('model')), None)
     if before is None:  # a probe or a pre-training

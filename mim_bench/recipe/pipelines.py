@@ -12,10 +12,9 @@ LOADERS = {'train': 'train_pipeline', 'val': 'test_pipeline', 'test': 'test_pipe
 def follow_pipelines(cfg: Config) -> None:
     """Set the pipelines of a config's loaders from its variables.
 
-    A base config writes ``pipeline=train_pipeline`` in its loader, which copies the list; so a
-    child that overrides only the variable would train on the base's pipeline. The
-    variable counts if no file from the child on up to the one that sets it writes a ``pipeline``
-    into the loader.
+    A base config writes ``pipeline=train_pipeline`` in its loader, which copies the list, so a
+    child that overrides only the variable would train on the base's pipeline. The variable is used
+    if no file from the child up to the one that sets it writes a ``pipeline`` into the loader.
 
     Args:
         cfg: Read from a file, changed in place.

@@ -69,7 +69,7 @@ HARMLESS_HOOKS = frozenset(
         'mim_bench.RecordHook',
     )
 )
-# Arguments of necks and heads that must equal the width of their input.
+# Arguments of necks and heads that always equal the width of their input.
 _WIDTHS = frozenset(('in_channels', 'in_dims', 'embed_dims', 'input_features', 'num_patches'))
 _HEADS = ('neck', 'head', 'decode_head', 'auxiliary_head')
 _TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')
@@ -89,10 +89,10 @@ class Settings:
 
 
 def protocol_settings(cfg: Config) -> dict[str, Any]:
-    """Plain data that is equal for two configs only if they measure the same.
+    """Read the covered settings of a config, equal for two configs only if they measure the same.
 
-    Paths are relative to the data root. Where the config has an ``effective_batch_size``, that
-    counts, whatever its GPUs and forward passes.
+    Paths are relative to the data root. An ``effective_batch_size`` replaces images a GPU and
+    forward passes an update.
 
     Args:
         cfg: The resolved config of a run.
@@ -118,8 +118,8 @@ def protocol_content(
     """The content that a protocol's hash covers.
 
     Args:
-        cfg: The resolved config of a run. ``protocol_start`` and ``protocol_data`` in it, if a
-            launch has set them, are part of the content.
+        cfg: The resolved config of a run. ``protocol_start`` and ``protocol_data``, if a launch
+            has set them, are part of the content.
         task: Name of the task.
         name: Name of the protocol.
         version: Version of the protocol.

@@ -1,8 +1,8 @@
-"""How every run reads its files: the one place that decides it, for configs of any origin.
+"""Replaces classes that read files by this package's checked ones, in configs of any origin.
 
-Configs name the classes of mmpretrain, mmdet and mmseg; a run uses the checked ones of this package
-in their places. The orientation of images is that of the official code of the recipes, see
-:data:`mim_bench.data.image_file.ORIENTATIONS`, and as a setting part of every protocol's hash.
+The orientation of images is that of the recipes' official code
+(:data:`mim_bench.data.image_file.ORIENTATIONS`). It is a setting, so it is part of every protocol's
+hash.
 """
 
 from typing import Any
@@ -17,10 +17,10 @@ _ORIENTATIONS = {'mmpretrain': 'stored', 'mmseg': 'proved', 'mmdet': 'proved'}
 
 
 def read_checked(cfg: Config) -> None:
-    """Put the checked classes in the places of the libraries' own, throughout a config.
+    """Replace data sets and loading steps of mmpretrain, mmdet and mmseg by the checked classes.
 
     Args:
-        cfg: Changed in place. Steps that state another orientation keep it.
+        cfg: Changed in place. Steps that state an orientation keep it.
     """
     scope = cfg.get('default_scope') or 'mmpretrain'
     _replace(cfg._cfg_dict, scope)

@@ -9,26 +9,26 @@ from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
 
 FITTED_LOOP = 'mim_bench.FittedProbeTestLoop'
-# What a data set of a config says of its own images.
+# Settings of a data set that depend on its images.
 _REPLACED = ('type', 'data_root', 'data_prefix', 'ann_file', 'split', 'metainfo', 'classes')
-# Arguments of the test of probes that classify further images alike.
+# Arguments of a probe's test that also apply to another test set.
 _OF_PROBES = ('probes', 'pooling', 'fp16', 'feature_dtype', 'layers')
 
 
 def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
     """Change the test of a classifier or of probes to a test set of robustness.
 
-    The transforms and the network stay. Predictions are limited to the classes of the set, and
-    the task becomes the set, under a protocol with the name of both.
+    Transforms and network stay. Predictions are limited to the classes of the set. The task gets
+    the name of the set, the protocol the names of both.
 
     Args:
         cfg: Changed in place. Probes still need the work directory of their test, as
             ``test_cfg.fitted``.
         name: A name of :data:`mim_bench.data.imagenet_variants.VARIANTS`.
-        data_root: Folder or archive of the set, or the one above; below ``data/`` if None.
+        data_root: Folder or archive of the set, or its parent folder; None: below ``data/``.
 
     Raises:
-        ConfigError: There is no such set, or the config tests no classifier.
+        ConfigError: The set is unknown, or the config tests no classifier.
     """
     if name not in VARIANTS:
         raise ConfigError(
@@ -74,10 +74,10 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
 
 
 def variant_task(name: str, task: str) -> str:
-    """The task of a test set: ``imagenet-a`` of a fine-tuned model, ``imagenet-a-knn`` of k-NN.
+    """The task of a test set: ``imagenet-a`` for a fine-tuned model, ``imagenet-a-knn`` for k-NN.
 
     Args:
-        name: Of the set.
+        name: Name of the set.
         task: Task of the fine-tuning or of a probe, such as ``in1k-knn``.
     """
     probe = task.removeprefix('in1k-')
@@ -85,11 +85,11 @@ def variant_task(name: str, task: str) -> str:
 
 
 def variant_metrics(name: str, metrics: Sequence[str]) -> list[str]:
-    """The metrics of a test set by those of ImageNet; ImageNet-C is ranked by its mean error.
+    """The metrics of a test set from those of ImageNet; ImageNet-C's is its mean error.
 
     Args:
-        name: Of the set.
-        metrics: Such as ``top1`` and ``top5``, or ``knn_top1``; others do not apply.
+        name: Name of the set.
+        metrics: Metrics on ImageNet such as ``top1`` and ``top5``, or ``knn_top1``.
     """
     if name == 'imagenet-c':
         first = next(metric for metric in metrics if metric.endswith('top1'))

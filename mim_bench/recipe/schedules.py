@@ -1,8 +1,8 @@
 """Learning-rate schedules of the official recipes: a warm-up, then a cosine or steps.
 
-One scheduler where mmengine's configs chain two, so that a child config changes the length
-without restating a list. Each class follows one code base to the last update; they differ in
-where the warm-up ends, what the cosine counts from, and whether floors follow layer-wise decay.
+Each is one scheduler, where mmengine's configs chain two, so that a child config can change the
+length without restating a list. Each class follows one code base at every update; they differ in
+where the warm-up ends, where the cosine starts, and whether layer-wise decay scales the floor.
 """
 
 import math
@@ -119,7 +119,7 @@ class _LateLR(_WarmupLR):
     Update k runs with value k - 1, updates 0 and 1 both with value 0.
 
     Args:
-        warmup_lr: Rate at which every group starts, whatever its scale.
+        warmup_lr: Absolute rate at which every group starts.
         kwargs: ``warmup_epochs``, and arguments of mmengine's schedulers.
     """
 

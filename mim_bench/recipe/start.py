@@ -1,4 +1,4 @@
-"""The start of a run for its protocol: whether and where its weights saw labels."""
+"""Describes the start of a run for its protocol: whether and where its weights saw labels."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -15,16 +15,16 @@ from mim_bench.recipe.tta import network_settings
 from mim_bench.results.hashing import file_sha256
 
 PRETRAINED = 'Pretrained'
-# Arguments of backbones that follow from the keys and shapes of a file.
+# Arguments of backbones that can be read from the keys and shapes of a file.
 _FIXED_IN_KIND = ('abs_pos', 'layer_scale', 'patch_size', 'qkv_bias', 'rel_pos_bias', 'window_size')
 
 
 def start_of(cfg: Config) -> dict[str, Any]:
     """The start of a run, for its protocol's hash.
 
-    Random weights and weights that saw no labels are the same start, since rows compare them.
-    Weights that saw labels are another one, with the protocol that trained them where the file
-    states it. A file that does not state it counts as one without labels; the board marks it.
+    Random weights and weights that saw no labels are the same start, since the board compares them.
+    Weights that saw labels are another start, which includes the protocol that trained them if the
+    file states it. A file that does not state its labels counts as one without; the board marks it.
 
     Args:
         cfg: The resolved config of a run.
@@ -74,7 +74,7 @@ def _deviation(cfg: Config, path: str | Path) -> dict[str, Any]:
 
 
 def _kind(argument: str, value: Any) -> Any:
-    """The comparable part of a value: for a layer scale or a table only whether there is one."""
+    """The comparable part of a value: for a layer scale or a table only whether it exists."""
     if argument in ('abs_pos', 'layer_scale'):
         return value not in (None, 'none')
     value = plain(value)

@@ -33,7 +33,7 @@ def use_test_time_augmentation(cfg: Config) -> None:
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
     dataset['pipeline'] = cfg[PIPELINE]
-    # mmengine would give the top-level preprocessor to the outer model and replace the inner one's.
+    # mmengine would pass the top-level preprocessor to the outer model, replacing the inner one's.
     if preprocessor := cfg.get('data_preprocessor'):
         cfg.model.setdefault('data_preprocessor', preprocessor)
         cfg.data_preprocessor = None

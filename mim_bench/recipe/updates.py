@@ -1,7 +1,7 @@
 """Converts loops, schedules and hooks of a recipe from updates to the runner's iterations.
 
-mmengine counts forward passes. Where gradients are accumulated, a recipe's lengths
-are longer in them; schedules stay, and step after each update.
+mmengine counts forward passes. With accumulated gradients, lengths are multiplied by the passes an
+update; schedules stay, and step after each update.
 """
 
 from copy import deepcopy

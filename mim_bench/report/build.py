@@ -1,41 +1,39 @@
-"""Turns records into a leaderboard: rows, columns, what is ranked, how sure it is, the order."""
+"""Turns records into a leaderboard: rows, columns, what is ranked, the order.
+
+One table holds a line for each number of a run that counts, costs included; everything else is
+grouped from it.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from statistics import fmean
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
-from mim_bench.report.costs import add_pretraining, add_task_costs
-from mim_bench.report.published import published_section
-from mim_bench.results.outcomes_file import read_samples
+from mim_bench.report.board import RANK, Board, Column
+from mim_bench.report.costs import QUANTITIES, cost_column, cost_numbers, total_numbers
+from mim_bench.report.published import match, sort_published
+from mim_bench.report.spread import SampleReader, add_spread
 from mim_bench.results.published import PublishedResult, load_published
-from mim_bench.results.record import RunRecord
-from mim_bench.results.statistics import (
-    LARGEST_DIFFERENCE,
-    Measured,
-    Sample,
-    compare,
-    image_interval,
-    seed_spread,
-)
-from mim_bench.results.store import Collection, DamagedFile
+from mim_bench.results.record import RANDOM_METHOD, RunRecord, data_set_of, share_labels
+from mim_bench.results.store import Collection
 
-# Stands in for the metric of a task of which every run failed before it measured one.
-_NO_METRIC = 'result'
+# Behind a value that tests cannot tell from the best of its column.
+TIE_MARK = '\N{ALMOST EQUAL TO}'
+# Behind a value whose backbone saw labels of the task's data set, did not, or may have.
+LABELS_MARKS = {True: '\N{DOUBLE DAGGER}', False: '', None: '?'}
+# What makes a column.
+_KEY = ['part', 'group', 'metric', 'unit', 'higher_is_better', 'split']
 
 
 def build_leaderboard(
     collection: Collection,
     published: Sequence[PublishedResult] | None = None,
     links: Mapping[str, Mapping[str, str]] | None = None,
-) -> Leaderboard:
+) -> Board:
     """Arrange the records of a collection as rows and columns.
 
     A row is a checkpoint id; an id that stands for files with different hashes gives one row a
@@ -48,184 +46,247 @@ def build_leaderboard(
         published: Numbers of others to show beside them; those of the package if None.
         links: Addresses (``paper``, ``code``, ``weights``) by checkpoint id, SHA-256 or method.
     """
-    groups = _make_groups(record for record in collection.records if not record.is_pretraining)
-    rows = _make_rows(collection, groups, links or {})
-    known = sum(group.task in catalogue.TASKS for group in groups)
-    groups[known:known] = add_pretraining(rows)
-    columns = [column for group in groups for column in group.columns]
-    values = _values(rows, columns)
-    rivals = values[[not row.is_baseline for row in rows]]
-    _mark_best(rows, rivals)
-    unusable = add_spread(rows, groups, collection)
-    shared = _shared_columns(rivals, groups)
-    ranks = rivals[shared].dropna().rank(ascending=False).mean(axis=1).to_dict() if shared else {}
-    rows = [replace(row, rank=ranks.get(place)) for place, row in enumerate(rows)]
-    contests = [column for column in columns if column.is_contest]
-    sorted_by = max(contests, key=lambda column: values[column].count(), default=None)
-    rows = _order(rows, sorted_by)
-    published = load_published() if published is None else published
-    return Leaderboard(
-        rows=rows,
-        groups=groups,
-        collection=collection,
-        damaged=[*collection.damaged, *unusable],
-        shared=shared,
-        sorted_by=sorted_by,
-        published=published_section(rows, groups, published, collection),
-        costs=add_task_costs(rows, groups),
+    runs = _labelled(collection)
+    rows = _make_rows(runs, links or {})
+    columns, cells = _make_cells(_counted(runs, rows), rows)
+    costs_at = sum(column.part not in ('total', 'cost') for column in columns)
+    board = Board(rows, columns, costs_at, cells, collection)
+    board = _rank(board)
+    reader = SampleReader(collection)
+    cells = add_spread(board.cells, columns, reader)
+    texts = [_texts(cell, columns[cell.column]) for cell in cells.itertuples()]
+    texts = pd.DataFrame(texts, columns=['text', 'marks', 'interval'], index=cells.index)
+    board = replace(
+        board,
+        cells=cells.join(texts),
+        published=sort_published(load_published() if published is None else published),
+        damaged=[*collection.damaged, *(reader.damaged[path] for path in sorted(reader.damaged))],
     )
+    return replace(board, pairs=match(board))
 
 
-def _group_key(record: RunRecord) -> tuple[str, str, str]:
-    return (record.task, record.protocol.hash, record.protocol.tier)
+def _labelled(collection: Collection) -> pd.DataFrame:
+    """A line a run, the oldest first, with the label of its row and the group of its columns."""
+    runs = pd.DataFrame(
+        {
+            'run': run, 'folder': collection.group(run), 'name': run.checkpoint.id,
+            'sha256': run.checkpoint.sha256, 'is_pretraining': run.is_pretraining,
+            'is_done': run.status == 'done', 'seed': run.seed, 'task': run.task,
+            'group': _group(run),
+            'started_at': run.started_at, 'run_id': run.run_id,
+        }
+        for run in collection.records
+    )  # fmt: skip
+    runs = runs.sort_values(['started_at', 'run_id'], ignore_index=True)
+    # What pre-training wrote may be converted before it is used, with another hash.
+    hashes = runs['sha256'].mask(runs['is_pretraining'])
+    is_split = hashes.groupby([runs['name'], runs['folder']]).transform('nunique') > 1
+    runs['name'] += ('@' + runs['sha256'].fillna('unknown').str[:8]).where(is_split, '')
+    folders = ' (' + runs['folder'] + ')'
+    runs['label'] = runs['name'] + folders.where(runs['folder'] != '', '')
+    # Nothing says which of several files came out of a pre-training.
+    return runs[~(is_split & runs['is_pretraining'])]
 
 
-def _column_key(record: RunRecord, name: str) -> tuple[str, ...]:
-    key = (*_group_key(record), name)
-    if metric := record.metrics.get(name):
-        key += (metric.unit, 'higher' if metric.higher_is_better else 'lower', metric.split)
-    return key
+def _group(run: RunRecord) -> str:
+    tier = run.protocol.tier
+    if run.is_pretraining:
+        return 'pretrain' if tier == 'full' else f'pretrain.{tier}'
+    return f'{run.task}.{tier}.{run.protocol.hash}'
 
 
-def _make_groups(records: Iterable[RunRecord]) -> list[ColumnGroup]:
-    """The column groups of the downstream runs: known tasks first, full tiers before others."""
-    split = defaultdict(list)
-    for record in records:
-        split[_group_key(record)].append(record)
-    ordered = sorted(
-        split, key=lambda k: (catalogue.task_rank(k[0]), catalogue.TIER_ORDER.index(k[2]), k[1])
-    )
-    tasks = [task for task, _, _ in ordered]
-    return [_make_group(split[key], tasks.count(key[0])) for key in ordered]
+def _make_rows(runs: pd.DataFrame, links: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """The rows; what was stated last about a checkpoint counts, by a task if there is one."""
+    latest = runs.sort_values('is_pretraining', ascending=False, kind='stable')
+    latest = latest.drop_duplicates('label', keep='last').set_index('label').sort_index()
+    latest['runs'] = runs.sort_values('run_id').groupby('label')['run'].agg(list)
+    lines = [_row(line, links) for line in latest.itertuples()]
+    return pd.DataFrame(lines, index=latest.index)
 
 
-def _make_group(records: list[RunRecord], num_protocols: int) -> ColumnGroup:
-    """Columns say the tier below full, and the protocol where a task has several."""
-    task, protocol = records[0].task, records[0].protocol
-    parts = [protocol.tier] if protocol.tier != 'full' else []
-    parts += [f'{protocol.name} {protocol.hash}'] if num_protocols > 1 else []
-    found = defaultdict(list)
-    for record in records:
-        for name, metric in record.metrics.items():
-            found[_column_key(record, name)].append(metric)
-    if not found:  # no run got as far as a number
-        known = catalogue.TASKS.get(task)
-        names = list(known.metrics) if known else [records[0].primary_metric or _NO_METRIC]
-        found = {_column_key(records[0], name): [] for name in names}
-    primaries = {record.primary_metric for record in records}
-    columns = []
-    for key, metrics in found.items():
-        name, unit = key[3], metrics[0].unit if metrics else ''
-        title, short_title = catalogue.metric_titles(task, name)
-        # Without a primary metric nothing says which of them matters.
-        matters = catalogue.is_headline(task, name) or name in primaries or primaries == {None}
-        columns.append(
-            Column(
-                key=key,
-                title=title,
-                short_title=short_title,
-                unit=unit,
-                higher_is_better=not metrics or metrics[0].higher_is_better,
-                decimals=catalogue.decimals_for(unit, [metric.value for metric in metrics]),
-                task=task,
-                metric=name,
-                qualifier=' · '.join(parts),
-                is_ranked=not catalogue.is_loss(name),
-                is_headline=matters or not metrics,
-            )
-        )
-    columns.sort(key=lambda column: (catalogue.metric_rank(task, column.metric), column.key))
-    return ColumnGroup(catalogue.task_title(task), task, columns, protocol)
-
-
-def _make_rows(
-    collection: Collection,
-    groups: Sequence[ColumnGroup],
-    links: Mapping[str, Mapping[str, str]],
-) -> list[Row]:
-    """The rows with their cells, labels in alphabetical order."""
-    hashes = defaultdict(set)
-    for record in collection.records:
-        # What pre-training wrote may be converted before it is used, with another hash.
-        if record.checkpoint.sha256 is not None and not record.is_pretraining:
-            hashes[record.checkpoint.id, collection.group(record)].add(record.checkpoint.sha256)
-    split = defaultdict(list)
-    for record in collection.records:
-        label, group = record.checkpoint.id, collection.group(record)
-        if len(hashes[label, group]) > 1:
-            if record.is_pretraining:
-                continue  # nothing says which of the files came out of this run
-            label += f'@{(record.checkpoint.sha256 or "unknown")[:8]}'
-        split[label + (f' ({group})' if group else ''), group].append(record)
-    return [
-        _make_row(label, group, records, groups, links)
-        for (label, group), records in sorted(split.items())
-    ]
-
-
-def _make_row(
-    label: str,
-    folder: str,
-    records: list[RunRecord],
-    groups: Sequence[ColumnGroup],
-    links: Mapping[str, Mapping[str, str]],
-) -> Row:
-    downstream = sorted((r for r in records if not r.is_pretraining), key=_age)
-    # What was stated last about a checkpoint counts.
-    checkpoint = (downstream or sorted(records, key=_age))[-1].checkpoint
+def _row(latest: Any, links: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    checkpoint = latest.run.checkpoint
     found = catalogue.method_links(checkpoint.method)
     for key in (checkpoint.method, checkpoint.sha256, checkpoint.id):
         found |= links.get(key, {})
-    runs = defaultdict(list)
-    for record in downstream:
-        is_done = record.status == 'done'
-        keys = [_column_key(record, name) for name in record.metrics] if is_done else []
-        for key in keys or [_group_key(record)]:
-            runs[key].append(record)
-    row = Row(label, checkpoint, records, folder, links=found)
-    for group in groups:
-        failed = runs.get((group.task, group.protocol.hash, group.protocol.tier), [])
-        failed = tuple(run for run in failed if run.status == 'failed')
-        for column in group.columns:
-            if done := runs.get(column.key):
-                row.cells[column.key] = _value_cell(done, column.metric)
-            elif failed:
-                row.cells[column.key] = Cell('failed', runs=failed)
-    return row
+    is_random = checkpoint.method == RANDOM_METHOD
+    data, labels = checkpoint.pretrain_data, checkpoint.labels
+    facts = {
+        'Image (px)': checkpoint.img_size,
+        'Data': data and catalogue.data_titles([data]),
+        'Epochs': checkpoint.pretrain_epochs,
+        'Labels seen': None if labels is None else catalogue.data_titles(labels) or 'none',
+    }
+    return {
+        'Method': catalogue.method_title(checkpoint.method),
+        'Backbone': checkpoint.backbone,
+        'Checkpoint': latest.Index,
+        'Params (M)': checkpoint.params and checkpoint.params / 1e6,
+        **(dict.fromkeys(facts) if is_random else facts),
+        'checkpoint': checkpoint,
+        'runs': latest.runs,
+        'name': latest.name,
+        'folder': latest.folder,
+        'links': found,
+        'is_random': is_random,
+        'is_baseline': is_random or checkpoint.method.startswith(catalogue.SUPERVISED),
+    }
 
 
-def _age(record: RunRecord) -> tuple[str, str]:
-    return record.started_at, record.run_id
+def _counted(runs: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs that count: of several with one seed the latest finished, one pre-training a row.
+
+    Those that failed count where none finished.
+    """
+    is_needed = runs['is_pretraining'] & ~runs['label'].map(rows['is_random'])
+    pretrainings = runs[is_needed].sort_values('is_done', kind='stable')
+    pretrainings = pretrainings.drop_duplicates('label', keep='last')
+    tuned = runs[~runs['is_pretraining']]
+    done = tuned[tuned['is_done']].drop_duplicates(['label', 'group', 'seed'], keep='last')
+    places, others = (pd.MultiIndex.from_frame(one[['label', 'group']]) for one in (tuned, done))
+    failed = tuned[~places.isin(others)]
+    return pd.concat([pretrainings, done.sort_values('seed', kind='stable'), failed])
 
 
-def _value_cell(records: list[RunRecord], metric: str) -> Cell:
-    """The mean over seeds; of several runs with one seed the latest, which comes last, counts."""
-    latest = {record.seed: record for record in records}
-    runs = tuple(latest[seed] for seed in sorted(latest))
-    value = fmean(run.metrics[metric].value for run in runs)
-    seen = {run.checkpoint.saw_labels_of(run.task) for run in runs}
+def _make_cells(counted: pd.DataFrame, rows: pd.DataFrame) -> tuple[list[Column], pd.DataFrame]:
+    """The columns in their order, and the cells by label and column."""
+    done = counted[counted['is_done']]
+    lines = [*_results(counted), *cost_numbers(counted), *total_numbers(done, rows)]
+    numbers = pd.DataFrame(lines, columns=[*_KEY, 'label', 'run', 'value', 'unknown'])
+    grouped = numbers.astype({'value': float}).groupby([*_KEY, 'label'])
+    cells = grouped['value'].agg(['mean', 'max', 'sum', 'count', 'size'])
+    runs, unknown = defaultdict(list), defaultdict(dict)
+    for line in lines:
+        key = tuple(line[name] for name in cells.index.names)
+        runs[key] += [line['run']] if line.get('run') else []
+        unknown[key] |= {line['unknown']: None} if line.get('unknown') else {}
+    cells['runs'] = [tuple(runs[key]) for key in cells.index]
+    cells['unknown'] = [list(unknown[key]) for key in cells.index]
+    cells = cells.reset_index()
+    is_known, is_total = cells['count'] == cells['size'], cells['part'] == 'total'
+    is_peak = cells['metric'] == 'peak_mem_bytes'
+    cells['value'] = cells['mean'].mask(is_peak, cells['max']).mask(is_total, cells['sum'])
+    cells['value'] = cells['value'].where(is_known)
+    cells['state'] = np.select([is_known, is_total], ['value', 'unknown'], 'failed')
+    columns = _make_columns(counted, cells)
+    cells = cells.sort_values(['label', 'column'], ignore_index=True)
+    notes = [_note(cell, columns[cell.column]) for cell in cells.itertuples()]
+    notes = pd.DataFrame(notes, columns=['saw_labels', 'note'], dtype=object)
+    return columns, cells[['label', 'column', 'state', 'value', 'runs']].join(notes)
+
+
+def _results(counted: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A line for each metric of a downstream run, without a value where it failed."""
+    metrics: dict[str, dict[tuple, None]] = defaultdict(dict)
+    for line in counted[~counted['is_pretraining']].itertuples():
+        number = {'part': 'task', 'group': line.group, 'label': line.label, 'run': line.run}
+        for name, m in line.run.metrics.items() if line.is_done else ():
+            key = (name, m.unit, m.higher_is_better, m.split)
+            metrics[line.group][key] = None
+            yield number | dict(zip(_KEY[2:], key, strict=True)) | {'value': m.value}
+        # The failed ones come last.
+        if not line.is_done:
+            known = catalogue.TASKS.get(line.task)
+            names = known.metrics if known else [line.run.primary_metric or 'result']
+            for key in metrics.get(line.group) or [(name, '', True, '') for name in names]:
+                yield number | dict(zip(_KEY[2:], key, strict=True))
+
+
+def _make_columns(counted: pd.DataFrame, cells: pd.DataFrame) -> list[Column]:
+    """The columns in their order; brings costs to the unit of theirs, and places the cells."""
+    tasks = counted[~counted['is_pretraining']]
+    protocols = tasks.groupby('task')['group'].nunique()
+    primaries = tasks.groupby('group')['run'].agg(lambda runs: {r.primary_metric for r in runs})
+    size, made = pd.Series(1.0, cells.index), {}
+    for key, some in cells.groupby(_KEY):
+        facts, run = dict(zip(_KEY, key, strict=True)), some['runs'].iloc[0][0]
+        if facts['part'] == 'task':
+            column = _task_column(facts, some['value'], run, primaries[facts['group']])
+        else:
+            column, size[some.index] = cost_column(facts, some['value'].max(), run)
+        protocol = run.protocol
+        qualifier = [protocol.tier] if protocol.tier != 'full' else []
+        qualifier += [f'{protocol.name} {protocol.hash}'] if protocols.get(run.task, 1) > 1 else []
+        text = ' · '.join(qualifier) if column.part != 'total' else ''
+        made[replace(column, qualifier=text)] = some.index
+    cells['value'] /= size
+    columns = sorted(made, key=_order)
+    for place, column in enumerate(columns):
+        cells.loc[made[column], 'column'] = place
+    cells['column'] = cells['column'].astype(int)
+    return columns
+
+
+def _task_column(
+    key: Mapping[str, Any], values: pd.Series, run: RunRecord, primaries: set[str | None]
+) -> Column:
+    task, metric = run.task, key['metric']
+    title, short_title = catalogue.metric_titles(task, metric)
+    # Without a primary metric, or a number, nothing says which of them matters.
+    matters = metric in primaries or primaries == {None} or not values.count()
+    return Column(
+        **key,
+        group_title=catalogue.task_title(task),
+        task=task,
+        title=title,
+        short_title=short_title,
+        decimals=catalogue.decimals_for(key['unit'], values.dropna()),
+        protocol=run.protocol,
+        is_ranked=not catalogue.is_loss(metric),
+        is_headline=matters or catalogue.is_headline(task, metric),
+    )
+
+
+def _order(column: Column) -> tuple:
+    """Known tasks come first, full tiers before others; then pre-training, other tasks, costs."""
+    parts = {'pretraining': 1, 'total': 3, 'cost': 4}
+    part = parts.get(column.part, 0 if column.task in catalogue.TASKS else 2)
+    p, metric, costs = column.protocol, column.metric, list(QUANTITIES)
+    place = (catalogue.TIER_ORDER.index(p.tier), p.hash) if p else (0, '')
+    rank = (costs.index(metric) if metric in costs else len(costs), metric)
+    rank = catalogue.metric_rank(column.task, metric) if column.part == 'task' else rank
+    last = (metric, column.unit, not column.higher_is_better, column.split)
+    return (part, catalogue.task_rank(column.task), *place, column.group, rank, *last)
+
+
+def _note(cell: Any, column: Column) -> tuple[bool | None, str]:
+    """Whether a backbone saw labels of the task, and which, or what of a total is unknown."""
+    if cell.state != 'value' or column.part != 'task':
+        return False, f'not known of: {", ".join(cell.unknown)}' if cell.unknown else ''
+    seen = {run.checkpoint.saw_labels_of(column.task) for run in cell.runs}
     saw_labels = next(answer for answer in (True, None, False) if answer in seen)
-    return Cell('value', value, runs, saw_labels=saw_labels)
+    if saw_labels is None:
+        return None, "not known whether the backbone saw labels of the task's data set"
+    names = {name for run in cell.runs for name in run.checkpoint.labels}
+    own = sorted(name for name in names if share_labels(name, data_set_of(column.task)))
+    return saw_labels, f'backbone saw labels of {catalogue.data_titles(own)}' if own else ''
 
 
-def _values(rows: Sequence[Row], columns: Sequence[Column]) -> pd.DataFrame:
-    """The values of every row and column, as numbers of which more is better; else NaN."""
-    values = {column: [row.cell(column).value for row in rows] for column in columns}
-    frame = pd.DataFrame(values, index=range(len(rows)), dtype=float)
-    return frame * [column.sign for column in columns]
+def _rank(board: Board) -> Board:
+    """Mark the best of every column, and order the rows by their mean rank; baselines last."""
+    columns, contests = board.columns, board.contests
+    ranked = [place for place, column in enumerate(columns) if column.is_ranked]
+    rivals = board.values(ranked)[~board.rows['is_baseline']]
+    # The unrounded values; one alone is no ranking.
+    is_best = rivals.eq(rivals.max()) & (rivals.count() > 1)
+    best = is_best.melt(var_name='column', value_name='is_best', ignore_index=False).reset_index()
+    cells = board.cells.merge(best, 'left', ['label', 'column'])
+    cells['is_best'] = cells['is_best'].eq(True)
+    shared = _shared_columns(rivals, columns, contests)
+    held = board.values(contests)
+    sorted_by = held.count().idxmax() if contests else None
+    rows = board.rows.assign(by=held[sorted_by] if contests else np.nan)
+    rows[RANK] = rivals[shared].dropna().rank(ascending=False).mean(axis=1) if shared else np.nan
+    # The labels, by which they are sorted so far, settle what numbers leave open.
+    rows = rows.iloc[np.lexsort((-rows['by'], rows[RANK], rows['is_baseline']))]
+    return replace(
+        board, rows=rows.drop(columns='by'), cells=cells, shared=shared, sorted_by=sorted_by
+    )
 
 
-def _mark_best(rows: Sequence[Row], rivals: pd.DataFrame) -> None:
-    """Mark the best value of every ranked column, unrounded; one value alone is no ranking."""
-    for column in rivals:
-        values = rivals[column]
-        if column.is_ranked and values.count() > 1:
-            for place in values.index[values == values.max()]:
-                cells = rows[place].cells
-                cells[column.key] = replace(cells[column.key], is_best=True)
-
-
-def _shared_columns(rivals: pd.DataFrame, groups: Sequence[ColumnGroup]) -> list[Column]:
+def _shared_columns(
+    rivals: pd.DataFrame, columns: Sequence[Column], contests: Sequence[int]
+) -> list[int]:
     """The columns over which ranks are averaged, all of one tier and each held by every ranked row.
 
     Of the columns, from the one that most rows have on, so many are taken that rows times columns
@@ -233,113 +294,23 @@ def _shared_columns(rivals: pd.DataFrame, groups: Sequence[ColumnGroup]) -> list
     compare.
     """
     for tier in catalogue.TIER_ORDER:
-        columns = [
-            c for group in groups if group.tier == tier for c in group.columns if c.is_contest
-        ]
-        held = rivals[columns].notna()
+        held = rivals[[place for place in contests if columns[place].tier == tier]].notna()
         order = held.sum().sort_values(ascending=False, kind='stable').index
         complete = held[order].cummin(axis=1).sum()
         sizes = complete.where(complete > 1, 0) * np.arange(1, len(order) + 1)
         if sizes.any():
-            taken = set(order[: sizes.to_numpy().argmax() + 1])
-            return [column for column in columns if column in taken]
+            return sorted(order[: sizes.to_numpy().argmax() + 1])
     return []
 
 
-def _order(rows: Sequence[Row], sorted_by: Column | None) -> list[Row]:
-    """By mean rank, then by the fullest column; baselines come last."""
-
-    def key(row: Row) -> tuple:
-        value = row.cell(sorted_by).value if sorted_by is not None else None
-        place = (1, 0.0) if value is None else (0, -sorted_by.sign * value)
-        return (row.is_baseline, row.rank is None, row.rank or 0.0, *place, row.label)
-
-    return sorted(rows, key=key)
-
-
-class SampleReader:
-    """Reads the outcomes of runs; ``damaged`` are the files that could not be used, by path."""
-
-    def __init__(self, collection: Collection) -> None:
-        self._collection = collection
-        # A run has several metrics, which are asked for one after another.
-        self._read = lru_cache(maxsize=64)(read_samples)
-        self.damaged: dict[str, DamagedFile] = {}
-
-    def measured(self, runs: Sequence[RunRecord], metric: str) -> Measured:
-        """What tests need of one metric of several seeds."""
-        samples = tuple(self.read(run).get(metric) for run in runs)
-        return Measured(tuple(run.metrics[metric].value for run in runs), samples)
-
-    def read(self, run: RunRecord) -> dict[str, Sample]:
-        """The samples of a run by metric; none if it kept no outcomes, or none of use."""
-        relative = run.artifacts.outcomes
-        if relative is None:
-            return {}
-        path = None
-        try:
-            path = self._collection.artifact_path(run, relative)
-            samples = self._read(path)
-            for name in filter(samples.__contains__, run.metrics):
-                found, stated = samples[name].value, run.metrics[name].value
-                if abs(found - stated) > LARGEST_DIFFERENCE:
-                    raise RecordError(
-                        f'the outcomes give {name} = {found:.3f}, the record {stated:.3f}: they '
-                        'are of another run. Run again.'
-                    )
-        except RecordError as error:
-            where = f'{run.run_id}/{relative}'
-            self.damaged[where] = DamagedFile(where, str(error).removeprefix(f'{path}: '))
-            return {}
-        return samples
-
-
-def add_spread(
-    rows: Sequence[Row], groups: Iterable[ColumnGroup], collection: Collection
-) -> list[DamagedFile]:
-    """Give cells their spread, their interval, and the mark of a tie with the best.
-
-    Args:
-        rows: Of the board, with the best of each column marked; their cells are replaced.
-        groups: Column groups; those of pre-training have no protocol, and no spread.
-        collection: Says where outcomes lie.
-
-    Returns:
-        Outcomes that could not be used, in the order of their paths.
-    """
-    reader = SampleReader(collection)
-    for group in groups:
-        if group.protocol is not None:
-            _spread_group(rows, group.columns, reader)
-    return [reader.damaged[path] for path in sorted(reader.damaged)]
-
-
-def _spread_group(rows: Sequence[Row], columns: Sequence[Column], reader: SampleReader) -> None:
-    leaders = {c.key: row for c in columns for row in reversed(rows) if row.cell(c).is_best}
-    best = {
-        c.key: reader.measured(leaders[c.key].cell(c).runs, c.metric)
-        for c in columns
-        if c.key in leaders
-    }
-    for row in rows:
-        for column in columns:
-            cell, key = row.cell(column), column.key
-            if cell.state != 'value':
-                continue
-            measured = reader.measured(cell.runs, column.metric)
-            sd, interval = seed_spread(measured.values)
-            sample = measured.samples[0] if sd is None else None
-            if sample is not None:
-                interval = image_interval(sample)
-            is_tied = None
-            if key in best and row is not leaders[key]:
-                differs = compare(best[key], measured).is_distinguishable()
-                is_tied = None if differs is None else not differs
-            of = 'images' if sd is None else 'seeds'
-            row.cells[key] = replace(
-                cell, sd=sd, interval=interval, interval_of=interval and of, is_tied=is_tied
-            )
-    for key, leader in leaders.items():
-        # The best is tied too if anything is tied with it.
-        ties = {row.cells[key].is_tied for row in rows if key in row.cells} - {None}
-        leader.cells[key] = replace(leader.cells[key], is_tied=any(ties) if ties else None)
+def _texts(cell: Any, column: Column) -> tuple[str, str, str]:
+    """What formats write of a cell: its value or state, its marks, its interval."""
+    form = f'{{:,.{column.decimals}f}}'
+    text = form.format(cell.value) if cell.state == 'value' else cell.state
+    text += f' ± {form.format(cell.sd)}' if pd.notna(cell.sd) else ''
+    is_mean = cell.state == 'value' and column.part != 'total' and len(cell.runs) > 1
+    text += f' (n={len(cell.runs)})' if is_mean else ''
+    marks = filter(None, (TIE_MARK if cell.is_tied else '', LABELS_MARKS[cell.saw_labels]))
+    has_interval = pd.notna(cell.low)
+    interval = f'[{form.format(cell.low)}, {form.format(cell.high)}]' if has_interval else ''
+    return text, ' '.join(marks), interval

@@ -13,12 +13,11 @@ import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Column, Leaderboard, Row, row_names
+from mim_bench.report.board import Board, Column, row_names
 from mim_bench.report.text import one_line
 from mim_bench.results.curves import Curve, read_curves
 from mim_bench.results.record import RunRecord
@@ -29,8 +28,6 @@ from mim_bench.results.store import DamagedFile
 MOST_LINES = 120
 MOST_DOTS = 300
 _MOST_POINTS = 200
-_MOST_NAMES = 24
-_LONGEST_NAME = 26
 _NUM_COLOURS = 8
 _DASHES = ('-', (0, (4, 3)), (0, (1, 2)), (0, (6, 2, 1, 2)))
 _SERIES_TITLES = {'loss': ('loss', 'Loss'), 'knn_top1': ('k-NN top-1', 'k-NN top-1 (%)')}
@@ -56,7 +53,6 @@ class RowStyle:
     """How a row looks in every chart; ``index`` is its place on the board."""
 
     name: str
-    short_name: str
     colour: str
     dashes: object
     index: int
@@ -77,31 +73,28 @@ class Chart:
     note: str = ''
 
 
-def row_styles(board: Leaderboard) -> dict[str, RowStyle]:
+def row_styles(board: Board) -> dict[str, RowStyle]:
     """Styles by the label of the row.
 
     Colours repeat after eight rows, with other dashes; random weights are grey and dashed, since
     they are what the others are held against.
     """
-    names, methods = row_names(board.rows), Counter(row.method for row in board.rows)
-    places = {row.label: index for index, row in enumerate(board.rows)}
-    styles, counts = {}, Counter()
+    rows, names = board.rows, row_names(board.rows)
+    counts, styles = Counter(), {}
     # Not in the order of the ranking, so that one more result does not recolour the rest.
-    for row in sorted(board.rows, key=lambda row: row.label):
-        name = names[row.label]
-        short = one_line(row.method) if methods[row.method] == 1 else name
-        number = counts[row.is_random]
-        counts[row.is_random] += 1
-        if row.is_random:
+    for label, row in rows.sort_index().iterrows():
+        number = counts[row['is_random']]
+        counts[row['is_random']] += 1
+        if row['is_random']:
             look = _RANDOM, _DASHES[number % (len(_DASHES) - 1) + 1]
         else:
             look = list(_COLOURS)[number % _NUM_COLOURS], _DASHES[number // _NUM_COLOURS % 4]
-        styles[row.label] = RowStyle(name, short, *look, places[row.label])
+        styles[label] = RowStyle(names[label], *look, rows.index.get_loc(label))
     return styles
 
 
 def curve_charts(
-    board: Leaderboard, styles: dict[str, RowStyle]
+    board: Board, styles: dict[str, RowStyle]
 ) -> tuple[list[Chart], list[DamagedFile]]:
     """One chart for each kind of curve, and the curve files that could not be read.
 
@@ -112,8 +105,8 @@ def curve_charts(
     panels: dict[tuple, list[tuple[RowStyle, RunRecord, Curve]]] = defaultdict(list)
     counts: Counter[tuple] = Counter()
     damaged = []
-    for row in board.rows:
-        for record in row.records:
+    for label, runs in board.rows['runs'].items():
+        for record in runs:
             kind = (record.task, record.protocol)
             counts[kind] += record.artifacts.curves is not None
             if record.artifacts.curves is None or counts[kind] > MOST_LINES:
@@ -126,7 +119,7 @@ def curve_charts(
                 continue
             for curve in curves:
                 if curve.points:
-                    panels[_panel_key(record, curve)].append((styles[row.label], record, curve))
+                    panels[_panel_key(record, curve)].append((styles[label], record, curve))
     return [_line_chart(panels[key]) for key in sorted(panels)], damaged
 
 
@@ -176,61 +169,67 @@ def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [points[place] for place in places]
 
 
-def cost_charts(board: Leaderboard, styles: dict[str, RowStyle]) -> list[Chart]:
+def cost_charts(board: Board, styles: dict[str, RowStyle]) -> list[Chart]:
     """Every headline metric against the device time of pre-training.
 
     Rows of random weights are levels: they cost nothing, and show what pre-training adds.
     """
-    times = [column for column in board.columns if column.metric == 'device_hours']
-    charts = (
-        _cost_chart(board.rows, styles, column, hours)
-        for hours in times
-        for column in board.columns
-        if column.is_contest
-    )
-    return [chart for chart in charts if chart is not None]
+    columns, cells = board.columns, board.cells
+    values = cells[cells['state'] == 'value'].pivot(index='label', columns='column', values='value')
+    charts = []
+    for place, column in enumerate(columns):
+        if (column.part, column.metric) != ('pretraining', 'device_hours'):
+            continue
+        # Hours of a CPU are no GPU hours.
+        runs = [run for runs in cells['runs'][cells['column'] == place] for run in runs]
+        is_gpu = all(run.cost.gpu_hours for run in runs)
+        x_title = f'Pre-training {"GPU" if is_gpu else "device"} time ({column.unit})'
+        for other in board.contests:
+            dots = values.reindex(board.rows.index, columns=[place, other]).dropna(subset=other)
+            dots.columns = ['cost', 'value']
+            is_level = board.rows['is_random'][dots.index]
+            if not dots['cost'].dropna().empty:
+                levels, dots = dots['value'][is_level], dots.dropna()
+                charts.append(_cost_chart(columns[other], styles, x_title, levels, dots))
+    return charts
 
 
 def _cost_chart(
-    rows: Sequence[Row], styles: dict[str, RowStyle], column: Column, hours: Column
-) -> Chart | None:
-    shown = [row for row in rows if column.value(row) is not None]
-    levels = [row for row in shown if row.is_random]
-    dots = [row for row in shown if not row.is_random and hours.value(row) is not None]
-    if not dots:
-        return None
+    column: Column,
+    styles: dict[str, RowStyle],
+    x_title: str,
+    levels: pd.Series,
+    dots: pd.DataFrame,
+) -> Chart:
+    """Values over costs, by the label of the row."""
     note = f'{MOST_DOTS:,} of {len(dots):,} rows, the best first' if len(dots) > MOST_DOTS else ''
     dots, tips = dots[:MOST_DOTS], {}
-    title = ' · '.join(filter(None, (column.title, column.qualifier)))
-    title += '' if column.higher_is_better else ' (lower is better)'
-    # Hours of a CPU are no GPU hours.
-    is_gpu = all(run.cost.gpu_hours for row in dots for run in row.cell(hours).runs)
-    x_title = f'Pre-training {"GPU" if is_gpu else "device"} time ({hours.unit})'
+    title = column.name + ('' if column.higher_is_better else ' (lower is better)')
     y_title = column.short_title + (f' ({column.unit})' if column.unit else '')
-    costs, values = ([c.value(row) for row in dots] for c in (hours, column))
-    front = pareto_front(costs, [column.sign * value for value in values]) if len(dots) > 1 else []
+    order = pareto_front(dots['cost'], column.sign * dots['value']) if len(dots) > 1 else []
+    front = dots.iloc[order]
     with rc_context(_LOOK):
         axes = _axes(x_title, y_title)
-        axes.set_xlim(0, 1.08 * max(costs) or 1)
-        for row in levels:
-            style, value = styles[row.label], column.value(row)
+        axes.set_xlim(0, 1.08 * dots['cost'].max() or 1)
+        for label, value in levels.items():
+            style = styles[label]
             tips[gid := f'row-{style.index}-level'] = f'{style.name}\n{y_title} {value:.4g}'
             axes.axhline(value, color=style.colour, linestyle=style.dashes, linewidth=1.1, gid=gid)
-        if front:
-            xs, ys = [costs[place] for place in front], [values[place] for place in front]
-            xs, ys = [*xs, axes.get_xlim()[1]], [*ys, ys[-1]]
+        if order:
+            xs, ys = (
+                [*front['cost'], axes.get_xlim()[1]],
+                [*front['value'], front['value'].iloc[-1]],
+            )
             axes.step(xs, ys, where='post', color=_FRAME, linewidth=1.2, gid='front', zorder=1)
             tips['front'] = 'Pareto front'
-        for place, (row, cost, value) in enumerate(zip(dots, costs, values, strict=True)):
-            style, gid = styles[row.label], f'row-{styles[row.label].index}-dot'
+        for label, cost, value in dots.itertuples():
+            style, gid = styles[label], f'row-{styles[label].index}-dot'
             # Those that cost next to nothing lie on the edge, where half would be cut off.
             axes.plot(cost, value, 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
-            on_front = '\non the Pareto front' if place in front else ''
+            on_front = '\non the Pareto front' if label in front.index else ''
             tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
-        named = [*front, *range(len(dots))][:_MOST_NAMES]
-        _name_dots(axes, {(costs[i], values[i]): styles[dots[i].label] for i in named})
         svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
-    return Chart(title, svg, [styles[row.label].index for row in [*levels, *dots]], note)
+    return Chart(title, svg, [styles[label].index for label in [*levels.index, *dots.index]], note)
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
@@ -239,7 +238,7 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     A point is on it unless another one costs no more and is worth no less, and is better in one of
     the two. Equal points are all on it, or none.
     """
-    points = pd.DataFrame({'cost': costs, 'value': values}, dtype=float)
+    points = pd.DataFrame({'cost': list(costs), 'value': list(values)}, dtype=float)
     points = points.sort_values(['cost', 'value'], ascending=[True, False], kind='stable')
     best_so_far = points['value'].cummax().shift(fill_value=-np.inf)
     is_better = points['value'] > best_so_far
@@ -248,33 +247,9 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
 
 def _axes(x_title: str, y_title: str) -> Axes:
     figure = Figure()
-    FigureCanvasAgg(figure)  # measures texts
     axes = figure.add_axes((0.13, 0.16, 0.85, 0.81))
     axes.set(xlabel=one_line(x_title), ylabel=one_line(y_title))
     return axes
-
-
-def _name_dots(axes: Axes, dots: dict[tuple[float, float], RowStyle]) -> None:
-    """Names beside dots as long as there is room, to the first ones first."""
-    axes.get_ylim()  # settles the scales
-    frame = axes.get_window_extent()
-    places = axes.transData.transform(list(dots))
-    taken = []
-    for place, (dot, style) in zip(places, dots.items(), strict=True):
-        name = style.short_name
-        name = name if len(name) <= _LONGEST_NAME else f'{name[: _LONGEST_NAME - 1]}…'
-        for side, shift in (('left', 7), ('right', -7)):
-            text = axes.annotate(
-                name, dot, (shift, 0), textcoords='offset points', ha=side, va='center',
-                fontsize=9, color=_TEXT, gid=f'row-{style.index}-name',
-            )  # fmt: skip
-            box = text.get_window_extent()
-            is_free = not any(box.overlaps(other) for other in taken)
-            is_free &= not any(box.contains(*other) for other in places if other is not place)
-            if is_free and frame.x0 <= box.x0 and box.x1 <= frame.x1 + 4:
-                taken.append(box)
-                break
-            text.remove()
 
 
 def _svg(axes: Axes, label: str, tips: dict[str, str]) -> Markup:

@@ -2,64 +2,33 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 import yaml
 
-from mim_bench.report.board import NAMES, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
+from mim_bench.report.board import NAMES, NUMBERS, RANK, Board, Column
 from mim_bench.report.catalogue import task_title
-from mim_bench.report.tables import (
-    KINDS,
-    NOTES,
-    Table,
-    conclusion,
-    flat,
-    plural,
-    reading_note,
-    run_lines,
-    sections,
-    summary_line,
-)
+from mim_bench.report.notes import NOTES, conclusion, plural, reading_note, summary_line
+from mim_bench.report.tables import KINDS, Table, flat, run_table, sections
 from mim_bench.report.text import csv_text, latex_text, markdown_text, one_line
-from mim_bench.results.published import PublishedResult
+from mim_bench.results.record import RunRecord
 
 
-def board_frame(
-    rows: Sequence[Row],
-    columns: Sequence[Fact | Column],
-    heading: Callable[[Fact | Column], object],
-    entry: Callable[[Fact | Column, Row], str],
-) -> pd.DataFrame:
-    """Rows and columns of the board as the text of one format."""
-    headings = [heading(column) for column in columns]
-    if headings and isinstance(headings[0], tuple):
-        headings = pd.MultiIndex.from_tuples(headings)
-    lines = [[entry(column, row) for column in columns] for row in rows]
-    return pd.DataFrame(lines, columns=headings, dtype=object)
-
-
-def result_columns(board: Leaderboard, *, headline: bool) -> list[Fact | Column]:
-    """The columns of the results: names, mean rank, facts and headline numbers, or the rest."""
-    columns = [column for _, some in board.groups_of(headline=headline) for column in some]
-    return [*NAMES, *(board.facts if headline else []), *columns]
-
-
-def render_markdown(board: Leaderboard) -> str:
+def render_markdown(board: Board) -> str:
     """Render the whole leaderboard; the same board gives the same text."""
     parts = ['# Leaderboard', summary_line(board), *(NOTES[f'tier-{tier}'] for tier in board.tiers)]
     parts.append(markdown_text(conclusion(board)))
-    parts.append(_markdown_board(board, result_columns(board, headline=True)))
+    names = [*NAMES, *board.facts]
+    parts.append(_markdown_board(board, names, board.results(headline=True)))
     parts.append(markdown_text(reading_note(board)))
-    if board.groups_of(headline=False):
-        columns = result_columns(board, headline=False)
-        parts += ['## Further metrics', _markdown_board(board, columns)]
+    if further := board.results(headline=False):
+        parts += ['## Further metrics', _markdown_board(board, NAMES, further)]
     for section in sections(board):
         parts += [f'## {section.title}', section.note]
         if section.columns:
-            columns = [column for _, some in section.columns for column in some]
-            parts.append(_markdown_board(board, [*NAMES, *columns]))
+            parts.append(_markdown_board(board, NAMES, section.columns))
         parts += [part for table in section.tables for part in (_markdown_table(table), table.note)]
     return '\n\n'.join(filter(None, parts)) + '\n'
 
@@ -71,24 +40,20 @@ def _to_markdown(frame: pd.DataFrame, is_number: Sequence[bool]) -> str:
     )
 
 
-def _markdown_board(board: Leaderboard, columns: Sequence[Fact | Column]) -> str:
-    frame = board_frame(board.rows, columns, _markdown_heading, _markdown_entry)
-    return _to_markdown(frame, [column.is_number for column in columns])
+def _markdown_board(board: Board, names: Sequence[str], places: Sequence[int]) -> str:
+    columns = [board.columns[place] for place in places]
+    titles = [[c.title + c.measure, *filter(None, [c.qualifier])] for c in columns]
+    titles = ['<br>'.join(map(markdown_text, title)) for title in titles]
+    headings = {name: name for name in names} | dict(zip(places, titles, strict=True))
+    frame = board.grid(headings, _markdown_entry, markdown_text)
+    return _to_markdown(frame, [*(name in NUMBERS for name in names), *[True] * len(columns)])
 
 
-def _markdown_heading(column: Fact | Column) -> str:
-    if isinstance(column, Fact):
-        return markdown_text(column.title)
-    return '<br>'.join(map(markdown_text, filter(None, (column.heading, column.qualifier))))
-
-
-def _markdown_entry(column: Fact | Column, row: Row) -> str:
-    text = markdown_text(column.text(row))
-    if isinstance(column, Fact):
-        return text
-    cell, interval = row.cell(column), column.interval(row)
+def _markdown_entry(cell: Any) -> str:
+    text = markdown_text(cell.text)
     text = f'**{text}**' if cell.is_best else text
-    return f'{text} {cell.marks}'.strip() + (f'<br>{markdown_text(interval)}' if interval else '')
+    interval = f'<br>{markdown_text(cell.interval)}' if cell.interval else ''
+    return f'{text} {cell.marks}'.strip() + interval
 
 
 def _markdown_table(table: Table) -> str:
@@ -104,34 +69,45 @@ def _markdown_table(table: Table) -> str:
 
 # As many rows as a page is high; the other forms have all.
 MOST_ROWS = 60
-_LATEX_HEAD = r"""% Made by mim-bench report. Needs in the preamble:
-%   \usepackage{adjustbox}
-%   \usepackage{booktabs}
-%   \usepackage{textcomp}
-%   \usepackage[T1]{fontenc}"""
-_LATEX_TABLE = r"""\begin{table*}
+_LATEX = r"""%% Made by mim-bench report. Needs in the preamble:
+%%   \usepackage{adjustbox}
+%%   \usepackage{booktabs}
+%%   \usepackage{textcomp}
+%%   \usepackage[T1]{fontenc}
+
+\begin{table*}
 \centering
 \caption{%s}
 \label{tab:leaderboard}
 \begin{adjustbox}{max width=\textwidth}
 %s\end{adjustbox}
-\end{table*}"""
+\end{table*}
+"""
 
 
-def render_latex(board: Leaderboard) -> str:
+def render_latex(board: Board) -> str:
     """Render the headline columns as one table, whose caption says the protocols."""
-    groups = board.groups_of(headline=True)
-    caption = latex_text(' '.join(_caption(board, [group for group, _ in groups])))
-    table = _LATEX_TABLE % (caption, _latex_tabular(board.rows[:MOST_ROWS], groups))
-    return f'{_LATEX_HEAD}\n\n{table}\n'
+    groups = board.grouped(board.results(headline=True))
+    headings, rules = {name: ('', latex_text(name)) for name in NAMES}, []
+    for column, places in groups:
+        rules.append(rf'\cmidrule(lr){{{len(headings) + 1}-{len(headings) + len(places)}}}')
+        for place in places:
+            short = board.columns[place].short_title + board.columns[place].measure
+            headings[place] = (latex_text(column.group_title), latex_text(short))
+    frame = board.grid(headings, _latex_entry, latex_text)[:MOST_ROWS]
+    sides = 'l' * len(NAMES) + 'r' * (len(headings) - len(NAMES))
+    text = frame.to_latex(index=False, escape=False, multicolumn_format='c', column_format=sides)
+    first, line, rest = text.partition('\\\\\n')
+    caption = latex_text(' '.join(_caption(board, [column for column, _ in groups])))
+    return _LATEX % (caption, f'{first}{line}{" ".join(rules)}\n{rest}')
 
 
-def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]:
+def _caption(board: Board, columns: Sequence[Column]) -> Iterator[str]:
     yield f'{summary_line(board)}.'
-    for group in groups:
-        if (p := group.protocol) is not None:
-            tier = f', {p.tier} tier' if p.tier != 'full' else ''
-            yield f'{group.title}: protocol {p.name} version {p.version}, hash {p.hash}{tier}.'
+    for column in columns:
+        if (p := column.protocol) is not None:
+            text = f'{column.group_title}: protocol {p.name} version {p.version}, hash {p.hash}'
+            yield f'{text}, {p.tier} tier.' if p.tier != 'full' else f'{text}.'
     yield reading_note(board, with_intervals=False)
     yield from (NOTES[f'tier-{tier}'] for tier in board.tiers)
     if len(board.rows) > MOST_ROWS:
@@ -139,127 +115,92 @@ def _caption(board: Leaderboard, groups: Sequence[ColumnGroup]) -> Iterator[str]
         yield f'{more} in leaderboard.csv.'
 
 
-def _latex_tabular(rows: Sequence[Row], groups: Sequence[tuple[ColumnGroup, list[Column]]]) -> str:
-    titles, rules = {}, []
-    for group, columns in groups:
-        start = len(NAMES) + len(titles) + 1
-        rules.append(rf'\cmidrule(lr){{{start}-{start + len(columns) - 1}}}')
-        titles |= dict.fromkeys(columns, latex_text(group.title))
-
-    def heading(column: Fact | Column) -> tuple[str, str]:
-        if isinstance(column, Fact):
-            return ('', latex_text(column.title))
-        return (titles[column], latex_text(column.short_title + column.measure))
-
-    frame = board_frame(rows, [*NAMES, *titles], heading, _latex_entry)
-    sides = 'l' * len(NAMES) + 'r' * len(titles)
-    text = frame.to_latex(index=False, escape=False, multicolumn_format='c', column_format=sides)
-    first, line, rest = text.partition('\\\\\n')
-    return f'{first}{line}{" ".join(rules)}\n{rest}'
-
-
-def _latex_entry(column: Fact | Column, row: Row) -> str:
-    text = latex_text(column.text(row))
-    if isinstance(column, Fact):
-        return text
-    cell = row.cell(column)
+def _latex_entry(cell: Any) -> str:
+    text = latex_text(cell.text)
     text = rf'\textbf{{{text}}}' if cell.is_best else text
     return rf'{text}\textsuperscript{{{latex_text(cell.marks)}}}' if cell.marks else text
 
 
-def render_csv(board: Leaderboard) -> str:
-    """Every cell that is not missing as one line, with unrounded values; costs come last."""
-    costs = [column for group in board.costs for column in group.columns]
-    known = {row.label: flat(row.checkpoint, 'id', 'known_from') for row in board.rows}
-    return _to_csv(
-        _cell_facts(row, known[row.label], column, cell)
-        for columns in (board.columns, costs)
-        for row in board.rows
-        for column in columns
-        if (cell := row.cell(column)).state != 'missing'
-    )
+_CELLS = {
+    'label': 'checkpoint', 'column': 'column', 'state': 'state', 'value': 'value', 'sd': 'sd',
+    'low': 'ci_low', 'high': 'ci_high', 'interval_of': 'ci_of', 'is_tied': 'not_distinguishable',
+    'is_best': 'is_best', 'saw_labels': 'saw_labels', 'note': 'note',
+}  # fmt: skip
+_COLUMNS = ['part', 'task', 'metric', 'title', 'unit', 'higher_is_better', 'is_ranked']
 
 
-def render_runs_csv(board: Leaderboard) -> str:
+def render_csv(board: Board) -> str:
+    """Every cell as one line, with unrounded values; costs of tasks come last."""
+    rows = board.rows
+    checkpoints = [flat(checkpoint, 'id', 'known_from') for checkpoint in rows['checkpoint']]
+    links = pd.DataFrame(list(rows['links']), rows.index, ['paper', 'code', 'weights'])
+    known = pd.DataFrame(checkpoints, rows.index, dtype=object)
+    known = known.assign(group=rows['folder'], mean_rank=rows[RANK]).join(links)
+    columns = pd.DataFrame([vars(column) for column in board.columns])[_COLUMNS]
+    facts = [_facts_of_runs(runs) for runs in board.cells['runs']]
+    runs = pd.DataFrame(facts, dtype=object)
+    lines = board.cells[list(_CELLS)].rename(columns=_CELLS)
+    lines = lines.join(known, on='checkpoint').join(columns, on='column').join(runs)
+    # A sum is of runs of several protocols.
+    lines = lines.astype(object)
+    own = ['n', 'tier', *runs.columns[runs.columns.str.startswith('protocol')]]
+    lines.loc[lines['part'] == 'total', own] = None
+    lines['saw_labels'] = lines['saw_labels'].fillna('unknown').where(lines['is_ranked'])
+    lines['checkpoint'] = pd.Categorical(lines['checkpoint'], rows.index)
+    lines['column'] = lines['column'] >= board.costs_at
+    lines = lines.sort_values(['column', 'checkpoint'], kind='stable')
+    return _to_csv(lines.drop(columns=['column', 'part', 'is_ranked']))
+
+
+def _facts_of_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
+    last = runs[-1]
+    return {
+        'n': len(runs),
+        'protocol': last.protocol.name,
+        'protocol_version': last.protocol.version,
+        'protocol_hash': last.protocol.hash,
+        'tier': last.protocol.tier,
+        'runs': ' '.join(run.run_id for run in runs),
+        'seeds': ' '.join(str(run.seed) for run in runs),
+        'started_at': last.started_at,
+        'device': last.cost.device,
+        'error': last.error,
+    }
+
+
+def render_runs_csv(board: Board) -> str:
     """Every run as one line, failed ones included; unknown values are empty."""
-    return _to_csv(run_lines(board))
+    return _to_csv(run_table(board))
 
 
-def render_published_csv(board: Leaderboard) -> str:
+def render_published_csv(board: Board) -> str:
     """Every published result as one line, those that stand beside a row of ours first."""
-    section = board.published
-    beside = {id(pair.published) for pair in section.comparisons}
-    others = [one for one in section.results if id(one) not in beside]
-    pairs = [
+    ours = [
         {
-            'checkpoint': pair.row.label,
-            'our_protocol': pair.protocol.name,
-            'our_protocol_hash': pair.protocol.hash,
-            'our_runs': len(pair.cell.runs),
-            'ours': pair.cell.value,
+            'checkpoint': pair.label,
+            'our_protocol': board.columns[pair.column].protocol.name,
+            'our_protocol_hash': board.columns[pair.column].protocol.hash,
+            'our_runs': len(pair.runs),
+            'ours': pair.ours,
             'difference': pair.difference,
             'tolerance': pair.tolerance,
-            'verdict': pair.verdict_text,
-            **_published_facts(pair.published),
+            'verdict': ': '.join(filter(None, (pair.verdict, '; '.join(pair.differences)))),
         }
-        for pair in section.comparisons
+        for pair in board.pairs.itertuples()
     ]
-    return _to_csv([*pairs, *map(_published_facts, others)])
+    beside = set(map(id, board.pairs['result']))
+    results = [*board.pairs['result'], *(r for r in board.published if id(r) not in beside)]
+    theirs = [{**flat(result), 'link': result.link} for result in results]
+    return _to_csv(pd.DataFrame(ours).join(pd.DataFrame(theirs, dtype=object), how='right'))
 
 
-def _published_facts(result: PublishedResult) -> dict[str, object]:
-    return {**flat(result), 'link': result.link}
-
-
-def _to_csv(lines: Iterable[Mapping[str, object]]) -> str:
+def _to_csv(frame: pd.DataFrame) -> str:
     """CSV in which no text is a formula; what is not known is empty."""
-    safe = [
-        {name: csv_text(v) if isinstance(v, str) else v for name, v in line.items()}
-        for line in lines
-    ]
-    return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
-
-
-def _cell_facts(
-    row: Row, known: Mapping[str, object], column: Column, cell: Cell
-) -> dict[str, object]:
-    run = cell.runs[-1]
-    # A sum is of runs of several protocols.
-    protocol = None if column.is_sum else run.protocol
-    low, high = cell.interval or (None, None)
-    saw_labels = 'unknown' if cell.saw_labels is None else cell.saw_labels
-    return {
-        'checkpoint': row.label,
-        'group': row.group,
-        **known,
-        'mean_rank': row.rank,
-        'task': column.task if column.is_sum else run.task,
-        'metric': column.metric,
-        'title': column.title,
-        'saw_labels': saw_labels if column.is_ranked else None,
-        'state': cell.state,
-        'value': cell.value,
-        'n': None if column.is_sum else len(cell.runs),
-        'sd': cell.sd,
-        'ci_low': low,
-        'ci_high': high,
-        'ci_of': cell.interval_of,
-        'not_distinguishable': cell.is_tied,
-        'unit': column.unit,
-        'higher_is_better': column.higher_is_better,
-        'is_best': cell.is_best,
-        'protocol': protocol and protocol.name,
-        'protocol_version': protocol and protocol.version,
-        'protocol_hash': protocol and protocol.hash,
-        'tier': protocol and protocol.tier,
-        'runs': ' '.join(r.run_id for r in cell.runs),
-        'seeds': ' '.join(str(r.seed) for r in cell.runs),
-        'started_at': run.started_at,
-        'device': run.cost.device,
-        'error': run.error,
-        'note': cell.tip,
-        **{name: row.links.get(name) for name in ('paper', 'code', 'weights')},
+    safe = {
+        name: [csv_text(value) if isinstance(value, str) else value for value in values]
+        for name, values in frame.items()
     }
+    return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
 
 
 # What the names of our tasks begin with -> task, data set of model cards, its title, and its id.
@@ -277,7 +218,7 @@ _SPLITS = {'val': 'validation'}
 _DIGITS = 4
 
 
-def render_model_index(board: Leaderboard, source_url: str | None = None) -> str:
+def render_model_index(board: Board, source_url: str | None = None) -> str:
     """Render YAML with a ``model-index`` entry for each checkpoint, for front matters of cards.
 
     Args:
@@ -285,11 +226,11 @@ def render_model_index(board: Leaderboard, source_url: str | None = None) -> str
         source_url: Where this leaderboard stands; no source if None, since the Hub wants an
             address with it.
     """
-    models = (_model(board, row, source_url) for row in board.rows)
-    return _dump({'model-index': [model for model in models if model['results']]})
+    models = [_model(board, label, cells, source_url) for label, cells in _measured(board)]
+    return _dump({'model-index': models})
 
 
-def hub_files(board: Leaderboard, source_url: str | None = None) -> dict[str, str]:
+def hub_files(board: Board, source_url: str | None = None) -> dict[str, str]:
     """Files to upload into the model repository of each checkpoint, by their relative path.
 
     ``<checkpoint>/README.md`` is a card whose front matter holds the ``model-index``;
@@ -297,19 +238,18 @@ def hub_files(board: Leaderboard, source_url: str | None = None) -> dict[str, st
     that the Hub's benchmarks read. A task without a data set on the Hub has no such file.
     """
     files = {}
-    for row in board.rows:
-        model = _model(board, row, source_url)
-        if not model['results']:
-            continue
-        folder = re.sub(r'[^\w.-]+', '-', one_line(row.label)).strip('.-') or 'checkpoint'
+    for label, cells in _measured(board):
+        folder = re.sub(r'[^\w.-]+', '-', one_line(label)).strip('.-') or 'checkpoint'
+        model = _model(board, label, cells, source_url)
         front = _dump({'tags': ['masked-image-modeling'], 'model-index': [model]})
-        title = one_line(f'{row.method}, {row.checkpoint.backbone}')
+        title = one_line(f'{board.rows["Method"][label]}, {board.rows["Backbone"][label]}')
         files[f'{folder}/README.md'] = f'---\n{front}---\n\n# {title}\n'
         results = defaultdict(list)
-        for group, column, _ in _measured(board, row):
-            if (dataset := _dataset(group)[3]) is not None:
-                name = f'{folder}/.eval_results/{group.task}.{group.protocol.hash}.yaml'
-                results[name].append(_eval_result(row, column, group, dataset, source_url))
+        for cell in cells:
+            column = board.columns[cell.column]
+            name = f'{folder}/.eval_results/{column.task}.{column.protocol.hash}.yaml'
+            if (dataset := _dataset(column)[3]) is not None:
+                results[name].append(_eval_result(cell, column, dataset, source_url))
         files |= {name: _dump(entries) for name, entries in results.items()}
     return files
 
@@ -322,18 +262,18 @@ def _dump(data: Any) -> str:
     )
 
 
-def _measured(board: Leaderboard, row: Row) -> Iterator[tuple[ColumnGroup, Column, str]]:
-    """The full columns in which a row has a number, with the split that was measured on."""
-    for group, columns in board.groups_of(headline=True):
-        for column in columns if group.tier == 'full' else ():
-            cell = row.cell(column)
-            if cell.state == 'value':
-                split = one_line(cell.runs[-1].metrics[column.metric].split)
-                yield group, column, _SPLITS.get(split, split)
+def _measured(board: Board) -> list[tuple[str, list[Any]]]:
+    """The labels of rows, and their cells of results of the full tier."""
+    full = [place for place in board.results(headline=True) if board.columns[place].tier == 'full']
+    is_shown = board.cells['column'].isin(full) & board.cells['state'].eq('value')
+    by_row = defaultdict(list)
+    for cell in board.cells[is_shown].itertuples():
+        by_row[cell.label].append(cell)
+    return [(label, by_row[label]) for label in board.rows.index if label in by_row]
 
 
-def _dataset(group: ColumnGroup) -> tuple[str, str, str, str | None]:
-    return _DATASETS.get(group.task.partition('-')[0], (one_line(group.task),) * 3 + (None,))
+def _dataset(column: Column) -> tuple[str, str, str, str | None]:
+    return _DATASETS.get(column.task.partition('-')[0], (one_line(column.task),) * 3 + (None,))
 
 
 def _title(column: Column) -> str:
@@ -344,24 +284,27 @@ def _source(source_url: str | None) -> dict[str, Any]:
     return {'source': {'name': 'mim_bench', 'url': source_url}} if source_url else {}
 
 
-def _model(board: Leaderboard, row: Row, source_url: str | None) -> dict[str, Any]:
+def _model(
+    board: Board, label: str, cells: Sequence[Any], source_url: str | None
+) -> dict[str, Any]:
     results: dict[tuple[str, str], dict[str, Any]] = {}
-    for group, column, split in _measured(board, row):
-        task, dataset, title, _ = _dataset(group)
+    for cell in cells:
+        column = board.columns[cell.column]
+        p, split = column.protocol, _SPLITS.get(column.split, one_line(column.split))
+        task, dataset, title, _ = _dataset(column)
         result = results.setdefault(
-            (group.key, split),
+            (column.group, split),
             {
-                'task': {'type': task, 'name': one_line(task_title(group.task))},
+                'task': {'type': task, 'name': one_line(task_title(column.task))},
                 'dataset': {'type': dataset, 'name': title, 'split': split},
                 'metrics': [],
                 **_source(source_url),
             },
         )
-        cell, protocol = row.cell(column), group.protocol
         args = {
-            'protocol': one_line(protocol.name),
-            'protocol_version': one_line(protocol.version),
-            'protocol_hash': protocol.hash,
+            'protocol': one_line(p.name),
+            'protocol_version': one_line(p.version),
+            'protocol_hash': p.hash,
             'seeds': [run.seed for run in cell.runs],
         }
         result['metrics'].append(
@@ -372,15 +315,13 @@ def _model(board: Leaderboard, row: Row, source_url: str | None) -> dict[str, An
                 'args': args,
             }
         )
-    return {'name': one_line(row.label), 'results': list(results.values())}
+    return {'name': one_line(label), 'results': list(results.values())}
 
 
-def _eval_result(
-    row: Row, column: Column, group: ColumnGroup, dataset: str, source_url: str | None
-) -> dict[str, Any]:
-    cell, p = row.cell(column), group.protocol
+def _eval_result(cell: Any, column: Column, dataset: str, source_url: str | None) -> dict[str, Any]:
+    p = column.protocol
     notes = f'{_title(column)}, protocol {p.name} version {p.version}, hash {p.hash}'
-    task = re.sub(r'\W+', '_', f'{group.task}_{column.metric}').lower()
+    task = re.sub(r'\W+', '_', f'{column.task}_{column.metric}').lower()
     return {
         'dataset': {'id': dataset, 'task_id': task},
         'value': round(cell.value, _DIGITS),

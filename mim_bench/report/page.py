@@ -4,30 +4,39 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
 from mim_bench.errors import RecordError
-from mim_bench.report import tables
-from mim_bench.report.board import FACTS, RANK, Cell, Column, ColumnGroup, Fact, Leaderboard, Row
+from mim_bench.report import notes
+from mim_bench.report.board import NAMES, NUMBERS, RANK, Board, fact_text
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
 from mim_bench.report.published import published_rows
+from mim_bench.report.tables import (
+    KINDS,
+    Section,
+    class_tables,
+    problem_sections,
+    run_section,
+    sections,
+)
 from mim_bench.report.text import one_line
 from mim_bench.results.store import FEATURES_FOLDER, DamagedFile
 
 # Rows shown at once; the page has a button for more. A browser lays out thousands for seconds.
 ROWS_SHOWN = 200
 PUBLISHED_SHOWN = 8
-# Sizes to filter by, and the most parameters of each.
+# Sizes to filter by, and the most parameters of each in millions.
 _SIZES = {
-    'up to 15 M': 15e6, '15 to 50 M': 50e6, '50 to 150 M': 150e6, '150 to 500 M': 500e6,
+    'up to 15 M': 15, '15 to 50 M': 50, '50 to 150 M': 150, '150 to 500 M': 500,
     'over 500 M': math.inf, 'not known': math.nan,
 }  # fmt: skip
 
@@ -40,10 +49,11 @@ _KIND_TITLES = {
     'reconstruction': 'Reconstructions',
     'segmentation': 'Segmentations',
     'detection': 'Detections',
+    'features': 'Patch features',
 }
 
 
-def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
+def render_html(board: Board, reload_seconds: int | None = None) -> str:
     """Render the page; the same records and files give the same text.
 
     An open page asks for itself again after ``reload_seconds``; never if None.
@@ -52,38 +62,41 @@ def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
     curves, damaged_curves = curve_charts(board, styles)
     strips, damaged_pictures = picture_strips(board)
     damaged = [*board.damaged, *damaged_curves, *damaged_pictures]
-    places = {group.key: place for place, group in enumerate(board.groups)}
-    # The cost columns of a task go with the task's own; the total goes with none.
-    places |= {g.key: places.get(g.key.removeprefix('cost.'), len(places)) for g in board.costs}
+    shared = [s for s in sections(board) if not s.name.endswith(('-runs', '-files'))]
+    by_class = Section('per-class', 'Results by class', list(class_tables(board)))
+    groups = {column.group: column for column in board.columns[: board.costs_at]}
+    places = _places(board, list(groups))
+    classes = {
+        place: f'number g{places[column.group]}{" first" if place == some[0] else ""}'
+        for part in (board.results(headline=True), board.results(headline=False), board.costs)
+        for column, some in board.grouped(part)
+        for place in some
+    }
+    cells = {(cell.label, cell.column): cell for cell in board.cells.itertuples()}
     failed = {id(record): number for number, record in enumerate(board.failed, 1)}
-    shared = [s for s in tables.sections(board) if not s.name.endswith(('-runs', '-files'))]
-    sections = [
-        *shared[:-1],
-        *tables.class_section(board),
-        shared[-1],
-        *tables.problem_sections(board, damaged),
-        tables.run_section(board),
-        tables.environment_section(board),
-    ]
     text = _environment().get_template('leaderboard.html.j2').render(
         board=board,
+        rows=_rows(board, list(groups)),
+        cells=cells,
+        groups=groups,
+        places=places,
+        classes=classes,
         published=published_rows(board),
         filters=_filters(board),
-        places=places,
-        groups_of_rows=_groups_of_rows(board, places),
-        failed=failed,
         failed_number=lambda run: failed[id(run)],
-        sections=sections,
+        sections=[
+            *shared[:-1],
+            *([by_class] if by_class.tables else []),
+            shared[-1],
+            *problem_sections(board, damaged),
+            run_section(board),
+        ],
         num_damaged=len(damaged),
         styles=styles,
         costs=cost_charts(board, styles),
         devices=sorted({r.cost.device for r in board.records if r.is_pretraining}),
         curves=curves,
         strips=strips,
-        strip_rows=MOST_ROWS,
-        pairs_of=lambda groups, is_full: _pairs(board, groups, places, is_full=is_full),
-        rows_shown=ROWS_SHOWN,
-        published_shown=PUBLISHED_SHOWN,
         reload_seconds=reload_seconds,
         css=_asset('style.css'),
         script=_asset('page.js'),
@@ -91,102 +104,93 @@ def render_html(board: Leaderboard, reload_seconds: int | None = None) -> str:
     return text.lstrip()
 
 
-def _pairs(
-    board: Leaderboard,
-    groups: Sequence[tuple[ColumnGroup, Sequence[Column]]],
-    places: Mapping[str, int],
-    *,
-    is_full: bool,
-) -> list[tuple[Fact | Column, ColumnGroup | None, str]]:
-    """The columns of a table behind the names, with their groups, if any, and CSS classes."""
-    facts = [
-        (fact, None, 'number rank' if fact is RANK else f'{"number " * fact.is_number}gf fact')
-        for fact in (board.facts if is_full else [])
-    ]
-    measured = [
-        (column, group, f'number g{places[group.key]}{"" if number else " first"}')
-        for group, columns in groups
-        for number, column in enumerate(columns)
-    ]
-    return facts + measured
+def _places(board: Board, groups: Sequence[str]) -> dict[str, int]:
+    """The number of each group, by which the page shows and hides its columns.
+
+    The cost columns of a task go with the task's own; the total goes with none.
+    """
+    names = [column.group for column in board.columns]
+    own = {name: name.removeprefix('cost.') for name in names}
+    return {n: groups.index(of) if (of := own[n]) in groups else len(groups) for n in names}
 
 
-def _runs_of(cell: Cell) -> str:
+def _rows(board: Board, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows, with the numbers of the groups in which each has anything."""
+    cells = board.cells[board.cells['column'] < board.costs_at]
+    place_of = [groups.index(column.group) for column in board.columns[: board.costs_at]]
+    held = cells['column'].map(lambda place: place_of[place]).groupby(cells['label']).agg(set)
+    return [
+        row | {'groups': ' '.join(map(str, sorted(held.get(row['Checkpoint'], ()))))}
+        for row in board.rows.to_dict('records')
+    ]
+
+
+def _runs_of(cell: Any) -> str:
     """The first runs behind a number, and how many there are more."""
     texts = [
         f'run {run.run_id}, seed {run.seed}, {run.started_at[:10]}, {run.cost.device}'
         for run in cell.runs[:3]
     ]
-    more = len(cell.runs) - 3
-    return one_line('; '.join([*texts, *([tables.plural(more, 'more run')] if more > 0 else [])]))
+    if (more := len(cell.runs) - 3) > 0:
+        texts.append(notes.plural(more, 'more run'))
+    return one_line('; '.join(texts))
 
 
-def _filters(board: Leaderboard) -> dict[str, dict[str, str]]:
+def _filters(board: Board) -> dict[str, dict[str, str]]:
     """What can be chosen, by the name of the filter: value -> text; one choice alone is none."""
-    measured = [group for group in board.groups if group.protocol is not None]
+    tasks = [column for column in board.columns if column.part == 'task']
+    sizes, tiers = set(map(size_of, board.rows['Params (M)'])), {column.tier for column in tasks}
     found = {
-        'method': sorted({row.method for row in board.rows}, key=str.lower),
-        'backbone': sorted({row.checkpoint.backbone for row in board.rows}),
-        'size': [s for s in _SIZES if s in {size_of(r.checkpoint.params) for r in board.rows}],
+        'method': sorted(set(board.rows['Method']), key=str.lower),
+        'backbone': sorted(set(board.rows['Backbone'])),
+        'size': [size for size in _SIZES if size in sizes],
         'folder': board.folders,
-        'tier': [tier for tier in TIER_ORDER if tier in {group.tier for group in measured}],
+        'tier': [tier for tier in TIER_ORDER if tier in tiers],
     }
     choices = {name: {value: value for value in values} for name, values in found.items()}
-    choices['task'] = {group.task: task_title(group.task) for group in measured}
+    choices['task'] = {column.task: task_title(column.task) for column in tasks}
     return {name: values for name, values in choices.items() if len(values) > 1}
 
 
-def size_of(params: float | None) -> str:
-    """Which of the sizes to filter by a number of parameters is."""
-    if params is None:
-        return 'not known'
-    return next(name for name, most in _SIZES.items() if params <= most)
-
-
-def _groups_of_rows(board: Leaderboard, places: dict[str, int]) -> list[str]:
-    """For each row the places of the groups in which it has anything."""
-    place_of = {c.key: places[group.key] for group in board.groups for c in group.columns}
-    return [
-        ' '.join(map(str, sorted({place_of[key] for key in row.cells if key in place_of})))
-        for row in board.rows
-    ]
+def size_of(millions: float) -> str:
+    """Which of the sizes to filter by a number of parameters is; NaN: not known."""
+    return next((name for name, most in _SIZES.items() if millions <= most), 'not known')
 
 
 @dataclass(frozen=True)
 class PictureStrip:
     """Pictures of one row and kind as (address, (width, height), caption), and how many more."""
 
-    row: Row
+    label: str
     title: str
     pictures: list[tuple[str, tuple[int, int], str]]
     num_more: int
 
 
-def picture_strips(board: Leaderboard) -> tuple[list[PictureStrip], list[DamagedFile]]:
+def picture_strips(board: Board) -> tuple[list[PictureStrip], list[DamagedFile]]:
     """The pictures by kind and row, of so many rows of a kind, the best first; damaged files."""
+    # Of each kind and row: the run, its file, the caption.
+    found: dict[str, dict[str, list[tuple]]] = {kind: {} for kind in _KIND_TITLES}
+    for row in board.rows.itertuples():
+        for run in row.runs:
+            for shown in run.artifacts.pictures:
+                entry = (run, shown.path, shown.caption)
+                found[shown.kind].setdefault(row.Index, []).append(entry)
+        if path := board.collection.features.get((row.folder, row.name)):
+            found['features'][row.Index] = [(None, path, 'first three principal components')]
     strips, damaged = [], []
-    for kind, title in _KIND_TITLES.items():
-        entries = [
-            (row, [(r, p) for r in row.records for p in r.artifacts.pictures if p.kind == kind])
-            for row in board.rows
-        ]
-        for row, found in [entry for entry in entries if entry[1]][:MOST_ROWS]:
+    for kind, rows in found.items():
+        for label, entries in list(rows.items())[:MOST_ROWS]:
             pictures = []
-            for record, picture in found[:MOST_PER_ROW]:
+            for run, path, caption in entries[:MOST_PER_ROW]:
+                where = f'{run.run_id}: {path}' if run else f'{FEATURES_FOLDER}/{path.name}'
                 try:
-                    path = board.collection.artifact_path(record, picture.path)
-                    pictures.append((*embed_picture(path), picture.caption))
+                    path = board.collection.artifact_path(run, path) if run else path
+                    pictures.append((*embed_picture(path), caption))
                 except RecordError as error:
-                    damaged.append(DamagedFile(f'{record.run_id}: {picture.path}', str(error)))
-            num_more = max(0, len(found) - MOST_PER_ROW)
-            strips.append(PictureStrip(row, title, pictures, num_more))
-    features = [(row, board.collection.features.get((row.group, row.name))) for row in board.rows]
-    for row, path in [entry for entry in features if entry[1]][:MOST_ROWS]:
-        try:
-            picture = (*embed_picture(path), 'first three principal components')
-            strips.append(PictureStrip(row, 'Patch features', [picture], 0))
-        except RecordError as error:
-            damaged.append(DamagedFile(f'{FEATURES_FOLDER}/{path.name}', str(error)))
+                    damaged.append(DamagedFile(where, str(error)))
+            num_more = max(0, len(entries) - MOST_PER_ROW)
+            strips.append(PictureStrip(label, _KIND_TITLES[kind], pictures, num_more))
     return strips, damaged
 
 
@@ -223,13 +227,10 @@ def _environment() -> Environment:
     )
     environment.filters.update(one_line=one_line, csp_hash=_csp_hash)
     environment.globals.update(
-        tables=tables,
-        kinds=tables.KINDS,
-        rank=RANK,
-        facts=FACTS,
-        size_of=size_of,
-        runs_of=_runs_of,
-    )
+        notes=notes, kinds=KINDS, rank=RANK, names=NAMES, numbers=NUMBERS, fact_text=fact_text,
+        size_of=size_of, runs_of=_runs_of, strip_rows=MOST_ROWS, rows_shown=ROWS_SHOWN,
+        published_shown=PUBLISHED_SHOWN,
+    )  # fmt: skip
     return environment
 
 

@@ -3,18 +3,19 @@
 import contextlib
 import math
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import product
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
-from mim_bench.report.board import Cell, Column, ColumnGroup, Leaderboard, Row
+from mim_bench.report.board import Board, Column
 from mim_bench.results.protocol_file import read_protocol
 from mim_bench.results.published import PublishedProtocol, PublishedResult, network_family
-from mim_bench.results.record import RANDOM_METHOD, Checkpoint, Protocol, RunRecord
+from mim_bench.results.record import RANDOM_METHOD, RunRecord
 from mim_bench.results.store import Collection
 
 # In points of percent. No source says how far two trainings of one recipe may lie apart, so these
@@ -24,89 +25,14 @@ TOP1_TOLERANCE = 0.3
 MIOU_TOLERANCE = 0.5
 AP_TOLERANCE = 0.3
 TOLERANCES = {
-    'top1': TOP1_TOLERANCE,
-    'top5': TOP1_TOLERANCE,
-    'mIoU': MIOU_TOLERANCE,
-    'bbox_mAP': AP_TOLERANCE,
-    'segm_mAP': AP_TOLERANCE,
-}
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A cell of ours and a number published for the same method, backbone, epochs and metric.
-
-    ``differences`` say how the two were measured otherwise; they are compared only if nothing was.
-    """
-
-    row: Row
-    column: Column
-    cell: Cell
-    protocol: Protocol
-    published: PublishedResult
-    differences: Sequence[str] = ()
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus the published value; None if they are not compared."""
-        # Rounded below what any source prints, against the rounding of sums of floats.
-        return None if self.differences else round(self.cell.value - self.published.value, 6)
-
-    @property
-    def tolerance(self) -> float:
-        """How far apart the two may lie and still count as the same."""
-        return TOLERANCES[self.published.metric]
-
-    @property
-    def verdict(self) -> str:
-        """Whether ours lies within the tolerance, above or below; ``other protocol`` if unknown."""
-        if self.differences:
-            return 'other protocol'
-        if abs(self.difference) <= self.tolerance:
-            return 'reproduced'
-        return 'above' if self.difference > 0 else 'below'
-
-    @property
-    def verdict_text(self) -> str:
-        """The verdict, with what differs."""
-        return ': '.join(filter(None, (self.verdict, '; '.join(self.differences))))
-
-
-@dataclass(frozen=True)
-class PublishedSection:
-    """What the report says about published numbers.
-
-    ``results`` are all of them, by task, backbone and method.
-    """
-
-    comparisons: Sequence[Comparison] = ()
-    results: Sequence[PublishedResult] = ()
-
-    def pairs(self, *, compared: bool) -> list[Comparison]:
-        """What has a verdict, or what differs in its protocol and so has none."""
-        return [pair for pair in self.comparisons if compared != bool(pair.differences)]
-
-
-def published_section(
-    rows: Sequence[Row],
-    groups: Sequence[ColumnGroup],
-    published: Sequence[PublishedResult],
-    collection: Collection,
-) -> PublishedSection:
-    """Arrange what is published around the rows and column groups of a board."""
-    comparisons = list(_comparisons(rows, groups, published, collection))
-    return PublishedSection(comparisons, sorted(published, key=_rank))
-
-
-def _rank(result: PublishedResult) -> tuple:
-    return (
-        catalogue.task_rank(result.task),
-        network_family(result.backbone),
-        catalogue.method_title(result.method).lower(),
-        result.pretrain.epochs or 0,
-        result.label,
-        catalogue.metric_rank(result.task, result.metric),
-    )
+    'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
+    'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
+}  # fmt: skip
+# What mim_bench.recipe.tta puts behind the name of a protocol.
+_AUGMENTED_TEST = '-tta'
+_PRETRAINED = 'pre-trained weights'
+# Results that have these in common may belong together.
+_KEY = ['method', 'family', 'task', 'metric', 'unit']
 
 
 def metric_name(metric: str) -> str:
@@ -114,44 +40,87 @@ def metric_name(metric: str) -> str:
     return re.sub('^(knn|linear|attentive)_', '', metric)
 
 
-def _comparisons(
-    rows: Sequence[Row],
-    groups: Sequence[ColumnGroup],
-    published: Sequence[PublishedResult],
-    collection: Collection,
-) -> Iterator[Comparison]:
-    known, variants = defaultdict(list), defaultdict(set)
-    for result in published:
-        key = (result.method, network_family(result.backbone), result.task, result.metric)
-        known[key].append(result)
-        variants[result.method].update(filter(None, [result.variant]))
-    recipes = _kept_recipes(collection)
-    for row, group in product(rows, groups):
-        checkpoint = row.checkpoint
-        weights = (checkpoint.method, network_family(checkpoint.backbone), group.task)
-        for column in group.columns if group.protocol is not None else ():
-            cell, metric = row.cell(column), metric_name(column.metric)
-            if cell.state != 'value' or metric not in TOLERANCES:
-                continue
-            rivals = known.get((*weights, metric), ())
-            for result in rivals:
-                theirs = result.pretrain
-                # Epochs that are not stated, or that count views, may be ours.
-                is_ours = theirs.epochs in (None, checkpoint.pretrain_epochs) or theirs.counts_views
-                if is_ours and result.protocol.unit == column.unit:
-                    facts = recipes.get(group.protocol.hash, {})
-                    variant = _variant(checkpoint, result, rivals, variants[result.method])
-                    differences = (
-                        *_protocol_differences(group.protocol, facts, result.protocol),
-                        *_other_differences(cell.runs, column.metric, result, variant),
-                    )
-                    yield Comparison(row, column, cell, group.protocol, result, differences)
+def sort_published(results: Iterable[PublishedResult]) -> list[PublishedResult]:
+    """Published numbers by task, backbone and method."""
+    return sorted(
+        results,
+        key=lambda result: (
+            catalogue.task_rank(result.task),
+            network_family(result.backbone),
+            catalogue.method_title(result.method).lower(),
+            result.pretrain.epochs or 0,
+            result.label,
+            catalogue.metric_rank(result.task, result.metric),
+        ),
+    )
 
 
-def _protocol_differences(
-    ours: Protocol, facts: Mapping[str, float], theirs: PublishedProtocol
+def match(board: Board) -> pd.DataFrame:
+    """A line for a cell of ours and a number published for the same weights and metric.
+
+    Returns:
+        ``label`` and ``column`` name the cell, ``ours`` is its value and ``runs`` what it rests
+        on; ``result`` is the published one. ``differences`` say how the two were measured
+        otherwise; only where nothing was there is a ``difference`` (ours minus theirs), and the
+        ``verdict`` is ``reproduced`` within the ``tolerance``, ``above`` or ``below``, else
+        ``other protocol``.
+    """
+    theirs = pd.DataFrame(
+        [
+            (r, r.method, network_family(r.backbone), r.task, r.metric, r.protocol.unit,
+             r.variant or '', r.pretrain.epochs)
+            for r in board.published
+        ],
+        columns=['result', *_KEY, 'variant', 'epochs'],
+    )  # fmt: skip
+    rivals = theirs.groupby([*_KEY, 'epochs'], dropna=False)['variant']
+    theirs['num_variants'] = rivals.transform('nunique')
+    variants = theirs.groupby('method')['variant'].agg(set)
+    ours = _our_results(board).merge(theirs, on=_KEY)
+    # Epochs that are not stated, or that count views, may be ours.
+    views = ours['result'].map(lambda result: result.pretrain.counts_views).astype(bool)
+    pairs = ours[ours['epochs'].isna() | ours['epochs'].eq(ours['our_epochs']) | views]
+    recipes = _kept_recipes(board.collection)
+    differences = [
+        list(_differences(pair, board.columns[pair.column], recipes, variants[pair.method]))
+        for pair in pairs.itertuples()
+    ]
+    is_compared = np.array([not found for found in differences], dtype=bool)
+    tolerance = pairs['metric'].map(TOLERANCES)
+    # Rounded below what any source prints, against the rounding of sums of floats.
+    difference = (pairs['ours'] - pairs['result'].map(lambda result: result.value)).round(6)
+    verdict = np.where(difference > 0, 'above', 'below')
+    verdict = np.where(difference.abs() <= tolerance, 'reproduced', verdict)
+    return pairs.assign(
+        differences=pd.Series(differences, pairs.index, dtype=object),
+        tolerance=tolerance,
+        difference=difference.where(is_compared),
+        verdict=np.where(is_compared, verdict, 'other protocol'),
+    )
+
+
+def _our_results(board: Board) -> pd.DataFrame:
+    """The cells that may have a published counterpart, in the order of rows and columns."""
+    places = {label: place for place, label in enumerate(board.rows.index)}
+    lines = []
+    for cell in board.cells[board.cells['state'] == 'value'].itertuples():
+        column, checkpoint = board.columns[cell.column], board.rows['checkpoint'][cell.label]
+        metric = metric_name(column.metric)
+        if column.part == 'task' and metric in TOLERANCES:
+            family = network_family(checkpoint.backbone)
+            key = (checkpoint.method, family, column.task, metric, column.unit)
+            facts = (checkpoint, checkpoint.pretrain_epochs, places[cell.label])
+            lines.append((cell.label, cell.column, cell.value, cell.runs, *key, *facts))
+    names = ['label', 'column', 'ours', 'runs', *_KEY, 'checkpoint', 'our_epochs', 'place']
+    return pd.DataFrame(lines, columns=names).sort_values(['place', 'column'])
+
+
+def _differences(
+    pair: Any, column: Column, recipes: Mapping[str, Mapping[str, float]], variants: set[str]
 ) -> Iterator[str]:
-    stated = list(differing_facts(facts, theirs))
+    """How a number of ours and a published one were measured otherwise."""
+    ours, theirs, pretrain = column.protocol, pair.result.protocol, pair.result.pretrain
+    stated = list(differing_facts(recipes.get(ours.hash, {}), theirs))
     yield from stated
     if not stated and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
         yield 'not known to be the same recipe'
@@ -159,27 +128,16 @@ def _protocol_differences(
     yield from _unequal('tier', ours.tier, 'full')
     yield from _unequal('test', test, theirs.test or 'single-scale')
     yield from _unequal('start', _PRETRAINED, theirs.init or _PRETRAINED)
-
-
-def _other_differences(
-    runs: Sequence[RunRecord], metric: str, result: PublishedResult, variant: str | None
-) -> Iterator[str]:
-    """Between what was measured on, the settings of our runs, and the pre-trainings."""
-    ours, theirs = runs[0].checkpoint, result.pretrain
-    is_supervised = ours.method.startswith(catalogue.SUPERVISED)
-    splits = sorted({run.metrics[metric].split for run in runs})
-    yield from _unequal('split', ' and '.join(splits), result.protocol.split)
-    yield from filter(None, dict.fromkeys(map(_deviation, runs)))
-    yield from _unequal('variant', variant, result.variant)
-    if theirs.epochs is None and not is_supervised and ours.method != RANDOM_METHOD:
+    yield from _unequal('split', column.split, theirs.split)
+    yield from filter(None, dict.fromkeys(map(_deviation, pair.runs)))
+    yield from _unequal('variant', _variant(pair, variants), pair.variant)
+    is_supervised = pair.method.startswith(catalogue.SUPERVISED)
+    if pretrain.epochs is None and not is_supervised and pair.method != RANDOM_METHOD:
         yield 'pre-training epochs not stated there'
-    if theirs.counts_views:
+    if pretrain.counts_views:
         yield 'pre-training epochs there may count views'
-    if theirs.saw_labels and not is_supervised:
-        yield f'labels seen there: {theirs.labels}'
-
-
-_PRETRAINED = 'pre-trained weights'
+    if pretrain.saw_labels and not is_supervised:
+        yield f'labels seen there: {pretrain.labels}'
 
 
 def _unequal(what: str, here: object, there: object) -> Iterator[str]:
@@ -198,22 +156,15 @@ def _deviation(run: RunRecord) -> str:
     return '' if is_known else 'collected here, so its settings may have been changed'
 
 
-def _variant(
-    ours: Checkpoint,
-    result: PublishedResult,
-    rivals: Sequence[PublishedResult],
-    variants: set[str],
-) -> str | None:
+def _variant(pair: Any, variants: set[str]) -> str:
     """The variant of our method: records have no field for it, the id of a checkpoint may name it.
 
-    Unnamed it is taken for that of the result, unless others of the same epochs differ in it.
+    Unnamed it is taken for that of the result, unless there are others of the same epochs.
     """
-    named = set(re.split(r'[^0-9a-z]+', ours.id.lower())) & variants
-    if result.variant is None or result.variant in named:
-        return result.variant
-    epochs = result.pretrain.epochs
-    choices = {rival.variant for rival in rivals if rival.pretrain.epochs == epochs}
-    return ' '.join(sorted(named)) or ('not named' if len(choices) > 1 else result.variant)
+    named = set(re.split(r'[^0-9a-z]+', pair.checkpoint.id.lower())) & variants - {''}
+    if not pair.variant or pair.variant in named:
+        return pair.variant
+    return ' '.join(sorted(named)) or ('not named' if pair.num_variants > 1 else pair.variant)
 
 
 # Name of a fact of a recipe -> its words, and where the settings have it.
@@ -222,13 +173,11 @@ _FACTS = {
     'iterations': ('iterations', 'train_cfg.max_iters'),
     'resolution': ('px', None),
     'batch': ('batch', 'effective_batch_size'),
-    'lr': ('learning rate', 'optim_wrapper.optimizer.lr'),
+    'peak_lr': ('learning rate', 'optim_wrapper.optimizer.lr'),
     'layer_decay': ('layer decay', 'optim_wrapper.paramwise_cfg.layer_decay_rate'),
     'weight_decay': ('weight decay', 'optim_wrapper.optimizer.weight_decay'),
     'drop_path': ('drop path', 'model.backbone.drop_path_rate'),
 }
-# What mim_bench.recipe.tta puts behind the name of a protocol.
-_AUGMENTED_TEST = '-tta'
 
 
 def _kept_recipes(collection: Collection) -> dict[str, dict[str, float]]:
@@ -273,84 +222,65 @@ def _crops(node: Any) -> Iterator[int]:
 def differing_facts(facts: Mapping[str, float], theirs: PublishedProtocol) -> Iterator[str]:
     """Facts that a recipe of ours and a published one both state, and differently."""
     for name, (words, _) in _FACTS.items():
-        here = facts.get(name)
-        there = theirs.peak_lr if name == 'lr' else getattr(theirs, name)
+        here, there = facts.get(name), getattr(theirs, name)
         if None not in (here, there) and not math.isclose(here, there, rel_tol=1e-6):
             yield f'{words} {here:,g} here, {there:,g} there'
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """What one source published of one pre-training.
-
-    ``cells`` has the result by the key of the column, and whether the column has its recipe.
-    """
-
-    first: PublishedResult
-    cells: dict[tuple[str, ...], tuple[PublishedResult, bool]] = field(default_factory=dict)
-
-    @property
-    def method(self) -> str:
-        """The method's title."""
-        return catalogue.method_title(self.first.method)
-
-    @property
-    def params(self) -> float | None:
-        """Parameters as the source printed them, for example ``86M``."""
-        text = self.first.params
-        return float(text[:-1]) * {'M': 1e6, 'B': 1e9}[text[-1]] if text else None
-
-    def facts(self) -> dict[str, float | str | None]:
-        """What stands below the facts of a checkpoint, by their titles."""
-        pretrain = self.first.pretrain
-        return {
-            'Params (M)': self.params and self.params / 1e6,
-            'Data': pretrain.data,
-            'Epochs': pretrain.epochs,
-            'Labels seen': pretrain.labels,
-        }
-
-
-def published_rows(board: Leaderboard) -> list[PublishedRow]:
+def published_rows(board: Board) -> list[dict[str, Any]]:
     """Rows for the backbones of the board, of what its columns of full tier measure.
 
     Best first by the column that our rows are sorted by. Two numbers of one source for one column
     give two rows.
+
+    Returns:
+        Of each row the ``first`` result, facts of the checkpoint below their headings, and
+        ``cells``: by the place of a column the result, and whether the column has its recipe.
     """
-    families = {network_family(row.checkpoint.backbone) for row in board.rows}
-    rows: dict[tuple, PublishedRow] = {}
+    families = {network_family(checkpoint.backbone) for checkpoint in board.rows['checkpoint']}
+    rows: dict[tuple, dict[int, tuple[PublishedResult, bool]]] = {}
     counts: Counter[tuple] = Counter()
-    for result in board.published.results:
+    for result in board.published:
         family = network_family(result.backbone)
-        column, is_same = _column_for(board.groups, result)
-        if family in families and column is not None:
+        place, is_same = _column_for(board, result)
+        if family in families and place is not None:
             source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
             key = (result.method, result.variant, family, pretrain, source)
-            row = rows.setdefault((*key, counts[key, column]), PublishedRow(result))
-            counts[key, column] += 1
-            row.cells[column.key] = (result, is_same)
+            rows.setdefault((key, counts[key, place]), {})[place] = (result, is_same)
+            counts[key, place] += 1
 
-    def rank(row: PublishedRow) -> tuple:
-        first, by = row.first, board.sorted_by
-        value = row.cells[by.key][0].value * -by.sign if by and by.key in row.cells else 0.0
-        epochs = first.pretrain.epochs or 0
-        names = (first.backbone, row.method.lower(), first.variant or '', epochs, first.label)
-        return (not value, value, *names)
+    def rank(cells: Mapping[int, tuple[PublishedResult, bool]]) -> tuple:
+        first = next(iter(cells.values()))[0]
+        by = board.sorted_by
+        value = cells[by][0].value * -board.columns[by].sign if by in cells else 0.0
+        title, epochs = catalogue.method_title(first.method).lower(), first.pretrain.epochs or 0
+        return not value, value, first.backbone, title, first.variant or '', epochs, first.label
 
-    return sorted(rows.values(), key=rank)
+    return [_published_row(cells) for cells in sorted(rows.values(), key=rank)]
 
 
-def _column_for(
-    groups: Sequence[ColumnGroup], result: PublishedResult
-) -> tuple[Column | None, bool]:
-    """The column of a result, and whether its recipe is the column's."""
+def _published_row(cells: Mapping[int, tuple[PublishedResult, bool]]) -> dict[str, Any]:
+    first = next(iter(cells.values()))[0]
+    number, unit = (first.params[:-1], first.params[-1]) if first.params else ('nan', 'M')
+    return {
+        'first': first,
+        'cells': cells,
+        'Method': catalogue.method_title(first.method),
+        'Params (M)': float(number) * {'M': 1, 'B': 1e3}[unit],
+        'Data': first.pretrain.data,
+        'Epochs': first.pretrain.epochs,
+        'Labels seen': first.pretrain.labels,
+    }
+
+
+def _column_for(board: Board, result: PublishedResult) -> tuple[int | None, bool]:
+    """The place of the column of a result, and whether its recipe is the column's."""
     found = [
-        (column, group.protocol.name == result.protocol.ours)
-        for group in groups
-        if group.tier == 'full' and group.task == result.task
-        for column in group.part(headline=True)
-        if metric_name(column.metric) == result.metric
-    ]
+        (place, column.protocol.name == result.protocol.ours)
+        for place, column in enumerate(board.columns)
+        if column.part == 'task' and column.is_headline and column.tier == 'full'
+        and (column.task, metric_name(column.metric)) == (result.task, result.metric)
+    ]  # fmt: skip
     can_be_same = result.protocol.test != 'multi-scale'
-    same = next((column for column, is_same in found if is_same and can_be_same), None)
-    return (same, True) if same else (found[0][0] if found else None, False)
+    same = next((place for place, is_same in found if is_same and can_be_same), None)
+    return (same, True) if same is not None else (found[0][0] if found else None, False)

@@ -10,8 +10,8 @@ from statistics import fmean
 from typing import Any
 
 from mim_bench.errors import MimBenchError, RecordError
-from mim_bench.report.board import Leaderboard
-from mim_bench.report.build import SampleReader, build_leaderboard
+from mim_bench.report.board import Board
+from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import (
     hub_files,
     render_csv,
@@ -21,9 +21,10 @@ from mim_bench.report.formats import (
     render_published_csv,
     render_runs_csv,
 )
+from mim_bench.report.notes import summary_line
 from mim_bench.report.page import render_html
 from mim_bench.report.published import TOLERANCES, metric_name
-from mim_bench.report.tables import summary_line
+from mim_bench.report.spread import SampleReader
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import compare
@@ -56,7 +57,7 @@ def write_report(
     hub: Path | None = None,
     source_url: str | None = None,
     reload_seconds: int | None = None,
-) -> tuple[Leaderboard, list[Path]]:
+) -> tuple[Board, list[Path]]:
     """Collect the records below folders and write every form of their leaderboard.
 
     Args:

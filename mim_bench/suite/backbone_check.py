@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mim_bench.errors import ConfigError
+from mim_bench.suite.done import is_done
 from mim_bench.suite.plan import Row
 from mim_bench.suite.steps import Step
 from mim_bench.suite.tasks import OTHER_FAMILIES
@@ -11,31 +12,35 @@ from mim_bench.suite.tasks import OTHER_FAMILIES
 _FIT = '--fit-backbone'
 
 
-def check_backbones(plan: Sequence[Step], rows: Sequence[Row]) -> None:
-    """Refuse a plan with a task that a backbone from outside cannot do.
+def check_backbones(plan: Sequence[Step], rows: Sequence[Row], folder: Path) -> None:
+    """Refuse a plan with a task that a backbone of another family or size cannot do.
 
     Args:
         plan: Of the rows.
-        rows: Checkpoints; those of the families with configs of their own need no check.
+        rows: Checkpoints; sizes of our families that have a name fit the configs of a suite.
+        folder: Root of the steps' folders; steps that are done are not checked.
 
     Raises:
         ConfigError: Tells every task that is refused, and why.
     """
-    foreign = {str(row.start): row.id for row in rows if row.family in OTHER_FAMILIES}
+    unknown = {str(row.start) for row in rows if row.family in (*OTHER_FAMILIES, row.backbone)}
     refused, seen = [], set()
     for step in plan:
         words = step.trial_words or step.words
         if _FIT not in words:
             continue
         start, config = words[words.index('--checkpoint') + 1], words[1]
-        if start not in foreign or (start, config) in seen:
+        if start not in unknown or (start, config) in seen or is_done(step, folder):
             continue
         seen.add((start, config))
         from mim_bench.models.backbones.token_run import check_config  # imports torch
+        from mim_bench.models.necks.vit_pyramid import check_pyramids
         from mim_bench.recipe.config import load_config
 
         try:
-            check_config(load_config(Path(config), backbone_of=start).model)
+            model = load_config(Path(config), backbone_of=start).model
+            check_config(model)
+            check_pyramids(model)
         except ConfigError as error:
             refused.append(f'{step.name}: {error}')
     if refused:

@@ -39,7 +39,7 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
     """``[ID=]PATH``, ``[ID=]random:BACKBONE`` or ``[ID=]timm:NAME``, then ``,KEY=VALUE``.
 
     Args:
-        word: Of the command line.
+        word: Word of the command line.
         timm: Networks of timm by id; under ``''`` that of every file.
 
     Raises:

@@ -75,7 +75,7 @@ def rows_of(
             ``,timm=NAME,container=teacher,method=mae,data=in1k,labels=none``.
         folder: Where the converted files go, ``<id>.pth``, and what is known of them.
         suite: Whose configs the rows are for.
-        backbone: Of all of them, where it is not to be read off the weights.
+        backbone: Backbone of all of them, if it is not to be read from the weights.
         taken: Ids that other rows have.
         timm: Networks of timm that files are of: ``NAME`` for all, ``ID=NAME`` for one.
         download: Fetch timm's weights that are not in its cache.
@@ -109,7 +109,7 @@ def facts_of(
     Args:
         path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
         folder: Gets ``<id>.pth`` and ``<id>.json``.
-        checkpoint_id: Of its row.
+        checkpoint_id: Id of its row.
         stated: What the user states about it, by field of a record's checkpoint.
         reading: How it is read: ``timm``, ``source``, ``container``, ``prefix``.
 

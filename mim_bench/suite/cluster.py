@@ -96,7 +96,7 @@ class ClusterLauncher(Launcher):
         folder: Root of the steps' folders; all nodes must see it.
         local: Launcher of the other steps.
         scheduler: Gets the jobs.
-        book: Of the suite's folder.
+        book: Job book of the suite's folder.
         clock: Monotonic, in seconds.
         sleep: Waits for some seconds.
     """

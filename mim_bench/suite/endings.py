@@ -65,7 +65,7 @@ def ending_of(status: int, state: str | None, own: Cause | None, *, lost_memory:
 
     Args:
         status: Negative: the signal that ended it.
-        state: Of its job, if a scheduler ran it, or why it has none.
+        state: State of its job if a scheduler ran it, or why it has none.
         own: What the run itself recorded.
         lost_memory: Whether the system killed a process for want of memory meanwhile.
     """

@@ -206,7 +206,7 @@ class _Execution:
         """End what runs; all of it is asked before the first is waited for.
 
         Args:
-            is_wanted: Whether the user wants even that to end which goes on by itself.
+            is_wanted: Whether the user also wants steps to end that would continue by themselves.
         """
         processes = [item.process for item in self.running if item.process is not None]
         for process in processes:

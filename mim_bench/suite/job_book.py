@@ -27,7 +27,7 @@ class Note:
         key: Key of the job's description.
         group: Key of the first job that was submitted with it, which the scheduler knows.
         index: Place in an array; None: no array.
-        fingerprint: Of the step as it was submitted.
+        fingerprint: Fingerprint of the step as it was submitted.
         said: State in the scheduler's words, when it was last asked.
         why: Why it failed.
         needs: Steps that it needs.

@@ -305,7 +305,7 @@ def fill(template: str, facts: Mapping[str, str]) -> list[str]:
     """The words of a template; a value never becomes several words.
 
     Raises:
-        ConfigError: It names what nobody knows.
+        ConfigError: It names an unknown field.
     """
     try:
         return [word.format(**facts) for word in shlex.split(template)]

@@ -64,6 +64,6 @@ def patch_statistics(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]
         Two tensors (..., 1).
     """
     mean = patches.mean(dim=-1, keepdim=True)
-    # On a CPU several times as fast as torch.var_mean.
+    # Several times as fast as torch.var_mean on a CPU.
     squares = (patches - mean).square().sum(dim=-1, keepdim=True)
     return mean, (squares / (patches.shape[-1] - 1) + VARIANCE_EPS).sqrt()

@@ -106,7 +106,7 @@ class Facts:
         """What a model does with a batch first, built as mmpretrain builds it.
 
         Args:
-            **changes: Of its arguments.
+            **changes: Changes of its arguments.
         """
         settings = deepcopy(effective_preprocessor(self.cfg))
         if self.cfg.model.type == 'ImageClassifier':

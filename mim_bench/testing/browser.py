@@ -21,7 +21,7 @@ def started_browser(path: str) -> Iterator[Any]:
     """A browser of playwright.
 
     Args:
-        path: Of the program.
+        path: Path of the program.
     """
     from playwright.sync_api import sync_playwright
 

@@ -1,5 +1,6 @@
 """The configs in ``configs/demo``: which there are, short children of them, what they leave."""
 
+import ast
 import itertools
 import json
 import os
@@ -10,10 +11,12 @@ from typing import Any
 from unittest.mock import patch
 
 from mmengine.config import Config
+from mmengine.runner import runner
 
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.suite.config_index import read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 
 COUNTER = itertools.count()
@@ -22,7 +25,7 @@ COUNTER = itertools.count()
 def pretraining_configs() -> list[Path]:
     """Every demo config that pre-trains: those with the key ``pretraining``."""
     paths = sorted((configs_folder() / 'demo').glob('*.py'))
-    return [path for path in paths if 'pretraining' in Config.fromfile(path)]
+    return [path for path in paths if 'pretraining' in read_settings(path)]
 
 
 def short_name(config: Path) -> str:
@@ -77,7 +80,18 @@ def read_rank_losses(work_dir: Path, num_processes: int) -> list[list[float]]:
 def plain_config_text() -> AbstractContextManager:
     """Do not lay out configs: doing so six times a run takes as long as a short training."""
     import_layout()
-    return patch('yapf.yapflib.yapf_api.FormatTree', lambda tree, *_, **__: str(tree))
+
+    def unchanged(text: str, **_: object) -> tuple[str, bool]:
+        ast.parse(text)  # yapf refuses what is no Python
+        return text, False
+
+    return patch('yapf.yapflib.yapf_api.FormatCode', unchanged)
+
+
+def environment_read_once() -> AbstractContextManager:
+    """Ask for the versions of compilers and libraries once: every run logs them."""
+    known = runner.collect_env()
+    return patch.object(runner, 'collect_env', lambda: known)
 
 
 def configs_read_once() -> AbstractContextManager:

@@ -1,4 +1,4 @@
-"""A disk that is full, for tests of whatever writes files."""
+"""Simulates a full disk, for tests of code that writes files."""
 
 import errno
 import os

@@ -7,13 +7,17 @@ import multiprocessing
 import os
 import signal
 import time
+from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from mim_bench.testing.slurm_controller import FakeSlurm, job_environment
 
 _CONTEXT = multiprocessing.get_context('forkserver')
-_CONTEXT.set_forkserver_preload(['submitit.core.submission', 'mim_bench.suite.job'])
+# A server of its own: the one that has everything for trainings is slow to fork.
+_SERVER = forkserver.ForkServer()
+_SERVER.set_forkserver_preload(['submitit.core.submission', 'mim_bench.suite.job'])
 
 
 class ForkedJob:
@@ -25,7 +29,8 @@ class ForkedJob:
         environment = {**job_environment(slurm, job), 'SUBMITIT_EXECUTOR': 'slurm'}
         log = slurm.folder / f'{job["id"]}.out'
         self._process = _CONTEXT.Process(target=_run, args=(words[0], nodes, environment, log))
-        self._process.start()
+        with patch.object(forkserver, 'connect_to_new_process', _SERVER.connect_to_new_process):
+            self._process.start()
         self.pid = self._process.pid
 
     def poll(self) -> int | None:

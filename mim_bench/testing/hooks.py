@@ -24,8 +24,8 @@ class KillHook(Hook):
     Args:
         iteration: Before the training iteration of this number, counted from 0.
         validation: In the middle of the validation of this number, counted from 0.
-        name: Of the signal; SIGKILL is as if the machine had lost its power.
-        rank: Of the process that gets it; None: all.
+        name: Name of the signal; SIGKILL is as if the machine had lost its power.
+        rank: Rank of the process that gets it; None: all.
     """
 
     is_observer = True

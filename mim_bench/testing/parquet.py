@@ -19,7 +19,7 @@ def write_rows(
         folder: Gets the files ``<split>-*.parquet``.
         split: Beginning of their names.
         rows: Name of the file, content and label of each image.
-        names: Of the classes, by number.
+        names: Names of the classes, by number.
         parts: Number of files.
     """
     import datasets
@@ -41,7 +41,7 @@ def write_parquet(source: Path, root: Path, names: Sequence[str] = (), every: in
 
     Args:
         source: With ``train`` and ``val``.
-        root: Of the new data set.
+        root: Root folder of the new data set.
         names: Classes by number; else sorted.
         every: Rows are not sorted: first every third file, then those after them.
 

@@ -1,13 +1,16 @@
 """Trainings in processes of their own, always on the CPU."""
 
+import faulthandler
 import gc
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from multiprocessing import forkserver, util
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,18 +25,61 @@ from mim_bench.testing.demo_runs import plain_config_text
 # Processes that wait for one that has failed are ended after so long, as torchrun does.
 _GRACE_S = 20
 TOOLS = configs_folder().parent / 'tools'
-# What every training imports, so that it is imported once and not in every process.
-PRELOADED = [
+# What trainings and estimates import, so that it is imported once and not in every process.
+_PRELOADED = [
     __name__,
     'mim_bench.data.transforms',
     'mim_bench.engine.hooks',
     'mim_bench.models',
+    'mim_bench.profiling.estimate',
+    'mmdet.models',
     'mmpretrain.datasets',
     'mmpretrain.engine',
     'mmpretrain.evaluation',
     'mmpretrain.models',
     'mmpretrain.visualization',
+    'mmseg.models',
 ]
+_spawn = util.spawnv_passfds
+
+
+def fork_server() -> None:
+    """Make the server of forked processes a fork of this one, with what is imported here already.
+
+    The usual one is a new process, which imports for some ten seconds. Call it before anything
+    is trained here, since whatever is in memory is in all processes of this server.
+    """
+    multiprocessing.set_forkserver_preload(_PRELOADED)
+    if sys.platform != 'linux':  # where a fork of this process is not safe
+        return
+    with (
+        patch.object(util, 'spawnv_passfds', _fork_server),
+        patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''),
+    ):
+        forkserver.ensure_running()
+
+
+def _fork_server(path: str, arguments: Sequence[str], descriptors: Sequence[int]) -> int:
+    """Stands for ``spawnv_passfds``, here and in what is forked: its process id."""
+    code = arguments[-1]
+    if 'forkserver import main' not in code:  # another helper of multiprocessing
+        return _spawn(path, arguments, descriptors)
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        # As after an exec: only the standard files and what is passed, and no reader of the rest.
+        faulthandler.disable()
+        first = 3
+        for kept in [*sorted(descriptors), os.sysconf('SC_OPEN_MAX')]:
+            os.closerange(first, kept)
+            first = kept + 1
+        sys.stdout, sys.stderr = (open(n, 'w', closefd=False) for n in (1, 2))  # noqa: SIM115
+        forkserver._forkserver._lock = threading.Lock()  # held by whoever asks for a server
+        gc.freeze()
+        exec(code, {})  # noqa: S102  of multiprocessing
+    finally:
+        os._exit(0)
 
 
 def train_by_script(
@@ -52,7 +98,7 @@ def train_by_script(
         With ``returncode`` (negative: the signal that ended it), ``stdout`` and ``stderr``.
     """
     if num_processes == 1:
-        return _run_forked(['train', config, *words])
+        return run_forked(['train', config, *words])
     command = ['bash', TOOLS / 'dist_train.sh', config, num_processes, *words]
     environment = {
         **os.environ,
@@ -67,8 +113,8 @@ def train_by_script(
     )
 
 
-def _run_forked(words: Sequence[object]) -> subprocess.CompletedProcess:
-    """A command of ``mim-bench`` in a process of its own."""
+def run_forked(words: Sequence[object]) -> subprocess.CompletedProcess:
+    """A command of ``mim-bench`` in a process of its own, which has all imports already."""
     run = ForkedRun(words)
     (status,) = run.wait()
     return subprocess.CompletedProcess(run.words, status, run.text('stdout'), run.text('stderr'))
@@ -87,7 +133,6 @@ class ForkedRun:
 
     def __init__(self, words: Sequence[object], num_processes: int = 1) -> None:
         context = multiprocessing.get_context('forkserver')
-        context.set_forkserver_preload(PRELOADED)
         self.words = [str(word) for word in words]
         self._folder = tempfile.TemporaryDirectory()
         self.processes = []
@@ -138,26 +183,35 @@ def _command(words: list[str], files: Sequence[Path], environment: dict[str, str
 def train_forked(launch: Launch, num_processes: int = 1) -> None:
     """Train in new processes that need not import anything again.
 
-    They are forked from a server that only has the imports: much cheaper than
-    :func:`train_by_script`, and as little is shared with earlier trainings.
+    Much cheaper than :func:`train_by_script`, and as little is shared with earlier trainings.
 
     Args:
         launch: What to train; its launcher is set here.
         num_processes: Over gloo.
 
     Raises:
+        multiprocessing.ProcessException: See :func:`start_together`.
+    """
+    launch = replace(launch, launcher='pytorch' if num_processes > 1 else 'none')
+    with patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
+        start_together(_train, (launch, num_processes, free_port()), num_processes)
+
+
+def start_together(function: Callable[..., None], arguments: tuple, num_processes: int = 2) -> None:
+    """Call a function of a module in forked processes and wait for them.
+
+    Args:
+        function: Called with the number of its process and the arguments.
+        arguments: Pickled.
+        num_processes: If one fails, the others are ended.
+
+    Raises:
         multiprocessing.ProcessRaisedException: With the traceback of the process.
         multiprocessing.ProcessExitedException: It was killed.
     """
-    multiprocessing.set_forkserver_preload(PRELOADED)
-    launch = replace(launch, launcher='pytorch' if num_processes > 1 else 'none')
-    with patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''):
-        multiprocessing.start_processes(
-            _train,
-            (launch, num_processes, free_port()),
-            nprocs=num_processes,
-            start_method='forkserver',
-        )
+    multiprocessing.start_processes(
+        function, arguments, nprocs=num_processes, start_method='forkserver'
+    )
 
 
 def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:

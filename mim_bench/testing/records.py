@@ -1,4 +1,4 @@
-"""Synthetic records for tests of whatever reads them; no number in them was measured."""
+"""Synthetic records for tests; no number in them was measured."""
 
 from dataclasses import replace
 from typing import Any

@@ -2,7 +2,7 @@
 
 ``FakeSlurm(folder)`` writes the commands of :mod:`mim_bench.testing.fake_slurm` into a folder for
 PATH. :meth:`FakeSlurm.tick` lets time pass: it starts what may start, as Slurm would (the script of
-the job under ``bash``, ``srun`` one task a node), and ends what shall end.
+the job under ``bash``, ``srun`` one task a node), and ends what is cancelled.
 """
 
 import contextlib

@@ -219,6 +219,7 @@ def with_table(text: str, every: list[Family], rows: Mapping[str, Mapping[str, s
         lines.append((family.module, str(family.count), name, family.sizes, *does, why))
     measured = [row for row in rows.values() if UNMEASURED not in row.values()]
     done = sum(all(said == 'yes' for said in row.values()) for row in measured)
-    count = f'{done} of {len(measured)} measured families do all five; there are {len(every)}.\n'
+    counted = f'{done} of {len(measured)} measured families do all five tasks'
+    count = f'{counted}; timm has {len(every)}.\n'
     table = ''.join(f'| {" | ".join(line)} |\n' for line in lines)
     return f'{text.partition(MARK)[0]}{MARK}\n\n{count}\n{table}'

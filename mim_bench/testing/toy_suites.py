@@ -18,7 +18,7 @@ from mim_bench.results.store import collect
 SIZE = ToySize(imagenet=SplitCount(128, 20), ade=SplitCount(8, 4), coco=SplitCount(8, 4))
 TINY_SWIN = dict(
     type='mim_bench.Swin',
-    arch=dict(embed_dims=16, depths=(1, 1), num_heads=(1, 2)),
+    arch=dict(embed_dims=16, depths=(1, 1, 1), num_heads=(1, 2, 4)),
     window_size=4,
 )
 

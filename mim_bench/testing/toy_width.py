@@ -43,7 +43,7 @@ def toy_width(cfg: Config, toy_root: Path) -> Config:
     config's own.
 
     Args:
-        cfg: Of any task.
+        cfg: Config of any task.
         toy_root: What ``mim-bench data make-toy`` wrote.
     """
     cfg, _ = without_pretrained(cfg)

@@ -8,25 +8,25 @@ from sklearn.decomposition import PCA
 from mim_bench.errors import ConfigError
 
 NUM_COLOURS = 3
-# Patches that the components are found from; a share of more is drawn.
+# Patches that the components are computed from; of more, a sample of this size is drawn.
 MAX_PATCHES = 50_000
 _QUANTILES = (0.01, 0.99)
-_GREY = 32  # of the background
+_GREY = 32  # grey value of the background
 
 
 def component_pictures(
     maps: Sequence[np.ndarray], *, foreground: bool = False, seed: int = 0
 ) -> list[np.ndarray]:
-    """The first three principal components of all patches together, as red, green and blue.
+    """Draw the first three principal components of all patches as red, green and blue.
 
     Each component is scaled from its 1st to its 99th percentile over all images, so that a colour
     means the same in all of them.
 
     Args:
         maps: (D, rows, cols) of each image.
-        foreground: Take the patches on one side of the first component as the foreground, find the
-            components of these alone, and grey the others out.
-        seed: Of the share of patches that is drawn where there are more than 50,000.
+        foreground: Take the patches on one side of the first component as the foreground, compute
+            the components from these alone, and grey the others out.
+        seed: Seed of the sample of patches that is drawn where there are more than 50,000.
 
     Returns:
         uint8 (rows, cols, 3) for each image.

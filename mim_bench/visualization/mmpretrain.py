@@ -89,7 +89,7 @@ def maskfeat_panels(
 
 
 def _masks(data_samples: Sequence[Any], device: torch.device) -> torch.Tensor:
-    """(B, rows, cols) bool, True = hidden."""
+    """The masks of a batch, (B, rows, cols) bool, True = hidden."""
     return torch.stack([sample.mask for sample in data_samples]).to(device).bool()
 
 

@@ -107,7 +107,7 @@ def draw_tokens(tokens: torch.Tensor, vocabulary: int) -> torch.Tensor:
 
 
 def _line_stamps(bins: int) -> torch.Tensor:
-    """(bins, CELL_PX, CELL_PX) in [0, 1]: a soft line through the middle for each bin."""
+    """A soft line through the centre for each bin, (bins, CELL_PX, CELL_PX) in [0, 1]."""
     place = torch.arange(CELL_PX) - (CELL_PX - 1) / 2
     y, x = torch.meshgrid(place, place, indexing='ij')
     stamps = []

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mim_bench.testing.toy_suites import run_suite, suite_command, write_inputs
+from mim_bench.testing.processes import run_forked
+from mim_bench.testing.toy_suites import suite_command, write_inputs
 
 DIMS, HEADS, POSMLP = (4, 8), (1, 2), 3
 
@@ -77,4 +78,4 @@ def suite(inputs, tmp_path_factory):
     words = suite_command(out, inputs, 'in1k-knn,in1k-linear')
     stated = f'tiny={inputs[1]},method=mae,data=in1k,labels=none'
     words[words.index(str(inputs[1]))] = stated
-    return Suite(words, out, run_suite(words))
+    return Suite(words, out, run_forked(words[words.index('run') :]))

@@ -50,7 +50,7 @@ def test_every_family_ranks_in_one_column(task, toy_root, tmp_path):
     collection = collect(tmp_path / 'results')
     assert [record.status for record in collection.records] == ['done'] * len(FAMILIES)
     board = build_leaderboard(collection)
-    (group,) = [group for group in board.groups if group.task == task]
-    cells = [row.cell(group.columns[0]) for row in board.rows]
-    assert [cell.state for cell in cells] == ['value'] * len(FAMILIES)
+    place = next(place for place in board.contests if board.columns[place].task == task)
+    states = board.cells['state'][board.cells['column'] == place]
+    assert list(states) == ['value'] * len(FAMILIES)
     print_leaderboard(board, Console(width=150))

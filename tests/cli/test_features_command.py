@@ -99,5 +99,5 @@ def test_draw_features_into_a_folder_shows_on_the_board(photos, tmp_path):
     words = ['--checkpoint', 'a=timm:test_vit', '--size', '64', '--out', str(tmp_path / 'features')]
     assert main(['draw', '--features', str(photos), *words]) == 0
     (strip,), damaged = picture_strips(build_leaderboard(collect(tmp_path)))
-    assert (strip.row.label, strip.title, damaged) == ('a', 'Patch features', [])
+    assert (strip.label, strip.title, damaged) == ('a', 'Patch features', [])
     assert len(strip.pictures) == 1

@@ -3,6 +3,7 @@ import subprocess
 import time
 
 import pytest
+import torch
 
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
@@ -159,3 +160,19 @@ def test_run_through_slurm_gives_the_same_records(suite, tmp_path):
     assert process.returncode == 0, log.read_text()
     assert measured(tmp_path / 'out') == measured(suite.out)
     assert {job['state'] for job in slurm.jobs().values()} == {'COMPLETED'}
+
+
+def test_run_size_that_a_task_cannot_take_is_refused_before_anything_is_launched(
+    inputs, tmp_path, capsys
+):
+    shallow = tmp_path / 'shallow.pth'
+    state = torch.load(inputs[1], weights_only=True)['state_dict']
+    kept = {name: value for name, value in state.items() if 'stages.2.' not in name}
+    kept = {name: value for name, value in kept.items() if 'stages.1.downsample' not in name}
+    torch.save({'state_dict': kept}, shallow)
+    words = suite_command(tmp_path / 'out', (inputs[0], shallow), 'in1k-knn,coco-htc-plus')[3:]
+    assert main(words) == 1
+    error = ' '.join(capsys.readouterr().err.split())
+    assert 'toy-htc-plus-shallow-s0: ' in error
+    assert 'the backbone Swin returns the maps [0, 1, 2] of 2' in error
+    assert not (tmp_path / 'out' / 'steps').exists()

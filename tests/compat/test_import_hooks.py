@@ -1,10 +1,12 @@
 import importlib
+import json
 import subprocess
 import sys
 
 import pytest
 
 from mim_bench import compat
+from mim_bench.compat import import_hooks
 from mim_bench.compat.import_hooks import ExtensionFinder, MendingFinder
 from mim_bench.compat.operators import operator_sources
 from mim_bench.errors import OperatorUnavailableError
@@ -57,6 +59,17 @@ def test_install_twice_adds_no_finder():
     assert isinstance(next(f for f in before if 'mim_bench' in type(f).__module__), MendingFinder)
 
 
+def test_install_mends_what_is_imported_already(monkeypatch):
+    finders = [finder for finder in sys.meta_path if 'mim_bench' not in type(finder).__module__]
+    mended = []
+    monkeypatch.setattr(sys, 'meta_path', finders)
+    monkeypatch.setattr(import_hooks, '_MENDS', {'json': 'any', 'absent': 'any'})
+    monkeypatch.setattr(import_hooks, '_resolve', lambda reference: mended.append)
+    compat.install()
+    assert mended == [json]
+
+
+@pytest.mark.slow
 @pytest.mark.stack
 def test_install_after_mmengine_mends_it_and_supplies_the_extension(fake_mmcv):
     code = (

@@ -49,3 +49,16 @@ def test_package2module_reads_the_metadata(tmp_path, monkeypatch):
     (info / 'top_level.txt').write_text('some_module\n')
     monkeypatch.syspath_prepend(tmp_path)
     assert packages.package2module('some-package') == 'some_module'
+
+
+@pytest.mark.parametrize(('version', 'kept'), [('4.57.6', True), ('5.24.0', False), (None, True)])
+def test_multimodal_models_are_left_out_with_transformers_5(version, kept, monkeypatch):
+    def version_of(name):
+        if version is None:
+            raise PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(packages.metadata, 'version', version_of)
+    module = SimpleNamespace(WITH_MULTIMODAL=True)
+    packages.mend_multimodal(module)
+    assert module.WITH_MULTIMODAL is kept

@@ -108,6 +108,47 @@ def test_blocks_without_positions_are_refused_unless_named(tmp_path):
     assert file.meta['backbone_type'] == 'mim_bench.TimmBackbone'
 
 
+def test_dinov3_of_transformers_is_joined_in_the_official_order(tmp_path):
+    torch.manual_seed(0)
+    shapes = {f'attention.{part}_proj.weight': (16, 16) for part in 'qkvo'}
+    shapes |= {f'attention.{part}_proj.bias': (16,) for part in 'qvo'}
+    shapes |= {f'mlp.{part}_proj.weight': (32, 16) for part in ('gate', 'up')}
+    shapes |= {f'mlp.{part}_proj.bias': (32,) for part in ('gate', 'up')}
+    shapes |= {'mlp.down_proj.weight': (16, 32), 'mlp.down_proj.bias': (16,)}
+    shapes |= {f'layer_scale{n}.lambda1': (16,) for n in (1, 2)}
+    shapes |= {f'norm{n}.{leaf}': (16,) for n in (1, 2) for leaf in ('weight', 'bias')}
+    shapes = {f'layer.0.{key}': shape for key, shape in shapes.items()}
+    shapes |= {f'embeddings.{key}': (1, 1, 16) for key in ('cls_token', 'mask_token')}
+    shapes |= {'embeddings.register_tokens': (1, 4, 16), 'norm.weight': (16,), 'norm.bias': (16,)}
+    shapes |= {'embeddings.patch_embeddings.weight': (16, 3, 4, 4)}
+    shapes |= {'embeddings.patch_embeddings.bias': (16,)}
+    state = {key: torch.randn(shape) for key, shape in shapes.items()}
+    settings = {'model_type': 'dinov3_vit', 'num_attention_heads': 2, 'rope_theta': 100.0}
+    safetensors.torch.save_file(state, tmp_path / 'model.safetensors')
+    (tmp_path / 'config.json').write_text(json.dumps(settings))
+    file = convert_checkpoint(tmp_path, tmp_path / 'b.pth')
+    assert (file.source, file.meta['arch']['num_heads'], file.meta['assumed']) == ('dinov3', 2, [])
+    weights = read_checkpoint(file.path)['state_dict']
+    block = 'backbone.blocks.0.'
+    qkv = torch.cat([state[f'layer.0.attention.{part}_proj.weight'] for part in 'qkv'])
+    assert torch.equal(weights[f'{block}attn.qkv.weight'], qkv)
+    assert torch.equal(weights[f'{block}attn.v_bias'], state['layer.0.attention.v_proj.bias'])
+    assert torch.equal(weights[f'{block}mlp.fc1_g.weight'], state['layer.0.mlp.gate_proj.weight'])
+    for change, told in (
+        ({'rope_theta': 10.0}, 'those of base 100'),
+        ({'hidden_act': 'gelu'}, 'hidden_act=gelu.* has silu'),
+        ({'layer_norm_eps': 1e-3}, 'layer_norm_eps=0.001'),
+    ):
+        (tmp_path / 'config.json').write_text(json.dumps(settings | change))
+        with pytest.raises(ConversionError, match=told):
+            convert_checkpoint(tmp_path, tmp_path / 'b.pth')
+    (tmp_path / 'config.json').write_text(json.dumps(settings))
+    state['layer.0.attention.k_proj.bias'] = torch.ones(16)
+    safetensors.torch.save_file(state, tmp_path / 'model.safetensors')
+    with pytest.raises(ConversionError, match='biases of keys'):
+        convert_checkpoint(tmp_path, tmp_path / 'b.pth')
+
+
 @pytest.mark.parametrize(
     ('name', 'args', 'told'),
     [

@@ -55,6 +55,19 @@ def test_timm_vit_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
     torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
 
 
+def test_timm_vit_resizes_its_positions_as_timm_does(redrawn, tmp_path):
+    model = redrawn(vit(dynamic_img_size=True))
+    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
+    images = torch.randn(2, 3, 32, 96)
+    own = ours(file, weights, out_type='raw')
+    torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
+
+
+def test_norms_without_biases_are_refused(redrawn, tmp_path):
+    with pytest.raises(ConversionError, match=r'lack backbone\.layers\.0\.ln1\.bias'):
+        converted(redrawn(vit(norm_layer='rmsnorm')), tmp_path)
+
+
 def test_timm_vit_with_layer_scale_gives_its_features_here(redrawn, tmp_path):
     model = redrawn(vit(init_values=0.1))
     file, weights = converted(model, tmp_path, arch={'num_heads': 2})

@@ -1,9 +1,17 @@
 """Fixtures for the tests of data."""
 
+import multiprocessing
 import shutil
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are forked: in the whole suite from a process that has everything imported."""
+    context = multiprocessing.get_context('forkserver')
+    monkeypatch.setattr(multiprocessing, 'get_context', lambda method: context)
 
 
 @pytest.fixture

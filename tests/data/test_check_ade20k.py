@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,7 +67,7 @@ def test_check_ade20k_real_dataset_allows_150_classes(toy_copy, value, num_probl
 def test_check_ade20k_rgb_annotation_is_named(toy_copy):
     _change(toy_copy / BASE / MAP, lambda image: image.convert('RGB'))
 
-    assert _found(check_ade20k(toy_copy, OPTIONS)) == {(Kind.MODE, MAP)}
+    assert _found(check_ade20k(toy_copy, OPTIONS)) == {(Kind.UNREADABLE, MAP)}
 
 
 def test_check_ade20k_annotation_of_another_size_is_named(toy_copy):
@@ -73,8 +75,20 @@ def test_check_ade20k_annotation_of_another_size_is_named(toy_copy):
 
     report = check_ade20k(toy_copy, OPTIONS)
 
-    assert _found(report) == {(Kind.SIZE, MAP)}
-    assert 'is (50, 60) pixels' in report.problems[0].message
+    assert _found(report) == {(Kind.SIZE, IMAGE)}
+    assert 'its annotation is for 50 x 60' in report.problems[0].message
+
+
+def test_check_ade20k_images_of_one_name_in_two_folders_are_two_pairs(toy_copy):
+    for kind, name in (('images', 'jpg'), ('annotations', 'png')):
+        folder = toy_copy / BASE / kind / 'validation'
+        (folder / 'more').mkdir()
+        shutil.copy(folder / f'ADE_val_00000002.{name}', folder / 'more')
+
+    report = check_ade20k(toy_copy, CheckOptions(expect={'val': 5, 'classes': 11}))
+
+    assert report.problems == []
+    assert report.counts['val annotations'] == 5
 
 
 @pytest.mark.parametrize(('removed', 'counted'), [(MAP, []), (IMAGE, ['images/validation'])])

@@ -83,7 +83,7 @@ def test_check_coco_palette_stuff_map_is_named(toy_copy):
         coloured = labels.convert('P')
     coloured.save(path)
 
-    assert _found(check_coco(toy_copy, OPTIONS)) == {(Kind.MODE, MAP)}
+    assert _found(check_coco(toy_copy, OPTIONS)) == {(Kind.UNREADABLE, MAP)}
 
 
 @pytest.mark.parametrize(('is_toy', 'label'), [(True, 11), (False, 182)])
@@ -123,7 +123,6 @@ def test_check_coco_sizes_that_differ_are_named(toy_copy):
         (lambda d: d['annotations'][0].update(id=2), 'annotations: id 2 stands 2 times'),
         (lambda d: d['categories'].append(d['categories'][0]), 'categories: id 1 stands 2'),
         (lambda d: d['annotations'].clear(), 'annotations: the list is empty'),
-        (lambda d: d.pop('categories'), "has no list 'categories'"),
     ],
 )
 def test_check_coco_inconsistent_json_is_named(toy_copy, change, message):
@@ -176,6 +175,15 @@ def test_check_coco_missing_or_broken_json_is_named(toy_copy):
         (Kind.UNREADABLE, JSON),
         (Kind.MISSING, 'annotations/instances_train2017.json'),
     }
+
+
+def test_check_coco_json_without_a_list_is_named(toy_copy):
+    _edit(toy_copy, lambda document: document.pop('categories'))
+
+    (problem,) = check_coco(toy_copy, CheckOptions(quick=True)).problems
+
+    assert (problem.kind, problem.path) == (Kind.UNREADABLE, JSON)
+    assert problem.message.startswith("has no list 'categories'")
 
 
 def test_check_coco_missing_folder_says_how_to_get_it(tmp_path):

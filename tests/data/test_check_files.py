@@ -9,10 +9,12 @@ from mim_bench.data.checks.files import (
     LabelRule,
     check_count,
     check_label_map,
+    check_photo,
     inspect_all,
     list_images,
-    read_image,
 )
+
+RULE = LabelRule(highest=150)
 
 
 def _kinds(problems):
@@ -24,73 +26,62 @@ def _named(number):
     return [] if number % 2 else [Problem(str(number), Kind.EMPTY, 'even')]
 
 
-def test_read_image_whole_file_gives_its_pixels(tmp_path):
-    Image.new('RGB', (5, 3), (9, 9, 9)).save(tmp_path / 'a.png')
-
-    image, problems = read_image(tmp_path / 'a.png', 'a.png')
-
-    assert problems == []
-    assert image.size == (5, 3)
-    assert image.getpixel((4, 2)) == (9, 9, 9)
-
-
 @pytest.mark.parametrize('ending', ['jpg', 'png'])
-def test_read_image_truncated_file_is_named(tmp_path, ending):
+def test_check_photo_truncated_file_is_named(tmp_path, ending):
     path = tmp_path / f'a.{ending}'
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     Image.fromarray(noise).save(path)
+    assert check_photo(path, 'x/a', size=(64, 64)) == []
     path.write_bytes(path.read_bytes()[:-1000])
 
-    image, problems = read_image(path, 'x/a')
+    problems = check_photo(path, 'x/a', size=(64, 64))
 
-    assert image is None
     assert [(p.path, p.kind) for p in problems] == [('x/a', Kind.UNREADABLE)]
 
 
 @pytest.mark.parametrize('content', [b'', b'<html>404</html>', b'\xff\xd8\xff'])
-def test_read_image_no_image_at_all_is_named(tmp_path, content):
+def test_no_image_at_all_is_named(tmp_path, content):
     path = tmp_path / 'a.jpg'
     path.write_bytes(content)
 
-    assert _kinds(read_image(path, 'a.jpg')[1]) == [Kind.UNREADABLE]
+    assert _kinds(check_photo(path, 'a.jpg')) == [Kind.UNREADABLE]
+    assert _kinds(check_label_map(path, 'a.jpg', RULE)[1]) == [Kind.UNREADABLE]
 
 
-def test_read_image_absent_file_is_missing(tmp_path):
-    assert _kinds(read_image(tmp_path / 'a.jpg', 'a.jpg')[1]) == [Kind.MISSING]
+def test_absent_file_is_missing(tmp_path):
+    assert _kinds(check_photo(tmp_path / 'a.jpg', 'a.jpg')) == [Kind.MISSING]
+    assert _kinds(check_label_map(tmp_path / 'a.png', 'a.png', RULE)[1]) == [Kind.MISSING]
 
 
-def test_check_label_map_label_above_range_is_named_with_its_value():
-    labels = np.zeros((4, 4), dtype=np.uint8)
-    labels[1, 2] = 151
+@pytest.mark.parametrize(
+    ('labels', 'rule', 'message'),
+    [
+        ([0, 151], LabelRule(150), 'holds the label 151; allowed are 0..150'),
+        ([0, 255], LabelRule(150), 'holds the label 255; allowed are 0..150'),
+        ([0, 150, 255], LabelRule(150, ignored=255), None),
+        ([0, 152], LabelRule(150, ignored=255), 'label 152; allowed are 0..150 and 255'),
+        (range(200, 220), LabelRule(150), '200, 201, 202, 203, 204, …;'),
+    ],
+)
+def test_check_label_map_labels_out_of_range_are_named(tmp_path, labels, rule, message):
+    Image.fromarray(np.array([labels], dtype=np.uint8)).save(tmp_path / 'a.png')
 
-    problems = check_label_map(Image.fromarray(labels), 'a.png', LabelRule(highest=150))
+    size, problems = check_label_map(tmp_path / 'a.png', 'a.png', rule)
 
-    assert _kinds(problems) == [Kind.LABEL]
-    assert problems[0].message == 'holds the label 151; allowed are 0..150'
-
-
-def test_check_label_map_highest_and_ignored_labels_are_fine():
-    labels = np.array([[0, 150, 255]], dtype=np.uint8)
-
-    rule = LabelRule(highest=150, ignored=255)
-
-    assert check_label_map(Image.fromarray(labels), 'a.png', rule) == []
-
-
-def test_check_label_map_many_wrong_labels_are_shortened():
-    labels = np.arange(200, 220, dtype=np.uint8)[None]
-
-    problems = check_label_map(Image.fromarray(labels), 'a.png', LabelRule(highest=150))
-
-    assert '200, 201, 202, 203, 204, …;' in problems[0].message
+    assert size == (1, len(labels))
+    assert _kinds(problems) == [Kind.LABEL] * (message is not None)
+    assert not message or message in problems[0].message
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'LA', '1'])
-def test_check_label_map_other_mode_is_named(mode):
-    problems = check_label_map(Image.new(mode, (4, 4)), 'a.png', LabelRule(highest=150))
+def test_check_label_map_of_colours_is_named(tmp_path, mode):
+    Image.new(mode, (4, 4)).save(tmp_path / 'a.png')
 
-    assert _kinds(problems) == [Kind.MODE]
-    assert f'has mode {mode}, expected L or P' in problems[0].message
+    size, problems = check_label_map(tmp_path / 'a.png', 'a.png', RULE)
+
+    assert size is None
+    assert _kinds(problems) == [Kind.UNREADABLE]
+    assert 'a label map has one channel of whole numbers' in problems[0].message
 
 
 def test_check_count_right_wrong_and_none_at_all():
@@ -110,7 +101,7 @@ def test_list_images_finds_any_case_of_ending_in_subfolders(tmp_path):
 
 
 @pytest.mark.parametrize('workers', [1, 2])
-def test_inspect_all_keeps_order_and_reports_progress(workers):
+def test_inspect_all_keeps_order_and_reports_progress(workers, forked):
     calls = []
     options = CheckOptions(workers=workers, progress=lambda *call: calls.append(call))
 

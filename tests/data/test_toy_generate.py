@@ -3,8 +3,7 @@ import json
 
 import pytest
 
-from mim_bench.data.toy import SplitCount, ToySize, ToySpec, make_toy
-from mim_bench.data.toy.layouts import imagenet
+from mim_bench.data.toy import SplitCount, ToySize, ToySpec, layouts, make_toy
 from mim_bench.errors import ConfigError, DataError
 
 SIZE = ToySize(SplitCount(10, 10), SplitCount(2, 1), SplitCount(2, 1))
@@ -30,7 +29,7 @@ def fail_at_image(monkeypatch):
     """Let drawing the n-th image of the ImageNet layout raise."""
 
     def arm(number, error):
-        draw, calls = imagenet.single_digit_scene, []
+        draw, calls = layouts.single_digit_scene, []
 
         def fail(*args):
             calls.append(args)
@@ -38,7 +37,7 @@ def fail_at_image(monkeypatch):
                 raise error
             return draw(*args)
 
-        monkeypatch.setattr(imagenet, 'single_digit_scene', fail)
+        monkeypatch.setattr(layouts, 'single_digit_scene', fail)
 
     return arm
 
@@ -49,7 +48,7 @@ def test_make_toy_same_seed_gives_the_same_bytes(first, tmp_path):
     assert _contents(tmp_path / 'again') == first
 
 
-def test_make_toy_two_workers_give_the_same_bytes(first, tmp_path):
+def test_make_toy_two_workers_give_the_same_bytes(first, tmp_path, forked):
     make_toy(tmp_path / 'parallel', size=SIZE, workers=2)
 
     assert _contents(tmp_path / 'parallel') == first

@@ -28,11 +28,10 @@ MAKE_DATA = plan.make_data
 WALKS = {
     'own-method.md': {'colourmim': {'pretrain', 'in1k-knn', 'in1k-linear'}},
     'own-backbone.md': {'my-net': {'in1k-ft'}},
-    'own-task.md': {'mine': {'in1k-frozen', 'in1k-knn', 'in1k-linear'}},
+    'own-task.md': {'mine': {'in1k-frozen'}},
     'own-checkpoint.md': {'mine': {'in1k-knn', 'in1k-linear'}},
-    'getting-started.md': {'my-swin': {'pretrain', 'in1k-knn', 'in1k-linear', 'in1k-ft'}},
 }
-SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md', 'getting-started.md'}
+SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md'}
 
 
 @pytest.fixture(scope='module')
@@ -60,7 +59,7 @@ def clone(inputs, tmp_path, monkeypatch):
 def is_walked(line):
     if line.startswith('mim-bench run') or ' mim-bench run' in line:
         # Others need ImageNet, ADE20K and COCO.
-        return '--suite smoke' in line or '--suite mytasks/' in line
+        return '--suite smoke' in line
     return not line.startswith(tuple(LEFT_OUT))
 
 

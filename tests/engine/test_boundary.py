@@ -1,8 +1,10 @@
 """An error of a library is one message: phase, iteration, images, remedy; the log has the rest."""
 
+import errno
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +12,7 @@ import pytest
 from mmengine.registry import DATASETS, MODELS
 
 from mim_bench.data.seeding import SeededDataset, skipped_images
-from mim_bench.engine.boundary import told_failure
+from mim_bench.engine.boundary import deaf_to_workers, told_failure
 from mim_bench.engine.launch import _recorded
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import DataError, MimBenchError, RunError
@@ -129,6 +131,19 @@ def test_worker_that_dies_is_one_message(pretraining, end):
     assert '\n' not in str(error)
 
 
+def test_death_of_a_worker_while_a_failure_is_told_raises_nothing():
+    def heard(*_):
+        raise RuntimeError('DataLoader worker is killed')  # as torch does
+
+    before = signal.signal(signal.SIGCHLD, heard)
+    try:
+        with deaf_to_workers():
+            subprocess.run(['true'], check=True)
+        assert signal.getsignal(signal.SIGCHLD) is heard
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 @pytest.mark.parametrize(
     ('text', 'remedy'),
     [
@@ -148,6 +163,23 @@ def test_known_causes_have_a_remedy(text, remedy):
 
     assert str(told).startswith('mine.py: building the run: RuntimeError: ')
     assert remedy in str(told)
+
+
+@pytest.mark.parametrize(
+    ('number', 'remedy'),
+    [
+        (errno.EROFS, 'make it writable, or use another --work-dir, and run again.'),
+        (errno.ENOSPC, 'Free some space and run again.'),
+        (errno.ENOTDIR, 'A file stands where a folder is needed: use another --work-dir,'),
+    ],
+)
+def test_file_system_that_refuses_is_told_with_its_remedy(number, remedy):
+    error = OSError(number, os.strerror(number), '/disk/work')
+
+    told = str(told_failure(error, SimpleNamespace(filename='mine.py'), None))
+
+    assert told.startswith(f'/disk/work: {os.strerror(number)}. ')
+    assert remedy in told
 
 
 def test_message_of_a_worker_is_the_first_error_without_its_traceback():

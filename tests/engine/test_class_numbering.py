@@ -7,20 +7,24 @@ refuse the data.
 
 import json
 import shutil
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mim_bench.data.summary import summary_of
+from mim_bench.data.summary import Summary, summary_of
+from mim_bench.engine.data_sets import check_data_sets
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.testing.bad_inputs import (
     CONFIGS,
     DEMO,
     SPLITS,
+    Heads,
     found_by_check,
     launched_config,
     link,
@@ -240,3 +244,24 @@ def _categories_mean(dataset, root, split):
 
 
 MEANING = {'imagenet': _folders_mean, 'ade20k': _maps_mean, 'coco': _categories_mean}
+
+
+def _numbered(class_images):
+    data = SimpleNamespace(summary=Summary('list.txt', 9, class_images=class_images))
+    return SimpleNamespace(dataset=data)
+
+
+@pytest.mark.parametrize(
+    ('bank', 'test', 'message'),
+    [
+        ({0: 3, 1: 2, 4: 1}, {0: 1}, r'have the label 4 and no image of 2 \(2, 3\) of the labels'),
+        ({0: 1, 1: 1}, {0: 1, 2: 1}, r'have the label 2, the bank data \(list.txt\) 0 to 1 only'),
+        ({0: 1, 1: 1}, {1: 2}, None),
+    ],
+)
+def test_labels_of_a_probe_without_names_are_compared_by_number(bank, test, message):
+    loop = SimpleNamespace(dataloader=_numbered(test), bank_dataloader=_numbered(bank))
+    runner = SimpleNamespace(train_loop=None, val_loop=None, test_loop=loop, model=Heads(None))
+
+    with pytest.raises(MimBenchError, match=message) if message else nullcontext():
+        check_data_sets(runner)

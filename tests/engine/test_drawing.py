@@ -5,19 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from PIL import Image
 
 from mim_bench.data.archives import pack
 from mim_bench.engine.drawing import SHOWN_TILE_PX, draw_images, draw_panels
 from mim_bench.errors import CheckpointError, ConfigError, DataError
 from mim_bench.recipe.config import load_config
+from mim_bench.testing.demo_runs import pretraining_configs
 from mim_bench.visualization.panels import Panel
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-PRETRAININGS = sorted(
-    p for p in (CONFIGS / 'demo').glob('*.py') if Config.fromfile(p).get('pretraining')
-)
+PRETRAININGS = pretraining_configs()
 UMMAE = next(p for p in PRETRAININGS if p.stem.startswith('ummae_swin'))
 
 

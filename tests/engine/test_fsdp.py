@@ -14,7 +14,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.distributed.fsdp import fully_shard
 
 from mim_bench.conversion.convert import convert_checkpoint
@@ -36,7 +36,12 @@ from mim_bench.testing.demo_runs import (
     short_name,
     write_child,
 )
-from mim_bench.testing.processes import PRELOADED, free_port, train_by_script, train_forked
+from mim_bench.testing.processes import (
+    free_port,
+    start_together,
+    train_by_script,
+    train_forked,
+)
 
 PAIR = 2
 # Two epochs of two updates of 8 images.
@@ -129,11 +134,7 @@ class Plan:
         self.add(f'{name}-resumed', base, text, f'{name}-sharded/epoch_1.pth', fsdp=True)
 
     def start(self) -> 'Plan':
-        multiprocessing.set_forkserver_preload(PRELOADED)
-        arguments = (free_port(), self.trainings)
-        multiprocessing.start_processes(
-            _train, arguments, nprocs=PAIR + 1, start_method='forkserver'
-        )
+        start_together(_train, (free_port(), self.trainings), PAIR + 1)
         return self
 
     def losses(self, name: str, processes: int = PAIR) -> torch.Tensor:
@@ -320,10 +321,7 @@ def _overflow_on_one(rank: int, port: int) -> None:
 
 
 def test_torch_scaler_one_process_overflows_all_skip_the_step():
-    multiprocessing.set_forkserver_preload(PRELOADED)
-    multiprocessing.start_processes(
-        _overflow_on_one, (free_port(),), nprocs=PAIR, start_method='forkserver'
-    )
+    start_together(_overflow_on_one, (free_port(),), PAIR)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """A run that is killed and started again ends as an undisturbed one, bit for bit."""
 
+import functools
 import signal
 
 import pytest
@@ -13,17 +14,29 @@ SLOW = [
 ]
 
 
+@pytest.fixture(scope='module')
+def undisturbed(toy_root, tmp_path_factory):
+    """How an undisturbed run of a stage ends; it is trained once."""
+
+    @functools.cache
+    def end_of(name, num_processes):
+        stage = Stage(name, toy_root, tmp_path_factory.mktemp('undisturbed'), num_processes)
+        assert stage.train('undisturbed') == 0
+        return stage.end('undisturbed')
+
+    return end_of
+
+
 @pytest.mark.parametrize('name', ['pretrain-ummae', *SLOW])
-def test_killed_run_started_again_ends_as_an_undisturbed_one(name, toy_root, tmp_path):
+def test_killed_run_started_again_ends_as_an_undisturbed_one(name, undisturbed, toy_root, tmp_path):
     stage = Stage(name, toy_root, tmp_path)
-    assert stage.train('undisturbed') == 0
     # In the middle of an epoch, and not on the iteration of a checkpoint.
     middle = stage.num_iters * 2 // 3 + 1
     assert stage.train('disturbed', kill=f'iteration={middle}') == -signal.SIGKILL
     first = stage.saved('disturbed')
     assert 0 < first < middle
     assert stage.train('disturbed') == 0
-    assert stage.end('disturbed') == stage.end('undisturbed')
+    assert stage.end('disturbed') == undisturbed(name, 1)
 
 
 def interrupted(name, moment, signal_name, num_processes=1, rank=None):
@@ -45,10 +58,9 @@ def interrupted(name, moment, signal_name, num_processes=1, rank=None):
     interrupted('detect', 2, 'SIGTERM', 2),
 ])  # fmt: skip
 def test_run_that_is_asked_to_stop_loses_nothing_and_ends_as_an_undisturbed_one(
-    name, moment, signal_name, num_processes, rank, toy_root, tmp_path
+    name, moment, signal_name, num_processes, rank, undisturbed, toy_root, tmp_path
 ):
     stage = Stage(name, toy_root, tmp_path, num_processes)
-    assert stage.train('undisturbed') == 0
     hook = f'iteration={moment}, name="{signal_name}", rank={rank}'
     assert stage.train('disturbed', hook) == INTERRUPTED
     # The iteration of the signal is kept; several processes agree one later.
@@ -57,27 +69,27 @@ def test_run_that_is_asked_to_stop_loses_nothing_and_ends_as_an_undisturbed_one(
     assert latest.name == 'interim.pth'
     assert not (tmp_path / 'results' / 'disturbed' / 'record.json').exists()
     assert stage.train('disturbed') == 0
-    assert stage.end('disturbed') == stage.end('undisturbed')
+    assert stage.end('disturbed') == undisturbed(name, num_processes)
     assert not latest.exists()
 
 
 @pytest.mark.slow
-def test_run_that_is_asked_to_stop_in_its_last_validation_validates_again(toy_root, tmp_path):
+def test_run_that_is_asked_to_stop_in_its_last_validation_validates_again(
+    undisturbed, toy_root, tmp_path
+):
     stage = Stage('segment', toy_root, tmp_path)
-    assert stage.train('undisturbed') == 0
     assert stage.train('disturbed', 'validation=0, name="SIGTERM"') == INTERRUPTED
     assert stage.train('disturbed') == 0
-    assert stage.end('disturbed') == stage.end('undisturbed')
+    assert stage.end('disturbed') == undisturbed('segment', 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['segment', 'detect'])
-def test_run_killed_in_its_last_validation_validates_again(name, toy_root, tmp_path):
+def test_run_killed_in_its_last_validation_validates_again(name, undisturbed, toy_root, tmp_path):
     stage = Stage(name, toy_root, tmp_path)
-    assert stage.train('undisturbed') == 0
     assert stage.train('disturbed', kill='validation=0') == -signal.SIGKILL
     assert stage.train('disturbed') == 0
-    assert stage.end('disturbed') == stage.end('undisturbed')
+    assert stage.end('disturbed') == undisturbed(name, 1)
 
 
 def test_latest_checkpoint_is_the_one_that_is_named(tmp_path):

@@ -11,6 +11,7 @@ from mim_bench.results.store import read_record
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 PROBE = DEMO / 'probe_vit-toy_1xb64_toy-in1k-64px.py'
+PATCHES = DEMO / 'knn_vit-toy_1xb8_toy-ade20k-128px.py'
 UPERNET = DEMO / 'upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py'
 SHORT = [
     'param_scheduler.warmup_epochs=0',
@@ -128,6 +129,20 @@ def test_broken_image_stops_a_probe(three_classes, broken, tmp_path, capsys):
     assert f'error: {broken}: does not decode' in capsys.readouterr().err
     records = [read_record(path) for path in tmp_path.glob('results/*/record.json')]
     assert [record.status for record in records] == ['failed', 'failed']  # k-NN and linear
+
+
+@pytest.mark.slow
+def test_broken_validation_image_stops_a_probe_of_patches_before_its_bank(copy, tmp_path, capsys):
+    root = copy('ade20k')
+    broken = max((root / 'images/validation').iterdir())
+    broken.write_bytes(broken.read_bytes()[:300])
+    words = ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
+
+    assert main(['test', str(PATCHES), '--data-root', str(root), *words]) == 1
+
+    assert f'error: {broken}: does not decode' in capsys.readouterr().err
+    assert not (tmp_path / 'run/features').exists()
+    assert [read_record(p).status for p in tmp_path.glob('results/*/record.json')] == ['failed']
 
 
 @pytest.mark.parametrize('run_id', ['a/../../b', '.hidden', 'x' * 201])

@@ -8,7 +8,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
@@ -26,7 +25,7 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter
 from mim_bench.evaluation.probes.patches import extract_patches
 from mim_bench.evaluation.probes.together import shared_temporary_folder
-from mim_bench.testing.processes import PRELOADED
+from mim_bench.testing.processes import start_together
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 
 # Odd sizes: the sampler pads the last round, and the padding must not be counted.
@@ -149,8 +148,7 @@ def results(tmp_path_factory):
     path = str(Path(__file__).parent)
     if path not in sys.path:
         sys.path.insert(0, path)
-    mp.set_forkserver_preload(PRELOADED)  # imported once, not in each process
-    mp.start_processes(work, (str(folder),), nprocs=2, start_method='forkserver')
+    start_together(work, (str(folder),))
     return [
         {**json.loads((folder / f'{rank}.json').read_text()), 'folder': folder / 'features'}
         for rank in range(2)

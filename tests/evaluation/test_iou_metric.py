@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import distributed as dist
 
 from mim_bench.evaluation.metrics.iou_metric import IoUMetric, pair_counts
 from mim_bench.registry import METRICS
 from mim_bench.results.statistics import outcome_values
-from mim_bench.testing.processes import PRELOADED
+from mim_bench.testing.processes import start_together
 
 CLASSES = ('sky', 'sea', 'sand', 'palm', 'never')
 AREAS = ('image', 'category', 'intersection', 'predicted', 'labelled')
@@ -133,8 +132,7 @@ def work(rank: int, folder: str) -> None:
 def test_iou_metric_two_processes_count_every_image_once(tmp_path, reference, monkeypatch):
     # The children import this file by its name.
     monkeypatch.setattr(sys, 'path', [str(Path(__file__).parent), *sys.path])
-    mp.set_forkserver_preload(PRELOADED)
-    mp.start_processes(work, (str(tmp_path),), nprocs=2, start_method='forkserver')
+    start_together(work, (str(tmp_path),))
     both = [json.loads((tmp_path / f'{rank}.json').read_text()) for rank in range(2)]
     assert both[0] == both[1]
     many, fewer, areas = both[0]

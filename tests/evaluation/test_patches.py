@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from mim_bench.errors import ConfigError, DataError
+from mim_bench.errors import ConfigError, DataError, TrainingError
 from mim_bench.evaluation.probes.patch_classifiers import (
     _held_out,
     check_classifier,
@@ -188,9 +188,29 @@ def test_extract_patches_without_labels_raises(tmp_path):
         extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
 
 
+def test_extract_patches_refuses_a_label_without_a_class(tmp_path):
+    labels = torch.tensor([[0, 1, 255, 2]] * 4)
+    with pytest.raises(DataError, match='holds the label 2, but the model has 2 classes'):
+        extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
+
+
 def test_extract_patches_of_a_bank_below_the_images_raises(tmp_path):
     with pytest.raises(ConfigError, match='num_patches = 1 of 2 images'):
         extract_patches(Scenes(), scenes(2), tmp_path, num_classes=2, num_patches=1)
+
+
+def test_network_that_knows_places_but_no_images_is_refused(tmp_path):
+    model = Scenes()
+    model.extract_feat = lambda inputs: (torch.arange(4.0).reshape(1, 1, 2, 2).repeat(2, 1, 1, 1),)
+    with pytest.raises(TrainingError, match='All 4 samples have the same features in float16'):
+        extract_patches(model, scenes(4), tmp_path, num_classes=2, num_patches=8)
+
+
+def test_feature_beyond_the_type_of_the_file_is_refused_with_its_image(tmp_path):
+    model = Scenes()
+    model.extract_feat = lambda inputs: (inputs[:, :, ::2, ::2] * 400,)  # over 65504 from 164 on
+    with pytest.raises(TrainingError, match=r'2 of 4 .* not finite in float16, .* index 2'):
+        extract_patches(model, scenes(4), tmp_path, num_classes=2, num_patches=8)
 
 
 def test_joined_maps_have_the_size_of_the_first_and_length_one_each():

@@ -116,6 +116,7 @@ def test_epoch_in_bfloat16_loss_is_finite_and_falls(training, losses):
     assert mixed[0] == pytest.approx(losses[0], rel=0.05)
 
 
+@pytest.mark.slow
 def test_epoch_in_two_processes_loss_is_finite_and_falls(training):
     first, second = training.run_pair('pair')
     assert first[0] != second[0]  # other images

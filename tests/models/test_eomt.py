@@ -40,6 +40,11 @@ def test_mask_annealing_fades_block_after_block(share, wanted):
     assert model.mask_probabilities == pytest.approx(wanted)
 
 
+def eva(name, **args):
+    args = dict(embed_dim=32, depth=2, num_heads=2, **args)
+    return TimmBackbone(name, final_norm=False, model_args=args)
+
+
 @pytest.mark.parametrize(
     'backbone',
     [
@@ -49,8 +54,11 @@ def test_mask_annealing_fades_block_after_block(share, wanted):
         ),
         lambda: ViT(arch=ARCH, patch_size=8, img_size=16, rel_pos_bias='shared', final_norm=False),
         lambda: TimmBackbone('test_vit', final_norm=False, img_size=160),
+        lambda: eva('vit_small_patch16_dinov3'),
+        lambda: eva('eva02_tiny_patch14_224', patch_size=16),
+        lambda: eva('vit_small_patch16_rope_mixed_224'),
     ],
-    ids=['ViT', 'BEiT', 'shared table', 'timm'],
+    ids=['ViT', 'BEiT', 'shared table', 'timm', 'DINOv3', 'EVA-02', 'mixed rotary'],
 )
 def test_token_run_without_further_tokens_is_the_backbone(backbone):
     torch.manual_seed(0)
@@ -69,12 +77,32 @@ def test_token_run_without_further_tokens_is_the_backbone(backbone):
     [
         (lambda: Swin(arch=dict(embed_dims=8, depths=(1, 1), num_heads=(1, 2))), 'no.* plain'),
         (lambda: TimmBackbone('test_convnext'), 'test_convnext'),
+        (lambda: eva('beit_base_patch16_224'), 'tokens of an image alone'),
         (lambda: ViT(arch=ARCH, rel_pos_bias='decomposed', img_size=32), 'relative positions'),
     ],
 )
 def test_check_token_run_names_what_stands_in_the_way(backbone, reason):
     with pytest.raises(ConfigError, match=f'blocks of .*{reason}.* take no further tokens'):
         check_token_run(backbone())
+
+
+@pytest.mark.parametrize('name', ['vit_small_patch16_dinov3', 'vit_small_patch16_rope_mixed_224'])
+def test_rotary_positions_do_not_turn_further_tokens(name):
+    torch.manual_seed(0)
+    network = eva(name).eval()
+    run = token_run(network, torch.rand(1, 3, 48, 32))
+    length, further = run.tokens.shape[1] + 7, torch.randn(1, 7, 32)
+    order = torch.tensor([3, 1, 0, 6, 5, 2, 4])
+
+    def block(first, mask=None):
+        return run.blocks[0](torch.cat((first, run.tokens), dim=1), mask)
+
+    out, other = block(further), block(further[:, order])
+    torch.testing.assert_close(out[:, 7:], other[:, 7:])
+    torch.testing.assert_close(out[:, order], other[:, :7])
+    apart = torch.ones(1, 1, length, length, dtype=torch.bool)
+    apart[..., 7:, :7] = False  # those of the image do not see them
+    torch.testing.assert_close(block(further, apart)[:, 7:], run.blocks[0](run.tokens, None))
 
 
 def test_eomt_of_a_network_without_tokens_is_refused_before_it_runs():

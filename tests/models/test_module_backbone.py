@@ -74,14 +74,46 @@ def test_tokens_without_the_number_of_prefix_tokens_are_refused():
         describe_module(Tokens(), 32, 0)
 
 
-@pytest.mark.parametrize('returned', [{'x': torch.zeros(1)}, [], torch.zeros(1, 4, 4, 8)])
-def test_other_outputs_are_refused(returned):
-    class Other(nn.Module):
-        def forward(self, x):
-            return returned
+class Made(nn.Module):
+    """Returns what a function makes of a map (B, 4, rows, cols) of patches of 8 px."""
 
-    with pytest.raises(ConfigError, match='A backbone takes images'):
-        describe_module(Other(), 32)
+    def __init__(self, make):
+        super().__init__()
+        self.patches, self.make = nn.Conv2d(3, 4, 8, 8), make
+
+    def forward(self, x):
+        return self.make(self.patches(x))
+
+
+@pytest.mark.parametrize(
+    ('make', 'told'),
+    [
+        (lambda x: {'x': x}, 'returned dict'),
+        (lambda x: [], 'returned nothing'),
+        (lambda x: x.permute(0, 2, 3, 1)[:, :, :3], 'no square grid'),
+        (lambda x: x.long(), 'returned torch.int64'),
+        (lambda x: x.mean(0, keepdim=True), 'for two images'),
+        (lambda x: torch.ones_like(x), 'the same for different images'),
+        (lambda x: (x, x.repeat_interleave(2, 2).repeat_interleave(2, 3)), 'strides .8, 4'),
+        (lambda x: 1 / 0, 'takes no image of 32 x 32 px .ZeroDivisionError'),
+    ],
+)
+def test_other_outputs_are_refused(make, told):
+    with pytest.raises(ConfigError, match=told):
+        describe_module(Made(make), 32)
+
+
+@pytest.mark.parametrize(
+    ('module', 'told'),
+    [
+        (nn.AvgPool2d(8), 'no parameters'),
+        (nn.Conv2d(3, 4, 8, 8).half(), r'in torch\.float16. Give module\.float'),
+        (nn.Conv2d(3, 4, 8, 8, device='meta'), 'on the meta device'),
+    ],
+)
+def test_module_without_weights_in_float32_is_refused(module, told):
+    with pytest.raises(ConfigError, match=told):
+        describe_module(module, 32)
 
 
 def test_layers_are_the_entries_of_the_largest_list():

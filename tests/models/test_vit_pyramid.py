@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.vit import ViT
-from mim_bench.models.necks.vit_pyramid import SimpleFeaturePyramid, ViTPyramid
+from mim_bench.models.necks.vit_pyramid import SimpleFeaturePyramid, ViTPyramid, check_pyramids
 
 GROUP_NORM = dict(type='GN', num_groups=4)
 BACKBONE = dict(
@@ -31,6 +31,15 @@ def build(scope, config):
     library.register_all_modules(init_default_scope=False)
     with DefaultScope.overwrite_default_scope(scope):
         return MODELS.build(config)
+
+
+def test_width_that_the_groups_do_not_divide_is_refused_at_planning():
+    neck = dict(
+        type='mim_bench.ViTPyramid', embed_dims=432, norm_cfg=dict(type='GN', num_groups=32)
+    )
+    check_pyramids(dict(neck=[dict(neck, embed_dims=448), dict(type='FPN')]))
+    with pytest.raises(ConfigError, match='32 groups do not divide a backbone of 432'):
+        check_pyramids(dict(neck=neck))
 
 
 @pytest.mark.parametrize('patch_size', [4, 8, 16, 32])

@@ -44,25 +44,28 @@ def convert(fixture: Fixture, folder: Path) -> tuple[Path, dict]:
     return path, read_checkpoint(path)['meta']
 
 
-def outputs(fixture: Fixture, path: Path, meta: dict, suffix: str) -> dict[str, torch.Tensor]:
-    """What the network gives that the file fills, by the names of the fixture's arrays."""
+def outputs(fixture: Fixture, path: Path, meta: dict) -> dict[str, dict[str, torch.Tensor]]:
+    """What the network gives that the file fills: suffix of a size, name in the fixture, values."""
     depth = MODELS.build(backbone_config(meta)).num_outputs
     is_pyramid = any(key.startswith('stage') for key in fixture.io)
     settings = {} if is_pyramid else {'out_type': 'raw'}
     settings['out_indices'] = list(range(depth))
-    given = {}
+    given = {suffix: {} for suffix in ('', '_wide', '_big') if f'image{suffix}' in fixture.io}
     for final_norm in (False, True):
         config = backbone_config(meta, final_norm=final_norm, **settings)
         network = MODELS.build(json.loads(json.dumps(config))).eval()
         report = load_backbone(network, path, allow_partial=not final_norm)
         assert report.missing == []
-        with torch.no_grad():
-            maps = network(torch.from_numpy(fixture.io[f'image{suffix}']).float())
-        if final_norm:
-            given['norm'] = maps[-1].permute(0, 2, 3, 1) if is_pyramid else maps[-1]
-        else:
-            given |= {f'{"stage" if is_pyramid else "block"}{i}': x for i, x in enumerate(maps)}
-    return {f'{name}{suffix}': value for name, value in given.items()}
+        for suffix, named in given.items():
+            with torch.no_grad():
+                maps = network(torch.from_numpy(fixture.io[f'image{suffix}']).float())
+            if final_norm:
+                last = maps[-1].permute(0, 2, 3, 1) if is_pyramid else maps[-1]
+                named[f'norm{suffix}'] = last
+            else:
+                name = 'stage' if is_pyramid else 'block'
+                named |= {f'{name}{i}{suffix}': x for i, x in enumerate(maps)}
+    return given
 
 
 @pytest.mark.parametrize('fixture', found(), ids=str)
@@ -73,13 +76,9 @@ def test_features_are_the_official_ones_at_every_size(fixture, tmp_path):
         except MimBenchError:
             return
     path, meta = convert(fixture, tmp_path)
-    for suffix in ('', '_wide', '_big'):
-        if f'image{suffix}' not in fixture.io:
-            continue
-        compared = 0
-        for name, output in outputs(fixture, path, meta, suffix).items():
-            if name in fixture.io:
-                assert tuple(output.shape) == fixture.io[name].shape
-                assert_reproduces(output, fixture.io[name])
-                compared += 1
+    for named in outputs(fixture, path, meta).values():
+        compared = [name for name in named if name in fixture.io]
         assert compared
+        for name in compared:
+            assert tuple(named[name].shape) == fixture.io[name].shape
+            assert_reproduces(named[name], fixture.io[name])

@@ -3,24 +3,21 @@
 import multiprocessing
 import os
 from collections.abc import Iterator
-from multiprocessing import forkserver
 from unittest import mock
 
 import pytest
 
-from mim_bench.profiling import estimate, fake_step
-from mim_bench.testing.processes import PRELOADED
+import mim_bench.testing.processes  # noqa: F401  the server that has everything imported
+from mim_bench.profiling import fake_step
 
 
 @pytest.fixture(autouse=True, scope='session')
 def forked() -> Iterator[None]:
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload([*PRELOADED, 'mmseg.models', estimate.__name__])
     with (
         mock.patch.object(fake_step, 'get_context', return_value=context),
         mock.patch.dict(os.environ, CUDA_VISIBLE_DEVICES=''),
     ):
-        forkserver.ensure_running()
         yield
 
 

@@ -1,5 +1,7 @@
 """What the fake GPU catches, and what it lets pass, on networks of a few layers."""
 
+from unittest import mock
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,13 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import TrainingError
-from mim_bench.profiling.fake_gpu import DEVICE, MixedDevicesError, ReadBackError
+from mim_bench.profiling.fake_gpu import (
+    DEVICE,
+    MixedDevicesError,
+    ReadBackError,
+    fake_gpu,
+    put_on,
+)
 from mim_bench.testing.fake_networks import dtypes_of_autocast, num_cast_weights, run_network
 
 SIZE = (2, 5, 16)
@@ -168,3 +176,20 @@ def test_autocast_casts_as_cudas(process, dtype):
     assert fake == cuda
     assert fake['linear'] == str(dtype)
     assert fake['layer_norm'] == 'torch.float32'
+
+
+def one_by_one(*args, **kwargs):
+    raise AssertionError('the optimiser took its parameters one by one')
+
+
+def step_of_adamw():
+    with fake_gpu() as mode, mock.patch('torch.optim.adam._single_tensor_adam', one_by_one):
+        network = put_on(Toy(), mode)
+        network(torch.zeros(SIZE, device=DEVICE)).sum().backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
+        torch.optim.AdamW(network.parameters()).step()
+    return str(norm.device)
+
+
+def test_optimizer_computes_on_lists_as_on_cuda(process):
+    assert process.call(step_of_adamw) == f'{DEVICE}:0'

@@ -12,7 +12,7 @@ FAST = (
     'mae_vit-base_8xb512-amp-coslr-300e',
     'ummae_swin-tiny',
     'conmim_vit-small',
-    'localmim_swin-base_8xb256-amp-coslr-100e',
+    'localmim_vit-base_8xb256-amp-coslr-100e',
     'finetune_vit-base_8xb128-amp-mae',
     'upernet_beit-vit-base_8xb2-amp-common',
 )

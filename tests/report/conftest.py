@@ -19,6 +19,22 @@ def board_of(tmp_path):
     def build(*records):
         for record in records:
             write_record(record, tmp_path / 'results')
-        return build_leaderboard(collect(tmp_path / 'results'))
+        return build_leaderboard(collect(tmp_path / 'results'), published=[])
 
     return build
+
+
+@pytest.fixture
+def cells_of():
+    """The cells of the column of a board with this title, by label, and the column."""
+
+    def find(board, title=None):
+        (place,) = [
+            place
+            for place, column in enumerate(board.columns)
+            if column.title == title or (title is None and column.part == 'task')
+        ]
+        cells = board.cells[board.cells['column'] == place]
+        return {cell.label: cell for cell in cells.itertuples()}, board.columns[place]
+
+    return find

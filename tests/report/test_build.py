@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.tables import conclusion
+from mim_bench.report.notes import conclusion
 from mim_bench.results.record import Cost
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import (
@@ -21,19 +21,21 @@ RANDOM = make_checkpoint(
 
 
 def _titles(board):
-    return [column.title for column in board.columns if column.is_headline]
+    return [board.columns[place].title for place in board.results(headline=True)]
 
 
-def _column(board, title):
-    return next(column for column in board.columns if column.title == title)
+def _cells(board, title):
+    (place,) = [place for place, column in enumerate(board.columns) if column.title == title]
+    return board.cells[board.cells['column'] == place].set_index('label')
 
 
 def _states(board, title):
-    return {row.label: row.cell(_column(board, title)).state for row in board.rows}
+    return _cells(board, title)['state'].to_dict()
 
 
-def _best(board, column):
-    return [row.label for row in board.rows if row.cell(column).is_best]
+def _best(board, place=None):
+    is_here = board.cells['column'].eq(place) if place is not None else True
+    return list(board.cells['label'][board.cells['is_best'] & is_here])
 
 
 def test_build_known_tasks_come_in_their_order(board_of):
@@ -62,7 +64,7 @@ def test_build_known_tasks_come_in_their_order(board_of):
 
 def test_build_unknown_metric_of_known_task_is_a_further_column(board_of):
     board = board_of(make_record('in1k-ft', {'top1': 80.0, 'top5': 95.0}))
-    further = [c.title for _, columns in board.groups_of(headline=False) for c in columns]
+    further = [board.columns[place].title for place in board.results(headline=False)]
     assert further == ['Fine-tuning top5']
 
 
@@ -72,7 +74,7 @@ def test_build_best_of_a_column_is_marked(board_of):
         make_record(metrics={'knn_top1': 50.03}, checkpoint=OTHER),
     )
     # Both read 50.0: the mark rests on the unrounded values.
-    assert _best(board, board.columns[0]) == ['swin-tiny.ummae-10e']
+    assert _best(board, 0) == ['swin-tiny.ummae-10e']
 
 
 def test_build_lower_is_better_marks_the_lowest(board_of):
@@ -81,8 +83,8 @@ def test_build_lower_is_better_marks_the_lowest(board_of):
         replace(make_record('my-task', {'error': 0.0}, OTHER), metrics={'error': high}),
         replace(make_record('my-task', {'error': 0.0}), metrics={'error': low}),
     )
-    assert _best(board, board.columns[0]) == ['swin-tiny.ummae-10e']
-    assert board.rows[0].label == 'swin-tiny.ummae-10e'
+    assert _best(board, 0) == ['swin-tiny.ummae-10e']
+    assert board.rows.index[0] == 'swin-tiny.ummae-10e'
 
 
 def test_build_other_protocol_hash_is_another_column_and_never_ranked(board_of):
@@ -92,9 +94,9 @@ def test_build_other_protocol_hash_is_another_column_and_never_ranked(board_of):
             metrics={'knn_top1': 60.0}, checkpoint=OTHER, protocol=make_protocol(neighbours=5)
         ),
     )
-    assert len(board.columns) == 2
-    assert len({column.qualifier for column in board.columns}) == 2
-    assert [_best(board, column) for column in board.columns] == [[], []]
+    columns = [board.columns[place] for place in board.results()]
+    assert len(columns) == len({column.qualifier for column in columns}) == 2
+    assert _best(board) == []
 
 
 def test_build_same_hash_of_another_tier_is_never_ranked_together(board_of):
@@ -104,23 +106,20 @@ def test_build_same_hash_of_another_tier_is_never_ranked_together(board_of):
             metrics={'knn_top1': 60.0}, checkpoint=OTHER, protocol=make_protocol(tier='smoke')
         ),
     )
-    assert [group.protocol.tier for group in board.groups] == ['full', 'smoke']
+    assert [board.columns[place].tier for place in board.results()] == ['full', 'smoke']
     assert 'smoke' in board.columns[1].qualifier
-    assert [_best(board, column) for column in board.columns] == [[], []]
+    assert _best(board) == []
 
 
 def test_build_same_metric_with_another_unit_is_another_column(board_of):
     share = {'knn_top1': make_metric(0.5, unit='')}
     board = board_of(make_record(), replace(make_record(checkpoint=OTHER), metrics=share))
-    assert [column.unit for column in board.columns] == ['', '%']
+    assert [board.columns[place].unit for place in board.results()] == ['', '%']
 
 
 def test_build_missing_cell_has_no_value(board_of):
     board = board_of(make_record(), make_record('in1k-ft', {'top1': 80.0}, OTHER))
-    assert _states(board, 'k-NN top-1') == {
-        'swin-tiny.ummae-10e': 'value',
-        'swin-tiny.simmim-10e': 'missing',
-    }
+    assert _states(board, 'k-NN top-1') == {'swin-tiny.ummae-10e': 'value'}
 
 
 def test_build_failed_run_marks_every_cell_of_its_task(board_of):
@@ -148,8 +147,8 @@ def test_build_several_seeds_give_their_mean(board_of):
         make_record(metrics={'knn_top1': 50.0}),
         make_record(metrics={'knn_top1': 54.0}, seed=1, run_id='other-seed'),
     )
-    cell = board.rows[0].cell(board.columns[0])
-    assert (cell.value, len(cell.runs)) == (52.0, 2)
+    cell = _cells(board, 'k-NN top-1').iloc[0]
+    assert (cell['value'], len(cell['runs'])) == (52.0, 2)
 
 
 def test_build_same_seed_twice_shows_the_later_run(board_of):
@@ -157,25 +156,26 @@ def test_build_same_seed_twice_shows_the_later_run(board_of):
         make_record(metrics={'knn_top1': 54.0}, started_at='2026-02-01T00:00:00Z', run_id='a'),
         make_record(metrics={'knn_top1': 50.0}, run_id='b'),
     )
-    assert board.rows[0].cell(board.columns[0]).value == 54.0
+    assert list(_cells(board, 'k-NN top-1')['value']) == [54.0]
+
+
+def _cost(board, title):
+    """The values of a column of costs by label, rounded, and its unit."""
+    (column,) = [column for column in board.columns if column.title == title]
+    return _cells(board, title)['value'].round(6).to_dict(), column.unit
 
 
 def test_build_cost_comes_from_the_pretraining_of_the_checkpoint(board_of):
     board = board_of(make_record(), make_pretraining_record(), make_record(checkpoint=OTHER))
-    row = next(row for row in board.rows if row.label == 'swin-tiny.ummae-10e')
-    memory, time = (
-        _column(board, f'Pre-training {name}') for name in ('peak memory', 'device time')
-    )
-    assert (row.cell(memory).value, memory.unit) == (512.0, 'MiB')
-    assert (round(row.cell(time).value, 6), time.unit) == (60.0, 'min')
-    assert _states(board, 'Pre-training peak memory')['swin-tiny.simmim-10e'] == 'missing'
+    label = 'swin-tiny.ummae-10e'
+    assert _cost(board, 'Pre-training peak memory') == ({label: 512.0}, 'MiB')
+    assert _cost(board, 'Pre-training device time') == ({label: 60.0}, 'min')
 
 
 def test_build_long_pretraining_is_given_in_hours(board_of):
     cost = Cost.measured(wall_s=36_000, device='NVIDIA H200', is_gpu=True, num_devices=8)
     board = board_of(make_pretraining_record(cost=cost))
-    time = _column(board, 'Pre-training device time')
-    assert (board.rows[0].cell(time).value, time.unit) == (80.0, 'h')
+    assert _cost(board, 'Pre-training device time') == ({'swin-tiny.ummae-10e': 80.0}, 'h')
 
 
 def test_build_random_weights_have_no_cost(board_of):
@@ -185,7 +185,7 @@ def test_build_random_weights_have_no_cost(board_of):
 
 def test_build_cost_is_never_ranked(board_of):
     board = board_of(make_pretraining_record(), make_pretraining_record(OTHER))
-    assert not any(cell.is_best for row in board.rows for cell in row.cells.values())
+    assert _best(board) == []
 
 
 def test_build_failed_pretraining_shows_as_failed(board_of):
@@ -201,7 +201,7 @@ def test_build_one_id_for_two_files_gives_two_rows_without_cost(board_of):
         make_pretraining_record(),
     )
     labels = ['swin-tiny.ummae-10e@abababab', 'swin-tiny.ummae-10e@efefefef']
-    assert sorted(row.label for row in board.rows) == labels
+    assert sorted(board.rows.index) == labels
     assert 'Pre-training img/s' not in _titles(board)
 
 
@@ -221,14 +221,13 @@ def ranked(board_of, values, **methods):
 def test_build_rows_are_sorted_by_mean_rank_over_the_columns_they_share(board_of):
     # Ranks a: 1 2 3, b: 2 1 1, c: 3 3 2.
     board = ranked(board_of, {'a': (60, 80, 40), 'b': (50, 81, 42), 'c': (40, 79, 41)})
-    assert [(row.label, round(row.rank, 6)) for row in board.rows] == [
-        ('b', 1.333333), ('a', 2.0), ('c', 2.666667),
-    ]  # fmt: skip
+    ranks = board.rows['Mean rank'].round(6)
+    assert list(ranks.items()) == [('b', 1.333333), ('a', 2.0), ('c', 2.666667)]
 
 
 def test_build_ties_share_their_ranks(board_of):
     board = ranked(board_of, {'a': (60, 80, 40), 'b': (60, 80, 40), 'c': (40, 70, 30)})
-    assert [row.rank for row in board.rows] == [1.5, 1.5, 3.0]
+    assert list(board.rows['Mean rank']) == [1.5, 1.5, 3.0]
     assert conclusion(board).startswith(
         'a, b tie for first of 3 checkpoints, with a mean rank of 1.5'
     )
@@ -237,20 +236,18 @@ def test_build_ties_share_their_ranks(board_of):
 def test_build_row_without_a_shared_column_gets_no_mean(board_of):
     values = {'a': (50, 80, 40), 'b': (51, 81, 41), 'c': (52, 82, 42), 'd': (99, None, None)}
     board = ranked(board_of, values)
-    assert [column.task for column in board.shared] == ['in1k-knn', 'in1k-ft', 'ade20k-upernet']
-    assert [(row.label, row.rank) for row in board.rows] == [
-        ('c', 1.0), ('b', 2.0), ('a', 3.0), ('d', None),
-    ]  # fmt: skip
+    shared = [board.columns[place].task for place in board.shared]
+    assert shared == ['in1k-knn', 'in1k-ft', 'ade20k-upernet']
+    ranks = board.rows['Mean rank'].fillna(-1)
+    assert list(ranks.items()) == [('c', 1.0), ('b', 2.0), ('a', 3.0), ('d', -1)]
 
 
 def test_build_baselines_come_last_and_are_never_best(board_of):
     values = {'a': (50, 80, 40), 'b': (51, 79, 39), 'sup': (90, 90, 90), 'zero': (91, 91, 91)}
     board = ranked(board_of, values, sup='supervised-in1k', zero='random')
-    assert [row.label for row in board.rows] == ['a', 'b', 'zero', 'sup']
-    assert {row.label for row in board.rows if any(c.is_best for c in row.cells.values())} == {
-        'a', 'b',
-    }  # fmt: skip
-    assert [row.rank for row in board.rows[2:]] == [None, None]
+    assert list(board.rows.index) == ['a', 'b', 'zero', 'sup']
+    assert set(_best(board)) == {'a', 'b'}
+    assert board.rows['Mean rank'][2:].isna().all()
 
 
 def test_build_tiers_below_full_do_not_count_beside_full(board_of):
@@ -260,8 +257,8 @@ def test_build_tiers_below_full_do_not_count_beside_full(board_of):
         make_record('in1k-ft', {'top1': 9.0}, protocol=make_protocol('in1k-ft', 'smoke')),
         make_record('in1k-ft', {'top1': 1.0}, OTHER, protocol=make_protocol('in1k-ft', 'smoke')),
     )
-    assert [column.task for column in board.shared] == ['in1k-knn']
-    assert board.rows[0].label == OTHER.id
+    assert [board.columns[place].task for place in board.shared] == ['in1k-knn']
+    assert board.rows.index[0] == OTHER.id
 
 
 def test_build_losses_are_never_ranked(board_of):
@@ -269,10 +266,11 @@ def test_build_losses_are_never_ranked(board_of):
         make_record('in1k-ft', {'top1': 80.0, 'loss': 0.5, 'decode.loss_ce': 0.1}),
         make_record('in1k-ft', {'top1': 81.0, 'loss': 0.4, 'decode.loss_ce': 0.2}, OTHER),
     )
-    assert {column.metric: column.is_ranked for column in board.columns} == {
-        'top1': True, 'loss': False, 'decode.loss_ce': False,
-    }  # fmt: skip
-    assert sum(cell.is_best for row in board.rows for cell in row.cells.values()) == 1
+    ranked = {
+        board.columns[place].metric: board.columns[place].is_ranked for place in board.results()
+    }
+    assert ranked == {'top1': True, 'loss': False, 'decode.loss_ce': False}
+    assert _best(board) == [OTHER.id]
 
 
 @pytest.mark.parametrize(('tier', 'words'), [('full', 'protocols below'), ('smoke', 'smoke runs')])
@@ -297,8 +295,8 @@ def test_conclusion_of_one_method_beside_baselines_is_none(board_of):
 def test_build_links_of_methods_are_known_and_those_of_rows_can_be_stated(tmp_path):
     write_record(make_record(), tmp_path)
     links = {'swin-tiny.ummae-10e': {'weights': 'https://example.org/w.pth'}}
-    (row,) = build_leaderboard(collect(tmp_path), links=links).rows
-    assert row.links == {
+    (found,) = build_leaderboard(collect(tmp_path), links=links).rows['links']
+    assert found == {
         'paper': 'https://arxiv.org/abs/2205.10063',
         'code': 'https://github.com/implus/UM-MAE',
         'weights': 'https://example.org/w.pth',
@@ -311,8 +309,8 @@ def test_build_rows_are_sorted_by_the_column_that_most_rows_have(board_of):
         make_record('in1k-ft', {'top1': 70.0}),
         make_record('in1k-ft', {'top1': 80.0}, OTHER),
     )
-    assert board.sorted_by.title == 'Fine-tune top-1'
-    assert [row.label for row in board.rows] == [
+    assert board.columns[board.sorted_by].title == 'Fine-tune top-1'
+    assert list(board.rows.index) == [
         'swin-tiny.simmim-10e',
         'swin-tiny.ummae-10e',
         'swin-tiny.random',

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mim_bench.report.board import DASH, FACTS
+from mim_bench.report.board import DASH, FACTS, fact_text
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_latex, render_markdown
 from mim_bench.report.page import render_html
@@ -77,8 +77,8 @@ def test_labels_of_another_data_set_are_not_marked():
 
 def test_results_have_the_facts_of_each_checkpoint():
     random = replace(UNKNOWN, id='random', method='random', sha256=None)
-    rows = board(NONE, UNKNOWN, SEEN, random).rows
-    found = {row.label: [fact.text(row) for fact in FACTS] for row in rows}
+    rows = board(NONE, UNKNOWN, SEEN, random).rows.to_dict('index')
+    found = {label: [fact_text(row, name) for name in FACTS] for label, row in rows.items()}
     assert found == {
         'pretrained': ['28.0', '256', 'ImageNet-1K', '10', 'none'],
         'finetuned': ['28.0', '256', 'ImageNet-1K', '10', 'ImageNet-22K, ADE20K'],

@@ -40,11 +40,11 @@ def test_folder_names_are_the_shortest_that_differ(tmp_path):
 def test_merge_rows_stay_apart_and_say_where_they_come_from(folders):
     merged = merge_folders(folders([make_record()], [make_record(metrics={'knn_top1': 51.0})]))
     board = build_leaderboard(merged)
-    assert [(row.label, row.group) for row in board.rows] == [
+    assert list(board.rows['folder'].items()) == [
         ('swin-tiny.ummae-10e (theirs)', 'theirs'), ('swin-tiny.ummae-10e (ours)', 'ours'),
     ]  # fmt: skip
     # One protocol: one column, in which the folders rank against each other.
-    assert [row.rank for row in board.rows] == [1.0, 2.0]
+    assert list(board.rows['Mean rank']) == [1.0, 2.0]
     assert 'merged from ours, theirs' in render_markdown(board)
 
 

@@ -6,7 +6,7 @@ import pytest
 from mim_bench.report.board import DASH
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import render_html
-from mim_bench.report.tables import MOST_CHECKPOINTS, class_section
+from mim_bench.report.tables import MOST_CHECKPOINTS, class_tables
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
@@ -56,9 +56,8 @@ def collection_of(tmp_path):
     return build
 
 
-def class_table(board, collection):
-    (section,) = class_section(board)
-    (table,) = section.tables
+def class_table(board):
+    (table,) = class_tables(board)
     return table
 
 
@@ -93,7 +92,7 @@ def test_class_tables_hold_a_column_a_checkpoint_and_the_mean_of_its_seeds(colle
         ('one', 1, areas([0, 0, 0])),
         ('other', 0, areas([10, 10, 5])),
     )
-    table = class_table(build_leaderboard(collection), collection)
+    table = class_table(build_leaderboard(collection, []))
     assert table.title == 'UPerNet IoU: 3 classes'
     assert list(table.frame) == ['Class', 'other', 'one']
     assert table.frame.to_numpy().tolist() == [
@@ -108,7 +107,7 @@ def test_class_tables_damaged_outcomes_are_named_and_left_out(collection_of, tmp
     collection = collection_of(('one', 0, areas([9, 9, 9])), ('other', 0, areas([5, 5, 5])))
     (tmp_path / 'one-s0' / 'outcomes.npz').write_bytes(b'PK')
     board = build_leaderboard(collection)
-    table = class_table(board, collection)
+    table = class_table(board)
     assert list(table.frame) == ['Class', 'other']
     assert [file.path for file in board.damaged] == ['one-s0/outcomes.npz']
 
@@ -117,14 +116,14 @@ def test_class_tables_show_the_best_rows_and_count_the_others(collection_of):
     num = MOST_CHECKPOINTS + 2
     entries = [('x' * (i + 1), 0, areas([10, 10, i % 10])) for i in range(num)]
     collection = collection_of(*entries)
-    table = class_table(build_leaderboard(collection), collection)
+    table = class_table(build_leaderboard(collection, []))
     assert len(table.frame.columns) == 1 + MOST_CHECKPOINTS
     assert '2 further checkpoints not shown' in table.note
 
 
 def test_class_tables_without_outcomes_are_none(board_of):
     record = make_record('ade20k-upernet', {'mIoU': 40.0})
-    assert class_section(board_of(record, replace(record, run_id='b', seed=1))) == []
+    assert list(class_tables(board_of(record, replace(record, run_id='b', seed=1)))) == []
 
 
 def test_render_html_class_names_stay_text(collection_of):

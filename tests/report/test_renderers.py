@@ -5,8 +5,8 @@ import json
 import pytest
 from rich.console import Console
 
+from mim_bench.report.board import DASH
 from mim_bench.report.formats import render_csv, render_markdown
-from mim_bench.report.tables import DASH
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.report.text import csv_text, markdown_text, one_line
 from mim_bench.testing.records import (

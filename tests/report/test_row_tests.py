@@ -12,9 +12,9 @@ from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.terminal import (
+    check_labels,
     compare_rows,
     explain_rows,
-    find_rows,
     print_protocols,
     print_tests,
 )
@@ -62,11 +62,12 @@ def right(num, offset=0):
 
 @pytest.fixture
 def rows_of(tmp_path):
-    """The board and its rows of these labels."""
+    """The board, and these labels of it."""
 
     def find(*labels):
-        board = build_leaderboard(collect(tmp_path))
-        return board, find_rows(board, labels)
+        board = build_leaderboard(collect(tmp_path), [])
+        check_labels(board, labels)
+        return board, labels
 
     return find
 
@@ -82,25 +83,24 @@ def test_compare_rows_tests_what_both_have_under_one_protocol(add, rows_of):
     add('one', 80.0, right=a)
     add('two', 70.0, right=b)
     add('one', 50.0, task='in1k-linear')
-    ((column, test),) = compare_rows(*rows_of('one', 'two'))
+    (line,) = compare_rows(*rows_of('one', 'two'))
     only_a, only_b = int((a & ~b).sum()), int((~a & b).sum())
     wanted = stats.binomtest(only_a, only_a + only_b).pvalue
-    assert test.difference == pytest.approx(10.0)
-    assert test.p_values['mcnemar'] == pytest.approx(wanted)
-    assert (column.task, column.metric) == ('in1k-ft', 'top1')
+    assert (line['Metric'], line['A - B']) == ('Fine-tune top-1', '+10.00')
+    assert f'McNemar, images: {wanted:.3f}' in line['Tests']
 
 
 def test_compare_rows_of_the_same_row_twice_differ_in_nothing(add, rows_of):
     add('one', 80.0, right=right(80))
-    ((_, test),) = compare_rows(*rows_of('one', 'one'))
-    assert (test.difference, test.is_distinguishable()) == (0.0, False)
+    (line,) = compare_rows(*rows_of('one', 'one'))
+    assert (line['A - B'], line['Verdict (p < 0.05)']) == ('+0.00', 'not distinguishable')
 
 
 def test_print_tests_says_who_is_better(add, rows_of):
     add('one', 80.0, right=right(80))
     add('two', 60.0, right=right(60))
     board, rows = rows_of('two', 'one')
-    shown = printed(print_tests, list(compare_rows(board, rows)), rows)
+    shown = printed(print_tests, board, rows)
     assert 'A  two' in shown
     assert '-20.0' in shown
     assert 'McNemar, images: < 0.001' in shown
@@ -110,20 +110,19 @@ def test_print_tests_says_who_is_better(add, rows_of):
 def test_explain_rows_under_one_protocol(add, rows_of):
     add('one', 80.0, settings={'epochs': 100})
     add('two', 60.0, settings={'epochs': 100})
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert pair.is_same
-    assert 'same protocol: recipe version 1, full' in printed(print_protocols, [pair])
+    shown = printed(print_protocols, *rows_of('one', 'two'))
+    assert 'same protocol: recipe version 1, full' in shown
 
 
 def test_explain_rows_lists_the_settings_that_differ(add, rows_of):
     add('one', 80.0, settings={'epochs': 100, 'head': {'drop': 0.1}})
     add('two', 60.0, settings={'epochs': 300, 'head': {'drop': 0.1}, 'tta': True})
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert [(d.key, d.first, d.second) for d in pair.differences] == [
+    ((_, _, differences),) = explain_rows(*rows_of('one', 'two'))
+    assert [(d.key, d.first, d.second) for d in differences] == [
         ('settings.epochs', '100', '300'),
         ('settings.tta', None, 'true'),
     ]
-    shown = printed(print_protocols, [pair])
+    shown = printed(print_protocols, *rows_of('one', 'two'))
     assert 'settings.epochs' in shown
     assert 'drop' not in shown
 
@@ -133,30 +132,28 @@ def test_explain_rows_without_settings_says_so(add, rows_of):
     add('two', 60.0, task='in1k-ft', tier='smoke')
     add('two', 60.0, task='in1k-linear')
     add('one', 60.0, task='in1k-linear', settings={'epochs': 90})
-    same_hash, missing = explain_rows(*rows_of('one', 'two'))
-    if same_hash.task != 'in1k-ft':
-        same_hash, missing = missing, same_hash
+    found = {task: (names, why) for task, names, why in explain_rows(*rows_of('one', 'two'))}
     # One hash, two tiers.
-    assert not same_hash.is_same
-    assert [d.key for d in same_hash.differences] == ['tier']
-    assert 'in1k-linear-two-s0 keeps no settings' in missing.missing
+    (one, other), differences = found['in1k-ft']
+    assert one != other
+    assert [d.key for d in differences] == ['tier']
+    assert 'in1k-linear-two-s0 keeps no settings' in found['in1k-linear'][1]
 
 
 def test_explain_rows_settings_of_another_protocol_are_refused(add, rows_of, tmp_path):
     add('one', 80.0, settings={'epochs': 100})
     add('two', 60.0, settings={'epochs': 300})
     (tmp_path / 'in1k-ft-two-s0' / 'protocol.json').write_text('{"epochs": 100}')
-    (pair,) = explain_rows(*rows_of('one', 'two'))
-    assert 'it is of another protocol' in pair.missing
-    assert not pair.differences
+    ((_, _, why),) = explain_rows(*rows_of('one', 'two'))
+    assert 'it is of another protocol' in why
 
 
 def test_rows_without_a_common_task_have_nothing_to_explain(add, rows_of):
     add('one', 80.0)
     add('two', 60.0, task='in1k-linear')
     board, rows = rows_of('one', 'two')
-    assert list(compare_rows(board, rows)) == []
-    assert 'no task in common' in printed(print_protocols, explain_rows(board, rows))
+    assert compare_rows(board, rows) == []
+    assert 'no task in common' in printed(print_protocols, board, rows)
 
 
 def test_find_rows_unknown_label_names_the_near_ones(add, rows_of):

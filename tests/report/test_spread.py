@@ -5,6 +5,7 @@ import io
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -17,6 +18,7 @@ from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
 NUM_IMAGES = 400
+NONE = (None, None)
 IMAGES = ImageSet(NUM_IMAGES, 'ab' * 32)
 
 
@@ -57,9 +59,10 @@ def results(tmp_path):
 
 def cells_of(board):
     """The cells of the only column, and their texts, by label."""
-    (column,) = board.columns
-    cells = {row.label: row.cell(column) for row in board.rows}
-    return cells, {row.label: column.text(row) for row in board.rows}
+    cells = board.cells[board.cells['column'] == 0]
+    cells = cells.assign(interval=list(zip(cells['low'], cells['high'], strict=True)))
+    found = {cell.label: cell for cell in cells.itertuples()}
+    return found, {label: cell.text for label, cell in found.items()}
 
 
 def right(num):
@@ -85,14 +88,14 @@ def test_cell_of_one_seed_has_the_interval_over_images(results):
     assert cells['a'].interval_of == 'images'
     # Binomial: 75 +- 1.96 sqrt(0.75 0.25 / 400) = 75 +- 4.24.
     assert cells['a'].interval == pytest.approx((70.76, 79.24), abs=0.3)
-    assert cells['a'].sd is None
+    assert pd.isna(cells['a'].sd)
     assert texts['a'] == '75.0'
 
 
 def test_cell_without_outcomes_has_no_interval(results):
     results.add(run('a', 75.0))
     cells, _ = cells_of(results.board())
-    assert (cells['a'].interval, cells['a'].is_tied) == (None, None)
+    assert (cells['a'].interval, cells['a'].is_tied) == (NONE, None)
 
 
 def test_ties_are_the_rows_that_no_test_tells_from_the_best(results):
@@ -132,7 +135,7 @@ def test_rows_of_other_images_are_not_tested(results):
     write_outcomes(other, results.folder / record.run_id)
     results.add(replace(record, artifacts=replace(record.artifacts, outcomes='outcomes.npz')))
     cells, _ = cells_of(results.board())
-    assert cells['b'].interval is not None
+    assert cells['b'].interval != NONE
     assert (cells['a'].is_tied, cells['b'].is_tied) == (None, None)
 
 
@@ -140,7 +143,7 @@ def test_outcomes_of_another_run_are_named_and_not_used(results):
     results.add(run('a', 80.0), right(100))
     board = results.board()
     cells, _ = cells_of(board)
-    assert cells['a'].interval is None
+    assert cells['a'].interval == NONE
     (file,) = board.damaged
     assert file.path == 'in1k-ft-a-s0/outcomes.npz'
     assert 'give top1 = 25.000, the record 80.000' in file.reason
@@ -151,7 +154,7 @@ def test_damaged_outcomes_are_named_and_the_number_stays(results):
     (results.folder / 'in1k-ft-a-s0' / 'outcomes.npz').write_bytes(b'PK')
     board = results.board()
     cells, _ = cells_of(board)
-    assert (cells['a'].value, cells['a'].interval) == (75.0, None)
+    assert (cells['a'].value, cells['a'].interval) == (75.0, NONE)
     assert board.damaged[0].reason.startswith('no outcomes of a run: not a whole .npz file')
 
 

@@ -8,14 +8,10 @@
 _base_ = [
     '../models/mask_rcnn.py',
     '../datasets/coco_lsj_1024px.py',
+    '../schedules/adamw_coslr_25e.py',
     '../default_runtime.py',
 ]
 default_scope = 'mmdet'
-max_epochs = 25
-base_lr = 1e-4
-base_batch_size = effective_batch_size = 16
-lr_scaling = 'linear'
-warmup_iters = 2000
 model = dict(
     data_preprocessor=dict(
         # In training only.
@@ -24,26 +20,8 @@ model = dict(
     neck=None,  # set by the table
 )
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    loss_scale='dynamic',
-    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
-    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, no_decay_names=('pos_embed',)),
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=base_lr * 0.01,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 protocol = dict(
     task='coco-mask-rcnn',
     name='coco-mask-rcnn-common',

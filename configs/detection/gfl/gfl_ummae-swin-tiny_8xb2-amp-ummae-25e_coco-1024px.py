@@ -3,14 +3,10 @@
 _base_ = [
     '../../_base_/models/gfl.py',
     '../../_base_/datasets/coco_lsj_1024px.py',
+    '../../_base_/schedules/adamw_coslr_25e.py',
     '../../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'
-max_epochs = 25
-base_lr = 1e-4
-base_batch_size = effective_batch_size = 16
-lr_scaling = 'linear'
-warmup_iters = 2000
 model = dict(
     data_preprocessor=dict(
         # In training only.
@@ -32,10 +28,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    loss_scale=dict(init_scale=512),
-    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.05),
-    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
+    loss_scale=dict(_delete_=True, init_scale=512),
     # By name as there, where the norms of the projections are not called so: their weights are
     # decayed.
     paramwise_cfg=dict(
@@ -48,18 +41,15 @@ optim_wrapper = dict(
     ),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
+    _base_.param_scheduler[0],
     # A step an epoch.
     dict(
         type='CosineAnnealingLR',
-        eta_min=base_lr * 0.01,
+        eta_min=_base_.base_lr * 0.01,
         by_epoch=True,
         begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
+        end=_base_.max_epochs,
+        T_max=_base_.max_epochs,
     ),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
 protocol = dict(task='coco-gfl', name='coco-gfl-ummae-25e', version='1', tier='full')

@@ -7,14 +7,13 @@
 _base_ = [
     '../../_base_/models/mask_rcnn.py',
     '../../_base_/datasets/coco_lsj_detectron2_1024px.py',
+    '../../_base_/schedules/adamw_coslr_25e.py',
     '../../_base_/default_runtime.py',
 ]
 default_scope = 'mmdet'
-max_epochs = 25
-warmup_iters = 461
+warmup_iters = 461  # a quarter of an epoch
 base_lr = 8e-5
 base_batch_size = effective_batch_size = 64
-lr_scaling = 'linear'
 norm_cfg = dict(type='SyncBN', requires_grad=True)
 model = dict(
     data_preprocessor=dict(pad_size_divisor=1024),
@@ -44,29 +43,16 @@ model = dict(
     train_cfg=dict(rcnn=dict(assigner=dict(match_low_quality=False))),
 )
 optim_wrapper = dict(
-    type='AmpOptimWrapper',
-    loss_scale='dynamic',
-    optimizer=dict(type='AdamW', lr=base_lr, betas=(0.9, 0.999), weight_decay=0.1),
-    constructor='mim_bench.LayerDecayOptimWrapperConstructor',
+    optimizer=dict(lr=base_lr, weight_decay=0.1),
     paramwise_cfg=dict(
         norm_decay_mult=0.0, no_decay_names=('pos_embed', 'relative_position_bias_table')
     ),
 )
 param_scheduler = [
-    # A quarter of an epoch.
-    dict(type='LinearLR', start_factor=1e-3, by_epoch=False, begin=0, end=warmup_iters),
-    dict(
-        type='CosineAnnealingLR',
-        eta_min=0.0,
-        begin=0,
-        end=max_epochs,
-        T_max=max_epochs,
-        convert_to_iter_based=True,
-    ),
+    {**_base_.param_scheduler[0], 'end': warmup_iters},
+    {**_base_.param_scheduler[1], 'eta_min': 0.0},
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=5)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
+train_cfg = dict(val_interval=5)
 protocol = dict(
     task='coco-mask-rcnn', name='coco-mask-rcnn-benchvit-25e-vit-base', version='1', tier='full'
 )

@@ -1,4 +1,4 @@
-"""ConvNeXt V2's official checkpoints: pre-trained (sparse names and kernels) or fine-tuned."""
+"""ConvNeXt V2: official files, pre-trained (sparse) or fine-tuned, and Hugging Face's."""
 
 import math
 import re
@@ -6,19 +6,38 @@ from collections.abc import Mapping
 
 import torch
 
+from mim_bench.conversion.huggingface_keys import check_settings
+from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, count_blocks
+from mim_bench.conversion.vit_keys import ENDING
 
 _ENCODER = 'encoder.'
 _STEM = 'downsample_layers.0.0.weight'
 _GRN = 'stages.0.0.grn.gamma'
 _DROPPED = r'mask_token|(?:proj|pred|decoder)\..+|head\..+'
+# Hugging Face's names to the official ones.
+_HF = r'(?:convnextv2\.)?'
+_HF_STAGE = rf'{_HF}encoder\.stages\.(\d+)'
+_HF_BLOCK = rf'{_HF_STAGE}\.layers\.(\d+)'
+_HF_GRN = re.compile(rf'{_HF_BLOCK}\.grn\.weight')
+_HF_RULES: Rules = (
+    (rf'{_HF}embeddings\.patch_embeddings{ENDING}', r'downsample_layers.0.0.\1'),
+    (rf'{_HF}embeddings\.layernorm{ENDING}', r'downsample_layers.0.1.\1'),
+    (rf'{_HF_STAGE}\.downsampling_layer\.([01]){ENDING}', r'downsample_layers.\1.\2.\3'),
+    (rf'{_HF_BLOCK}\.layernorm{ENDING}', r'stages.\1.\2.norm.\3'),
+    (rf'{_HF_BLOCK}\.grn\.weight', r'stages.\1.\2.grn.gamma'),
+    (rf'{_HF_BLOCK}\.grn\.bias', r'stages.\1.\2.grn.beta'),
+    (rf'{_HF_BLOCK}\.(dwconv|pwconv[12]){ENDING}', r'stages.\1.\2.\3.\4'),
+    (rf'{_HF}layernorm{ENDING}', r'norm.\1'),
+    (rf'classifier{ENDING}', r'head.\1'),
+)
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """Global response norms in the official names of ConvNeXt."""
+    """Global response norms in the official names of ConvNeXt, or in Hugging Face's."""
     is_own = any({p + _STEM, p + _GRN} <= set(state) for p in ('', _ENCODER))
-    return Fit.MARK if is_own else Fit.NO
+    return Fit.MARK if is_own or any(map(_HF_GRN.fullmatch, state)) else Fit.NO
 
 
 def network(
@@ -27,6 +46,9 @@ def network(
     """The network of timm of the same widths and depths."""
     if _ENCODER + _STEM in state:
         state = _dense(state)
+    elif any(map(_HF_GRN.fullmatch, state)):
+        check_settings(content, where, activation='gelu', eps=None)  # eps of its heads alone
+        state = KeyTable('convnextv2', _HF_RULES).apply(state, where).rest
     depths = [count_blocks(state, rf'stages\.{stage}\.(\d+)\.') for stage in range(4)]
     widths = [state[f'stages.{stage}.0.norm.weight'].shape[0] for stage in range(4)]
     args = {'depths': depths, 'dims': widths}

@@ -1,11 +1,16 @@
-"""DINOv3's official checkpoints of vision transformers, of the hub and of trainings."""
+"""DINOv3's vision transformers: official files of hub and trainings, Hugging Face's DINOv3ViT."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
+from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
+from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, count_blocks
+from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks
+from mim_bench.conversion.vit_keys import ENDING
 from mim_bench.errors import ConversionError
 
 _PERIODS = 'rope_embed.periods'
@@ -15,17 +20,44 @@ _DROPPED = (
     r'mask_token|rope_embed\.periods|local_cls_norm\..+|projectors\..+|blocks\.\d+\.attn\.qkv\.'
     r'bias_mask'
 )
+# Hugging Face's names to the official ones.
+_LAYER = r'layer\.(\d+)'
+_HF_RULES: Rules = (
+    (r'embeddings\.(cls_token|mask_token)', r'\1'),
+    (r'embeddings\.register_tokens', 'storage_tokens'),
+    (rf'embeddings\.patch_embeddings{ENDING}', r'patch_embed.proj.\1'),
+    (rf'{_LAYER}\.norm([12]){ENDING}', r'blocks.\1.norm\2.\3'),
+    (rf'{_LAYER}\.layer_scale([12])\.lambda1', r'blocks.\1.ls\2.gamma'),
+    (rf'{_LAYER}\.attention\.([qkv]_proj){ENDING}', r'blocks.\1.attn.\2.\3'),
+    (rf'{_LAYER}\.attention\.o_proj{ENDING}', r'blocks.\1.attn.proj.\2'),
+    (rf'{_LAYER}\.mlp\.((?:gate|up|down)_proj){ENDING}', r'blocks.\1.mlp.\2.\3'),
+    (rf'norm{ENDING}', r'norm.\1'),
+)
+_HF_MLP = {'up_proj': 'fc1', 'down_proj': 'fc2'}
+_HF_GATED = {'gate_proj': 'w1', 'up_proj': 'w2', 'down_proj': 'w3'}
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """Storage tokens and stored periods of rotary positions."""
-    return Fit.MARK if {'storage_tokens', _PERIODS} <= set(state) else Fit.NO
+    """Storage tokens and stored periods of rotary positions, or Hugging Face's names."""
+    is_own = {'storage_tokens', _PERIODS} <= set(state) or _is_huggingface(state)
+    return Fit.MARK if is_own else Fit.NO
+
+
+def _is_huggingface(state: StateDict) -> bool:
+    wanted = {'embeddings.register_tokens', 'layer.0.attention.o_proj.weight'}
+    return wanted <= set(state) and 'embeddings.position_embeddings' not in state
 
 
 def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
     """The network of timm; a head has four channels for each period."""
+    if _is_huggingface(state):
+        settings = content.get(SIDECAR) or {}
+        is_gated = 'layer.0.mlp.gate_proj.weight' in state
+        check_settings(content, where, activation='silu' if is_gated else 'gelu', eps=1e-5)
+        model, weights = network(_official(state, settings, where), {}, where)
+        return (model if settings else replace(model, assumed=('num_heads',))), weights
     _check(state, where)
     dims, *_, patch = state['patch_embed.proj.weight'].shape
     is_gated = 'blocks.0.mlp.w1.weight' in state
@@ -42,6 +74,20 @@ def network(
     }
     name = 'vit_small_plus_patch16_dinov3' if is_gated else 'vit_small_patch16_dinov3'
     return TimmModel(name, args, dropped=_DROPPED), _without_k_bias(state, args['qkv_bias'])
+
+
+def _official(state: StateDict, settings: Mapping, where: str) -> dict[str, torch.Tensor]:
+    """Hugging Face's weights under the official names; its networks compute their periods."""
+    weights = joined_qkv(KeyTable('dinov3', _HF_RULES).apply(state, where).rest)
+    names = _HF_GATED if 'blocks.0.mlp.gate_proj.weight' in weights else _HF_MLP
+    for part, name in names.items():
+        weights = {k.replace(f'.mlp.{part}.', f'.mlp.{name}.'): v for k, v in weights.items()}
+    dims = weights['cls_token'].shape[-1]
+    heads = settings.get('num_attention_heads') or assumed_heads(dims)
+    base = settings.get('rope_theta') or (settings.get('rope_parameters') or {}).get('rope_theta')
+    count = dims // heads // 4
+    weights[_PERIODS] = (base or _BASE) ** (torch.arange(count) / count)
+    return weights
 
 
 def _biases(state: StateDict) -> torch.Tensor:
@@ -69,10 +115,13 @@ def _check(state: StateDict, where: str) -> None:
             f'{where}: its rotary positions have periods {periods[:4].tolist()}..., those of base '
             f'{_BASE:g} begin {expected[:4].tolist()}. No network of timm has them.'
         )
-    for key, mask in state.items():
-        if key.endswith('qkv.bias_mask') and mask.chunk(3)[1].nan_to_num().any():
+    for key, bias in state.items():
+        keys = bias.chunk(3)[1] if key.endswith('attn.qkv.bias') else bias[:0]
+        mask = state.get(f'{key}_mask')
+        # What a mask takes away may be no number.
+        if (keys if mask is None else keys[mask.chunk(3)[1].nan_to_num() != 0]).any():
             raise ConversionError(
-                f'{where}: {key} keeps biases of keys, which the network of timm has not.'
+                f'{where}: {key} has biases of keys, which the network of timm has not.'
             )
 
 

@@ -9,13 +9,15 @@ from mim_bench.conversion.timm_models import TimmModel, count_blocks, square_sid
 from mim_bench.errors import ConversionError
 
 _ROPE = 'rope.freqs_cos'
+_JOINED = 'blocks.0.mlp.w12.weight'  # of xformers, in the sizes Ti and S
+_GATES = {'blocks.0.mlp.w1.weight', _JOINED}
 _THETA, _PRETRAINED_GRID = 10000.0, 16
 
 
 def detect(state: StateDict, content: Mapping) -> Fit:
-    """Stored rotary positions beside a table, and three layers in an MLP."""
-    wanted = {_ROPE, 'pos_embed', 'blocks.0.mlp.w1.weight', 'blocks.0.mlp.w3.weight'}
-    return Fit.MARK if wanted <= set(state) else Fit.NO
+    """Stored rotary positions beside a table, and gated MLPs: two layers and one, or joined."""
+    wanted = {_ROPE, 'pos_embed', 'blocks.0.mlp.w3.weight'}
+    return Fit.MARK if wanted <= set(state) and _GATES & set(state) else Fit.NO
 
 
 def network(
@@ -24,6 +26,10 @@ def network(
     """The network of timm; the width of a head stands in the rotary positions."""
     dims, patch = state['cls_token'].shape[-1], state['patch_embed.proj.weight'].shape[-1]
     side = square_side(state['pos_embed'].shape[1] - 1, where)
+    state = dict(state)
+    if 'blocks.0.mlp.ffn_ln.weight' not in state:
+        _join_gates(state)
+    hidden = state['blocks.0.mlp.w3.weight'].shape[1]
     reference = _reference_grid(state[_ROPE], side, where)
     args = {
         'img_size': side * patch,
@@ -31,7 +37,7 @@ def network(
         'embed_dim': dims,
         'depth': count_blocks(state),
         'num_heads': dims // state[_ROPE].shape[1],
-        'mlp_ratio': state['blocks.0.mlp.w1.weight'].shape[0] / dims,
+        'mlp_ratio': hidden / dims,
         'ref_feat_shape': [reference, reference],
         'qkv_fused': 'blocks.0.attn.qkv.weight' in state,
         'scale_mlp': 'blocks.0.mlp.ffn_ln.weight' in state,
@@ -40,6 +46,13 @@ def network(
     }
     dropped = r'mask_token|lm_head\..+|(?:blocks\.\d+\.attn\.)?rope\..+'
     return TimmModel('eva02_base_patch14_224', args, {'antialias': False}, dropped=dropped), state
+
+
+def _join_gates(state: dict[str, torch.Tensor]) -> None:
+    """Put ``w1`` and ``w2`` one after the other, as timm has them where no norm follows."""
+    for key in [key for key in state if '.mlp.w1.' in key]:
+        pair = [state.pop(key), state.pop(key.replace('.w1.', '.w2.'))]
+        state[key.replace('.w1.', '.w12.')] = torch.cat(pair)
 
 
 def _reference_grid(cosines: torch.Tensor, side: int, where: str) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV
+from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV, check_settings
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.relative_index import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Source, StateDict
@@ -101,7 +101,9 @@ def network(
         (v for k, v in state.items() if k.endswith('embeddings.register_tokens')), None
     )
     gated = any('.mlp.weights_in.' in key for key in state)
-    if registers is None and not any('.layer_scale1.' in key for key in state):
+    is_dinov2 = registers is not None or any('.layer_scale1.' in key for key in state)
+    check_settings(content, where, activation='gelu', eps=1e-6 if is_dinov2 else None)
+    if not is_dinov2:
         return None
     left = {k: v for k, v in state.items() if not _EXTRA.search(k)}
     weights = _renamed(rename(left, where).backbone)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.huggingface_keys import joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
@@ -13,17 +14,16 @@ from mim_bench.errors import ConversionError
 
 _TOWER = r'(?:vision_model\.)?'
 _LAYER = rf'{_TOWER}encoder\.layers\.(\d+)'
-_PARTS = ('q_proj', 'k_proj', 'v_proj')
 _RULES: Rules = (
     (rf'{_TOWER}embeddings\.patch_embedding{ENDING}', r'patch_embed.proj.\1'),
     (rf'{_TOWER}embeddings\.position_embedding\.weight', 'pos_embed'),
     (rf'{_LAYER}\.layer_norm([12]){ENDING}', r'blocks.\1.norm\2.\3'),
     (rf'{_LAYER}\.self_attn\.out_proj{ENDING}', r'blocks.\1.attn.proj.\2'),
-    (rf'{_LAYER}\.self_attn\.({"|".join(_PARTS)}){ENDING}', r'blocks.\1.attn.\2.\3'),
+    (rf'{_LAYER}\.self_attn\.([qkv]_proj){ENDING}', r'blocks.\1.attn.\2.\3'),
     (rf'{_LAYER}\.mlp\.(fc[12]){ENDING}', r'blocks.\1.mlp.\2.\3'),
     (rf'{_TOWER}post_layernorm{ENDING}', r'norm.\1'),
     (rf'{_TOWER}head\..+', None),  # pools the tokens
-    (r'text_model\..+|logit_scale|logit_bias', None),
+    (r'text_model\..+|classifier\..+|logit_scale|logit_bias', None),
     (rf'{_TOWER}embeddings\.position_ids', None),
 )
 _ACTIVATIONS = {'gelu_pytorch_tanh': 'gelu_tanh', 'gelu': 'gelu'}
@@ -43,7 +43,7 @@ def network(
     state: StateDict, content: Mapping, where: str
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
     """The network of timm, with the tanh GELU unless the settings beside the file say another."""
-    weights = _joined(KeyTable('siglip', _RULES).apply(state, where).rest)
+    weights = joined_qkv(KeyTable('siglip', _RULES).apply(state, where).rest)
     table = weights['pos_embed'] = weights['pos_embed'][None]
     if weights['patch_embed.proj.weight'].ndim != 4:
         raise ConversionError(
@@ -69,19 +69,6 @@ def network(
     assumed = () if 'num_attention_heads' in vision else ('num_heads',)
     resize = {'antialias': False}
     return TimmModel('vit_base_patch16_siglip_224', args, resize, assumed), weights
-
-
-def _joined(state: StateDict) -> dict[str, torch.Tensor]:
-    """``q_proj``, ``k_proj`` and ``v_proj`` one after the other as ``qkv``."""
-    joined = {}
-    for key, value in state.items():
-        block, _, leaf = key.rpartition('.q_proj.')
-        if block:
-            parts = [state[f'{block}.{part}.{leaf}'] for part in _PARTS]
-            joined[f'{block}.qkv.{leaf}'] = torch.cat(parts)
-        elif not any(f'.{part}.' in key for part in _PARTS):
-            joined[key] = value
-    return joined
 
 
 SOURCE = Source(

@@ -114,5 +114,10 @@ def _with_class_position(converted: Converted) -> Converted:
 
 
 SOURCE = Source(
-    name='timm', detect=detect, rename=rename, network=network, merge_orders=OFFICIAL_ORDER
+    name='timm',
+    detect=detect,
+    rename=rename,
+    network=network,
+    merge_orders=OFFICIAL_ORDER,
+    pos_resize={'antialias': True},
 )

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from mim_bench.data.checks.files import (
     LabelRule,
+    absent,
     check_count,
     check_label_map,
+    check_photo,
     inspect_all,
     list_images,
-    read_image,
-    read_photo,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
-from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.checks.report import Problem, Report
 from mim_bench.data.listing import list_files
 from mim_bench.data.toy.digits import NUM_DIGITS
 
@@ -51,8 +51,12 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
     for split, name in _FOLDERS.items():
         found = list_files(root / 'images' / name)
         report.leave_out(f'images/{name}', found.hidden)
-        images = {Path(file).stem: root / 'images' / name / file for file in found.files}
-        maps = {path.stem: path for path in list_images(root / 'annotations' / name)}
+        folders = [root / kind / name for kind in ('images', 'annotations')]
+        images = {str(Path(file).with_suffix('')): folders[0] / file for file in found.files}
+        maps = {
+            str(path.relative_to(folders[1]).with_suffix('')): path
+            for path in list_images(folders[1])
+        }
         report.counts[f'{split} images'] = len(images)
         report.counts[f'{split} annotations'] = len(maps)
         report.add(check_count(f'images/{name}', len(images), wanted.counts.get(split)))
@@ -68,22 +72,12 @@ def _unpaired(
     where: str, ending: str, present: dict[str, Path], others: dict[str, Path]
 ) -> list[Problem]:
     """What ``present`` has and the folder ``where`` lacks."""
-    return [
-        Problem(f'{where}/{stem}{ending}', Kind.MISSING, f'is not there, {present[stem].name} is')
-        for stem in sorted(present.keys() - others.keys())
-    ]
+    wanted, found = ([f'{stem}{ending}' for stem in stems] for stems in (present, others))
+    return absent(where, wanted, found, 'is not there, its other half is')
 
 
 def _inspect(root: Path, rule: LabelRule, pair: tuple[Path, Path]) -> list[Problem]:
     """Problems of one image and its annotation."""
-    names = [path.relative_to(root).as_posix() for path in pair]
-    labels, more = read_image(pair[1], names[1])
-    size, problems = read_photo(pair[0], names[0], size=labels and labels.size)
-    problems += more
-    if labels is not None:
-        problems += check_label_map(labels, names[1], rule)
-    is_told = any(problem.kind is Kind.ORIENTATION for problem in problems)
-    if size is not None and labels is not None and size != labels.size and not is_told:
-        message = f'is {labels.size} pixels (width, height), its image {size}'
-        problems.append(Problem(names[1], Kind.SIZE, message))
-    return problems
+    image, labels = (path.relative_to(root).as_posix() for path in pair)
+    size, problems = check_label_map(pair[1], labels, rule)
+    return check_photo(pair[0], image, size=size) + problems

@@ -1,31 +1,41 @@
-"""Checking COCO: annotation files against the images, and stuff maps."""
+"""Checking COCO: annotation files as the loader reads them, against the images; stuff maps."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mim_bench.data.archives import is_file, is_folder
-from mim_bench.data.checks.coco_json import Instances, check_instances, read_instances
 from mim_bench.data.checks.files import (
     LabelRule,
+    absent,
     check_count,
     check_label_map,
+    check_photo,
     inspect_all,
     list_images,
-    read_image,
-    read_photo,
+    refused,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.coco_annotations import (
+    complete,
+    document_faults,
+    is_box,
+    is_described,
+    read_document,
+    unused_objects,
+)
 from mim_bench.data.listing import list_files
 from mim_bench.data.summary import difference, listed
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.spec import SPLITS, Split
+from mim_bench.errors import DataError
 
-# mmdet reads stuff maps with OpenCV, which turns a palette into colours: only L.
-_REAL = LabelRule(highest=181, ignored=255, modes=('L',))
-_TOY = LabelRule(highest=NUM_DIGITS, ignored=255, modes=('L',))
+# mmdet reads stuff maps with OpenCV, which turns a palette into colours.
+_REAL = LabelRule(highest=181, ignored=255, backend='cv2')
+_TOY = LabelRule(highest=NUM_DIGITS, ignored=255, backend='cv2')
 _STUFF_ADVICE = (
     'Get stuffthingmaps_trainval2017.zip from '
     'http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/ '
@@ -40,11 +50,11 @@ _ADVICE = (
 
 @dataclass(frozen=True)
 class _Item:
-    """An image to open, with its entry in the annotation file."""
+    """An image to open, its stuff map, and its (height, width) in the annotation file."""
 
     image: Path
     stuff: Path | None
-    entry: dict[str, Any]
+    size: tuple[int, int]
 
 
 def check_coco(folder: Path, options: CheckOptions) -> Report:
@@ -69,23 +79,21 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
         report.counts[f'{split} images'] = len(on_disk)
         report.add(check_count(f'{split}2017', len(on_disk), wanted.counts.get(split)))
         name = f'annotations/instances_{split}2017.json'
-        instances, problems = read_instances(root / name, name)
-        report.add(problems)
-        if instances is None:
+        try:
+            document = read_document(str(root / name))
+        except DataError as error:
+            report.add([refused(error, root / name, name)])
             continue
-        report.counts[f'{split} annotations'] = len(instances.annotations)
-        report.counts[f'{split} boxes without area'] = instances.num_flat_boxes
-        if instances.num_areas:
-            report.counts[f'{split} areas computed, not stated or 0'] = instances.num_areas
-        report.add(check_instances(instances, name))
-        names[split] = [str(category.get('name')) for category in instances.categories]
-        for reason, number in instances.unused(is_test=split == 'val').items():
-            report.counts[f'{split} objects not used: {reason}'] = number
+        report.add(_check_document(document, name, split, report.counts))
+        names[split] = [str(category.get('name')) for category in document['categories']]
         report.add(_check_number(name, names[split], wanted.classes))
-        report.add(_compare(split, name, instances, on_disk))
+        images = {e['file_name']: e for e in document['images'] if is_described(e)}
+        where, message = f'{split}2017', f'is named in {name} but not there'
+        report.add(absent(where, images, on_disk, message))
+        report.add(absent(where, on_disk, images, f'is not named in {name}', Kind.UNLISTED))
         stuff = _stuff_folder(root, split, report, options)
-        report.add(_missing_maps(root, stuff, instances))
-        items += _items(instances, on_disk, stuff)
+        report.add(_missing_maps(root, stuff, images))
+        items += _items(images, on_disk, stuff)
     if len(names) == len(SPLITS) and set(names['train']) != set(names['val']):
         message = (
             f'{difference(names["train"], names["val"])} The training has '
@@ -98,26 +106,34 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
     return report
 
 
+def _check_document(
+    document: dict[str, Any], name: str, split: Split, counts: dict[str, int]
+) -> list[Problem]:
+    """Problems of ids, categories, boxes and outlines, each named by its id; and what is counted.
+
+    The loaders skip boxes of no width or height, of which COCO has a few.
+    """
+    objects = document['annotations']
+    counts[f'{split} annotations'] = len(objects)
+    boxes = [entry['bbox'] for entry in objects if is_box(entry.get('bbox'))]
+    counts[f'{split} boxes without area'] = sum(min(box[2:]) == 0 for box in boxes)
+    if computed := complete(document):
+        counts[f'{split} areas computed, not stated or 0'] = computed
+    ids = {category['id'] for category in document['categories']}
+    unused = unused_objects(document, ids, is_test=split == 'val')
+    for reason, number in unused.items():
+        counts[f'{split} objects not used: {reason}'] = number
+    problems = [Problem(name, Kind.ANNOTATION, text) for _, text in document_faults(document)]
+    if not problems and sum(unused.values()) == len(objects):
+        message = f'a run can use none of its {len(objects)} objects'
+        problems.append(Problem(name, Kind.EMPTY, message))
+    return problems
+
+
 def _check_number(name: str, names: list[str], wanted: int | None) -> list[Problem]:
     if wanted is None or len(names) == wanted:
         return []
     return [Problem(name, Kind.CLASSES, f'has {listed(names)} categories, expected {wanted}')]
-
-
-def _compare(
-    split: Split, name: str, instances: Instances, on_disk: dict[str, Path]
-) -> list[Problem]:
-    """Images that only the annotation file or only the folder has."""
-    listed = set(instances.file_names())
-    missing = [
-        Problem(f'{split}2017/{file}', Kind.MISSING, f'is named in {name} but not there')
-        for file in sorted(listed - on_disk.keys())
-    ]
-    unlisted = [
-        Problem(f'{split}2017/{file}', Kind.UNLISTED, f'is not named in {name}')
-        for file in sorted(on_disk.keys() - listed)
-    ]
-    return missing + unlisted
 
 
 def _stuff_folder(root: Path, split: Split, report: Report, options: CheckOptions) -> Path | None:
@@ -131,46 +147,35 @@ def _stuff_folder(root: Path, split: Split, report: Report, options: CheckOption
     return None
 
 
-def _missing_maps(root: Path, stuff: Path | None, instances: Instances) -> list[Problem]:
+def _missing_maps(root: Path, stuff: Path | None, images: Iterable[str]) -> list[Problem]:
     if stuff is None:
         return []
-    on_disk = {path.name for path in list_images(stuff, endings=('.png',))}
-    wanted = sorted(f'{Path(file).stem}.png' for file in instances.file_names())
-    where = stuff.relative_to(root).as_posix()
-    return [
-        Problem(f'{where}/{name}', Kind.MISSING, 'stuff map is not there')
-        for name in wanted
-        if name not in on_disk
-    ]
+    on_disk = [path.name for path in list_images(stuff, endings=('.png',))]
+    wanted = [f'{Path(file).stem}.png' for file in images]
+    return absent(stuff.relative_to(root).as_posix(), wanted, on_disk, 'stuff map is not there')
 
 
-def _items(instances: Instances, on_disk: dict[str, Path], stuff: Path | None) -> list[_Item]:
+def _items(
+    images: Mapping[str, dict[str, Any]], on_disk: Mapping[str, Path], stuff: Path | None
+) -> list[_Item]:
     """Every image that is both named and there, with its stuff map if that is there."""
     items = []
-    for entry in instances.images:
-        path = on_disk.get(str(entry.get('file_name')))
-        if path is not None:
-            labels = stuff / f'{path.stem}.png' if stuff is not None else None
-            exists = labels is not None and is_file(labels)
-            items.append(_Item(path, labels if exists else None, entry))
+    for file in sorted(images.keys() & on_disk.keys()):
+        labels = stuff / f'{Path(file).stem}.png' if stuff is not None else None
+        exists = labels is not None and is_file(labels)
+        size = (images[file]['height'], images[file]['width'])
+        items.append(_Item(on_disk[file], labels if exists else None, size))
     return items
 
 
 def _inspect(root: Path, rule: LabelRule, item: _Item) -> list[Problem]:
     """Problems of one image and its stuff map."""
-    name = item.image.relative_to(root).as_posix()
-    stated = (item.entry.get('width'), item.entry.get('height'))
-    size, problems = read_photo(item.image, name, size=stated)
-    if size is not None and size != stated and not problems:
-        message = f'is {size} pixels (width, height), the annotation file says {stated}'
-        problems.append(Problem(name, Kind.SIZE, message))
+    problems = check_photo(item.image, item.image.relative_to(root).as_posix(), size=item.size)
     if item.stuff is not None:
-        stuff_name = item.stuff.relative_to(root).as_posix()
-        labels, more = read_image(item.stuff, stuff_name)
+        name = item.stuff.relative_to(root).as_posix()
+        size, more = check_label_map(item.stuff, name, rule)
         problems += more
-        if labels is not None:
-            problems += check_label_map(labels, stuff_name, rule)
-            if labels.size != stated:
-                message = f'is {labels.size} pixels (width, height), its image {stated}'
-                problems.append(Problem(stuff_name, Kind.SIZE, message))
+        if size not in (None, item.size):
+            message = f'is {size} pixels (height, width), its image {item.size}'
+            problems.append(Problem(name, Kind.SIZE, message))
     return problems

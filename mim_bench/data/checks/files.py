@@ -1,9 +1,7 @@
 """Looking at many files: listing, decoding, and doing so in several processes."""
 
-import io
 import multiprocessing
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -11,12 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image
 
-from mim_bench.data.archives import is_file, read_file
+from mim_bench.data.archives import is_file
 from mim_bench.data.checks.options import CheckOptions
 from mim_bench.data.checks.report import Kind, Problem
-from mim_bench.data.image_file import check_turn, read_stored, reason_of, turn
+from mim_bench.data.image_file import UPRIGHT, check_turn, read_label_map, read_stored
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
 from mim_bench.errors import DataError
 
@@ -33,12 +30,12 @@ class LabelRule:
     Attributes:
         highest: Labels 0..highest are allowed.
         ignored: One more label that is allowed, or None.
-        modes: Pillow's modes that the loaders read as labels.
+        backend: What the loaders decode it with: ``'pillow'`` or ``'cv2'``.
     """
 
     highest: int
     ignored: int | None = None
-    modes: tuple[str, ...] = ('L', 'P', 'I;16', 'I')
+    backend: str = 'pillow'
 
 
 def list_images(folder: Path, *, endings: tuple[str, ...] = IMAGE_ENDINGS) -> list[Path]:
@@ -55,74 +52,70 @@ def check_count(where: str, found: int, wanted: int | None) -> list[Problem]:
     return []
 
 
-def read_image(path: Path, name: str) -> tuple[Image.Image | None, list[Problem]]:
-    """Decode a file to its last byte.
-
-    Returns:
-        The image and no problem, or None and the problem.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # odd EXIF is no reason to shout
-            with Image.open(io.BytesIO(read_file(path))) as image:
-                image.load()
-    except FileNotFoundError:
-        return None, [Problem(name, Kind.MISSING, 'is not there')]
-    # Pillow's decoders answer damage with nearly any exception there is.
-    except Exception as error:
-        reason = reason_of(error)
-        return None, [Problem(name, Kind.UNREADABLE, f'does not decode: {reason}')]
-    return image, []
+def absent(
+    where: str,
+    wanted: Iterable[str],
+    found: Iterable[str],
+    message: str,
+    kind: Kind = Kind.MISSING,
+) -> list[Problem]:
+    """A problem for each name that is wanted below ``where`` and not found, sorted."""
+    return [Problem(f'{where}/{name}', kind, message) for name in sorted({*wanted} - {*found})]
 
 
-def read_photo(
+def check_photo(
     path: Path, name: str, *, size: tuple[int, int] | None = None, is_annotated: bool = True
-) -> tuple[tuple[int, int] | None, list[Problem]]:
+) -> list[Problem]:
     """Decode a photograph as the loaders do.
 
     Args:
         path: Of the file.
         name: For the problem.
-        size: (width, height) of its annotation.
+        size: (height, width) that its annotation counts in, if that is known.
         is_annotated: Whether it has an annotation that counts in pixels, so that EXIF matters.
-
-    Returns:
-        Its (width, height) as a loader gives it, None if it does not decode, and the problems.
     """
     try:
         pixels, tag = read_stored(path)
     except DataError as error:
-        kind = Kind.UNREADABLE if is_file(path) else Kind.MISSING
-        return None, [Problem(name, kind, _without_path(error, path))]
-    stored = pixels.shape[:2]
-    problems = []
-    if is_annotated and tag != 1:
-        try:
-            check_turn(path, tag, stored, size and size[::-1])
-        except DataError as error:
-            problems.append(Problem(name, Kind.ORIENTATION, _without_path(error, path)))
-    height, width = turn(pixels, tag).shape[:2] if is_annotated else stored
-    return (width, height), problems
+        return [refused(error, path, name)]
+    try:
+        if is_annotated:
+            check_turn(path, tag, pixels.shape[:2], size)
+    except DataError as error:
+        kind = Kind.SIZE if tag == UPRIGHT else Kind.ORIENTATION
+        return [Problem(name, kind, _without_path(error, path))]
+    return []
+
+
+def check_label_map(
+    path: Path, name: str, rule: LabelRule
+) -> tuple[tuple[int, int] | None, list[Problem]]:
+    """Decode a label map as the loaders do, and compare its labels with a rule.
+
+    Returns:
+        Its (height, width), None if it is no label map, and the problems.
+    """
+    try:
+        labels = read_label_map(path, rule.backend)
+    except DataError as error:
+        return None, [refused(error, path, name)]
+    wrong = [int(v) for v in np.unique(labels) if v > rule.highest and v != rule.ignored]
+    if not wrong:
+        return labels.shape, []
+    named = ', '.join(map(str, wrong[:_VALUES_NAMED])) + (', …' * (len(wrong) > _VALUES_NAMED))
+    also = '' if rule.ignored is None else f' and {rule.ignored}'
+    message = f'holds the label {named}; allowed are 0..{rule.highest}{also}'
+    return labels.shape, [Problem(name, Kind.LABEL, message)]
+
+
+def refused(error: DataError, path: Path, name: str) -> Problem:
+    """The problem of a file that a loader refuses with an error."""
+    kind = Kind.UNREADABLE if is_file(path) else Kind.MISSING
+    return Problem(name, kind, _without_path(error, path))
 
 
 def _without_path(error: DataError, path: Path) -> str:
     return str(error).removeprefix(f'{path}: ')
-
-
-def check_label_map(image: Image.Image, name: str, rule: LabelRule) -> list[Problem]:
-    """Problems with the mode or the labels of a decoded label map."""
-    if image.mode not in rule.modes:
-        allowed = ' or '.join(rule.modes)
-        message = f'has mode {image.mode}, expected {allowed}: its pixels are not labels'
-        return [Problem(name, Kind.MODE, message)]
-    values = np.unique(np.asarray(image))
-    wrong = [int(v) for v in values if v > rule.highest and v != rule.ignored]
-    if not wrong:
-        return []
-    named = ', '.join(map(str, wrong[:_VALUES_NAMED])) + (', …' * (len(wrong) > _VALUES_NAMED))
-    also = '' if rule.ignored is None else f' and {rule.ignored}'
-    message = f'holds the label {named}; allowed are 0..{rule.highest}{also}'
-    return [Problem(name, Kind.LABEL, message)]
 
 
 def inspect_all(

@@ -4,10 +4,10 @@ from functools import partial
 from pathlib import Path
 
 from mim_bench.data.archives import is_file, read_file
-from mim_bench.data.checks.files import check_count, inspect_all, read_photo
+from mim_bench.data.checks.files import absent, check_count, check_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
-from mim_bench.data.listing import class_folders, classes_of_list, list_files
+from mim_bench.data.listing import class_folders, classes_of_list, list_entry, list_files
 from mim_bench.data.summary import difference, listed
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.data.toy.spec import SPLITS, Split
@@ -69,18 +69,11 @@ def _check_classes(
             message = f'holds {len(names)} class folders, expected {num_classes}'
             problems.append(Problem(split, Kind.COUNT, message))
         filled = {path.relative_to(root / split).parts[0] for path in images[split]}
-        problems += [
-            Problem(f'{split}/{name}', Kind.EMPTY, 'holds no image')
-            for name in names
-            if name not in filled
-        ]
-    only_val = sorted(set(classes['val']) - set(classes['train']))
-    only_train = sorted(set(classes['train']) - set(classes['val'])) if classes['val'] else []
-    for split, names in (('val', only_train), ('train', only_val)):
-        problems += [
-            Problem(f'{split}/{name}', Kind.MISSING, 'class folder of the other split is not here')
-            for name in names
-        ]
+        problems += absent(split, names, filled, 'holds no image', Kind.EMPTY)
+    if classes['val']:
+        message = 'class folder of the other split is not here'
+        for split, other in (('val', 'train'), ('train', 'val')):
+            problems += absent(split, classes[other], classes[split], message)
     return problems
 
 
@@ -115,25 +108,21 @@ def _check_list(
     entries: list[tuple[str, int]] = []
     problems = []
     for number, line in enumerate(read_file(root / name).decode().splitlines(), start=1):
-        entry, _, label = line.strip().rpartition(' ')
-        if not entry or not label.isdecimal():
+        if (entry := list_entry(line)) is None:
             message = f'line {number} is {line!r}, expected a path and a label'
             problems.append(Problem(name, Kind.ANNOTATION, message))
             continue
-        entries.append((entry, int(label)))
-        if int(label) >= num_classes:
-            message = f'line {number}: label {label} of {entry}; allowed are 0..{num_classes - 1}'
+        entries.append(entry)
+        if entry[1] >= num_classes:
+            message = (
+                f'line {number}: label {entry[1]} of {entry[0]}; allowed are 0..{num_classes - 1}'
+            )
             problems.append(Problem(name, Kind.LABEL, message))
-    problems += [
-        Problem(f'{split}/{entry}', Kind.MISSING, f'is listed in {name} but not there')
-        for entry in sorted({path for path, _ in entries} - on_disk)
-    ]
-    problems += [
-        Problem(f'{split}/{entry}', Kind.UNLISTED, f'is not listed in {name}')
-        for entry in sorted(on_disk - {path for path, _ in entries})
-    ]
+    paths = [path for path, _ in entries]
+    problems += absent(split, paths, on_disk, f'is listed in {name} but not there')
+    problems += absent(split, on_disk, paths, f'is not listed in {name}', Kind.UNLISTED)
     return problems, entries
 
 
 def _inspect(root: Path, path: Path) -> list[Problem]:
-    return read_photo(path, path.relative_to(root).as_posix(), is_annotated=False)[1]
+    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from mim_bench.data.checks.files import check_count, inspect_all, read_photo
+from mim_bench.data.checks.files import check_count, check_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, parse_count
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.imagenet_variants import (
@@ -80,4 +80,4 @@ def _check_real(root: Path, wanted: int) -> list[Problem]:
 
 
 def _inspect(root: Path, path: Path) -> list[Problem]:
-    return read_photo(path, path.relative_to(root).as_posix(), is_annotated=False)[1]
+    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)

@@ -5,7 +5,9 @@
 """
 
 import errno
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mim_bench.data.archives import read_file
-from mim_bench.data.toy.files import write_file
-from mim_bench.data.toy.layouts import LAYOUTS
-from mim_bench.data.toy.spec import ToySpec
+from mim_bench.data.toy.spec import ToySize, ToySpec
 from mim_bench.errors import DataError
 
 MANIFEST = 'toy.json'
@@ -91,5 +91,20 @@ def _discard(root: Path) -> None:
 
 
 def _remove_layouts(root: Path) -> None:
-    for name in (*LAYOUTS, 'imagenet-r'):
+    for name in (*ToySize().to_dict(), 'imagenet-r'):
         shutil.rmtree(root / name, ignore_errors=True)
+
+
+def write_file(path: Path, data: bytes) -> str:
+    """Write a file under a temporary name, rename it, and return its SHA-256."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'{path.name}.tmp')
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
+    return hashlib.sha256(data).hexdigest()
+
+
+def combined_digest(digests: dict[str, str]) -> str:
+    """One SHA-256 over the names and digests of many files, independent of their order."""
+    lines = [f'{digests[name]}  {name}\n' for name in sorted(digests)]
+    return hashlib.sha256(''.join(lines).encode()).hexdigest()

@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mim_bench.data.toy.digits import NAMES
-from mim_bench.data.toy.files import combined_digest, write_file
-from mim_bench.data.toy.folder import MANIFEST, claim, read_finished
+from mim_bench.data.toy.folder import (
+    MANIFEST,
+    claim,
+    combined_digest,
+    read_finished,
+    write_file,
+)
 from mim_bench.data.toy.layouts import LAYOUTS, Drawn
 from mim_bench.data.toy.photos import PHOTOGRAPHS
 from mim_bench.data.toy.spec import SPLITS, Split, ToySize, ToySpec

@@ -69,7 +69,7 @@ class HeartbeatHook(Hook):
         """Write how far a run is, unless it did so just now.
 
         Args:
-            runner: Of the run.
+            runner: The runner.
             phase: What it does.
             done: Iterations, as :class:`Heartbeat` counts them.
             total: All of them.

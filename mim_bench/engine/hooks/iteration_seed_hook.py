@@ -14,7 +14,7 @@ from mim_bench.registry import HOOKS
 class IterationSeedHook(Hook):
     """Seed drop path, dropout and mixing of batches from (seed, iteration, rank).
 
-    A run that was killed and resumed then goes on as if nothing had happened. Samples are
+    A run that was killed and resumed then gives the same numbers as an undisturbed one. Samples are
     seeded on their own, see :mod:`mim_bench.data.seeding`.
     """
 

@@ -40,7 +40,7 @@ class KnnHook(Hook):
         pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
         interval: Epochs between measurements; the last epoch is always measured.
         k: Neighbours.
-        temperature: Of the votes.
+        temperature: Temperature of the votes.
         at_start: Measure the untrained backbone too, as epoch 0.
     """
 

@@ -4,19 +4,16 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mim_bench.data.label_range import check_classes, without_class
 from mim_bench.data.summary import summary_of
 from mim_bench.engine.batch import image_names
-from mim_bench.errors import DataError
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
-
-IGNORED_LABEL = 255  # of segmentation maps, in mmseg and in ADE20K's recipes
 
 _NONE = torch.zeros(0, dtype=torch.int64)
 # Annotations that count more than the class of a whole image.
@@ -104,15 +101,10 @@ def count_stuff(model: nn.Module) -> int | None:
 def _refuse_wrong(labels: list[torch.Tensor], num_classes: int, batch: Any) -> None:
     # One look at the labels of a whole batch; which image it is matters only where one is wrong.
     maps = [part for part in labels if part.ndim > 1]
-    if not any(_wrong(part, num_classes).size for part in maps or [_joined(labels)]):
+    if not any(without_class(part, num_classes).size for part in maps or [_joined(labels)]):
         return
-    found = [_wrong(part, num_classes) for part in labels]
-    index = next(index for index, values in enumerate(found) if values.size)
-    raise DataError(
-        f'{image_names(batch)[index]}: its annotation holds the label {found[index][0]}, but the '
-        f'model has {num_classes} classes (0 to {num_classes - 1}). Check the data with `mim-bench '
-        "data check`, or correct num_classes, or the dataset's reduce_zero_label."
-    )
+    for name, part in zip(image_names(batch), labels, strict=True):
+        check_classes(part, num_classes, name)
 
 
 def _joined(labels: list[torch.Tensor]) -> torch.Tensor:
@@ -121,36 +113,6 @@ def _joined(labels: list[torch.Tensor]) -> torch.Tensor:
         return torch.cat(labels)
     except RuntimeError:  # no image, or numbers without a dimension
         return torch.cat([_NONE, *(part.flatten() for part in labels)])
-
-
-def _wrong(labels: torch.Tensor, num_classes: int) -> np.ndarray:
-    """The labels without a class; 255 is none in a map, which has more than one dimension."""
-    is_map = labels.ndim > 1
-    if is_map and _is_right_map(labels, num_classes):
-        return np.zeros(0, int)
-    values = labels.long().numpy()
-    # A negative number is a large one without its sign: one comparison.
-    is_wrong = values.view('uint64') >= num_classes
-    if is_map:
-        is_wrong &= values != IGNORED_LABEL
-    return values[is_wrong] if is_wrong.any() else values.ravel()[:0]
-
-
-def _is_right_map(labels: torch.Tensor, num_classes: int) -> bool:
-    """Whether all labels have a class or are 255, in half the time of finding those that are not.
-
-    Every step of a segmentation waits for this.
-    """
-    if not labels.numel():
-        return True
-    low, high = (int(bound) for bound in torch.aminmax(labels))
-    if low < 0 or high > IGNORED_LABEL:
-        return False
-    # One more than 255 is 0 in a byte.
-    return (
-        high < num_classes
-        or int((labels.numpy().astype('uint8') + np.uint8(1)).max()) <= num_classes
-    )
 
 
 def _stuff(sample: Any) -> torch.Tensor:

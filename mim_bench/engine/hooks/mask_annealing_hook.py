@@ -15,10 +15,10 @@ class MaskAnnealingHook(Hook):
 
     Of n blocks, block k (from 1) masks with probability 1 until k / (n + 2) of the training, with
     (1 - share of the phase) ** power until (k + 1) / (n + 2), and never after. The iteration alone
-    decides, so a resumed run goes on alike.
+    decides, so a resumed run continues alike.
 
     Args:
-        power: Of the decay.
+        power: Exponent of the decay.
 
     Source: EoMT, arXiv:2503.19108; its config for ADE20K fades four blocks from iterations 6,520,
     13,040, 19,560 and 26,080 on, each for 6,520, of 31 epochs (39,153).

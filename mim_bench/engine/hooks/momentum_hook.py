@@ -17,7 +17,7 @@ class MomentumHook(Hook):
     """Average the model's ``momentum_network`` with the model once after an optimiser step.
 
     With gradient accumulation that is once every ``accumulative_counts`` iterations. The
-    momentum follows from the iteration alone, so a resumed run goes on as if it had not
+    momentum follows from the iteration alone, so a resumed run continues as if it had not
     stopped. A step that mixed precision skips because a gradient overflowed counts as a step.
 
     If the run fills the backbone from a checkpoint, the momentum network starts from it too.

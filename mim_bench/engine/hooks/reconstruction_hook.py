@@ -39,7 +39,7 @@ class ReconstructionHook(Hook):
             the sampler, and the main process alone reads them.
         num_images: Rows.
         interval: Epochs between pictures.
-        seed: Of the augmentation and the masks.
+        seed: Seed of the augmentation and the masks.
     """
 
     priority = 'LOW'

@@ -1,5 +1,6 @@
 """The hook that writes the record of a run, also when the run fails."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ from mim_bench.engine.run_record import (
 from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.evaluation.metric_names import primary_metric, record_metrics
 from mim_bench.evaluation.outcomes import outcomes_of_loop, save_outcomes
-from mim_bench.recipe.data_content import runner_content
+from mim_bench.recipe.data_content import config_content, runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 from mim_bench.results.atomic import write_atomically
@@ -51,6 +52,8 @@ from mim_bench.results.record import (
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
 # What ReconstructionHook and PredictionHook leave; a run has those of its own kind.
+# About the size of a record with its outcomes on ImageNet's validation images.
+_RECORD_BYTES = 2**18
 _PICTURES = tuple(
     {'kind': kind, 'pattern': pattern, 'caption': caption}
     for kind, pattern, caption in (
@@ -254,6 +257,9 @@ class RecordHook(Hook):
         """
         seed = _seed(cfg, runner)
         cfg = cfg if runner is None else runner.cfg
+        if cfg.get('protocol_data') is None:  # it failed before the runner had read its data
+            with contextlib.suppress(Exception):  # unreadable data may be why
+                cfg.protocol_data, _ = config_content(cfg)
         return [
             self._write(task, cfg, runner, error=error_text(error), cause=cause or cause_of(error))
             for task in self.tasks
@@ -345,10 +351,18 @@ def record_failure(
             flush_ledger(runner)
         return [path for hook in hooks for path in hook.write_failure(error, cfg, runner, cause)]
     except Exception as problem:  # the run's own error must come through
-        print_log(
-            f'The failure could not be recorded: {problem}', logger='current', level=logging.ERROR
-        )
+        if _disk_error(problem) is None or _disk_error(problem) != _disk_error(error):
+            print_log(
+                f'The failure could not be recorded: {problem}',
+                logger='current',
+                level=logging.ERROR,
+            )
         return []
+
+
+def _disk_error(error: BaseException) -> int | None:
+    """The number of the error of a file system that is behind an error; None if there is none."""
+    return getattr(error.__cause__, 'errno', None)
 
 
 def _seed(cfg: Config, runner: Runner | None) -> int:
@@ -363,9 +377,9 @@ def _num_skipped(cfg: Config) -> int | None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file and remove it again."""
+    """Write a file of the size of a record, and remove it again."""
     path = folder / '.writable'
-    write_atomically({path: b''})
+    write_atomically({path: bytes(_RECORD_BYTES)})
     path.unlink(missing_ok=True)
 
 

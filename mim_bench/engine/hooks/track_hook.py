@@ -14,7 +14,7 @@ class TrackHook(Hook):
     """Send the metrics of a test to trackers; those of validations arrive anyway.
 
     Args:
-        names: Of the visualizer's backends.
+        names: Names of the visualizer's backends.
     """
 
     def __init__(self, names: list[str]) -> None:

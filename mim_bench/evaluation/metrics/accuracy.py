@@ -30,10 +30,10 @@ class Accuracy(PretrainAccuracy):
     there are none, since no metric of a record has one.
 
     Args:
-        *args: Of mmpretrain's class.
+        *args: Arguments of mmpretrain's class.
         classes: Numbers of the classes that a prediction may have; all if None.
         labels_file: ``real.json`` with several labels an image: one of them is right.
-        **kwargs: Of mmpretrain's class.
+        **kwargs: Keyword arguments of mmpretrain's class.
     """
 
     outcomes: Hits | None = None
@@ -76,7 +76,7 @@ class Accuracy(PretrainAccuracy):
         """Compute mmpretrain's metrics; with k classes or fewer, a top-k accuracy is left out.
 
         Args:
-            results: Of all processes, in the order of the data set.
+            results: Results of all processes, in the order of the data set.
         """
         scores = results[0].get('pred_score') if results else None
         asked = self.topk
@@ -139,7 +139,7 @@ class CorruptionError(BaseMetric):
 def _right_ranks(
     scores: Sequence[torch.Tensor], labels: torch.Tensor, num_ranks: int, threshold: float | None
 ) -> torch.Tensor:
-    """(N, ranks) bool: whether the class of that rank is the label, with enough of a score."""
+    """Whether the class of each rank is the label and its score suffices, (N, ranks) bool."""
     pieces = []
     for start in range(0, len(scores), _CHUNK_ROWS):
         rows = slice(start, start + _CHUNK_ROWS)

@@ -31,8 +31,8 @@ class Matches:
     """What one evaluation found, with the parameters that decided it.
 
     Attributes:
-        image_ids: Of COCO, ascending.
-        category_ids: Of COCO, ascending.
+        image_ids: Image ids of COCO, ascending.
+        category_ids: Category ids of COCO, ascending.
         thresholds: (T,) of overlap.
         found: ``image`` numbers the ``image_ids``.
     """
@@ -171,7 +171,7 @@ def _match_objects(overlaps: np.ndarray, floors: np.ndarray) -> np.ndarray:
     if not fits.size:
         return taken
     if fits.sum(axis=2).max() == 1:
-        # Nobody has a choice: each object goes to the first that fits.
+        # Without a choice: each object goes to the first detection that fits.
         threshold, _ = wanted = np.nonzero(fits.any(axis=0))
         taken[fits.argmax(axis=0)[wanted], threshold] = True
         return taken
@@ -210,7 +210,7 @@ def _table(rows: list[tuple], truth: list[tuple[int, int, int]]) -> MatchedDetec
 
 
 def _up_to_last_match(category: np.ndarray, matched: np.ndarray) -> np.ndarray:
-    """(D,) bool: whether a match follows in the category; the rest cannot change its AP."""
+    """Whether a match follows in the category, (D,) bool; other detections cannot change its AP."""
     rank = np.arange(len(category))
     last = np.full(int(category.max(initial=-1)) + 1, -1)
     np.maximum.at(last, category[matched > 0], rank[matched > 0])

@@ -32,7 +32,7 @@ def coco_metric(
             faster one where it is installed. Both give the same numbers, so it is no part of
             a protocol.
         only_seen: Evaluate the images that were predicted, not all of the annotation file.
-        settings: Of mmdet's ``CocoMetric``.
+        settings: Arguments of mmdet's ``CocoMetric``.
 
     Raises:
         ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for an

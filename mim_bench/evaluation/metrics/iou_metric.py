@@ -26,7 +26,7 @@ class IoUMetric(BaseMetric):
 
     Args:
         ignore_index: Label of pixels that do not count.
-        prefix: Of the names of the metrics.
+        prefix: Prefix of the names of the metrics.
 
     Differs from mmseg's metric of that name: sums are exact (mmseg adds up in float32). The
     definition is the same: a label without a class counts as an error of the predicted class,
@@ -157,7 +157,7 @@ def class_areas(counts: torch.Tensor, num_classes: int) -> torch.Tensor:
     """Areas of each class in pixels that count, int64 (3, N): in both, predicted, labelled.
 
     Args:
-        counts: Of :func:`pair_counts`.
+        counts: Result of :func:`pair_counts`.
         num_classes: N.
     """
     counts = counts.unflatten(0, (num_classes + 2, num_classes))[:-1]

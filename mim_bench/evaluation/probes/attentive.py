@@ -50,7 +50,7 @@ def attentive_probe(
         train: Training features (N, 49 * D) of the pooling ``'tokens'``, with labels.
         val: Validation features, alike.
         learning_rates: Rates for 256 images a batch; scaled linearly to ``batch_size``.
-        weight_decay: Of the matrices.
+        weight_decay: Weight decay of the matrices.
         epochs: Passes over the training features.
         batch_size: Batch size; N at most.
         holdout_share: Share of each class held out.
@@ -119,7 +119,7 @@ class AttentiveHeads:
         return cls(query, key, value, torch.zeros(num, width), weight, torch.zeros(num, classes))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T * D) -> logits (B, L, C)."""
+        """Compute logits (B, L, C) of features (B, T * D)."""
         num, heads, head, width = self.key.shape
         tokens = x.unflatten(1, (-1, width))  # (B, T, D)
         asked = torch.einsum('lhd,lhdw->lhw', self.query, self.key).flatten(0, 1)

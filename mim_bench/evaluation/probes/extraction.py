@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +73,12 @@ def extract_features(
     model = model.module if is_model_wrapper(model) else model
     size, num_parts = len(dataloader.dataset), get_world_size()
 
-    def write() -> _Share:
+    def write() -> Share:
         batches = features_of_batches(model, dataloader, pooling, fp16, on_batch, every_layer)
         return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
-    check_counts([share.num_rows for share in shares], size)
-    _check_values(shares, size, dtype)
+    check_shares(shares, size, dtype)
     on_main_process(lambda: _join(folder, size, num_parts, dtype))
     return open_on_every_process(folder)
 
@@ -132,14 +131,29 @@ def backbone_of(model: nn.Module) -> nn.Module:
     return getattr(model, 'backbone', model)
 
 
-@dataclass(frozen=True)
-class _Share:
-    """The share of a process: its number of rows, those that are not finite, and the range (D,)."""
+@dataclass
+class Share:
+    """The samples that one process has read; sample i belongs to process i % world size.
 
-    num_rows: int
-    bad_rows: torch.Tensor
-    low: torch.Tensor
-    high: torch.Tensor
+    Attributes:
+        num_samples: How many there are.
+        not_finite: Numbers of those whose features are not finite.
+        first: (D,) features of the first one.
+        is_constant: Whether all have these.
+    """
+
+    num_samples: int = 0
+    not_finite: list[int] = field(default_factory=list)
+    first: torch.Tensor | None = None
+    is_constant: bool = True
+
+    def add(self, x: torch.Tensor) -> None:
+        """Look at the features (B, D) of the next samples."""
+        rows = (~x.isfinite()).any(dim=1).nonzero().flatten() + self.num_samples
+        self.not_finite += (rows * get_world_size() + get_rank()).tolist()
+        self.first = x[0].clone() if self.first is None else self.first
+        self.is_constant = self.is_constant and all(torch.equal(row, self.first) for row in x)
+        self.num_samples += len(x)
 
 
 def check_loader(dataloader: DataLoader, dtype: str) -> None:
@@ -202,10 +216,9 @@ def _label(sample: Any) -> int:
 
 def _write_share(
     batches: Iterator[tuple[torch.Tensor, torch.Tensor]], num_rows: int, folder: Path, dtype: str
-) -> _Share:
-    """Write this process's features; sample i belongs to process i % world size."""
-    rank, world_size = get_rank(), get_world_size()
-    labels, bad, ranges = [], [], []
+) -> Share:
+    """Write this process's features."""
+    rank, share, labels = get_rank(), Share(), []
     with ExitStack() as stack:
         writer = None
         for x, y in batches:
@@ -213,20 +226,16 @@ def _write_share(
                 shape = (num_rows, x.shape[1])
                 writer = stack.enter_context(RowWriter(_part(folder, rank), shape, dtype))
             x = x.to(getattr(torch, dtype))
-            rows = (~x.isfinite()).any(dim=1).nonzero().flatten() + writer.num_rows
-            bad.append(rows * world_size + rank)
-            ranges.append(x.aminmax(dim=0))
+            share.add(x)
             writer.append(x)
             labels.append(y)
     if writer is None:
         raise DataError('The loader gave no batch. Give it a data set that is not empty.')
     y = torch.cat(labels)
-    if len(y) != writer.num_rows:
-        raise ConfigError(f'A process read {writer.num_rows} samples and {len(y)} labels.')
+    if len(y) != share.num_samples:
+        raise ConfigError(f'A process read {share.num_samples} samples and {len(y)} labels.')
     np.save(_labels_part(folder, rank), y.numpy())
-    low = torch.stack([part.min for part in ranges]).amin(dim=0)
-    high = torch.stack([part.max for part in ranges]).amax(dim=0)
-    return _Share(writer.num_rows, torch.cat(bad), low, high)
+    return share
 
 
 def _part(folder: Path, rank: int) -> Path:
@@ -237,37 +246,36 @@ def _labels_part(folder: Path, rank: int) -> Path:
     return folder / f'y.{rank}.npy'
 
 
-def check_counts(counts: Sequence[int], size: int) -> None:
-    """Check that no sample is missing; a distributed sampler may repeat samples.
+def check_shares(shares: Sequence[Share], size: int, dtype: str) -> None:
+    """Check that no sample is missing, and that features are numbers that depend on the image.
 
     Args:
-        counts: Samples that each process read.
+        shares: By process; a distributed sampler may repeat samples.
         size: Samples of the data set.
+        dtype: Type of the features.
 
     Raises:
-        ConfigError: A process read more or fewer than its share.
+        ConfigError: A process read more or fewer samples than its share.
+        TrainingError: Features are not finite, or all samples have the same.
     """
-    most = math.ceil(size / len(counts))
-    for rank, count in enumerate(counts):
-        if not len(range(rank, size, len(counts))) <= count <= most:
+    most = math.ceil(size / len(shares))
+    for rank, share in enumerate(shares):
+        if not len(range(rank, size, len(shares))) <= share.num_samples <= most:
             raise ConfigError(
-                f'Process {rank} read {count} samples of a data set of {size} over {len(counts)} '
-                'processes. Use DefaultSampler without shuffling and drop_last=False.'
+                f'Process {rank} read {share.num_samples} samples of a data set of {size} over '
+                f'{len(shares)} processes. Use DefaultSampler without shuffling and '
+                'drop_last=False.'
             )
-
-
-def _check_values(shares: Sequence[_Share], size: int, dtype: str) -> None:
-    bad = torch.cat([share.bad_rows for share in shares])
-    bad = bad[bad < size]  # a repeated sample counts once
-    if len(bad):
+    bad = [number for share in shares for number in share.not_finite if number < size]
+    if bad:  # a repeated sample counts once
         raise TrainingError(
             f'Features of {len(bad)} of {size} samples are not finite in {dtype}, the first at '
-            f'index {int(bad.min())}. The weights are probably damaged or the training diverged: '
+            f'index {min(bad)}. The weights are probably damaged or the training diverged: '
             'look at the loss curve and use an earlier checkpoint.'
         )
-    low = torch.stack([share.low for share in shares]).amin(dim=0)
-    high = torch.stack([share.high for share in shares]).amax(dim=0)
-    if size > 1 and torch.equal(low, high):
+    firsts = [share.first for share in shares if share.num_samples]
+    is_constant = all(share.is_constant for share in shares)
+    if size > 1 and is_constant and all(torch.equal(first, firsts[0]) for first in firsts):
         raise TrainingError(
             f'All {size} samples have the same features in {dtype}: the network ignores its '
             'images. The weights are damaged, or the training collapsed. Use an earlier checkpoint.'

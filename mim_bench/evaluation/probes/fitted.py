@@ -28,7 +28,7 @@ class FittedProbes:
         weights: Digest of the weights of backbone and preprocessing.
         num_classes: C.
         bank: Folder of the training features, counted from that of the file.
-        bank_digest: Of the settings and the content of the training images, for the protocol.
+        bank_digest: Digest of settings and content of the training images, for the protocol.
         probes: ``fitted`` of :class:`mim_bench.evaluation.probes.dispatch.ProbeResult`, by name.
     """
 
@@ -74,7 +74,7 @@ def class_scores(
     """The classifier of a fitted probe: features (B, D) of all layers -> scores (B, C).
 
     Args:
-        name: Of the probe.
+        name: Name of the probe.
         fitted: See :class:`FittedProbes`.
         bank: Opens the training features, which k-NN compares with.
         device: Device to compute on.

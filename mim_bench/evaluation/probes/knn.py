@@ -175,7 +175,7 @@ def _merge(best_s: torch.Tensor, best_rows: torch.Tensor, s: torch.Tensor, start
 def _votes(
     similarities: torch.Tensor, labels: torch.Tensor, num_classes: int, temperature: float
 ) -> torch.Tensor:
-    """(M, k) similarities, best first, and labels -> (M, C) votes."""
+    """Compute votes (M, C) from similarities (M, k), best first, and labels."""
     # Relative to the nearest: the order of the classes stays, and small temperatures
     # cannot overflow.
     weights = ((similarities - similarities[:, :1]) / temperature).exp()

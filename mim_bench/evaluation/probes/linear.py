@@ -139,7 +139,7 @@ class LinearHeads:
     bias: torch.Tensor
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, D) -> logits (B, L, C), in one product."""
+        """Compute logits (B, L, C) of features (B, D) in one product."""
         logits = F.linear(x, self.weight.flatten(0, 1), self.bias.flatten())
         return logits.unflatten(1, self.bias.shape)
 
@@ -165,7 +165,7 @@ class FittedHead:
         return self.head(standardised(x, self.statistics, self.head.bias.device))[:, 0]
 
     def ranked(self, x: torch.Tensor | MappedRows, batch_size: int) -> torch.Tensor:
-        """(M, D) -> (M, min(5, C)) classes, best first, on the CPU."""
+        """Classify features (M, D): (M, min(5, C)) classes, best first, on the CPU."""
         logits = (self(piece) for piece in pieces(x, batch_size))
         return torch.cat([part.topk(min(5, part.shape[1])).indices.cpu() for part in logits])
 
@@ -173,7 +173,7 @@ class FittedHead:
 def standardised(
     x: torch.Tensor, statistics: tuple[torch.Tensor, torch.Tensor], device: torch.device | str
 ) -> torch.Tensor:
-    """(B, D) on the device, less the mean, over the standard deviation."""
+    """Standardise features (B, D) on the device by mean and standard deviation."""
     mean, std = (statistic.to(device) for statistic in statistics)
     return x.to(device).sub(mean).div_(std)
 
@@ -288,7 +288,7 @@ def pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
 
 
 def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """(N,) bool, True = held out: the given share of each class, drawn by the generator.
+    """Draw a share of each class to hold out: (N,) bool, True = held out.
 
     Raises:
         ConfigError: Every class has one sample.

@@ -71,7 +71,7 @@ class MappedRows:
         return rows
 
     def _read(self, index: slice | np.ndarray) -> torch.Tensor:
-        rows = torch.from_numpy(self._rows[index].astype(np.float32))
+        rows = torch.from_numpy(np.array(self._rows[index])).float()
         if hasattr(mmap, 'MADV_DONTNEED'):  # not on every system
             self._rows.base.madvise(mmap.MADV_DONTNEED)
         return rows

@@ -1,7 +1,7 @@
 """Classifiers of patches on frozen features: retrieval, and logistic regression by L-BFGS."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from mim_bench.evaluation.probes.patches import PatchBank
 
 # Eight values of C, evenly spaced in the exponent, from 1e-6 to 1e5.
 STRENGTHS = tuple(float(f'{10 ** (-6 + 11 * i / 7):.6g}') for i in range(8))
-_CHUNK_ROWS = 65536
+_CHUNK_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def fit_patches(
 
     Args:
         name: ``'knn'`` or ``'logreg'``.
-        bank: Labelled patches; they are copied to the device in the type of their file.
+        bank: Labelled patches. On a GPU they are copied to it in the type of their file; on a CPU
+            retrieval copies them, and logistic regression reads the files at each iteration.
         device: Device to compute on.
         settings: Arguments of :func:`fit_retrieval` or :func:`fit_logistic`.
     """
@@ -151,25 +152,21 @@ def fit_logistic(
         )
     held = _held_out(bank.images, holdout_share, seed)
     mean, std = row_statistics(bank.x)
-    loss = _Loss(
-        _on_device(bank.x, device),
-        _on_device(bank.shares, device),
-        mean.to(device),
-        std.to(device),
-    )
-    train, holdout = ((~held).nonzero().flatten(), held.nonzero().flatten())
+    x, shares = bank.x, bank.shares
+    if torch.device(device).type != 'cpu':
+        x, shares = _on_device(x, device), _on_device(shares, device)
+    loss = _Loss(x, shares, mean.to(device), std.to(device))
     solution, found = loss.start(), {}
     for strength in sorted(strengths):
-        solution = loss.minimise(train, strength, solution, max_iter, tolerance)
-        found[strength] = loss.mean_iou(holdout, solution)
+        solution = loss.minimise(~held, strength, solution, max_iter, tolerance)
+        found[strength] = loss.mean_iou(held, solution)
         print_log(
             f'Logistic regression of patches: C = {strength:g}, held-out mIoU '
             f'{found[strength]:.2f}',
             logger='current',
         )
     best = max(sorted(strengths), key=lambda strength: found[strength])
-    rows = torch.arange(len(bank.images))
-    solution = loss.minimise(rows, best, solution, max_iter, tolerance)
+    solution = loss.minimise(torch.ones_like(held), best, solution, max_iter, tolerance)
     chosen = {'logreg/C': best, 'logreg/holdout_mIoU': found[best]}
     return Fitted(lambda features: loss.logits(features, solution), chosen)
 
@@ -200,15 +197,26 @@ def _held_out(images: torch.Tensor, share: float, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Loss:
-    """The penalised loss of patches (N, D) with shares (N, C); solutions are (C, D + 1)."""
+    """The penalised loss of patches (N, D) with shares (N, C); solutions are (C, D + 1).
 
-    x: torch.Tensor
-    shares: torch.Tensor
+    Which of the rows are meant, (N,) bool, is an argument: files are read from start to end.
+    """
+
+    x: torch.Tensor | MappedRows
+    shares: torch.Tensor | MappedRows
     mean: torch.Tensor
     std: torch.Tensor
 
     def start(self) -> np.ndarray:
         return np.zeros((self.shares.shape[1], self.x.shape[1] + 1))
+
+    def _parts(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Features and shares of the chosen rows, in pieces."""
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            part = slice(start, start + _CHUNK_ROWS)
+            chosen = rows[part].nonzero().flatten().to(self.mean.device)
+            if len(chosen):
+                yield self.x[part][chosen], self.shares[part][chosen]
 
     def logits(self, x: torch.Tensor, solution: np.ndarray) -> torch.Tensor:
         weights = torch.from_numpy(solution).to(self.mean)
@@ -241,31 +249,32 @@ class _Loss:
         self, solution: np.ndarray, rows: torch.Tensor, strength: float
     ) -> tuple[float, np.ndarray]:
         weights = torch.from_numpy(solution).to(self.mean)
-        total = torch.zeros((), dtype=torch.float64, device=self.x.device)
-        gradient = torch.zeros(solution.shape, dtype=torch.float64, device=self.x.device)
-        for part in rows.to(self.x.device).split(_CHUNK_ROWS):
-            x = (self.x[part].to(self.mean) - self.mean) / self.std
-            y = self.shares[part].argmax(dim=1)
+        total = torch.zeros((), dtype=torch.float64, device=self.mean.device)
+        gradient = torch.zeros(solution.shape, dtype=torch.float64, device=self.mean.device)
+        for x, shares in self._parts(rows):
+            x = (x.to(self.mean) - self.mean) / self.std
+            y = shares.argmax(dim=1)
             logits = F.linear(x, weights[:, :-1], weights[:, -1])
             total += F.cross_entropy(logits, y, reduction='sum').double()
             error = logits.softmax(dim=1)
             error[torch.arange(len(y), device=y.device), y] -= 1
             gradient[:, :-1] += error.T @ x
             gradient[:, -1] += error.sum(dim=0)
-        penalty = 1 / (strength * len(rows))
-        slope = gradient.cpu().numpy() / len(rows)
+        count = int(rows.sum())
+        penalty = 1 / (strength * count)
+        slope = gradient.cpu().numpy() / count
         slope[:, :-1] += penalty * solution[:, :-1]
-        value = float(total) / len(rows) + 0.5 * penalty * float((solution[:, :-1] ** 2).sum())
+        value = float(total) / count + 0.5 * penalty * float((solution[:, :-1] ** 2).sum())
         return value, slope.ravel()
 
     @torch.no_grad()
     def mean_iou(self, rows: torch.Tensor, solution: np.ndarray) -> float:
         """Mean IoU in percent on labelled pixels of some patches, each predicted as one class."""
         num_classes = self.shares.shape[1]
-        areas = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=self.x.device)
-        for part in rows.to(self.x.device).split(_CHUNK_ROWS):
-            predicted = self.logits(self.x[part], solution).argmax(dim=1)
-            areas.index_add_(0, predicted, self.shares[part].double())
+        areas = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=self.mean.device)
+        for x, shares in self._parts(rows):
+            predicted = self.logits(x, solution).argmax(dim=1)
+            areas.index_add_(0, predicted, shares.double())
         right = areas.diagonal()
         union = areas.sum(dim=0) + areas.sum(dim=1) - right
         return 100 * float((right / union)[union > 0].mean())

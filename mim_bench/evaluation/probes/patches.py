@@ -13,12 +13,14 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mim_bench.errors import ConfigError, DataError, TrainingError
+from mim_bench.data.label_range import check_classes
+from mim_bench.errors import ConfigError, DataError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.probes.extraction import (
+    Share,
     arithmetic,
-    check_counts,
     check_loader,
+    check_shares,
     open_on_every_process,
 )
 from mim_bench.evaluation.probes.features import X_FILE
@@ -97,7 +99,7 @@ def extract_patches(
         dataloader: Of labelled images; see
             :func:`mim_bench.evaluation.probes.extraction.extract_features`.
         folder: An empty folder that all processes see.
-        num_classes: C; other labels are unlabelled.
+        num_classes: C; 255 is unlabelled.
         num_patches: Size of the bank, at least the number of images.
         sampling: ``'uniform'``, or ``'rare'``: the patches with the smallest u * f, with u drawn
             evenly from 0 to 1 and f the sum, over the classes in the patch, of the number of
@@ -112,8 +114,8 @@ def extract_patches(
 
     Raises:
         ConfigError: The loader shuffles, ``num_patches`` is too small, or a setting is unknown.
-        DataError: No patch has a label.
-        TrainingError: A feature is not finite.
+        DataError: No patch has a label, or a label has no class.
+        TrainingError: A feature is not finite, or all images have the same.
 
     Source of ``'rare'``: vpariza/open-hummingbird-eval@0fd976f, hbird/hbird_eval.py.
     """
@@ -128,13 +130,14 @@ def extract_patches(
     model = model.module if is_model_wrapper(model) else model
     draw = _Draw(num_classes, num_patches // size, sampling, seed)
 
-    def write() -> list[int]:
-        batches = _patches_of_batches(model, dataloader, draw, fp16, on_batch)
+    def write() -> tuple[Share, list[int]]:
+        share = Share()
+        batches = _patches_of_batches(model, dataloader, draw, fp16, dtype, share, on_batch)
         num_rows = draw.quota * len(dataloader.sampler)
-        return _write_part(batches, folder, num_rows, getattr(torch, dtype))
+        return share, _write_part(batches, folder, num_rows, dtype)
 
-    counts = on_every_process(write)
-    check_counts([len(count) for count in counts], size)
+    shares, counts = zip(*on_every_process(write), strict=True)
+    check_shares(shares, size, dtype)
     on_main_process(lambda: _join(folder, counts, size, num_parts, dtype))
     return open_on_every_process(folder, PatchBank.open)
 
@@ -187,17 +190,25 @@ def _patches_of_batches(
     dataloader: DataLoader,
     draw: _Draw,
     fp16: bool | str,
+    dtype: str,
+    share: Share,
     on_batch: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Features (Q, D) and shares (Q, C) of the patches of each image, on the CPU."""
+    """Features (Q, D) and shares (Q, C) of the patches of each image, on the CPU.
+
+    ``share`` sees all patches of an image as its features: position tables alone make the patches
+    of an image differ.
+    """
     device = next(model.parameters()).device
     image, step = get_rank(), get_world_size()
     with preserved_rng(), evaluating(model), arithmetic(device, fp16):
         for done, batch in enumerate(dataloader, start=1):
             data = model.data_preprocessor(batch, False)
-            maps = joined_maps(model.extract_feat(data['inputs'])).float().cpu()
+            maps = joined_maps(model.extract_feat(data['inputs']))
+            maps = maps.to('cpu', getattr(torch, dtype))
+            share.add(maps.flatten(1))
             for features, sample in zip(maps, data['data_samples'], strict=True):
-                labels = _labels(sample)
+                labels = _labels(sample, draw.num_classes)
                 shares = label_shares(labels, tuple(features.shape[1:]), draw.num_classes)
                 rows = draw.rows(shares, image)
                 yield features.flatten(1).T[rows], shares[rows]
@@ -206,18 +217,20 @@ def _patches_of_batches(
                 on_batch(done, len(dataloader))
 
 
-def _labels(sample: Any) -> torch.Tensor:
+def _labels(sample: Any, num_classes: int) -> torch.Tensor:
+    name = getattr(sample, 'metainfo', {}).get('img_path', 'a sample')
     if 'gt_sem_seg' not in sample:
-        name = getattr(sample, 'metainfo', {}).get('img_path', 'a sample')
         raise DataError(f'{name}: a probe of patches needs a label map. Use a labelled data set.')
-    return sample.gt_sem_seg.data[0].cpu()
+    labels = sample.gt_sem_seg.data[0].cpu()
+    check_classes(labels, num_classes, name)
+    return labels
 
 
 def _write_part(
     images: Iterator[tuple[torch.Tensor, torch.Tensor]],
     folder: Path,
     num_rows: int,
-    dtype: torch.dtype,
+    dtype: str,
 ) -> list[int]:
     """Write this process's patches; image i belongs to process i % world size.
 
@@ -231,19 +244,11 @@ def _write_part(
         for tables in images:
             if not writers:
                 writers = [
-                    stack.enter_context(
-                        RowWriter(path, (num_rows, table.shape[1]), str(dtype).partition('.')[2])
-                    )
+                    stack.enter_context(RowWriter(path, (num_rows, table.shape[1]), dtype))
                     for path, table in zip(paths, tables, strict=True)
                 ]
             for writer, table in zip(writers, tables, strict=True):
-                table = table.to(dtype)
-                if not table.isfinite().all():
-                    raise TrainingError(
-                        f'Features of a training image are not finite in {dtype}. The weights are '
-                        'probably damaged: use another checkpoint.'
-                    )
-                writer.append(table)
+                writer.append(table.to(getattr(torch, dtype)))
             counts.append(len(tables[0]))
     return counts
 

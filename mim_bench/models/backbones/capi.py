@@ -1,4 +1,4 @@
-"""CAPI's vision transformer: rotary positions for patches and registers alike, no biases."""
+"""CAPI's vision transformer: rotary positions for patches and registers, no biases."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -22,7 +22,7 @@ EPS = 1e-5
 
 
 class RotaryAttention(nn.Module):
-    """Self-attention whose queries and keys are turned by the places of their tokens.
+    """Self-attention whose queries and keys are rotated by the positions of their tokens.
 
     Args:
         dims: Width of a token.
@@ -36,7 +36,7 @@ class RotaryAttention(nn.Module):
         self.k_proj = nn.Linear(dims, dims, bias=False)
         self.v_proj = nn.Linear(dims, dims, bias=False)
         self.proj = nn.Linear(dims, dims, bias=False)
-        # Angles for a place (row, column) in the unit square.
+        # Angles for a position (row, column) in the unit square.
         self.freqs = nn.Parameter(torch.zeros(2, dims // num_heads), requires_grad=False)
 
     def forward(self, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
@@ -51,14 +51,14 @@ class RotaryAttention(nn.Module):
 
 
 def _turned(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
-    """Element k of the first half with element k of the second, (B, heads, L, C)."""
+    """Rotate pairs of element k of the first and of the second half; x is (B, heads, L, C)."""
     first, second = x.chunk(2, dim=-1)
     turned = x * angles.cos() + torch.cat((-second, first), dim=-1) * angles.sin()
     return turned.to(x.dtype)
 
 
 class CapiBlock(nn.Module):
-    """x + attention, then x + MLP, each behind an RMSNorm.
+    """Pre-norm block with RMSNorm: x + attention, then x + MLP.
 
     Args:
         dims: Width of a token.
@@ -90,9 +90,9 @@ class CapiViT(Backbone):
         arch: 'large', or a dict with ``embed_dims``, ``num_layers``, ``num_heads``,
             ``feedforward_channels``.
         patch_size: Side of a patch in pixels.
-        num_registers: Tokens before the patches, which sit on the edge of the image; a multiple of
+        num_registers: Tokens before the patches, positioned on the edge of the image; a multiple of
             four.
-        img_size: Not used: nothing is made for one size.
+        img_size: Unused: nothing depends on the size.
         out_indices: Blocks to return the output of; negative ones count from the last.
         out_type: 'featmap', or 'raw' (tokens, registers first).
         final_norm: An RMSNorm without weights after the last block.
@@ -150,7 +150,7 @@ class CapiViT(Backbone):
         self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images (B, 3, H, W) of any size -> for each of ``out_indices`` a map or its tokens."""
+        """Compute a map, or its tokens, for each of ``out_indices``; images are (B, 3, H, W)."""
         bottom, right = (-side % self.patch_size for side in x.shape[-2:])
         if bottom or right:
             x = F.pad(x, (0, right, 0, bottom))
@@ -172,7 +172,7 @@ class CapiViT(Backbone):
         return tuple(outs)
 
     def _places(self, grid: tuple[int, int], device: torch.device) -> torch.Tensor:
-        """Rows and columns in the unit square: of the registers on its edge, then of patches."""
+        """Positions (row, column) in the unit square: registers on its edge, then patches."""
         rows, cols = (torch.linspace(0, 1, side, device=device) for side in grid)
         patches = torch.stack(torch.meshgrid(rows, cols, indexing='ij'), dim=-1).flatten(0, 1)
         quarter = self.num_extra_tokens // 4
@@ -189,7 +189,7 @@ class CapiViT(Backbone):
         return tokens[:, self.num_extra_tokens :].unflatten(1, grid).permute(0, 3, 1, 2)
 
     def init_own_weights(self) -> None:
-        """Truncated normal weights of deviation 0.02; frequencies of angles up to 100."""
+        """Initialise weights truncated normal with deviation 0.02, and the rotary frequencies."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -202,7 +202,7 @@ class CapiViT(Backbone):
             block.attn.freqs.data.copy_(table.repeat(1, 2)[:, : block.attn.freqs.shape[1]])
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """(layer, layers): 0 for the embedding, i + 1 for block i, the last for the rest."""
+        """Layer and number of layers: 0 for the embedding, i + 1 for block i, last for the rest."""
         num_layers = self.num_outputs + 2
         parts = param_name.removeprefix(prefix).split('.')
         if not param_name.startswith(prefix):

@@ -22,7 +22,7 @@ ARCHITECTURES = {
 class MixMIMEncoder(Swin):
     """The encoder of MixMIM (MixMAE) for images of any size.
 
-    Images are filled up with zeros to whole patches, maps to whole windows; positions are resized
+    Images are padded with zeros to whole patches and maps to whole windows; positions are resized
     bicubically to the map.
 
     Args:
@@ -30,7 +30,7 @@ class MixMIMEncoder(Swin):
         img_size: Side in pixels of the images that the table of positions is for.
         window_size: Side of the windows in tokens, one number or one for each stage.
         final_norm: LayerNorm on the last stage's map.
-        **kwargs: Of :class:`~mim_bench.models.backbones.swin.Swin`.
+        **kwargs: Arguments of :class:`~mim_bench.models.backbones.swin.Swin`.
 
     Raises:
         ConfigError: The sizes do not fit together.
@@ -70,7 +70,7 @@ class MixMIMEncoder(Swin):
         self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Images (B, C, H, W) of any size -> a map for each stage of ``out_indices``."""
+        """Compute a map for each stage of ``out_indices``; images are (B, C, H, W) of any size."""
         p = self.patch_size
         if x.shape[-2] % p or x.shape[-1] % p:
             x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
@@ -84,12 +84,12 @@ class MixMIMEncoder(Swin):
         return (*outs[:-1], last)
 
     def init_own_weights(self) -> None:
-        """As Swin; the table of positions too."""
+        """Initialise as Swin; the table of positions too."""
         super().init_own_weights()
         nn.init.trunc_normal_(self.absolute_pos_embed, std=0.02)
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """As of a pyramid; the table of positions belongs to the embedding."""
+        """Layer and number of layers as in a pyramid; positions belong to the embedding."""
         if param_name == f'{prefix}absolute_pos_embed':
             return 0, sum(self.depths) + 2
         return super().get_layer_depth(param_name, prefix)

@@ -16,7 +16,7 @@ from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.stages import chosen_stages, stages_of
 from mim_bench.registry import MODELS
 
-# Modules that configs of this process name; a config holds plain data alone.
+# Modules that configs of this process refer to by key; a config holds only plain data.
 _MODULES: dict[str, nn.Module] = {}
 _CONTRACT = (
     'A backbone takes images (B, 3, H, W) and returns maps (B, C, rows, cols), tokens '
@@ -27,29 +27,29 @@ _CONTRACT = (
 
 @MODELS.register_module()
 class ModuleBackbone(Backbone):
-    """A copy of a module of the user's that returns the maps of some of its outputs.
+    """A copy of a user's module that returns maps of some of its outputs.
 
-    Outputs of one stride are those of a plain network, one for each block; others are a pyramid,
-    whose maps are resized bilinearly to the strides 4, 8, 16 and 32 as
-    :func:`~mim_bench.models.layers.stages.stages_of` says. Images are filled up with zeros at the
-    right and at the bottom to the largest stride, and the maps are cut back. A module that pools by
-    itself has one output, its vectors (B, C).
+    If all outputs have one stride, the module is a plain network with an output for each block.
+    Otherwise it is a pyramid, whose maps are resized bilinearly to the strides 4, 8, 16 and 32
+    (:func:`~mim_bench.models.layers.stages.stages_of`). Images are padded with zeros at the right
+    and bottom to a multiple of the largest stride, and the maps are cropped. A module that pools
+    has one output, its vectors (B, C).
 
     State-dict keys are those of the module under ``net.``.
 
     Args:
-        module: Key of :func:`keep_module`.
-        widths: Channels of the module's outputs, of :func:`describe_module`.
-        strides: Their strides in pixels; 0: vectors.
+        module: Key given to :func:`keep_module`.
+        widths: Channels of the module's outputs, from :func:`describe_module`.
+        strides: Strides of the outputs in pixels; 0: vectors.
         num_prefix_tokens: Tokens before those of the patches.
         out_indices: Outputs to return; negative ones count from the last.
-        img_size: Ignored: the module takes the sizes that it takes.
+        img_size: Ignored: the module decides which sizes it takes.
         frozen_stages: -1, or the number of outputs, which freezes everything.
-        drop_path_rate: Ignored with a message: stochastic depth is the module's own.
+        drop_path_rate: Ignored with a message: the module sets its own stochastic depth.
         init_cfg: Initialisation of mmengine.
 
     Raises:
-        ConfigError: This process has no such module, or an output is not there.
+        ConfigError: This process has no such module, or it lacks an output.
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
@@ -90,7 +90,7 @@ class ModuleBackbone(Backbone):
         self.freeze()
 
     def init_own_weights(self) -> None:
-        """Nothing: the module has its weights."""
+        """Do nothing: the module already has its weights."""
 
     def init_weights(self) -> None:
         """Follow ``init_cfg``; without one, the module's weights stay."""
@@ -98,7 +98,7 @@ class ModuleBackbone(Backbone):
             super().init_weights()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features.
+        """Compute features.
 
         Args:
             x: Images (B, C, H, W).
@@ -130,14 +130,13 @@ class ModuleBackbone(Backbone):
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """The layer of a parameter for layer-wise learning-rate decay.
 
-        Layers are the entries of the ``ModuleList`` or ``Sequential`` that holds most parameters,
-        and has most entries where several hold as many. What is registered before it belongs to
-        layer 0, what comes after it to the last entry. A module with a method of this name decides
-        itself.
+        Layers are the entries of the ``ModuleList`` or ``Sequential`` with most parameters (of
+        several, the one with most entries). What is registered before it belongs to layer 0, what
+        comes after it to the last entry. A module with a method of this name decides instead.
 
         Args:
             param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
+            prefix: Prefix of the backbone in the model, for example ``'backbone.'``.
 
         Returns:
             (layer, layers): 0 for the stem, then one a block; layers - 1 for heads.
@@ -153,16 +152,16 @@ class ModuleBackbone(Backbone):
         return layers.get(name, count - 1) if is_own else count - 1, count
 
     def _layers(self) -> dict[str, int]:
-        """The layer of each parameter, found once."""
+        """The layer of each parameter, computed once."""
         if '_layer_of' not in self.__dict__:
             self.__dict__['_layer_of'] = _layers(self.net)
         return self.__dict__['_layer_of']
 
     def frozen_parts(self) -> Iterator[nn.Module]:
-        """All of the module.
+        """The whole module.
 
         Raises:
-            ConfigError: Some of it shall be frozen.
+            ConfigError: ``frozen_stages`` asks to freeze only a part.
         """
         if self.frozen_stages < self.num_outputs:
             raise ConfigError(
@@ -173,7 +172,7 @@ class ModuleBackbone(Backbone):
 
 
 def keep_module(module: nn.Module, key: str) -> None:
-    """Let configs of this process build copies of a module under a key."""
+    """Store a module under a key, from which configs of this process build copies."""
     _MODULES[key] = module
 
 
@@ -191,31 +190,41 @@ def state_sha256(module: nn.Module) -> str:
 def describe_module(
     module: nn.Module, size: int, num_prefix_tokens: int | None = None
 ) -> dict[str, Any]:
-    """What a module returns for a square image: arguments of :class:`ModuleBackbone`.
+    """Run a module on square images, and describe its outputs for :class:`ModuleBackbone`.
 
     Args:
-        module: In evaluation mode.
+        module: The module, in evaluation mode, with parameters in float32.
         size: Side of the image in pixels.
         num_prefix_tokens: Tokens before those of the patches; None: the module's attribute of that
-            name. Needed for tokens only.
+            name. Needed only if the module returns tokens.
 
     Raises:
-        ConfigError: The module fails on the image, or returns something else.
+        ConfigError: The module fails on the images, returns something else, or the same for all.
     """
-    device = next((p.device for p in module.parameters()), torch.device('cpu'))
     name = type(module).__name__
+    device = _device_of(module)
     if num_prefix_tokens is None:
         num_prefix_tokens = getattr(module, 'num_prefix_tokens', None)
+    noise = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
     try:
-        outs = outputs_of(module(torch.zeros(1, 3, size, size, device=device)))
+        outs = outputs_of(module(torch.stack((torch.zeros_like(noise), noise)).to(device)))
     except ConfigError:
         raise
-    except Exception as error:  # whatever the user's code stumbles over
+    except Exception as error:  # the user's code may raise anything
         raise ConfigError(
             f'{name}: takes no image of {size} x {size} px ({type(error).__name__}: {error}). '
             f'{_CONTRACT}'
         ) from error
     kinds = {out.ndim for out in outs}
+    if any(out.ndim and len(out) != 2 for out in outs):
+        raise ConfigError(
+            f'{name}: returned {[tuple(out.shape) for out in outs]} for two images. {_CONTRACT}'
+        )
+    if all(out.ndim and torch.equal(out[0], out[1]) for out in outs):
+        raise ConfigError(
+            f'{name}: returns the same for different images, so it does not see them. Check its '
+            'forward and its weights.'
+        )
     if kinds == {2} and len(outs) == 1:
         return {'widths': [outs[0].shape[1]], 'strides': [0], 'num_prefix_tokens': 0}
     if kinds == {3} and num_prefix_tokens is None:
@@ -226,22 +235,51 @@ def describe_module(
     if not kinds <= {3, 4}:
         raise ConfigError(f'{name}: returned {[tuple(out.shape) for out in outs]}. {_CONTRACT}')
     prefix = num_prefix_tokens or 0
+    strides = [_stride(out, size, prefix, name) for out in outs]
+    if strides != sorted(strides):
+        raise ConfigError(
+            f'{name}: returns maps of strides {strides}. Return the first stage, of the smallest '
+            'stride, first.'
+        )
     return {
         'widths': [out.shape[1] if out.ndim == 4 else out.shape[2] for out in outs],
-        'strides': [_stride(out, size, prefix, name) for out in outs],
+        'strides': strides,
         'num_prefix_tokens': prefix,
     }
 
 
-def outputs_of(returned: object) -> list[torch.Tensor]:
-    """What a module returned, as a list of tensors.
+def _device_of(module: nn.Module) -> torch.device:
+    """The device of a module's parameters.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: It has no parameters, or they are not numbers in float32.
+    """
+    parameters, name = list(module.parameters()), type(module).__name__
+    if not parameters:
+        raise ConfigError(f'{name}: has no parameters, so there is nothing to evaluate.')
+    types = {p.dtype for p in parameters if p.is_floating_point()} - {torch.float32}
+    if types:
+        raise ConfigError(
+            f'{name}: has parameters in {", ".join(sorted(map(str, types)))}. Give '
+            'module.float(); runs choose their arithmetic themselves.'
+        )
+    if any(p.is_meta for p in parameters):
+        raise ConfigError(f'{name}: is on the meta device, so its parameters have no values.')
+    return parameters[0].device
+
+
+def outputs_of(returned: object) -> list[torch.Tensor]:
+    """Convert what a module returned to a list of tensors.
+
+    Raises:
+        ConfigError: It is no tensor and no list or tuple of tensors.
     """
     outs = list(returned) if isinstance(returned, tuple | list) else [returned]
-    if not outs or not all(isinstance(out, torch.Tensor) for out in outs):
-        kinds = ', '.join(sorted({type(out).__name__ for out in outs})) or 'nothing'
+    are_floats = all(isinstance(o, torch.Tensor) and o.is_floating_point() for o in outs)
+    if not outs or not are_floats:
+        kinds = ', '.join(
+            sorted({str(getattr(out, 'dtype', type(out).__name__)) for out in outs}) or ['nothing']
+        )
         raise ConfigError(f'The module returned {kinds}. {_CONTRACT}')
     return outs
 
@@ -249,7 +287,7 @@ def outputs_of(returned: object) -> list[torch.Tensor]:
 def as_map(
     out: torch.Tensor, size: Sequence[int], stride: int, num_prefix_tokens: int
 ) -> torch.Tensor:
-    """A map (B, C, rows, cols) from one, or from tokens of an image of a size in pixels.
+    """Convert tokens to a map (B, C, rows, cols); maps are returned unchanged.
 
     Raises:
         ConfigError: The number of tokens is not that of the grid.

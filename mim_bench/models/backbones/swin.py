@@ -36,7 +36,7 @@ ARCHITECTURES = {
     'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
 }
 TABLE = 'relative_position_bias_table'
-# Buffers that other libraries save; they follow from the sizes of windows and image.
+# Buffers that other libraries save; they are computed from the sizes of windows and image.
 DERIVED = re.compile(r'stages\.\d+\.blocks\.\d+\.attn\.(w_msa\.relative_position_index|attn_mask)')
 
 

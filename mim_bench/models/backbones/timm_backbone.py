@@ -24,10 +24,10 @@ from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
 
-# What families call the permission for images of another size than the network's.
+# Arguments by which families permit images of another size than the network's.
 _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
-# Measured with timm 1.0.31. Modules whose networks are built for one size of image and take no
-# other; those without an argument for it take only that of timm.
+# Measured with timm 1.0.31. Modules whose networks are built for images of one size; those without
+# an argument for it take only timm's size.
 FIXED_SIZE = frozenset(
     (
         'beit', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer',
@@ -45,12 +45,12 @@ MULTIPLES = {
     'csatv2': 64,
     'sequencer': 14,
 }
-# Modules whose networks fail on smaller images than this, in pixels: convolutions without padding.
+# Smallest image side in pixels by module, for networks with convolutions without padding.
 LEAST = {'inception_resnet_v2': 96, 'inception_v3': 96, 'inception_v4': 96}
-# Modules whose weights are for the size of image that timm gives the network, and for no other:
-# layers over all tokens, or grids of two sizes.
+# Modules whose weights fit only the image size that timm gives the network: layers over all tokens,
+# or grids of two sizes.
 ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
-# What stands behind the maps: classifiers, poolings and their norms.
+# Parts behind the maps: classifiers, poolings and their norms.
 _HEADS = (
     'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
     'pre_logits', 'head_norm', 'weights', 'weights_dist',
@@ -61,46 +61,46 @@ _HEADS = (
 class TimmBackbone(Backbone):
     """A model of timm that returns the maps of some of its stages or blocks.
 
-    State-dict keys are those of timm's model; what the maps do not need is left out of it.
+    State-dict keys are those of timm's model. Parts that the maps do not need are removed.
 
-    A plain network, whose maps all have one stride, has an output for each block; where several
-    are returned, of patches of 14 pixels for example, they are resized bilinearly to the nearest
-    of the strides 4, 8, 16 and 32, which heads count in. A pyramid has four outputs, of these
-    strides: each is the last map of that stride, or else the nearest one, resized bilinearly.
+    A plain network, whose maps all have one stride, has an output for each block. If several are
+    returned, they are resized bilinearly to the nearest of the strides 4, 8, 16 and 32 (from
+    patches of 14 pixels, for example). A pyramid has four outputs of these strides: each is the
+    last map of that stride, or else the nearest one, resized bilinearly.
 
-    Images are filled up with zeros at the right and at the bottom to whole patches, and to the
-    multiple that the family needs, and the maps are cut back. Positions of families that take any
-    size are resized to the image in every forward pass. A network for images of one size is built
-    for ``img_size``: images are filled up to it, and larger ones are refused.
+    Images are padded with zeros at the right and bottom to whole patches and to the multiple that
+    the family needs, and the maps are cropped. Positions of families that take any size are resized
+    to the image in every forward pass. A network for images of one size is built for ``img_size``:
+    smaller images are padded to it, and larger ones are refused.
 
     Args:
-        name: Of the model, with or without the tag of its weights.
-        model_args: What a checkpoint has otherwise than timm builds it under that name, as
-            arguments of timm's ``create_model``.
-        pos_resize: How the source of the weights fits absolute positions to other grids, as of
-            :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
-            None: as timm does it, bicubic with antialias.
+        name: Name of the model, with or without the tag of its weights.
+        model_args: Arguments of timm's ``create_model`` in which the checkpoint differs from timm's
+            definition of the name.
+        pos_resize: How the source of the weights fits absolute positions to other grids: arguments
+            of :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
+            None: timm's bicubic interpolation with antialias.
         out_indices: Stages (of a plain network: blocks) to return; negative ones count from the
             last.
-        out_type: 'featmap', or 'raw': tokens with those before the patches, of a plain network.
+        out_type: 'featmap', or 'raw' (tokens of a plain network, prefix tokens first).
         final_norm: Apply the network's last norm to the last map, where it has one.
         pretrained: Let timm download the weights of ``name``. Never done unasked.
-        img_size: Side, or (height, width), in pixels that a network for images of one size is
-            built for; others take no notice of it. None is timm's.
-        frozen_stages: Freeze what stands before the first stage or block (>= 0) and the first n
-            of them; the number of maps freezes everything.
-        drop_path_rate: Stochastic depth, of families that have it.
+        img_size: Side, or (height, width), in pixels for networks that are built for images of one
+            size; None: timm's. Other networks ignore it.
+        frozen_stages: Freeze what precedes the first stage or block (>= 0) and the first n of
+            them; the number of maps freezes everything.
+        drop_path_rate: Stochastic depth, in families that have it.
         with_cp: Recompute activations in the backward pass.
         init_cfg: Initialisation of mmengine.
-        **kwargs: Of timm's ``create_model``.
+        **kwargs: Further arguments of timm's ``create_model``.
 
     Raises:
-        ConfigError: timm has no such model, or it gives no intermediate maps.
+        ConfigError: timm has no such model, or it returns no intermediate maps.
 
     Attributes:
         out_channels: Width of each map.
         strides: Stride of each map in pixels.
-        resized_keys: Weights that were fitted to the size of the images as they were loaded.
+        resized_keys: Names of weights that were resized on loading.
 
     Source: ``features_only`` of timm >= 1.0. Differs: the model is not wrapped, so that its
     keys stay as in timm's files.
@@ -167,8 +167,8 @@ class TimmBackbone(Backbone):
             net._pos_embed = MethodType(_add_positions, net)
         if with_cp:
             net.set_grad_checkpointing()
-        # The network's own tables of parameters and children become this module's, so that
-        # names are timm's; registered as a child, it would put its name before all of them.
+        # This module takes over the network's parameters and children, so that their names stay
+        # timm's; a child module would add a prefix.
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
@@ -184,7 +184,7 @@ class TimmBackbone(Backbone):
         return family_of(config['name']) in FIXED_SIZE
 
     def init_own_weights(self) -> None:
-        """Nothing: timm initialises a network as it builds it."""
+        """Do nothing: timm initialises a network when it builds it."""
 
     def init_weights(self) -> None:
         """Follow ``init_cfg``, which may load a file; without one, timm's weights stay."""
@@ -192,7 +192,7 @@ class TimmBackbone(Backbone):
             super().init_weights()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Features.
+        """Compute features.
 
         Args:
             x: Images (B, C, H, W).
@@ -201,7 +201,7 @@ class TimmBackbone(Backbone):
             A map (B, C_i, rows, cols) for each of ``out_indices``, or its tokens (B, L, C).
 
         Raises:
-            ConfigError: An image is larger than a network for images of one size.
+            ConfigError: An image is larger than the one size that the network takes.
         """
         size = tuple(x.shape[-2:])
         x = self.filled_up(x)
@@ -223,8 +223,8 @@ class TimmBackbone(Backbone):
     def freeze_unused(self) -> None:
         """Freeze parameters that no output depends on, which DDP would wait for.
 
-        They are found on torch's device without memory; a network that does not run there keeps all
-        of its parameters.
+        They are found on the device ``meta``; a network that does not run there keeps all of its
+        parameters trainable.
         """
         tensors = dict(self.named_parameters())
         if any(p.is_meta for p in tensors.values()):
@@ -238,7 +238,7 @@ class TimmBackbone(Backbone):
         images = torch.empty(2, self.in_channels, *size, device='meta')
         try:
             with torch.enable_grad():
-                # Modules may be shared, and would be put back wrongly if their weights were tied.
+                # Modules may be shared; tied weights would be restored wrongly.
                 outs = functional_call(self, {**bare, **buffers}, (images,), tie_weights=False)
                 found = torch.autograd.grad(
                     [out.sum() for out in outs], list(trained.values()), allow_unused=True
@@ -250,7 +250,7 @@ class TimmBackbone(Backbone):
                 tensors[name].requires_grad_(False)
 
     def _tokens(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
-        """The tokens of each tap, those before the patches first."""
+        """The tokens of each tap, prefix tokens first."""
         has_prefix = bool(getattr(self.net, 'num_prefix_tokens', 0))
         outs = self.net.forward_intermediates(
             x,
@@ -266,10 +266,10 @@ class TimmBackbone(Backbone):
         return dict(zip(self.taps, outs, strict=True))
 
     def filled_up(self, x: torch.Tensor) -> torch.Tensor:
-        """Images with zeros at the right and at the bottom, up to a size that the network takes.
+        """Pad images with zeros at the right and bottom to a size that the network takes.
 
         Raises:
-            ConfigError: They are larger than a network for images of one size.
+            ConfigError: They are larger than the one size that the network takes.
         """
         height, width = x.shape[-2:]
         if self.fixed_size is not None:
@@ -286,16 +286,16 @@ class TimmBackbone(Backbone):
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """The layer of a parameter for layer-wise learning-rate decay, as timm groups them.
+        """The layer of a parameter for layer-wise learning-rate decay, by timm's grouping.
+
+        Where timm does not group the parameters, its stages are the layers.
 
         Args:
             param_name: Name in the model.
-            prefix: Of the backbone in the model, for example ``'backbone.'``.
+            prefix: Prefix of the backbone in the model, for example ``'backbone.'``.
 
         Returns:
             (layer, layers): 0 for the stem, then a layer a block; layers - 1 for the rest.
-
-        Where timm does not group them, its stages are the layers.
         """
         layers = self._layers()
         is_own = param_name.startswith(prefix)
@@ -303,7 +303,7 @@ class TimmBackbone(Backbone):
         return layers.get(name, layers[_REST]), layers[_REST] + 1
 
     def _layers(self) -> dict[str, int]:
-        """The layer of each parameter, grouped once: an optimiser asks for every one."""
+        """The layer of each parameter, computed once for all queries of an optimiser."""
         if '_layer_of' not in self.__dict__:
             names = [*self.net.named_parameters(), (_REST, None)]
             if hasattr(self.net, 'group_matcher'):
@@ -341,7 +341,7 @@ class TimmBackbone(Backbone):
                 f'frozen_stages={self.frozen_stages} has no meaning. Use -1, or {self.num_outputs} '
                 'for all of it.'
             )
-        yield from self.net.parameters(recurse=False)  # tokens and tables of positions
+        yield from self.net.parameters(recurse=False)  # prefix tokens and position tables
         for name, child in self.net.named_children():
             if name == stages[0].partition('.')[0]:
                 break
@@ -355,16 +355,16 @@ class TimmBackbone(Backbone):
         return super().train(mode)
 
 
-# Side of the images for which unused parameters are found, in pixels.
+# Side in pixels of the images with which unused parameters are found.
 _PROBED_PX = 128
-_REST = '<rest>'  # a name that no group matches stands for the heads that follow
+_REST = '<rest>'  # matches no group; stands for necks and heads
 
 
 def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    """What a network for images of one size is built for; None for the others.
+    """The (height, width) that a network for images of one size is built for; None for others.
 
     Raises:
-        ConfigError: It is for that of timm alone.
+        ConfigError: The network takes only timm's size, and another one is asked for.
     """
     if family_of(name) not in FIXED_SIZE:
         return None
@@ -387,7 +387,7 @@ def _build(
     drop_path_rate: float,
     pretrained: bool,
 ) -> nn.Module:
-    """The network, for images of any size where its family has such."""
+    """Build the network, for images of any size if its family permits that."""
     accepted, args = _accepted(name), dict(args)
     if fixed_size is None:
         args |= {key: value for key, value in _ANY_SIZE.items() if key in accepted}
@@ -416,7 +416,7 @@ def _stages(net: nn.Module) -> list[Stage]:
 
 
 def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
-    """Drop what no map needs."""
+    """Remove parts that no map needs."""
     net.prune_intermediate_layers(taps, prune_norm=not keeps_norm, prune_head=True)
     # What SelecSLS calls its head is its last stage.
     stages = {str(entry.get('module')).partition('.')[0] for entry in net.feature_info}
@@ -429,14 +429,14 @@ def _prune(net: nn.Module, taps: list[int], *, keeps_norm: bool) -> None:
 
 
 def _normed(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    """(B, C, rows, cols) normalised over its channels by a norm of maps or of tokens."""
+    """Normalise a map (B, C, rows, cols) over its channels by a norm of maps or of tokens."""
     if '2d' in type(norm).__name__:
         return norm(x)
     return norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 def _width_of(norm: nn.Module | None) -> int | None:
-    """The channels that a norm of maps or of tokens takes; None: it is none."""
+    """Number of channels of a norm of maps or of tokens; None for other modules."""
     shape = getattr(norm, 'normalized_shape', None)
     if shape is not None:
         return shape[0] if len(shape) == 1 else None
@@ -444,14 +444,14 @@ def _width_of(norm: nn.Module | None) -> int | None:
 
 
 def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
-    """``_pos_embed`` of timm's ViT and EVA, with positions resized as the weights' source does it.
+    """Do as ``_pos_embed`` of timm's ViT and EVA, resizing positions as the weights' source does.
 
     Args:
         net: The network.
         x: Patches (B, rows, cols, C).
 
     Returns:
-        Tokens (B, L, C); of EVA with the rotary positions.
+        Tokens (B, L, C); for EVA also the rotary positions.
     """
     grid = tuple(x.shape[1:3])
     num_prefix = 0 if net.no_embed_class else net.num_prefix_tokens
@@ -477,7 +477,7 @@ def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
 def _fit_loaded(
     backbone: TimmBackbone, state: dict[str, torch.Tensor], prefix: str, *_: object
 ) -> None:
-    """Fit tables of another size of image as timm's loader of the family does, before loading."""
+    """Resize tables for another image size before loading, as timm's loader of the family does."""
     backbone.resized_keys = []
     own = {key: value.shape for key, value in backbone.net.state_dict().items()}
     given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -495,12 +495,12 @@ def _fit_loaded(
 
 
 def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
-    """A table over a grid for another one, bicubic with antialias as timm's; None: it is none.
+    """Resize a table to another grid, bicubic with antialias as timm does; None if it is no table.
 
     Args:
         table: Positions (1, prefix + side * side, C), (1, C, rows, cols) or (1, rows, cols, C), or
             biases of distances (heads, side * side) or (side * side, heads).
-        shape: The one wanted.
+        shape: The wanted shape.
     """
     if table.ndim != len(shape) or table.ndim not in (2, 3, 4):
         return None
@@ -535,17 +535,17 @@ def _bicubic(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def family_of(name: str) -> str:
-    """The module of timm that a model stands in."""
+    """The module of timm that defines a model."""
     return timm.model_entrypoint(name).__module__.rpartition('.')[2]
 
 
 def input_side(name: str) -> int:
-    """The side of the images that timm gives a model, in pixels."""
+    """Side in pixels of the images in timm's configuration of a model."""
     return timm.get_pretrained_cfg(name).input_size[-1]
 
 
 def families_for_any_size() -> str:
-    """What to do where a family takes images of one size alone."""
+    """The advice of errors about families that take images of one size only."""
     return (
         'Families that take any size: convnext, eva, hieradet_sam2, resnet, swin_transformer, '
         'vision_transformer and most others (docs/timm.md).'
@@ -554,7 +554,7 @@ def families_for_any_size() -> str:
 
 @cache
 def _accepted(name: str) -> frozenset[str]:
-    """The arguments of the class that a model is of, and of those that it passes the rest to."""
+    """Arguments of a model's class and of the classes that it passes further arguments to."""
     with torch.device('meta'):
         net = timm.create_model(name, num_classes=0)
     found: set[str] = set()

@@ -1,11 +1,11 @@
-"""Plain transformers block by block, for a model that adds tokens to those of the images."""
+"""Runs plain transformers block by block, for a model that adds tokens to those of the images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.models import VisionTransformer
+from timm.models import Beit, Eva, VisionTransformer
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +15,7 @@ from mim_bench.models.backbones.vit import ViT
 from mim_bench.registry import MODELS
 
 Block = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
+_TIMM_REASONS = {Beit: "Beit: timm's relative positions are of the tokens of an image alone"}
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class TokenRun:
         tokens: (B, prefix + rows * cols, C).
         grid: (rows, cols) of patches.
         num_prefix: Tokens before the patches.
-        blocks: Tokens (B, L, C) and a mask (B, 1, L, L), True = attend, or None -> (B, L, C).
-            Further tokens may stand before those of the images; relative positions add nothing
-            to their logits.
+        blocks: Functions of tokens (B, L, C) and a mask (B, 1, L, L), True = attend, or None, that
+            return (B, L, C). Extra tokens may precede those of the images; relative positions
+            add nothing to their logits, and rotary positions do not turn them.
     """
 
     tokens: torch.Tensor
@@ -37,13 +38,14 @@ class TokenRun:
 
 
 def check_token_run(backbone: nn.Module) -> None:
-    """Refuse a backbone whose blocks take no further tokens.
+    """Refuse a backbone whose blocks take no extra tokens.
 
     Raises:
-        ConfigError: Names the backbone and what stands in the way.
+        ConfigError: Names the backbone and the reason.
     """
     if isinstance(backbone, TimmBackbone):
-        reason = '' if type(backbone.net) is VisionTransformer else type(backbone.net).__name__
+        kind = type(backbone.net)
+        reason = '' if kind in (Eva, VisionTransformer) else _TIMM_REASONS.get(kind, kind.__name__)
         name = backbone.name
     elif isinstance(backbone, ViT):
         has_windows = any(layer.window_size for layer in backbone.layers)
@@ -55,12 +57,12 @@ def check_token_run(backbone: nn.Module) -> None:
     if reason:
         raise ConfigError(
             f'The blocks of {name} ({reason}) take no further tokens. Use mim_bench.ViT without '
-            "windows, a model of timm's vision_transformer, or another task."
+            "windows, a model of timm's vision_transformer or eva, or another task."
         )
 
 
 def check_config(model: Mapping[str, Any]) -> None:
-    """Do as :func:`check_token_run` for the backbone of a model's config, if it is an EoMT."""
+    """Check the backbone of a model's config by :func:`check_token_run`, if it is an EoMT."""
     if str(model.get('type')).rpartition('.')[2] == 'EoMT':
         with torch.device('meta'):
             check_token_run(MODELS.build(dict(model['backbone'])))
@@ -77,12 +79,19 @@ def token_run(backbone: ViT | TimmBackbone, images: torch.Tensor) -> TokenRun:
     net, images = backbone.net, backbone.filled_up(images)
     sides = zip(images.shape[-2:], net.patch_embed.patch_size, strict=True)
     grid = tuple(side // patch for side, patch in sides)
-    tokens = net.norm_pre(net.patch_drop(net._pos_embed(net.patch_embed(images))))
-    return TokenRun(tokens, grid, net.num_prefix_tokens, [_block_of_timm(b) for b in net.blocks])
+    tokens = net.patch_embed(images)
+    if isinstance(net, Eva):
+        tokens, rotary = net._pos_embed(tokens)
+        per_block = rotary if getattr(net, 'rope_mixed', False) else [rotary] * len(net.blocks)
+        blocks = [_block_of_eva(*pair) for pair in zip(net.blocks, per_block, strict=True)]
+    else:
+        tokens = net.patch_drop(net._pos_embed(tokens))
+        blocks = [_block_of_timm(block) for block in net.blocks]
+    return TokenRun(net.norm_pre(tokens), grid, net.num_prefix_tokens, blocks)
 
 
 def _block_of_vit(layer: nn.Module, grid: tuple[int, int], shared: torch.Tensor | None) -> Block:
-    """A block whose relative positions, of its own or ``shared``, leave further tokens out."""
+    """A block whose relative positions, its own or ``shared``, skip extra tokens."""
 
     def run(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         bias, table = shared, layer.attn.bias
@@ -99,3 +108,22 @@ def _block_of_vit(layer: nn.Module, grid: tuple[int, int], shared: torch.Tensor 
 
 def _block_of_timm(block: nn.Module) -> Block:
     return lambda tokens, mask: block(tokens, attn_mask=mask)
+
+
+def _block_of_eva(block: nn.Module, rotary: torch.Tensor | None) -> Block:
+    """A block that turns the last of its tokens by ``rotary``, (..., rows * cols, 2 * D).
+
+    It leaves as many tokens unturned as stand before the patches of an image. Of as many further
+    ones, the turn is that of an angle of 0.
+    """
+
+    def run(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        turns = rotary
+        if turns is not None:
+            further = tokens.shape[1] - block.attn.num_prefix_tokens - turns.shape[-2]
+            sines, cosines = turns.tensor_split(2, dim=-1)
+            padding = (0, 0, further, 0)
+            turns = torch.cat((F.pad(sines, padding), F.pad(cosines, padding, value=1.0)), dim=-1)
+        return block(tokens, rope=turns, attn_mask=mask)
+
+    return run

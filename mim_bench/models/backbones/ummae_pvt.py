@@ -62,7 +62,7 @@ class PooledAttention(BaseModule):
         """
         pooled = x
         if ratio > 1:
-            # A side that the ratio does not divide ends in squares of fewer tokens.
+            # If the ratio does not divide a side, the last squares have fewer tokens.
             pooled = F.avg_pool2d(x.permute(0, 3, 1, 2), ratio, ceil_mode=True).permute(0, 2, 3, 1)
         kv = self.kv(self.norm(self.sr(pooled))).flatten(1, 2)
         # (B, tokens, 2 C) -> keys and values, each (B, heads, tokens, C / heads)
@@ -80,9 +80,9 @@ class UMMAEPvt(UMMAEPyramid):
         arch: 'small', or a dict with embed_dims, depths, num_heads, mlp_ratios, each with an
             entry a stage.
         sr_ratios: Pooling ratio of each stage on the full map.
-        img_size: Side in pixels of the images that the table of positions is made for; it is
-            resized for others, and when weights of another size are loaded (``resized_keys`` then
-            names it).
+        img_size: Side in pixels of the images that the table of positions is for. The table is
+            resized for other images, and when weights of another size are loaded (then
+            ``resized_keys`` names it).
         learnable_positions: Train the table (pre-training keeps it fixed).
         patch_size: Side of a patch in pixels.
         in_channels: Channels of the input.

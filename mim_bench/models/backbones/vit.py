@@ -28,7 +28,7 @@ Grid = tuple[int, int]
 Biases = tuple[torch.Tensor, ...]
 
 ARCHITECTURE_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-# mmpretrain's own 'small' is another network: 8 layers of width 768.
+# mmpretrain's 'small' is another network: 8 layers of width 768.
 ARCHITECTURES = {
     name: dict(zip(ARCHITECTURE_KEYS, (dims, depth, heads, 4 * dims), strict=True))
     for name, dims, depth, heads in (
@@ -155,29 +155,28 @@ class ViT(Backbone):
         out_type: 'raw' (tokens, class token first), 'featmap', 'cls_token' or 'avg_featmap'
             (mean of the patches, after a norm ``ln2`` of its own).
         final_norm: Put a norm ``ln1`` after the last block.
-        norm_taps: Apply that norm to what each of ``out_indices`` returns, as iBOT's dense tasks
-            do; the next block gets the tokens that are not normalised.
-        abs_pos: Absolute positions: 'learned', 'zeros' (learned, from 0 on where a file has
-            none), 'fixed' (sines and cosines) or 'none'.
-        rel_pos_bias: Tables of relative positions: 'none', 'per_block', 'shared' or
-            'decomposed' (MViTv2's and ViTDet's: one of rows and one of columns in each block,
-            which queries are multiplied with). With windows, 'shared' has one for the windows
-            and one for the whole grid.
+        norm_taps: Apply that norm to each output of ``out_indices``, as iBOT's dense tasks do; the
+            next block still gets the tokens before the norm.
+        abs_pos: Absolute positions: 'learned', 'zeros' (learned, initially 0 if a file has none),
+            'fixed' (sines and cosines) or 'none'.
+        rel_pos_bias: Tables of relative positions: 'none', 'per_block', 'shared' or 'decomposed'
+            (MViTv2's and ViTDet's: for rows and for columns in each block, multiplied with the
+            queries). With windows, 'shared' has one table for the windows and one for the grid.
         qkv_bias: 'full', 'qv' (BEiT's: none for the keys) or 'none'.
         layer_scale: Initial value of the layer scale; None: no layer scale.
         drop_path_rate: Stochastic depth of the last block, growing linearly from 0.
         window_size: Side of the attention windows in tokens; 0: every block is global.
-        pad_windows: Pad the map to whole windows with zeros after the norm, which take part
-            in the attention as ViTDet's do. Else windows at the border are smaller.
+        pad_windows: Pad the map to whole windows with zeros after the norm, which take part in
+            the attention, as in ViTDet. Otherwise windows at the border are smaller.
         global_blocks: Blocks with global attention where ``window_size`` is not 0.
         with_cls_token: None: only without windows. With both, the class token takes part in
             the global blocks and passes through the others.
         bias_interpolation: How tables fit other grids: 'geometric' (BEiT's) or 'bicubic';
             None: bicubic with windows, as Benchmarking-ViT does, else geometric.
-        checkpoint_grid: (rows, cols) of the tables in files to be loaded, where the file does
-            not say it and it is neither square nor that of ``img_size``.
-        recompute_positions: Compute a loaded table of sines and cosines for the grid of
-            ``img_size``, where others are interpolated bicubically.
+        checkpoint_grid: (rows, cols) of the tables in files to be loaded, if the file does not
+            state it and it is neither square nor that of ``img_size``.
+        recompute_positions: Recompute a loaded table of sines and cosines for the grid of
+            ``img_size`` instead of interpolating it bicubically.
         pos_resize: How the source of the weights fits absolute positions to other grids:
             ``antialias``, ``offset`` or ``recompute_sincos`` of
             :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`.
@@ -419,7 +418,7 @@ class ViT(Backbone):
         return tuple(self._format_output(out, grid) for out in outs)
 
     def embed_patches(self, images: torch.Tensor) -> tuple[torch.Tensor, Grid]:
-        """Patches (B, rows * cols, C), without positions, and the grid."""
+        """Embed images to patches (B, rows * cols, C), without positions; also returns the grid."""
         bottom, right = (-s % p for s, p in zip(images.shape[-2:], self.patch_size, strict=True))
         if bottom or right:
             images = F.pad(images, (0, right, 0, bottom))
@@ -429,7 +428,7 @@ class ViT(Backbone):
     def with_positions(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:
         """Tokens for the first block, (B, prefix + rows * cols, C), with positions."""
         if self.cls_token is not None:
-            # Under autocast the patches are of half precision, the tokens of single.
+            # Under autocast the patches have half precision, the tokens single.
             patches = torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
         return patches if self.pos_embed is None else patches + self.positions(grid)
 

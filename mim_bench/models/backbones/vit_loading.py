@@ -40,10 +40,9 @@ def fit_loaded_weights(
 ) -> None:
     """Load hook that resizes the positions of a state dict to the network's sizes.
 
-    Tables are resized, a shared one is copied to the blocks of a network with a table a block,
-    and index buffers are left out. A class token, and its rows in
-    the tables, are left out for a network without one. The names of the weights that were
-    changed are put into ``backbone.resized_keys``.
+    Tables are resized, a shared table is copied to every block of a network with a table in each,
+    and index buffers are dropped. For a network without class token, that token and its rows in the
+    tables are dropped. Names of changed weights are stored in ``backbone.resized_keys``.
 
     Args:
         backbone: A :class:`~mim_bench.models.backbones.vit.ViT`.
@@ -53,8 +52,7 @@ def fit_loaded_weights(
 
     Raises:
         CheckpointError: The file has biases, layer scales or positions of a kind that the
-            network does not have, so that it would compute something else; or tables whose
-            grid cannot be told.
+            network does not have; or the grid of its tables cannot be determined.
     """
     weights = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     backbone.resized_keys = []
@@ -66,7 +64,7 @@ def fit_loaded_weights(
     weights |= {k: v for k, v in backbone.named_buffers() if k.endswith(INDEX)}
     _check_kinds(backbone, weights)
     num_prefix = sum(name in weights for name in _PREFIX_TOKENS)
-    # The file's own statement has precedence over the config's.
+    # A grid that the file states has precedence over the config's.
     grids = [g for g in (metadata.get(_GRID), backbone.checkpoint_grid) if g is not None]
     if backbone.rel_pos_bias_kind == 'per_block':
         weights = expand_shared_table(weights, backbone.num_layers)
@@ -74,7 +72,7 @@ def fit_loaded_weights(
         weights.pop('cls_token', None)
     given = dict(weights)
     if backbone.abs_pos == 'zeros' and 'pos_embed' not in weights:
-        # A recipe that adds positions to a network that was trained without them.
+        # The recipe adds positions to a network that was trained without them.
         weights['pos_embed'] = torch.zeros_like(backbone.pos_embed)
     weights |= _neutral_parts(backbone, weights)
     fitted = weights | _fitted_embedding(backbone, weights, num_prefix, grids)
@@ -84,10 +82,10 @@ def fit_loaded_weights(
 
 
 def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
-    """Parts that a recipe adds to a network that was trained with absolute positions only.
+    """Neutral values of parts that a recipe adds to a network with absolute positions only.
 
-    Tables that start from zeros and layer scales that start from ones, as in MAE's and LocalMIM's
-    segmentation: with them the network computes what the checkpoint's does.
+    Tables start from zeros and layer scales from ones, as in MAE's and LocalMIM's segmentation, so
+    that the network computes the same as the checkpoint's.
     """
     if 'pos_embed' not in weights or not _has(weights, _BLOCK + r'attn\.qkv\.weight'):
         return {}
@@ -104,7 +102,7 @@ def _neutral_parts(backbone: nn.Module, weights: Weights) -> Weights:
 
 
 def _check_kinds(backbone: nn.Module, weights: Weights) -> None:
-    """Refuse files whose parts would load and compute something else."""
+    """Refuse files whose weights would load but give other results."""
     own_tables = _has(weights, _BLOCK + r'attn\.relative_position_bias_table')
     if _has(weights, _BLOCK + r'attn\.qkv\.weight'):
         found = 'full' if _has(weights, _BLOCK + r'attn\.qkv\.bias') else 'none'
@@ -152,7 +150,7 @@ def _fitted_embedding(
     if table is None:
         return {}
     wanted, num_rows = backbone.num_prefix_tokens, table.shape[1]
-    # A file whose grid is named may hold rows of tokens that it does not hold, or none of its own.
+    # A table may have rows for prefix tokens that the file lacks, or none for those it has.
     source = next((g for g in grids if 0 <= num_rows - math.prod(g) <= len(_PREFIX_TOKENS)), None)
     if source is None:
         _check_named(backbone, num_rows, 'pos_embed')
@@ -174,17 +172,17 @@ def _fitted_embedding(
     )
     if resized is table and num_prefix == wanted:
         return {}
-    # A class token that has no row has no position: the row of zeros of MAE's tables.
+    # A class token without a row gets a row of zeros, as in MAE's tables.
     missing = table.new_zeros(1, max(wanted - num_prefix, 0), table.shape[2])
     prefix = resized[:, : min(num_prefix, wanted)]
     return {'pos_embed': torch.cat((prefix, missing, resized[:, num_prefix:]), dim=1)}
 
 
 def _unnamed_grid(own: Grid, *, fits_own: bool, fits_square: bool, what: str) -> Grid | None:
-    """The grid of a table that neither the file nor the config names; None: the square one.
+    """Infer the grid of a table that neither the file nor the config states; None: a square.
 
     Raises:
-        CheckpointError: Both the network's grid, which is no square, and a square fit.
+        CheckpointError: Both a square and the network's grid, which is no square, fit.
     """
     if not fits_own or own[0] == own[1]:
         return None
@@ -208,7 +206,7 @@ def _fitted_tables(backbone: nn.Module, weights: Weights, grids: Sequence[Grid])
     """The tables of relative positions, for windows and for the whole grid."""
     fitted = {}
     for name, expansion in bias_tables(backbone).items():
-        # Pre-training has one table for the whole grid; the windows start from it, too.
+        # Pre-training has one table for the whole grid, from which that of the windows starts too.
         table = weights.get(name, weights.get(SHARED_TABLE) if name == WINDOW_TABLE else None)
         if table is None:
             continue

@@ -14,10 +14,10 @@ def one_mask_cascade_roi_head(**settings: Any) -> nn.Module:
     """Build mmdet's ``CascadeRoIHead`` with the rules of detectron2's ``CascadeROIHeads``.
 
     - One mask head, which learns from the first stage's samples.
-    - The box heads of the n stages send 1/n of their gradient on to the feature maps.
-    - The next stage gets every box that a stage sampled, refined, the boxes of the annotations
-      among them; boxes without an area are left out.
-    - The test averages the probabilities of the stages, where mmdet averages their logits.
+    - The box heads of the n stages pass 1/n of their gradient to the feature maps.
+    - The next stage gets all refined boxes that a stage sampled, those of the annotations
+      included; boxes without area are dropped.
+    - The test averages the probabilities of the stages; mmdet averages their logits.
 
     Args:
         settings: Arguments of mmdet's ``CascadeRoIHead``; ``mask_head`` is the config of one head.
@@ -78,7 +78,7 @@ def _head_class() -> type[nn.Module]:
             return refined, mean.split(num_proposals_per_img), deltas
 
         def _mask_forward(self, stage: int, x: tuple[torch.Tensor, ...], rois: Any) -> dict:
-            # The plain test averages the stages: here of equal predictions.
+            # mmdet's test averages over stages, whose predictions are equal here.
             return super()._mask_forward(0, x, rois)
 
         def mask_loss(self, stage: int, *args: Any) -> dict:

@@ -1,6 +1,6 @@
-"""The head of probes of frozen patch features: a classifier of patches that is fitted, not trained.
+"""The head of probes of frozen patch features: a classifier that is fitted, not trained.
 
-:mod:`mim_bench.evaluation.probes.patches` fits it; here it only stands where mmseg wants a head.
+:mod:`mim_bench.evaluation.probes.patches` fits it; this class makes it a head of mmseg.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from mim_bench.registry import MODELS
 
 @MODELS.register_module()
 class PatchProbeHead(BaseModule):
-    """Classify each patch by a function of its frozen features; scores are resized bilinearly.
+    """Classifies each patch by a function of its frozen features; scores are resized bilinearly.
 
     Args:
         num_classes: C.
@@ -33,7 +33,7 @@ class PatchProbeHead(BaseModule):
         self.classifier: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Maps of a backbone (B, D_i, H_i, W_i) -> scores (B, C, H_0, W_0)."""
+        """Compute scores (B, C, H_0, W_0) from a backbone's maps (B, D_i, H_i, W_i)."""
         joined = joined_maps(maps)
         batch, _, height, width = joined.shape
         if self.classifier is None:
@@ -53,9 +53,10 @@ class PatchProbeHead(BaseModule):
 
 
 def joined_maps(maps: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
-    """Maps of several layers as one, at the size of the first.
+    """Concatenate the maps of several layers at the size of the first.
 
-    Of several, each feature vector has length 1, so that every layer counts alike in a cosine.
+    If there are several, feature vectors are normalised to length 1, so that all layers have equal
+    weight in a cosine.
 
     Args:
         maps: (B, D_i, H_i, W_i) each.

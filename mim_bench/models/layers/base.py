@@ -10,8 +10,8 @@ from torch import nn
 class OwnWeights:
     """Mixin before mmengine's ``BaseModule`` for a module that initialises its own weights.
 
-    The own initialisation runs first and ``init_cfg`` after it, so whatever ``init_cfg`` names,
-    a pre-trained file above all, is never overwritten.
+    The own initialisation runs before ``init_cfg``, so it never overwrites what ``init_cfg``
+    sets, such as a pre-trained file.
     """
 
     def init_own_weights(self) -> None:

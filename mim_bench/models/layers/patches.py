@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def cut_patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
-    """The pixels of each patch.
+    """Cut images into vectors of the pixels of each patch.
 
     Args:
         images: (B, C, H, W), whole patches.
@@ -21,7 +21,7 @@ def cut_patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tens
 def take_patches(
     images: torch.Tensor, index: torch.Tensor, patch_size: tuple[int, int]
 ) -> torch.Tensor:
-    """The pixels of some patches; no other pixels are copied.
+    """Gather the pixels of some patches without copying others.
 
     Args:
         images: (B, C, H, W), whole patches.
@@ -40,7 +40,7 @@ def take_patches(
 
 
 def _patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
-    """A view (B, rows, cols, C, height, width)."""
+    """View images as patches, (B, rows, cols, C, height, width)."""
     height, width = patch_size
     patches = images.unflatten(3, (-1, width)).unflatten(2, (-1, height))
     return patches.permute(0, 2, 4, 1, 3, 5)

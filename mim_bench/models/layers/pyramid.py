@@ -16,7 +16,7 @@ from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import PatchConv, PatchEmbed
 from mim_bench.models.layers.transformer import FeedForward, init_mae_weights
 
-UMMAE_EPS = 1e-6  # of UM-MAE's norms outside its blocks, whose norms keep torch's 1e-5
+UMMAE_EPS = 1e-6  # of UM-MAE's norms outside blocks; those inside keep torch's 1e-5
 
 
 def cut_squares(x: torch.Tensor) -> torch.Tensor:

@@ -15,8 +15,8 @@ from mim_bench.conversion.resizing.relative_bias import (
 )
 
 Grid = tuple[int, int]
-# Queries are expanded in float32 in parts of so many entries a head, so gradients are summed
-# without a second tensor of all pairs in memory.
+# Queries are expanded in float32 in parts of this many entries a head, so that gradients are
+# summed without a second tensor of all pairs in memory.
 _ENTRIES_AT_ONCE = 2**22
 # Attention kernels of GPUs read rows of a bias, and of queries, keys and values, from addresses
 # that are multiples of 8 entries.
@@ -63,7 +63,7 @@ class BiasTable:
     def parts(self, table: torch.Tensor, grid: Grid) -> Iterator[torch.Tensor]:
         """Yield the bias of :meth:`expand` in parts of the queries, (1, heads, queries, L).
 
-        So the gradient of all pairs is never in memory at once. Small grids are one part.
+        Then the gradient of all pairs is never in memory at once. Small grids are one part.
         """
         device, dtype = table.device.type, table.dtype
         if torch.is_autocast_enabled(device):
@@ -96,7 +96,7 @@ def pair_bias(
 def pair_bias_parts(
     table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
 ) -> Iterator[torch.Tensor]:
-    """The bias of all pairs of tokens, without an index of all pairs.
+    """Expand a table to the bias of all pairs of tokens, without an index of all pairs.
 
     Args:
         table: (rows, heads), a row for every offset (query - key) in raster order; then, with
@@ -142,8 +142,8 @@ def _aligned(bias: torch.Tensor) -> torch.Tensor:
 class AxisTables:
     """MViTv2's relative positions: one table of rows and one of columns.
 
-    A query q and a key, apart by (down, right), get q . rel_pos_h[down] + q . rel_pos_w[right]
-    added to their logit; q is not scaled.
+    The logit of a query q and a key at the offset (down, right) is increased by
+    q . rel_pos_h[down] + q . rel_pos_w[right]; q is not scaled.
 
     Attributes:
         grid: (rows, cols) of the tables.
@@ -169,10 +169,10 @@ class AxisTables:
     ) -> torch.Tensor:
         """Attention with the bias, without a bias tensor of all pairs.
 
-        The bias of a query takes one value a row and one a column of keys. They are put behind
-        the query, and behind a key stands which row and column it is in, as zeros and a one: the
-        product of both is the logit with its bias, so that attention needs rows + cols further
-        channels in place of (B, heads, L, L) entries and their gradient.
+        The bias of a query has one value for each row and one for each column of keys. These are
+        appended to the query, and one-hot codes of row and column to the key; the product of both
+        is the logit with its bias. So attention needs rows + cols more channels instead of
+        (B, heads, L, L) entries and their gradient.
 
         Args:
             q: Queries (B, heads, L, C); tokens before those of the grid have no bias.

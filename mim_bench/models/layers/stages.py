@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
 
-# The strides of the maps that a pyramid gives, whatever its own are.
+# Strides of the maps that a pyramid returns; its own may differ.
 STRIDES = (4, 8, 16, 32)
 
 
@@ -17,10 +17,10 @@ class Stage:
     """A map that a network can return.
 
     Attributes:
-        tap: Its place among the maps of the network.
+        tap: Index among the maps of the network.
         width: Channels.
-        own: Stride of the network's map, in pixels.
-        stride: Stride of the map that is returned; resized bilinearly where it is another.
+        own: Stride of the network's map in pixels.
+        stride: Stride of the returned map, which is resized bilinearly if ``own`` differs.
     """
 
     tap: int
@@ -29,12 +29,12 @@ class Stage:
     stride: int
 
     def fitted(self, x: torch.Tensor, size: Sequence[int], is_filled: bool = False) -> torch.Tensor:
-        """The map at the wanted stride, without what the image was filled up with.
+        """Resize the map to ``stride`` and cut off the padding of the image.
 
         Args:
-            x: (B, C, rows, cols) of the filled image.
-            size: (height, width) of the image.
-            is_filled: Whether it was filled up.
+            x: (B, C, rows, cols) of the padded image.
+            size: (height, width) of the image without padding.
+            is_filled: Whether the image was padded.
         """
         if is_filled:
             rows, cols = (-(-side // self.own) for side in size)
@@ -46,10 +46,10 @@ class Stage:
 
 
 def stages_of(widths: Sequence[int], strides: Sequence[int]) -> list[Stage]:
-    """The outputs of a network: every map of a plain one, four of a pyramid.
+    """The outputs of a network: every map of a plain network, four maps of a pyramid.
 
-    A network is plain where all maps have one stride. The outputs of a pyramid have the strides 4,
-    8, 16 and 32: each is the last map of that stride, or else the nearest one, the finer of two.
+    A network is plain if all its maps have one stride. The outputs of a pyramid have the strides 4,
+    8, 16 and 32: each is the last map of that stride, or else the nearest one (of two, the finer).
 
     Args:
         widths: Channels of the network's maps.
@@ -68,10 +68,10 @@ def stages_of(widths: Sequence[int], strides: Sequence[int]) -> list[Stage]:
 
 
 def plain_stage(width: int, patch_size: int, *, alone: bool) -> Stage:
-    """The stage of maps of one stride: patches of 14 pixels, for example, have stride 16.
+    """The stage of a plain network; patches of 14 pixels, for example, get stride 16.
 
-    A side that is a power of two stays, and so does any where one map is returned ``alone``, since
-    no head counts in its stride then.
+    Powers of two stay. Other strides become the nearest of 4, 8, 16 and 32, except where one map
+    is returned ``alone``, since then no head depends on its stride.
     """
     (stage,) = stages_of([width], [patch_size])
     if alone or patch_size.bit_count() == 1:
@@ -86,18 +86,18 @@ def _nearest(strides: Sequence[int], wanted: int) -> int:
 def chosen_stages(
     stages: Sequence[Stage], indices: int | Sequence[int], owner: str, *, align: bool = True
 ) -> tuple[int, ...]:
-    """The places of the stages that ``out_indices`` names.
+    """Resolve ``out_indices`` to indices of stages.
 
-    A plain network that returns one map keeps its own stride: nothing aligns it with others.
+    A plain network that returns one map keeps its own stride: there is no other map to align with.
 
     Args:
         stages: Changed in place where strides are kept.
         indices: Negative ones count from the last.
-        owner: Of the stages, for messages.
+        owner: Name of the network, for messages.
         align: False: maps of a plain network always keep their stride.
 
     Raises:
-        ConfigError: An index names none.
+        ConfigError: An index names no stage.
     """
     given = [indices] if isinstance(indices, int) else list(indices)
     if any(not -len(stages) <= i < len(stages) for i in given):

@@ -61,9 +61,9 @@ class Attention(nn.Module):
 
         Args:
             x: (B, L, C).
-            bias: (1, heads, L, L), added to the logits of every image; not expanded over the
-                batch, which would copy it B times where its rows are not aligned. It takes the
-                place of tables of the layer's own.
+            bias: (1, heads, L, L), added to the logits of every image. It is not expanded over the
+                batch, which would copy it B times if its rows are not aligned. It replaces the
+                layer's own tables.
             wanted: Slice of the tokens to return; all if None.
             grid: (rows, cols) of the tokens, for the layer's own tables.
 
@@ -151,8 +151,8 @@ def _recompute(
 class TransformerBlock(nn.Module):
     """Pre-norm block: x + attention, then x + MLP, with layer scale and drop path.
 
-    The layer scale multiplies the outputs: folded into the weights, most of its products are
-    zero in half precision.
+    The layer scale multiplies the outputs. It is not folded into the weights, because most of the
+    products would be zero in half precision.
 
     Args:
         dims: C, width of a token.

@@ -25,7 +25,7 @@ class Windows:
 
     @property
     def padded(self) -> tuple[int, int]:
-        """(rows, cols) of the map padded to whole windows."""
+        """Size of the map padded to whole windows, (rows, cols)."""
         rows, cols = (-(-g // w) * w for g, w in zip(self.grid, self.size, strict=True))
         return rows, cols
 
@@ -54,8 +54,7 @@ class Windows:
 
         Args:
             device: Device of the result.
-            of_padding: Keep padding out of the attention too, not only what the cyclic shift
-                brought together.
+            of_padding: Separate padding too, not only regions that the cyclic shift joins.
 
         Returns:
             (windows, tokens, tokens) float32, 0 within a region of the map and -100 across;

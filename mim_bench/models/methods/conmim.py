@@ -21,8 +21,8 @@ from mim_bench.registry import MODELS
 class ConMIM(BaseSelfSupervisor):
     """ConMIM: a student sees a masked plain view, a momentum teacher the full, distorted one.
 
-    Both views are of one crop, so a patch has the same place in both. The inputs are a list:
-    the student's view first (mmpretrain's ``MultiView``). Every data sample carries ``mask``.
+    Both views show the same crop, so a patch has the same index in both. The inputs are a list
+    with the student's view first (mmpretrain's ``MultiView``). Every data sample carries ``mask``.
     ``MomentumHook`` must run.
 
     Args:
@@ -78,8 +78,7 @@ class ConMIM(BaseSelfSupervisor):
     ) -> dict[str, torch.Tensor]:
         """The contrastive loss of a batch, ``{'loss': scalar}``.
 
-        Before training it is about ln K for K patches or more (5.278 for
-        196).
+        Before training it is about ln K for K patches (5.278 for 196), or more.
         """
         plain, distorted = self.views(inputs)
         mask = gather_masks(data_samples).mask
@@ -109,7 +108,7 @@ class ConMIM(BaseSelfSupervisor):
         return list(inputs)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args: object) -> None:
-        """Load a file of one network, as the official ones, into student and teacher."""
+        """Load a file with one network, like the official ones, into student and teacher."""
         teacher = f'{prefix}teacher.'
         if not any(key.startswith(teacher) for key in state_dict):
             parts = tuple(f'{prefix}{name}.' for name in self.teacher.module)

@@ -1,6 +1,6 @@
 """LocalMIM: masked image modelling with local multi-scale reconstruction.
 
-The method, its loss, and encoder and decoder of its ViT; those of its Swin are in
+Holds the method, its loss, and the encoder and decoder for ViT; those for Swin are in
 :mod:`mim_bench.models.methods.localmim_swin`.
 """
 
@@ -54,7 +54,7 @@ class LocalMIM(BaseSelfSupervisor):
     ) -> dict[str, torch.Tensor]:
         """The losses of a batch; see :meth:`LocalMIMHead.compare`."""
         mask = self.mask_of(data_samples)
-        # Before the network runs: then their buffers are freed before its activations exist.
+        # Before the network runs, so that their buffers are freed before its activations exist.
         targets = self.head.targets(inputs)
         preds = self.neck(self.backbone(inputs, mask), mask, hidden_only=True)
         return self.head.compare(preds, targets, mask)
@@ -120,9 +120,9 @@ class LocalMIMViT(VisibleViT):
 class HiddenDecoder(OwnWeights, BaseModule):
     """Decoder of one task: visible features to tokens of the hidden patches, or of all.
 
-    Norm of the task, linear layer, mask tokens at the hidden places, fixed positions,
-    transformer blocks, norm. Attention does not know the order of its tokens, so they are
-    never un-shuffled: every token gets the position of its own place.
+    Layers: the task's norm, a linear layer, mask tokens for hidden patches, fixed positions,
+    transformer blocks, norm. Tokens are not sorted back into raster order: attention ignores the
+    order, and every token gets the position embedding of its own patch.
 
     Args:
         in_dims: Width of the features.
@@ -358,16 +358,16 @@ class LocalMIMHead(BaseModule):
         target: 'hog' or 'pixel'.
         num_bins: Bins of a gradient histogram, over half a turn.
         norm_pix: Normalise every target patch of pixels to zero mean and unit variance.
-        hog_bias: Add two numbers to the gradients, others for each task. They are drawn once
-            from U(-1/3, 1/3), stored with the weights and never trained.
+        hog_bias: Add two constants, different for each task, to the gradients. They are drawn
+            once from U(-1/3, 1/3), stored with the weights and never trained.
         bias_seed: Seed of that draw.
         init_cfg: Initialisation of mmengine.
 
     Raises:
         ConfigError: ``target`` is unknown, or a scale does not divide the patch.
 
-    Source: LocalMIM. Differs: there the numbers of ``hog_bias`` are those that the construction
-    happened to draw.
+    Source: LocalMIM. Differs: the official code draws ``hog_bias`` from the global generator when
+    it builds the model.
     """
 
     def __init__(

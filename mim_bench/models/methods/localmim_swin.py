@@ -187,8 +187,8 @@ class LocalMIMSwin(Swin):
 class LocalMIMSwinDecoder(OwnWeights, BaseModule):
     """The decoders of LocalMIM's Swin: predict all tokens of each stage from the visible ones.
 
-    Every task already sits on its own grid, so a linear layer ends each decoder. The batch
-    shares one mask.
+    Every task has the grid of its stage, so each decoder ends in a linear layer. The batch shares
+    one mask.
 
     Args:
         in_dims: Width of each stage after its merging (2E, 4E, 8E, 8E for four stages).

@@ -76,9 +76,9 @@ class SymMIM(BaseSelfSupervisor):
 
     Source: SymMIM, arXiv:2408.12772, whose body was not read. SPECIFIED: missing pixels are
     estimated; the two masks need no search for a ratio. SPECIFIED-2ND (third-party summaries):
-    small cells for the online network, which reconstructs, large ones for the momentum
-    network; the average of weights; InfoNCE with a temperature. INFERRED: all else, each with
-    its base in the recipes, so call results "SymMIM-style re-implementation (settings ours)".
+    small cells for the online network, which reconstructs, large ones for the momentum network;
+    the average of weights; InfoNCE with a temperature. INFERRED: everything else; the recipes name
+    the basis of each choice. Call results "SymMIM-style re-implementation (settings ours)".
     Differs from MoCo v3: the momentum network is updated after the optimiser's step, not
     before its own forward pass, which shifts its schedule by one step.
     """
@@ -300,7 +300,7 @@ class MaskTokenViT(VisibleViT):
         masked = (self.mask_token + take_tokens(self.pos_embed[:, 1:], mask.hidden)).expand(
             len(visible), -1, -1
         )
-        # Attention is global, so the order of the tokens is free.
+        # Attention is global, so tokens may have any order.
         tokens = torch.cat((visible, self.class_token(len(visible)), masked), dim=1)
         n, last = visible.shape[1], self.num_layers - 1
         selected = {'all': None, 'hidden': slice(n, None), 'class': slice(n, n + 1)}[wanted]
@@ -388,8 +388,8 @@ class HiddenPixelHead(BaseModule):
         ConfigError: ``criterion`` is unknown.
 
     Source: SimMIM, arXiv:2111.09886, microsoft/SimMIM@d3e29bc: a 1x1 convolution and a pixel
-    shuffle, L1 on the hidden pixels. Differs: computed at the hidden tokens only; the outputs
-    stand in another order (row, column, channel), which is the same layer.
+    shuffle, L1 on the hidden pixels. Differs: computed at the hidden tokens only; the outputs have
+    another order (row, column, channel), which is an equivalent layer.
     """
 
     def __init__(

@@ -72,8 +72,8 @@ class CompactPretraining:
         ConfigError: ``mask_patch_size`` is not a multiple of ``patch_size``.
 
     Source: UM-MAE, arXiv:2205.10063, sections on uniform sampling and secondary masking.
-    Differs: gathers the kept patches where the official code embeds all of them and sums
-    them up with a dilated depth-wise convolution; the result is the same.
+    Differs: gathers the kept patches, while the official code embeds all patches and selects by a
+    dilated depth-wise convolution; the result is the same.
     """
 
     def __init__(
@@ -235,7 +235,7 @@ class UMMAEPretrainPvt(CompactPretraining, UMMAEPvt):
 def check_secondary_masking(backbone: nn.Module, hidden: Mask | torch.Tensor | None) -> None:
     """Refuse masks and networks that disagree about secondary masking.
 
-    Without a token there is no content for hidden patches; an unused token gets no gradient.
+    Without a mask token hidden patches have no content; an unused token gets no gradient.
 
     Raises:
         ConfigError: Secondary masking is on in the network or in the masks alone.
@@ -254,8 +254,8 @@ def kept_patches(mask: Mask) -> torch.Tensor:
     """The visible patch of every cell, (B, rows / 2, cols / 2) int64 in raster order.
 
     Raises:
-        ConfigError: A side is odd, or not one patch a cell is visible. (Only the number is
-            looked at: that they lie one in each cell is the contract of ``UniformMask``.)
+        ConfigError: A side is odd, or the number of visible patches is not that of the cells.
+            (That each cell has one is the contract of ``UniformMask``; it is not checked.)
     """
     rows, cols = mask.grid
     if rows % 2 or cols % 2 or 4 * mask.num_visible != rows * cols:

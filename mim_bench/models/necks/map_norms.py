@@ -67,7 +67,7 @@ class MapBatchNorm(BaseModule):
 class StageNorm(BaseModule):
     """LayerNorm over the channels of each stage, as in the standard Swin for dense tasks.
 
-    Its protocol is that of a model without it: there the norms stand in the backbone.
+    It does not change the protocol: a model without it has these norms in its backbone.
 
     Args:
         in_channels: Widths of the stages.

@@ -1,7 +1,8 @@
 """Pyramids from the maps of a plain vision transformer, which all have one stride."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from mmcv.cnn import build_norm_layer
@@ -23,9 +24,9 @@ POOLINGS = {'max': nn.MaxPool2d, 'avg': nn.AvgPool2d}
 class ViTPyramid(BaseModule):
     """Brings each map of a plain backbone to its own stride; the width stays.
 
-    Twice as fine: a transposed convolution. Four times: transposed convolution, norm, GELU,
-    transposed convolution; eight times: one more of each. The stride stays: the map itself.
-    Coarser: pooling.
+    A map twice as fine is made by a transposed convolution; four times as fine by transposed
+    convolution, norm, GELU and transposed convolution; eight times by one more of each. A coarser
+    map is pooled, one of the same stride is unchanged.
 
     Args:
         embed_dims: Width of the backbone.
@@ -37,7 +38,8 @@ class ViTPyramid(BaseModule):
         init_cfg: Initialisation of mmengine.
 
     Raises:
-        ConfigError: A stride is no power of two of ``in_stride``, or ``pooling`` is unknown.
+        ConfigError: A stride is no power of two of ``in_stride``, ``pooling`` is unknown, or the
+            width is no multiple of the norm's groups.
 
     Source: BEiT, arXiv:2106.08254, its backbone for segmentation; Benchmarking-ViT,
     arXiv:2111.11429; LocalMIM, arXiv:2303.05251.
@@ -55,6 +57,12 @@ class ViTPyramid(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         norm_cfg = norm_cfg or dict(type='SyncBN', requires_grad=True)
+        groups = norm_cfg.get('num_groups', 1)
+        if embed_dims % groups:
+            raise ConfigError(
+                f'ViTPyramid: norms of {groups} groups do not divide a backbone of {embed_dims} '
+                f'channels. Use a backbone whose width is a multiple of {groups}, or another task.'
+            )
         self.levels = nn.ModuleList(
             rescaling(
                 embed_dims,
@@ -74,7 +82,7 @@ class ViTPyramid(BaseModule):
 
         Returns:
             As many maps (B, C, h * in_stride / stride, w * in_stride / stride); pooling drops
-            rows and columns that fill no square.
+            incomplete squares at the border.
 
         Raises:
             ConfigError: The backbone has another number of taps.
@@ -87,6 +95,19 @@ class ViTPyramid(BaseModule):
         return tuple(level(x) for level, x in zip(self.levels, inputs, strict=True))
 
 
+def check_pyramids(model: Mapping[str, Any]) -> None:
+    """Refuse the necks of a model's config that :class:`ViTPyramid` refuses.
+
+    Raises:
+        ConfigError: See :class:`ViTPyramid`.
+    """
+    necks = model.get('neck') or []
+    for neck in [necks] if isinstance(necks, Mapping) else necks:
+        if str(neck.get('type')).rpartition('.')[2] == ViTPyramid.__name__:
+            with torch.device('meta'):
+                MODELS.build(dict(neck))
+
+
 def rescaling(
     embed_dims: int,
     factor: float,
@@ -95,7 +116,7 @@ def rescaling(
     make_norm: Callable[[], nn.Module],
     pooling: str = 'max',
 ) -> nn.Module:
-    """The layers that change the size of a map.
+    """Build the layers that change the size of a map.
 
     Args:
         embed_dims: Width of the map.
