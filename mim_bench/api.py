@@ -36,7 +36,7 @@ from mim_bench.recipe.image_size import largest_side
 from mim_bench.results.record import RunRecord
 from mim_bench.results.stated_facts import parse_facts
 from mim_bench.results.store import read_record
-from mim_bench.suite.backbone_check import check_backbones
+from mim_bench.suite.backbone_check import feasible
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.execute import Listener, execute
 from mim_bench.suite.launching import LocalLauncher, OwnProcess
@@ -224,7 +224,7 @@ def evaluate(
         settings=Settings(options=words),
         needs=[DATA_STEP] if is_embedded else [],
     )
-    check_backbones(plan, [row], places.out / 'steps')
+    plan = feasible(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
         _check_images(plan, row)
     launcher = _Here()

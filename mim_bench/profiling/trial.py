@@ -20,7 +20,7 @@ from mim_bench.profiling.estimate import (
 )
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
-from mim_bench.recipe.building import build_model, init_weights, without_pretrained
+from mim_bench.recipe.building import build_model, init_weights, without_pretrained, without_values
 from mim_bench.recipe.config import check_data_roots
 from mim_bench.recipe.effective_batch import iterations_per_update, num_processes
 from mim_bench.recipe.limit import Limit
@@ -221,8 +221,12 @@ def _most_images(launch: Launch) -> int | None:
 
 
 def _filled_share(cfg: Config, launch: Launch) -> float | None:
-    """Build the model to compute the share that the checkpoint fills."""
-    return _load(build_model(without_pretrained(cfg)[0]), launch) if launch.checkpoint else None
+    """The share that the checkpoint fills, by a model that is built for nothing else."""
+    if not launch.checkpoint:
+        return None
+    with without_values():
+        model = build_model(without_pretrained(cfg)[0])
+    return _load(model, launch)
 
 
 def _load(model: torch.nn.Module, launch: Launch) -> float | None:
