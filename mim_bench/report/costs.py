@@ -29,6 +29,7 @@ class Quantity(NamedTuple):
 _TIMES, _SIZES = (('min', 1 / 60), ('h', 1.0)), (('MiB', 2.0**20), ('GiB', 2.0**30))
 QUANTITIES = {
     'img_per_s': Quantity('img/s', (('', 1.0),), higher_is_better=True),
+    'data_wait_share': Quantity('wait for data', (('%', 0.01),)),
     'peak_mem_bytes': Quantity('peak memory', _SIZES),
     'device_hours': Quantity('device time', _TIMES),
     'gpu_hours': Quantity('GPU time', _TIMES),

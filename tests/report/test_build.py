@@ -57,6 +57,7 @@ def test_build_known_tasks_come_in_their_order(board_of):
         'Box AP',
         'Mask AP',
         'Pre-training img/s',
+        'Pre-training wait for data',
         'Pre-training peak memory',
         'Pre-training device time',
         'my-task score',
