@@ -36,11 +36,11 @@ from mim_bench.recipe.image_size import largest_side
 from mim_bench.results.record import RunRecord
 from mim_bench.results.stated_facts import parse_facts
 from mim_bench.results.store import read_record
-from mim_bench.suite.backbone_check import check_backbones
+from mim_bench.suite.backbone_check import feasible
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.execute import Listener, execute
 from mim_bench.suite.launching import LocalLauncher, OwnProcess
-from mim_bench.suite.locations import configs_folder
+from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.plan import (
     DATA_STEP,
     Places,
@@ -77,7 +77,7 @@ def load(
         size: Side of the images in pixels, for families whose networks are built for one.
         timm: The network of timm that a file is of.
         download: Fetch weights of timm that are not in its cache.
-        device: Of torch.
+        device: Device of torch.
 
     Returns:
         A module that takes images (B, 3, H, W), normalised by the mean and deviation of ImageNet,
@@ -117,7 +117,7 @@ def features(
         num_prefix_tokens: See :func:`evaluate`.
         timm: See :func:`load`.
         download: See :func:`load`.
-        device: Of torch; a GPU if None and there is one.
+        device: Device of torch; a GPU if None and there is one.
 
     Returns:
         The average of the last map for each image, as k-NN compares them.
@@ -191,7 +191,7 @@ def evaluate(
             ``ade20k``, ``coco``); ``data`` by default, of the suite smoke the embedded data.
         suite: ``'smoke'``, ``'proxy'`` or ``'full'``.
         out: Folder of everything that is written.
-        name: Of the row.
+        name: Name of the row.
         facts: What is known of the weights: ``method``, ``data``, ``labels``, ``epochs``,
             ``img_size``, ``licence``.
         seeds: A run of each training for each.
@@ -208,6 +208,12 @@ def evaluate(
         TrainingError: A run failed; the others were run.
     """
     _check_kind(backbone)
+    if not seeds:
+        raise ConfigError('seeds: is empty. Give at least one.')
+    if name is not None and ('/' in name or name.startswith('.')):
+        raise ConfigError(
+            f'name={name!r} is the name of files. Give one without / and leading dot.'
+        )
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
     places, is_embedded = _places(Path(out).resolve(), data, chosen)
@@ -224,7 +230,7 @@ def evaluate(
         settings=Settings(options=words),
         needs=[DATA_STEP] if is_embedded else [],
     )
-    check_backbones(plan, [row], places.out / 'steps')
+    plan = feasible(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
         _check_images(plan, row)
     launcher = _Here()
@@ -295,6 +301,10 @@ def _places(
 ) -> tuple[Places, bool]:
     """Folders of an evaluation, and whether it draws the embedded data."""
     if isinstance(data, Mapping):
+        if unknown := sorted(set(data) - set(DATA_ROOTS)):
+            raise ConfigError(
+                f'data: no task reads {", ".join(unknown)}. Known: {", ".join(sorted(DATA_ROOTS))}.'
+            )
         roots = {key: Path(value).resolve() for key, value in data.items()}
         return Places(out, Path('data').resolve(), roots), False
     is_embedded = data is None and suite.tier == 'smoke'
@@ -471,7 +481,7 @@ def word_network(
         folder: Gets the canonical file, which nobody needs afterwards.
         size: Side of the images in pixels.
         download: Fetch weights of timm that are not in its cache.
-        device: Of torch; a GPU if None and there is one.
+        device: Device of torch; a GPU if None and there is one.
     """
     suite = load_suite('full')
     row = rows_of([word], folder, suite, download=download)[0]

@@ -116,6 +116,19 @@ def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read(tmp_
         mim_bench.features(Pyramid, image)
 
 
+@pytest.mark.parametrize(
+    ('settings', 'told'),
+    [
+        ({'seeds': ()}, 'seeds: is empty'),
+        ({'name': 'a/b'}, 'name of files'),
+        ({'data': {'imagenet': '.'}}, 'no task reads imagenet. Known: ade20k'),
+    ],
+)
+def test_arguments_of_evaluate_are_checked(settings, told, tmp_path):
+    with pytest.raises(ConfigError, match=told):
+        mim_bench.evaluate(Pyramid(), 'in1k-knn', suite='smoke', out=tmp_path, **settings)
+
+
 def test_another_module_of_a_name_is_refused(toy_root, tmp_path):
     (tmp_path / 'checkpoints').mkdir()
     write_checkpoint(

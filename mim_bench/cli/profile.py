@@ -16,7 +16,7 @@ Examples:
   mim-bench profile A.py --variant A.py model.backbone.mask_ratio=0.5
   mim-bench profile A.py B.py --device cuda --estimate --assume-tflops 120
   mim-bench profile A.py B.py --graph-breaks
-  mim-bench profile A.py --variant A.py pixels=torch --loader --data-root data/imagenet
+  mim-bench profile A.py --variant A.py loading=plain --loader --data-root data/imagenet
   mim-bench profile A.py --hooks
 """
 

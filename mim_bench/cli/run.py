@@ -18,6 +18,7 @@ Examples:
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
     """Plan; then try, or execute and report."""
     from mim_bench.data.imagenet_variants import is_there
     from mim_bench.recipe.limit import Limit
-    from mim_bench.suite.backbone_check import check_backbones
+    from mim_bench.suite.backbone_check import feasible
     from mim_bench.suite.checkpoints import rows_of
     from mim_bench.suite.cluster import allot, check_jobs, cluster_launcher, refuse_live_jobs
     from mim_bench.suite.execute import Patience
@@ -240,7 +241,10 @@ def run(args: argparse.Namespace) -> int:
     if cluster is not None:
         plan = allot(plan, cluster)
         check_jobs(plan, cluster, suite.tasks)
-    check_backbones(plan, rows, places.out / 'steps')
+    # What a whole suite has beyond a backbone is left out; what is asked for by name is not.
+    plan = feasible(
+        plan, rows, places.out / 'steps', None if wanted else partial(console.print, markup=False)
+    )
     if args.dry_run:
         # The dry run reads the embedded data too; it is drawn once.
         drawn = _execute(plan[:1], places, local, console) if is_embedded else None

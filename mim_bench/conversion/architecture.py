@@ -149,9 +149,9 @@ def _read_vit(backbone: _Backbone) -> tuple[dict, list[str]]:
         'layer_scale': 'layers.0.gamma_1' in state,
         'norms': [norm for norm in ('ln1', 'ln2') if f'{norm}.weight' in state],
     }
-    for part in ('ln1', 'ln2', 'attn.proj', 'ffn.layers.0.0', 'ffn.layers.1'):
-        if f'layers.0.{part}.weight' in state:
-            backbone.shape(f'layers.0.{part}.bias')  # RMSNorm has none
+    for norm in ('ln1', 'ln2'):
+        if f'layers.0.{norm}.weight' in state:
+            backbone.shape(f'layers.0.{norm}.bias')  # RMSNorm has none
     if 'cls_token' not in state:
         arch['with_cls_token'] = False
     return arch, [] if tables else ['num_heads']

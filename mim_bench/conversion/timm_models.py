@@ -26,6 +26,7 @@ _FILTERS = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretraine
 # Classifiers, pooling heads and norms behind a pooling: no part of the maps, so files may have them
 # or not.
 _HEADS = re.compile(r'(?:head|head_\w+|classifier|fc|last_linear|fc_norm|attn_pool|aux_head)\..+')
+_ADDED = ('cls_token', 'pos_embed')
 # Only what decides the network; the rest of a timm folder's settings is about training.
 _NOT_ARCHITECTURE = ('num_classes', 'pretrained', 'features_only', 'drop_rate', 'drop_path_rate')
 
@@ -188,17 +189,17 @@ def _is_resized(given: torch.Tensor, made: torch.Tensor) -> bool:
 
 
 def filtered(name: str, net: 'nn.Module', state: StateDict, where: str) -> dict[str, torch.Tensor]:
-    """The weights as timm's own loader of the family names them, floating ones in float32.
+    """The weights as timm's own loader of the family names them.
 
-    Loaders add tables to tokens, which half precision would round.
+    Loaders add positions to the class token, which half precision would round.
 
     Raises:
         ConversionError: The loader fails on these weights.
     """
     rename = filter_of(name)
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     if rename is None:
-        return state
+        return dict(state)
+    state = {k: v.float() if k.endswith(_ADDED) else v for k, v in state.items()}
     try:
         return dict(rename(state, net))
     except Exception as error:  # whatever another's code stumbles over
@@ -240,6 +241,32 @@ def count_blocks(state: Iterable[str], pattern: str = r'blocks\.(\d+)\.') -> int
     """One more than the highest number that the pattern's group takes."""
     found = {int(m[1]) for key in state if (m := re.match(pattern, key))}
     return max(found, default=-1) + 1
+
+
+def vit_args(
+    weights: StateDict, where: str, *, num_prefix: int, hidden: int, num_heads: int | None = None
+) -> dict[str, Any]:
+    """Arguments of a ViT of timm, from weights under timm's names.
+
+    Args:
+        weights: With a table of positions ``pos_embed`` (1, prefix + side * side, C).
+        where: The file, for messages.
+        num_prefix: Rows of the table before those of the patches.
+        hidden: Channels in an MLP.
+        num_heads: Assumed if None.
+
+    Raises:
+        ConversionError: The table is of no square grid.
+    """
+    dims, *_, patch = weights['patch_embed.proj.weight'].shape
+    return {
+        'img_size': patch * square_side(weights['pos_embed'].shape[1] - num_prefix, where),
+        'patch_size': patch,
+        'embed_dim': dims,
+        'depth': count_blocks(weights),
+        'num_heads': num_heads or assumed_heads(dims),
+        'mlp_ratio': hidden / dims,
+    }
 
 
 def assumed_heads(dims: int) -> int:

@@ -64,7 +64,8 @@ def read_file(path: str | Path) -> bytes:
     """
     place = place_of(path)
     if place is None:
-        return Path(path).read_bytes()
+        with open(path, 'rb') as file:
+            return file.read()
     return _opened(place.archive).read(place.name)
 
 

@@ -103,7 +103,7 @@ def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bo
     """Raise for an annotation file that a loader cannot read, or would read wrongly.
 
     Args:
-        document: Of :func:`read_document`.
+        document: Result of :func:`read_document`.
         path: For the message.
         needs_outlines: Whether masks are trained or measured.
 

@@ -67,7 +67,7 @@ def read_image(
     """Decode a photograph to its last byte.
 
     Args:
-        path: Of the file; it stands in every error.
+        path: Path of the file; it stands in every error.
         orientation: One of :data:`ORIENTATIONS`.
         size: (height, width) that annotations of the image count in, if it is known.
         backend: ``'cv2'`` or ``'pillow'``.
@@ -193,7 +193,7 @@ def check_turn(
 
     Args:
         path: For the message.
-        tag: Of EXIF.
+        tag: Tag of EXIF.
         stored: (height, width) as the pixels lie in the file.
         size: (height, width) that the annotation counts in; None if it is not known.
 

@@ -13,8 +13,8 @@ def check_classes(labels: torch.Tensor, num_classes: int, name: str) -> None:
 
     Args:
         labels: Integers on the CPU: a map, or classes.
-        num_classes: Of the model.
-        name: Of the image.
+        num_classes: Number of classes of the model.
+        name: Name of the image.
 
     Raises:
         DataError: See above.

@@ -21,6 +21,7 @@ from mmengine.registry import DATA_SAMPLERS as ROOT_SAMPLERS
 from mmengine.registry import DATASETS as ROOT_DATASETS
 from torch.utils.data import Sampler
 
+from mim_bench.data.fused import fuse_pipeline
 from mim_bench.errors import DataError, MimBenchError
 from mim_bench.registry import DATA_SAMPLERS, DATASETS
 
@@ -175,13 +176,18 @@ class SeededDataset:
         seed: Of the run.
         skip_list: A file to which the images are added that cannot be made a sample; the next
             image takes the place of each. None: the first one is an error.
+        loading: One of :data:`mim_bench.data.fused.LOADING`.
 
     Attributes that this class has not are the wrapped dataset's.
     """
 
-    def __init__(self, dataset: dict, seed: int, skip_list: str | None = None) -> None:
+    def __init__(
+        self, dataset: dict, seed: int, skip_list: str | None = None, loading: str = 'fused'
+    ) -> None:
         with _nothing_to_collect():
             self.dataset = ROOT_DATASETS.build(dataset)
+        if loading == 'fused':
+            fuse_pipeline(self.dataset)
         self.seed = seed
         self.skip_list = skip_list
 

@@ -23,7 +23,7 @@ def ade20k_dataset(**settings: Any) -> Any:
     """Mmseg's ADE20KDataset, whose images all have a label map, with a ``summary``.
 
     Args:
-        **settings: Of mmseg's class.
+        **settings: Arguments of mmseg's class.
 
     Raises:
         DataError: A folder or a label map is missing, or there is no image.
@@ -42,7 +42,7 @@ def load_segmentation(**settings: Any) -> Any:
     """Mmseg's LoadAnnotations, which refuses what is no label map of its image.
 
     Args:
-        **settings: Of mmseg's class.
+        **settings: Arguments of mmseg's class.
     """
     return _loader_class()(**settings)
 

@@ -159,7 +159,7 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
 
     Args:
         error: Whatever ended a run.
-        cfg: Of the run.
+        cfg: Config of the run.
         runner: None if it could not be built.
     """
     if isinstance(error, MimBenchError):

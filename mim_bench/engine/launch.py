@@ -64,7 +64,7 @@ class Launch:
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
         auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
-        seed: Of the run; the config's if None.
+        seed: Seed of the run. Defaults to the config's.
         data_root: Replaces the config's.
         launcher: 'none', 'pytorch' or 'slurm'.
         no_amp: The same as ``precision='fp32'``.
@@ -76,7 +76,7 @@ class Launch:
         results_dir: Folder for the run's record; no record if None.
         record_checkpoint: What the user states of the record's checkpoint. ``file`` is the one of
             the row, where the run starts from another; None: random weights.
-        run_id: Of the record.
+        run_id: Name of the record.
         tta: Test with the config's test-time augmentation.
         save_minutes: Longest time between two checkpoints; the hook's if None.
         dist_timeout_s: Seconds that a process waits for the others; the default if None.
@@ -86,8 +86,8 @@ class Launch:
         own_data: Name of a data set of the user's, whose classes replace the config's; None: the
             data are the config's.
         track: Names of the trackers that follow the run.
-        limit: Of the images of each data set, as :meth:`mim_bench.recipe.limit.Limit.parse` reads
-            it; None: all of them.
+        limit: Images of each data set to use (:meth:`mim_bench.recipe.limit.Limit.parse` reads
+            it); None: all.
         variant: Name of a test set of robustness that a classifier or probes are tested on;
             ``data_root`` is that of the set, ``load_from`` of probes the work directory of their
             test.
@@ -126,7 +126,7 @@ def train(launch: Launch) -> BenchRunner:
     """Train a config.
 
     Raises:
-        MimBenchError: Anything that the user can mend.
+        MimBenchError: An error that the user can fix.
         RunInterrupted: The run was asked to stop; it has saved what it can.
     """
     stop = StopRequest(seconds_of_job() if launch.time_limit_s is None else launch.time_limit_s)
@@ -156,7 +156,7 @@ def test(launch: Launch) -> dict[str, float]:
         The metrics.
 
     Raises:
-        MimBenchError: Anything that the user can mend.
+        MimBenchError: An error that the user can fix.
         RunInterrupted: The run was asked to stop.
     """
     with StopRequest().listening():
@@ -181,7 +181,7 @@ def record_outside_failure(launch: Launch, command: str, text: str, cause: Cause
     many processes it ran. Its cost is what its ledger there holds.
 
     Args:
-        launch: Of the run.
+        launch: The launch.
         command: 'train' or 'test'.
         text: How it failed.
         cause: Why.
@@ -213,7 +213,7 @@ def resolve_run(launch: Launch, command: str) -> Config:
     """The config that a command runs, without what it does not use.
 
     Args:
-        launch: Of the run.
+        launch: The launch.
         command: 'train' or 'test'.
     """
     if command == 'train':
@@ -254,7 +254,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     """The config with everything that the launch says.
 
     Args:
-        launch: Of the run.
+        launch: The launch.
         is_test: Whether the run tests.
     """
     if launch.fit_backbone and not launch.checkpoint:

@@ -75,7 +75,7 @@ class ProbeTestLoop(TestLoop):
             :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`; part of the protocol.
         cache_dir: Where features are kept, counted from the work directory; all processes must
             see it, and several runs may share it. None keeps them for the time of the test.
-        feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
+        feature_dtype: Type of the files, ``'float32'`` or ``'float16'``.
         layers: ``'last'``, or ``'best'``: each probe runs on the output of the backbone that is
             best for it on a held-out part of the training images.
 
@@ -369,7 +369,7 @@ class PatchProbeTestLoop(TestLoop):
         seed: Decides the patches of the bank.
         fp16: See :class:`ProbeTestLoop`.
         cache_dir: As of :class:`ProbeTestLoop`.
-        feature_dtype: Of the files, ``'float32'`` or ``'float16'``.
+        feature_dtype: Type of the files, ``'float32'`` or ``'float16'``.
 
     Raises:
         ConfigError: The classifier or a setting is unknown, or the head is another one.

@@ -161,15 +161,14 @@ class BenchRunner(Runner):
         if isinstance(dataloader, dict):
             dataloader = loader_settings(deepcopy(dataloader))
             dataset, sampler = dataloader['dataset'], dataloader['sampler']
-            skip_list = dataloader.pop('skip_list', None)
+            ours = {k: dataloader.pop(k) for k in ('skip_list', 'loading') if k in dataloader}
             if isinstance(dataset, dict) and isinstance(sampler, dict):
                 if batches := dataloader.get('batch_sampler'):
                     dataloader['batch_sampler'] = dict(
                         type='mim_bench.StartingBatchSampler', batch_sampler=batches
                     )
                 seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
-                seeded['skip_list'] = skip_list
-                dataloader['dataset'] = seeded
+                dataloader['dataset'] = {**seeded, **ours}
                 dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 

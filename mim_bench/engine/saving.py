@@ -34,7 +34,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     is killed, the disk is full, or other processes write the same file.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
 
     Raises:
         CheckpointError: The file system refuses; the file before is untouched.

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from mim_bench.errors import ConfigError, MimBenchError
+from mim_bench.evaluation.probes.npy_rows import write_npy_header
 
 ENDINGS = ('.npz', '.safetensors')
 _SAFETENSORS_TYPES = {'float32': 'F32', 'float16': 'F16', 'uint8': 'U8'}
@@ -111,12 +112,7 @@ class FeatureFile:
         with zipfile.ZipFile(out, 'w') as archive:
             for name, (file, shape) in self._parts.items():
                 with archive.open(f'{name}.npy', 'w', force_zip64=True) as entry:
-                    header = {
-                        'descr': np.lib.format.dtype_to_descr(self._dtype),
-                        'fortran_order': False,
-                        'shape': (self._num_rows, *shape),
-                    }
-                    np.lib.format.write_array_header_1_0(entry, header)
+                    write_npy_header(entry, self._dtype, (self._num_rows, *shape))
                     file.seek(0)
                     shutil.copyfileobj(file, entry, _COPIED_BYTES)
             with archive.open('names.npy', 'w') as entry:

@@ -18,6 +18,7 @@ from mmengine.registry import DATASETS
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from mim_bench.data.fused import fuse_pipeline
 from mim_bench.data.seeding import seed_everything
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import (
@@ -33,6 +34,8 @@ PHOTO_SIZE = (375, 500)
 PHOTO_BYTES = 49_000
 NUM_PHOTOS = 64
 _COLLATE = 'collate'
+# So many times the images of a turn, since starting workers disturbs.
+_LOADER_IMAGES = 8
 
 
 @dataclass
@@ -45,7 +48,8 @@ class Loading:
         cpu_s: CPU seconds of each turn, for all of its images.
         wall_s: Seconds of each turn.
         steps_s: CPU seconds of each step of the pipeline over all turns, in its order.
-        loader_img_per_s: Images a second of a DataLoader, by its number of workers.
+        loader_img_per_s: Images a second of a DataLoader, by its number of workers; the median of
+            the turns.
     """
 
     name: str
@@ -88,6 +92,7 @@ class TrainingImages(Dataset):
         if photos:
             self.dataset = None
             self.pipeline = build_pipeline(cfg, train_pipeline(cfg))
+            self._fuse(cfg)
             return
         with library_scope(cfg), explained(cfg):
             self.dataset = DATASETS.build(cfg.train_dataloader.dataset)
@@ -95,6 +100,11 @@ class TrainingImages(Dataset):
         while not hasattr(inner, 'pipeline') and hasattr(inner, 'dataset'):
             inner = inner.dataset
         self.pipeline = inner.pipeline
+        self._fuse(cfg)
+
+    def _fuse(self, cfg: Config) -> None:
+        if cfg.train_dataloader.get('loading') != 'plain':
+            fuse_pipeline(self)
 
     def __len__(self) -> int:
         return len(self.photos or self.dataset)
@@ -141,9 +151,14 @@ def measure_loading(
             for loading, samples, collate in zip(found, sets, collates, strict=True):
                 _take_turn(loading if turn else Loading(''), samples, collate, places)
         for count in workers:
-            report(f'loaders of {count} workers')
-            for loading, (_, cfg), samples in zip(found, entries, sets, strict=True):
-                loading.loader_img_per_s[count] = _time_loader(cfg, samples, count, images * turns)
+            rates: dict[str, list[float]] = {}
+            for turn in range(turns):
+                report(f'loaders of {count} workers, turn {turn + 1} of {turns}')
+                for (name, cfg), samples in zip(entries, sets, strict=True):
+                    rate = _time_loader(cfg, samples, count, images * _LOADER_IMAGES)
+                    rates.setdefault(name, []).append(rate)
+            for loading in found:
+                loading.loader_img_per_s[count] = statistics.median(rates[loading.name])
     return found
 
 
@@ -233,7 +248,7 @@ def _names(steps: Sequence[Any]) -> list[str]:
 
 def _time_loader(cfg: Config, samples: TrainingImages, workers: int, images: int) -> float:
     """Images a second of a DataLoader, without the first batch of each worker."""
-    size = 16
+    size = 32
     warm = max(workers, 1) * 2
     loader = DataLoader(
         samples,

@@ -7,10 +7,10 @@ from pathlib import Path
 from mmengine.config import Config, ConfigDict
 
 from mim_bench.data.archives import is_folder
+from mim_bench.data.fused import LOADING
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
-from mim_bench.recipe.pixels import apply_pixels
 from mim_bench.recipe.reading import read_checked
 from mim_bench.shipped import shipped_config
 
@@ -24,7 +24,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling track limit '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products pixels'
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products loading'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(
@@ -65,10 +65,23 @@ def load_config(
     apply_by_backbone(cfg, norms)
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
-    apply_pixels(cfg)
+    _apply_loading(cfg)
     read_checked(cfg)
     check_top_level(cfg)
     return cfg
+
+
+def _apply_loading(cfg: Config) -> None:
+    """Hand the key ``loading`` on to the loader of training images."""
+    loading = cfg.pop('loading', None)
+    if loading is None:
+        return
+    if loading not in LOADING or not cfg.get('train_dataloader'):
+        raise ConfigError(
+            f'{cfg.filename}: loading={loading!r} is {" or ".join(LOADING)}, for a config that '
+            'trains. Correct it or leave it away.'
+        )
+    cfg.train_dataloader.loading = loading
 
 
 def check_top_level(cfg: Config) -> None:

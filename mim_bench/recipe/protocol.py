@@ -40,6 +40,7 @@ HARMLESS = {
     'allow_partial': 'the record says which share of the backbone was filled',
     'protocol pretraining': 'task, name, version and table are hashed beside the settings',
     'train_dataloader.skip_list': 'the record counts the images that were left out',
+    'train_dataloader.loading': 'two ways to load the same pixels',
     'batch_plan is_changed limit lr_scaling': 'only describes; rate, images of an update and data '
     'sets are settings',
     'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from mim_bench.report import catalogue
-from mim_bench.report.board import RANK, Board, Column
+from mim_bench.report.board import NUMBERS, RANK, Board, Column
 from mim_bench.report.costs import QUANTITIES, cost_column, cost_numbers, total_numbers
 from mim_bench.report.published import match, sort_published
 from mim_bench.report.spread import SampleReader, add_spread
@@ -101,7 +101,8 @@ def _make_rows(runs: pd.DataFrame, links: Mapping[str, Mapping[str, str]]) -> pd
     latest = latest.drop_duplicates('label', keep='last').set_index('label').sort_index()
     latest['runs'] = runs.sort_values('run_id').groupby('label')['run'].agg(list)
     lines = [_row(line, links) for line in latest.itertuples()]
-    return pd.DataFrame(lines, index=latest.index)
+    rows = pd.DataFrame(lines, index=latest.index)
+    return rows.astype({name: float for name in NUMBERS if name != RANK})
 
 
 def _row(latest: Any, links: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
@@ -211,9 +212,9 @@ def _make_columns(counted: pd.DataFrame, cells: pd.DataFrame) -> list[Column]:
         made[replace(column, qualifier=text)] = some.index
     cells['value'] /= size
     columns = sorted(made, key=_order)
+    cells['column'] = 0
     for place, column in enumerate(columns):
         cells.loc[made[column], 'column'] = place
-    cells['column'] = cells['column'].astype(int)
     return columns
 
 

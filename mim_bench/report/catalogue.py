@@ -22,6 +22,22 @@ class Task(NamedTuple):
     metrics: Sequence[str]
 
 
+_PROBES = {'': '', 'knn': 'k-NN', 'linear': 'linear', 'attentive': 'attentive'}
+
+
+def _robustness() -> dict[str, Task]:
+    """Each test set of robustness for fine-tuned models, then for each probe."""
+    tasks = {}
+    for probe, words in _PROBES.items():
+        end, suffix = (f'-{probe}', f', {words}') if probe else ('', '')
+        for name in ('ReaL', 'V2', 'A', 'R', 'Sketch', 'C'):
+            title = 'ImageNet ReaL' if name == 'ReaL' else f'ImageNet-{name}'
+            metric = f'{probe}_' * bool(probe) + ('mCE' if name == 'C' else 'top1')
+            task = Task(title + suffix, f'{name} {{}}{suffix}', [metric])
+            tasks[f'imagenet-{name.lower()}{end}'] = task
+    return tasks
+
+
 _DETECTION = ('bbox_mAP', 'segm_mAP')
 TASKS = {
     'in1k-knn': Task('k-NN', 'k-NN {}', ['knn_top1']),
@@ -36,18 +52,7 @@ TASKS = {
     'in1k-10pct-ft': Task('10 % of labels', '10 % {}', ['top1']),
     'in1k-1pct-ft': Task('1 % of labels', '1 % {}', ['top1']),
     # Test sets of robustness, for fine-tuned models, then for each probe.
-    **{
-        f'imagenet-{name.lower()}{f"-{probe}" if probe else ""}': Task(
-            f'ImageNet{"-" if name != "ReaL" else " "}{name}{f", {words}" if probe else ""}',
-            f'{name} {{}}{f", {words}" if probe else ""}',
-            [f'{probe}_{metric}' if probe else metric],
-        )
-        for probe, words in {
-            '': '', 'knn': 'k-NN', 'linear': 'linear', 'attentive': 'attentive',
-        }.items()
-        for name in ('ReaL', 'V2', 'A', 'R', 'Sketch', 'C')
-        for metric in ['mCE' if name == 'C' else 'top1']
-    },
+    **_robustness(),
     'ade20k-knn': Task('Patch retrieval', 'Retrieval {}', ['mIoU']),
     'ade20k-logreg': Task('Patch regression', 'Regression {}', ['mIoU']),
     'ade20k-linear': Task('Linear segmentation', 'Linear {}', ['mIoU']),

@@ -29,6 +29,7 @@ class Quantity(NamedTuple):
 _TIMES, _SIZES = (('min', 1 / 60), ('h', 1.0)), (('MiB', 2.0**20), ('GiB', 2.0**30))
 QUANTITIES = {
     'img_per_s': Quantity('img/s', (('', 1.0),), higher_is_better=True),
+    'data_wait_share': Quantity('wait for data', (('%', 0.01),)),
     'peak_mem_bytes': Quantity('peak memory', _SIZES),
     'device_hours': Quantity('device time', _TIMES),
     'gpu_hours': Quantity('GPU time', _TIMES),
@@ -57,7 +58,8 @@ def cost_numbers(counted: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 yield number | _named(metric, '', better, value if line.is_done else None)
         for name, m in line.run.metrics.items() if line.is_pretraining else ():
             # Losses of two methods differ in kind, so the last metrics are facts too.
-            yield number | _named(name, m.unit, m.higher_is_better, m.value)
+            value = m.value if line.is_done else None
+            yield number | _named(name, m.unit, m.higher_is_better, value)
 
 
 def total_numbers(counted: pd.DataFrame, rows: pd.DataFrame) -> Iterator[dict[str, Any]]:

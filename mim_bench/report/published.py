@@ -101,10 +101,11 @@ def match(board: Board) -> pd.DataFrame:
 
 def _our_results(board: Board) -> pd.DataFrame:
     """The cells that may have a published counterpart, in the order of rows and columns."""
-    places = {label: place for place, label in enumerate(board.rows.index)}
+    checkpoints = dict(board.rows['checkpoint'])
+    places = {label: place for place, label in enumerate(checkpoints)}
     lines = []
     for cell in board.cells[board.cells['state'] == 'value'].itertuples():
-        column, checkpoint = board.columns[cell.column], board.rows['checkpoint'][cell.label]
+        column, checkpoint = board.columns[cell.column], checkpoints[cell.label]
         metric = metric_name(column.metric)
         if column.part == 'task' and metric in TOLERANCES:
             family = network_family(checkpoint.backbone)

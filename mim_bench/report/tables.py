@@ -288,7 +288,7 @@ def problem_sections(board: Board, damaged: Sequence[DamagedFile]) -> Iterator[S
         yield Section('damaged-files', 'Damaged files, left out', [table])
 
 
-def run_table(board: Board) -> pd.DataFrame:
+def run_table(board: Board, most: int | None = None) -> pd.DataFrame:
     """A line a run with the fields of its record: pre-training, then tasks by checkpoint."""
     records = sorted(
         board.records,
@@ -307,7 +307,7 @@ def run_table(board: Board) -> pd.DataFrame:
             'weights_loaded': record.load and record.load.share,
             'effective_batch': record.batch and record.batch.effective_batch,
         }
-        for record in records
+        for record in records[:most]
     ]
     return pd.DataFrame(lines, dtype=object)
 
@@ -339,7 +339,7 @@ _SHOWN_OF_RUNS = {
 
 def run_section(board: Board) -> Section:
     """The first :data:`MOST_RUNS` runs with the facts that a reader looks for."""
-    runs = run_table(board)[:MOST_RUNS]
+    runs = run_table(board, MOST_RUNS)
     runs['results'] = runs['results'].where(runs['status'] == 'done', 'failed')
     for name, show in {
         'checkpoint_sha256': lambda digest: digest[:8],

@@ -124,7 +124,7 @@ class ForkedRun:
     """A command of ``mim-bench`` in processes that have all imports already.
 
     Args:
-        words: Of the command.
+        words: Words of the command.
         num_processes: Over gloo, without a launcher.
 
     Attributes:

@@ -162,17 +162,37 @@ def test_run_through_slurm_gives_the_same_records(suite, tmp_path):
     assert {job['state'] for job in slurm.jobs().values()} == {'COMPLETED'}
 
 
-def test_run_size_that_a_task_cannot_take_is_refused_before_anything_is_launched(
-    inputs, tmp_path, capsys
-):
-    shallow = tmp_path / 'shallow.pth'
+@pytest.fixture
+def shallow(inputs, tmp_path):
+    """The checkpoint without its last stage: two stages, where dense tasks take three."""
     state = torch.load(inputs[1], weights_only=True)['state_dict']
-    kept = {name: value for name, value in state.items() if 'stages.2.' not in name}
-    kept = {name: value for name, value in kept.items() if 'stages.1.downsample' not in name}
-    torch.save({'state_dict': kept}, shallow)
+    last = ('backbone.stages.2.', 'backbone.stages.1.downsample.')
+    kept = {name: value for name, value in state.items() if not name.startswith(last)}
+    torch.save({'state_dict': kept}, tmp_path / 'shallow.pth')
+    return tmp_path / 'shallow.pth'
+
+
+def test_run_size_that_a_task_cannot_take_is_refused_before_anything_is_launched(
+    inputs, shallow, tmp_path, capsys
+):
     words = suite_command(tmp_path / 'out', (inputs[0], shallow), 'in1k-knn,coco-htc-plus')[3:]
     assert main(words) == 1
     error = ' '.join(capsys.readouterr().err.split())
     assert 'toy-htc-plus-shallow-s0: ' in error
     assert 'the backbone Swin returns the maps [0, 1, 2] of 2' in error
     assert not (tmp_path / 'out' / 'steps').exists()
+
+
+def test_run_whole_suite_leaves_out_what_a_size_cannot_take(
+    inputs, shallow, tmp_path, capsys, monkeypatch
+):
+    planned = []
+    monkeypatch.setattr('mim_bench.cli.run.run_plan', lambda plan, *_: planned.extend(plan) or 0)
+    words = suite_command(tmp_path / 'out', (inputs[0], shallow), 'in1k-knn')[3:]
+    at = words.index('--tasks')
+    assert main([*words[:at], *words[at + 2 :]]) == 0
+    names = {step.name.removesuffix('-shallow-s0') for step in planned}
+    assert 'toy-ft' in names
+    assert 'toy-htc-plus' not in names
+    shown = ' '.join(capsys.readouterr().out.split())
+    assert 'toy-htc-plus-shallow-s0: ' in shown

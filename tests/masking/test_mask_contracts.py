@@ -68,7 +68,7 @@ CONTRACTS = {
 # Transforms of this package that give no mask, for whoever adds one.
 WITHOUT_MASKS = {
     *('InstaBoost', 'RandAugment', 'RandomErasing', 'SingleDrawCrop', 'TwoSizeCrop'),
-    *('FusedImage', 'LoadImage', 'LoadSegmentation'),
+    *('LoadImage', 'LoadSegmentation'),
 }
 # BEiT's hides another number in each image; see test_random_blocks.py.
 UNCOUNTED = {'RandomBlockMask', 'random_block_mask'}

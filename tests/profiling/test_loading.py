@@ -28,17 +28,17 @@ def test_photographs_have_the_size_of_imagenets(tmp_path):
     assert os.stat(path) == before
 
 
-def test_two_arithmetics_are_measured_side_by_side(tmp_path, monkeypatch):
+def test_two_ways_of_loading_are_measured_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setattr('mim_bench.profiling.loading.NUM_PHOTOS', 2)
     monkeypatch.setattr('mim_bench.profiling.loading.make_photos.__defaults__', (2,))
     words = ['--loader', '--images', '2', '--repeats', '1']
     files = ['--json', str(tmp_path / 'l.json'), '--markdown', str(tmp_path / 'l.md')]
-    assert main(['profile', MAE, '--variant', MAE, 'pixels=torch', *words, *files]) == 0
+    assert main(['profile', MAE, '--variant', MAE, 'loading=plain', *words, *files]) == 0
     content = json.loads((tmp_path / 'l.json').read_text())
-    pillow, torch = content['loading']
-    assert list(pillow['steps_s'])[:2] == ['LoadImage', 'RandomResizedCrop']
-    assert next(iter(torch['steps_s'])) == 'FusedImage'
-    assert pillow['images'] == torch['images'] == 2
+    fused, plain = content['loading']
+    assert list(plain['steps_s'])[:2] == ['LoadImage', 'RandomResizedCrop']
+    assert next(iter(fused['steps_s'])) == 'FusedLoading'
+    assert plain['images'] == fused['images'] == 2
     assert len((tmp_path / 'l.md').read_text().splitlines()) == 4
 
 

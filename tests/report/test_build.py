@@ -4,6 +4,7 @@ import pytest
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.notes import conclusion
+from mim_bench.report.page import render_html
 from mim_bench.results.record import Cost
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import (
@@ -56,6 +57,7 @@ def test_build_known_tasks_come_in_their_order(board_of):
         'Box AP',
         'Mask AP',
         'Pre-training img/s',
+        'Pre-training wait for data',
         'Pre-training peak memory',
         'Pre-training device time',
         'my-task score',
@@ -181,6 +183,12 @@ def test_build_long_pretraining_is_given_in_hours(board_of):
 def test_build_random_weights_have_no_cost(board_of):
     board = board_of(make_record(checkpoint=RANDOM), make_pretraining_record(RANDOM))
     assert 'Pre-training img/s' not in _titles(board)
+
+
+def test_build_of_random_weights_alone_has_a_row_and_no_column(board_of):
+    board = board_of(make_pretraining_record(RANDOM))
+    assert (list(board.rows.index), board.columns) == (['swin-tiny.random'], [])
+    assert 'Nothing is ranked' in render_html(board)
 
 
 def test_build_cost_is_never_ranked(board_of):

@@ -125,11 +125,12 @@ def test_gpu_time_has_a_column_where_not_all_devices_are_gpus(board_of):
 
 
 def test_cost_of_a_task_is_the_mean_over_seeds_and_the_highest_peak(board_of):
-    first = hours(1, img_per_s=100.0, peak_mem_bytes=20 << 30, energy=1e6)
-    second = hours(3, img_per_s=200.0, peak_mem_bytes=30 << 30, energy=3e6)
+    first = hours(1, img_per_s=100.0, data_wait_share=0.1, peak_mem_bytes=20 << 30, energy=1e6)
+    second = hours(3, img_per_s=200.0, data_wait_share=0.3, peak_mem_bytes=30 << 30, energy=3e6)
     board = board_of(make_record(cost=first), make_record(cost=second, seed=1, run_id='other-seed'))
     for name, value, unit in (
         ('img/s', 150.0, ''),
+        ('wait for data', pytest.approx(20.0), '%'),
         ('peak memory', 30.0, 'GiB'),
         ('device time', 16.0, 'h'),
         ('energy', 2000.0, 'kJ'),

@@ -114,6 +114,15 @@ def test_render_html_cells_carry_unrounded_values_and_their_run(page_of):
     assert 'in1k-knn-swin-tiny.ummae-10e-s0, seed 0, 2026-01-01' in cell['title']
 
 
+def test_render_html_facts_that_no_row_knows_are_no_numbers(page_of):
+    checkpoint = make_checkpoint(params=None, img_size=None, pretrain_epochs=None)
+    page = _Page(page_of(make_record(checkpoint=checkpoint)))
+    row, *_ = [a for a in page.all('tr') if a.get('data-row') == '0']
+    assert row['data-size'] == 'not known'
+    values = {a['data-value'] for a in page.all('td') if 'data-value' in a}
+    assert all(value.replace('.', '').isdigit() for value in values)
+
+
 def test_render_html_failed_cell_leads_to_its_error(page_of):
     page = _Page(page_of(make_record(error='loss is nan')))
     assert any(a.get('href') == '#failed-1' for a in page.all('a'))

@@ -7,7 +7,7 @@ import torch
 
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.sources.dino import OFFSET
-from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
+from mim_bench.conversion.timm_models import TimmModel, vit_args
 
 _CHUNK = re.compile(r'blocks\.\d+\.(\d+\..+)')
 _REGISTERS = 'register_tokens'
@@ -27,17 +27,8 @@ def network(
     """The network of timm, with registers and gated MLPs where the file has them."""
     state = _unchunked(state)
     registers, gated = state.get(_REGISTERS), state.get('blocks.0.mlp.w12.weight')
-    _, _, patch, _ = state['patch_embed.proj.weight'].shape
-    dims = state['cls_token'].shape[-1]
-    hidden = gated if gated is not None else state['blocks.0.mlp.fc1.weight']
-    args = {
-        'img_size': patch * square_side(state['pos_embed'].shape[1] - 1, where),
-        'patch_size': patch,
-        'embed_dim': dims,
-        'depth': count_blocks(state),
-        'num_heads': assumed_heads(dims),
-        'mlp_ratio': hidden.shape[0] / dims,
-    }
+    hidden = len(gated if gated is not None else state['blocks.0.mlp.fc1.weight'])
+    args = vit_args(state, where, num_prefix=1, hidden=hidden)
     name = 'vit_small_patch14' if gated is None else 'vit_giant_patch14'
     if registers is None:
         return TimmModel(f'{name}_dinov2', args, OFFSET, ('num_heads',)), state

@@ -11,7 +11,7 @@ from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV, che
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.relative_index import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
+from mim_bench.conversion.timm_models import TimmModel, vit_args
 from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
 from mim_bench.errors import ConversionError
 
@@ -112,21 +112,14 @@ def network(
             part = {'weights_in': 'fc1', 'weights_out': 'fc2'}[match[2]]
             weights[f'blocks.{match[1]}.mlp.{part}.{match[3]}'] = value
     settings = content.get(SIDECAR) or {}
-    dims, patch = weights['cls_token'].shape[-1], weights['patch_embed.proj.weight'].shape[-1]
-    args = {
-        'img_size': patch * square_side(weights['pos_embed'].shape[1] - 1, where),
-        'patch_size': patch,
-        'embed_dim': dims,
-        'depth': count_blocks(weights),
-        'num_heads': settings.get('num_attention_heads') or assumed_heads(dims),
-        'mlp_ratio': weights['blocks.0.mlp.fc1.weight'].shape[0] / dims,
-    }
-    assumed = () if 'num_attention_heads' in settings else ('num_heads',)
+    hidden, heads = len(weights['blocks.0.mlp.fc1.weight']), settings.get('num_attention_heads')
+    args = vit_args(weights, where, num_prefix=1, hidden=hidden, num_heads=heads)
+    assumed = () if heads else ('num_heads',)
     name = 'vit_giant_patch14' if gated else 'vit_small_patch14'
     if registers is None:
         return TimmModel(f'{name}_dinov2', args, {'antialias': False}, assumed), weights
     # timm's loader takes the official names: it folds the position of the class token into it.
-    weights |= {'register_tokens': registers, 'mask_token': torch.zeros(1, dims)}
+    weights |= {'register_tokens': registers, 'mask_token': torch.zeros(1, 1)}
     args['reg_tokens'] = registers.shape[1]
     return TimmModel(f'{name}_reg4_dinov2', args, assumed=assumed), weights
 

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import torch
 
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import joined_qkv
+from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks, square_side
+from mim_bench.conversion.timm_models import TimmModel, vit_args
 from mim_bench.conversion.vit_keys import ENDING
 from mim_bench.errors import ConversionError
 
@@ -44,7 +44,7 @@ def network(
 ) -> tuple[TimmModel, dict[str, torch.Tensor]]:
     """The network of timm, with the tanh GELU unless the settings beside the file say another."""
     weights = joined_qkv(KeyTable('siglip', _RULES).apply(state, where).rest)
-    table = weights['pos_embed'] = weights['pos_embed'][None]
+    weights['pos_embed'] = weights['pos_embed'][None]
     if weights['patch_embed.proj.weight'].ndim != 4:
         raise ConversionError(
             f'{where}: is a tower for images of any shape (NaFlex), which mim_bench does not read. '
@@ -52,21 +52,14 @@ def network(
         )
     settings = content.get(SIDECAR) or {}
     vision = settings.get('vision_config', settings)
-    dims, patch = table.shape[-1], weights['patch_embed.proj.weight'].shape[-1]
     activation = vision.get('hidden_act', 'gelu_pytorch_tanh')
     if activation not in _ACTIVATIONS:
         raise ConversionError(f'{where}: its activation {activation!r} is none of SigLIP.')
-    args = {
-        'img_size': patch * square_side(table.shape[1], where),
-        'patch_size': patch,
-        'embed_dim': dims,
-        'depth': count_blocks(weights),
-        'num_heads': vision.get('num_attention_heads') or assumed_heads(dims),
-        'mlp_ratio': weights['blocks.0.mlp.fc1.weight'].shape[0] / dims,
-        'act_layer': _ACTIVATIONS[activation],
-        'global_pool': '',
-    }
-    assumed = () if 'num_attention_heads' in vision else ('num_heads',)
+    check_settings({SIDECAR: vision}, where, activation=activation, eps=1e-6)
+    hidden, heads = len(weights['blocks.0.mlp.fc1.weight']), vision.get('num_attention_heads')
+    args = vit_args(weights, where, num_prefix=0, hidden=hidden, num_heads=heads)
+    args |= {'act_layer': _ACTIVATIONS[activation], 'global_pool': ''}
+    assumed = () if heads else ('num_heads',)
     resize = {'antialias': False}
     return TimmModel('vit_base_patch16_siglip_224', args, resize, assumed), weights
 

@@ -69,7 +69,7 @@ def check_photo(
     """Decode a photograph as the loaders do.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         name: For the problem.
         size: (height, width) that its annotation counts in, if that is known.
         is_annotated: Whether it has an annotation that counts in pixels, so that EXIF matters.
@@ -124,7 +124,7 @@ def inspect_all(
     """Apply a function to many files, in order, and report progress.
 
     Args:
-        inspect: Of a module, not nested, as it goes to other processes.
+        inspect: A function of a module, not nested, so that other processes can get it.
         items: What it takes, one a file.
         options: Processes and progress.
 

@@ -21,7 +21,7 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
     """Verify a test set of robustness.
 
     Args:
-        name: Of the set.
+        name: Name of the set.
         folder: Its folder or archive, or the folder above.
         options: How to check; ``--expect val=N,classes=N`` for a part of the set.
 

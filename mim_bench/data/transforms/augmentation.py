@@ -2,8 +2,6 @@
 
 import math
 import random
-from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import mmcv
@@ -15,12 +13,9 @@ from mmpretrain.datasets.transforms import RandomResizedCrop
 from PIL import Image, ImageOps
 from timm.data import auto_augment as timm_ops
 
-from mim_bench.data.transforms import uint8_ops
 from mim_bench.registry import TRANSFORMS
 
 BOX_TRIES = 10
-# Arithmetics of the training images: Pillow's, as the official code has it, or a faster one.
-PIXELS = ('pillow', 'torch')
 
 
 @TRANSFORMS.register_module()
@@ -34,8 +29,6 @@ class RandAugment(BaseTransform):
         policy: timm's description, as the official commands give it to ``--aa``.
         fill: R, G, B of what a warp leaves empty; timm's is the mean of the data set, rounded.
         interpolation: 'bicubic' or 'bilinear', of the warps.
-        pixels: 'pillow', timm's operations on PIL images, or 'torch', those of
-            :mod:`~mim_bench.data.transforms.uint8_ops`, which differ by one grey level at most.
 
     Source: timm 0.3.2 to 1.0, data/auto_augment.py and transforms_factory.py.
     """
@@ -46,23 +39,15 @@ class RandAugment(BaseTransform):
         *,
         fill: tuple[int, int, int] = (124, 116, 104),
         interpolation: str = 'bicubic',
-        pixels: str = 'pillow',
     ) -> None:
         settings = dict(img_mean=tuple(fill), interpolation=Image.Resampling[interpolation.upper()])
         self.augment = timm_ops.rand_augment_transform(policy, settings)
-        self.pixels = pixels
         for operation in self.augment.ops:
-            if pixels == 'torch':
-                pillow = partial(_through_pillow, operation.aug_fn)
-                operation.aug_fn = _UINT8_OPS.get(operation.aug_fn, pillow)
-            elif operation.aug_fn is timm_ops.posterize:
+            if operation.aug_fn is timm_ops.posterize:
                 operation.aug_fn = _posterize
 
     def transform(self, results: dict) -> dict:
         """Change ``img``; draws from the global generators of Python and NumPy."""
-        if self.pixels == 'torch':
-            results['img'] = self.augment(results['img'])
-            return results
         image = Image.fromarray(mmcv.bgr2rgb(results['img']))
         augmented = self.augment(image)
         if augmented is not image:  # each operation is left out half of the time
@@ -73,54 +58,6 @@ class RandAugment(BaseTransform):
 def _posterize(image: Image.Image, bits: int, **_: object) -> Image.Image:
     """Keep the upper bits of each channel; 0 gives black, which Pillow 13 refuses."""
     return ImageOps.posterize(image, bits) if bits else Image.new(image.mode, image.size)
-
-
-def _through_pillow(
-    operation: Callable[..., Image.Image], image: np.ndarray, *args: float, **settings: object
-) -> np.ndarray:
-    """One of timm's operations on an array, by Pillow."""
-    picture = Image.fromarray(mmcv.bgr2rgb(image))
-    return mmcv.rgb2bgr(np.asarray(operation(picture, *args, **settings)))
-
-
-def _shear(
-    image: np.ndarray, factor: float, *, axis: int, fillcolor: tuple, resample: int
-) -> np.ndarray:
-    fill = fillcolor[::-1]
-    return uint8_ops.shift(image, factor, 0, axis=axis, fill=fill, resample=resample)
-
-
-def _translate(
-    image: np.ndarray, share: float, *, axis: int, fillcolor: tuple, resample: int
-) -> np.ndarray:
-    fill, offset = fillcolor[::-1], share * image.shape[axis]
-    return uint8_ops.shift(image, 0, offset, axis=axis, fill=fill, resample=resample)
-
-
-def _plain(
-    operation: Callable[..., np.ndarray], image: np.ndarray, *args: float, **_: object
-) -> np.ndarray:
-    """An operation that leaves nothing empty."""
-    return operation(image, *args)
-
-
-# timm's operation -> the same on an array. Rotations stay Pillow's.
-_UINT8_OPS = {
-    timm_ops.auto_contrast: partial(_plain, uint8_ops.auto_contrast),
-    timm_ops.equalize: partial(_plain, uint8_ops.equalize),
-    timm_ops.invert: partial(_plain, uint8_ops.invert),
-    timm_ops.posterize: partial(_plain, uint8_ops.posterize),
-    timm_ops.solarize: partial(_plain, uint8_ops.solarize),
-    timm_ops.solarize_add: partial(_plain, uint8_ops.solarize_add),
-    timm_ops.color: partial(_plain, uint8_ops.adjust_color),
-    timm_ops.contrast: partial(_plain, uint8_ops.adjust_contrast),
-    timm_ops.brightness: partial(_plain, uint8_ops.adjust_brightness),
-    timm_ops.sharpness: partial(_plain, uint8_ops.adjust_sharpness),
-    timm_ops.shear_x: partial(_shear, axis=1),
-    timm_ops.shear_y: partial(_shear, axis=0),
-    timm_ops.translate_x_rel: partial(_translate, axis=1),
-    timm_ops.translate_y_rel: partial(_translate, axis=0),
-}
 
 
 class ErasedBox(NamedTuple):

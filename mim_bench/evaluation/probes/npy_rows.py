@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import numpy as np
 import torch
@@ -104,6 +105,16 @@ class RowsView:
         return self._table[index][:, self._columns]
 
 
+def write_npy_header(file: IO[bytes], dtype: np.dtype, shape: Sequence[int]) -> None:
+    """Write what stands before the numbers in a ``.npy`` file."""
+    header = {
+        'descr': np.lib.format.dtype_to_descr(dtype),
+        'fortran_order': False,
+        'shape': tuple(shape),
+    }
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 class RowWriter:
     """Writes a ``.npy`` file row by row; a context manager.
 
@@ -121,16 +132,7 @@ class RowWriter:
         self._dtype = np.dtype(dtype)
         self._expected = tuple(shape)
         self._file = path.open('xb')
-        self._write_header(self._expected)
-
-    def _write_header(self, shape: tuple[int, ...]) -> None:
-        # numpy leaves room for any number of rows, so a header of fewer has the same length.
-        header = {
-            'descr': np.lib.format.dtype_to_descr(self._dtype),
-            'fortran_order': False,
-            'shape': shape,
-        }
-        np.lib.format.write_array_header_1_0(self._file, header)
+        write_npy_header(self._file, self._dtype, self._expected)
 
     def __enter__(self) -> 'RowWriter':
         return self
@@ -145,7 +147,9 @@ class RowWriter:
             if kind is None:
                 if self.num_rows != self._expected[0]:
                     self._file.seek(0)
-                    self._write_header((self.num_rows, *self._expected[1:]))
+                    # numpy leaves room for any number of rows, so the header has the same length.
+                    shape = (self.num_rows, *self._expected[1:])
+                    write_npy_header(self._file, self._dtype, shape)
                 self._file.flush()
                 os.fsync(self._file.fileno())  # a full disk may be reported only here
         finally:

@@ -96,7 +96,7 @@ def extract_patches(
 
     Args:
         model: Segmentor with ``data_preprocessor`` and ``extract_feat(inputs)``.
-        dataloader: Of labelled images; see
+        dataloader: Loader of labelled images; see
             :func:`mim_bench.evaluation.probes.extraction.extract_features`.
         folder: An empty folder that all processes see.
         num_classes: C; 255 is unlabelled.

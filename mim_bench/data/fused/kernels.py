@@ -1,0 +1,359 @@
+"""Loops over pixels, compiled by numba, that compute what Pillow's C code computes.
+
+Images are uint8 planes (3, height, width). Integers and floating-point numbers have Pillow's width
+and are added in its order, so that bytes are equal. Loops run over contiguous memory, so that LLVM
+makes vector instructions of them.
+"""
+
+import math
+from collections.abc import Callable
+
+import numba
+import numpy as np
+
+_BITS = 22  # of the fractions of a filter's weights: Pillow's PRECISION_BITS
+_HALF = 1 << (_BITS - 1)
+
+
+def _compiled(function: Callable) -> Callable:
+    """The function, compiled when it is first called, and kept on disk where that can be."""
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # neither the package nor the user's cache can be written
+        return numba.njit(function)
+
+
+@_compiled
+def weigh(
+    source: np.ndarray, first: np.ndarray, weights: np.ndarray, total: np.ndarray, out: np.ndarray
+) -> None:
+    """Resample the rows of an image.
+
+    Args:
+        source: uint8 (source rows, row length).
+        first: int64 (rows,): where the filter of each row begins.
+        weights: int32 (rows, taps), fractions of ``_BITS``; taps are a multiple of four. Those that
+            lie beyond the last source row are 0.
+        total: int32 (row length,), overwritten.
+        out: uint8 (rows, row length), the result.
+    """
+    rows, length = out.shape
+    last = source.shape[0] - 1
+    taps = weights.shape[1]
+    for row in range(rows):
+        line = out[row]
+        for start in range(0, taps, 4):
+            place = first[row] + start
+            w0, w1 = weights[row, start], weights[row, start + 1]
+            w2, w3 = weights[row, start + 2], weights[row, start + 3]
+            p0, p1 = source[min(place, last)], source[min(place + 1, last)]
+            p2, p3 = source[min(place + 2, last)], source[min(place + 3, last)]
+            if taps == 4:
+                for x in range(length):
+                    level = np.int32(_HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
+                    line[x] = min(max(level >> _BITS, 0), 255)
+            elif start == 0:
+                for x in range(length):
+                    total[x] = _HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
+            elif start < taps - 4:
+                for x in range(length):
+                    total[x] += w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
+            else:
+                for x in range(length):
+                    level = np.int32(total[x] + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
+                    line[x] = min(max(level >> _BITS, 0), 255)
+
+
+@_compiled
+def _curve(x: float, radius: int) -> float:
+    """The bilinear, bicubic or Lanczos filter, told by its radius."""
+    x = abs(x)
+    if x >= radius:
+        return 0.0
+    if radius == 1:
+        return 1.0 - x
+    if radius == 2:
+        if x < 1.0:
+            return ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1.0
+        return (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+    if x == 0.0:
+        return 1.0
+    far, near = x * math.pi, x / 3 * math.pi
+    return math.sin(far) / far * (math.sin(near) / near)
+
+
+@_compiled
+def filter_weights(source: int, radius: int, first: np.ndarray, weights: np.ndarray) -> None:
+    """The arguments ``first`` and ``weights`` of :func:`weigh`.
+
+    Args:
+        source: Rows.
+        radius: Of the filter before it is stretched: 1 bilinear, 2 bicubic, 3 Lanczos.
+        first: int64 (rows,), the result.
+        weights: int32 (rows, taps), the result; with as many taps as a filter can have.
+    """
+    rows, taps = weights.shape
+    scale = source / rows
+    stretch = max(scale, 1.0)
+    exact = np.empty(taps)
+    for row in range(rows):
+        centre = (row + 0.5) * scale
+        begin = max(int(centre - radius * stretch + 0.5), 0)
+        end = min(int(centre + radius * stretch + 0.5), source)
+        first[row] = begin
+        total = 0.0
+        for tap in range(end - begin):
+            exact[tap] = _curve((tap + begin - centre + 0.5) * (1.0 / stretch), radius)
+            total += exact[tap]
+        for tap in range(taps):
+            share = exact[tap] / total * (1 << _BITS) if tap < end - begin else 0.0
+            weights[row, tap] = int(share - 0.5 if share < 0 else share + 0.5)
+
+
+@_compiled
+def grey(planes: np.ndarray, out: np.ndarray) -> None:
+    """``convert('L')`` of B, G, R planes (3, pixels) into ``out`` (pixels,)."""
+    blue, green, red = planes[0], planes[1], planes[2]
+    for x in range(out.size):
+        out[x] = (red[x] * 19595 + green[x] * 38470 + blue[x] * 7471 + 0x8000) >> 16
+
+
+@_compiled
+def blend(first: np.ndarray, second: np.ndarray, share: np.float32, out: np.ndarray) -> None:
+    """``Image.blend``: from ``first``, ``share`` of the way to ``second``; uint8 (pixels,) each."""
+    for x in range(out.size):
+        start = np.float32(first[x])
+        level = start + share * (np.float32(second[x]) - start)
+        out[x] = np.int32(min(max(level, np.float32(0)), np.float32(255)))
+
+
+@_compiled
+def blend_with_level(level: int, second: np.ndarray, share: np.float32, out: np.ndarray) -> None:
+    """:func:`blend` where ``first`` is the same everywhere."""
+    start = np.float32(level)
+    for x in range(out.size):
+        found = start + share * (np.float32(second[x]) - start)
+        out[x] = np.int32(min(max(found, np.float32(0)), np.float32(255)))
+
+
+@_compiled
+def smooth(planes: np.ndarray, out: np.ndarray) -> None:
+    """``ImageFilter.SMOOTH``: five parts of a pixel, one of each neighbour; borders are copied."""
+    count, height, width = planes.shape
+    for plane in range(count):
+        for row in range(height):
+            line, mid = out[plane, row], planes[plane, row]
+            line[:] = mid
+            if 0 < row < height - 1:
+                above, below = planes[plane, row - 1], planes[plane, row + 1]
+                for x in range(1, width - 1):
+                    # No sum of 13 parts lies half-way between two levels.
+                    parts = np.int32(above[x - 1]) + above[x] + above[x + 1] + mid[x - 1]
+                    parts += mid[x + 1] + below[x - 1] + below[x] + below[x + 1] + 5 * mid[x]
+                    line[x] = np.int32((np.float32(np.int32(parts)) + 6.5) * np.float32(1 / 13))
+
+
+@_compiled
+def _cubic(v1: float, v2: float, v3: float, v4: float, d: float) -> float:
+    """Pillow's cubic between ``v2`` and ``v3`` of a transform, whose slope is -1."""
+    p2 = -v1 + v3
+    p3 = 2 * (v1 - v2) + v3 - v4
+    p4 = -v1 + v2 - v3 + v4
+    return v2 + d * (p2 + d * (p3 + d * p4))
+
+
+@_compiled
+def _linear(v2: float, v3: float, d: float) -> float:
+    return v2 + (v3 - v2) * d
+
+
+@_compiled
+def _cut(level: float) -> np.int32:
+    return np.int32(min(max(level, 0.0), 255.0))
+
+
+@_compiled
+def pack(pixels: np.ndarray, out: np.ndarray) -> None:
+    """Each pixel with the three after it as one uint32, the first lowest; (pixels,) each."""
+    for x in range(out.size - 3):
+        near = np.uint32(pixels[x]) | np.uint32(pixels[x + 1]) << np.uint32(8)
+        far = np.uint32(pixels[x + 2]) << np.uint32(16) | np.uint32(pixels[x + 3]) << np.uint32(24)
+        out[x] = np.uint32(near | far)
+
+
+@_compiled
+def _part(packed: np.uint32, number: int) -> float:
+    return np.float64(np.int32(packed >> np.uint32(8 * number) & np.uint32(255)))
+
+
+@_compiled
+def _cubic_of(packed: np.uint32, d: float) -> float:
+    return _cubic(_part(packed, 0), _part(packed, 1), _part(packed, 2), _part(packed, 3), d)
+
+
+@_compiled
+def _linear_of(packed: np.uint32, d: float) -> float:
+    return _linear(_part(packed, 1), _part(packed, 2), d)
+
+
+@_compiled
+def _fill(line: np.ndarray, begin: int, end: int, level: int) -> None:
+    """All but the pixels from ``begin`` to ``end``."""
+    for x in range(begin):
+        line[x] = level
+    for x in range(end, line.size):
+        line[x] = level
+
+
+@_compiled
+def _trace(
+    matrix: np.ndarray,
+    row: int,
+    height: int,
+    place: np.ndarray,
+    dx: np.ndarray,
+    dy: np.ndarray,
+    is_inside: np.ndarray,
+) -> tuple[int, int]:
+    """Where the pixels of a row come from.
+
+    Args:
+        matrix: See :func:`affine`.
+        row: Of the result.
+        height: Of the source.
+        place: uint64 (width,), the result: the first of the sixteen neighbours among packed pixels.
+        dx: float64 (width,), the result: from the second neighbour to the point.
+        dy: The same of rows.
+        is_inside: bool (width,), overwritten.
+
+    Returns:
+        The first pixel that comes from inside of the source, and the one after the last.
+    """
+    a0, a1, a2, a3, a4, a5 = matrix
+    width = dx.size
+    for column in range(width):
+        x = a0 * (column + 0.5) + a1 * (row + 0.5) + a2
+        y = a3 * (column + 0.5) + a4 * (row + 0.5) + a5
+        is_inside[column] = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        left, top = np.floor(x - 0.5), np.floor(y - 0.5)
+        dx[column], dy[column] = (x - 0.5) - left, (y - 0.5) - top
+        place[column] = np.int32(top + 1) * np.int32(width + 4) + np.int32(left + 1)
+    begin, end = 0, width
+    while begin < width and not is_inside[begin]:
+        begin += 1
+    while end > begin and not is_inside[end - 1]:
+        end -= 1
+    return begin, end
+
+
+@_compiled
+def affine(
+    packed: np.ndarray, matrix: np.ndarray, fill: np.ndarray, is_cubic: bool, out: np.ndarray
+) -> None:
+    """``Image.transform`` by an affine matrix.
+
+    Args:
+        packed: uint32 (planes, pixels): :func:`pack` of the planes, their border repeated twice.
+        matrix: float64 (6,), from the result to the source.
+        fill: uint8 (planes,), of pixels whose centre comes from outside of the source.
+        is_cubic: Interpolate bicubically, not bilinearly.
+        out: uint8 (planes, height, width), the result, of the source's size.
+    """
+    count, height, width = out.shape
+    stride = np.uint64(width + 4)
+    dx, dy = np.empty(width), np.empty(width)
+    is_inside, place = np.empty(width, np.bool_), np.empty(width, np.uint64)
+    q1, q2 = np.empty(width, np.uint32), np.empty(width, np.uint32)
+    q3, q4 = np.empty(width, np.uint32), np.empty(width, np.uint32)
+    for row in range(height):
+        begin, end = _trace(matrix, row, height, place, dx, dy, is_inside)
+        for plane in range(count):
+            source, line = packed[plane], out[plane, row]
+            _fill(line, begin, end, fill[plane])
+            for x in range(begin, end):
+                start = place[x]
+                q1[x], q2[x] = source[start], source[start + stride]
+                start += stride + stride
+                q3[x], q4[x] = source[start], source[start + stride]
+            if is_cubic:
+                for x in range(begin, end):
+                    v1, v2 = _cubic_of(q1[x], dx[x]), _cubic_of(q2[x], dx[x])
+                    v3, v4 = _cubic_of(q3[x], dx[x]), _cubic_of(q4[x], dx[x])
+                    line[x] = _cut(_cubic(v1, v2, v3, v4, dy[x]))
+            else:
+                for x in range(begin, end):
+                    v2, v3 = _linear_of(q2[x], dx[x]), _linear_of(q3[x], dx[x])
+                    line[x] = _cut(_linear(v2, v3, dy[x]))
+
+
+@_compiled
+def _between(
+    source: np.ndarray, place: int, parts: np.ndarray, is_cubic: bool, out: np.ndarray
+) -> None:
+    """Interpolate a row from its pixel ``place`` on; all neighbours are there."""
+    p2, p3 = source[place : place + out.size], source[place + 1 : place + 1 + out.size]
+    if is_cubic:
+        p1, p4 = source[place - 1 :], source[place + 2 :]
+        for x in range(out.size):
+            v1, v2 = np.float64(p1[x]), np.float64(p2[x])
+            v3, v4 = np.float64(p3[x]), np.float64(p4[x])
+            out[x] = _cut(_cubic(v1, v2, v3, v4, parts[x]))
+    else:
+        for x in range(out.size):
+            out[x] = _cut(_linear(np.float64(p2[x]), np.float64(p3[x]), parts[x]))
+
+
+@_compiled
+def _at_border(pixels: np.ndarray, place: int, part: float, is_cubic: bool) -> np.int32:
+    """Interpolate one pixel of a row whose first and last pixels are repeated beyond it."""
+    last = pixels.size - 1
+    v1, v2 = pixels[min(max(place - 1, 0), last)], pixels[min(max(place, 0), last)]
+    v3, v4 = pixels[min(max(place + 1, 0), last)], pixels[min(max(place + 2, 0), last)]
+    if is_cubic:
+        return _cut(_cubic(np.float64(v1), np.float64(v2), np.float64(v3), np.float64(v4), part))
+    return _cut(_linear(np.float64(v2), np.float64(v3), part))
+
+
+@_compiled
+def shift(
+    planes: np.ndarray,
+    slope: float,
+    offset: float,
+    fill: np.ndarray,
+    is_cubic: bool,
+    out: np.ndarray,
+) -> bool:
+    """:func:`affine` by ``(1, slope, offset, 0, 1, 0)`` of planes, in less time.
+
+    Returns:
+        False where rounding leaves the pixels of a row unevenly spaced; ``out`` is not complete.
+    """
+    count, height, width = planes.shape
+    part = np.empty(width)
+    for row in range(height):
+        moved = slope * (row + 0.5)
+        left = np.int64(np.floor(((0.5 + moved) + offset) - 0.5))
+        uneven = 0
+        for x in range(width):
+            part[x] = (((x + 0.5) + moved) + offset - 0.5) - (left + x)
+            uneven += (part[x] < 0) | (part[x] >= 1)
+        if uneven:
+            return False
+        begin, end = 0, width
+        while begin < width and ((begin + 0.5) + moved) + offset < 0:
+            begin += 1
+        while end > begin and ((end - 0.5) + moved) + offset >= width:
+            end -= 1
+        # Between these, all four neighbours are there.
+        first = min(max(begin, 1 - left), end)
+        last = max(min(end, width - 2 - left), first)
+        for plane in range(count):
+            source, line = planes[plane, row], out[plane, row]
+            _fill(line, begin, end, fill[plane])
+            for x in range(begin, first):
+                line[x] = _at_border(source, left + x, part[x], is_cubic)
+            for x in range(last, end):
+                line[x] = _at_border(source, left + x, part[x], is_cubic)
+            if first < last:
+                _between(source, left + first, part[first:last], is_cubic, line[first:last])
+    return True

@@ -1,0 +1,337 @@
+"""Replaces the first steps of a built training pipeline by one transform with the same result."""
+
+import ctypes
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cache, partial
+from typing import Any
+
+import cv2
+import mmcv
+import numpy as np
+import PIL
+import torch
+import torchvision.transforms as tv
+from mmcv.transforms import BaseTransform, LoadImageFromFile, RandomFlip
+from mmengine.logging import print_log
+from mmpretrain.datasets.transforms import NumpyToPIL, PILToNumpy, RandomResizedCrop
+from PIL import Image
+from timm.data import auto_augment as timm_ops
+
+from mim_bench.data.fused import planes as fast
+from mim_bench.data.transforms.augmentation import RandAugment, TwoSizeCrop
+
+_Op = tuple[str, float]
+
+
+def fuse(transforms: Sequence[Callable]) -> list[Callable]:
+    """A pipeline that does the same with its first steps as one, where they can be fused.
+
+    They can from the loading on, while each step is a colour jitter without hue, a horizontal flip,
+    a random crop resized by Pillow or a RandAugment, in the usual order.
+    """
+    end = 1
+    kinds = [None, *map(_kind, transforms[1:])]
+    while end < len(kinds) and kinds[end] is not None and _is_in_order(kinds[1 : end + 1]):
+        end += 1
+    used = kinds[1:end]
+    if 'crop' not in used or not isinstance(transforms[0], LoadImageFromFile):
+        return list(transforms)
+    for kind in used:
+        if kind in _CHECKS and not _equals_pillow(kind):
+            return list(transforms)
+    return [FusedLoading(transforms[0], transforms[1:end]), *transforms[end:]]
+
+
+class FusedLoading(BaseTransform):
+    """Reads an image, and jitters, crops, flips and augments it as its steps do, byte for byte.
+
+    Each step draws what it draws by itself, from the same generators in the same order. What they
+    do to pixels is done at once: jitter touches the crop alone where the mean of the whole image
+    permits, and nothing is converted to Pillow's images and back.
+
+    ``img`` is a view whose memory is (3, height, width), which packing need not turn.
+
+    Args:
+        load: The loading transform.
+        steps: The steps that :func:`fuse` found.
+    """
+
+    def __init__(self, load: Callable, steps: Sequence[Callable]) -> None:
+        self.load = load
+        self.steps = list(steps)
+        self._actions = [(_ACTIONS[_kind(step)], _fast_twin(step)) for step in steps]
+
+    def transform(self, results: dict) -> dict | None:
+        """Set ``img`` (a list for two sizes), ``img_shape`` and ``flip``; reads no second time."""
+        _keep_freed_memory()
+        if 'img' not in results:
+            results = self.load(results)
+            if results is None:
+                return None
+        work = _Work(results['img'])
+        for action, step in self._actions:
+            action(work, step)
+        images = [planes.transpose(1, 2, 0) for planes in work.finish()]
+        results['img'] = images if work.is_pair else images[0]
+        results['img_shape'] = images[0].shape
+        if any(_kind(step) == 'flip' for step in self.steps):
+            results['flip'] = work.is_flipped
+            results['flip_direction'] = 'horizontal' if work.is_flipped else None
+        return results
+
+
+# Of mallopt(3), and the greatest values that glibc takes or that a worker should hold, in bytes.
+_TRIM_THRESHOLD, _KEPT_BYTES = -1, 256 << 20
+_MMAP_THRESHOLD, _OWN_BYTES = -3, 32 << 20
+
+
+@cache
+def _keep_freed_memory() -> None:
+    """Have glibc reuse the memory of a freed image for the next one.
+
+    It would give it back to the kernel, which clears each page again: a fifth of the time of
+    loading an image, in a virtual machine. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), 'mallopt', None) if sys.platform == 'linux' else None
+    if mallopt is not None:
+        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_MMAP_THRESHOLD, _OWN_BYTES)
+
+
+class _Work:
+    """What is drawn for an image, and its pixels as far as they are made."""
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.jitter: list[_Op] = []
+        self.box = (0, 0, *image.shape[:2])
+        self.sizes: list[tuple[tuple[int, int], str]] = []
+        self.is_flipped = False
+        self.flips_source = False
+        self.augment: Callable = lambda planes: planes
+        self.is_pair = False
+
+    def draw_jitter(self, step: Any) -> None:
+        # As ColorJitter.get_params: the order, then a factor of each. Draws from one range are one
+        # call, since each call of torch takes 0.02 ms here.
+        order = torch.randperm(4).tolist()
+        ranges = {n: r for n in _JITTER if (r := getattr(step.t, n)) is not None}
+        if len({tuple(r) for r in ranges.values()}) == 1:
+            factors = torch.empty(len(ranges)).uniform_(*next(iter(ranges.values()))).tolist()
+        else:
+            factors = [float(torch.empty(1).uniform_(*r)) for r in ranges.values()]
+        drawn, names = dict(zip(ranges, factors, strict=True)), [*_JITTER, 'hue']
+        self.jitter = [(names[k], drawn[names[k]]) for k in order if names[k] in drawn]
+
+    def draw_flip(self, step: RandomFlip) -> None:
+        # As `np.random.choice` draws of two, without its checks, which take 0.1 ms.
+        self.is_flipped = np.random.random_sample() < step.prob / (step.prob + (1 - step.prob))
+
+    def draw_crop(self, step: RandomResizedCrop) -> None:
+        top, left, height, width = step.rand_crop_params(self.image)
+        if self.is_flipped:  # drawn for the mirrored image, cut out of this one
+            left = self.image.shape[1] - left - width
+            self.flips_source = True
+        self.box = (top, left, height, width)
+        self.sizes = [(tuple(step.scale), step.interpolation)]
+        if isinstance(step, TwoSizeCrop):
+            self.is_pair = True
+            self.sizes.append((tuple(step.second_scale), step.second_interpolation))
+
+    def keep_augment(self, augment: Callable) -> None:
+        self.augment = augment
+
+    def finish(self) -> list[np.ndarray]:
+        """The images, (3, height, width)."""
+        top, left, height, width = self.box
+        crop = self.image[top : top + height, left : left + width]
+        if self.jitter:
+            crop = cv2.merge(list(self._jittered()))
+        if self.flips_source:
+            crop = cv2.flip(crop, 1)
+        turned = cv2.transpose(crop)
+        images = [fast.resize(crop, *size, turned=turned) for size in self.sizes]
+        if self.is_flipped and not self.flips_source:
+            images = [cv2.flip(image, 1) for image in images]
+        return [self.augment(fast.split(image)) for image in images]
+
+    def _jittered(self) -> np.ndarray:
+        """The crop's planes. All before the last change of contrast is done to the whole image."""
+        top, left, height, width = self.box
+        names = [name for name, _ in self.jitter]
+        last = len(names) - 1 - names[::-1].index('contrast') if 'contrast' in names else -1
+        planes = fast.split(self.image) if last >= 0 else None
+        for number, (name, factor) in enumerate(self.jitter):
+            more = (fast.mean_grey(planes),) if name == 'contrast' else ()
+            if number == max(last, 0):
+                planes = fast.split(self.image) if planes is None else planes
+                cut = planes[:, top : top + height, left : left + width]
+                planes = np.ascontiguousarray(cut)
+            planes = _JITTER[name](planes, factor, *more)
+        return planes
+
+
+# torchvision's numbers of the operations are their places here; hue is not fused.
+_JITTER = {
+    'brightness': fast.adjust_brightness,
+    'contrast': fast.adjust_contrast,
+    'saturation': fast.adjust_color,
+}
+_ACTIONS: dict[str, Callable[[_Work, Any], None]] = {
+    'same pixels': lambda work, step: None,
+    'jitter': _Work.draw_jitter,
+    'flip': _Work.draw_flip,
+    'crop': _Work.draw_crop,
+    'augment': _Work.keep_augment,
+}
+_ORDER = {'jitter': 0, 'flip': 1, 'crop': 1, 'augment': 2}
+
+
+def _kind(step: Any) -> str | None:
+    """What is fused of a step; None if nothing is."""
+    if isinstance(step, NumpyToPIL | PILToNumpy):
+        return 'same pixels'
+    jitter = getattr(step, 't', None)
+    if isinstance(jitter, tv.ColorJitter):
+        return None if jitter.hue else 'jitter'
+    if isinstance(step, RandomFlip):
+        is_plain = step.direction == 'horizontal' and isinstance(step.prob, float)
+        return 'flip' if is_plain else None
+    if isinstance(step, RandomResizedCrop):
+        return 'crop' if step.backend == 'pillow' else None
+    if isinstance(step, RandAugment):
+        return 'augment'
+    return None
+
+
+def _is_in_order(kinds: Sequence[str]) -> bool:
+    """Whether the jitter sees the whole image, and RandAugment the finished one."""
+    changes = [kind for kind in kinds if kind != 'same pixels']
+    places = [_ORDER[kind] for kind in changes]
+    return places == sorted(places) and all(changes.count(kind) < 2 for kind in changes)
+
+
+# ---------------------------------------------------------------------------------- RandAugment
+
+
+def _fast_twin(step: Any) -> Any:
+    """RandAugment's draws with operations on planes; another step is returned as it is."""
+    if not isinstance(step, RandAugment):
+        return step
+    augment = deepcopy(step.augment)
+    for operation in augment.ops:
+        pillow = partial(_through_pillow, operation.aug_fn)
+        operation.aug_fn = _OPERATIONS.get(operation.name, pillow)
+    augment.ops = np.array(augment.ops, object)  # drawn from as an array
+    return augment
+
+
+def _through_pillow(operation: Callable, planes: np.ndarray, *args: Any, **settings: Any) -> Any:
+    """One of timm's operations on planes, by Pillow."""
+    picture = Image.fromarray(np.ascontiguousarray(planes[::-1].transpose(1, 2, 0)))
+    return fast.split(mmcv.rgb2bgr(np.asarray(operation(picture, *args, **settings))))
+
+
+def _shear(planes: np.ndarray, factor: float, *, axis: int, fillcolor: tuple, resample: int) -> Any:
+    return fast.shift(planes, factor, 0, axis=axis, fill=fillcolor[::-1], resample=resample)
+
+
+def _translate(
+    planes: np.ndarray, share: float, *, axis: int, fillcolor: tuple, resample: int
+) -> np.ndarray:
+    offset = share * planes.shape[axis + 1]
+    return fast.shift(planes, 0, offset, axis=axis, fill=fillcolor[::-1], resample=resample)
+
+
+def _rotate(planes: np.ndarray, degrees: float, *, fillcolor: tuple, resample: int) -> np.ndarray:
+    return fast.rotate(planes, degrees, fill=fillcolor[::-1], resample=resample)
+
+
+def _plain(operation: Callable, planes: np.ndarray, *args: float, **_: object) -> np.ndarray:
+    """An operation that leaves nothing empty."""
+    return operation(planes, *args)
+
+
+# By timm's names; what timm adds to them ('Increasing') changes the draws alone.
+_BY_NAME = {
+    'AutoContrast': partial(_plain, fast.auto_contrast),
+    'Equalize': partial(_plain, fast.equalize),
+    'Invert': partial(_plain, fast.invert),
+    'Posterize': partial(_plain, fast.posterize),
+    'Solarize': partial(_plain, fast.solarize),
+    'SolarizeAdd': partial(_plain, fast.solarize_add),
+    'Color': partial(_plain, fast.adjust_color),
+    'Contrast': partial(_plain, fast.adjust_contrast),
+    'Brightness': partial(_plain, fast.adjust_brightness),
+    'Sharpness': partial(_plain, fast.adjust_sharpness),
+    'Rotate': _rotate,
+    'ShearX': partial(_shear, axis=1),
+    'ShearY': partial(_shear, axis=0),
+    'TranslateXRel': partial(_translate, axis=1),
+    'TranslateYRel': partial(_translate, axis=0),
+}
+_OPERATIONS = {name + end: run for name, run in _BY_NAME.items() for end in ('', 'Increasing')}
+
+
+# -------------------------------------------------------------------------------- the self-check
+
+
+def _pillow_resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    return mmcv.imresize(image, size[::-1], interpolation=interpolation, backend='pillow')
+
+
+def _resizes() -> list[bool]:
+    sizes = ((40, 90), (90, 40), (20, 18))
+    return [
+        np.array_equal(fast.resize(image, size, name), _pillow_resize(image, size, name))
+        for image in (_made_up(70, 50), _made_up(50, 71))
+        for size in sizes
+        for name in ('bilinear', 'bicubic', 'lanczos')
+    ]
+
+
+def _operations(names: Sequence[str]) -> list[bool]:
+    planes, found = fast.split(_made_up(40, 41)), []
+    for name in names:
+        for resample in (Image.Resampling.BICUBIC, Image.Resampling.BILINEAR):
+            settings = dict(fillcolor=(9, 99, 199), resample=resample)
+            wanted = _through_pillow(timm_ops.NAME_TO_OP[name], planes, _VALUES[name], **settings)
+            ours = _OPERATIONS[name](planes, _VALUES[name], **settings)
+            found.append(np.array_equal(ours, wanted))
+    return found
+
+
+# Of the operations that compute with fractions.
+_VALUES = dict(Brightness=0.7, Contrast=1.3, Color=1.4, Sharpness=0.3)
+_VALUES.update(Rotate=17.3, ShearX=0.21, ShearY=-0.3)
+_CHECKS: dict[str, Callable[[], list[bool]]] = {
+    'crop': _resizes,
+    'jitter': lambda: _operations(('Brightness', 'Contrast', 'Color')),
+    'augment': lambda: _operations(tuple(_VALUES)),
+}
+
+
+@cache
+def _equals_pillow(kind: str) -> bool:
+    """Whether the bytes are those of the installed Pillow on made-up images; else a warning.
+
+    Another release or another processor may round in another way. Compiles what workers inherit.
+    """
+    is_equal = all(_CHECKS[kind]())
+    if not is_equal:
+        print_log(
+            f'Pillow {PIL.__version__} computes another {kind} on this machine than the fused '
+            'loading. Training images are loaded step by step, with the right pixels and slower.',
+            logger='current',
+            level=logging.WARNING,
+        )
+    return is_equal
+
+
+def _made_up(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    waves = 90 * np.sin(rows / 5) * np.cos(columns / 7) + (7 * rows + 13 * columns) % 31
+    return np.stack([waves + 110, 140 - waves, waves + rows], -1).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,259 @@
+"""Pillow's resizing, enhancing and transforming of images, byte for byte.
+
+All but resizing works on planes, contiguous uint8 arrays (3, height, width): B, G, R. Each function
+does what the Pillow call in its docstring does.
+"""
+
+import math
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import PIL
+from PIL import Image
+
+from mim_bench.data.fused import kernels
+
+_LEVELS = np.arange(256)
+
+
+def split(image: np.ndarray) -> np.ndarray:
+    """Planes of an array (height, width, 3), which may be a view of a larger one."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))
+    return planes
+
+
+# ------------------------------------------------------------------------------------- resizing
+
+
+def resize(
+    image: np.ndarray,
+    size: tuple[int, int],
+    interpolation: str,
+    *,
+    turned: np.ndarray | None = None,
+) -> np.ndarray:
+    """``image.resize``, whose filters grow with the image that they shrink.
+
+    Args:
+        image: uint8 (height, width, 3); may be a view of a larger one.
+        size: (height, width).
+        interpolation: 'bilinear', 'bicubic' or 'lanczos'.
+        turned: The image with rows and columns exchanged, where that is there already.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    height, width = image.shape[:2]
+    # Since Pillow 13, what shrinks more than twice as many pixels in height as in width.
+    is_tall = height > size[0] and height - size[0] > 2 * (width - size[1])
+    if is_tall and int(PIL.__version__.partition('.')[0]) >= 13:
+        return _resize_columns(_resize_rows(image, size[0], interpolation), size[1], interpolation)
+    narrow = _resize_columns(image, size[1], interpolation, turned)
+    return _resize_rows(narrow, size[0], interpolation)
+
+
+def _resize_columns(
+    image: np.ndarray, target: int, interpolation: str, turned: np.ndarray | None = None
+) -> np.ndarray:
+    if image.shape[1] == target:
+        return image
+    turned = cv2.transpose(image) if turned is None else turned
+    return cv2.transpose(_resize_rows(turned, target, interpolation))
+
+
+def _resize_rows(image: np.ndarray, target: int, interpolation: str) -> np.ndarray:
+    source, width = image.shape[:2]
+    if source == target:
+        return image
+    first, weights = _weights(source, target, interpolation)
+    out, total = np.empty((target, width * 3), np.uint8), np.empty(width * 3, np.int32)
+    pixels = np.ascontiguousarray(image).reshape(source, -1)
+    kernels.weigh(pixels, first, weights, total, out)
+    return out.reshape(target, width, 3)
+
+
+_RADII = {'bilinear': 1, 'bicubic': 2, 'lanczos': 3}
+
+
+@lru_cache(maxsize=4096)
+def _weights(source: int, target: int, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
+    """First source row of each row, int64 (target,), and weights, int32 (target, taps)."""
+    radius = _RADII[interpolation]
+    taps = math.ceil(radius * max(source / target, 1)) * 2 + 1
+    first, weights = np.empty(target, np.int64), np.empty((target, taps), np.int32)
+    kernels.filter_weights(source, radius, first, weights)
+    used = int(weights.any(0).nonzero()[0][-1]) + 1
+    padded = np.zeros((target, -(-used // 4) * 4), np.int32)
+    padded[:, :used] = weights[:, :used]
+    return first, padded
+
+
+# ------------------------------------------------------------------------------ colour and tables
+
+
+def grey(planes: np.ndarray) -> np.ndarray:
+    """``image.convert('L')``, (height, width)."""
+    out = np.empty(planes.shape[1:], np.uint8)
+    kernels.grey(planes.reshape(3, -1), out.ravel())
+    return out
+
+
+def mean_grey(planes: np.ndarray) -> int:
+    """The level that ``ImageEnhance.Contrast`` blends with."""
+    levels = grey(planes)
+    return int(cv2.sumElems(levels)[0] / levels.size + 0.5)
+
+
+def adjust_brightness(planes: np.ndarray, factor: float) -> np.ndarray:
+    """``ImageEnhance.Brightness(image).enhance(factor)``."""
+    return _blend_with_level(planes, 0, factor)
+
+
+def adjust_contrast(planes: np.ndarray, factor: float, mean: int | None = None) -> np.ndarray:
+    """``ImageEnhance.Contrast(image).enhance(factor)``.
+
+    Args:
+        planes: The image, or a crop of it.
+        factor: 1 changes nothing.
+        mean: :func:`mean_grey` of the whole image, where ``planes`` are a crop.
+    """
+    return _blend_with_level(planes, mean_grey(planes) if mean is None else mean, factor)
+
+
+def adjust_color(planes: np.ndarray, factor: float) -> np.ndarray:
+    """``ImageEnhance.Color(image).enhance(factor)``."""
+    out, levels = np.empty_like(planes), grey(planes).ravel()
+    for plane, result in zip(planes, out, strict=True):
+        kernels.blend(levels, plane.ravel(), np.float32(factor), result.ravel())
+    return out
+
+
+def adjust_sharpness(planes: np.ndarray, factor: float) -> np.ndarray:
+    """``ImageEnhance.Sharpness(image).enhance(factor)``."""
+    smooth, out = np.empty_like(planes), np.empty_like(planes)
+    kernels.smooth(planes, smooth)
+    kernels.blend(smooth.ravel(), planes.ravel(), np.float32(factor), out.ravel())
+    return out
+
+
+def auto_contrast(planes: np.ndarray) -> np.ndarray:
+    """``ImageOps.autocontrast(image)``."""
+    tables = []
+    for plane in planes:
+        low, high, *_ = cv2.minMaxLoc(plane)
+        scale = 255.0 / (high - low) if high > low else 1.0
+        offset = -low * scale if high > low else 0.0
+        tables.append(np.clip(np.trunc(_LEVELS * scale + offset), 0, 255))
+    return _look_up(planes, tables)
+
+
+def equalize(planes: np.ndarray) -> np.ndarray:
+    """``ImageOps.equalize(image)``."""
+    tables = []
+    for plane in planes:
+        counts = cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel().astype(int)
+        step = (counts.sum() - counts[counts.nonzero()[0][-1]]) // 255
+        below = np.cumsum(counts) - counts
+        tables.append(np.minimum((step // 2 + below) // step, 255) if step else _LEVELS)
+    return _look_up(planes, tables)
+
+
+def invert(planes: np.ndarray) -> np.ndarray:
+    """``ImageOps.invert(image)``."""
+    return ~planes
+
+
+def solarize(planes: np.ndarray, threshold: int) -> np.ndarray:
+    """``ImageOps.solarize(image, threshold)``."""
+    return _look_up(planes, [np.where(threshold > _LEVELS, _LEVELS, 255 - _LEVELS)] * 3)
+
+
+def solarize_add(planes: np.ndarray, add: int, threshold: int = 128) -> np.ndarray:
+    """Timm's ``solarize_add``: ``add`` more for the levels under the threshold."""
+    brighter = np.minimum(_LEVELS + add, 255)
+    return _look_up(planes, [np.where(threshold > _LEVELS, brighter, _LEVELS)] * 3)
+
+
+def posterize(planes: np.ndarray, bits: int) -> np.ndarray:
+    """``ImageOps.posterize(image, bits)``; 0 bits give black, which Pillow 13 refuses."""
+    return planes & np.uint8(0xFF << (8 - bits) & 0xFF) if bits < 8 else planes
+
+
+def _blend_with_level(planes: np.ndarray, level: int, factor: float) -> np.ndarray:
+    out = np.empty_like(planes)
+    kernels.blend_with_level(level, planes.ravel(), np.float32(factor), out.ravel())
+    return out
+
+
+def _look_up(planes: np.ndarray, tables: list[np.ndarray]) -> np.ndarray:
+    out = np.empty_like(planes)
+    for plane, table, result in zip(planes, tables, out, strict=True):
+        cv2.LUT(plane, table.astype(np.uint8), dst=result)
+    return out
+
+
+# ------------------------------------------------------------------------------------- geometry
+
+
+def shift(
+    planes: np.ndarray,
+    slope: float,
+    offset: float,
+    *,
+    axis: int,
+    fill: tuple[int, int, int],
+    resample: int,
+) -> np.ndarray:
+    """``image.transform(image.size, AFFINE, ...)`` of a shear or a translation along one axis.
+
+    Args:
+        planes: The image.
+        slope: Pixels by which a row (a column) is shifted further than the one before it.
+        offset: Pixels by which all are shifted.
+        axis: 1 shifts rows to the left, 0 columns upwards.
+        fill: B, G, R of what is left empty.
+        resample: ``Image.Resampling.BICUBIC`` or ``BILINEAR``.
+    """
+    rows = planes if axis == 1 else _turned(planes)
+    colour, is_cubic = np.array(fill, np.uint8), resample == Image.Resampling.BICUBIC
+    out = np.empty_like(rows)
+    if not kernels.shift(rows, float(slope), float(offset), colour, is_cubic, out):
+        out = _affine(rows, (1, slope, offset, 0, 1, 0), fill, resample)
+    return out if axis == 1 else _turned(out)
+
+
+def rotate(
+    planes: np.ndarray, degrees: float, *, fill: tuple[int, int, int], resample: int
+) -> np.ndarray:
+    """``image.rotate(degrees, resample, fillcolor=...)``, less than a quarter turn."""
+    if degrees % 360 == 0:
+        return planes
+    height, width = planes.shape[1:]
+    angle = -math.radians(degrees % 360)
+    cos, sin = round(math.cos(angle), 15), round(math.sin(angle), 15)
+    x, y = width / 2, height / 2
+    # Added in Pillow's order.
+    matrix = (cos, sin, cos * -x + sin * -y + 0.0 + x, -sin, cos, -sin * -x + cos * -y + 0.0 + y)
+    return _affine(planes, matrix, fill, resample)
+
+
+def _affine(
+    planes: np.ndarray, matrix: tuple[float, ...], fill: tuple[int, int, int], resample: int
+) -> np.ndarray:
+    padded = np.stack([cv2.copyMakeBorder(p, 2, 2, 2, 2, cv2.BORDER_REPLICATE) for p in planes])
+    packed, out = np.empty((3, padded[0].size), np.uint32), np.empty_like(planes)
+    kernels.pack(padded.ravel(), packed.ravel())
+    numbers, colour = np.array(matrix, np.float64), np.array(fill, np.uint8)
+    kernels.affine(packed, numbers, colour, resample == Image.Resampling.BICUBIC, out)
+    return out
+
+
+def _turned(planes: np.ndarray) -> np.ndarray:
+    """Rows and columns exchanged."""
+    count, height, width = planes.shape
+    out = np.empty((count, width, height), np.uint8)
+    for plane, result in zip(planes, out, strict=True):
+        cv2.transpose(plane, dst=result)
+    return out
