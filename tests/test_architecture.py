@@ -26,7 +26,7 @@ LAYERS = [
     {'data'},
     {'cost'},
     {'masking', 'targets'},
-    {'registry', 'discovery', 'compat', 'shipped', 'errors'},
+    {'architectures', 'registry', 'discovery', 'compat', 'shipped', 'errors'},
 ]
 ROW = {part: row for row, parts in enumerate(LAYERS) for part in parts}
 # Parts that import less of the package than their row allows.

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mim_bench.architectures import FAMILIES
 from mim_bench.errors import ConfigError, ConversionError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
@@ -21,6 +22,13 @@ from mim_bench.suite.plan import Row
 from mim_bench.suite.tasks import Network, Suite, near
 
 _FORMAT = 2
+# Class of a backbone -> its family, as configs spell it.
+_FAMILIES = {
+    'mim_bench.ViT': 'vit',
+    'mim_bench.Swin': 'swin',
+    'mim_bench.UMMAESwin': 'ummae-swin',
+    'mim_bench.UMMAEPvt': 'ummae-pvt',
+}
 
 
 @dataclass(frozen=True)
@@ -214,9 +222,8 @@ def _check_named(suite: Suite, name: str, word: str) -> None:
     fitted = [
         (f, path) for entry in suite.entries if entry.fit for f, path in entry.configs.items()
     ]
-    sizes = dict(_families().values())
     for family, path in fitted:
-        named |= {Path(path).stem.split('_')[1], *(f'{family}-{size}' for size in sizes[family])}
+        named |= {Path(path).stem.split('_')[1], *(f'{family}-{size}' for size in FAMILIES[family])}
     if name not in named:
         raise ConfigError(
             f'{word}: no backbone of the suite {suite.name!r} is named {name!r}.'
@@ -284,11 +291,10 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if other := _other_family(meta.get('backbone_type'), arch):
         return other
     is_beit = arch.get('rel_pos_bias', 'none') != 'none'
-    found = _families().get((meta.get('backbone_type'), is_beit))
-    if found is None:
+    family = f'{"beit-" if is_beit else ""}{_FAMILIES.get(meta.get("backbone_type"))}'
+    if family not in FAMILIES:
         return None, None
-    family, sizes = found
-    for size, table in sizes.items():
+    for size, table in FAMILIES[family].items():
         keys = [key for key in ('embed_dims', 'num_layers', 'depths') if key in table]
         if all(_plain(arch.get(key)) == _plain(table[key]) for key in keys):
             return family, f'{family}-{size}{_patches(arch, size)}'
@@ -309,20 +315,6 @@ def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] 
     if kind == TIMM:
         return 'timm', arch['name']
     return {CAPI: ('capi', 'capi'), MIXMIM: ('mixmim', 'mixmim')}.get(kind)
-
-
-def _families() -> dict[tuple[str, bool], tuple[str, Mapping[str, dict]]]:
-    """Name and sizes of each family, by class of the backbone and whether it is BEiT-type."""
-    from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT
-    from mim_bench.models.backbones import swin, ummae_pvt, ummae_swin, vit
-
-    return {
-        (VIT, False): ('vit', vit.ARCHITECTURES),
-        (VIT, True): ('beit-vit', vit.ARCHITECTURES),
-        (SWIN, False): ('swin', swin.ARCHITECTURES),
-        (UMMAE_SWIN, False): ('ummae-swin', ummae_swin.ARCHITECTURES),
-        (UMMAE_PVT, False): ('ummae-pvt', ummae_pvt.ARCHITECTURES),
-    }
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.architectures import SWIN as ARCHITECTURES
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.patches import PatchEmbed
@@ -29,12 +30,6 @@ from mim_bench.models.layers.windows import (
 )
 from mim_bench.registry import MODELS
 
-ARCHITECTURES = {
-    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24)),
-    'small': dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24)),
-    'base': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32)),
-    'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48)),
-}
 TABLE = 'relative_position_bias_table'
 # Buffers that other libraries save; they are computed from the sizes of windows and image.
 DERIVED = re.compile(r'stages\.\d+\.blocks\.\d+\.attn\.(w_msa\.relative_position_index|attn_mask)')

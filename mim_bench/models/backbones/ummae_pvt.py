@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.architectures import UMMAE_PVT as ARCHITECTURES
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.models.layers.patches import PatchConv, PatchEmbed
@@ -20,15 +21,6 @@ from mim_bench.models.layers.pyramid import (
     read_architecture,
 )
 from mim_bench.registry import MODELS
-
-ARCHITECTURES = {
-    'small': dict(
-        embed_dims=(64, 128, 320, 512),
-        depths=(3, 4, 6, 3),
-        num_heads=(1, 2, 5, 8),
-        mlp_ratios=(8, 8, 4, 4),
-    ),
-}
 
 
 class PooledAttention(BaseModule):

@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mim_bench.architectures import UMMAE_SWIN as ARCHITECTURES
 from mim_bench.models.layers.patches import PatchConv, PatchEmbed
 from mim_bench.models.layers.pyramid import (
     UMMAE_EPS,
@@ -26,13 +27,6 @@ from mim_bench.models.layers.windows import (
     offset_index,
 )
 from mim_bench.registry import MODELS
-
-ARCHITECTURES = {
-    'tiny': dict(embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24), posmlp_dims=32),
-    'small': dict(embed_dims=96, depths=(2, 2, 18, 2), num_heads=(3, 6, 12, 24), posmlp_dims=32),
-    'base': dict(embed_dims=128, depths=(2, 2, 18, 2), num_heads=(4, 8, 16, 32), posmlp_dims=32),
-    'large': dict(embed_dims=192, depths=(2, 2, 18, 2), num_heads=(6, 12, 24, 48), posmlp_dims=64),
-}
 
 
 @dataclass(frozen=True)

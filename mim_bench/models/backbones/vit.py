@@ -9,6 +9,8 @@ from timm.layers import calculate_drop_path_rates
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.architectures import VIT as ARCHITECTURES
+from mim_bench.architectures import VIT_KEYS as ARCHITECTURE_KEYS
 from mim_bench.conversion.resizing.axis_weights import check_interpolation
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
@@ -27,18 +29,6 @@ from mim_bench.registry import MODELS
 Grid = tuple[int, int]
 Biases = tuple[torch.Tensor, ...]
 
-ARCHITECTURE_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-# mmpretrain's 'small' is another network: 8 layers of width 768.
-ARCHITECTURES = {
-    name: dict(zip(ARCHITECTURE_KEYS, (dims, depth, heads, 4 * dims), strict=True))
-    for name, dims, depth, heads in (
-        ('tiny', 192, 12, 3),
-        ('small', 384, 12, 6),
-        ('base', 768, 12, 12),
-        ('large', 1024, 24, 16),
-        ('huge', 1280, 32, 16),
-    )
-}
 CHOICES = {
     'out_type': ('raw', 'featmap', 'cls_token', 'avg_featmap'),
     'abs_pos': ('learned', 'zeros', 'fixed', 'none'),
