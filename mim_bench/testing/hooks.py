@@ -78,7 +78,9 @@ class SpoilHook(Hook):
                 while True:
                     file.write(bytes(4096))
         elif self.how == 'read-only':
-            subprocess.run(['mount', '-o', 'remount,ro', folder], check=True)
+            # Over the disk itself, where open log files would forbid it.
+            subprocess.run(['mount', '--bind', folder, folder], check=True)
+            subprocess.run(['mount', '-o', 'remount,bind,ro', folder], check=True)
         else:
             for path in folder.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -154,10 +154,10 @@ class CostLedgerHook(Hook):
             self.ledger.stop()
 
     def flush(self, runner: Runner) -> None:
-        """Write the state file, on the main process."""
+        """Write the state file, on the main process; a folder that vanished is not made again."""
         self._flushed_at = self._clock()
-        if is_main_process() and self._has_trained:
-            path = Path(runner.work_dir) / STATE_FILE
+        path = Path(runner.work_dir) / STATE_FILE
+        if is_main_process() and self._has_trained and path.parent.is_dir():
             write_atomically({path: json.dumps(self._state()).encode()})
 
     def _state(self) -> dict[str, Any]:
