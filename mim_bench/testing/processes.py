@@ -141,6 +141,8 @@ class ForkedRun:
         for rank in range(num_processes):
             environment = {**several, 'RANK': str(rank), 'LOCAL_RANK': str(rank)}
             files = [self._file(name, rank) for name in ('stdout', 'stderr')]
+            for file in files:  # a process may be ended before it opens them
+                file.touch()
             more = ['--launcher', 'pytorch'] if num_processes > 1 else []
             arguments = ([*self.words, *more], files, environment if more else {})
             self.processes.append(context.Process(target=_command, args=arguments))
