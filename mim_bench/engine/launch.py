@@ -460,6 +460,13 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
             board.close()  # else it loses what it has not written yet
 
 
+def _interruption_behind(error: BaseException | None) -> RunInterrupted | None:
+    """The wish to stop that an error is, or that a library turned into another error."""
+    while error is not None and not isinstance(error, RunInterrupted):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:
     if missing := [part for part in parts if cfg.get(part) is None]:
         raise ConfigError(

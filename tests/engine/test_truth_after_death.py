@@ -8,9 +8,9 @@ from mmengine.config import Config
 
 from mim_bench.engine.device_errors import explain_device_error
 from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk
-from mim_bench.engine.launch import Launch, record_outside_failure, resolve_run
+from mim_bench.engine.launch import Launch, _recorded, record_outside_failure, resolve_run
 from mim_bench.engine.run_record import cause_of
-from mim_bench.errors import OutOfMemoryError, TrainingError
+from mim_bench.errors import OutOfMemoryError, RunInterrupted, TrainingError
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder
@@ -122,3 +122,17 @@ def test_other_errors_are_not_of_a_device():
     assert explain(KeyError('gloo')) is None
     assert cause_of(TrainingError('the loss')) == 'error'
     assert cause_of(OutOfMemoryError('x')) == 'out-of-memory'
+
+
+def fails_as_mmengine_does():
+    try:
+        raise RunInterrupted('SIGTERM came before the first update')
+    except Exception as error:
+        raise SyntaxError('Failed to format the config file') from error
+
+
+def test_wish_to_stop_that_a_library_turned_into_another_error_is_no_failure(killed, tmp_path):
+    cfg = resolve_run(killed, 'train')
+    with pytest.raises(RunInterrupted, match='SIGTERM came'), _recorded(cfg):
+        fails_as_mmengine_does()
+    assert not list((tmp_path / 'results').rglob('record.json'))
