@@ -444,11 +444,11 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     run = _Run()
     try:
         yield run
-    except RunInterrupted:
-        if run.runner is not None:
-            flush_ledger(run.runner)
-        raise
     except Exception as error:
+        if (interruption := _interruption_behind(error)) is not None:
+            if run.runner is not None:
+                flush_ledger(run.runner)
+            raise interruption from None
         with deaf_to_workers():
             told = told_failure(error, cfg, run.runner)
             record_failure(told, cfg=cfg, runner=run.runner)
