@@ -20,12 +20,12 @@ from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
-from mim_bench.engine.preemption import StopRequest, seconds_of_job
+from mim_bench.engine.preemption import StopRequest, interruption_behind, seconds_of_job
 from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tracking import tracking_settings
-from mim_bench.errors import ConfigError, RunInterrupted, TrainingError
+from mim_bench.errors import ConfigError, TrainingError
 from mim_bench.evaluation.probes.fitted import FittedProbes
 from mim_bench.recipe.building import build_model, explained, library_scope, without_values
 from mim_bench.recipe.config import (
@@ -445,7 +445,7 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     try:
         yield run
     except Exception as error:
-        if (interruption := _interruption_behind(error)) is not None:
+        if (interruption := interruption_behind(error)) is not None:
             if run.runner is not None:
                 flush_ledger(run.runner)
             raise interruption from None
@@ -458,13 +458,6 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
     finally:
         if run.runner is not None and (board := run.runner.visualizer.get_backend('tensorboard')):
             board.close()  # else it loses what it has not written yet
-
-
-def _interruption_behind(error: BaseException | None) -> RunInterrupted | None:
-    """The wish to stop that an error is, or that a library turned into another error."""
-    while error is not None and not isinstance(error, RunInterrupted):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

@@ -44,6 +44,10 @@ class StopRequest:
                 before[number] = signal.signal(number, self._receive)
         try:
             yield
+        except Exception as error:
+            if (interruption := interruption_behind(error)) is not None:
+                raise interruption from None
+            raise
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -86,6 +90,13 @@ class StopRequest:
         if self._signals_of_child > 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def interruption_behind(error: BaseException | None) -> RunInterrupted | None:
+    """The wish to stop that an error is, or that a library turned into another error."""
+    while error is not None and not isinstance(error, RunInterrupted):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def seconds_of_job(environment: Mapping[str, str] = os.environ) -> float | None:
