@@ -23,7 +23,7 @@ from mim_bench.suite.tasks import Network, Suite, near
 
 _FORMAT = 2
 # Class of a backbone -> its family, as configs spell it.
-_FAMILIES = {
+_FAMILY_OF = {
     'mim_bench.ViT': 'vit',
     'mim_bench.Swin': 'swin',
     'mim_bench.UMMAESwin': 'ummae-swin',
@@ -291,7 +291,7 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
     if other := _other_family(meta.get('backbone_type'), arch):
         return other
     is_beit = arch.get('rel_pos_bias', 'none') != 'none'
-    family = f'{"beit-" if is_beit else ""}{_FAMILIES.get(meta.get("backbone_type"))}'
+    family = f'{"beit-" if is_beit else ""}{_FAMILY_OF.get(meta.get("backbone_type"))}'
     if family not in FAMILIES:
         return None, None
     for size, table in FAMILIES[family].items():

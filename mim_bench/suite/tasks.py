@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
+from mim_bench.architectures import FAMILIES
 from mim_bench.data.imagenet_variants import VARIANTS
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.robustness import variant_metrics, variant_task
@@ -34,7 +35,6 @@ class Network:
         return self.name or self.family or 'an unknown backbone'
 
 
-FAMILIES = ('beit-vit', 'ummae-swin', 'ummae-pvt', 'vit', 'swin')
 # Families without configs of their own, which take those of another in common protocols.
 OTHER_FAMILIES = ('timm', 'capi', 'mixmim', 'module')
 

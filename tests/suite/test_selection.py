@@ -1,8 +1,9 @@
 import pytest
 
+from mim_bench.architectures import FAMILIES
 from mim_bench.errors import ConfigError
 from mim_bench.suite.selection import choose_entries, missing_tasks, parse_tasks, start_of
-from mim_bench.suite.tasks import FAMILIES, Network, load_suite, network_named
+from mim_bench.suite.tasks import Network, load_suite, network_named
 
 FULL, PROXY, SMOKE = (load_suite(name) for name in ('full', 'proxy', 'smoke'))
 

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mim_bench.architectures import FAMILIES
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.metric_names import ranking_metrics
 from mim_bench.report.catalogue import TASKS
 from mim_bench.suite.config_index import index_configs, read_settings
 from mim_bench.suite.locations import configs_folder
-from mim_bench.suite.tasks import FAMILIES, SUITES, Network, load_suite
+from mim_bench.suite.tasks import SUITES, Network, load_suite
 from mim_bench.testing.config_names import PROBES, for_every, load
 
 ALL = [entry for suite in SUITES for entry in load_suite(suite).entries]
