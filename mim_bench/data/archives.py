@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from mmengine.fileio import LocalBackend, register_backend
@@ -136,36 +136,6 @@ class ArchiveBackend(LocalBackend):
     def exists(self, filepath: str | Path) -> bool:
         """Whether a file or folder is there."""
         return is_file(filepath) or is_folder(filepath)
-
-    def isdir(self, filepath: str | Path) -> bool:
-        """Whether a folder is there."""
-        return is_folder(filepath)
-
-    def isfile(self, filepath: str | Path) -> bool:
-        """Whether a file is there."""
-        return is_file(filepath)
-
-    def list_dir_or_file(
-        self,
-        dir_path: str | Path,
-        list_dir: bool = True,
-        list_file: bool = True,
-        suffix: str | tuple[str, ...] | None = None,
-        recursive: bool = False,
-    ) -> Iterator[str]:
-        """Names of files and folders below a folder."""
-        place = place_of(dir_path)
-        if place is None:
-            yield from super().list_dir_or_file(dir_path, list_dir, list_file, suffix, recursive)
-            return
-        names = names_below(place)
-        if list_dir:
-            folders = {str(parent) for name in names for parent in PurePosixPath(name).parents}
-            yield from sorted(f for f in folders - {'.'} if recursive or '/' not in f)
-        if list_file:
-            for name in names:
-                if (recursive or '/' not in name) and (suffix is None or name.endswith(suffix)):
-                    yield name
 
 
 register_backend('local', ArchiveBackend, force=True, prefixes='')

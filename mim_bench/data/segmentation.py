@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mim_bench.data.archives import is_file, is_folder
-from mim_bench.data.image_file import read_label_map
+from mim_bench.data.image_file import read_bytes, read_label_map
 from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
 from mim_bench.data.summary import Summary
@@ -62,12 +62,10 @@ def _dataset_class(name: str) -> type:
             if not is_folder(images):
                 raise DataError(f'{images}: is not a folder. Give the data with --data-root.')
             listing = list_files(images, (self.img_suffix.lower(),))
-            if self.ann_file:
-                kept = super().load_data_list()
-            else:
-                kept = [self._sample(name) for name in listing.files]
-            names = self.metainfo.get('classes')
-            self.summary = Summary(str(images), len(kept), names=names and tuple(names))
+            names = self._listed() if self.ann_file else listing.files
+            kept = [self._sample(name) for name in names]
+            classes = self.metainfo.get('classes')
+            self.summary = Summary(str(images), len(kept), names=classes and tuple(classes))
             self.summary.add_unused('hidden files or folders', len(listing.hidden))
             self.summary.add_unused(
                 f'files with another ending than {self.img_suffix}', len(listing.others)
@@ -85,6 +83,11 @@ def _dataset_class(name: str) -> type:
                     'are not there. Add them or take the images away.'
                 )
             return kept
+
+        def _listed(self) -> list[str]:
+            """The images that ``ann_file`` names, without ending, one a line."""
+            lines = read_bytes(self.ann_file).decode().splitlines()
+            return [line.strip() + self.img_suffix for line in lines if line.strip()]
 
         def _sample(self, name: str) -> dict[str, Any]:
             """An image by its name below the folder, and its label map."""

@@ -55,7 +55,8 @@ KNOWN = (
         'More ranks are asked for than there are classes. Set topk of the evaluator to no more.',
     ),
     (
-        r'insufficient shared memory|Bus error|unable to (mmap|write to file|open shared memory)',
+        r'insufficient shared memory|Bus error|unable to (mmap|write to file)|'
+        r'unable to (open|allocate) shared memory',
         'Loader workers ran out of shared memory. Lower num_workers, or give the container more '
         '(docker run --shm-size=8g).',
     ),
@@ -93,6 +94,7 @@ class PlaceHook(Hook):
     Attributes:
         doing: The phase in words.
         batch: The batch that is in work, as it came from the loader; None between batches.
+        batches: How many of an evaluation are done.
     """
 
     priority = 'VERY_HIGH'
@@ -100,6 +102,7 @@ class PlaceHook(Hook):
     def __init__(self) -> None:
         self.doing = 'preparing the run'
         self.batch: Any = None
+        self.batches = 0
 
     def before_train(self, runner: Runner) -> None:
         """Training begins."""
@@ -114,9 +117,9 @@ class PlaceHook(Hook):
         is_probe = hasattr(runner.test_loop, 'bank_dataloader')
         self.doing = 'probing' if is_probe else 'testing'
 
-    def after_val(self, runner: Runner) -> None:
-        """Mark that training continues after a validation."""
-        self.before_train(runner)
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        """Count from 0."""
+        self.batches = 0
 
     def _before_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train'
@@ -124,16 +127,40 @@ class PlaceHook(Hook):
         """A batch comes into work."""
         self.batch = data_batch
 
-    def _after_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Any = None,
-        mode: str = 'train',
-    ) -> None:
+
+class LeavingHook(Hook):
+    """Tells a :class:`PlaceHook` what all other hooks are through with."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, place: PlaceHook) -> None:
+        self.place = place
+
+    def after_val(self, runner: Runner) -> None:
+        """Mark that training continues after a validation."""
+        self.place.before_train(runner)
+
+    def _after_iter(self, *_: Any, **__: Any) -> None:
         """The batch is done."""
-        self.batch = None
+        self.place.batch = None
+        self.place.batches += 1
+
+
+def place_of(runner: Runner | None) -> PlaceHook | None:
+    """The hook that knows what a run is doing."""
+    return next((h for h in getattr(runner, 'hooks', ()) if isinstance(h, PlaceHook)), None)
+
+
+@contextlib.contextmanager
+def doing(runner: Runner, what: str, batch: Any = None) -> Iterator[None]:
+    """Context of a run that does something else; an error leaves the context as it is told."""
+    place = place_of(runner)
+    before = place and (place.doing, place.batch)
+    if place:
+        place.doing, place.batch = what, batch
+    yield
+    if place:
+        place.doing, place.batch = before
 
 
 @contextlib.contextmanager
@@ -172,9 +199,10 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
     _log_traceback(error)
     if (device := _device_error(error, cfg, runner)) is not None:
         return device
-    if isinstance(error, TypeError | KeyError):
-        explained = explain_build_error(cfg, error)
-        if explained is not None:
+    # A call that fails later for an argument is no mistake of the config.
+    if runner is None or '__init__' in str(error) or 'registry' in str(error):
+        explained = isinstance(error, TypeError | KeyError) and explain_build_error(cfg, error)
+        if explained:
             return explained
     kind, text = _original(error)
     parts = [f'{cfg.filename}: {_place(runner)}: {kind}: {text.rstrip(".")}.']
@@ -210,14 +238,18 @@ def _original(error: BaseException) -> tuple[str, str]:
 
 def _place(runner: Runner | None) -> str:
     """Phase, iteration and images."""
-    hook = next((h for h in getattr(runner, 'hooks', ()) if isinstance(h, PlaceHook)), None)
+    hook = place_of(runner)
     if hook is None:
         return 'building the run'
     place = hook.doing
     if hook.doing in ('training', 'validation'):
+        is_next = hook.doing == 'training'  # a validation follows what was counted
         is_by_iter = isinstance(runner.train_loop, IterBasedTrainLoop)
-        epoch = '' if is_by_iter else f' of epoch {runner.epoch + 1}'
-        place += f', iteration {runner.iter + 1}{epoch}'
+        epoch = '' if is_by_iter else f' of epoch {runner.epoch + is_next}'
+        place += f'{"," if is_next else " after"} iteration {runner.iter + is_next}{epoch}'
+    loop = {'validation': runner._val_loop, 'testing': runner._test_loop}.get(hook.doing)
+    if isinstance(loop, BaseLoop) and hook.batch is None and hook.batches == len(loop.dataloader):
+        place += ', after its last batch'
     if hook.batch is not None:
         names = image_names(hook.batch)
         place += f', images {", ".join(names[:_IMAGES_SHOWN])}'

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +26,18 @@ from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.batch import image_names
+from mim_bench.engine.boundary import doing
 from mim_bench.engine.data_sets import check_data_sets
 from mim_bench.engine.fsdp import is_sharded
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
-from mim_bench.evaluation.metric_names import METRICS
+from mim_bench.evaluation.metric_names import METRICS, primary_metric, record_metrics
 from mim_bench.evaluation.probes.extraction import arithmetic, backbone_of, features_of_batches
 from mim_bench.evaluation.probes.pooling import backbone_outputs
 from mim_bench.recipe.tta import unwrap
 
 NUM_IMAGES = 2
+_TRIAL = 'trying the evaluation before the first step'
 # Copies of the trained weights that an optimiser keeps, by a part of its name.
 _STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
 
@@ -58,11 +61,13 @@ class PreflightHook(Hook):
         """Try a validation, the smallest batch, and the space."""
         check_space(runner)
         with preserved_rng():
-            try_smallest_batch(runner)
+            with doing(runner, 'trying a batch of one before the first step'):
+                try_smallest_batch(runner)
             if runner.val_loop is not None:
                 if not is_sharded(unwrap(runner.model)):  # it is whole inside its own step only
                     check_features(runner, runner.val_loop)
-                try_evaluation(runner, runner.val_loop, runner.model.val_step)
+                measured = try_evaluation(runner, runner.val_loop, runner.model.val_step)
+                _check_watched(runner, measured)
 
     def before_test(self, runner: Runner) -> None:
         """Try the test, or the probes, on two images."""
@@ -113,7 +118,7 @@ def _tensors(output: Any) -> list[torch.Tensor]:
     return [tensor for entry in output if entry is not None for tensor in _tensors(entry)]
 
 
-def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
+def try_evaluation(runner: Runner, loop: Any, step: Any) -> dict[str, Any]:
     """Put a few images through the model and copies of all metrics.
 
     Args:
@@ -121,21 +126,28 @@ def try_evaluation(runner: Runner, loop: Any, step: Any) -> None:
         loop: Its validation or test loop.
         step: The method of the model that the loop calls.
 
+    Returns:
+        The metrics by the library's names.
+
     Raises:
         ConfigError: The record asks for a metric that the evaluator does not measure.
+        ResultError: The metric that ranks a task is not measured, or is no number.
     """
     evaluator = deepcopy(loop.evaluator)
     num_samples = 0
     with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
         for batch in few_batches(loop.dataloader):
-            outputs = step(batch)
-            evaluator.process(data_samples=outputs, data_batch=batch)
+            with doing(runner, _TRIAL, batch):
+                outputs = step(batch)
+                evaluator.process(data_samples=outputs, data_batch=batch)
             num_samples += len(outputs)
         for metric in evaluator.metrics:
             if hasattr(metric, 'img_ids'):  # mmdet's would evaluate every image of the file
                 metric.img_ids = [truth['img_id'] for truth, _ in metric.results]
-        measured = evaluator.evaluate(num_samples)
+        with doing(runner, f'{_TRIAL}, at its end'):
+            measured = evaluator.evaluate(num_samples)
     _check_wanted(runner, measured)
+    return measured
 
 
 def try_probes(runner: Runner) -> None:
@@ -250,8 +262,9 @@ def num_checkpoints(hook: CheckpointHook, runner: Runner) -> int:
 
 
 def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:
-    """Raise if a metric that the record names was not measured."""
-    named = {METRICS[key].name for key in measured if key in METRICS}
+    """Raise if a metric of the record was not measured. Of two images a number may be NaN."""
+    numbers = {key: 0.0 for key, value in measured.items() if isinstance(value, Real)}
+    named = record_metrics(numbers)
     for hook in runner.hooks:
         for task in getattr(hook, 'tasks', ()):
             wanted = [
@@ -266,6 +279,19 @@ def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:
                     f'{", ".join(missing)}, the evaluation gives {", ".join(measured)}. Correct '
                     'metrics in protocol.tasks, or the evaluator.'
                 )
+            primary_metric(task.task, named, measured)
+
+
+def _check_watched(runner: Runner, measured: dict[str, Any]) -> None:
+    """Raise if a hook or a schedule waits for a metric that was not measured."""
+    schedules = runner.param_schedulers
+    for watcher in [*runner.hooks, *(schedules if isinstance(schedules, list) else ())]:
+        names = getattr(watcher, 'key_indicators', None) or [getattr(watcher, 'monitor', None)]
+        if missing := [name for name in names if name not in (None, 'auto', *measured)]:
+            raise ConfigError(
+                f'{runner.cfg.filename}: {type(watcher).__name__} waits for the metric '
+                f'{missing[0]!r}, the evaluation gives {", ".join(measured)}. Correct the name.'
+            )
 
 
 @contextmanager

@@ -18,8 +18,9 @@ from torch.utils.data import DataLoader
 from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
 from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
+from mim_bench.data.shared_batches import share_batches
 from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
-from mim_bench.engine.boundary import PlaceHook
+from mim_bench.engine.boundary import LeavingHook, PlaceHook
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import (
     DIST_TIMEOUT_S,
@@ -158,19 +159,22 @@ class BenchRunner(Runner):
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
         """Build a loader whose samples are seeded one by one, and that feeds its device."""
-        if isinstance(dataloader, dict):
-            dataloader = loader_settings(deepcopy(dataloader))
-            dataset, sampler = dataloader['dataset'], dataloader['sampler']
-            ours = {k: dataloader.pop(k) for k in ('skip_list', 'loading') if k in dataloader}
-            if isinstance(dataset, dict) and isinstance(sampler, dict):
-                if batches := dataloader.get('batch_sampler'):
-                    dataloader['batch_sampler'] = dict(
-                        type='mim_bench.StartingBatchSampler', batch_sampler=batches
-                    )
-                seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
-                dataloader['dataset'] = {**seeded, **ours}
-                dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
-        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        if not isinstance(dataloader, dict):
+            return dataloader
+        dataloader = loader_settings(deepcopy(dataloader))
+        dataset, sampler = dataloader['dataset'], dataloader['sampler']
+        ours = {k: dataloader.pop(k) for k in ('skip_list', 'loading') if k in dataloader}
+        if isinstance(dataset, dict) and isinstance(sampler, dict):
+            if batches := dataloader.get('batch_sampler'):
+                dataloader['batch_sampler'] = dict(
+                    type='mim_bench.StartingBatchSampler', batch_sampler=batches
+                )
+            seeded = dict(type='mim_bench.SeededDataset', dataset=dataset, seed=seed or 0)
+            dataloader['dataset'] = {**seeded, **ours}
+            dataloader['sampler'] = dict(type='mim_bench.SeededSampler', sampler=sampler)
+        loader = Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+        share_batches(loader, in_room=ours.get('loading') != 'plain')
+        return loader
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop. An epoch without a batch raises a ConfigError."""
@@ -213,7 +217,9 @@ class BenchRunner(Runner):
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
-        self.register_hook(PlaceHook())
+        place = PlaceHook()
+        self.register_hook(place)
+        self.register_hook(LeavingHook(place))
         self.register_hook(HeartbeatHook())
         if track := self.cfg.get('track'):
             self.register_hook(TrackHook(track['names']))

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mim_bench.data.fused import fuse_pipeline
 from mim_bench.data.seeding import seed_everything
+from mim_bench.data.shared_batches import share_batches
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import (
     build_pipeline,
@@ -103,7 +104,7 @@ class TrainingImages(Dataset):
         self._fuse(cfg)
 
     def _fuse(self, cfg: Config) -> None:
-        if cfg.train_dataloader.get('loading') != 'plain':
+        if not _is_plain(cfg):
             fuse_pipeline(self)
 
     def __len__(self) -> int:
@@ -119,6 +120,10 @@ class TrainingImages(Dataset):
     def __getitem__(self, index: int) -> Any:
         seed_everything(0, 0, index)
         return self.pipeline(self.info(index))
+
+
+def _is_plain(cfg: Config) -> bool:
+    return cfg.train_dataloader.get('loading') == 'plain'
 
 
 def measure_loading(
@@ -258,6 +263,7 @@ def _time_loader(cfg: Config, samples: TrainingImages, workers: int, images: int
         collate_fn=train_collate(cfg),
         drop_last=True,
     )
+    share_batches(loader, in_room=not _is_plain(cfg))
     batches = iter(loader)
     for _ in range(warm):
         next(batches)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import torch
@@ -107,7 +108,7 @@ def train_collate(cfg: Config) -> Callable[[list], Any]:
     """The function that collates training samples to a batch."""
     settings = dict(_part(cfg, 'train_dataloader').get('collate_fn') or {'type': 'pseudo_collate'})
     collate = FUNCTIONS.get(settings.pop('type'))
-    return lambda samples: collate(samples, **settings)
+    return partial(collate, **settings)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from mmpretrain.structures import DataSample
 from torch.utils.data import DataLoader
 
 from mim_bench.data.masked_samples import MaskedSamples, collate_masks, gather_masks
-from mim_bench.data.transforms.checkerboard_masks import CheckerboardMasks
+from mim_bench.data.transforms.masks import CheckerboardMasks
 from mim_bench.engine.batch import image_names, num_samples
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask

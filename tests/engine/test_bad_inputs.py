@@ -348,3 +348,31 @@ def test_label_maps_that_are_refused(copy, case):
     if case == 'images of another ending':
         return
     assert found_by_check('ade20k', root, classes=11).problems
+
+
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (lambda stems: stems[1:4], None),
+        (lambda stems: [*stems[:2], 'absent'], r'1 of 3 images have no label map: .*absent\.png'),
+        (lambda stems: [], r'train\.txt: is empty'),
+        (None, r'train\.txt: cannot be read'),
+    ],
+    ids=['three', 'no file', 'empty', 'no list'],
+)
+def test_list_of_images_with_label_maps_is_read_as_it_says(copy, names, message):
+    root = copy('ade20k')
+    stems = [path.stem for path in sorted((root / 'images/training').iterdir())]
+    if names:
+        (root / 'train.txt').write_text('\n'.join(names(stems)))
+    cfg = load_config(DEMO / CONFIGS['ade20k'])
+    set_data_root(cfg, str(root))
+    cfg.train_dataloader.dataset.ann_file = 'train.txt'
+
+    if message:
+        with pytest.raises(MimBenchError, match=message):
+            built(cfg, 'train_dataloader')
+    else:
+        dataset = built(cfg, 'train_dataloader').dataset
+        found = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+        assert [os.path.basename(path)[:-4] for path in found] == stems[1:4]

@@ -153,6 +153,7 @@ def test_death_of_a_worker_while_a_failure_is_told_raises_nothing():
         ('selected index k out of range', 'topk'),
         ('DataLoader worker (pid 7) is killed by signal: Killed.', 'Lower num_workers'),
         ('unable to write to file </torch_7>: No space left on device (28)', '--shm-size'),
+        ('unable to allocate shared memory(shm) for file </torch_7>: Success (0)', '--shm-size'),
         ('received 0 items of ancdata', 'ulimit -n'),
         ("DefaultCPUAllocator: can't allocate memory: you tried", 'ran out of memory'),
         ('something that nobody has seen', '--debug shows the traceback'),

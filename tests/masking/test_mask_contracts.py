@@ -178,10 +178,10 @@ def test_transform_masks_arrive_in_the_sample_as_they_are(name, contract):
 @pytest.mark.parametrize(
     ('name', 'arguments', 'message'),
     [
-        ('RandomPatchMask', dict(input_size=60), 'not a multiple'),
+        ('RandomPatchMask', dict(input_size=60), 'must be a multiple'),
         ('BlockCellMask', dict(input_size=200, cell_size=32, patch_size=16), 'must be a multiple'),
         ('BlockCellMask', dict(input_size=224, cell_size=32, patch_size=12), 'must be a multiple'),
-        ('UnitMask', dict(input_size=200), 'input_size 200 is not a multiple of unit_size 32'),
+        ('UnitMask', dict(input_size=200), 'input_size 200 must be a multiple of unit_size 32'),
     ],
 )
 def test_transform_sizes_that_do_not_fit_raise(name, arguments, message):

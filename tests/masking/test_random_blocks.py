@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from mim_bench.data.seeding import seed_everything
-from mim_bench.data.transforms.random_block_mask import RandomBlockMask
+from mim_bench.data.transforms.masks import RandomBlockMask
 from mim_bench.masking.random_blocks import random_block_mask
 
 

@@ -1,9 +1,6 @@
-"""Looking at many files: listing, decoding, and doing so in several processes."""
+"""Looking at many files: listing, decoding, comparing labels with a rule."""
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,9 +12,9 @@ from mim_bench.data.checks.options import CheckOptions
 from mim_bench.data.checks.report import Kind, Problem
 from mim_bench.data.image_file import UPRIGHT, check_turn, read_label_map, read_stored
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
+from mim_bench.data.processes import mapped
 from mim_bench.errors import DataError
 
-_CHUNK = 32  # files that a process takes at a time
 _VALUES_NAMED = 5
 
 T = TypeVar('T')
@@ -121,34 +118,8 @@ def _without_path(error: DataError, path: Path) -> str:
 def inspect_all(
     inspect: Callable[[T], list[Problem]], items: Sequence[T], options: CheckOptions
 ) -> Iterator[Problem]:
-    """Apply a function to many files, in order, and report progress.
-
-    Args:
-        inspect: A function of a module, not nested, so that other processes can get it.
-        items: What it takes, one a file.
-        options: Processes and progress.
-
-    Raises:
-        DataError: A process was killed.
-    """
-    for done, problems in enumerate(_map(inspect, items, options.workers), start=1):
+    """Apply a function to many files as :func:`mapped` does, and report progress."""
+    for done, problems in enumerate(mapped(inspect, items, options.workers), start=1):
         yield from problems
         if options.progress is not None:
             options.progress(done, len(items))
-
-
-def _map(
-    inspect: Callable[[T], list[Problem]], items: Sequence[T], workers: int
-) -> Iterator[list[Problem]]:
-    if workers <= 1:
-        yield from map(inspect, items)
-        return
-    context = multiprocessing.get_context('spawn')
-    try:
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from pool.map(inspect, items, chunksize=_CHUNK)
-    except BrokenProcessPool as error:
-        raise DataError(
-            'A process that decoded images was killed, perhaps for want of memory. '
-            'Run again with fewer --workers.'
-        ) from error

@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-import PIL
 from PIL import Image
 
 from mim_bench.data.fused import kernels
@@ -45,11 +44,6 @@ def resize(
     Returns:
         uint8 (height, width, 3).
     """
-    height, width = image.shape[:2]
-    # Since Pillow 13, what shrinks more than twice as many pixels in height as in width.
-    is_tall = height > size[0] and height - size[0] > 2 * (width - size[1])
-    if is_tall and int(PIL.__version__.partition('.')[0]) >= 13:
-        return _resize_columns(_resize_rows(image, size[0], interpolation), size[1], interpolation)
     narrow = _resize_columns(image, size[1], interpolation, turned)
     return _resize_rows(narrow, size[0], interpolation)
 

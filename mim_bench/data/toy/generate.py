@@ -1,14 +1,12 @@
 """Draws the embedded data set, image by image, in one process or several."""
 
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mim_bench.data.processes import mapped
 from mim_bench.data.toy.digits import NAMES
 from mim_bench.data.toy.folder import (
     MANIFEST,
@@ -20,7 +18,6 @@ from mim_bench.data.toy.folder import (
 from mim_bench.data.toy.layouts import LAYOUTS, Drawn
 from mim_bench.data.toy.photos import PHOTOGRAPHS
 from mim_bench.data.toy.spec import SPLITS, Split, ToySize, ToySpec
-from mim_bench.errors import DataError
 
 Progress = Callable[[int, int], None]
 
@@ -61,7 +58,7 @@ def make_toy(
     if finished is not None:
         return finished
     with claim(root, spec):
-        digests = _write_layouts(root, spec, progress or _silent, workers)
+        digests = _write_layouts(root, spec, progress or (lambda done, total: None), workers)
         manifest = {**spec.to_dict(), **_description(digests)}
         write_file(root / MANIFEST, (json.dumps(manifest, indent=2) + '\n').encode())
     return manifest
@@ -78,7 +75,8 @@ def _write_layouts(
         for index in range(getattr(getattr(spec.size, name), split))
     ]
     drawn: dict[tuple[str, Split], list[Drawn]] = {}
-    for done, (task, result) in enumerate(_draw_all(root, spec, tasks, workers), start=1):
+    results = mapped(partial(_draw, root, spec.seed), tasks, workers)
+    for done, (task, result) in enumerate(zip(tasks, results, strict=True), start=1):
         drawn.setdefault((task.layout, task.split), []).append(result)
         progress(done, len(tasks))
     digests: dict[str, dict[str, str]] = {name: {} for name in LAYOUTS}
@@ -89,25 +87,6 @@ def _write_layouts(
                 digests[name].update(result.digests)
             digests[name].update(layout.close(root, split, [result.facts for result in results]))
     return digests
-
-
-def _draw_all(
-    root: Path, spec: ToySpec, tasks: list[_Task], workers: int
-) -> Iterator[tuple[_Task, Drawn]]:
-    draw = partial(_draw, root, spec.seed)
-    if workers <= 1:
-        yield from zip(tasks, map(draw, tasks), strict=True)
-        return
-    # Spawned, not forked: the caller may have started threads.
-    context = multiprocessing.get_context('spawn')
-    try:
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            yield from zip(tasks, pool.map(draw, tasks, chunksize=16), strict=True)
-    except BrokenProcessPool as error:
-        raise DataError(
-            f'A process that drew images into {root} was killed, perhaps for want of memory. '
-            'Run again with fewer workers.'
-        ) from error
 
 
 def _draw(root: Path, seed: int, task: _Task) -> Drawn:
@@ -125,7 +104,3 @@ def _description(digests: dict[str, dict[str, str]]) -> dict[str, Any]:
             for photo in PHOTOGRAPHS
         ],
     }
-
-
-def _silent(done: int, total: int) -> None:
-    """Report nothing."""
