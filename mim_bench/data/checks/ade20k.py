@@ -28,11 +28,7 @@ _ADVICE = (
 
 
 def check_ade20k(folder: Path, options: CheckOptions) -> Report:
-    """Verify ADE20K, or the embedded dataset's ``ade``.
-
-    Args:
-        folder: ``ADEChallengeData2016``, or a folder above it.
-        options: How to check.
+    """Verify ADE20K, or the embedded dataset's ``ade``, in a folder or the one above it.
 
     Raises:
         DataError: A folder of images or annotations is missing.

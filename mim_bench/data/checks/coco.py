@@ -58,11 +58,7 @@ class _Item:
 
 
 def check_coco(folder: Path, options: CheckOptions) -> Report:
-    """Verify COCO 2017, or the embedded dataset's ``coco``.
-
-    Args:
-        folder: The dataset, or the embedded dataset that contains it.
-        options: How to check.
+    """Verify COCO 2017, or the embedded dataset's ``coco``, in a folder or the one above it.
 
     Raises:
         DataError: A folder of images, or ``annotations``, is missing.

@@ -21,11 +21,7 @@ _ADVICE = (
 
 
 def check_imagenet(folder: Path, options: CheckOptions) -> Report:
-    """Verify ImageNet, or the embedded dataset's ``imagenet``.
-
-    Args:
-        folder: The dataset, or the embedded dataset that contains it.
-        options: How to check.
+    """Verify ImageNet, or the embedded dataset's ``imagenet``, in a folder or the one above it.
 
     Raises:
         DataError: ``train`` or ``val`` is missing.

@@ -18,12 +18,9 @@ from mim_bench.data.listing import class_folders, list_files
 
 
 def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
-    """Verify a test set of robustness.
+    """Verify a test set of robustness in a folder or archive, or the folder above it.
 
-    Args:
-        name: Name of the set.
-        folder: Its folder or archive, or the folder above.
-        options: How to check; ``--expect val=N,classes=N`` for a part of the set.
+    ``--expect val=N,classes=N`` checks a part of the set.
 
     Raises:
         DataError: The folder holds something else.

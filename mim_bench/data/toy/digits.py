@@ -74,15 +74,7 @@ def _height_field(index: int) -> np.ndarray:
 
 
 def ink(index: int, pose: Pose) -> np.ndarray:
-    """Draw one digit.
-
-    Args:
-        index: Position in scikit-learn's digits.
-        pose: Pose of the digit.
-
-    Returns:
-        Coverage in 0..1, float32 (height, width), cropped to the ink.
-    """
+    """Coverage of one of scikit-learn's digits in 0..1, float32, cropped to the ink."""
     surface = _height_field(index)
     rows = np.flatnonzero((surface > pose.level).any(axis=1))
     scale = pose.height / (rows[-1] - rows[0] + 1)  # output pixels per field pixel

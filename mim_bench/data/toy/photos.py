@@ -64,7 +64,7 @@ def _load(photograph: Photograph) -> Image.Image:
 
 
 def region(photograph: Photograph, split: Split) -> tuple[int, int, int, int]:
-    """The part of a photograph that a split may use, as (left, top, right, bottom) pixels."""
+    """(left, top, right, bottom) of the pixels that a split may use."""
     width, height = _load(photograph).size
     if split == 'train':
         return 0, 0, int(width * _TRAIN_UNTIL), height
@@ -74,15 +74,9 @@ def region(photograph: Photograph, split: Split) -> tuple[int, int, int, int]:
 def draw_crop(
     rng: np.random.Generator, split: Split, aspect: float
 ) -> tuple[Photograph, tuple[int, int, int, int]]:
-    """Choose a photograph and a box in the split's part of it.
+    """Choose a photograph, and in the split's part of it (left, top, right, bottom) in pixels.
 
-    Args:
-        rng: Same state, same crop.
-        split: Which part of the photographs.
-        aspect: Width over height of the box.
-
-    Returns:
-        The photograph and (left, top, right, bottom) in its pixels.
+    ``aspect`` is the width of the box over its height.
     """
     photograph = PHOTOGRAPHS[rng.integers(len(PHOTOGRAPHS))]
     left, top, right, bottom = region(photograph, split)
@@ -95,16 +89,7 @@ def draw_crop(
 
 
 def background(rng: np.random.Generator, split: Split, size: tuple[int, int]) -> np.ndarray:
-    """A varied view of a photograph.
-
-    Args:
-        rng: Same state, same view.
-        split: Which part of the photographs.
-        size: (height, width) in pixels.
-
-    Returns:
-        RGB in 0..1, float32 (height, width, 3).
-    """
+    """A varied view of a photograph: RGB in 0..1, float32 (height, width, 3)."""
     height, width = size
     photograph, box = draw_crop(rng, split, width / height)
     # Cropped before resizing: the filter must not reach into the other split's part.

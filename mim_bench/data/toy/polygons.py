@@ -25,16 +25,10 @@ class Outline:
 
 
 def outline(coverage: np.ndarray) -> Outline | None:
-    """Trace the half-way line of a coverage map.
+    """Trace the half-way line of a coverage map, 0..1; None where nothing is covered by half.
 
-    A hole is joined to the ring around it by a cut of no width, since COCO's
-    polygons have no holes: the loop of a 9 stays photograph.
-
-    Args:
-        coverage: 0..1 (height, width).
-
-    Returns:
-        The outline, or None where nothing is covered by half.
+    A hole is joined to the ring around it by a cut of no width, since COCO's polygons have no
+    holes: the loop of a 9 stays photograph.
     """
     rings = _rings(coverage)
     solids = [ring for ring in rings if signed_area(ring) >= _MIN_AREA]

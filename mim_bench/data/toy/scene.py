@@ -80,15 +80,7 @@ def pile_scene(
     count: int,
     heights: tuple[float, float],
 ) -> Scene:
-    """A scene of several digits that may overlap partly.
-
-    Args:
-        rng: Same state, same scene.
-        split: Split of the digit images and photographs.
-        size: (height, width) in pixels.
-        count: Number of digits.
-        heights: Least and greatest height of the upright ink in pixels.
-    """
+    """A scene of digits that may overlap partly; ``heights`` of upright ink in pixels."""
     canvas = faint_ground(rng, split, size)
     labels: list[int] = []
     inks: list[np.ndarray] = []
@@ -104,19 +96,10 @@ def pile_scene(
 
 
 def faint_ground(rng: np.random.Generator, split: Split, size: tuple[int, int]) -> np.ndarray:
-    """A faint photograph as background: slightly blurred, a fifth of its contrast.
+    """A faint, slightly blurred photograph: RGB in 0..1, float32 (height, width, 3).
 
-    Small networks that see a few thousand images in some minutes learn the strokes of
-    the digits only if the background is faint. The mean brightness
-    is random, so that it contains no information about the digit.
-
-    Args:
-        rng: Same state, same ground.
-        split: Which part of the photographs.
-        size: (height, width) in pixels.
-
-    Returns:
-        RGB in 0..1, float32 (height, width, 3).
+    Small networks that see a few thousand images in some minutes learn the strokes of the digits
+    only so. The mean brightness is random: it tells nothing about the digit.
     """
     view = gaussian(background(rng, split, size), GROUND_BLUR, channel_axis=-1)
     mean = view.mean(axis=(0, 1))
@@ -192,12 +175,8 @@ def _paint(rng: np.random.Generator, canvas: np.ndarray, coverage: np.ndarray) -
 def _ink_colour(rng: np.random.Generator, around: np.ndarray) -> np.ndarray:
     """A random light colour whose luminance differs from its background's.
 
-    Nine in ten pixels should differ by ``MIN_CONTRAST``. Where no light colour does, as on
-    another digit, the nearest to it is taken; the halo separates the digit.
-
-    Args:
-        rng: Same state, same colour.
-        around: Luminance in 0..1 of pixels under and beside the ink.
+    Nine in ten pixels ``around``, luminance in 0..1, should differ by ``MIN_CONTRAST``. Where no
+    light colour does, as on another digit, the nearest to it is taken; the halo separates them.
     """
     low, high = (0, 0.1, 0.85), (1, 0.5, 1)  # hue, saturation, value
     draws = rng.uniform(low, high, size=(_COLOURS_TRIED, 3))
