@@ -252,24 +252,24 @@ def _names(steps: Sequence[Any]) -> list[str]:
 
 
 def _time_loader(cfg: Config, samples: TrainingImages, workers: int, images: int) -> float:
-    """Images a second of a DataLoader, without the first batch of each worker."""
+    """Images a second of a DataLoader whose workers have begun and are not done."""
     size = 32
-    warm = max(workers, 1) * 2
+    batches, margin = -(-images // size), 3 * max(workers, 1)
     loader = DataLoader(
         samples,
         batch_size=size,
-        sampler=[place % len(samples) for place in range(images + warm * size)],
+        sampler=[place % len(samples) for place in range((batches + 2 * margin) * size)],
         num_workers=workers,
         collate_fn=train_collate(cfg),
-        drop_last=True,
     )
     share_batches(loader, in_room=not _is_plain(cfg))
-    batches = iter(loader)
-    for _ in range(warm):
-        next(batches)
+    arriving = iter(loader)
+    for _ in range(margin):
+        next(arriving)
     start = time.perf_counter()
-    count = sum(size for _ in batches)
-    return count / (time.perf_counter() - start)
+    for _ in range(batches):
+        next(arriving)
+    return batches * size / (time.perf_counter() - start)
 
 
 @contextmanager
