@@ -88,8 +88,9 @@ class SharedBatches:
         self.counter(place).fill_(self.batches)
         content = io.BytesIO()
         writer = _Writer(content, self, place)
-        function = getattr(self.collate, 'func', self.collate)
-        stacked = writer.stack([s['inputs'] for s in samples]) if function in _STACKING else None
+        stacks = getattr(self.collate, 'func', self.collate) in _STACKING
+        has_inputs = isinstance(samples[0], dict) and 'inputs' in samples[0]
+        stacked = writer.stack([s['inputs'] for s in samples]) if stacks and has_inputs else None
         if stacked is None:
             batch = self.collate(samples)
         else:

@@ -126,3 +126,16 @@ def test_images_of_different_size_are_named(workers):
         caught.value
     )
     assert 'stack expects each tensor to be equal size' in str(caught.value)
+
+
+@pytest.mark.parametrize('collate', [default_collate, pseudo_collate, collate_masks])
+def test_no_tensor_needs_the_shared_memory_of_torch(collate, monkeypatch):
+    """A container's ``/dev/shm`` of 64 MB is enough, as of none."""
+
+    def refuse(*_, **__):
+        raise RuntimeError('unable to allocate shared memory')
+
+    for name in ('_new_shared', '_share_fd_cpu_', '_share_filename_cpu_'):
+        monkeypatch.setattr(torch.UntypedStorage, name, refuse)
+
+    assert len(list(loaded(Images(), collate, 1, timeout=30))) == 7
