@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--operators',
         action='store_true',
-        help='List every operator of mmcv, also those that raise when called.',
+        help='List every operator of mmcv and where it comes from; some raise when called.',
     )
 
 

@@ -41,21 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--features, draw these backbones, as `mim-bench run --checkpoint` takes them.',
     )  # fmt: skip
     parser.add_argument(
-        '--features', action='store_true', help='Draw the features of the checkpoints.'
+        '--features', action='store_true', help='Draw features of checkpoints instead of masks.'
     )
     parser.add_argument(
         '--foreground', action='store_true',
-        help='Grey out the patches on one side of the first component, and compute the components '
-        'from the others alone.',
+        help='With --features, grey out the patches on one side of the first component, and '
+        'compute the components from the others.',
     )  # fmt: skip
     parser.add_argument(
         '--size', type=int, default=448, metavar='PX',
-        help='Crop images of this size for --features (default: 448).',
+        help='With --features, crop images to this size (default: 448).',
     )  # fmt: skip
     parser.add_argument(
         '--download',
         action='store_true',
-        help='Fetch weights of timm that are not in its cache, for --features.',
+        help="With --features, download weights of timm that are not in timm's cache (default: "
+        'stop).',
     )
     parser.add_argument(
         '--out',
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seed',
         type=int,
         default=0,
-        help='Draw crops and masks with this seed (default: 0).',
+        help='Choose crops and masks by this seed (default: 0).',
     )
     add_cfg_options(parser)
 

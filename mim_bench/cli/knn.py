@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Give each row this many numbers (default: 768).',
     )
     parser.add_argument(
-        '--k', type=int, default=20, help='Compare with this many neighbours (default: 20).'
+        '--k', type=int, default=20, help='Vote among this many neighbours (default: 20).'
     )
     parser.add_argument('--device', default='cpu', help='Compute on this device (default: cpu).')
     parser.add_argument(

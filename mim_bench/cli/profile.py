@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar=('CONFIG', 'KEY=VALUE'),
-        help='Add a config with changes of its own. May be repeated.',
+        help='Measure this config with changed settings too; may be repeated.',
     )
     add_cfg_options(parser, 'every config')
     parser.add_argument(
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Compute in this precision (default: fp32; with --estimate the recipe's).",
     )
     parser.add_argument(
-        '--no-optimizer', action='store_true', help='Measure forward and backward only.'
+        '--no-optimizer', action='store_true', help='Measure forward and backward pass only.'
     )
     parser.add_argument(
         '--compile', action='store_true', help='Compile the model with torch.compile.'
@@ -95,50 +95,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=3,
         metavar='N',
-        help='Take this many steps before timing (default: 3).',
+        help='Run this many steps before timing (default: 3).',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='Draw weights and input with this seed (default: 0).'
     )
     parser.add_argument(
-        '--find-batch', action='store_true', help='Look for the largest batch that fits the GPU.'
+        '--find-batch', action='store_true', help='Find the largest batch that fits the GPU too.'
     )
     parser.add_argument(
         '--estimate',
         action='store_true',
-        help='Estimate for a GPU, which need not be there, and measure nothing.',
+        help='Instead of measuring, estimate memory and hours on a GPU, which need not exist.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='Assume a GPU of this many TFLOP/s in --estimate (default: 100).',
+        help='With --estimate, assume a GPU that computes X TFLOP/s (default: 100).',
     )
     parser.add_argument(
         '--graph-breaks',
         action='store_true',
-        help='Count the graph breaks of torch.compile, and measure nothing.',
+        help='Instead of measuring, count the graph breaks of torch.compile.',
     )
     parser.add_argument(
         '--hooks',
         action='store_true',
-        help='Time the hooks of each config on the CPU at batches of 128 to 4,096 (or '
-        '--batch-size), without a network, and measure nothing else.',
+        help='Instead of the training step, time the hooks of each config on the CPU, without a '
+        'network, at batches of 128 to 4,096 (or --batch-size).',
     )
     parser.add_argument(
         '--loader',
         action='store_true',
-        help='Measure the loading of training images (default data: made-up photographs).',
+        help='Instead of the training step, measure the loading of training images.',
     )
     parser.add_argument(
-        '--data-root', metavar='DIR', help='Read the data of --loader from this folder or archive.'
+        '--data-root',
+        metavar='DIR',
+        help='With --loader, read this folder or archive (default: made-up photographs).',
     )
     parser.add_argument(
         '--images',
         type=_positive,
         default=32,
         metavar='N',
-        help='Load this many images in each of the --repeats turns of --loader (default: 32).',
+        help='With --loader, load this many images in each turn (default: 32).',
     )
     parser.add_argument(
         '--workers',
@@ -146,22 +148,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='N',
-        help='Time DataLoaders of these numbers of workers in --loader, too.',
+        help='With --loader, measure DataLoaders of these numbers of workers too (default: none).',
     )
     parser.add_argument(
         '--train-speed',
         type=positive_number,
         default=2000.0,
         metavar='X',
-        help='Count the cores for a GPU that trains X images a second in --loader (default: 2000).',
+        help='With --loader, print the cores for a GPU that trains X images a second (default: '
+        '2000).',
     )
     parser.add_argument(
         '--markdown',
         type=Path,
         metavar='FILE',
-        help='Write the table of --estimate, --graph-breaks or --loader into this file too.',
+        help='Write the table of --estimate, --graph-breaks or --loader as Markdown too.',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='Write everything as JSON too.')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='Write all results into this JSON file too.'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
