@@ -55,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     found = [path for folder in args.work_dirs for path in find_work_dirs(folder)]
     if args.run_id and len(found) > 1:
-        raise ConfigError(f'--run-id names one record, but there are {len(found)} runs. Leave it.')
+        raise ConfigError(
+            f'--run-id names one record, but there are {len(found)} runs. Leave it out.'
+        )
     wanted = Wanted(
         task=args.task,
         checkpoint=record_facts(args.record_checkpoint),

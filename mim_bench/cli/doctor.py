@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             console.print(f'{name}: {source}', highlight=False)
     for finding in findings:
         if finding.mend:
-            label = 'note' if finding.is_ok else '[bold red]mend[/]'
+            label = 'note' if finding.is_ok else '[bold red]fix[/]'
             console.print(f'{label} {escape(finding.name)}: {escape(finding.mend)}')
     failed = [finding.name for finding in findings if not finding.is_ok]
     if failed:

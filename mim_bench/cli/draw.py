@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.visualization.pictures import save_png
 
     if args.out.suffix.lower() != '.png' and (args.out.suffix or not args.features):
-        raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')
+        raise ConfigError(f'--out {args.out}: pictures are PNG files. Let the name end in .png')
     console = Console(soft_wrap=True, highlight=False)
     for path, drawing in _features(args) if args.features else [(args.out, _masks(args))]:
         save_png(drawing.picture, path)
@@ -99,8 +99,8 @@ def _masks(args: argparse.Namespace) -> 'Drawing':
     config, *images = args.paths
     if not images or len(args.checkpoint) > 1 or args.foreground:
         raise ConfigError(
-            'mim-bench draw takes a config, images and at most one checkpoint; --features takes '
-            'images and several checkpoints, and --foreground belongs to it.'
+            'Without --features, give a config, one or more images and at most one --checkpoint; '
+            '--foreground needs --features.'
         )
     cfg = load_config(config, parse_options(args.cfg_options))
     checkpoint = Path(args.checkpoint[0]) if args.checkpoint else None
@@ -116,7 +116,9 @@ def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
     from mim_bench.suite.checkpoint_words import parse_word
 
     if not args.checkpoint or args.size < 1:
-        raise ConfigError('--features needs --checkpoint, and a --size of 1 px or more.')
+        raise ConfigError(
+            f'--features needs --checkpoint, and a --size of 1 px or more, not {args.size}.'
+        )
     pictures = list_pictures(args.paths)
 
     def networks(words: 'Sequence[str]') -> 'Iterator[tuple[str, FeatureNetwork]]':

@@ -89,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.evaluation.feature_file import FeatureFile
 
     if min(args.size, args.batch_size) < 1 or args.workers < 0:
-        raise ConfigError('--size and --batch-size are 1 or more, and --workers 0 or more.')
+        raise ConfigError(
+            f'--size {args.size}, --batch-size {args.batch_size}, --workers {args.workers}: the '
+            'first two must be 1 or more, --workers 0 or more.'
+        )
     pictures = list_pictures(args.images)
     reading = {key: getattr(args, key) for key in ('timm', 'container', 'prefix')}
     facts = [f',{key}={value}' for key, value in reading.items() if value]
@@ -109,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         for vectors, maps in track(batches, 'features', num_batches, console=console):
             if args.maps and maps is None:
                 raise ConfigError(
-                    f'{args.checkpoint}: gives vectors and no maps. Leave --maps out.'
+                    f'{args.checkpoint}: returns vectors and no maps. Leave --maps out.'
                 )
             file.append(vectors, maps if args.maps else None)
             shapes = [tuple(part.shape[1:]) for part in (vectors, maps) if part is not None]

@@ -81,7 +81,7 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
     if len(found.formats) > 1:
-        table.add_row('', 'these share their keys: say --source when you convert it')
+        table.add_row('', 'their weights have the same names: convert with --source')
     if found.problem:
         table.add_row('problem', found.problem)
     meta = content.get('meta')

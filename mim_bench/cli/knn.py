@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
     sizes = (args.train, args.val, args.dim, args.k, args.threads or 1)
     if min(sizes) < 1:
-        raise ConfigError(f'--train, --val, --dim, --k, --threads = {sizes}. Give positive ones.')
+        raise ConfigError(
+            f'--train, --val, --dim, --k, --threads = {sizes}. Each must be 1 or more.'
+        )
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary:

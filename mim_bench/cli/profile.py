@@ -180,9 +180,12 @@ def run(args: argparse.Namespace) -> int:
     if args.loader:
         return _loader(args)
     if args.data_root or args.workers:
-        raise ConfigError('--data-root and --workers belong to --loader. Add it.')
+        raise ConfigError('--data-root and --workers need --loader. Add it, or leave them out.')
     if args.assume_tflops or args.markdown:
-        raise ConfigError('--assume-tflops and --markdown belong to --estimate. Add it.')
+        raise ConfigError(
+            '--assume-tflops needs --estimate; --markdown needs --estimate, --graph-breaks or '
+            '--loader. Add one, or leave them out.'
+        )
     import torch
 
     from mim_bench.cli._profile_table import profile_table
@@ -191,7 +194,10 @@ def run(args: argparse.Namespace) -> int:
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.find_batch and torch.device(device).type != 'cuda':
-        raise ConfigError('--find-batch fills the memory of a GPU. Leave it away on a CPU.')
+        raise ConfigError(
+            f'--find-batch needs a GPU, but the device is {device}. Leave it out, or give --device '
+            'cuda.'
+        )
     plan = Plan(
         entries=_entries(args),
         settings=StepSettings(
@@ -225,8 +231,8 @@ def _estimate(args: argparse.Namespace) -> int:
 
     if (args.device or 'cuda') != 'cuda' or args.compile or args.find_batch:
         raise ConfigError(
-            '--estimate is for a GPU and plain steps: leave --device cpu, --compile and '
-            '--find-batch away.'
+            '--estimate simulates plain steps on a GPU. Leave --device cpu, --compile and '
+            '--find-batch out.'
         )
     tflops = args.assume_tflops or ASSUMED_TFLOPS
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -266,7 +272,7 @@ def _estimate(args: argparse.Namespace) -> int:
     for path in files:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     if failures:
-        raise TrainingError('No estimate of\n' + '\n'.join(failures))
+        raise TrainingError('These could not be estimated:\n' + '\n'.join(failures))
     return 0
 
 
@@ -343,11 +349,11 @@ def _entries(args: argparse.Namespace) -> list['Entry']:
         chosen = [c for c in chosen if c != (args.baseline, [])]
         chosen.insert(0, (args.baseline, []))
     if not chosen:
-        raise ConfigError('There is nothing to profile. Name one config or more.')
+        raise ConfigError('There is nothing to profile. Give one config or more.')
     entries = [_entry(path, [*args.cfg_options, *words], words) for path, words in chosen]
     names = [entry.name for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f'{", ".join(twice)}: named twice. Name each config once.')
+        raise ConfigError(f'{", ".join(twice)}: given twice. Give each config once.')
     return entries
 
 

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     if labels := args.compare or args.explain:
         if args.watch:
-            raise ConfigError('--watch writes a leaderboard: give --out, not a comparison.')
+            raise ConfigError('--watch rewrites a leaderboard. Give --out instead of a comparison.')
         _compare(args.results, labels, console, is_tested=args.compare is not None)
         return 0
     options = {

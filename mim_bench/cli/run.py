@@ -358,9 +358,12 @@ def _dry_run(
 
 def _check_numbers(args: argparse.Namespace) -> None:
     if args.gpus_per_run is not None and args.gpus_per_run < 1:
-        raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: nothing could run.')
+        raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: must be 1 or more.')
     if args.retries < 0 or (args.timeout_hours is not None and args.timeout_hours <= 0):
-        raise ConfigError('--retries is 0 or more, and --timeout-hours more than 0.')
+        raise ConfigError(
+            f'--retries {args.retries}, --timeout-hours {args.timeout_hours}: the first must be 0 '
+            'or more, the second more than 0.'
+        )
 
 
 def _check_track(names: Sequence[str]) -> None:
@@ -393,7 +396,8 @@ def _cluster(args: argparse.Namespace) -> 'Cluster | None':
         words = [*args.resources, args.submit_command, args.cancel_command, args.cluster]
         if args.detach or any(words):
             raise ConfigError(
-                '--detach, --resources and the like are of jobs. Add --executor slurm or command.'
+                '--detach, --resources, --cluster, --submit-command and --cancel-command are for '
+                'jobs of a cluster. Add --executor slurm or --executor command.'
             )
         return None
     cluster = read_cluster(args.cluster).changed(args.resources)
@@ -431,10 +435,13 @@ def _data_roots(
             roots[name] = Path(place).resolve()
         elif equals and not Path(word).exists():
             raise ConfigError(
-                f'--data-root {word}: {name!r} is no data set. Known: {", ".join(known)}.'
+                f'--data-root {word}: {name!r} is not a data set. Known: {", ".join(known)}.'
             )
         elif root is not None:
-            raise ConfigError(f'--data-root {word}: there are two folders of all data sets.')
+            raise ConfigError(
+                f'--data-root: {root} and {word} are two folders of all data sets. Give one, and '
+                'single data sets as SET=DIR.'
+            )
         else:
             root = Path(word).resolve()
     return root, roots
