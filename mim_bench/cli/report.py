@@ -43,20 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--merge', action='store_true',
-        help='Merge several folders: mark rows with their folder, and check runs that overlap '
-        'against each other.',
+        help='Report several folders as one board: mark rows with their folder, and compare runs '
+        'of one checkpoint.',
     )  # fmt: skip
     parser.add_argument(
-        '--watch', action='store_true', help='Rewrite the files when records change.'
+        '--watch',
+        action='store_true',
+        help='Keep running, and rewrite the files when records change.',
     )
     parser.add_argument(
         '--every', type=_seconds, default=10.0, metavar='SECONDS',
-        help='Look for changed records every so many seconds with --watch (default: 10).',
+        help='With --watch, look for changed records at this interval (default: 10).',
     )  # fmt: skip
     parser.add_argument(
         '--links', type=Path, metavar='YML',
         help='Read more links from this YAML file, a mapping from checkpoint id or method to '
-        'paper, code and weights (default: known methods and releases only).',
+        'paper, code and weights (default: links of known methods and releases).',
     )  # fmt: skip
     parser.add_argument(
         '--hub', type=Path, metavar='DIR',
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--source-url', metavar='URL',
-        help='State the address of the leaderboard in the files of --hub (default: none).',
+        help='With --hub, state this address of the leaderboard in the files (default: none).',
     )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(width=None if sys.stdout.isatty() else 160)
     if labels := args.compare or args.explain:
         if args.watch:
-            raise ConfigError('--watch writes a leaderboard: give --out, not a comparison.')
+            raise ConfigError('--watch rewrites a leaderboard. Give --out instead of a comparison.')
         _compare(args.results, labels, console, is_tested=args.compare is not None)
         return 0
     options = {

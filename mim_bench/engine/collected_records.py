@@ -116,7 +116,7 @@ def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
     elif not tasks and own is not None:
         tasks = [_Task(own, protocol)]
     if not tasks:
-        raise RecordError('its config has no protocol with a task. Say which by --task.')
+        raise RecordError('its config has no protocol with a task. State the task by --task.')
     # Such a config has no name for what it measures but its own.
     stem = Path(run.cfg.filename or run.path).stem
     stem = run.path.name if stem == 'config' else stem

@@ -168,7 +168,7 @@ def test_collect_work_dir_without_a_metric_is_named(pretraining, tmp_path):
 
 
 def test_collect_work_dir_without_a_task_is_named(run, tmp_path):
-    with pytest.raises(RecordError, match=r'no protocol with a task. Say which by --task'):
+    with pytest.raises(RecordError, match=r'no protocol with a task. State the task by --task'):
         collect_work_dir(run, tmp_path / 'results', Wanted())
 
 
