@@ -10,7 +10,6 @@ from mim_bench.report.tables import MOST_CHECKPOINTS, class_tables
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
-from mim_bench.results.scores import class_scores
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -33,7 +32,7 @@ def areas(intersection):
 
 
 def mean_iou(outcomes):
-    return float(np.nanmean(class_scores(outcomes)['mIoU']))
+    return float(np.nanmean(outcomes.class_scores()['mIoU']))
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ def class_table(board):
 
 
 def test_class_scores_of_a_segmentation_by_hand():
-    scores = class_scores(areas([10, 5, 5]))['mIoU']
+    scores = areas([10, 5, 5]).class_scores()['mIoU']
     # Wall: 15 / (20 + 20 - 15); sky: 5 / (10 + 10 - 5).
     assert scores[:2] == pytest.approx([60.0, 100 / 3])
     assert np.isnan(scores[2])
@@ -80,7 +79,7 @@ def test_class_scores_of_a_detector_by_hand():
         truth_count=np.array([1, 1, 1]),
     )
     detections = Detections(IMAGES, 3, np.array([0.5]), {'bbox': found})
-    scores = class_scores(detections)['bbox_mAP']
+    scores = detections.class_scores()['bbox_mAP']
     # Precision 1/2 up to recall 1/2: at 51 of the 101 recalls.
     assert scores[:2] == pytest.approx([100.0, 100 * 51 * 0.5 / 101])
     assert np.isnan(scores[2])

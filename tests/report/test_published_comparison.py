@@ -43,7 +43,7 @@ def ours(value=83.7, checkpoint=MAE, name='in1k-ft-mae-100e', **changes):
 
 
 def pairs_of(board):
-    return list(board.pairs.itertuples())
+    return list(board.pairs)
 
 
 def words_of(pair):
