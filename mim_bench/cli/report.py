@@ -91,7 +91,7 @@ def _compare(
 ) -> None:
     """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
     from mim_bench.report.build import build_leaderboard
-    from mim_bench.report.compare import check_labels, print_protocols, print_tests
+    from mim_bench.report.terminal import check_labels, print_protocols, print_tests
     from mim_bench.report.write import collect_folders
 
     board = build_leaderboard(collect_folders(folders))

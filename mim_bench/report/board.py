@@ -29,15 +29,7 @@ NUMBERS = (RANK, 'Params (M)', 'Image (px)', 'Epochs')
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of one task under one protocol; starts as a ``Number`` does.
-
-    Attributes:
-        group_title: Stands above the columns of the group.
-        title: Is unique enough to stand alone; ``short_title`` stands below ``group_title``.
-        protocol: None where it is no result of a task; costs are never ranked.
-        qualifier: The tier below full and, where titles repeat, the protocol.
-        is_headline: Whether it stands in the first table.
-    """
+    """One quantity of one task under one protocol; starts as a ``Number`` does."""
 
     part: Literal['task', 'pretraining', 'total', 'cost']
     group: str
@@ -45,15 +37,15 @@ class Column:
     unit: str
     higher_is_better: bool
     split: str
-    group_title: str
+    group_title: str  # stands above the columns of the group
     task: str
-    title: str
-    short_title: str
+    title: str  # is unique enough to stand alone
+    short_title: str  # stands below ``group_title``
     decimals: int
-    protocol: Protocol | None = None
-    qualifier: str = ''
+    protocol: Protocol | None = None  # None of a cost
+    qualifier: str = ''  # the tier below full and, where titles repeat, the protocol
     is_ranked: bool = False
-    is_headline: bool = True
+    is_headline: bool = True  # stands in the first table
 
     @property
     def sign(self) -> int:
@@ -81,36 +73,24 @@ class Column:
 class Cell:
     """What a row has in a column.
 
-    Attributes:
-        label: Of the row.
-        column: Place of the column.
-        state: ``value``, ``failed``, or ``unknown`` for a total of which a part is not known.
-        value: With runs of several seeds their mean; NaN where there is none.
-        runs: What the value rests on.
-        is_best: Whether it leads its column.
-        sd: Standard deviation over seeds (n - 1).
-        low, high: The interval of the mean or, with one seed whose run kept its outcomes, over
-            images; ``interval_of`` says which.
-        is_tied: Whether tests cannot tell it from the best; None where nothing could be tested.
-        saw_labels: Whether the backbone saw labels of the task's data set; None: not known.
-        note: Which labels, or what of a total is unknown.
-        text, marks, interval: What formats write.
+    The interval from ``low`` to ``high`` is that of the mean over seeds or, with one seed whose
+    run kept its outcomes, over images.
     """
 
-    label: str
-    state: str
-    value: float
-    runs: tuple[RunRecord, ...]
-    column: int = -1
+    label: str  # of the row
+    state: Literal['value', 'failed', 'unknown']  # unknown: a total without one of its parts
+    value: float  # with runs of several seeds their mean; NaN where there is none
+    runs: tuple[RunRecord, ...]  # what the value rests on
+    column: int = -1  # its place
     is_best: bool = False
-    sd: float | None = None
+    sd: float | None = None  # over seeds (n - 1)
     low: float | None = None
     high: float | None = None
     interval_of: Literal['seeds', 'images'] | None = None
-    is_tied: bool | None = None
-    saw_labels: bool | None = False
-    note: str = ''
-    text: str = ''
+    is_tied: bool | None = None  # with the best; None where nothing could be tested
+    saw_labels: bool | None = False  # of the task's data set; None: not known
+    note: str = ''  # which labels, or what of a total is unknown
+    text: str = ''  # what formats write
     marks: str = ''
     interval: str = ''
 
@@ -119,29 +99,21 @@ class Cell:
 class Board:
     """Everything that the formats show, in the order in which they show it.
 
-    Attributes:
-        rows: A line a checkpoint, by its label: names, mean rank and facts below their headings,
-            NaN or None where not known; ``checkpoint`` and its ``runs``; the ``folder`` that they
-            came from, empty for one folder; ``name``, the label without it; ``links``;
-            ``is_random`` weights; ``is_baseline``, what others are held against, not ranked.
-        columns: The results and, from ``costs_at`` on, the costs of the runs of tasks.
-        cells: A line a :class:`Cell`, by row and column.
-        shared: Places of the columns that the mean rank is taken over.
-        sorted_by: Place of the ranked column that most rows have.
-        published: All published numbers, by task, backbone and method.
-        pairs: Ours beside published numbers, see :class:`mim_bench.report.published.Pair`.
-        damaged: All files that were left out.
+    ``rows`` has by label: names, mean rank and facts below their headings, NaN or None where not
+    known; ``checkpoint`` and its ``runs``; the ``folder`` that they came from, empty for one
+    folder; ``name``, the label without it; ``links``; ``is_random`` weights; ``is_baseline``, what
+    others are held against, not ranked.
     """
 
     rows: pd.DataFrame
-    columns: list[Column]
-    cells: pd.DataFrame
+    columns: list[Column]  # the results and, from ``costs_at`` on, the costs of the runs of tasks
+    cells: pd.DataFrame  # a line a :class:`Cell`, by row and column
     collection: Collection
-    shared: Sequence[int] = ()
-    sorted_by: int | None = None
-    published: Sequence[PublishedResult] = ()
-    pairs: Sequence[Any] = ()
-    damaged: Sequence[DamagedFile] = ()
+    shared: Sequence[int] = ()  # places of the columns that the mean rank is taken over
+    sorted_by: int | None = None  # place of the ranked column that most rows have
+    published: Sequence[PublishedResult] = ()  # all of them, by task, backbone and method
+    pairs: Sequence[Any] = ()  # of :mod:`mim_bench.report.published`
+    damaged: Sequence[DamagedFile] = ()  # all files that were left out
 
     @property
     def records(self) -> list[RunRecord]:

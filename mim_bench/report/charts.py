@@ -64,17 +64,13 @@ class RowStyle:
 
 @dataclass
 class Chart:
-    """A chart; ``rows`` are the places on the board of what it shows.
-
-    Artists with an id of ``tips`` show its text when the pointer rests on them; those whose id
-    starts with ``row-`` and a place go with that row.
-    """
+    """A chart; an artist whose id starts with ``row-`` and a place goes with that row."""
 
     title: str
-    rows: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)  # places on the board of what it shows
     note: str = ''
     svg: str = ''
-    tips: dict[str, str] = field(default_factory=dict)
+    tips: dict[str, str] = field(default_factory=dict)  # shown at the artists with these ids
 
     def mark(self, style: RowStyle, text: str) -> dict[str, Any]:
         """The colour and the id of one more artist of a row, whose tip is ``text``."""

@@ -53,22 +53,15 @@ def sort_published(results: Iterable[PublishedResult]) -> list[PublishedResult]:
 
 @dataclass(frozen=True)
 class Pair:
-    """A number of ours, by its row and column, and one published for the same weights and metric.
-
-    Attributes:
-        ours: The value, which rests on ``runs``.
-        result: The published one.
-        differences: How the two were measured otherwise.
-        tolerance: How far apart they may lie, in points.
-    """
+    """A number of ours, by row and column, and one published for the same weights and metric."""
 
     label: str
     column: int
     ours: float
-    runs: Sequence[RunRecord]
+    runs: Sequence[RunRecord]  # what ours rests on
     result: PublishedResult
-    differences: Sequence[str]
-    tolerance: float
+    differences: Sequence[str]  # how the two were measured otherwise
+    tolerance: float  # how far apart they may lie, in points
 
     @property
     def difference(self) -> float | None:

@@ -10,13 +10,14 @@ from mim_bench.errors import RecordError
 from mim_bench.report.board import Board
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import (
+    hub_files,
     render_csv,
     render_latex,
     render_markdown,
+    render_model_index,
     render_published_csv,
     render_runs_csv,
 )
-from mim_bench.report.hub import hub_files, render_model_index
 from mim_bench.report.page import render_html
 from mim_bench.report.published import TOLERANCES, metric_name
 from mim_bench.report.spread import SampleReader
@@ -49,9 +50,6 @@ def write_report(
         links: As in :func:`~mim_bench.report.build.build_leaderboard`.
         hub: Folder for the files of each checkpoint's model repository; none if None.
         source_url: Where the leaderboard will stand, for the files of the Hugging Face Hub.
-
-    Returns:
-        The leaderboard and the files written.
 
     Raises:
         RecordError: No record can be read; an earlier report is untouched.

@@ -100,9 +100,9 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Hits(Outcomes):
-    """Whether each image was classified right: ``hits`` are (N,) bool by metric."""
+    """Whether each image was classified right."""
 
-    hits: dict[str, np.ndarray]
+    hits: dict[str, np.ndarray]  # (N,) bool by metric
 
     @property
     def metrics(self) -> list[str]:
@@ -120,25 +120,16 @@ class ClassAreas(Outcomes):
     """Pixels of each class in each image, where the class occurs in truth or prediction.
 
     Pixels with a label to ignore are left out; those with a label of no class count as
-    ``predicted`` only.
-
-    Attributes:
-        num_classes: C.
-        image: (K,) numbers of images.
-        category: (K,) classes, 0 to C - 1; with the image each pair stands once.
-        intersection: (K,) pixels that have the class in both.
-        predicted: (K,) pixels that were predicted as the class.
-        labelled: (K,) pixels whose label is the class.
-        class_names: C of them; empty where nobody told.
+    ``predicted`` only. An image and a class stand together once.
     """
 
-    num_classes: int
-    image: np.ndarray
-    category: np.ndarray
-    intersection: np.ndarray
-    predicted: np.ndarray
-    labelled: np.ndarray
-    class_names: tuple[str, ...] = ()
+    num_classes: int  # C
+    image: np.ndarray  # (K,) numbers of images
+    category: np.ndarray  # (K,) classes, 0 to C - 1
+    intersection: np.ndarray  # (K,) pixels that have the class in both
+    predicted: np.ndarray  # (K,) pixels that were predicted as the class
+    labelled: np.ndarray  # (K,) pixels whose label is the class
+    class_names: tuple[str, ...] = ()  # C of them; empty where nobody told
 
     @property
     def metrics(self) -> list[str]:
@@ -176,24 +167,15 @@ class MatchedDetections:
     Detections are sorted by category and, in it, from the highest score to the lowest; their
     order is all that average precision needs of the scores. The lowest ones of a category that
     were matched with nothing cannot change it and may be left out.
-
-    Attributes:
-        image: (D,) numbers of images.
-        category: (D,) 0 to K - 1, ascending.
-        matched: (D,) uint16; bit t is set where the detection is right at threshold t.
-        ignored: (D,) uint16; bit t is set where it does not count at threshold t.
-        truth_image: (G,) numbers of images.
-        truth_category: (G,) 0 to K - 1; with the image each pair stands once.
-        truth_count: (G,) objects of that category in that image that count.
     """
 
-    image: np.ndarray
-    category: np.ndarray
-    matched: np.ndarray
-    ignored: np.ndarray
-    truth_image: np.ndarray
-    truth_category: np.ndarray
-    truth_count: np.ndarray
+    image: np.ndarray  # (D,) numbers of images
+    category: np.ndarray  # (D,) 0 to K - 1, ascending
+    matched: np.ndarray  # (D,) uint16; bit t is set where it is right at threshold t
+    ignored: np.ndarray  # (D,) uint16; bit t is set where it does not count at threshold t
+    truth_image: np.ndarray  # (G,) numbers of images
+    truth_category: np.ndarray  # (G,) 0 to K - 1; with the image each pair stands once
+    truth_count: np.ndarray  # (G,) objects of that category in that image that count
 
 
 @dataclass(frozen=True)
@@ -205,18 +187,12 @@ class Detections(Outcomes):
     (wrong ones), so the envelope over all copies is that at their ends, which cumulative sums of
     weights give exactly. Only right detections can be where the envelope is reached, so the sums
     over all detections, which all thresholds share, are read at those alone.
-
-    Attributes:
-        num_categories: K.
-        thresholds: (T,) of IoU, ascending, at most 16.
-        kinds: By IoU type, ``bbox`` or ``segm``.
-        class_names: K of them; empty where nobody told.
     """
 
-    num_categories: int
-    thresholds: np.ndarray
-    kinds: dict[str, MatchedDetections]
-    class_names: tuple[str, ...] = ()
+    num_categories: int  # K
+    thresholds: np.ndarray  # (T,) of IoU, ascending, at most 16
+    kinds: dict[str, MatchedDetections]  # by IoU type, ``bbox`` or ``segm``
+    class_names: tuple[str, ...] = ()  # K of them; empty where nobody told
 
     @property
     def metrics(self) -> list[str]:
@@ -287,11 +263,7 @@ def _average_precision(
 ) -> np.ndarray:
     """(B, T) average precision of one category, whose detections come by falling score.
 
-    Args:
-        drawn: (B, D) how often each detection occurs.
-        matched: (T, D) bool.
-        ignored: (T, D) bool.
-        num_objects: (B,) objects in each resample.
+    ``drawn`` (B, D) says how often each occurs; ``matched`` and ``ignored`` are (T, D) bool.
     """
     result = np.zeros((len(drawn), len(matched)))
     passed = drawn.cumsum(axis=1, dtype=np.int32)
@@ -317,10 +289,8 @@ def _before(drawn: np.ndarray, events: np.ndarray, places: np.ndarray) -> np.nda
 def _area(hits: np.ndarray, counted: np.ndarray, num_objects: np.ndarray) -> np.ndarray:
     """(B,) mean over 101 recalls of the highest precision at that recall or above.
 
-    Args:
-        hits: (B, P) right detections so far, at each right detection.
-        counted: (B, P) detections that count so far.
-        num_objects: (B,).
+    At each right detection there were so many right ones (``hits``, (B, P)) among so many that
+    count (``counted``).
     """
     precision = hits / (counted + _TINY)
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]

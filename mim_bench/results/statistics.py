@@ -53,20 +53,14 @@ class Sample:
     """One metric of one run on the images of its evaluation.
 
     Either ``hits`` or ``replicates`` is there: a mean of hits needs no resample, its
-    distribution over resamples is known.
-
-    Attributes:
-        images: N of them.
-        value: In percent, not rounded.
-        hits: (N,) bool.
-        replicates: (B,) values in percent on the resamples of :func:`resample_weights`; NaN where
-            a resample holds nothing to measure.
+    distribution over resamples is known. Replicates are the values on the resamples of
+    :func:`resample_weights`, NaN where one holds nothing to measure.
     """
 
     images: ImageSet
-    value: float
-    hits: np.ndarray | None = None
-    replicates: np.ndarray | None = None
+    value: float  # in percent, not rounded
+    hits: np.ndarray | None = None  # (N,) bool
+    replicates: np.ndarray | None = None  # (B,) in percent
 
 
 def make_samples(outcomes: Outcomes, num_resamples: int = NUM_RESAMPLES) -> dict[str, Sample]:
@@ -141,31 +135,25 @@ def _middle(replicates: np.ndarray, level: float) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one row: a value a seed, in percent, and the sample behind each.
-
-    A sample is None where a run kept no outcomes.
-    """
+    """One metric of one row: a value a seed, in percent, and the sample behind each."""
 
     values: tuple[float, ...]
-    samples: tuple[Sample | None, ...]
+    samples: tuple[Sample | None, ...]  # None where a run kept no outcomes
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The difference of two rows, and how surely there is one.
 
-    Attributes:
-        difference: Mean of the first less mean of the second, in percent; of what the outcomes
-            give where there are any, of the recorded values otherwise.
-        p_values: By test: ``welch`` over seeds, ``mcnemar`` and ``bootstrap`` over images.
-        interval: Of the difference, by the paired bootstrap over images; None without it.
-        missing: What a test over images lacked; empty if there was one.
+    ``difference`` is the mean of the first less that of the second, in percent; of what the
+    outcomes give where there are any, of the recorded values otherwise.
     """
 
     difference: float
+    # By test: ``welch`` over seeds, ``mcnemar`` and ``bootstrap`` over images.
     p_values: dict[str, float] = field(default_factory=dict)
-    interval: tuple[float, float] | None = None
-    missing: str = ''
+    interval: tuple[float, float] | None = None  # by the paired bootstrap over images
+    missing: str = ''  # what a test over images lacked
 
     @property
     def is_distinguishable(self) -> bool | None:

@@ -30,22 +30,16 @@ class DamagedFile:
 
 @dataclass(frozen=True)
 class Collection:
-    """The records of a folder, ordered by run id; no two share one. Or those of several folders.
-
-    Attributes:
-        records: Those that can be read.
-        damaged: Files that were left out.
-        places: Folder of each record, by ``id(record)``.
-        groups: Name of the results folder of each record, by ``id(record)``; empty for one folder.
-        features: Pictures of features, by name of the results folder and id of the checkpoint.
-        notes: What a check of several folders against each other found, as (kind, text).
-    """
+    """The records of a folder, ordered by run id; no two share one. Or those of several folders."""
 
     records: list[RunRecord] = field(default_factory=list)
     damaged: list[DamagedFile] = field(default_factory=list)
+    # By ``id(record)``: its folder and, of several, the name of its results folder.
     places: dict[int, Path] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
+    # Pictures of features, by name of the results folder and id of the checkpoint.
     features: dict[tuple[str, str], Path] = field(default_factory=dict)
+    # What a check of several folders against each other found, as (kind, text).
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def group(self, record: RunRecord) -> str:

@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from mim_bench.report.hub import hub_files, render_model_index
+from mim_bench.report.formats import hub_files, render_model_index
 from mim_bench.testing.records import make_checkpoint, make_protocol, make_record
 
 hub = pytest.importorskip('huggingface_hub.repocard_data')

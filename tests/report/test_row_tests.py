@@ -11,7 +11,7 @@ from scipy import stats
 from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.compare import (
+from mim_bench.report.terminal import (
     check_labels,
     compare_rows,
     explain_rows,
