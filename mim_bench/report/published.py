@@ -242,16 +242,23 @@ def published_rows(board: Board) -> list[dict[str, Any]]:
         ``cells``: by the place of a column the result, and whether the column has its recipe.
     """
     families = {network_family(checkpoint.backbone) for checkpoint in board.rows['checkpoint']}
+    columns = defaultdict(list)
+    for place in board.results(headline=True):
+        if (column := board.columns[place]).tier == 'full':
+            columns[column.task, metric_name(column.metric)].append((place, column.protocol.name))
     rows: dict[tuple, dict[int, tuple[PublishedResult, bool]]] = {}
     counts: Counter[tuple] = Counter()
     for result in board.published:
-        family = network_family(result.backbone)
-        place, is_same = _column_for(board, result)
-        if family in families and place is not None:
-            source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
-            key = (result.method, result.variant, family, pretrain, source)
-            rows.setdefault((key, counts[key, place]), {})[place] = (result, is_same)
-            counts[key, place] += 1
+        family, found = network_family(result.backbone), columns.get((result.task, result.metric))
+        if family not in families or not found:
+            continue
+        can_be_same = result.protocol.test != 'multi-scale'
+        same = [place for place, name in found if can_be_same and name == result.protocol.ours]
+        place = same[0] if same else found[0][0]
+        source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
+        key = (result.method, result.variant, family, pretrain, source)
+        rows.setdefault((key, counts[key, place]), {})[place] = (result, bool(same))
+        counts[key, place] += 1
 
     def rank(row: Mapping[str, Any]) -> tuple:
         first, by = row['first'], board.sorted_by
@@ -275,16 +282,3 @@ def _published_row(cells: Mapping[int, tuple[PublishedResult, bool]]) -> dict[st
         'Epochs': first.pretrain.epochs,
         'Labels seen': first.pretrain.labels,
     }
-
-
-def _column_for(board: Board, result: PublishedResult) -> tuple[int | None, bool]:
-    """The place of the column of a result, and whether its recipe is the column's."""
-    found = [
-        (place, board.columns[place].protocol.name == result.protocol.ours)
-        for place in board.results(headline=True)
-        if board.columns[place].tier == 'full' and board.columns[place].task == result.task
-        and metric_name(board.columns[place].metric) == result.metric
-    ]  # fmt: skip
-    can_be_same = result.protocol.test != 'multi-scale'
-    same = next((place for place, is_same in found if is_same and can_be_same), None)
-    return (same, True) if same is not None else (found[0][0] if found else None, False)

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from mim_bench.report import page as html
-from mim_bench.report.write import write_report
+from mim_bench.report.build import build_leaderboard
 from mim_bench.results.record import Artifacts, Curve, Picture
-from mim_bench.results.store import write_curves, write_record
+from mim_bench.results.store import collect, write_curves, write_record
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
@@ -49,8 +49,7 @@ def page_of(tmp_path):
     def render(*records):
         for record in records:
             write_record(record, tmp_path / 'results')
-        write_report(tmp_path / 'results', tmp_path / 'out')
-        return (tmp_path / 'out' / 'leaderboard.html').read_text('utf-8')
+        return html.render_html(build_leaderboard(collect(tmp_path / 'results'), []))
 
     return render
 
