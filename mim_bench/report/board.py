@@ -95,7 +95,7 @@ class Cell:
     interval: str = ''
 
 
-@dataclass(frozen=True)
+@dataclass
 class Board:
     """Everything that the formats show, in the order in which they show it.
 

@@ -71,15 +71,13 @@ def build_leaderboard(
     for column, own in columns.items():
         for cell in own:
             _write_texts(cell, column)
-    names = [field.name for field in fields(Cell)]
-    frame = pd.DataFrame(map(vars, cells), columns=names)
-    board = _order_rows(Board(rows, list(columns), frame, collection))
-    board = replace(
-        board,
-        published=sort_published(load_published() if published is None else published),
-        damaged=[*collection.damaged, *(reader.damaged[path] for path in sorted(reader.damaged))],
-    )
-    return replace(board, pairs=match(board))
+    frame = pd.DataFrame(map(vars, cells), columns=[field.name for field in fields(Cell)])
+    board = Board(rows, list(columns), frame, collection)
+    board.published = sort_published(load_published() if published is None else published)
+    board.damaged = [*collection.damaged, *map(reader.damaged.get, sorted(reader.damaged))]
+    _order_rows(board)
+    board.pairs = match(board)
+    return board
 
 
 def _make_rows(places: Sequence[Place], links: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
@@ -233,18 +231,18 @@ def _write_texts(cell: Cell, column: Column) -> None:
         cell.interval = f'[{form.format(cell.low)}, {form.format(cell.high)}]'
 
 
-def _order_rows(board: Board) -> Board:
+def _order_rows(board: Board) -> None:
     """Order the rows by their mean rank; baselines come last and have none."""
     contests = board.contests
     held = board.values(contests)
     rivals = held[~board.rows['is_baseline']]
-    shared = _shared_columns(rivals, board.columns)
-    sorted_by = held.count().idxmax() if contests else None
-    rows = board.rows.assign(by=held[sorted_by] if contests else nan)
-    rows[RANK] = rivals[shared].dropna().rank(ascending=False).mean(axis=1) if shared else nan
+    board.shared = shared = _shared_columns(rivals, board.columns)
+    board.sorted_by = held.count().idxmax() if contests else None
+    ranks = rivals[shared].dropna().rank(ascending=False).mean(axis=1) if shared else nan
+    rows = board.rows.assign(**{RANK: ranks})
+    by = -held[board.sorted_by] if contests else rows[RANK]
     # The labels, by which they are sorted so far, settle what numbers leave open.
-    rows = rows.iloc[np.lexsort((-rows['by'], rows[RANK], rows['is_baseline']))]
-    return replace(board, rows=rows.drop(columns='by'), shared=shared, sorted_by=sorted_by)
+    board.rows = rows.iloc[np.lexsort((by, rows[RANK], rows['is_baseline']))]
 
 
 def _shared_columns(rivals: pd.DataFrame, columns: Sequence[Column]) -> list[int]:

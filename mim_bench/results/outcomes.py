@@ -60,25 +60,14 @@ def number_images(names: Sequence[str]) -> tuple[ImageSet, np.ndarray]:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Base of the kinds of outcomes; ``images`` are N of them."""
+    """Base of the kinds of outcomes.
 
-    images: ImageSet
+    Each has ``metrics``, their names as a record has them, and ``scores(weights)``: the metrics
+    with each image counted as often as its weight says. Whole numbers (B, N) give, by metric, (B,)
+    float64 in percent, NaN where there is nothing to measure.
+    """
 
-    @property
-    def metrics(self) -> list[str]:
-        """Names of the metrics that follow from the outcomes, as a record has them."""
-        raise NotImplementedError
-
-    def scores(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """The metrics with each image counted as often as its weight says.
-
-        Args:
-            weights: (B, N) whole numbers.
-
-        Returns:
-            By metric: (B,) float64 in percent; NaN where there is nothing to measure.
-        """
-        raise NotImplementedError
+    images: ImageSet  # N of them
 
     def class_scores(self) -> dict[str, np.ndarray]:
         """What each class adds to a mean over classes.
@@ -137,7 +126,7 @@ class ClassAreas(Outcomes):
         return ['mIoU', 'aAcc', 'mAcc']
 
     def scores(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """As of the base; classes that occur neither in truth nor in prediction are left out."""
+        """The metrics; classes that occur neither in truth nor in prediction are left out."""
         iou, accuracy, pixel_accuracy = self._shares(weights)
         means = _mean_of_known(iou), pixel_accuracy, _mean_of_known(accuracy)
         return {name: 100 * mean for name, mean in zip(self.metrics, means, strict=True)}
@@ -209,7 +198,7 @@ class Detections(Outcomes):
         return found
 
     def scores(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """As of the base; categories without an object in the resample are left out."""
+        """The metrics; categories without an object in the resample are left out."""
         scores = {}
         for kind, found in self.kinds.items():
             precision = self._precision(found, weights)
