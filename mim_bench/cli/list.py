@@ -206,7 +206,7 @@ def _published(args: argparse.Namespace) -> _Listing:
 # Kinds of files that this project defines -> module and model of each.
 _FILES = {
     'record': ('mim_bench.results.record', 'RunRecord'),
-    'curves': ('mim_bench.results.curves', 'Curve'),
+    'curves': ('mim_bench.results.record', 'Curve'),
     'suite': ('mim_bench.suite.tasks', 'SuiteFile'),
     'manifest': ('mim_bench.conversion.manifest', 'Release'),
     'published': ('mim_bench.results.published', 'SourceFile'),

@@ -28,10 +28,16 @@ from mim_bench.evaluation.metric_names import (
 from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
-from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier
-from mim_bench.results.store import RECORD_FILE, read_record, record_to_json, write_record
+from mim_bench.results.store import (
+    CURVES_FILE,
+    RECORD_FILE,
+    read_record,
+    record_to_json,
+    write_curves,
+    write_record,
+)
 
 _ENV = ('git', 'torch', 'torchvision', 'mmengine', 'mmcv', 'python')
 
