@@ -1,6 +1,7 @@
 """Fixtures for all tests, and which files run in one process where several share the suite."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,10 +116,16 @@ def _plain_configs() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope='session')
 def _forked_processes(_plain_configs: None) -> None:
     """Processes that tests fork have what is imported now, and nothing of other tests."""
-    if 'mim_bench.testing.processes' in sys.modules:
-        from mim_bench.testing.processes import fork_server
+    if 'mim_bench.testing.processes' not in sys.modules:
+        return
+    from mim_bench.testing.processes import fork_server
 
-        fork_server()
+    # The worker that has the group of processes; the others find what it compiled on the disk.
+    if os.environ.get('PYTEST_XDIST_WORKER', 'gw0') == 'gw0':
+        from mim_bench.data.fused.pipeline import prepare
+
+        prepare()
+    fork_server()
 
 
 @pytest.fixture(scope='session')
