@@ -54,9 +54,10 @@ GROUP_OF = {file: group for group, files in TOGETHER.items() for file in files}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the groups first; the order inside a file stays."""
+    """Put the groups first; the order inside a file stays. All imports are done."""
     rank = {group: number for number, group in enumerate(TOGETHER)}
     items.sort(key=lambda item: rank.get(GROUP_OF.get(item.nodeid.partition('::')[0]), len(rank)))
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
@@ -92,7 +93,6 @@ def _fresh_singletons() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope='module')
 def _frozen_imports() -> None:
     """What is imported stays, so the garbage collection of every data set need not look there."""
-    gc.enable()
     gc.collect()
     gc.freeze()
 
