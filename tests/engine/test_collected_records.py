@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -39,12 +40,18 @@ def set_metrics(run, *values):
     path.write_text('\n'.join(map(json.dumps, lines)))
 
 
-@pytest.fixture
-def run(pretraining):
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
     """The work directory of a plain mmengine run of 2 epochs with a validation after each."""
-    runner = make_runner(pretraining(**with_validation()), Runner)
-    runner.train()
-    return Path(runner.work_dir)
+    work_dir = tmp_path_factory.mktemp('trained') / 'run'
+    make_runner(run_config(work_dir, **with_validation()), Runner).train()
+    return work_dir
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it to change."""
+    return shutil.copytree(trained, tmp_path / 'run')
 
 
 def collect_one(run, results, wanted=WANTED):
