@@ -35,8 +35,8 @@ def check_settings(content: Mapping, where: str, *, activation: str, eps: float 
     for key, value in wanted.items():
         if settings.get(key, value) != value:
             raise ConversionError(
-                f'{where}: {SIDECAR} says {key}={settings[key]}, and the network of this source '
-                f'has {value}. It cannot be read.'
+                f'{where}: {SIDECAR} says {key}={settings[key]}, but mim_bench builds this network '
+                f'with {value} only. Give weights of that kind.'
             )
 
 

@@ -82,14 +82,16 @@ class Source:
         if found is not None:
             return through_timm(*found, where)
         if self.rename is None:
-            raise ConversionError(f'{where}: is no file of {self.name}. Name the right --source.')
+            raise ConversionError(
+                f'{where}: is not a checkpoint of {self.name}. Name the right --source.'
+            )
         converted = self.rename(state, where)
         if (built := stated_network(content or {})) is not None:
             converted = replace(converted, built=built)
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
-                f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '
-                f'{sorted(self.merge_orders) or "none"}). Leave --merge-order out.'
+                f'{where}: source {self.name!r} has no merge order {merge_order!r} (known: '
+                f'{sorted(self.merge_orders) or "none"}). Correct --merge-order or leave it out.'
             )
         if not self.merge_orders:
             return converted

@@ -172,7 +172,7 @@ BAD_COCO = {
     ),
     'cut file': (
         lambda root: cut(root / 'annotations/instances_val2017.json'),
-        'instances_val2017.json: is no JSON',
+        'instances_val2017.json: cannot be read as JSON',
     ),
     'no file': (
         lambda root: (root / 'annotations/instances_val2017.json').unlink(),
@@ -180,7 +180,7 @@ BAD_COCO = {
     ),
     'no categories': (
         lambda root: _document(root, lambda d: _without(d, 'categories')),
-        "has no list 'categories'",
+        "needs a list 'categories'",
     ),
     'image missing': (lambda root: _first(root).unlink(), r'\.jpg: cannot be read: No such file'),
     'image empty': (lambda root: _first(root).write_bytes(b''), r'\.jpg: is empty'),

@@ -12,9 +12,8 @@ from mim_bench.engine.collected_records import Wanted, collect_work_dir
 from mim_bench.engine.work_dir import check_finished, find_work_dirs, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError
-from mim_bench.results.curves import read_curves
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.store import collect, read_record, write_record
+from mim_bench.results.store import collect, read_curves, read_record, write_record
 from mim_bench.testing.toy_runs import loader, make_runner, run_config
 
 SWIN = {'id': 'swin.x', 'method': 'simmim', 'backbone': 'swin-tiny'}
@@ -175,7 +174,7 @@ def test_collect_work_dir_without_a_metric_is_named(pretraining, tmp_path):
 
 
 def test_collect_work_dir_without_a_task_is_named(run, tmp_path):
-    with pytest.raises(RecordError, match=r'no protocol with a task. Say which by --task'):
+    with pytest.raises(RecordError, match=r'no protocol with a task. State the task by --task'):
         collect_work_dir(run, tmp_path / 'results', Wanted())
 
 

@@ -137,7 +137,7 @@ def test_step_fp16_on_a_cpu_raises():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
 def test_step_on_a_gpu_that_is_not_there_raises():
-    with pytest.raises(ConfigError, match='torch sees no GPU'):
+    with pytest.raises(ConfigError, match='torch finds no GPU'):
         make_step(device='cuda')
 
 

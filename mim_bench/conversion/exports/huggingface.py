@@ -57,13 +57,13 @@ def rename(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Conv
     if meta.get('backbone_type') != VIT:
         raise ConversionError(
             f'{where}: only a ViT can be exported to Hugging Face, not '
-            f'{meta.get("backbone_type") or "this backbone"}.'
+            f'{meta.get("backbone_type") or "this backbone"}. Leave --to out.'
         )
     extras = [key for key in ('layer_scale', 'rel_pos_bias') if arch[key] not in (False, 'none')]
     if extras and not arch['qv_bias']:
         raise ConversionError(
-            f'{where}: ViTModel has no {", ".join(extras)}, and BeitModel has no biases of keys, '
-            'so neither is this network.'
+            f'{where}: this network has {", ".join(extras)}, which ViTModel lacks, and biases of '
+            'keys, which BeitModel lacks. Leave --to out.'
         )
     return KeyTable('canonical', _RULES).apply(_split(state), where)
 

@@ -59,13 +59,14 @@ def rename(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Conv
         return _swin(state, len(arch['depths']) - 1, where)
     if kind != VIT:
         raise ConversionError(
-            f"{where}: {kind or 'this backbone'} is none of timm's models; ViT, BEiT, Swin "
-            'and networks of timm can be exported.'
+            f'{where}: timm has no {kind or "such backbone"}; ViT, BEiT, Swin and networks of timm '
+            'can be exported. Leave --to out.'
         )
     has_biases = any(key.endswith(TABLE) for key in state)
     if has_biases and not arch['qv_bias']:
         raise ConversionError(
-            f'{where}: timm has no ViT of these names with relative positions and biases of keys.'
+            f'{where}: this network has relative positions and biases of keys, which no ViT of '
+            'timm has together. Leave --to out.'
         )
     own = _BEIT_RULES if arch['qv_bias'] else _LAYER_SCALE_RULES
     return KeyTable('canonical', (*_VIT_RULES, *own, *_DROPPED)).apply(state, where)

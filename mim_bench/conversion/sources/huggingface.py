@@ -76,7 +76,10 @@ def _joined(state: StateDict, where: str) -> dict[str, torch.Tensor]:
         elif leaf == 'bias' and part != 'key':  # BEiT has no bias of keys
             joined[f'{attention}{part[0]}_bias'] = value
         else:
-            raise ConversionError(f'{where}: lacks a part of {attention}qkv.{leaf}.')
+            raise ConversionError(
+                f'{where}: lacks query, key or value of {attention}qkv.{leaf}. Fetch the file '
+                'again.'
+            )
     return joined
 
 
