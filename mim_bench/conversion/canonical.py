@@ -7,8 +7,7 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.key_table import Converted
-from mim_bench.conversion.relative_index import with_indices
-from mim_bench.conversion.resizing.relative_bias import expand_shared_table
+from mim_bench.conversion.resizing.relative_bias import expand_shared_table, with_indices
 
 BACKBONE = 'backbone.'
 # Tokens that pre-training alone uses; a backbone that is not pre-trained has no place for them.
@@ -22,9 +21,6 @@ def backbone_alone(converted: Converted, names: Mapping[str, str]) -> Converted:
     Args:
         converted: The whole model.
         names: Its parts that the backbone has under other names.
-
-    Returns:
-        The same with an empty ``rest``.
     """
     backbone = {k: v for k, v in converted.backbone.items() if k not in PRETRAINING_TOKENS}
     backbone |= {names[k]: v for k, v in converted.rest.items() if k in names}

@@ -76,7 +76,7 @@ def open_container(
         prefix: Take the weights whose names start so, without it.
 
     Raises:
-        ConversionError: There are none, no average where one is asked for, nothing of that name.
+        ConversionError: There are none, no average, or nothing of that name.
     """
     keys = (*WEIGHT_KEYS, *NETWORK_KEYS, *EMA_KEYS)
     found = [key for key in keys if isinstance(content.get(key), Mapping)]

@@ -214,8 +214,8 @@ def download(
         progress: Called with the bytes so far and, where the server says, all bytes.
 
     Raises:
-        CheckpointError: No address of a file is known, the server fails, or what came is not the
-            release; nothing is kept then.
+        CheckpointError: No address is known, the server fails, or what came is not the release;
+            nothing is kept then.
     """
     if release.url is None:
         raise CheckpointError(f'{release.id}: no address is known. It is at {release.place}.')

@@ -1,8 +1,6 @@
 """Canonical weights in the layouts of other libraries: one module a layout."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
@@ -18,30 +16,9 @@ EXPORTS: dict[str, Callable[[Mapping[str, torch.Tensor], Mapping, str], Converte
 }
 
 
-@dataclass(frozen=True)
-class Exported:
-    """Weights ready to be written.
-
-    Attributes:
-        to: Name of the layout.
-        state: The weights.
-        meta: What is known of them.
-        dropped: Canonical keys that the layout has no place for.
-    """
-
-    to: str
-    state: dict[str, torch.Tensor]
-    meta: dict
-    dropped: list[str] = field(default_factory=list)
-
-    def content(self, path: Path) -> dict:
-        """The dictionary for a file; transformers wants bare weights where it is a pickle."""
-        if self.to == 'huggingface' and path.suffix != '.safetensors':
-            return self.state
-        return {'state_dict': self.state, 'meta': self.meta}
-
-
-def export(to: str, state: dict[str, torch.Tensor], meta: dict, where: str) -> Exported:
+def export(
+    to: str, state: dict[str, torch.Tensor], meta: dict, where: str
+) -> tuple[dict[str, torch.Tensor], list[str]]:
     """Bring canonical weights into another layout.
 
     Args:
@@ -50,12 +27,15 @@ def export(to: str, state: dict[str, torch.Tensor], meta: dict, where: str) -> E
         meta: Their ``meta``.
         where: The file, for messages.
 
+    Returns:
+        The weights, and the canonical keys that the layout has no place for.
+
     Raises:
         ConversionError: The layout is unknown, or has no model of this architecture.
     """
     if to == CANONICAL:
-        return Exported(to, state, meta)
+        return state, []
     if to not in EXPORTS:
         raise ConversionError(f'Unknown layout {to!r}. Known: {[CANONICAL, *EXPORTS]}.')
     converted = EXPORTS[to](state, meta, where)
-    return Exported(to, converted.rest, {**meta, 'layout': to}, converted.dropped)
+    return converted.rest, converted.dropped

@@ -8,7 +8,7 @@ import torch
 from mim_bench.conversion.architecture import VIT
 from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
-from mim_bench.conversion.relative_index import TABLE
+from mim_bench.conversion.resizing.relative_bias import TABLE
 from mim_bench.conversion.vit_keys import ENDING, block_rule
 from mim_bench.errors import ConversionError
 
@@ -38,17 +38,10 @@ _RULES: Rules = (
 
 
 def rename(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Converted:
-    """To the names of the model without a head.
+    """To the names of the model without a head, under ``rest``.
 
-    Args:
-        state: Canonical weights.
-        meta: With ``backbone_type`` and ``arch``.
-        where: The file, for messages.
-
-    Returns:
-        The weights under ``rest``: ViTModel's with a full bias and absolute positions,
-        BeitModel's with biases of queries and values. Set ``layer_norm_eps=1e-6`` for a
-        ViTModel, whose own is 1e-12.
+    They are ViTModel's with a full bias and absolute positions, BeitModel's with biases of queries
+    and values. Set ``layer_norm_eps=1e-6`` for a ViTModel, whose own is 1e-12.
 
     Raises:
         ConversionError: Neither model is such a network.

@@ -7,7 +7,7 @@ import torch
 
 from mim_bench.conversion.architecture import SWIN, TIMM, VIT
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
-from mim_bench.conversion.relative_index import TABLE
+from mim_bench.conversion.resizing.relative_bias import TABLE
 from mim_bench.conversion.swin_keys import BLOCK_PARTS, COLUMN_FIRST, MERGING_PART, source_order
 from mim_bench.conversion.vit_keys import ENDING, VIT_PARTS, block_rule
 from mim_bench.errors import ConversionError
@@ -34,19 +34,21 @@ _BEIT_RULES: Rules = (
 _LAYER_SCALE_RULES: Rules = ((r'backbone\.layers\.(\d+)\.gamma_([12])', r'blocks.\1.ls\2.gamma'),)
 
 
+def vit_names(state: Mapping[str, torch.Tensor], where: str) -> dict[str, torch.Tensor]:
+    """Canonical weights of a ViT without relative positions under the names of timm's."""
+    return (
+        KeyTable('canonical', (*_VIT_RULES, *_LAYER_SCALE_RULES, *_DROPPED))
+        .apply(state, where)
+        .rest
+    )
+
+
 def rename(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Converted:
-    """To timm's names.
+    """To timm's names, under ``rest``.
 
-    Args:
-        state: Canonical weights.
-        meta: With ``backbone_type`` and ``arch``.
-        where: The file, for messages.
-
-    Returns:
-        The weights under ``rest``. Strictly loadable into ``vit_*`` (full bias, absolute
-        positions), ``beit*`` (relative positions or biases of queries and values alone) or
-        ``swin_*`` models with ``num_classes=0``, or as many classes as the head has; those of a
-        ``TimmBackbone`` into the network of that name.
+    Strictly loadable into ``vit_*`` (full bias, absolute positions), ``beit*`` (relative positions
+    or biases of queries and values alone) or ``swin_*`` models with ``num_classes=0``, or as many
+    classes as the head has; those of a ``TimmBackbone`` into the network of that name.
 
     Raises:
         ConversionError: timm has no such model.

@@ -2,20 +2,23 @@
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.key_table import KeyTable
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.vit_keys import is_plain_vit, vit_rules
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Target encoder and predictor in one file, of patches alone."""
     is_own = {'target_encoder', 'predictor'} <= set(content) and 'cls_token' not in state
     return Fit.MARK if is_own and is_plain_vit(state) else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
-    """To the names of mim_bench's ``ViT``, without a class token."""
-    return KeyTable('ijepa', vit_rules()).apply(state, where)
-
-
-SOURCE = Source(name='ijepa', detect=detect, rename=rename, method='ijepa', licence='CC-BY-NC-4.0')
+SOURCES = (
+    Source(
+        name='ijepa',
+        detect=_detect,
+        rename=KeyTable('ijepa', vit_rules()).apply,
+        method='ijepa',
+        licence='CC-BY-NC-4.0',
+    ),
+)

@@ -2,16 +2,21 @@
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.beit_keys import beit_rules, is_beit, is_official_beit
 from mim_bench.conversion.key_table import Converted, KeyTable
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.swin_keys import OFFICIAL_ORDER, is_swin, last_norm_rule, swin_rules
-from mim_bench.conversion.vit_keys import CLASSIFIER_RULES, ENDING
+from mim_bench.conversion.vit_keys import (
+    CLASSIFIER_RULES,
+    ENDING,
+    beit_rules,
+    is_beit,
+    is_official_beit,
+)
 
 PREFIX = 'encoder.'
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """A mask token in an encoder is this format's alone.
 
     A fine-tuned ViT is BEiT's to the last key, a fine-tuned Swin is Microsoft's: that one is
@@ -23,7 +28,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     return Fit.LAYOUT if is_finetuned else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
+def _rename(state: StateDict, where: str) -> Converted:
     """To the names of mmpretrain's ``SimMIM``, the decoder's too, or of a classifier."""
     prefix = PREFIX if f'{PREFIX}patch_embed.proj.weight' in state else ''
     if is_swin(state, prefix):
@@ -42,11 +47,13 @@ def rename(state: StateDict, where: str) -> Converted:
     return table.apply(state, where)
 
 
-SOURCE = Source(
-    name='simmim',
-    detect=detect,
-    rename=rename,
-    method='simmim',
-    licence='MIT',
-    merge_orders=OFFICIAL_ORDER,
+SOURCES = (
+    Source(
+        name='simmim',
+        detect=_detect,
+        rename=_rename,
+        method='simmim',
+        licence='MIT',
+        merge_orders=OFFICIAL_ORDER,
+    ),
 )

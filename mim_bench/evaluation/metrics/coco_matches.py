@@ -44,14 +44,7 @@ class Matches:
 
 
 def keeping_matches(base: type) -> tuple[type, dict[str, Matches]]:
-    """An evaluator that keeps its matches.
-
-    Args:
-        base: pycocotools' COCOeval, or a class with its interface and ``ious``.
-
-    Returns:
-        A subclass, and where it puts the matches by IoU type when it accumulates.
-    """
+    """A subclass of pycocotools' COCOeval or its like, and its matches by IoU type."""
     kept: dict[str, Matches] = {}
 
     class KeepingEvaluator(base):
@@ -66,12 +59,7 @@ def keeping_matches(base: type) -> tuple[type, dict[str, Matches]]:
 
 
 def outcomes_of_matches(matches: Mapping[str, Matches], truth: Any) -> Detections:
-    """The outcomes of an evaluation of boxes, masks or both.
-
-    Args:
-        matches: By IoU type, at least one; all of the same images.
-        truth: COCO's annotations, for names of images and categories.
-    """
+    """The outcomes of an evaluation of boxes, masks or both, with the names of COCO's ``truth``."""
     first = next(iter(matches.values()))
     images, numbers = _number(first.image_ids, truth)
     names = tuple(str(truth.cats[i].get('name', i)) for i in first.category_ids)
@@ -89,11 +77,7 @@ def _renumbered(found: MatchedDetections, numbers: np.ndarray) -> MatchedDetecti
 
 
 def find_matches(evaluation: Any) -> Matches:
-    """Match what an evaluation has compared, objects of every size, 100 detections at most.
-
-    Args:
-        evaluation: With ``params``, ``cocoGt``, ``cocoDt`` and ``ious``, after its evaluate.
-    """
+    """Match what an evaluation has compared, objects of every size, 100 detections at most."""
     params = evaluation.params
     image_ids, category_ids = (np.unique(ids).tolist() for ids in (params.imgIds, params.catIds))
     thresholds = np.asarray(params.iouThrs, dtype=np.float64)

@@ -52,15 +52,7 @@ def coco_metric(
 
 
 def chosen_backend(eval_backend: str, *, use_mp_eval: bool = False) -> str:
-    """'pycocotools' or 'faster'.
-
-    Args:
-        eval_backend: As for :func:`coco_metric`.
-        use_mp_eval: Whether mmdet's evaluator with several processes is asked for.
-
-    Raises:
-        ConfigError: See :func:`coco_metric`.
-    """
+    """'pycocotools' or 'faster', by the arguments of :func:`coco_metric`; raises as it does."""
     if eval_backend not in BACKENDS:
         raise ConfigError(
             f'CocoMetric: unknown eval_backend {eval_backend!r}. Known: {", ".join(BACKENDS)}.'

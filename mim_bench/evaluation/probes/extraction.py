@@ -114,11 +114,7 @@ def arithmetic_name(device: torch.device, kind: bool | str) -> str | None:
 
 
 def check_arithmetic(kind: bool | str) -> None:
-    """Refuse what is none of :data:`ARITHMETICS`.
-
-    Raises:
-        ConfigError: See above.
-    """
+    """Refuse what is none of :data:`ARITHMETICS` by a ``ConfigError``."""
     if kind not in ARITHMETICS:
         raise ConfigError(
             f'Features are computed with {", ".join(map(str, ARITHMETICS))}; fp16={kind!r} is '
@@ -157,11 +153,7 @@ class Share:
 
 
 def check_loader(dataloader: DataLoader, dtype: str) -> None:
-    """Refuse a loader that shuffles, and an unknown type of features.
-
-    Raises:
-        ConfigError: See above.
-    """
+    """Refuse a loader that shuffles, and an unknown type of features, by a ``ConfigError``."""
     sampler = dataloader.sampler
     if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
         raise ConfigError(

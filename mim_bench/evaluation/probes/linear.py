@@ -94,14 +94,8 @@ def select_and_score(
 ) -> SweepResult:
     """Select a learning rate on a held-out part, train with it on everything, and score once.
 
-    The processes share the heads of the selection.
-
-    Args:
-        fit: Trains heads on its features.
-        val: Validation features.
-        learning_rates: Rates to train side by side.
-        share: Share of each class held out.
-        seed: Decides the held-out part and the order of the samples.
+    The processes share the heads of the selection. Arguments are those of :func:`linear_probe`;
+    ``fit`` trains heads on its features.
 
     Raises:
         ConfigError: Nothing can be held out.
@@ -288,11 +282,7 @@ def pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
 
 
 def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """Draw a share of each class to hold out: (N,) bool, True = held out.
-
-    Raises:
-        ConfigError: Every class has one sample.
-    """
+    """Draw a share of each class to hold out, (N,) bool; a ``ConfigError`` if none can be."""
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]  # shuffled inside each class
     counts = torch.bincount(y)
@@ -311,11 +301,7 @@ def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> t
 def check_sweep(
     what: str, rates: Sequence[float], epochs: int, batch_size: int, share: float
 ) -> None:
-    """Refuse settings of a sweep that are out of range.
-
-    Raises:
-        ConfigError: It begins with ``what``.
-    """
+    """Refuse settings of a sweep that are out of range by a ``ConfigError`` about ``what``."""
     if not rates or min(rates) <= 0:
         raise ConfigError(f'{what}: learning_rates = {list(rates)}. Give positive ones.')
     if epochs < 1 or batch_size < 1 or not 0 < share < 1:

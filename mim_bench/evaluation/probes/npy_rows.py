@@ -55,13 +55,10 @@ class MappedRows:
         return self.shape[0]
 
     def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
-        """Copies of some rows, in the order of the index.
+        """Copies of some rows (M, D) float32, in the order of the index.
 
         Args:
             index: A slice, or int64 row numbers (M,), which are read in the order of the file.
-
-        Returns:
-            (M, D) float32.
         """
         if isinstance(index, slice):
             return self._read(index)
@@ -162,17 +159,7 @@ class RowWriter:
 
 
 def join_in_turn(parts: Sequence[Path], path: Path, num_rows: int, dtype: str) -> None:
-    """Interleave files: row i of the result is row i // P of part i % P.
-
-    Args:
-        parts: P files of (N, D), each with its share of the rows; more are left out.
-        path: Path of a new file.
-        num_rows: Number of rows of the result.
-        dtype: Type of the result.
-
-    Raises:
-        DataError: A part is damaged.
-    """
+    """Interleave P files of (N, D) into a new one: row i is row i // P of part i % P."""
     sources = [MappedRows(part) for part in parts]
     step = _JOINED_ROWS * len(parts)
     with RowWriter(path, (num_rows, sources[0].shape[1]), dtype) as out:

@@ -16,12 +16,10 @@ _POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
 
 
 def backbone_outputs(model: nn.Module, inputs: torch.Tensor) -> list[torch.Tensor]:
-    """The outputs of the backbone.
+    """The outputs of the backbone of a model with ``extract_feat(inputs)``.
 
-    Args:
-        model: Model with ``extract_feat(inputs)``; where that has stages (mmpretrain's
-            classifiers) the backbone's is taken, not the neck's, which pools.
-        inputs: (B, C, H, W), preprocessed.
+    Where that has stages (mmpretrain's classifiers) the backbone's are taken, not the neck's, which
+    pools.
     """
     staged = 'stage' in inspect.signature(model.extract_feat).parameters
     outputs = model.extract_feat(inputs, **({'stage': 'backbone'} if staged else {}))
