@@ -6,18 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from mim_bench.architectures import VIT as VITS
 from mim_bench.conversion.architecture import KINDS, OF_SOURCE, Architecture
 from mim_bench.errors import ConversionError
-
-_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-# As MAE and BEiT mean the names; mmpretrain's 'small' is another network.
-_VITS = {
-    'tiny': (192, 12, 3, 768),
-    'small': (384, 12, 6, 1536),
-    'base': (768, 12, 12, 3072),
-    'large': (1024, 24, 16, 4096),
-    'huge': (1280, 32, 16, 5120),
-}
 
 
 def parse_arch(words: Sequence[str]) -> dict:
@@ -71,13 +62,13 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
 
 
 def _named(name: str) -> dict:
-    if name not in _VITS:
-        near = difflib.get_close_matches(name, _VITS, n=1)
+    if name not in VITS:
+        near = difflib.get_close_matches(name, VITS, n=1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ConversionError(
-            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(_VITS)}).{hint}'
+            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(VITS)}).{hint}'
         )
-    return dict(zip(_KEYS, _VITS[name], strict=True))
+    return dict(VITS[name])
 
 
 def _check_heads(arch: Mapping, where: str) -> None:

@@ -56,10 +56,7 @@ class Architecture:
 
 
 def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
-    """Read the architecture off a model's weights.
-
-    Args:
-        state: Canonical names; only those under ``backbone.`` matter.
+    """Read the architecture off a model's weights under canonical names.
 
     Raises:
         ConversionError: A weight that tells a size is not there.

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted
+from mim_bench.conversion.key_table import Converted, count
 from mim_bench.conversion.resizing.relative_bias import expand_shared_table, with_indices
 
 BACKBONE = 'backbone.'
@@ -26,7 +26,8 @@ def backbone_alone(converted: Converted, names: Mapping[str, str]) -> Converted:
     backbone |= {names[k]: v for k, v in converted.rest.items() if k in names}
     dropped = [k for k in converted.rest if k not in names]
     dropped += [k for k in PRETRAINING_TOKENS if k in converted.backbone]
-    spread = expand_shared_table(backbone, _num_layers(backbone), BACKBONE)
+    num_layers = count(backbone, rf'{BACKBONE}layers\.(\d+)\.')
+    spread = expand_shared_table(backbone, num_layers, BACKBONE)
     return replace(
         converted,
         backbone=with_indices(spread),
@@ -62,8 +63,3 @@ def plain_tensors(
 
 def _is_half(value: torch.Tensor) -> bool:
     return value.dtype in _HALF_TYPES
-
-
-def _num_layers(backbone: Mapping[str, torch.Tensor]) -> int:
-    layers = {key.split('.')[2] for key in backbone if key.startswith(f'{BACKBONE}layers.')}
-    return len(layers)

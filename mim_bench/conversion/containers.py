@@ -30,10 +30,9 @@ _ANCHORS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a file.
+    """Weights of a file by name, without wrappers' prefixes.
 
     Attributes:
-        state: By name, without wrappers' prefixes.
         container: Under which name they stood, or ``TOP_LEVEL``.
         others: Names of further weights in the file, which were not taken.
         prefix: Of the names of the network in the file that was taken.

@@ -30,12 +30,11 @@ class Options:
 
     Attributes:
         source: A name of :data:`~mim_bench.conversion.sources.SOURCES`, or 'auto'.
-        keep_decoder: Keep neck, head and mask tokens too, so that the pre-training model
+        keep_decoder: Keep neck, head and mask tokens, too, so that the pre-training model
             (or the classifier) loads the result; a shared table of positions stays shared.
         trust: Allow pickled code in the file.
         use_ema: Take the average of the weights that a file holds beside them.
-        merge_order: How the weights of a Swin's mergings order their neighbours; None takes
-            the source's usual one.
+        merge_order: How a Swin's mergings order their neighbours; None: as usual in the source.
         arch: What the user says about the architecture; what the weights show must agree.
         facts: What the user says about the weights, by the names of
             :data:`~mim_bench.conversion.provenance.FACTS`.

@@ -22,11 +22,7 @@ LAYER_PARTS = {
 def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:
     """Refuse a network that computes otherwise than ours, by the settings beside its weights.
 
-    Args:
-        content: The file's dictionary.
-        where: The file, for messages.
-        activation: Of the MLPs.
-        eps: Of the norms; None: ours has that of the settings.
+    ``eps`` None: ours has that of the settings.
     """
     settings = content.get(SIDECAR) or {}
     wanted = {'hidden_act': activation} | ({} if eps is None else {'layer_norm_eps': eps})

@@ -107,14 +107,7 @@ def _file_facts(path: Path, _stamp: tuple[int, int] | None) -> FileFacts:
 
 
 def label_history(path: Path) -> dict[str, Any]:
-    """What a file says of labels: ``labels`` that the weights saw, and the run ``trained_by``.
-
-    Args:
-        path: Of any format, also what a training of this package saved.
-
-    Returns:
-        No key for what the file does not say, or did not see.
-    """
+    """What a file says of ``labels`` that its weights saw, and of the run ``trained_by``."""
     facts = file_facts(path)
     meta = facts.stored if facts.meta is None else facts.meta
     history = {'labels': sorted(meta.get('labels') or ()), 'trained_by': meta.get('trained_by')}

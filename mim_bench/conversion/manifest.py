@@ -108,13 +108,8 @@ class Verdict(Enum):
 class Verification:
     """A file held against the list.
 
-    Attributes:
-        path: The file.
-        size: Its bytes.
-        sha256: Computed.
-        verdict: ``MATCH``: the hash is that of a release. ``MISMATCH``: the name is, with another
-            hash or size. ``UNVERIFIED``: the name is, and no hash is known. ``UNKNOWN``: neither.
-        release: The entry, if there is one.
+    ``MATCH``: the hash is that of a release. ``MISMATCH``: the name is, with another hash or size.
+    ``UNVERIFIED``: the name is, and no hash is known. ``UNKNOWN``: neither.
     """
 
     path: Path

@@ -79,18 +79,19 @@ class Source:
         """
         found = self.network(state, content or {}, where) if self.network else None
         if found is not None:
-            return through_timm(*found, where)
-        if self.rename is None:
+            converted = through_timm(*found, where)
+        elif self.rename is not None:
+            converted = self.rename(state, where)
+            if (built := stated_network(content or {})) is not None:
+                converted = replace(converted, built=built)
+        else:
             raise ConversionError(f'{where}: is no file of {self.name}. Name the right --source.')
-        converted = self.rename(state, where)
-        if (built := stated_network(content or {})) is not None:
-            converted = replace(converted, built=built)
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
                 f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '
                 f'{sorted(self.merge_orders) or "none"}). Leave --merge-order out.'
             )
-        if self.merge_orders:
+        if self.merge_orders and found is None:
             order = merge_order or next(iter(self.merge_orders))
             converted = reorder_mergings(converted, self.merge_orders[order])
         if merge_order is not None and not converted.reordered:

@@ -73,9 +73,7 @@ def merges_at_the_start(state: Mapping[str, torch.Tensor]) -> bool:
 def reorder_mergings(converted: Converted, neighbours: tuple[int, ...]) -> Converted:
     """Bring the mergings into the order of ``nn.Unfold``, which mmpretrain's Swin uses.
 
-    Args:
-        converted: Under mmpretrain's names, in the source's order.
-        neighbours: For each place of a 2x2 square in raster order, where a merging has it.
+    ``neighbours`` says for each place of a 2x2 square in raster order where the source has it.
     """
     moved = {key for key in converted.backbone if _MERGING.fullmatch(key)}
     backbone = {

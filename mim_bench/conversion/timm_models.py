@@ -237,12 +237,8 @@ def vit_args(
 ) -> dict[str, Any]:
     """Arguments of a ViT of timm, from weights under timm's names.
 
-    Args:
-        weights: With a table of positions ``pos_embed`` (1, prefix + side * side, C).
-        where: The file, for messages.
-        num_prefix: Rows of the table before those of the patches.
-        hidden: Channels in an MLP.
-        num_heads: Assumed if None.
+    The table ``pos_embed`` has ``num_prefix`` rows before those of a square of patches; the MLPs
+    have ``hidden`` channels; heads are assumed unless given.
     """
     dims, *_, patch = weights['patch_embed.proj.weight'].shape
     return {

@@ -41,16 +41,10 @@ def outcomes_of_loop(loop: Any) -> list[Outcomes]:
 def save_outcomes(
     found: Sequence[Outcomes], metrics: Mapping[str, Metric], folder: Path
 ) -> str | None:
-    """Write the outcomes that the metrics of a record are the sums of.
+    """Write the outcomes that a record's metrics are the sums of; the file's name, or None.
 
     Outcomes that do not give the recorded values would be tested as something that they are
     not: they are left out, and the log says so. So are outcomes too large to keep.
-
-    Returns:
-        The name of the file; None if there are no outcomes of these metrics.
-
-    Raises:
-        MimBenchError: The disk refuses.
     """
     for outcomes in found:
         if not (names := set(outcomes.metrics) & set(metrics)):

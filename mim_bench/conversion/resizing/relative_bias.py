@@ -64,10 +64,10 @@ def resize_relative_bias(
     interpolation: str = 'geometric',
     class_rows: bool | None = None,
 ) -> torch.Tensor:
-    """A table of relative position biases for another grid or window.
+    """A table (rows, heads) of relative position biases for another grid or window.
 
     Args:
-        table: (rows, heads), any float type.
+        table: Any float type; the same tensor is returned if nothing changes.
         grid: Wanted (rows, cols).
         source_grid: Of the table; None: the square grid that its length tells.
         interpolation: 'geometric': BEiT's, which keeps near offsets where they are and
@@ -77,9 +77,6 @@ def resize_relative_bias(
             as transformers does for BEiT.
         class_rows: Whether the result has the rows of a class token; None: as the table.
             They are taken as they are; a table without any gets zeros.
-
-    Returns:
-        (rows, heads) of the same type; the same tensor if nothing changes.
 
     Raises:
         ConversionError: The length of the table is not that of its grid.
@@ -113,16 +110,7 @@ def fit_relative_bias(
 
     Along an axis that is not longer than the table's, every offset keeps its bias and the
     farthest are left out; along a longer one the biases are interpolated. Bilinear interpolation
-    stretches and shrinks every axis.
-
-    Args:
-        table: (rows, heads) of ``source_grid``, with or without class rows, which are kept.
-        source_grid: (rows, cols).
-        grid: (rows, cols) of the input.
-        interpolation: Of :func:`resize_relative_bias`.
-
-    Returns:
-        (rows, heads).
+    stretches and shrinks every axis. Class rows of the table (rows, heads) are kept.
     """
     if tuple(source_grid) == tuple(grid):
         return table
@@ -141,14 +129,9 @@ def fit_relative_bias(
 
 
 def resize_offsets(table: torch.Tensor, num_rows: int) -> torch.Tensor:
-    """A table of relative positions along one axis, interpolated linearly; gradients reach it.
+    """A table (rows, C) of offsets along one axis, interpolated linearly to 2 * patches - 1 rows.
 
-    Args:
-        table: (rows, C), a row for every offset (query - key), any float type.
-        num_rows: Wanted: 2 * patches - 1.
-
-    Returns:
-        (num_rows, C) of the same type; the same tensor if there are as many rows.
+    Gradients reach it; the same tensor is returned if there are as many rows.
 
     Source: MViTv2, arXiv:2112.01526; facebookresearch/detectron2@02b5c4e,
     modeling/backbone/utils.py.
@@ -210,14 +193,10 @@ def _resample(
 
 @functools.lru_cache(maxsize=8)
 def relative_position_index(grid: tuple[int, int], *, class_token: bool) -> torch.Tensor:
-    """The row of the table for each pair (query, key) of tokens.
-
-    Args:
-        grid: (rows, cols) of tokens, in raster order.
-        class_token: Whether a class token stands first.
+    """The row of the table for each pair (query, key) of tokens of a grid, in raster order.
 
     Returns:
-        (L, L) int64, L = rows * cols (+ 1). Do not write into it.
+        (L, L) int64, L = rows * cols (+ 1 for a class token, the first). Do not write into it.
 
     Source: Swin, arXiv:2103.14030; BEiT, arXiv:2106.08254, for the class token.
     """
@@ -253,11 +232,7 @@ def with_indices(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def check_interpolation(interpolation: str) -> None:
-    """Refuse an unknown way to interpolate.
-
-    Raises:
-        ConfigError: It is none of ``INTERPOLATIONS``.
-    """
+    """Refuse what is none of ``INTERPOLATIONS`` by a ``ConfigError``."""
     if interpolation not in INTERPOLATIONS:
         raise ConfigError(
             f'Unknown interpolation {interpolation!r} of relative positions. '
@@ -267,14 +242,9 @@ def check_interpolation(interpolation: str) -> None:
 
 @torch.compiler.assume_constant_result  # scipy cannot be traced
 def axis_weights(source: int, target: int) -> torch.Tensor:
-    """The matrix from offsets of one length to those of another, geometrically spaced.
+    """The matrix (target, source) from offsets along one axis to others, geometrically spaced.
 
-    Args:
-        source: Offsets along the axis, 2 * patches - 1.
-        target: Wanted number; one that is not larger is interpolated bicubically.
-
-    Returns:
-        (target, source) float64; shared, not to be changed.
+    Fewer are interpolated bicubically. It is float64 and shared, not to be changed.
     """
     return _axis_weights(source, target)
 

@@ -1,4 +1,4 @@
-"""DINO and iBOT: official training files with student and teacher, and backbones alone."""
+"""DINO, iBOT and I-JEPA: official files with student and teacher, and backbones alone."""
 
 from collections.abc import Mapping
 
@@ -29,6 +29,12 @@ def _rename_ibot(state: StateDict, where: str) -> Converted:
     return KeyTable('ibot', rules).apply(state, where)
 
 
+def _detect_ijepa(state: StateDict, content: Mapping) -> Fit:
+    """Target encoder and predictor in one file, of patches alone."""
+    is_own = {'target_encoder', 'predictor'} <= set(content) and 'cls_token' not in state
+    return Fit.MARK if is_own and is_plain_vit(state) else Fit.NO
+
+
 SOURCES = (
     Source(
         name='dino',
@@ -47,5 +53,12 @@ SOURCES = (
         merge_orders=OFFICIAL_ORDER,
         unseen_settings={SWIN: {'norm_eps': 1e-6}},
         pos_resize=OFFSET,
+    ),
+    Source(
+        name='ijepa',
+        detect=_detect_ijepa,
+        rename=KeyTable('ijepa', vit_rules()).apply,
+        method='ijepa',
+        licence='CC-BY-NC-4.0',
     ),
 )

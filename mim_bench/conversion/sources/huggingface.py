@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.exports.timm import vit_names
+from mim_bench.conversion.exports import vit_names
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import (
     LAYER_PARTS,

@@ -72,14 +72,11 @@ def _rename(state: StateDict, where: str) -> Converted:
     rules = (
         *(_SIMMIM if is_simmim(state) else ()),
         (r'vis_mask_token', 'backbone.vis_mask_token'),
-        *(_vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
+        *(vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
+        *(CLASSIFIER_RULES if kind == 'vit' else ()),
         *mae_decoder_rules(),
     )
     return KeyTable('ummae', rules).apply(state, where)
-
-
-def _vit_rules() -> Rules:
-    return (*vit_rules(), *CLASSIFIER_RULES)
 
 
 def _pyramid_rules(state: StateDict, attention: dict[str, str]) -> Rules:

@@ -28,13 +28,9 @@ _LARGEST_OVERLAP = 1 - 1e-10
 
 @dataclass
 class Matches:
-    """What one evaluation found, with the parameters that decided it.
+    """What one evaluation found, at the (T,) ``thresholds`` of overlap.
 
-    Attributes:
-        image_ids: Image ids of COCO, ascending.
-        category_ids: Category ids of COCO, ascending.
-        thresholds: (T,) of overlap.
-        found: ``image`` numbers the ``image_ids``.
+    Ids of COCO ascend; ``found`` numbers the images by them.
     """
 
     image_ids: list[int]
@@ -122,8 +118,7 @@ def match_pair(
     of equals). One that finds none, but a crowd, does not count; a crowd is never taken.
 
     Args:
-        overlaps: (>= D, G) of detections from the highest score on with objects; empty if
-            either is.
+        overlaps: (>= D, G) of detections from the highest score on with objects, or empty.
         is_crowd: (G,) bool.
         thresholds: (T,) ascending.
         num_detections: D.
@@ -173,9 +168,8 @@ def _match_objects(overlaps: np.ndarray, floors: np.ndarray) -> np.ndarray:
 def _table(rows: list[tuple], truth: list[tuple[int, int, int]]) -> MatchedDetections:
     """One table by category and falling score, equal scores by image, as pycocotools sorts.
 
-    Args:
-        rows: (image, category, scores, words of :func:`match_pair` or None for no match).
-        truth: (image, category, number of objects).
+    ``rows`` are (image, category, scores, words of :func:`match_pair` or None for no match),
+    ``truth`` (image, category, number of objects).
     """
     lengths = np.array([len(row[2]) for row in rows], dtype=np.int64)
     image, category = (

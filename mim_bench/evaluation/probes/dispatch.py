@@ -24,8 +24,8 @@ class ProbeResult:
     """Result of a probe, the same on every process.
 
     Attributes:
-        scores: Scores by name: accuracies in percent and, for a sweep, the learning rate.
-        hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
+        scores: By name: accuracies in percent and, for a sweep, the learning rate.
+        hits: By name of an accuracy: (M,) bool on the CPU, in the order of the queries.
         fitted: What :func:`mim_bench.evaluation.probes.fitted.class_scores` needs.
     """
 
@@ -67,7 +67,7 @@ def run_on_best_layer(
     """Run a probe on the layer that is best on a held-out part of the training features.
 
     Args:
-        name: See :func:`run_probe`, also for ``query``, ``device`` and ``settings``.
+        name: See :func:`run_probe`.
         bank: Training features (N, sum of widths): those of all layers side by side.
         query: Validation features, alike; they are scored once.
         widths: Width of each layer.
@@ -76,8 +76,7 @@ def run_on_best_layer(
         holdout_share: Share of each class held out.
 
     Returns:
-        The result on the layer, with its number, counted from 1, and the held-out top-1 accuracies
-        of all layers in ``scores``.
+        The result, with the layer, counted from 1, and all held-out accuracies in ``scores``.
     """
     is_held = holdout_mask(bank.y, holdout_share, torch.Generator().manual_seed(0))
     train, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()

@@ -42,25 +42,21 @@ def knn_predict(
     Neighbours are ranked by cosine similarity; a neighbour of similarity s votes for its class
     with weight exp(s / temperature). The bank is read once, in chunks, so it may be
     memory-mapped; the device holds the queries, one chunk and its similarities. A chunk is
-    searched only for queries that have a nearer neighbour in it than their present k-th,
-    by the largest similarity.
+    searched only for queries that have a nearer neighbour in it than their present k-th.
 
     Args:
         bank: Labelled features, (N, D).
         query_x: Features to classify, (M, D) floating, a tensor or mapped.
-        k: Number of neighbours that vote. It is part of the protocol, so a bank with fewer rows
-            is an error rather than a smaller k.
+        k: Number of neighbours that vote, part of the protocol; N at most.
         temperature: Above 0; the smaller, the larger the weight of the nearest neighbours.
         device: Device to compute on.
-        chunks: Rows of the bank and of the queries compared at a time; by device if None.
-            The result does not depend on it.
+        chunks: Rows of the bank and of the queries compared at a time, which change no result.
 
     Returns:
         (M, min(5, classes)) int64 on the CPU: classes, best first.
 
     Raises:
-        ConfigError: ``k`` is not in 1..N, the temperature is not positive, or the
-            features differ in width.
+        ConfigError: ``k`` or the temperature is out of range, or the features differ in width.
 
     Source: Wu et al., "Unsupervised feature learning via non-parametric instance
     discrimination", arXiv:1805.01978, section 3.4, with the k = 20 and T = 0.07 that

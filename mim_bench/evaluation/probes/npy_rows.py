@@ -25,9 +25,6 @@ class MappedRows:
     Rows are copied and their pages released at once, so that a large file does not count
     as memory of the process; the file cache of the system still keeps it.
 
-    Args:
-        path: Path of the file.
-
     Raises:
         DataError: The file is missing, cut short, or no table of numbers.
     """
@@ -76,13 +73,7 @@ class MappedRows:
 
 
 class RowsView:
-    """Some rows and columns of a table, read when it is indexed as the table is.
-
-    Args:
-        table: A tensor (N, D), or a mapped file.
-        columns: Columns to give.
-        rows: (M,) int64 numbers of rows to give; all if None.
-    """
+    """Some rows (all if None) and columns of a table, read when it is indexed as the table is."""
 
     def __init__(
         self, table: torch.Tensor | MappedRows, columns: slice, rows: torch.Tensor | None = None
@@ -113,15 +104,10 @@ def write_npy_header(file: IO[bytes], dtype: np.dtype, shape: Sequence[int]) -> 
 
 
 class RowWriter:
-    """Writes a ``.npy`` file row by row; a context manager.
+    """Writes a new ``.npy`` file row by row, converted to a type; a context manager.
 
     It writes instead of mapping, since on a full disk a write raises, while a mapped page kills
-    the process. The number of rows in the header is that of the rows written.
-
-    Args:
-        path: Path of a new file.
-        shape: Expected shape of the whole array; fewer rows may follow.
-        dtype: Type to which rows are converted.
+    the process. Fewer rows than those of ``shape`` may follow: the header counts those written.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: str) -> None:

@@ -40,12 +40,8 @@ def fit_patches(
 ) -> Fitted:
     """Fit a classifier of patches, by the keyword arguments of its function in ``settings``.
 
-    Args:
-        name: ``'knn'`` or ``'logreg'``.
-        bank: Labelled patches. On a GPU they are copied to it in the type of their file; on a CPU
-            retrieval copies them, and logistic regression reads the files at each evaluation.
-        device: Device to compute on.
-        settings: Arguments of :func:`fit_retrieval` or :func:`fit_logistic`.
+    On a GPU the bank is copied to it in the type of its files; on a CPU retrieval copies it, and
+    logistic regression reads the files at each evaluation.
     """
     return CLASSIFIERS[name](bank, device=device, **settings)
 
@@ -73,14 +69,8 @@ def fit_retrieval(
 ) -> Fitted:
     """Label a patch by its nearest neighbours in the bank.
 
-    The scores are the mean of the neighbours' class shares, weighted by the softmax of their
-    cosine similarities / temperature.
-
-    Args:
-        bank: Labelled patches.
-        k: Number of neighbours.
-        temperature: Above 0.
-        device: Device to compute on.
+    The scores are the mean of the class shares of ``k`` neighbours, weighted by the softmax of
+    their cosine similarities / ``temperature``.
 
     Raises:
         ConfigError: ``k`` is not in 1..N, or the temperature is not positive.
@@ -139,7 +129,8 @@ def fit_logistic(
 
     Source: facebookresearch/capi@3493b57, eval_segmentation.py: this grid of C, 1,000 iterations,
     standardised features, a tenth of the training images held out. Differs: each C starts from
-    the last solution, and the tolerance is scikit-learn's.
+    the last solution, L-BFGS sees weights that are scaled for the penalty, and the tolerance is
+    scikit-learn's.
     """
     if not strengths or min(strengths) <= 0 or not 0 < holdout_share < 1 or max_iter < 1:
         raise ConfigError(
@@ -283,13 +274,7 @@ class _Loss:
     def mean_iou(
         self, rows: torch.Tensor, shares: torch.Tensor | MappedRows, solution: np.ndarray
     ) -> float:
-        """Mean IoU in percent on labelled pixels of some patches, each predicted as one class.
-
-        Args:
-            rows: Their numbers.
-            shares: (N, C) of all patches.
-            solution: The classifier.
-        """
+        """Mean IoU in percent on the pixels of numbered patches, each predicted as one class."""
         shape = (self.num_classes,) * 2
         areas = torch.zeros(shape, dtype=torch.float64, device=self.mean.device)
         for part in rows.split(_CHUNK_ROWS):

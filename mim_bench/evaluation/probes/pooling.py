@@ -35,12 +35,9 @@ def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Ten
         pooling: ``'gap'``: the mean over the map or over the patch tokens. ``'cls'``:
             the first token. Nothing is guessed, since both make sense for a
             transformer and give different numbers. ``'tokens'``: a map, averaged to 7 x 7
-            vectors, row by row.
+            vectors, row by row, (B, 49 * D).
         backbone: Its ``num_extra_tokens`` says how many prefix tokens there are, its
             ``out_type`` how a (B, D) output was pooled.
-
-    Returns:
-        (B, D); ``'tokens'`` (B, 49 * D).
 
     Raises:
         ConfigError: ``pooling`` is unknown or does not fit the features.

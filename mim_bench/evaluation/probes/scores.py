@@ -17,9 +17,6 @@ def topk_hits(
         labels: (M,) int64.
         num_classes: With five or fewer there is no ``top5``.
 
-    Returns:
-        (M,) bool on the CPU each.
-
     Raises:
         DataError: There is nothing to score.
     """
