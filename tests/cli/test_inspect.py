@@ -67,8 +67,9 @@ def test_inspect_shows_the_whole_architecture_of_a_converted_file(official, tmp_
     main(['convert', str(official), str(tmp_path / 'swin.pth')])
     capsys.readouterr()
     main(['inspect', str(tmp_path / 'swin.pth')])
-    printed = ''.join(capsys.readouterr().out.split())
-    assert "'patch_size':4,'norms':['norm']}" in printed.replace('│', '')
+    printed = ''.join(capsys.readouterr().out.split()).replace('│', '')
+    for part in ("'patch_size':4,", "'norms':['norm'],", "'posmlp_dims':"):
+        assert part in printed
 
 
 def test_inspect_says_what_shares_the_keys(tmp_path, capsys):
