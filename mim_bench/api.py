@@ -152,7 +152,9 @@ def features(
     with opened as network:
         found = list(network.batches(pictures, batch_size=batch_size, workers=workers))
     if maps and found[0][1] is None:
-        raise ConfigError(f'{type(model).__name__}: returns vectors, so there are no maps.')
+        raise ConfigError(
+            f'{type(model).__name__}: returns a vector for each image and no map. Set maps=False.'
+        )
     return ImageFeatures(
         [name_of(picture, i) for i, picture in enumerate(pictures)],
         torch.cat([vectors for vectors, _ in found]),
@@ -212,7 +214,7 @@ def evaluate(
         raise ConfigError('seeds: is empty. Give at least one.')
     if name is not None and ('/' in name or name.startswith('.')):
         raise ConfigError(
-            f'name={name!r} is the name of files. Give one without / and leading dot.'
+            f'name={name!r} cannot name files. Give one without "/" and without a leading dot.'
         )
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
@@ -371,14 +373,15 @@ def _write_module(
         module = copy.deepcopy(module).eval()
     except Exception as error:  # whatever the user's code stumbles over
         raise ConfigError(
-            f'{type(module).__name__}: cannot be copied ({type(error).__name__}: {error}).'
+            f'{type(module).__name__}: cannot be copied ({type(error).__name__}: {error}). Give a '
+            'module that copy.deepcopy copies.'
         ) from error
     described = describe_module(module, size, num_prefix_tokens)
     digest = state_sha256(module)
     if path.exists() and read_checkpoint(path)['meta'].get('origin_sha256') != digest:
         raise ConfigError(
-            f'{path.parent} has results of another module {path.stem!r}. Give this one a name, or '
-            'choose another out.'
+            f'{path.parent} has results of another module named {path.stem!r}. Pass another name '
+            'or another out.'
         )
     key = f'{type(module).__name__}-{digest[:12]}'
     keep_module(module, key)
@@ -436,7 +439,9 @@ def _check_images(plan: Sequence[Step], row: Row) -> None:
             )
     if refused:
         raise ConfigError(
-            'The backbone cannot do these tasks:\n' + '\n'.join(refused) + '\nName the others.'
+            'The backbone cannot do these tasks:\n'
+            + '\n'.join(refused)
+            + '\nLeave them out of tasks.'
         )
 
 
@@ -455,7 +460,8 @@ def _network(
     try:
         device = None if device is None else torch.device(device)
     except RuntimeError as error:
-        raise ConfigError(f'device={device!r}: {str(error).splitlines()[0]}') from error
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device={device!r}: {reason}. Give another, such as 'cpu'.") from error
     with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
         if isinstance(model, nn.Module):
             path = Path(folder) / 'module.pth'

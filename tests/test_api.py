@@ -120,7 +120,7 @@ def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read(tmp_
     ('settings', 'told'),
     [
         ({'seeds': ()}, 'seeds: is empty'),
-        ({'name': 'a/b'}, 'name of files'),
+        ({'name': 'a/b'}, 'cannot name files'),
         ({'data': {'imagenet': '.'}}, 'no task reads imagenet. Known: ade20k'),
     ],
 )
@@ -135,7 +135,7 @@ def test_another_module_of_a_name_is_refused(toy_root, tmp_path):
         {'state_dict': {}, 'meta': {'origin_sha256': 'of another'}},
         tmp_path / 'checkpoints' / 'mine.pth',
     )
-    with pytest.raises(ConfigError, match="results of another module 'mine'"):
+    with pytest.raises(ConfigError, match="results of another module named 'mine'"):
         evaluate(Pyramid(), ['in1k-knn'], toy_root, tmp_path, name='mine')
 
 

@@ -22,8 +22,9 @@ PREFERRED = (
     'upernet_beit-vit-base_8xb2-amp-common',
 )
 # Their parts run in other tests of the default suite: the cascade in HTC, BEiT's updates in
-# parity/test_recipes.py, the loop and the heads of probes and of segmentation in the rest here.
-ELSEWHERE = ('cascade-mask-rcnn', 'htc-plus', 'beit', 'best-layer', 'logreg', 'linear-ft')
+# parity/test_recipes.py, probes in the suite of cli/, their other loops and heads, and those of
+# segmentation, in the rest here.
+ELSEWHERE = ('cascade-mask-rcnn', 'htc-plus', 'beit', 'probe', 'best-layer', 'logreg', 'linear-ft')
 SIZES = ('tiny', 'small', 'base', 'large', 'huge')
 
 

@@ -1,6 +1,8 @@
 """Holds the documentation to the program: commands parse, files and links exist, lists agree."""
 
+import contextlib
 import functools
+import io
 import re
 import subprocess
 import sys
@@ -11,7 +13,8 @@ import pytest
 from mim_bench.cli.main import build_parser, command_names
 from mim_bench.data.toy.spec import SIZES
 from mim_bench.results.published import load_published
-from mim_bench.testing.pages import PAGES, ROOT, commands, name_of, named_files, words_of
+from mim_bench.testing.config_names import for_every
+from mim_bench.testing.pages import PAGES, ROOT, commands, named_files, words_of
 
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 CODE = re.compile(r'`([^`\n]+)`')
@@ -30,28 +33,16 @@ parser = functools.cache(build_parser)
 
 
 @functools.cache
-def source():
-    """The package's."""
-    return '\n'.join(path.read_text('utf-8') for path in (ROOT / 'mim_bench').rglob('*.py'))
+def classes():
+    """The names of the package's classes."""
+    sources = (path.read_text('utf-8') for path in (ROOT / 'mim_bench').rglob('*.py'))
+    return {name for text in sources for name in re.findall(r'^class (\w+)', text, re.MULTILINE)}
 
 
 @functools.cache
 def prose(page):
     """The text of a page without its fenced blocks."""
     return re.sub(r'^```.*?^```', '', page.read_text('utf-8'), flags=re.DOTALL | re.MULTILINE)
-
-
-def command_lines():
-    for page in PAGES:
-        for line in commands(page):
-            yield pytest.param(page, line, id=f'{name_of(page)}: {line}')
-
-
-def links():
-    for page in PAGES:
-        for target in LINK.findall(prose(page)):
-            if not re.match(r'\w+:|#', target):
-                yield pytest.param(page, target.partition('#')[0], id=f'{name_of(page)}: {target}')
 
 
 def command_of(script, words):
@@ -69,48 +60,48 @@ def command_of(script, words):
     return [command, config, *words[count:]]
 
 
-@pytest.mark.parametrize(('page', 'line'), list(command_lines()))
-def test_command_parses_and_names_what_exists(page, line, capsys):
+def problem_of(line, shown):
+    """What is wrong with a command of a page that shows some files; None if nothing is."""
     program, *words = words_of(line)
-    shown = {name for name, _ in named_files(page)}
     for word in words:
         if word.startswith(('configs/', 'tools/', 'requirements/', 'tests/')):
-            assert (ROOT / word).exists() or word in shown or any(ROOT.glob(word)), word
-        elif word.endswith('.py'):
-            assert word in shown, f'{word}: the page does not show this file'
+            if not ((ROOT / word).exists() or word in shown or any(ROOT.glob(word))):
+                return f'{word} does not exist'
+        elif word.endswith('.py') and word not in shown:
+            return f'the page does not show {word}'
     if program == 'bash':
         words = command_of(words[0], words[1:])
         program = 'bash' if words is None else 'mim-bench'
-    if program == 'mim-bench':
+    if program != 'mim-bench':
+        is_known = program in OTHER_PROGRAMS | {'bash'}
+        return None if is_known else f'{program}: teach this test about it'
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
         try:
             parser().parse_args(words)
         except SystemExit:
-            pytest.fail(capsys.readouterr().err)
-    else:
-        assert program in OTHER_PROGRAMS | {'bash'}, f'{program}: teach this test about it'
+            return printed.getvalue()
+    return None
 
 
-@pytest.mark.parametrize(('page', 'target'), list(links()))
-def test_link_leads_to_a_file(page, target):
-    assert (page.parent / target).exists()
+@for_every(PAGES)
+def test_commands_parse_and_name_what_exists(page):
+    shown = {name for name, _ in named_files(page)}
+    found = {line: problem_of(line, shown) for line in commands(page)}
+    assert not {line: problem for line, problem in found.items() if problem}
 
 
-@pytest.mark.parametrize('page', PAGES, ids=name_of)
-def test_paths_in_the_text_exist(page):
-    named = [code for code in CODE.findall(prose(page)) if PATH.fullmatch(code)]
-    assert not [path for path in named if not (ROOT / path).exists()]
+@for_every(PAGES)
+def test_links_lead_to_files(page):
+    targets = [t.partition('#')[0] for t in LINK.findall(prose(page)) if not re.match(r'\w+:|#', t)]
+    assert not [target for target in targets if not (page.parent / target).exists()]
 
 
-@pytest.mark.parametrize('page', PAGES, ids=name_of)
-def test_commands_in_the_text_exist(page):
-    named = {code.split()[1] for code in CODE.findall(prose(page)) if code[:10] == 'mim-bench '}
-    assert named <= set(command_names())
-
-
-@pytest.mark.parametrize('page', PAGES, ids=name_of)
-def test_classes_in_the_text_exist(page):
-    named = set(re.findall(r'`mim_bench\.([A-Z]\w+)`', prose(page)))
-    assert not [name for name in named if f'\nclass {name}' not in source()]
+@for_every(PAGES)
+def test_paths_commands_and_classes_in_the_text_exist(page):
+    named = CODE.findall(prose(page))
+    assert not [code for code in named if PATH.fullmatch(code) and not (ROOT / code).exists()]
+    assert {code.split()[1] for code in named if code[:10] == 'mim-bench '} <= set(command_names())
+    assert set(re.findall(r'`mim_bench\.([A-Z]\w+)`', prose(page))) <= classes()
 
 
 def test_readme_lists_the_commands_there_are():

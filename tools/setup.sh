@@ -105,7 +105,9 @@ set_up() {
         install_packages "$folder/bin/python" "$extra,fast$tests"
         echo "$wanted$tests" > "$stamp"
     fi
-    export VIRTUAL_ENV="$folder" PATH="$folder/bin:$PATH"
+    # Nothing was compiled by pip. Python must keep what it compiles, or each of the many processes
+    # of a demo or of the tests compiles all that it imports, which takes half a minute.
+    export VIRTUAL_ENV="$folder" PATH="$folder/bin:$PATH" PYTHONDONTWRITEBYTECODE=
 }
 
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then

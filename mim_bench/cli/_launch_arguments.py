@@ -19,12 +19,16 @@ _RECORD_KEYS = {**FACTS, **{name: name for name in (*_FIELDS, 'file')}}
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the shared arguments to a parser."""
-    parser.add_argument('config', help='The config file.')
-    parser.add_argument('--checkpoint', help='Fill the backbone from this canonical checkpoint.')
+    parser.add_argument('config', help='Run this config file.')
+    parser.add_argument(
+        '--checkpoint',
+        help='Fill the backbone from this checkpoint, which `mim-bench convert` or a run wrote '
+        '(default: the weights that the config starts from).',
+    )
     parser.add_argument(
         '--fit-backbone',
         action='store_true',
-        help="Give the config's backbone the architecture of --checkpoint.",
+        help="Give the backbone the architecture of --checkpoint (default: the config's).",
     )
     parser.add_argument(
         '--work-dir',
@@ -37,14 +41,14 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--own-data',
         metavar='NAME',
-        help='Take the classes from the training data in --data-root, which are your own and are '
-        "called NAME; the layout is that of the config's data set.",
+        help='Train on data of your own in --data-root, which have the layout of the data set of '
+        'the config; the classes are read from them, and the task is called NAME-....',
     )
     parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
     parser.add_argument(
         '--allow-partial',
         action='store_true',
-        help='Accept a checkpoint that fills less than 99 %% of the backbone.',
+        help='Accept a checkpoint that fills less than 99 %% of the backbone (default: stop).',
     )
     parser.add_argument(
         '--launcher',
@@ -53,28 +57,32 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         help='State what starts the processes of a distributed run (default: none, one process).',
     )
     add_cfg_options(parser)
-    parser.add_argument('--results-dir', help="Write the run's record into this folder.")
-    parser.add_argument('--run-id', help='Give the record this name.')
+    parser.add_argument(
+        '--results-dir', help="Write the run's record into this folder (default: write none)."
+    )
+    parser.add_argument(
+        '--run-id', help='Give the record this name (default: TASK-CHECKPOINT-sSEED).'
+    )
     add_checkpoint_facts(parser)
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         '--dry-run',
         type=Path,
         metavar='FILE',
-        help='Run two steps on synthetic data and write their time and memory as JSON; without a '
-        'GPU, estimate those of a recipe for GPUs.',
+        help='Instead of the run, do two steps on synthetic data and write their time and memory '
+        'into this JSON file; without a GPU, estimate them for a recipe that needs one.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='Estimate a training of --dry-run for GPUs that compute X TFLOP/s (default: only '
-        'where there is no GPU for it, at 100).',
+        help='With --dry-run, estimate the hours on GPUs that compute X TFLOP/s (default: measure '
+        'if there is a GPU, else assume 100).',
     )
     instead.add_argument(
         '--record-failure',
         metavar='TEXT',
-        help='Write the record of a run that was killed, with this error, and do nothing else.',
+        help='Instead of the run, write the record of one that was killed, with this error.',
     )
     parser.add_argument(
         '--failure-cause',
@@ -86,7 +94,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         '--dist-timeout',
         type=positive_number,
         metavar='MIN',
-        help='Fail when a process has waited this many minutes for the others (default: 30).',
+        help='Fail if a process waits longer than this many minutes for the others (default: 30).',
     )
     add_track(parser)
     add_limit(parser)
@@ -143,9 +151,9 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help="State facts of the record's checkpoint: id, backbone, method, data, labels "
-        '(in1k+ade20k, none), epochs, img_size, params, licence, source, sha256; or name it, '
-        'file=CKPT.',
+        help='State facts of the checkpoint for the record: id, backbone, method, data, labels '
+        '(in1k+ade20k, or none), epochs, img_size, params, licence, source, sha256; or take '
+        'them from a file by file=CKPT (default: what its file says).',
     )
 
 
@@ -165,7 +173,8 @@ def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help=f'Change settings of {what}.',
+        help=f'Change settings of {what}, for example train_dataloader.batch_size=32 (default: '
+        'none).',
     )
 
 
@@ -176,7 +185,8 @@ def add_track(parser: argparse.ArgumentParser) -> None:
         type=lambda text: tuple(filter(None, (word.strip() for word in text.split(',')))),
         default=(),
         metavar='NAME1,NAME2',
-        help='Send losses and metrics to these trackers: tensorboard, wandb, mlflow.',
+        help='Send losses and metrics to these trackers: tensorboard, wandb, mlflow (default: '
+        'none).',
     )
 
 
@@ -185,8 +195,8 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--limit',
         metavar='N[:SEED]',
-        help='Run on the first N images of each data set, or on a sample of N; the record says so, '
-        'and no board ranks it beside whole runs.',
+        help='Use the first N images of each data set, or with SEED a random sample (default: '
+        'all); such a run has the tier smoke and is not ranked beside complete ones.',
     )
 
 

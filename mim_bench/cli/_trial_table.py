@@ -1,5 +1,6 @@
 """The tables of ``mim-bench run --dry-run``. No subcommand."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -27,10 +28,14 @@ def print_estimates(estimates: Sequence[Estimate], console: Console) -> None:
             shown.add(key)
             console.print(Text(f'\nLearning rates of {estimate.step.name}'))
             console.print(groups_table(list(groups)))
+    # Data that are not there stop many runs for one reason.
+    stopped = defaultdict(list)
     for estimate in estimates:
         if not estimate.can_start:
-            console.print(Text(f'\n{estimate.step.name} cannot start:', style='bold red'))
-        for reason in estimate.reasons[:_MOST_REASONS]:
+            stopped[tuple(estimate.reasons)].append(estimate.step.name)
+    for reasons, names in stopped.items():
+        console.print(Text(f'\n{", ".join(names)} cannot start:', style='bold red'))
+        for reason in reasons[:_MOST_REASONS]:
             console.print(reason, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -56,7 +61,8 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     for name in (*names, 'hours', 'GPU hours'):
         table.add_column(name, justify='right', no_wrap=True)
     for estimate in estimates:
-        data = '[red]wrong[/]' if estimate.data.problems else 'ok'
+        is_missing = estimate.trial and estimate.trial.get('missing')
+        data = 'missing' if is_missing else 'wrong' if estimate.data.problems else 'ok'
         style = None if estimate.can_start else 'red'
         table.add_row(Text(estimate.step.name), data, *_numbers(estimate), style=style)
     hours = [estimate.hours for estimate in estimates]
@@ -78,11 +84,15 @@ def _numbers(estimate: Estimate) -> list[str]:
         str(trial['images_per_step']),
         'estimate' if trial.get('assumed_tflops') else trial['device'],
         f'{trial["memory_bytes"] / 2**30:.2f} GiB',
-        '' if flops is None else f'{flops / 1e9:,.3g}',
+        '' if flops is None else _three_digits(flops / 1e9),
         f'{trial["step_s"]:.3f} s',
         'unknown' if estimate.hours is None else _hours(estimate.hours),
         '' if estimate.gpu_hours is None else _hours(estimate.gpu_hours),
     ]
+
+
+def _three_digits(number: float) -> str:
+    return f'{number:,.0f}' if number >= 100 else f'{number:.3g}'
 
 
 def _hours(hours: float) -> str:

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path('bench'),
         metavar='DIR',
-        help='Read this folder of a suite (default: bench).',
+        help='Read the suite in this folder (default: bench).',
     )
 
 

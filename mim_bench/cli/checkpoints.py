@@ -1,6 +1,4 @@
-"""Released weights of others: list them, download them, or verify files against the list.
-
-Nothing is downloaded unless asked for.
+"""List released weights of others, download them, or verify files against the list.
 
 Examples:
   mim-bench checkpoints list --method conmim
@@ -34,21 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest='action', required=True, metavar='ACTION')
     listing = actions.add_parser(
         'list',
-        help='List the releases that are known.',
-        description='Show the releases of others that mim-bench convert reads.',
+        help='List the releases.',
+        description='List the releases of others that mim-bench convert reads.',
         epilog='Example: mim-bench checkpoints list --method conmim',
     )
-    listing.add_argument('--method', help='Show releases of this method only.')
+    listing.add_argument('--method', help='List releases of this method only (default: all).')
     listing.set_defaults(action_run=_list)
     download = actions.add_parser(
         'download',
-        help='Fetch a release and verify it.',
-        description='Fetch the file of a release from the address at which its authors publish it, '
-        'and verify size and hash as far as they are known. A file that is there already is '
-        'verified only. Exit status 1 if it differs from the release.',
+        help='Download a release and verify it.',
+        description='Download the file of a release from the address at which its authors publish '
+        'it, and verify size and hash as far as they are known. A file that exists already is only '
+        'verified. The exit status is 1 if it differs from the release.',
         epilog='Example: mim-bench checkpoints download vit-base-p16.mae-1600e-in1k',
     )
-    download.add_argument('name', metavar='NAME', help='The id of the release, as `list` shows it.')
+    download.add_argument(
+        'name', metavar='NAME', help='Download the release with this id, see `list`.'
+    )
     download.add_argument(
         '--to',
         type=Path,
@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser(
         'verify',
         help='Hash files and compare them with the list.',
-        description='Exit status 1 if a file differs from the release of its name.',
+        description='Hash files and compare them with the releases of their names; the exit status '
+        'is 1 if one differs.',
         epilog='Example: mim-bench checkpoints verify checkpoints',
     )
     verify.add_argument(
@@ -73,7 +74,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.set_defaults(action_run=_verify)
     for action in (listing, download, verify):
         action.add_argument(
-            '--manifest', type=Path, metavar='YML', help='Read another list of releases.'
+            '--manifest',
+            type=Path,
+            metavar='YML',
+            help='Read this list of releases (default: the shipped one).',
         )
 
 

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs='+',
         metavar='WORK_DIR',
-        help='The work directory of a run, or a folder of several.',
+        help='Read this work directory of a run, or all below this folder.',
     )
     parser.add_argument(
         '--results-dir',
@@ -37,9 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='full',
         help='State the tier of runs whose config names none (default: full).',
     )
-    parser.add_argument('--run-id', help='Give the record of a single work directory this name.')
     parser.add_argument(
-        '--best', action='store_true', help='Take the best evaluation instead of the last.'
+        '--run-id', help='Give the record of a single work directory this name (default: its own).'
+    )
+    parser.add_argument(
+        '--best', action='store_true', help='Record the best evaluation instead of the last.'
     )
 
 
@@ -53,7 +55,9 @@ def run(args: argparse.Namespace) -> int:
 
     found = [path for folder in args.work_dirs for path in find_work_dirs(folder)]
     if args.run_id and len(found) > 1:
-        raise ConfigError(f'--run-id names one record, but there are {len(found)} runs. Leave it.')
+        raise ConfigError(
+            f'--run-id names one record, but there are {len(found)} runs. Leave it out.'
+        )
     wanted = Wanted(
         task=args.task,
         checkpoint=record_facts(args.record_checkpoint),

@@ -42,59 +42,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'dst', type=Path, metavar='DST', help='The file to write, .pth or .safetensors.'
     )
-    parser.add_argument('--source', default='auto', help='State the format of SRC (default: auto).')
+    parser.add_argument(
+        '--source',
+        default='auto',
+        help='State the format of SRC, of `mim-bench list sources` (default: auto).',
+    )
     parser.add_argument(
         '--timm',
         metavar='NAME',
-        help='Read SRC as a checkpoint of this network of timm, by its loader.',
+        help="Read SRC as a checkpoint of this network of timm, by timm's loader (default: "
+        'recognise the format).',
     )
     parser.add_argument(
         '--container',
         metavar='KEY',
-        help='Take the weights under this key of SRC, for example teacher, student or model.net.',
+        help='Take the weights under this key of SRC, for example teacher, student or model.net '
+        '(default: try the usual names).',
     )
     parser.add_argument(
         '--prefix',
         metavar='P',
-        help='Take the weights of SRC whose names start with this prefix, for example encoder.',
+        help='Take the weights of SRC whose names start with this prefix, for example encoder '
+        '(default: all).',
     )
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='Compare one forward pass with the network of timm, where timm has it.',
+        help="Compare a forward pass with that of timm's network, if timm has one.",
     )
     parser.add_argument(
         '--to',
         default='canonical',
-        help='Write this layout (default: canonical).',
+        help='Write this layout: canonical, timm or huggingface (default: canonical).',
     )
     parser.add_argument(
         '--arch',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='State what the weights do not show, for example num_heads=6, or a size from tiny to '
-        'huge.',
+        help='State what the weights do not show: a setting such as num_heads=6, or a size of ViT '
+        'from tiny to huge (default: assume 64 channels a head).',
     )
     parser.add_argument(
         '--facts',
         nargs='+',
         default=[],
         metavar='KEY=VALUE',
-        help='State what you know of the weights: method, data, labels (in1k+ade20k, or none), '
-        'epochs, img_size, licence.',
+        help='State facts of the weights: method, data, labels (such as in1k+ade20k, or none), '
+        'epochs, img_size, licence (default: those that the file shows).',
     )
     parser.add_argument(
         '--merge-order',
         metavar='ORDER',
-        help="State how a Swin's mergings order their neighbours (localmim: pretrain, the default, "
-        'or official-finetune).',
+        help='State in which order a Swin of LocalMIM merges neighbours: pretrain or '
+        'official-finetune (default: pretrain).',
     )
     parser.add_argument(
-        '--keep-decoder', action='store_true', help='Keep neck, head and mask tokens too.'
+        '--keep-decoder', action='store_true', help='Keep decoder, head and mask tokens too.'
     )
     parser.add_argument(
-        '--use-ema', action='store_true', help='Take the averaged weights that SRC holds.'
+        '--use-ema', action='store_true', help='Take the averaged weights (EMA) in SRC.'
     )
     parser.add_argument(
         '--trust',

@@ -1,4 +1,4 @@
-"""Write the embedded dataset, verify a dataset, or pack one into a file.
+"""Write the embedded data set, check a data set, or pack one into a file.
 
 Examples:
   mim-bench data make-toy data/toy
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     toy = actions.add_parser(
         'make-toy',
-        help='Write the embedded dataset in three layouts.',
-        description='Write digits on photographs as ImageNet, ADE20K and COCO under DIR.',
+        help='Write the embedded data set in three layouts.',
+        description='Write digits on photographs in the layouts of ImageNet, ADE20K and COCO.',
         epilog='Example: mim-bench data make-toy data/toy',
     )
     toy.add_argument(
@@ -49,20 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seed',
         type=int,
         default=0,
-        help='Draw with this seed; the same seed gives the same bytes (default: 0).',
+        help='Draw images by this seed; the same seed gives the same bytes (default: 0).',
     )
     toy.add_argument(
         '--size',
         choices=_SIZES,
         default='default',
-        help='Write this many images (default: default, 4,560 of them).',
+        help='Write a set of this size (default: default, with 4,560 images).',
     )
     toy.set_defaults(action_run=_make_toy)
 
     check = actions.add_parser(
         'check',
-        help='Verify a dataset: counts, label range, files that do not decode.',
-        description='Verify a dataset; exit status 1 if it has problems.',
+        help='Check a data set: counts, labels, files that do not decode.',
+        description='Check a data set; the exit status is 1 if it has problems.',
         epilog='Example: mim-bench data check coco data/coco --need-stuff',
     )
     check.add_argument(
@@ -74,23 +74,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check.add_argument(
         '--expect',
         metavar='train=N,val=N,classes=N',
-        help='Expect these numbers of images and classes, for a part of a dataset or your own.',
+        help='Expect these numbers of images and classes, for a part of a data set or your own '
+        '(default: those of the real or the embedded set).',
     )
-    check.add_argument('--quick', action='store_true', help='List files only; open no image.')
+    check.add_argument('--quick', action='store_true', help='List the files, and open no image.')
     check.add_argument(
         '--need-stuff', action='store_true', help="Require COCO's stuff maps, which HTC needs."
     )
-    check.add_argument('--json', type=Path, metavar='FILE', help='Write the report as JSON too.')
+    check.add_argument(
+        '--json', type=Path, metavar='FILE', help='Write the report into this JSON file too.'
+    )
     check.set_defaults(action_run=_check)
 
     pack = actions.add_parser(
         'pack',
         help='Pack the folder of a data set into one file that runs read as it is.',
-        description='Write an uncompressed zip or tar; `--data-root ARCHIVE` reads it at random.',
+        description='Write an uncompressed zip or tar file, which `--data-root ARCHIVE` reads.',
         epilog='Example: mim-bench data pack data/imagenet data/imagenet.zip',
     )
-    pack.add_argument('folder', type=Path, metavar='DIR', help='The folder of the data set.')
-    pack.add_argument('archive', type=Path, metavar='ARCHIVE', help='A new .zip or .tar file.')
+    pack.add_argument('folder', type=Path, metavar='DIR', help='Pack this folder of a data set.')
+    pack.add_argument(
+        'archive', type=Path, metavar='ARCHIVE', help='Write this new .zip or .tar file.'
+    )
     pack.set_defaults(action_run=_pack)
 
     for action in (toy, check):

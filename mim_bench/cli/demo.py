@@ -1,4 +1,4 @@
-"""Run the main job on the embedded data: pre-train, convert, classify, segment, detect, report.
+"""Pre-train, convert and evaluate small networks on embedded data, and write the leaderboard.
 
 Re-running continues where it stopped and skips finished steps.
 
@@ -29,18 +29,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='[ID=]CKPT',
-        help='Add rows for these checkpoints, in any layout that `mim-bench convert` recognises.',
+        help='Add rows for these checkpoints, in any layout that `mim-bench convert` recognises '
+        '(default: none).',
     )
     parser.add_argument(
         '--full',
         action='store_true',
-        help='Compare four methods on two kinds of backbone and more data, in about half an hour.',
+        help='Compare four methods on two kinds of backbone and more data, in about half an hour '
+        '(default: two methods, ten minutes).',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='Draw data and run with this seed (default: 0).'
+        '--seed', type=int, default=0, help='Make data and train with this seed (default: 0).'
     )
     parser.add_argument(
-        '--workers', type=int, help='Run this many steps at a time (default: one for each core).'
+        '--workers',
+        type=int,
+        help='Run this many steps in parallel (default: one a core, at most 4).',
     )
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--operators',
         action='store_true',
-        help='List every operator of mmcv, also those that raise when called.',
+        help='List every operator of mmcv and where it comes from; some raise when called.',
     )
 
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
             console.print(f'{name}: {source}', highlight=False)
     for finding in findings:
         if finding.mend:
-            label = 'note' if finding.is_ok else '[bold red]mend[/]'
+            label = 'note' if finding.is_ok else '[bold red]fix[/]'
             console.print(f'{label} {escape(finding.name)}: {escape(finding.mend)}')
     failed = [finding.name for finding in findings if not finding.is_ok]
     if failed:

@@ -41,21 +41,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--features, draw these backbones, as `mim-bench run --checkpoint` takes them.',
     )  # fmt: skip
     parser.add_argument(
-        '--features', action='store_true', help='Draw the features of the checkpoints.'
+        '--features', action='store_true', help='Draw features of checkpoints instead of masks.'
     )
     parser.add_argument(
         '--foreground', action='store_true',
-        help='Grey out the patches on one side of the first component, and compute the components '
-        'from the others alone.',
+        help='With --features, grey out the patches on one side of the first component, and '
+        'compute the components from the others.',
     )  # fmt: skip
     parser.add_argument(
         '--size', type=int, default=448, metavar='PX',
-        help='Crop images of this size for --features (default: 448).',
+        help='With --features, crop images to this size (default: 448).',
     )  # fmt: skip
     parser.add_argument(
         '--download',
         action='store_true',
-        help='Fetch weights of timm that are not in its cache, for --features.',
+        help="With --features, download weights of timm that are not in timm's cache (default: "
+        'stop).',
     )
     parser.add_argument(
         '--out',
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--seed',
         type=int,
         default=0,
-        help='Draw crops and masks with this seed (default: 0).',
+        help='Choose crops and masks by this seed (default: 0).',
     )
     add_cfg_options(parser)
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.visualization.pictures import save_png
 
     if args.out.suffix.lower() != '.png' and (args.out.suffix or not args.features):
-        raise ConfigError(f'--out {args.out}: the picture is a PNG. Let the name end in .png')
+        raise ConfigError(f'--out {args.out}: pictures are PNG files. Let the name end in .png')
     console = Console(soft_wrap=True, highlight=False)
     for path, drawing in _features(args) if args.features else [(args.out, _masks(args))]:
         save_png(drawing.picture, path)
@@ -98,8 +99,8 @@ def _masks(args: argparse.Namespace) -> 'Drawing':
     config, *images = args.paths
     if not images or len(args.checkpoint) > 1 or args.foreground:
         raise ConfigError(
-            'mim-bench draw takes a config, images and at most one checkpoint; --features takes '
-            'images and several checkpoints, and --foreground belongs to it.'
+            'Without --features, give a config, one or more images and at most one --checkpoint; '
+            '--foreground needs --features.'
         )
     cfg = load_config(config, parse_options(args.cfg_options))
     checkpoint = Path(args.checkpoint[0]) if args.checkpoint else None
@@ -115,7 +116,9 @@ def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
     from mim_bench.suite.checkpoint_words import parse_word
 
     if not args.checkpoint or args.size < 1:
-        raise ConfigError('--features needs --checkpoint, and a --size of 1 px or more.')
+        raise ConfigError(
+            f'--features needs --checkpoint, and a --size of 1 px or more, not {args.size}.'
+        )
     pictures = list_pictures(args.paths)
 
     def networks(words: 'Sequence[str]') -> 'Iterator[tuple[str, FeatureNetwork]]':

@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         'checkpoint', metavar='CKPT',
-        help='A file in any layout that `mim-bench convert` recognises, timm:NAME.TAG, timm:NAME '
-        'or random:BACKBONE, as `mim-bench run --checkpoint` takes them.',
+        help='Use this checkpoint: a file in any layout that `mim-bench convert` recognises, '
+        'timm:NAME.TAG, timm:NAME or random:BACKBONE.',
     )  # fmt: skip
     parser.add_argument(
-        'images', nargs='+', metavar='IMAGES', help='Image files, folders and archives.'
+        'images', nargs='+', metavar='IMAGES', help='Read these image files, folders and archives.'
     )
     parser.add_argument(
         '--out', type=Path, required=True, metavar='FILE',
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--maps', action='store_true', help='Write the maps of patches too.')
     parser.add_argument(
         '--size', type=int, default=224, metavar='PX',
-        help='Crop images of this size, from short sides of 256 / 224 of it (default: 224).',
+        help='Resize the short side to 256 / 224 of this size, and crop the middle (default: 224).',
     )  # fmt: skip
     parser.add_argument(
         '--dtype', choices=['float32', 'float16'], default='float32',
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--workers', type=int, default=4, metavar='N',
-        help='Read images in this many processes; 0: in this one (default: 4).',
+        help='Read images in this many processes, or with 0 in this one (default: 4).',
     )  # fmt: skip
     parser.add_argument(
         '--device', help='Compute on this device of torch (default: a GPU if there is one).'
@@ -57,20 +57,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     """How checkpoints are read."""
     parser.add_argument(
-        '--timm', metavar='NAME', help='Read the file as a checkpoint of this network of timm.'
+        '--timm',
+        metavar='NAME',
+        help='Read the file as a checkpoint of this network of timm (default: recognise it).',
     )
     parser.add_argument(
         '--container',
         metavar='KEY',
-        help='Take the weights under this key of the file, for example teacher.',
+        help='Take the weights under this key of the file, for example teacher (default: try the '
+        'usual names).',
     )
     parser.add_argument(
-        '--prefix', metavar='P', help='Take the weights whose names start with this prefix.'
+        '--prefix',
+        metavar='P',
+        help='Take the weights whose names start with this prefix (default: all).',
     )
     parser.add_argument(
         '--download',
         action='store_true',
-        help='Fetch weights of timm that are not in its cache.',
+        help="Download weights of timm that are not in timm's cache (default: stop).",
     )
 
 
@@ -84,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.evaluation.feature_file import FeatureFile
 
     if min(args.size, args.batch_size) < 1 or args.workers < 0:
-        raise ConfigError('--size and --batch-size are 1 or more, and --workers 0 or more.')
+        raise ConfigError(
+            f'--size {args.size}, --batch-size {args.batch_size}, --workers {args.workers}: the '
+            'first two must be 1 or more, --workers 0 or more.'
+        )
     pictures = list_pictures(args.images)
     reading = {key: getattr(args, key) for key in ('timm', 'container', 'prefix')}
     facts = [f',{key}={value}' for key, value in reading.items() if value]
@@ -104,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
         for vectors, maps in track(batches, 'features', num_batches, console=console):
             if args.maps and maps is None:
                 raise ConfigError(
-                    f'{args.checkpoint}: gives vectors and no maps. Leave --maps out.'
+                    f'{args.checkpoint}: returns vectors and no maps. Leave --maps out.'
                 )
             file.append(vectors, maps if args.maps else None)
             shapes = [tuple(part.shape[1:]) for part in (vectors, maps) if part is not None]

@@ -1,4 +1,4 @@
-"""Show what a checkpoint holds, without running code from it.
+"""Print format, architecture and facts of a checkpoint, without running code from it.
 
 Examples:
   mim-bench inspect checkpoints/swin-tiny.ummae.pth
@@ -37,10 +37,10 @@ _FOUND = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('checkpoint', type=Path, help='The checkpoint, in any layout.')
-    parser.add_argument('--tensors', action='store_true', help='List every tensor.')
+    parser.add_argument('checkpoint', type=Path, help='Read this file, in any layout.')
+    parser.add_argument('--tensors', action='store_true', help='Print every tensor too.')
     parser.add_argument(
-        '--config', action='store_true', help='Print the config of its backbone and nothing else.'
+        '--config', action='store_true', help='Print only the config of the backbone.'
     )
 
 
@@ -81,7 +81,7 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
     if len(found.formats) > 1:
-        table.add_row('', 'these share their keys: say --source when you convert it')
+        table.add_row('', 'their weights have the same names: convert with --source')
     if found.problem:
         table.add_row('problem', found.problem)
     meta = content.get('meta')

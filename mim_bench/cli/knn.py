@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Give each row this many numbers (default: 768).',
     )
     parser.add_argument(
-        '--k', type=int, default=20, help='Compare with this many neighbours (default: 20).'
+        '--k', type=int, default=20, help='Vote among this many neighbours (default: 20).'
     )
     parser.add_argument('--device', default='cpu', help='Compute on this device (default: cpu).')
     parser.add_argument(
@@ -61,7 +61,9 @@ def run(args: argparse.Namespace) -> int:
 
     sizes = (args.train, args.val, args.dim, args.k, args.threads or 1)
     if min(sizes) < 1:
-        raise ConfigError(f'--train, --val, --dim, --k, --threads = {sizes}. Give positive ones.')
+        raise ConfigError(
+            f'--train, --val, --dim, --k, --threads = {sizes}. Each must be 1 or more.'
+        )
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary:

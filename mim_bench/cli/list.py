@@ -1,4 +1,4 @@
-"""List methods, backbones, tasks, checkpoint formats, published results or fields of files.
+"""List methods, backbones, tasks, checkpoint formats, published numbers or fields of files.
 
 Examples:
   mim-bench list tasks
@@ -48,7 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         kind.add_argument('--json', action='store_true', help='Print JSON instead of a table.')
         if name == 'published':
-            kind.add_argument('--method', help='Show this method only, for example mae.')
+            kind.add_argument(
+                '--method', help='List this method only, for example mae (default: all).'
+            )
         if name == 'fields':
             kind.epilog = 'Example: mim-bench list fields record'
             kind.add_argument('file', choices=_FILES, help='List the fields of this kind of file.')
@@ -204,7 +206,7 @@ def _published(args: argparse.Namespace) -> _Listing:
 # Kinds of files that this project defines -> module and model of each.
 _FILES = {
     'record': ('mim_bench.results.record', 'RunRecord'),
-    'curves': ('mim_bench.results.curves', 'Curve'),
+    'curves': ('mim_bench.results.record', 'Curve'),
     'suite': ('mim_bench.suite.tasks', 'SuiteFile'),
     'manifest': ('mim_bench.conversion.manifest', 'Release'),
     'published': ('mim_bench.results.published', 'SourceFile'),
@@ -238,7 +240,7 @@ def _markdown(table: _Table) -> str:
 
 _KINDS: dict[str, tuple[Callable[[argparse.Namespace], _Listing], str]] = {
     'methods': (_methods, 'List the pre-training methods that have a config.'),
-    'backbones': (_backbones, 'List the classes of backbones and their sizes.'),
+    'backbones': (_backbones, 'List the backbones and their sizes.'),
     'tasks': (_tasks, 'List the downstream tasks, their protocols and configs.'),
     'sources': (_sources, 'List the checkpoint formats that mim-bench convert reads.'),
     'published': (_published, 'List the numbers that others published, with their sources.'),

@@ -27,7 +27,7 @@ def command_names() -> list[str]:
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all subcommands."""
     parser = argparse.ArgumentParser(
-        prog='mim-bench', description='Benchmark masked image modelling backbones.'
+        prog='mim-bench', description='Evaluate pre-trained vision backbones, and pre-train them.'
     )
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     for name in command_names():

@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='append',
         default=[],
         metavar=('CONFIG', 'KEY=VALUE'),
-        help='Add a config with changes of its own. May be repeated.',
+        help='Measure this config with changed settings too; may be repeated.',
     )
     add_cfg_options(parser, 'every config')
     parser.add_argument(
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Compute in this precision (default: fp32; with --estimate the recipe's).",
     )
     parser.add_argument(
-        '--no-optimizer', action='store_true', help='Measure forward and backward only.'
+        '--no-optimizer', action='store_true', help='Measure forward and backward pass only.'
     )
     parser.add_argument(
         '--compile', action='store_true', help='Compile the model with torch.compile.'
@@ -95,50 +95,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=3,
         metavar='N',
-        help='Take this many steps before timing (default: 3).',
+        help='Run this many steps before timing (default: 3).',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='Draw weights and input with this seed (default: 0).'
     )
     parser.add_argument(
-        '--find-batch', action='store_true', help='Look for the largest batch that fits the GPU.'
+        '--find-batch', action='store_true', help='Find the largest batch that fits the GPU too.'
     )
     parser.add_argument(
         '--estimate',
         action='store_true',
-        help='Estimate for a GPU, which need not be there, and measure nothing.',
+        help='Instead of measuring, estimate memory and hours on a GPU, which need not exist.',
     )
     parser.add_argument(
         '--assume-tflops',
         type=positive_number,
         metavar='X',
-        help='Assume a GPU of this many TFLOP/s in --estimate (default: 100).',
+        help='With --estimate, assume a GPU that computes X TFLOP/s (default: 100).',
     )
     parser.add_argument(
         '--graph-breaks',
         action='store_true',
-        help='Count the graph breaks of torch.compile, and measure nothing.',
+        help='Instead of measuring, count the graph breaks of torch.compile.',
     )
     parser.add_argument(
         '--hooks',
         action='store_true',
-        help='Time the hooks of each config on the CPU at batches of 128 to 4,096 (or '
-        '--batch-size), without a network, and measure nothing else.',
+        help='Instead of the training step, time the hooks of each config on the CPU, without a '
+        'network, at batches of 128 to 4,096 (or --batch-size).',
     )
     parser.add_argument(
         '--loader',
         action='store_true',
-        help='Measure the loading of training images (default data: made-up photographs).',
+        help='Instead of the training step, measure the loading of training images.',
     )
     parser.add_argument(
-        '--data-root', metavar='DIR', help='Read the data of --loader from this folder or archive.'
+        '--data-root',
+        metavar='DIR',
+        help='With --loader, read this folder or archive (default: made-up photographs).',
     )
     parser.add_argument(
         '--images',
         type=_positive,
         default=32,
         metavar='N',
-        help='Load this many images in each of the --repeats turns of --loader (default: 32).',
+        help='With --loader, load this many images in each turn (default: 32).',
     )
     parser.add_argument(
         '--workers',
@@ -146,22 +148,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         default=[],
         metavar='N',
-        help='Time DataLoaders of these numbers of workers in --loader, too.',
+        help='With --loader, measure DataLoaders of these numbers of workers too (default: none).',
     )
     parser.add_argument(
         '--train-speed',
         type=positive_number,
         default=2000.0,
         metavar='X',
-        help='Count the cores for a GPU that trains X images a second in --loader (default: 2000).',
+        help='With --loader, print the cores for a GPU that trains X images a second (default: '
+        '2000).',
     )
     parser.add_argument(
         '--markdown',
         type=Path,
         metavar='FILE',
-        help='Write the table of --estimate, --graph-breaks or --loader into this file too.',
+        help='Write the table of --estimate, --graph-breaks or --loader as Markdown too.',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='Write everything as JSON too.')
+    parser.add_argument(
+        '--json', type=Path, metavar='FILE', help='Write all results into this JSON file too.'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -175,9 +180,12 @@ def run(args: argparse.Namespace) -> int:
     if args.loader:
         return _loader(args)
     if args.data_root or args.workers:
-        raise ConfigError('--data-root and --workers belong to --loader. Add it.')
+        raise ConfigError('--data-root and --workers need --loader. Add it, or leave them out.')
     if args.assume_tflops or args.markdown:
-        raise ConfigError('--assume-tflops and --markdown belong to --estimate. Add it.')
+        raise ConfigError(
+            '--assume-tflops needs --estimate; --markdown needs --estimate, --graph-breaks or '
+            '--loader. Add one, or leave them out.'
+        )
     import torch
 
     from mim_bench.cli._profile_table import profile_table
@@ -186,7 +194,10 @@ def run(args: argparse.Namespace) -> int:
 
     device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
     if args.find_batch and torch.device(device).type != 'cuda':
-        raise ConfigError('--find-batch fills the memory of a GPU. Leave it away on a CPU.')
+        raise ConfigError(
+            f'--find-batch needs a GPU, but the device is {device}. Leave it out, or give --device '
+            'cuda.'
+        )
     plan = Plan(
         entries=_entries(args),
         settings=StepSettings(
@@ -220,8 +231,8 @@ def _estimate(args: argparse.Namespace) -> int:
 
     if (args.device or 'cuda') != 'cuda' or args.compile or args.find_batch:
         raise ConfigError(
-            '--estimate is for a GPU and plain steps: leave --device cpu, --compile and '
-            '--find-batch away.'
+            '--estimate simulates plain steps on a GPU. Leave --device cpu, --compile and '
+            '--find-batch out.'
         )
     tflops = args.assume_tflops or ASSUMED_TFLOPS
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -261,7 +272,7 @@ def _estimate(args: argparse.Namespace) -> int:
     for path in files:
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)
     if failures:
-        raise TrainingError('No estimate of\n' + '\n'.join(failures))
+        raise TrainingError('These could not be estimated:\n' + '\n'.join(failures))
     return 0
 
 
@@ -338,11 +349,11 @@ def _entries(args: argparse.Namespace) -> list['Entry']:
         chosen = [c for c in chosen if c != (args.baseline, [])]
         chosen.insert(0, (args.baseline, []))
     if not chosen:
-        raise ConfigError('There is nothing to profile. Name one config or more.')
+        raise ConfigError('There is nothing to profile. Give one config or more.')
     entries = [_entry(path, [*args.cfg_options, *words], words) for path, words in chosen]
     names = [entry.name for entry in entries]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f'{", ".join(twice)}: named twice. Name each config once.')
+        raise ConfigError(f'{", ".join(twice)}: given twice. Give each config once.')
     return entries
 
 

@@ -15,9 +15,11 @@ from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument('config', help='The config file.')
+    parser.add_argument('config', help='Read this config file.')
     parser.add_argument(
-        '--start', metavar='FILE', help='Assume that the run starts from this canonical checkpoint.'
+        '--start',
+        metavar='FILE',
+        help='Assume that the run starts from this converted checkpoint (default: random weights).',
     )
     parser.add_argument(
         '--fit-backbone',
@@ -29,12 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_cfg_options(parser)
     parser.add_argument(
-        '--settings', action='store_true', help='Print what the hash covers, as JSON.'
+        '--settings', action='store_true', help='Print everything that the hash covers, as JSON.'
     )
     parser.add_argument(
         '--left-out',
         action='store_true',
-        help='Print what the hash leaves out, each with the reason.',
+        help='Print the settings that the hash leaves out, each with the reason.',
     )
 
 

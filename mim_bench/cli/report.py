@@ -3,21 +3,16 @@
 Example:
     mim-bench report results --out results/leaderboard
     mim-bench report ours/results theirs/results --merge --out leaderboard
-    mim-bench report results --out results/leaderboard --watch --every 30
     mim-bench report results --compare simmim-vit-base conmim-vit-base
 """
 
 import argparse
-import contextlib
-import math
 import sys
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mim_bench.errors import ConfigError
-from mim_bench.report.text import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,20 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--merge', action='store_true',
-        help='Merge several folders: mark rows with their folder, and check runs that overlap '
-        'against each other.',
-    )  # fmt: skip
-    parser.add_argument(
-        '--watch', action='store_true', help='Rewrite the files when records change.'
-    )
-    parser.add_argument(
-        '--every', type=_seconds, default=10.0, metavar='SECONDS',
-        help='Look for changed records every so many seconds with --watch (default: 10).',
+        help='Report several folders as one board: mark rows with their folder, and compare runs '
+        'of one checkpoint.',
     )  # fmt: skip
     parser.add_argument(
         '--links', type=Path, metavar='YML',
         help='Read more links from this YAML file, a mapping from checkpoint id or method to '
-        'paper, code and weights (default: known methods and releases only).',
+        'paper, code and weights (default: links of known methods and releases).',
     )  # fmt: skip
     parser.add_argument(
         '--hub', type=Path, metavar='DIR',
@@ -65,18 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--source-url', metavar='URL',
-        help='State the address of the leaderboard in the files of --hub (default: none).',
+        help='With --hub, state this address of the leaderboard in the files (default: none).',
     )  # fmt: skip
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of seconds above 0')
-    return seconds
 
 
 def run(args: argparse.Namespace) -> int:
@@ -94,8 +72,6 @@ def run(args: argparse.Namespace) -> int:
     # A log file has no width; 160 columns keep the demo's board in one table.
     console = Console(width=None if sys.stdout.isatty() else 160)
     if labels := args.compare or args.explain:
-        if args.watch:
-            raise ConfigError('--watch writes a leaderboard: give --out, not a comparison.')
         _compare(args.results, labels, console, is_tested=args.compare is not None)
         return 0
     options = {
@@ -103,8 +79,6 @@ def run(args: argparse.Namespace) -> int:
         'hub': args.hub,
         'source_url': args.source_url,
     }
-    if args.watch:
-        return _watch(args, options, console)
     board, paths = write_report(args.results, args.out, **options)
     print_leaderboard(board, console)
     for path in paths if args.hub is None else [*paths[:7], args.hub]:
@@ -117,11 +91,7 @@ def _compare(
 ) -> None:
     """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
     from mim_bench.report.build import build_leaderboard
-    from mim_bench.report.terminal import (
-        check_labels,
-        print_protocols,
-        print_tests,
-    )
+    from mim_bench.report.terminal import check_labels, print_protocols, print_tests
     from mim_bench.report.write import collect_folders
 
     board = build_leaderboard(collect_folders(folders))
@@ -159,24 +129,3 @@ def _read_links(path: Path | None) -> dict[str, dict[str, str]]:
     address = Annotated[str, Field(pattern='^https://')]
     links = dict[str, dict[Literal['paper', 'code', 'weights'], address]]
     return {} if path is None else read_yaml(links, path, ConfigError)
-
-
-def _watch(args: argparse.Namespace, options: dict[str, Any], console: 'Console') -> int:
-    """Print a line for every writing until the user stops it, which is how it ends well."""
-    from mim_bench.report.write import watch_report
-
-    refreshes = watch_report(args.results, args.out, every=args.every, **options)
-    folders = ', '.join(map(str, args.results))
-    console.print(
-        f'Watching {folders}, writing to {args.out}; Ctrl-C ends it.',
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
-    try:
-        with contextlib.closing(refreshes):
-            for text, is_written in refreshes:
-                line = f'{datetime.now():%H:%M:%S}  {one_line(text)}'
-                style = None if is_written else 'yellow'
-                console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
-    except KeyboardInterrupt:
-        pass
-    return 0

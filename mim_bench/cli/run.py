@@ -47,33 +47,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
-        help='Take these files, in any layout that `mim-bench convert` recognises, each with what '
-        'you know of it (method, data, labels, epochs, img_size, licence) and how it is read '
-        '(timm, source, container, prefix); random:BACKBONE takes random weights, timm:NAME.TAG '
-        'the weights of timm, timm:NAME none.',
+        help='Evaluate these checkpoints: files in any layout that `mim-bench convert` recognises, '
+        'random:BACKBONE for random weights, timm:NAME.TAG for weights of timm, or timm:NAME for a '
+        'network of timm with random weights. KEY=VALUE states a fact (method, data, labels, '
+        'epochs, img_size, licence) or how the file is read (timm, source, container, prefix).',
     )  # fmt: skip
     parser.add_argument(
         '--timm', nargs='+', default=[], metavar='[ID=]NAME',
-        help='Read the files as checkpoints of these networks of timm, by its loader.',
+        help="Read the files as checkpoints of these networks of timm, by timm's loader (default: "
+        'recognise the format).',
     )  # fmt: skip
     parser.add_argument(
         '--download',
         action='store_true',
-        help='Fetch weights of timm that are not in its cache.',
+        help="Download weights of timm that are not in timm's cache (default: stop).",
     )
     parser.add_argument(
         '--tasks', metavar='T1,T2=RECIPE',
-        help='Run these tasks of the suite, separated by commas (default: all that the '
-        'backbone has).',
+        help='Run these tasks of the suite, separated by commas, each by its common protocol or '
+        'by a RECIPE of a paper (default: all that the backbone can do).',
     )  # fmt: skip
     parser.add_argument(
         '--suite', '--tier', default='full', metavar='NAME|FILE',
-        help='Take tasks and configs from this suite, smoke, proxy, full (default) or a YAML file '
-        'of your own.',
+        help='Run this suite: full, proxy, smoke, or a YAML file of your own (default: full).',
     )  # fmt: skip
     parser.add_argument(
         '--tasks-file', nargs='+', default=[], metavar='FILE',
-        help='Add the tasks of these YAML files to those of the suite.',
+        help='Add the tasks of these YAML files to the suite (default: none).',
     )  # fmt: skip
     parser.add_argument(
         '--seeds',
@@ -85,8 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--backbone',
         metavar='NAME',
-        help='State the backbone of the checkpoints, as configs name it (default: read '
-        'from each file).',
+        help='State the backbone of the checkpoints by its name in configs, such as vit-base '
+        '(default: recognise it from the weights).',
     )
     parser.add_argument(
         '--out',
@@ -97,18 +97,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--data-root', nargs='+', default=[], metavar='DIR',
-        help='Read all data sets below this folder, or name one each as SET=DIR for in1k, '
-        'ade20k, coco (default: data).',
+        help='Read all data sets below this folder, or single ones by in1k=DIR, ade20k=DIR and '
+        'coco=DIR (default: data; the suite smoke makes embedded data).',
     )  # fmt: skip
     parser.add_argument(
         '--dry-run',
         action='store_true',
-        help='Check data, checkpoints and two steps of every run; start none.',
+        help='Check data, checkpoints and two steps of every run, and print estimates instead of '
+        'running.',
     )
     parser.add_argument(
         '--assume-tflops', type=positive_number, metavar='X',
-        help='Estimate the trainings of --dry-run for GPUs that compute X TFLOP/s (default: only '
-        'where there is no GPU for them, at 100).',
+        help='With --dry-run, estimate the hours on GPUs that compute X TFLOP/s (default: measure '
+        'if there is a GPU, else assume 100).',
     )  # fmt: skip
     _add_execution(parser)
     parser.add_argument(
@@ -118,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--allow-partial',
         action='store_true',
-        help='Accept a checkpoint that fills less than 99 %% of the backbone.',
+        help='Accept a checkpoint that fills less than 99 %% of the backbone (default: stop).',
     )
     add_track(parser)
     add_limit(parser)
@@ -127,7 +128,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_execution(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        '--gpus', type=int, metavar='N', help='Use this many GPUs at a time (default: all).'
+        '--gpus', type=int, metavar='N', help='Use this many GPUs of this machine (default: all).'
     )
     parser.add_argument(
         '--gpus-per-run',
@@ -139,22 +140,22 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         '--workers',
         type=int,
         metavar='N',
-        help='Run this many steps at a time without GPUs (default: one a core, at most 4).',
+        help='Without GPUs, run this many steps in parallel (default: one a core, at most 4).',
     )
     parser.add_argument(
         '--executor',
         choices=EXECUTORS,
-        help='Run the steps here, as jobs of Slurm, or by the commands of another scheduler '
-        "(default: the cluster's of --cluster, else local).",
+        help='Run the steps here (local), as jobs of Slurm (slurm), or through the commands of '
+        'another scheduler (command); the default is that of --cluster, else local.',
     )
     parser.add_argument(
         '--cluster', type=Path, metavar='FILE',
-        help='Read scheduler, resources and limits of jobs from this YAML file.',
+        help='Read scheduler, resources and limits of jobs from this YAML file (default: none).',
     )  # fmt: skip
     parser.add_argument(
         '--resources', nargs='+', default=[], metavar='[TASK.]KEY=VALUE',
         help='Ask for these resources: nodes, gpus_per_node, cpus_per_gpu, memory_gb, hours, '
-        'partition, account, qos, constraint, exclude, reservation.',
+        'partition, account, qos, constraint, exclude, reservation (default: those of --cluster).',
     )  # fmt: skip
     parser.add_argument(
         '--submit-command', metavar='TEMPLATE',
@@ -167,21 +168,22 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--detach', action='store_true',
-        help='Submit all steps and exit; see `mim-bench status` and `mim-bench cancel`.',
+        help='Submit all steps as jobs and exit (default: follow the jobs); see `mim-bench status` '
+        'and `mim-bench cancel`.',
     )  # fmt: skip
     parser.add_argument(
         '--retries',
         type=int,
         default=0,
         metavar='N',
-        help='Try a failed run this many times more (default: 0).',
+        help='Repeat a failed run up to this many times (default: 0).',
     )
     parser.add_argument(
         '--timeout-hours',
         type=float,
         metavar='H',
-        help='Stop an attempt after this many hours (default: never; jobs of a cluster: '
-        'their hours of --resources).',
+        help='Stop an attempt after this many hours (default: never; for jobs of a cluster the '
+        'hours of --resources).',
     )
 
 
@@ -356,9 +358,12 @@ def _dry_run(
 
 def _check_numbers(args: argparse.Namespace) -> None:
     if args.gpus_per_run is not None and args.gpus_per_run < 1:
-        raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: nothing could run.')
+        raise ConfigError(f'--gpus-per-run {args.gpus_per_run}: must be 1 or more.')
     if args.retries < 0 or (args.timeout_hours is not None and args.timeout_hours <= 0):
-        raise ConfigError('--retries is 0 or more, and --timeout-hours more than 0.')
+        raise ConfigError(
+            f'--retries {args.retries}, --timeout-hours {args.timeout_hours}: the first must be 0 '
+            'or more, the second more than 0.'
+        )
 
 
 def _check_track(names: Sequence[str]) -> None:
@@ -391,7 +396,8 @@ def _cluster(args: argparse.Namespace) -> 'Cluster | None':
         words = [*args.resources, args.submit_command, args.cancel_command, args.cluster]
         if args.detach or any(words):
             raise ConfigError(
-                '--detach, --resources and the like are of jobs. Add --executor slurm or command.'
+                '--detach, --resources, --cluster, --submit-command and --cancel-command are for '
+                'jobs of a cluster. Add --executor slurm or --executor command.'
             )
         return None
     cluster = read_cluster(args.cluster).changed(args.resources)
@@ -429,10 +435,13 @@ def _data_roots(
             roots[name] = Path(place).resolve()
         elif equals and not Path(word).exists():
             raise ConfigError(
-                f'--data-root {word}: {name!r} is no data set. Known: {", ".join(known)}.'
+                f'--data-root {word}: {name!r} is not a data set. Known: {", ".join(known)}.'
             )
         elif root is not None:
-            raise ConfigError(f'--data-root {word}: there are two folders of all data sets.')
+            raise ConfigError(
+                f'--data-root: {root} and {word} are two folders of all data sets. Give one, and '
+                'single data sets as SET=DIR.'
+            )
         else:
             root = Path(word).resolve()
     return root, roots

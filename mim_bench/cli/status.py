@@ -1,6 +1,6 @@
-"""Show the steps of a suite that runs on a cluster.
+"""Print the state of the steps of a suite that runs on a cluster.
 
-Reads the suite's folder and asks the scheduler once.
+The scheduler is asked once.
 
 Examples:
   mim-bench status --out bench
@@ -20,13 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path('bench'),
         metavar='DIR',
-        help='Read this folder of a suite (default: bench).',
+        help='Read the suite in this folder (default: bench).',
     )
-    parser.add_argument('--all', action='store_true', help='List finished and open steps too.')
+    parser.add_argument('--all', action='store_true', help='List finished and waiting steps too.')
     parser.add_argument(
         '--offline',
         action='store_true',
-        help='Show the last known states without asking the scheduler.',
+        help='Print the last known states without asking the scheduler.',
     )
 
 

@@ -15,17 +15,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'model',
         nargs='?',
-        help='The checkpoint of the whole model, or the work directory of its training (a probe '
-        'takes --checkpoint instead, and with --variant the work directory of its test, too).',
+        help='Test this checkpoint of the whole model, or the newest one of the work directory of '
+        'its training. A probe takes --checkpoint instead; with --variant, name the work directory '
+        'of its test here.',
     )
     parser.add_argument(
         '--variant',
         metavar='NAME',
-        help='Test a classifier, or probes that were tested before, on imagenet-v2, -a, -r, '
-        '-sketch, -c or -real, whose folder --data-root gives.',
+        help='Test a classifier, or probes that were tested before, on the test set imagenet-v2, '
+        'imagenet-a, imagenet-r, imagenet-sketch, imagenet-c or imagenet-real in --data-root '
+        "(default: the config's).",
     )
     parser.add_argument(
-        '--tta', action='store_true', help="Test with the config's test-time augmentation."
+        '--tta',
+        action='store_true',
+        help="Average predictions by the config's test-time augmentation.",
     )
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of training."""
     add_launch_arguments(parser)
-    parser.add_argument('--load-from', help='Load a checkpoint of the whole model before training.')
+    parser.add_argument(
+        '--load-from', help='Start from this checkpoint of the whole model (default: none).'
+    )
     parser.add_argument(
         '--auto-resume',
         action='store_true',
@@ -34,21 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--precision',
         choices=['recipe', 'fp32', 'fp16', 'bf16'],
         default='recipe',
-        help="Compute in this precision (default: the recipe's).",
+        help="Train in this precision (default: the recipe's).",
     )
     parser.add_argument(
         '--keep-batch',
         choices=['accumulate', 'scale-lr', 'off'],
         default='accumulate',
-        help='On another number of GPUs, keep the batch of the recipe by accumulating gradients '
-        '(default), scale its learning rate, or do neither.',
+        help='On another number of GPUs, accumulate gradients to keep the batch of the recipe, '
+        'scale the learning rate to the batch, or do neither (default: accumulate).',
     )
     parser.add_argument(
         '--on-bad-image',
         choices=['stop', 'skip'],
         default='stop',
-        help='Stop at a training image that cannot be read (default), or take the next one in its '
-        'place; the record counts them.',
+        help='At a training image that cannot be read, stop, or skip it and take the next one, '
+        'which the record counts (default: stop).',
     )
     parser.add_argument(
         '--fsdp',
@@ -66,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--time-limit',
         type=positive_number,
         metavar='H',
-        help='Save and stop with exit status 75 shortly before this many hours have passed '
-        '(default: those that the Slurm job has left). SIGTERM, SIGUSR1 and SIGUSR2 do the same.',
+        help='Save and exit with status 75 shortly before this many hours have passed (default: '
+        'the time left of a Slurm job), as after SIGTERM, SIGUSR1 and SIGUSR2.',
     )
     parser.add_argument(
         '--print-groups',
         action='store_true',
-        help='Print learning rate and weight decay of each layer, and exit.',
+        help='Instead of training, print learning rate and weight decay of each layer.',
     )
 
 

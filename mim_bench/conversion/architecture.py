@@ -217,7 +217,8 @@ def _read_mixmim(backbone: _Backbone) -> Read:
     side = math.isqrt(rows)
     if side * side != rows:
         raise ConversionError(
-            f'backbone.absolute_pos_embed has {rows} rows, which are of no square grid.'
+            f'backbone.absolute_pos_embed has {rows} rows, which do not form a square grid; '
+            'others are not read.'
         )
     arch |= {'mlp_ratio': hidden // dims, 'img_size': side * arch['patch_size']}
     return arch | {'norms': backbone.pyramid()['norms']}, assumed

@@ -124,7 +124,7 @@ def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> We
             else 'them with --container KEY'
         )
         raise ConversionError(
-            f'{where}: no weights under {", ".join(WEIGHT_KEYS)} or at its top level; it holds '
+            f'{where}: has no weights under {", ".join(WEIGHT_KEYS)} or at its top level; it has '
             f'{", ".join(map(str, list(content)[:8])) or "nothing"}. Take {advice}.'
         )
     return Weights(state, container, [])
@@ -136,13 +136,16 @@ def _named(content: Mapping, container: str, where: str) -> dict[str, torch.Tens
         if not isinstance(node, Mapping) or part not in node:
             known = ', '.join(map(str, node)) if isinstance(node, Mapping) else type(node).__name__
             raise ConversionError(
-                f'{where}: --container {container}: there is no {part!r} in it. It holds '
+                f'{where}: --container {container}: there is no {part!r}. Give one of '
                 f'{known[:300]}.'
             )
         node = node[part]
     state = _unwrapped(state_dict_of(dict(node))) if isinstance(node, Mapping) else {}
     if not state:
-        raise ConversionError(f'{where}: --container {container}: holds no weights.')
+        raise ConversionError(
+            f'{where}: --container {container}: there are no weights under this key. Give the key '
+            'of a state dict.'
+        )
     return state
 
 
@@ -150,9 +153,9 @@ def _under(weights: Weights, prefix: str, where: str) -> Weights:
     prefix = prefix if prefix.endswith('.') else f'{prefix}.'
     chosen = weights.under(prefix)
     if not chosen.state:
-        known = sorted({key.partition('.')[0] + '.' for key in weights.state})
+        known = sorted({key.partition('.')[0] for key in weights.state})
         raise ConversionError(
-            f'{where}: --prefix {prefix}: no name starts so. They start with '
+            f'{where}: --prefix {prefix}: no weight has a name that starts so. Give one of '
             f'{", ".join(known[:20])}.'
         )
     return chosen

@@ -144,8 +144,8 @@ def _source_of(
     if how.timm is not None:
         if how.source not in (AUTO, 'timm'):
             raise ConversionError(
-                f'{where}: --timm {how.timm} reads the file by the loader of timm, so --source '
-                f'{how.source} means nothing. Give one of them.'
+                f"{where}: --timm {how.timm} reads the file by timm's loader, which --source "
+                f'{how.source} contradicts. Give one of them.'
             )
         return weights, _by_timm(how), True
     weights, fitting = recognise(weights, content, how.source, where)
@@ -169,7 +169,7 @@ def _architecture(
     found = found_architecture(converted, source, content)
     if found.backbone_type is None:
         raise ConversionError(
-            f'{where}: the weights under backbone. are of no network that mim_bench builds '
+            f'{where}: the weights under backbone. fit no network that mim_bench builds '
             f'({listed(converted.backbone, 4)}). If timm has it, name it: --timm NAME.'
         )
     if how.timm is not None:

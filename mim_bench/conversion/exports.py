@@ -64,13 +64,14 @@ def _to_timm(state: Mapping[str, torch.Tensor], meta: Mapping, where: str) -> Co
         return _swin(state, len(arch['depths']) - 1, where)
     if kind != VIT:
         raise ConversionError(
-            f"{where}: {kind or 'this backbone'} is none of timm's models; ViT, BEiT, Swin "
-            'and networks of timm can be exported.'
+            f'{where}: timm has no {kind or "such backbone"}; ViT, BEiT, Swin and networks of timm '
+            'can be exported. Leave --to out.'
         )
     has_biases = any(key.endswith(TABLE) for key in state)
     if has_biases and not arch['qv_bias']:
         raise ConversionError(
-            f'{where}: timm has no ViT of these names with relative positions and biases of keys.'
+            f'{where}: this network has relative positions and biases of keys, which no ViT of '
+            'timm has together. Leave --to out.'
         )
     own = _BEIT_RULES if arch['qv_bias'] else _LAYER_SCALE_RULES
     return KeyTable('canonical', (*_VIT_RULES, *own, *_NOT_TIMMS)).apply(state, where)
@@ -140,13 +141,13 @@ def _to_huggingface(state: Mapping[str, torch.Tensor], meta: Mapping, where: str
     if meta.get('backbone_type') != VIT:
         raise ConversionError(
             f'{where}: only a ViT can be exported to Hugging Face, not '
-            f'{meta.get("backbone_type") or "this backbone"}.'
+            f'{meta.get("backbone_type") or "this backbone"}. Leave --to out.'
         )
     extras = [key for key in ('layer_scale', 'rel_pos_bias') if arch[key] not in (False, 'none')]
     if extras and not arch['qv_bias']:
         raise ConversionError(
-            f'{where}: ViTModel has no {", ".join(extras)}, and BeitModel has no biases of keys, '
-            'so neither is this network.'
+            f'{where}: this network has {", ".join(extras)}, which ViTModel lacks, and biases of '
+            'keys, which BeitModel lacks. Leave --to out.'
         )
     return KeyTable('canonical', _HF_RULES).apply(_split_qkv(state), where)
 

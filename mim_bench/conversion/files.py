@@ -109,7 +109,7 @@ def _shards(index: Path) -> list[Path]:
         names = sorted(set(json.loads(index.read_text('utf-8'))['weight_map'].values()))
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(
-            f'{index}: is no index of weights in several files. Copy it again.'
+            f'{index}: is not an index of weights in several files. Copy it again.'
         ) from error
     missing = [name for name in names if not index.with_name(name).is_file()]
     if missing:
@@ -143,7 +143,8 @@ def _read_file(path: Path, trust: bool) -> dict:
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(
-            f'{path}: holds a {type(content).__name__}, not a dictionary of weights.'
+            f'{path}: holds a {type(content).__name__}, not a dictionary of weights. Save the '
+            'state dict: torch.save(model.state_dict(), FILE).'
         )
     return content
 

@@ -29,8 +29,8 @@ def check_settings(content: Mapping, where: str, *, activation: str, eps: float 
     for key, value in wanted.items():
         if settings.get(key, value) != value:
             raise ConversionError(
-                f'{where}: {SIDECAR} says {key}={settings[key]}, and the network of this source '
-                f'has {value}. It cannot be read.'
+                f'{where}: {SIDECAR} says {key}={settings[key]}, but mim_bench builds this network '
+                f'with {value} only. Give weights of that kind.'
             )
 
 
@@ -58,7 +58,10 @@ def joined_qkv(
                 continue
             k = torch.zeros_like(q)
         if q is None or k is None or v is None:
-            raise ConversionError(f'{where}: lacks a part of {attention}qkv.{leaf}.')
+            raise ConversionError(
+                f'{where}: lacks query, key or value of {attention}qkv.{leaf}. Fetch the file '
+                'again.'
+            )
         if part == 'q':
             joined[f'{attention}qkv.{leaf}'] = torch.cat((q, k, v))
     return joined

@@ -72,7 +72,10 @@ class KeyTable:
             name = match.expand(target) if isinstance(target, str) else target(*match.groups())
             place = converted.backbone if name.startswith('backbone.') else converted.rest
             if name in place:
-                raise ConversionError(f'{where}: two keys become {name!r}, one of them {key!r}.')
+                raise ConversionError(
+                    f'{where}: two keys become {name!r}, one of them {key!r}. Name the right '
+                    '--source.'
+                )
             place[name] = value
         if unknown:
             raise ConversionError(

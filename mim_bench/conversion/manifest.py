@@ -213,7 +213,9 @@ def download(
             nothing is kept then.
     """
     if release.url is None:
-        raise CheckpointError(f'{release.id}: no address is known. It is at {release.place}.')
+        raise CheckpointError(
+            f'{release.id}: the address of the file is not known. Get it from {release.place}.'
+        )
     if urllib.parse.urlsplit(release.url).netloc == 'drive.google.com':
         raise CheckpointError(
             f'{release.id}: {release.url} is a page, not a file. Open it in a browser, save the '
@@ -275,7 +277,8 @@ def checkpoint_files(paths: Iterable[Path]) -> list[Path]:
         found = sorted(p for p in path.iterdir() if p.suffix in CHECKPOINT_SUFFIXES)
         if not found:
             raise CheckpointError(
-                f'{path}: holds no checkpoint ({", ".join(CHECKPOINT_SUFFIXES)}).'
+                f'{path}: holds no checkpoint ({", ".join(CHECKPOINT_SUFFIXES)}). Give another '
+                'folder.'
             )
         files += found
     return files

@@ -85,21 +85,27 @@ class Source:
             if (built := stated_network(content or {})) is not None:
                 converted = replace(converted, built=built)
         else:
-            raise ConversionError(f'{where}: is no file of {self.name}. Name the right --source.')
+            raise ConversionError(
+                f'{where}: is not a checkpoint of {self.name}. Name the right --source.'
+            )
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
-                f'{where}: source {self.name!r} knows no merge order {merge_order!r} (known: '
-                f'{sorted(self.merge_orders) or "none"}). Leave --merge-order out.'
+                f'{where}: source {self.name!r} has no merge order {merge_order!r} (known: '
+                f'{sorted(self.merge_orders) or "none"}). Correct --merge-order or leave it out.'
             )
         if self.merge_orders and found is None:
             order = merge_order or next(iter(self.merge_orders))
             converted = reorder_mergings(converted, self.merge_orders[order])
         if merge_order is not None and not converted.reordered:
             raise ConversionError(
-                f'{where}: has no mergings, so no order of theirs. Leave --merge-order out.'
+                f'{where}: --merge-order {merge_order} is for Swins, and this network merges no '
+                'patches. Leave it out.'
             )
         if not converted.backbone:
-            raise ConversionError(f'{where}: holds no weights of a backbone.')
+            raise ConversionError(
+                f'{where}: has no weights of a backbone, only of other parts. Give the file of the '
+                'whole model.'
+            )
         return converted
 
     def method_of(self, state: StateDict) -> str | None:

@@ -226,8 +226,8 @@ def square_side(rows: int, where: str) -> int:
     side = math.isqrt(max(rows, 0))
     if not side or side * side != rows:
         raise ConversionError(
-            f'{where}: {rows} positions are of no square grid, and the weights do not show of '
-            'which.'
+            f'{where}: {rows} positions do not form a square grid, and the weights do not show '
+            'another. Name the network: --timm NAME, with its --arch img_size=(height, width).'
         )
     return side
 

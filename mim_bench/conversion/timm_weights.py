@@ -71,11 +71,13 @@ def cached_weights(name: str, *, download: bool = False) -> Path:
             return Path(path)
     place = f'huggingface.co/{repository}' if repository else url
     if not place:
-        raise CheckpointError(f'timm:{name}: timm knows of no weights of that name.')
+        raise CheckpointError(
+            f'timm:{name}: timm has no weights of that name. timm.list_pretrained() lists them.'
+        )
     if not download:
         raise CheckpointError(
             f"timm:{name}: its weights are not in timm's cache. Fetch them from {place} with "
-            '--download, or name the architecture alone for weights that nobody trained.'
+            '--download, or leave the tag out for random weights.'
         )
     return _fetched(name, repository, url, files)
 
@@ -94,7 +96,7 @@ def _fetched(name: str, repository: str | None, url: str, files: list[str]) -> P
         except Exception as failed:  # the hub has many kinds; the next name may be there
             error = failed
     raise CheckpointError(
-        f'timm:{name}: cannot be fetched from {repository or url}: {error}'
+        f'timm:{name}: cannot be fetched from {repository or url}: {error}. Check the network.'
     ) from error
 
 

@@ -196,9 +196,9 @@ def pack(
             be written.
     """
     if archive.suffix not in ENDINGS:
-        raise DataError(f'{archive}: is neither .zip nor .tar. Name one of them.')
+        raise DataError(f'{archive}: must end in .zip or .tar. Choose another name.')
     if archive.exists():
-        raise DataError(f'{archive}: is there already. Name another file, or remove it.')
+        raise DataError(f'{archive}: exists already. Choose another name, or remove it.')
     if not names:
         raise DataError(f'{folder}: holds no file. Name the folder of a data set.')
     temporary = archive.with_name(f'.{archive.name}.{os.getpid()}.tmp')
@@ -210,7 +210,10 @@ def pack(
                 progress(number, len(names))
         os.replace(temporary, archive)
     except OSError as error:
-        raise DataError(f'{archive}: cannot be written: {error.strerror or error}.') from error
+        raise DataError(
+            f'{archive}: cannot be written ({error.strerror or error}). Free some space or choose '
+            'another folder.'
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     _opened(str(archive))  # keeps its index

@@ -26,15 +26,19 @@ def read_document(path: str) -> dict[str, Any]:
     try:
         document = json.loads(read_file(path))
     except FileNotFoundError as error:
-        raise DataError(f'{path}: there is no such annotation file.') from error
+        raise DataError(f'{path}: there is no such annotation file. Check --data-root.') from error
     except (OSError, ValueError) as error:
-        raise DataError(f'{path}: is no JSON: {error}. Fetch it again.') from error
+        raise DataError(f'{path}: cannot be read as JSON ({error}). Fetch it again.') from error
     for key in ('images', 'annotations', 'categories'):
         entries = document.get(key) if isinstance(document, dict) else None
         if not isinstance(entries, list) or not all(
             isinstance(entry, dict) and isinstance(entry.get('id'), int) for entry in entries
         ):
-            raise DataError(f'{path}: has no list {key!r} of entries with a whole number as id.')
+            raise DataError(
+                f'{path}: needs a list {key!r} whose entries have an integer `id`. Give '
+                'annotations '
+                "in COCO's format."
+            )
     return document
 
 

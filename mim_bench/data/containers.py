@@ -139,7 +139,10 @@ def _zip_lines(path: str) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             files = [info for info in archive.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError) as error:
-        raise DataError(f'{path}: is no whole zip file: {error}.') from error
+        raise DataError(
+            f'{path}: is not a complete zip file ({error}). Pack the folder with `mim-bench data '
+            'pack`.'
+        ) from error
     packed = next((info for info in files if info.compress_type != zipfile.ZIP_STORED), None)
     if packed is not None:
         raise DataError(
@@ -155,7 +158,7 @@ def _tar_lines(path: str) -> list[str]:
             files = [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
     except (tarfile.TarError, OSError) as error:
         raise DataError(
-            f'{path}: is no whole uncompressed tar file: {error}. Pack the folder with '
+            f'{path}: is not a complete, uncompressed tar file ({error}). Pack the folder with '
             '`mim-bench data pack`.'
         ) from error
     return sorted_lines(files)

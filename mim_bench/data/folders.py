@@ -28,7 +28,10 @@ class _Folders(mmpretrain.datasets.CustomDataset):
         try:
             samples = super().load_data_list()
         except FileNotFoundError as error:
-            raise DataError(f'{error.filename or self.img_prefix}: is not there.') from error
+            raise DataError(
+                f'{error.filename or self.img_prefix}: there is no such file or folder. Give the '
+                'data with --data-root.'
+            ) from error
         except ValueError as error:
             raise DataError(
                 f'{self.ann_file}: {_wrong_line(self.ann_file)}. Every line is the path of an '

@@ -166,7 +166,9 @@ def real_labels(path: Path) -> list[list[int]]:
             f'{path}: cannot be read: {error}. Get {VARIANTS["imagenet-real"].where}.'
         ) from error
     if not isinstance(labels, list) or not all(isinstance(entry, list) for entry in labels):
-        raise DataError(f'{path}: is no list of lists of labels.')
+        raise DataError(
+            f'{path}: is not a list of lists of labels. Get {VARIANTS["imagenet-real"].where}.'
+        )
     return labels
 
 

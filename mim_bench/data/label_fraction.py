@@ -47,8 +47,8 @@ class LabelFraction(ImageNet):
     ) -> None:
         if (share is None) == (names_file is None):
             raise ConfigError(
-                f'LabelFraction: share is {share} and names_file is {names_file!r}. Give one of '
-                'them.'
+                f'LabelFraction: share is {share} and names_file is {names_file!r}. Set exactly '
+                'one of them.'
             )
         if share is not None and not 0 < share <= 1:
             raise ConfigError(f'LabelFraction: share is {share}. Give more than 0, at most 1.')

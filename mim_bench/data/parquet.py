@@ -92,7 +92,7 @@ class ParquetSplit(Container):
             names = [_WORDNET.sub('', name) for name in names]
         if len(set(classes)) < len(classes):
             twice = next(name for name in classes if classes.count(name) > 1)
-            raise DataError(f'{self.files[0]}: two classes are called {twice!r}. Rename one.')
+            raise DataError(f'{self.files[0]}: two classes are named {twice!r}. Rename one.')
         files = zip(_unique(names, labels, classes), sizes.to_pylist(), strict=True)
         rows = [(name, row, size) for row, (name, size) in enumerate(files)]
         return sorted_lines(rows) + classes
@@ -107,7 +107,9 @@ class ParquetSplit(Container):
                 what = f'has the label {label}; there are the classes 0 to {num_classes - 1}'
             else:
                 continue
-            raise DataError(f'{self.files[0]} and those after it: row {row} {what}.')
+            raise DataError(
+                f'{self.files[0]} and those after it: row {row} {what}. Correct or remove it.'
+            )
 
 
 def _opened_rows(path: str, files: Sequence[str]) -> Any:
@@ -123,7 +125,9 @@ def _opened_rows(path: str, files: Sequence[str]) -> Any:
         rows = datasets.load_dataset('parquet', data_files=list(files), split='train')
     except Exception as error:  # readers of parquet answer damage with many exceptions
         reason = ' '.join(str(error.__cause__ or error).split())
-        raise DataError(f'{files[0]} and those after it: cannot be read: {reason}.') from error
+        raise DataError(
+            f'{files[0]} and those after it: cannot be read ({reason}). Fetch them again.'
+        ) from error
     if not {'image', 'label'} <= set(rows.column_names):
         raise DataError(
             f'{files[0]}: has the columns {", ".join(rows.column_names)}; image and label are '

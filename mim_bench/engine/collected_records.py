@@ -28,10 +28,16 @@ from mim_bench.evaluation.metric_names import (
 from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
-from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier
-from mim_bench.results.store import RECORD_FILE, read_record, record_to_json, write_record
+from mim_bench.results.store import (
+    CURVES_FILE,
+    RECORD_FILE,
+    read_record,
+    record_to_json,
+    write_curves,
+    write_record,
+)
 
 _ENV = ('git', 'torch', 'torchvision', 'mmengine', 'mmcv', 'python')
 
@@ -116,7 +122,7 @@ def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
     elif not tasks and own is not None:
         tasks = [_Task(own, protocol)]
     if not tasks:
-        raise RecordError('its config has no protocol with a task. Say which by --task.')
+        raise RecordError('its config has no protocol with a task. State the task by --task.')
     # Such a config has no name for what it measures but its own.
     stem = Path(run.cfg.filename or run.path).stem
     stem = run.path.name if stem == 'config' else stem

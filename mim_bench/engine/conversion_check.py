@@ -51,7 +51,8 @@ def verify_against_timm(path: Path) -> float | None:
         maps = net.eval().forward_intermediates(images, output_fmt='NCHW', intermediates_only=True)
     if maps[-1].shape != mine.shape:
         raise ConversionError(
-            f'{path}: its last map is {tuple(mine.shape)}, that of timm {tuple(maps[-1].shape)}.'
+            f"{path}: its last map has the shape {tuple(mine.shape)}, that of timm's network "
+            f'{tuple(maps[-1].shape)}. Do not use this file.'
         )
     difference = ((maps[-1] - mine).abs().max() / maps[-1].abs().max()).item()
     if not difference <= TOLERANCE:
@@ -83,7 +84,9 @@ def _reference(
     missing, _ = net.load_state_dict(weights, strict=False)
     behind = ('norm.', 'fc_norm.', 'head.', 'attn_pool.')  # the maps
     if missing := [key for key in missing if not key.startswith(behind)]:
-        raise ConversionError(f'{path}: {name} of timm lacks {missing[:4]} in this file.')
+        raise ConversionError(
+            f"{path}: lacks the weights {missing[:4]} of timm's {name}. Do not use this file."
+        )
     size = args.get('img_size') or timm.get_pretrained_cfg(name).input_size[-1]
     return net, (size, size) if isinstance(size, int) else tuple(size)
 

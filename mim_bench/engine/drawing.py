@@ -123,7 +123,7 @@ def draw_features(
         maps: list[np.ndarray] = []
         for _, part in network.batches(pictures, batch_size=1):
             if part is None:
-                raise ConfigError(f'{name}: gives vectors and no maps. Draw another checkpoint.')
+                raise ConfigError(f'{name}: returns vectors and no maps. Leave it out.')
             maps += list(part.numpy())
         columns = columns or [[enlarge(image, SHOWN_TILE_PX) for image in shown]]
         size = columns[0][0].shape[:2]

@@ -39,7 +39,10 @@ def check_sharding(cfg: Config, launcher: str) -> None:
         ConfigError: There is one process only, or something in the config needs the whole model.
     """
     if launcher == 'none':
-        raise ConfigError('--fsdp shares a model out over processes. Start tools/dist_train.sh.')
+        raise ConfigError(
+            '--fsdp shards the model over several processes, and this run is one. Start it by '
+            'tools/dist_train.sh.'
+        )
     hooks = [str(hook.get('type', '')) for hook in cfg.get('custom_hooks') or []]
     found = [name for name in hooks if name.endswith('EMAHook')]  # averages a copy of the model
     found += [key for key in ('model_wrapper_cfg', 'sync_bn') if cfg.get(key)]
@@ -64,8 +67,8 @@ def check_model(model: nn.Module) -> None:
     """
     if scalars := [name for name, p in model.named_parameters() if p.ndim == 0]:
         raise ConfigError(
-            f'{type(model).__name__}: {", ".join(scalars)}: scalars cannot be shared out over '
-            'processes. Leave --fsdp out.'
+            f'{type(model).__name__}: --fsdp cannot shard scalar parameters '
+            f'({", ".join(scalars)}). Leave it out.'
         )
 
 

@@ -158,7 +158,8 @@ def backbone_of(model: nn.Module) -> nn.Module:
     model = getattr(model, 'module', model)
     if not hasattr(model, 'backbone'):
         raise CheckpointError(
-            f'{type(model).__name__} has no attribute `backbone` that a checkpoint could fill.'
+            f'{type(model).__name__} has no attribute `backbone` that --checkpoint could fill. Use '
+            '--load-from for a checkpoint of the whole model.'
         )
     return model.backbone
 

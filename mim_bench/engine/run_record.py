@@ -14,7 +14,6 @@ from mim_bench.errors import ConfigError, DeviceError, MimBenchError, OutOfMemor
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.protocol import protocol_content
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.curves import CURVES_FILE, write_curves
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.record import (
     Artifacts,
@@ -24,6 +23,7 @@ from mim_bench.results.record import (
     Picture,
     Protocol,
 )
+from mim_bench.results.store import CURVES_FILE, write_curves
 
 ERROR_LENGTH = 4000
 LAST_ITERATIONS = 50

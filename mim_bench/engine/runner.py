@@ -31,6 +31,7 @@ from mim_bench.engine.cpu_distributed import (
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
+from mim_bench.engine.hooks.norm_statistics_hook import NormStatisticsHook
 from mim_bench.engine.hooks.track_hook import TrackHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
@@ -207,14 +208,16 @@ class BenchRunner(Runner):
         """Register them; schedules make their steps after updates.
 
         Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`), says so in
-        a file (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`) and is tried before
-        its first step (:class:`mim_bench.engine.preflight.PreflightHook`).
+        a file (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`), is tried before its
+        first step (:class:`mim_bench.engine.preflight.PreflightHook`), and validates what it saves
+        (:class:`mim_bench.engine.hooks.norm_statistics_hook.NormStatisticsHook`).
         """
         super().register_default_hooks(
             default_hooks_in_iterations(hooks, self.iterations_per_update)
         )
         self.register_hook(PlaceHook())
         self.register_hook(HeartbeatHook())
+        self.register_hook(NormStatisticsHook())
         if track := self.cfg.get('track'):
             self.register_hook(TrackHook(track['names']))
         self.register_hook(PreflightHook())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mim_bench.results.curves import Curve
+from mim_bench.results.record import Curve
 
 MAX_POINTS = 500
 _SCALAR_FILES = '*/vis_data/scalars.json'

@@ -40,8 +40,8 @@ class FeatureFile:
     def __init__(self, path: Path, names: Sequence[str], dtype: str = 'float32') -> None:
         if path.suffix not in ENDINGS or dtype not in ('float32', 'float16'):
             raise ConfigError(
-                f'{path}: features of {dtype} in a {path.suffix or "nameless"} file. Known are '
-                f'{" and ".join(ENDINGS)}, and float32 and float16.'
+                f'{path}: features of type {dtype} cannot be written. The name must end in '
+                f'{" or ".join(ENDINGS)}, the type must be float32 or float16.'
             )
         self._path, self._names, self._dtype = path, list(names), np.dtype(dtype)
         self._parts: dict[str, tuple[BinaryIO, tuple[int, ...]]] = {}
@@ -90,8 +90,8 @@ class FeatureFile:
         file, known = self._parts[name]
         if shape != known:
             raise ConfigError(
-                f'{self._path}: {name} of shape {shape} after those of {known}. Give images of one '
-                'size.'
+                f'{self._path}: {name} have the shape {shape}, those before {known}. Give images '
+                'of one size.'
             )
         file.write(np.ascontiguousarray(rows.cpu().numpy(), self._dtype).data)
 

@@ -11,7 +11,7 @@ from mim_bench.errors import RecordError
 from mim_bench.results.outcomes import Hits, Outcomes
 from mim_bench.results.outcomes_file import OUTCOMES_FILE, write_outcomes
 from mim_bench.results.record import Metric
-from mim_bench.results.statistics import LARGEST_DIFFERENCE, outcome_values
+from mim_bench.results.statistics import LARGEST_DIFFERENCE
 
 
 def names_of_samples(paths: Sequence[str | None]) -> list[str]:
@@ -67,7 +67,7 @@ def save_outcomes(
 
 
 def _check_values(outcomes: Outcomes, metrics: Mapping[str, Metric]) -> None:
-    for name, value in outcome_values(outcomes).items():
+    for name, value in outcomes.values().items():
         # NaN: nothing to measure, which a record holds no value for.
         if name in metrics and abs(value - metrics[name].value) > LARGEST_DIFFERENCE:
             raise RecordError(

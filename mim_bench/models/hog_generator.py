@@ -29,7 +29,8 @@ class TokenHOGGenerator(HOGGenerator):
         super().__init__(pool=pool, **kwargs)
         if patch_size % pool:
             raise ConfigError(
-                f'TokenHOGGenerator: patch_size {patch_size} is not a multiple of pool {pool}.'
+                f'TokenHOGGenerator: patch_size {patch_size} is not a multiple of pool {pool}. '
+                'Change one of them.'
             )
         self.cells_per_side = patch_size // pool
 

@@ -66,8 +66,8 @@ class SyntheticData:
         if packing == 'PackDetInputs':
             return lambda _: detection_sample(self.cfg, _crop_size(transforms))
         raise ConfigError(
-            f'{self.cfg.filename}: the training pipeline ends in no PackInputs, PackSegInputs '
-            'or PackDetInputs, so it is not known what a batch of it looks like.'
+            f'{self.cfg.filename}: the training pipeline does not end in PackInputs, PackSegInputs '
+            'or PackDetInputs, so synthetic batches cannot be made. Use one of these.'
         )
 
     def _through(self, pipeline: Callable, index: int) -> dict[str, Any]:
@@ -78,7 +78,10 @@ class SyntheticData:
             results['gt_label'] = np.random.randint(num_classes)
         packed = pipeline(results)
         if not isinstance(packed, dict):
-            raise ConfigError(f'{self.cfg.filename}: the training pipeline refuses any image.')
+            raise ConfigError(
+                f'{self.cfg.filename}: the training pipeline returns nothing for a random image of '
+                f'{SOURCE_SIZE} pixels. Correct its transforms.'
+            )
         return packed
 
 
@@ -109,7 +112,10 @@ def _crop_size(transforms: Sequence[dict]) -> tuple[int, int]:
             several = scales if isinstance(scales[0], list | tuple) else [scales]
             middle = sorted(several, key=np.prod)[len(several) // 2]
             return tuple(reversed(_height_and_width(middle)))  # scales are (width, height)
-    raise ConfigError('The training pipeline has neither a RandomCrop nor a Resize with a size.')
+    raise ConfigError(
+        'The training pipeline has neither a RandomCrop nor a Resize with a size, so the size of '
+        'synthetic images is not known. Add one.'
+    )
 
 
 def _flat(transforms: Sequence[Any]) -> Iterator[dict]:

@@ -118,7 +118,7 @@ class TrainingStep:
 def _check(cfg: Config, settings: StepSettings) -> None:
     device = torch.device(settings.device)
     if device.type == 'cuda' and not torch.cuda.is_available():
-        raise ConfigError('--device cuda: torch sees no GPU here. Leave the option away.')
+        raise ConfigError('--device cuda: torch finds no GPU here. Leave the option out.')
     if device.type == 'cpu' and settings.precision == 'fp16':
         raise ConfigError('--precision fp16 scales the loss, which needs a GPU. Use bf16 on a CPU.')
     if settings.has_optimizer and not cfg.get('optim_wrapper'):
@@ -140,5 +140,5 @@ def _build_optimizer(
         wrapper = build_optim_wrapper(model, {'type': 'OptimWrapper', **settings})
     clip_grad = settings.get('clip_grad')
     if clip_grad is not None and clip_grad.pop('type', 'norm') != 'norm':
-        raise ConfigError(f'{cfg.filename}: clip_grad by value is not profiled; use the norm.')
+        raise ConfigError(f'{cfg.filename}: clip_grad by value cannot be profiled. Clip by norm.')
     return wrapper.optimizer, clip_grad

@@ -93,7 +93,10 @@ def train_pipeline(cfg: Config) -> list[dict]:
     while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
         dataset = dataset['dataset']
     if not dataset.get('pipeline'):
-        raise ConfigError(f'{cfg.filename}: train_dataloader.dataset has no pipeline.')
+        raise ConfigError(
+            f'{cfg.filename}: train_dataloader.dataset has no pipeline. Use the config of a '
+            'training.'
+        )
     return list(dataset['pipeline'])
 
 

@@ -256,7 +256,7 @@ def taps(shares: list[str], depth: int) -> list[int]:
     if len(set(found)) < len(found):
         raise ConfigError(
             f'out_indices {shares} of a backbone of {depth} blocks fall on the blocks {found}. '
-            'It is too shallow for this protocol.'
+            'It is too shallow for this protocol; leave the task out.'
         )
     return found
 

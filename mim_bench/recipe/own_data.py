@@ -47,10 +47,16 @@ def use_own_data(cfg: Config, name: str) -> None:
     data_sets = list(_data_sets(cfg))
     training = next(iter(_training(cfg)), None)
     if training is None:
-        raise ConfigError(f'{cfg.filename}: reads no data of a layout that --own-data knows.')
+        raise ConfigError(
+            f'{cfg.filename}: --own-data needs a config that reads ImageNet, ADE20K or COCO, and '
+            'this one reads none. Use another config.'
+        )
     names = _classes(training)
     if not names:
-        raise DataError(f'{training.data_root}: the training data have no classes.')
+        raise DataError(
+            f'{training.data_root}: the training data have no classes. `mim-bench data check` '
+            'looks at every file.'
+        )
     suffix = _suffix(training) if training.type in _SEGMENTATION else None
     for dataset in data_sets:
         dataset.metainfo = dict(classes=tuple(names))

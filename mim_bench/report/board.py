@@ -29,34 +29,23 @@ NUMBERS = (RANK, 'Params (M)', 'Image (px)', 'Epochs')
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of one task under one protocol.
-
-    Attributes:
-        part: Whether it is a result of a ``task``, or a cost: of ``pretraining``, of the runs of a
-            task, or ``total``.
-        group: Names the columns of one task, tier and protocol, in links to the page too.
-        group_title: Stands above them.
-        title: Is unique enough to stand alone; ``short_title`` stands below ``group_title``.
-        protocol: None where it is no result of a task; costs are never ranked.
-        qualifier: The tier below full and, where titles repeat, the protocol.
-        is_headline: Whether it stands in the first table.
-    """
+    """One quantity of one task under one protocol; starts as a ``Number`` does."""
 
     part: Literal['task', 'pretraining', 'total', 'cost']
     group: str
-    group_title: str
-    task: str
     metric: str
-    title: str
-    short_title: str
     unit: str
     higher_is_better: bool
+    split: str
+    group_title: str  # stands above the columns of the group
+    task: str
+    title: str  # is unique enough to stand alone
+    short_title: str  # stands below ``group_title``
     decimals: int
-    split: str = ''
-    protocol: Protocol | None = None
-    qualifier: str = ''
+    protocol: Protocol | None = None  # None of a cost
+    qualifier: str = ''  # the tier below full and, where titles repeat, the protocol
     is_ranked: bool = False
-    is_headline: bool = True
+    is_headline: bool = True  # stands in the first table
 
     @property
     def sign(self) -> int:
@@ -80,42 +69,51 @@ class Column:
         return ' · '.join(filter(None, (self.title, self.qualifier)))
 
 
-@dataclass(frozen=True)
+@dataclass
+class Cell:
+    """What a row has in a column.
+
+    The interval from ``low`` to ``high`` is that of the mean over seeds or, with one seed whose
+    run kept its outcomes, over images.
+    """
+
+    label: str  # of the row
+    state: Literal['value', 'failed', 'unknown']  # unknown: a total without one of its parts
+    value: float  # with runs of several seeds their mean; NaN where there is none
+    runs: tuple[RunRecord, ...]  # what the value rests on
+    column: int = -1  # its place
+    is_best: bool = False
+    sd: float | None = None  # over seeds (n - 1)
+    low: float | None = None
+    high: float | None = None
+    interval_of: Literal['seeds', 'images'] | None = None
+    is_tied: bool | None = None  # with the best; None where nothing could be tested
+    saw_labels: bool | None = False  # of the task's data set; None: not known
+    note: str = ''  # which labels, or what of a total is unknown
+    text: str = ''  # what formats write
+    marks: str = ''
+    interval: str = ''
+
+
+@dataclass
 class Board:
     """Everything that the formats show, in the order in which they show it.
 
-    Attributes:
-        rows: A line a checkpoint, by its label: names, mean rank and facts below their headings,
-            NaN or None where not known; ``checkpoint`` and its ``runs``; the ``folder`` that they
-            came from, empty for one folder; ``name``, the label without it; ``links``;
-            ``is_random`` weights; ``is_baseline``, what others are held against, not ranked.
-        columns: The results and, from ``costs_at`` on, the costs of the runs of tasks.
-        cells: A line for what the row ``label`` has in the column at the place ``column``.
-            ``state`` is ``value``, ``failed``, or ``unknown`` for a total of which a part is not
-            known. With runs of several seeds ``value`` is their mean, ``sd`` their standard
-            deviation (n - 1), and ``low`` to ``high`` the interval of the mean; with one seed that
-            over images, where the run kept its outcomes (``interval_of``). ``is_tied``: whether
-            tests cannot tell it from the best of its column, None where nothing could be tested.
-            ``saw_labels``: whether the backbone saw labels of the task's data set, None where that
-            is not known; ``note`` says which, or what of a total is unknown. ``runs`` is what the
-            value rests on; ``text``, ``marks`` and ``interval`` are what formats write.
-        shared: Places of the columns that the mean rank is taken over.
-        sorted_by: Place of the ranked column that most rows have.
-        pairs: Ours beside published numbers, see :func:`mim_bench.report.published.match`.
-        published: All published numbers, by task, backbone and method.
-        damaged: All files that were left out.
+    ``rows`` has by label: names, mean rank and facts below their headings, NaN or None where not
+    known; ``checkpoint`` and its ``runs``; the ``folder`` that they came from, empty for one
+    folder; ``name``, the label without it; ``links``; ``is_random`` weights; ``is_baseline``, what
+    others are held against, not ranked.
     """
 
     rows: pd.DataFrame
-    columns: list[Column]
-    costs_at: int
-    cells: pd.DataFrame
+    columns: list[Column]  # the results and, from ``costs_at`` on, the costs of the runs of tasks
+    cells: pd.DataFrame  # a line a :class:`Cell`, by row and column
     collection: Collection
-    shared: Sequence[int] = ()
-    sorted_by: int | None = None
-    pairs: pd.DataFrame = None
-    published: Sequence[PublishedResult] = ()
-    damaged: Sequence[DamagedFile] = ()
+    shared: Sequence[int] = ()  # places of the columns that the mean rank is taken over
+    sorted_by: int | None = None  # place of the ranked column that most rows have
+    published: Sequence[PublishedResult] = ()  # all of them, by task, backbone and method
+    pairs: Sequence[Any] = ()  # of :mod:`mim_bench.report.published`
+    damaged: Sequence[DamagedFile] = ()  # all files that were left out
 
     @property
     def records(self) -> list[RunRecord]:
@@ -136,12 +134,17 @@ class Board:
     @property
     def folders(self) -> list[str]:
         """Names of the merged folders; empty if there is only one."""
-        return sorted(set(self.rows['folder']) - {''})
+        return sorted({*self.rows['folder']} - {''})
 
     @property
     def facts(self) -> list[str]:
         """Headings of the mean rank, if there is one, and of what is known of checkpoints."""
         return [*([RANK] if self.shared else []), *FACTS]
+
+    @property
+    def costs_at(self) -> int:
+        """Place of the first cost of the runs of tasks."""
+        return sum(column.part not in ('total', 'cost') for column in self.columns)
 
     @property
     def costs(self) -> list[int]:
@@ -150,10 +153,8 @@ class Board:
 
     def results(self, *, headline: bool | None = None) -> list[int]:
         """Places of the headline results, of the further ones, or of all."""
-        wanted = {True, False} if headline is None else {headline}
-        return [
-            place for place in range(self.costs_at) if self.columns[place].is_headline in wanted
-        ]
+        shown = enumerate(self.columns[: self.costs_at])
+        return [place for place, column in shown if headline in (None, column.is_headline)]
 
     @property
     def contests(self) -> list[int]:
@@ -175,7 +176,7 @@ class Board:
     def grid(
         self,
         headings: Mapping[str | int, Any],
-        entry: Callable[[Any], str],
+        entry: Callable[[Any], Any],
         escape: Callable[[str], str] = str,
     ) -> pd.DataFrame:
         """Rows and columns as the text of one format.
@@ -185,18 +186,18 @@ class Board:
             entry: Writes a cell, a line of :attr:`cells`.
             escape: Writes any other text.
         """
-        lines = self.rows.to_dict('records')
-        facts = {
-            name: [escape(fact_text(line, name)) for line in lines]
-            for name in headings if isinstance(name, str)
-        }  # fmt: skip
-        cells = self.cells[self.cells['column'].isin(headings)]
-        cells = cells.assign(text=[entry(cell) for cell in cells.itertuples()])
-        numbers = cells.pivot(index='label', columns='column', values='text')
-        frame = pd.DataFrame(facts, index=self.rows.index, dtype=object).join(numbers)
-        frame = frame.reindex(columns=list(headings)).fillna(escape(DASH))
-        frame.columns = pd.Index(headings.values())  # of pairs: two lines of headings
-        return frame
+        is_shown = self.cells['column'].isin(headings)
+        cells = {(c.label, c.column): entry(c) for c in self.cells[is_shown].itertuples()}
+        lines = [
+            [
+                escape(fact_text(row, name)) if isinstance(name, str)
+                else cells.get((row['Checkpoint'], name), escape(DASH))
+                for name in headings
+            ]
+            for row in self.rows.to_dict('records')
+        ]  # fmt: skip
+        columns = pd.Index(headings.values())  # of pairs: two lines of headings
+        return pd.DataFrame(lines, self.rows.index, columns, dtype=object)
 
 
 def fact_text(row: Mapping[str, Any], name: str) -> str:

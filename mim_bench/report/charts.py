@@ -3,25 +3,24 @@
 import io
 import re
 import warnings
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import Board, Column, row_names
 from mim_bench.report.text import one_line
-from mim_bench.results.curves import Curve, read_curves
-from mim_bench.results.record import RunRecord
-from mim_bench.results.store import DamagedFile
+from mim_bench.results.record import Curve, RunRecord
+from mim_bench.results.store import DamagedFile, read_curves
 
 # Lines and dots of a chart, the best rows first. The page shows fewer lines at a time, those that
 # its filters pick.
@@ -63,14 +62,22 @@ class RowStyle:
         return _COLOURS[self.colour]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Chart:
-    """A drawn chart; ``rows`` are the places on the board of what it shows."""
+    """A chart; an artist whose id starts with ``row-`` and a place goes with that row."""
 
     title: str
-    svg: Markup
-    rows: list[int]
+    rows: list[int] = field(default_factory=list)  # places on the board of what it shows
     note: str = ''
+    svg: str = ''
+    tips: dict[str, str] = field(default_factory=dict)  # shown at the artists with these ids
+
+    def mark(self, style: RowStyle, text: str) -> dict[str, Any]:
+        """The colour and the id of one more artist of a row, whose tip is ``text``."""
+        gid = f'row-{style.index}-{len(self.rows)}'
+        self.tips[gid] = f'{style.name}\n{text}'
+        self.rows.append(style.index)
+        return {'color': style.colour, 'gid': gid}
 
 
 def row_styles(board: Board) -> dict[str, RowStyle]:
@@ -146,21 +153,17 @@ def _line_chart(curves: Sequence[tuple[RowStyle, RunRecord, Curve]]) -> Chart:
         title = f'{catalogue.task_title(record.task)} {series}'
     elif series == 'loss':
         title = f'Pre-training loss of {catalogue.method_title(record.checkpoint.method)}'
-    x_title, kept, tips = _STEP_TITLES[first.step_unit], curves[:MOST_LINES], {}
-    with rc_context(_LOOK):
-        axes = _axes(x_title, y_title)
-        for number, (style, _, curve) in enumerate(kept):
+    chart, x_title = Chart(title), _STEP_TITLES[first.step_unit]
+    if len(curves) >= MOST_LINES:
+        chart.note = f'the first {MOST_LINES} lines'
+    with _drawing(chart, x_title, y_title) as axes:
+        for style, _, curve in curves[:MOST_LINES]:
             xs, ys = np.array(thin(curve.points)).T
-            gid = f'row-{style.index}-{number}'
+            look = chart.mark(style, f'{x_title} {xs[-1]:g}: {ys[-1]:.4g}')
             # A mark at the end says what the line came to.
-            axes.plot(
-                xs, ys, color=style.colour, linestyle=style.dashes, gid=gid,
-                marker='o', markersize=3, markevery=[len(xs) - 1],
-            )  # fmt: skip
-            tips[gid] = f'{style.name}\n{x_title} {xs[-1]:g}: {ys[-1]:.4g}'
-        svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
-    note = f'the first {MOST_LINES} lines' if len(curves) >= MOST_LINES else ''
-    return Chart(title, svg, [style.index for style, *_ in kept], note)
+            end = {'marker': 'o', 'markersize': 3, 'markevery': [len(xs) - 1]}
+            axes.plot(xs, ys, linestyle=style.dashes, **look, **end)
+    return chart
 
 
 def thin(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
@@ -174,23 +177,22 @@ def cost_charts(board: Board, styles: dict[str, RowStyle]) -> list[Chart]:
 
     Rows of random weights are levels: they cost nothing, and show what pre-training adds.
     """
-    columns, cells = board.columns, board.cells
-    values = cells[cells['state'] == 'value'].pivot(index='label', columns='column', values='value')
     charts = []
-    for place, column in enumerate(columns):
+    for place, column in enumerate(board.columns):
         if (column.part, column.metric) != ('pretraining', 'device_hours'):
             continue
         # Hours of a CPU are no GPU hours.
-        runs = [run for runs in cells['runs'][cells['column'] == place] for run in runs]
+        runs = board.cells['runs'][board.cells['column'] == place].explode()
         is_gpu = all(run.cost.gpu_hours for run in runs)
         x_title = f'Pre-training {"GPU" if is_gpu else "device"} time ({column.unit})'
-        for other in board.contests:
-            dots = values.reindex(board.rows.index, columns=[place, other]).dropna(subset=other)
-            dots.columns = ['cost', 'value']
+        for contest in board.contests:
+            other = board.columns[contest]
+            dots = board.values([place, contest]) * [column.sign, other.sign]
+            dots = dots.set_axis(['cost', 'value'], axis=1).dropna(subset='value')
             is_level = board.rows['is_random'][dots.index]
             if not dots['cost'].dropna().empty:
                 levels, dots = dots['value'][is_level], dots.dropna()
-                charts.append(_cost_chart(columns[other], styles, x_title, levels, dots))
+                charts.append(_cost_chart(other, styles, x_title, levels, dots))
     return charts
 
 
@@ -202,34 +204,29 @@ def _cost_chart(
     dots: pd.DataFrame,
 ) -> Chart:
     """Values over costs, by the label of the row."""
-    note = f'{MOST_DOTS:,} of {len(dots):,} rows, the best first' if len(dots) > MOST_DOTS else ''
-    dots, tips = dots[:MOST_DOTS], {}
-    title = column.name + ('' if column.higher_is_better else ' (lower is better)')
+    chart = Chart(column.name + ('' if column.higher_is_better else ' (lower is better)'))
+    if len(dots) > MOST_DOTS:
+        chart.note = f'{MOST_DOTS:,} of {len(dots):,} rows, the best first'
+        dots = dots[:MOST_DOTS]
     y_title = column.short_title + (f' ({column.unit})' if column.unit else '')
-    order = pareto_front(dots['cost'], column.sign * dots['value']) if len(dots) > 1 else []
-    front = dots.iloc[order]
-    with rc_context(_LOOK):
-        axes = _axes(x_title, y_title)
+    front = dots.iloc[pareto_front(dots['cost'], column.sign * dots['value'])]
+    with _drawing(chart, x_title, y_title) as axes:
         axes.set_xlim(0, 1.08 * dots['cost'].max() or 1)
         for label, value in levels.items():
-            style = styles[label]
-            tips[gid := f'row-{style.index}-level'] = f'{style.name}\n{y_title} {value:.4g}'
-            axes.axhline(value, color=style.colour, linestyle=style.dashes, linewidth=1.1, gid=gid)
-        if order:
-            xs, ys = (
-                [*front['cost'], axes.get_xlim()[1]],
-                [*front['value'], front['value'].iloc[-1]],
-            )
+            look = chart.mark(styles[label], f'{y_title} {value:.4g}')
+            axes.axhline(value, linestyle=styles[label].dashes, linewidth=1.1, **look)
+        if len(dots) > 1:
+            xs = [*front['cost'], axes.get_xlim()[1]]
+            ys = [*front['value'], front['value'].iloc[-1]]
             axes.step(xs, ys, where='post', color=_FRAME, linewidth=1.2, gid='front', zorder=1)
-            tips['front'] = 'Pareto front'
+            chart.tips['front'] = 'Pareto front'
         for label, cost, value in dots.itertuples():
-            style, gid = styles[label], f'row-{styles[label].index}-dot'
+            is_front = len(dots) > 1 and label in front.index
+            text = f'{x_title} {cost:.4g}\n{y_title} {value:.4g}'
+            look = chart.mark(styles[label], text + '\non the Pareto front' * is_front)
             # Those that cost next to nothing lie on the edge, where half would be cut off.
-            axes.plot(cost, value, 'o', color=style.colour, markersize=6, clip_on=False, gid=gid)
-            on_front = '\non the Pareto front' if label in front.index else ''
-            tips[gid] = f'{style.name}\n{x_title} {cost:.4g}\n{y_title} {value:.4g}{on_front}'
-        svg = _svg(axes, f'{title}: {y_title} over {x_title}', tips)
-    return Chart(title, svg, [styles[label].index for label in [*levels.index, *dots.index]], note)
+            axes.plot(cost, value, 'o', markersize=6, clip_on=False, **look)
+    return chart
 
 
 def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
@@ -245,45 +242,34 @@ def pareto_front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
     return list(points.index[is_better.groupby([points['cost'], points['value']]).transform('any')])
 
 
-def _axes(x_title: str, y_title: str) -> Axes:
-    figure = Figure()
-    axes = figure.add_axes((0.13, 0.16, 0.85, 0.81))
-    axes.set(xlabel=one_line(x_title), ylabel=one_line(y_title))
-    return axes
-
-
-def _svg(axes: Axes, label: str, tips: dict[str, str]) -> Markup:
-    """The drawing as an SVG element, in the colours of the page.
-
-    Args:
-        axes: What was drawn.
-        label: Says what the chart shows, for who does not see it.
-        tips: Texts that show when the pointer rests on the artists with these ids.
-    """
+@contextmanager
+def _drawing(chart: Chart, x_title: str, y_title: str) -> Iterator[Any]:
+    """Axes to draw on; afterwards the chart has the drawing as SVG in the colours of the page."""
     out = io.StringIO()
-    with warnings.catch_warnings():
+    with rc_context(_LOOK), warnings.catch_warnings():
         warnings.simplefilter('ignore')  # letters that its font lacks; the page has its own fonts
-        axes.figure.savefig(out, format='svg', metadata={'Date': None})
-    text = out.getvalue()
-    body = re.sub(r'<metadata>.*?</metadata>|<style.*?</style>', '', text, flags=re.DOTALL)
+        figure = Figure()
+        axes = figure.add_axes((0.13, 0.16, 0.85, 0.81))
+        axes.set(xlabel=one_line(x_title), ylabel=one_line(y_title))
+        yield axes
+        figure.savefig(out, format='svg', metadata={'Date': None})
+    body = re.sub(
+        r'<metadata>.*?</metadata>|<style.*?</style>', '', out.getvalue(), flags=re.DOTALL
+    )
     head = re.search(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', body)
-    body = body[head.end() :]
-    body = re.sub('<[^>]+>', lambda tag: re.sub(r'(\.\d)\d+', r'\1', tag[0]), body)
+    body = re.sub('<[^>]+>', lambda tag: re.sub(r'(\.\d)\d+', r'\1', tag[0]), body[head.end() :])
     body = re.sub('|'.join(_COLOURS), lambda colour: _COLOURS[colour[0]], body)
     body = re.sub(r'font: ([\d.]+px) [^;\"]*', r'font-size: \1', body)
     body = ' '.join(body.split()).replace('xlink:href', 'href')
-    # Ids of several charts on one page must differ.
-    prefix = f'c{zlib.crc32(text.encode()):x}-'
-    body = re.sub(r'(?<=href="#)|(?<=url\(#)', prefix, body)
 
     def identify(found: re.Match[str]) -> str:
         name = found[1]
-        tip = f'<title>{escape(tips[name])}</title>' if name in tips else ''
+        tip = f'<title>{escape(chart.tips[name])}</title>' if name in chart.tips else ''
         if name.startswith('row-'):
             return f'<g class="mark" data-row="{name.split("-")[1]}">{tip}'
         return f'<g class="{name}">{tip}'
 
     body = re.sub(r'<g id="([^"]*)">', identify, body)
-    body = re.sub(r' id="([^"]*)"', rf' id="{prefix}\1"', body)
-    head = f'<svg {head[1]} role="img" aria-label="{escape(one_line(label))}">'
-    return Markup(head + body)  # noqa: S704 - texts are escaped by matplotlib and above
+    label = escape(one_line(f'{chart.title}: {y_title} over {x_title}'))
+    head = f'<svg {head[1]} role="img" aria-label="{label}">'
+    chart.svg = Markup(head + body)  # noqa: S704 - texts are escaped by matplotlib and above

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from mim_bench.report import catalogue
 from mim_bench.report.board import NAMES, NUMBERS, RANK, Board, Column
-from mim_bench.report.catalogue import task_title
 from mim_bench.report.notes import NOTES, conclusion, plural, reading_note, summary_line
-from mim_bench.report.tables import KINDS, Table, flat, run_table, sections
+from mim_bench.report.tables import KINDS, Table, sections
 from mim_bench.report.text import csv_text, latex_text, markdown_text, one_line
 from mim_bench.results.record import RunRecord
 
@@ -132,13 +132,12 @@ _COLUMNS = ['part', 'task', 'metric', 'title', 'unit', 'higher_is_better', 'is_r
 def render_csv(board: Board) -> str:
     """Every cell as one line, with unrounded values; costs of tasks come last."""
     rows = board.rows
-    checkpoints = [flat(checkpoint, 'id', 'known_from') for checkpoint in rows['checkpoint']]
+    checkpoints = [_flat(checkpoint, 'id', 'known_from') for checkpoint in rows['checkpoint']]
     links = pd.DataFrame(list(rows['links']), rows.index, ['paper', 'code', 'weights'])
     known = pd.DataFrame(checkpoints, rows.index, dtype=object)
     known = known.assign(group=rows['folder'], mean_rank=rows[RANK]).join(links)
-    columns = pd.DataFrame([vars(column) for column in board.columns])[_COLUMNS]
-    facts = [_facts_of_runs(runs) for runs in board.cells['runs']]
-    runs = pd.DataFrame(facts, dtype=object)
+    columns = pd.DataFrame(map(vars, board.columns), columns=_COLUMNS)
+    runs = pd.DataFrame(map(_facts_of_runs, board.cells['runs']), dtype=object)
     lines = board.cells[list(_CELLS)].rename(columns=_CELLS)
     lines = lines.join(known, on='checkpoint').join(columns, on='column').join(runs)
     # A sum is of runs of several protocols.
@@ -169,8 +168,27 @@ def _facts_of_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
 
 
 def render_runs_csv(board: Board) -> str:
-    """Every run as one line, failed ones included; unknown values are empty."""
-    return _to_csv(run_table(board))
+    """Every run as one line, failed ones included: pre-training, then tasks by checkpoint."""
+    records = sorted(
+        board.records,
+        key=lambda r: (
+            not r.is_pretraining, catalogue.task_rank(r.task), r.checkpoint.id, r.run_id,
+        ),
+    )  # fmt: skip
+    lines = [
+        {
+            'group': board.collection.group(record),
+            **_flat(record, 'metrics', 'load', 'artifacts', 'batch', 'schema_version'),
+            'results': ', '.join(
+                f'{name} {m.value:.4g}{f" {m.unit}" if m.unit else ""} ({m.split})'
+                for name, m in record.metrics.items()
+            ),
+            'weights_loaded': record.load and record.load.share,
+            'effective_batch': record.batch and record.batch.effective_batch,
+        }
+        for record in records
+    ]
+    return _to_csv(pd.DataFrame(lines, dtype=object))
 
 
 def render_published_csv(board: Board) -> str:
@@ -186,11 +204,12 @@ def render_published_csv(board: Board) -> str:
             'tolerance': pair.tolerance,
             'verdict': ': '.join(filter(None, (pair.verdict, '; '.join(pair.differences)))),
         }
-        for pair in board.pairs.itertuples()
+        for pair in board.pairs
     ]
-    beside = set(map(id, board.pairs['result']))
-    results = [*board.pairs['result'], *(r for r in board.published if id(r) not in beside)]
-    theirs = [{**flat(result), 'link': result.link} for result in results]
+    results = [pair.result for pair in board.pairs]
+    beside = set(map(id, results))
+    results += [result for result in board.published if id(result) not in beside]
+    theirs = [{**_flat(result), 'link': result.link} for result in results]
     return _to_csv(pd.DataFrame(ours).join(pd.DataFrame(theirs, dtype=object), how='right'))
 
 
@@ -201,6 +220,21 @@ def _to_csv(frame: pd.DataFrame) -> str:
         for name, values in frame.items()
     }
     return pd.DataFrame(safe, dtype=object).to_csv(index=False, lineterminator='\n')
+
+
+def _flat(data: object, *left_out: str) -> dict[str, object]:
+    """The fields of a record and of its parts by their joined names; lists become texts."""
+    line = {}
+    for name, value in vars(data).items():
+        parts = value if isinstance(value, dict) else getattr(value, '__dict__', None)
+        if name in left_out:
+            continue
+        if parts is not None:
+            line |= {f'{name}_{key}': part for key, part in parts.items()}
+        else:
+            line[name] = value
+    texts = {name: v for name, v in line.items() if isinstance(v, list | dict)}
+    return line | {name: '+'.join(map(str, v)) or 'none' for name, v in texts.items()}
 
 
 # What the names of our tasks begin with -> task, data set of model cards, its title, and its id.
@@ -221,12 +255,9 @@ _DIGITS = 4
 def render_model_index(board: Board, source_url: str | None = None) -> str:
     """Render YAML with a ``model-index`` entry for each checkpoint, for front matters of cards.
 
-    Args:
-        board: What was measured.
-        source_url: Where this leaderboard stands; no source if None, since the Hub wants an
-            address with it.
+    Without a ``source_url``, where this leaderboard stands, it names no source.
     """
-    models = [_model(board, label, cells, source_url) for label, cells in _measured(board)]
+    models = [_model(board, *row, source_url) for row in _measured(board).items()]
     return _dump({'model-index': models})
 
 
@@ -238,7 +269,7 @@ def hub_files(board: Board, source_url: str | None = None) -> dict[str, str]:
     that the Hub's benchmarks read. A task without a data set on the Hub has no such file.
     """
     files = {}
-    for label, cells in _measured(board):
+    for label, cells in _measured(board).items():
         folder = re.sub(r'[^\w.-]+', '-', one_line(label)).strip('.-') or 'checkpoint'
         model = _model(board, label, cells, source_url)
         front = _dump({'tags': ['masked-image-modeling'], 'model-index': [model]})
@@ -262,14 +293,14 @@ def _dump(data: Any) -> str:
     )
 
 
-def _measured(board: Board) -> list[tuple[str, list[Any]]]:
-    """The labels of rows, and their cells of results of the full tier."""
+def _measured(board: Board) -> dict[str, list[Any]]:
+    """The cells of results of the full tier, by the labels of the rows in their order."""
     full = [place for place in board.results(headline=True) if board.columns[place].tier == 'full']
     is_shown = board.cells['column'].isin(full) & board.cells['state'].eq('value')
-    by_row = defaultdict(list)
+    found = {label: [] for label in board.rows.index}
     for cell in board.cells[is_shown].itertuples():
-        by_row[cell.label].append(cell)
-    return [(label, by_row[label]) for label in board.rows.index if label in by_row]
+        found[cell.label].append(cell)
+    return {label: cells for label, cells in found.items() if cells}
 
 
 def _dataset(column: Column) -> tuple[str, str, str, str | None]:
@@ -292,29 +323,24 @@ def _model(
         column = board.columns[cell.column]
         p, split = column.protocol, _SPLITS.get(column.split, one_line(column.split))
         task, dataset, title, _ = _dataset(column)
-        result = results.setdefault(
-            (column.group, split),
-            {
-                'task': {'type': task, 'name': one_line(task_title(column.task))},
-                'dataset': {'type': dataset, 'name': title, 'split': split},
-                'metrics': [],
-                **_source(source_url),
-            },
-        )
-        args = {
-            'protocol': one_line(p.name),
-            'protocol_version': one_line(p.version),
-            'protocol_hash': p.hash,
-            'seeds': [run.seed for run in cell.runs],
+        result = {
+            'task': {'type': task, 'name': one_line(catalogue.task_title(column.task))},
+            'dataset': {'type': dataset, 'name': title, 'split': split},
+            'metrics': [],
+            **_source(source_url),
         }
-        result['metrics'].append(
-            {
-                'type': _METRICS.get(column.metric, one_line(column.metric)),
-                'value': round(cell.value, _DIGITS),
-                'name': one_line(_title(column)),
-                'args': args,
-            }
-        )
+        metric = {
+            'type': _METRICS.get(column.metric, one_line(column.metric)),
+            'value': round(cell.value, _DIGITS),
+            'name': one_line(_title(column)),
+            'args': {
+                'protocol': one_line(p.name),
+                'protocol_version': one_line(p.version),
+                'protocol_hash': p.hash,
+                'seeds': [run.seed for run in cell.runs],
+            },
+        }
+        results.setdefault((column.group, split), result)['metrics'].append(metric)
     return {'name': one_line(label), 'results': list(results.values())}
 
 

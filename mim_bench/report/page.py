@@ -4,7 +4,7 @@ import base64
 import hashlib
 import io
 import math
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,14 +20,7 @@ from mim_bench.report.board import NAMES, NUMBERS, RANK, Board, fact_text
 from mim_bench.report.catalogue import TIER_ORDER, task_title
 from mim_bench.report.charts import cost_charts, curve_charts, row_styles
 from mim_bench.report.published import published_rows
-from mim_bench.report.tables import (
-    KINDS,
-    Section,
-    class_tables,
-    problem_sections,
-    run_section,
-    sections,
-)
+from mim_bench.report.tables import KINDS, Section, class_tables, sections
 from mim_bench.report.text import one_line
 from mim_bench.results.store import FEATURES_FOLDER, DamagedFile
 
@@ -53,76 +46,51 @@ _KIND_TITLES = {
 }
 
 
-def render_html(board: Board, reload_seconds: int | None = None) -> str:
-    """Render the page; the same records and files give the same text.
-
-    An open page asks for itself again after ``reload_seconds``; never if None.
-    """
+def render_html(board: Board) -> str:
+    """Render the page; the same records and files give the same text."""
     styles = row_styles(board)
     curves, damaged_curves = curve_charts(board, styles)
     strips, damaged_pictures = picture_strips(board)
-    damaged = [*board.damaged, *damaged_curves, *damaged_pictures]
-    shared = [s for s in sections(board) if not s.name.endswith(('-runs', '-files'))]
-    by_class = Section('per-class', 'Results by class', list(class_tables(board)))
+    damaged = [*damaged_curves, *damaged_pictures]
+    shown = sections(board, damaged)
+    if by_class := list(class_tables(board)):
+        at = [section.name for section in shown].index('protocols')
+        shown.insert(at, Section('per-class', 'Results by class', by_class))
     groups = {column.group: column for column in board.columns[: board.costs_at]}
-    places = _places(board, list(groups))
+    # The number of each group, by which the page shows and hides its columns. The costs of a task
+    # go with the task's own; the total goes with none.
+    numbers = {group: number for number, group in enumerate(groups)}
+    places = {
+        column.group: numbers.get(column.group.removeprefix('cost.'), len(numbers))
+        for column in board.columns
+    }
     classes = {
         place: f'number g{places[column.group]}{" first" if place == some[0] else ""}'
         for part in (board.results(headline=True), board.results(headline=False), board.costs)
         for column, some in board.grouped(part)
         for place in some
     }
-    cells = {(cell.label, cell.column): cell for cell in board.cells.itertuples()}
     failed = {id(record): number for number, record in enumerate(board.failed, 1)}
-    text = _environment().get_template('leaderboard.html.j2').render(
+    return _environment().get_template('leaderboard.html.j2').render(
         board=board,
-        rows=_rows(board, list(groups)),
-        cells=cells,
+        rows=board.rows.to_dict('records'),
+        cells={(cell.label, cell.column): cell for cell in board.cells.itertuples()},
         groups=groups,
         places=places,
         classes=classes,
         published=published_rows(board),
         filters=_filters(board),
         failed_number=lambda run: failed[id(run)],
-        sections=[
-            *shared[:-1],
-            *([by_class] if by_class.tables else []),
-            shared[-1],
-            *problem_sections(board, damaged),
-            run_section(board),
-        ],
-        num_damaged=len(damaged),
+        sections=shown,
+        num_damaged=len(board.damaged) + len(damaged),
         styles=styles,
         costs=cost_charts(board, styles),
         devices=sorted({r.cost.device for r in board.records if r.is_pretraining}),
         curves=curves,
         strips=strips,
-        reload_seconds=reload_seconds,
         css=_asset('style.css'),
         script=_asset('page.js'),
-    )  # fmt: skip
-    return text.lstrip()
-
-
-def _places(board: Board, groups: Sequence[str]) -> dict[str, int]:
-    """The number of each group, by which the page shows and hides its columns.
-
-    The cost columns of a task go with the task's own; the total goes with none.
-    """
-    names = [column.group for column in board.columns]
-    own = {name: name.removeprefix('cost.') for name in names}
-    return {n: groups.index(of) if (of := own[n]) in groups else len(groups) for n in names}
-
-
-def _rows(board: Board, groups: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows, with the numbers of the groups in which each has anything."""
-    cells = board.cells[board.cells['column'] < board.costs_at]
-    place_of = [groups.index(column.group) for column in board.columns[: board.costs_at]]
-    held = cells['column'].map(lambda place: place_of[place]).groupby(cells['label']).agg(set)
-    return [
-        row | {'groups': ' '.join(map(str, sorted(held.get(row['Checkpoint'], ()))))}
-        for row in board.rows.to_dict('records')
-    ]
+    ).lstrip()  # fmt: skip
 
 
 def _runs_of(cell: Any) -> str:
@@ -169,21 +137,21 @@ class PictureStrip:
 
 def picture_strips(board: Board) -> tuple[list[PictureStrip], list[DamagedFile]]:
     """The pictures by kind and row, of so many rows of a kind, the best first; damaged files."""
-    # Of each kind and row: the run, its file, the caption.
-    found: dict[str, dict[str, list[tuple]]] = {kind: {} for kind in _KIND_TITLES}
+    # Of each kind and row: what finds the file, its name in messages, the caption.
+    found = {kind: defaultdict(list) for kind in _KIND_TITLES}
     for row in board.rows.itertuples():
         for run in row.runs:
             for shown in run.artifacts.pictures:
-                entry = (run, shown.path, shown.caption)
-                found[shown.kind].setdefault(row.Index, []).append(entry)
+                where = f'{run.run_id}: {shown.path}'
+                found[shown.kind][row.Index].append((run, shown.path, where, shown.caption))
         if path := board.collection.features.get((row.folder, row.name)):
-            found['features'][row.Index] = [(None, path, 'first three principal components')]
+            where, caption = f'{FEATURES_FOLDER}/{path.name}', 'first three principal components'
+            found['features'][row.Index].append((None, path, where, caption))
     strips, damaged = [], []
     for kind, rows in found.items():
         for label, entries in list(rows.items())[:MOST_ROWS]:
             pictures = []
-            for run, path, caption in entries[:MOST_PER_ROW]:
-                where = f'{run.run_id}: {path}' if run else f'{FEATURES_FOLDER}/{path.name}'
+            for run, path, where, caption in entries[:MOST_PER_ROW]:
                 try:
                     path = board.collection.artifact_path(run, path) if run else path
                     pictures.append((*embed_picture(path), caption))

@@ -3,19 +3,17 @@
 import contextlib
 import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
-import pandas as pd
 
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import Board, Column
 from mim_bench.results.protocol_file import read_protocol
 from mim_bench.results.published import PublishedProtocol, PublishedResult, network_family
-from mim_bench.results.record import RANDOM_METHOD, RunRecord
+from mim_bench.results.record import RANDOM_METHOD, Checkpoint, RunRecord
 from mim_bench.results.store import Collection
 
 # In points of percent. No source says how far two trainings of one recipe may lie apart, so these
@@ -31,8 +29,6 @@ TOLERANCES = {
 # What mim_bench.recipe.tta puts behind the name of a protocol.
 _AUGMENTED_TEST = '-tta'
 _PRETRAINED = 'pre-trained weights'
-# Results that have these in common may belong together.
-_KEY = ['method', 'family', 'task', 'metric', 'unit']
 
 
 def metric_name(metric: str) -> str:
@@ -55,72 +51,77 @@ def sort_published(results: Iterable[PublishedResult]) -> list[PublishedResult]:
     )
 
 
-def match(board: Board) -> pd.DataFrame:
-    """A line for a cell of ours and a number published for the same weights and metric.
+@dataclass(frozen=True)
+class Pair:
+    """A number of ours, by row and column, and one published for the same weights and metric."""
 
-    Returns:
-        ``label`` and ``column`` name the cell, ``ours`` is its value and ``runs`` what it rests
-        on; ``result`` is the published one. ``differences`` say how the two were measured
-        otherwise; only where nothing was there is a ``difference`` (ours minus theirs), and the
-        ``verdict`` is ``reproduced`` within the ``tolerance``, ``above`` or ``below``, else
-        ``other protocol``.
-    """
-    theirs = pd.DataFrame(
-        [
-            (r, r.method, network_family(r.backbone), r.task, r.metric, r.protocol.unit,
-             r.variant or '', r.pretrain.epochs)
-            for r in board.published
-        ],
-        columns=['result', *_KEY, 'variant', 'epochs'],
-    )  # fmt: skip
-    rivals = theirs.groupby([*_KEY, 'epochs'], dropna=False)['variant']
-    theirs['num_variants'] = rivals.transform('nunique')
-    variants = theirs.groupby('method')['variant'].agg(set)
-    ours = _our_results(board).merge(theirs, on=_KEY)
-    # Epochs that are not stated, or that count views, may be ours.
-    views = ours['result'].map(lambda result: result.pretrain.counts_views).astype(bool)
-    pairs = ours[ours['epochs'].isna() | ours['epochs'].eq(ours['our_epochs']) | views]
+    label: str
+    column: int
+    ours: float
+    runs: Sequence[RunRecord]  # what ours rests on
+    result: PublishedResult
+    differences: Sequence[str]  # how the two were measured otherwise
+    tolerance: float  # how far apart they may lie, in points
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus theirs; None where they were measured otherwise."""
+        # Rounded below what any source prints, against the rounding of sums of floats.
+        return None if self.differences else round(self.ours - self.result.value, 6)
+
+    @property
+    def verdict(self) -> str:
+        """``reproduced`` within the tolerance, ``above``, ``below`` or ``other protocol``."""
+        if (difference := self.difference) is None:
+            return 'other protocol'
+        if abs(difference) <= self.tolerance:
+            return 'reproduced'
+        return 'above' if difference > 0 else 'below'
+
+
+def match(board: Board) -> list[Pair]:
+    """Ours beside what was published for them, in the order of rows and columns."""
+    theirs, variants = defaultdict(list), defaultdict(set)
+    for r in board.published:
+        key = (r.method, network_family(r.backbone), r.task, r.metric, r.protocol.unit)
+        theirs[key].append(r)
+        variants[r.method].add(r.variant or '')
     recipes = _kept_recipes(board.collection)
-    differences = [
-        list(_differences(pair, board.columns[pair.column], recipes, variants[pair.method]))
-        for pair in pairs.itertuples()
-    ]
-    is_compared = np.array([not found for found in differences], dtype=bool)
-    tolerance = pairs['metric'].map(TOLERANCES)
-    # Rounded below what any source prints, against the rounding of sums of floats.
-    difference = (pairs['ours'] - pairs['result'].map(lambda result: result.value)).round(6)
-    verdict = np.where(difference > 0, 'above', 'below')
-    verdict = np.where(difference.abs() <= tolerance, 'reproduced', verdict)
-    return pairs.assign(
-        differences=pd.Series(differences, pairs.index, dtype=object),
-        tolerance=tolerance,
-        difference=difference.where(is_compared),
-        verdict=np.where(is_compared, verdict, 'other protocol'),
-    )
+    order = {label: place for place, label in enumerate(board.rows.index)}
+    cells = board.cells[board.cells['state'] == 'value'].itertuples()
+    pairs = []
+    for cell in sorted(cells, key=lambda cell: (order[cell.label], cell.column)):
+        column, checkpoint = board.columns[cell.column], board.rows['checkpoint'][cell.label]
+        metric, family = metric_name(column.metric), network_family(checkpoint.backbone)
+        rivals = theirs.get((checkpoint.method, family, column.task, metric, column.unit), ())
+        if column.part != 'task' or metric not in TOLERANCES:
+            continue
+        for result in rivals:
+            pretrain = result.pretrain
+            # Epochs that are not stated, or that count views, may be ours.
+            is_stated = pretrain.epochs is not None and not pretrain.counts_views
+            if is_stated and pretrain.epochs != checkpoint.pretrain_epochs:
+                continue
+            alike = {r.variant or '' for r in rivals if r.pretrain.epochs == pretrain.epochs}
+            here = _variant(result.variant or '', checkpoint, variants[result.method], alike)
+            differences = [
+                *_measured_otherwise(column, recipes, result.protocol),
+                *filter(None, dict.fromkeys(map(_deviation, cell.runs))),
+                *_pretrained_otherwise(here, result),
+            ]
+            pairs.append(
+                Pair(
+                    cell.label, cell.column, cell.value, cell.runs, result, differences,
+                    TOLERANCES[metric],
+                )
+            )  # fmt: skip
+    return pairs
 
 
-def _our_results(board: Board) -> pd.DataFrame:
-    """The cells that may have a published counterpart, in the order of rows and columns."""
-    checkpoints = dict(board.rows['checkpoint'])
-    places = {label: place for place, label in enumerate(checkpoints)}
-    lines = []
-    for cell in board.cells[board.cells['state'] == 'value'].itertuples():
-        column, checkpoint = board.columns[cell.column], checkpoints[cell.label]
-        metric = metric_name(column.metric)
-        if column.part == 'task' and metric in TOLERANCES:
-            family = network_family(checkpoint.backbone)
-            key = (checkpoint.method, family, column.task, metric, column.unit)
-            facts = (checkpoint, checkpoint.pretrain_epochs, places[cell.label])
-            lines.append((cell.label, cell.column, cell.value, cell.runs, *key, *facts))
-    names = ['label', 'column', 'ours', 'runs', *_KEY, 'checkpoint', 'our_epochs', 'place']
-    return pd.DataFrame(lines, columns=names).sort_values(['place', 'column'])
-
-
-def _differences(
-    pair: Any, column: Column, recipes: Mapping[str, Mapping[str, float]], variants: set[str]
+def _measured_otherwise(
+    column: Column, recipes: Mapping[str, Mapping[str, float]], theirs: PublishedProtocol
 ) -> Iterator[str]:
-    """How a number of ours and a published one were measured otherwise."""
-    ours, theirs, pretrain = column.protocol, pair.result.protocol, pair.result.pretrain
+    ours = column.protocol
     stated = list(differing_facts(recipes.get(ours.hash, {}), theirs))
     yield from stated
     if not stated and theirs.ours != ours.name.removesuffix(_AUGMENTED_TEST):
@@ -130,10 +131,12 @@ def _differences(
     yield from _unequal('test', test, theirs.test or 'single-scale')
     yield from _unequal('start', _PRETRAINED, theirs.init or _PRETRAINED)
     yield from _unequal('split', column.split, theirs.split)
-    yield from filter(None, dict.fromkeys(map(_deviation, pair.runs)))
-    yield from _unequal('variant', _variant(pair, variants), pair.variant)
-    is_supervised = pair.method.startswith(catalogue.SUPERVISED)
-    if pretrain.epochs is None and not is_supervised and pair.method != RANDOM_METHOD:
+
+
+def _pretrained_otherwise(variant: str, result: PublishedResult) -> Iterator[str]:
+    yield from _unequal('variant', variant, result.variant or '')
+    pretrain, is_supervised = result.pretrain, result.method.startswith(catalogue.SUPERVISED)
+    if pretrain.epochs is None and not is_supervised and result.method != RANDOM_METHOD:
         yield 'pre-training epochs not stated there'
     if pretrain.counts_views:
         yield 'pre-training epochs there may count views'
@@ -157,15 +160,15 @@ def _deviation(run: RunRecord) -> str:
     return '' if is_known else 'collected here, so its settings may have been changed'
 
 
-def _variant(pair: Any, variants: set[str]) -> str:
+def _variant(there: str, checkpoint: Checkpoint, variants: set[str], alike: set[str]) -> str:
     """The variant of our method: records have no field for it, the id of a checkpoint may name it.
 
-    Unnamed it is taken for that of the result, unless there are others of the same epochs.
+    Unnamed it is taken for that of the result, unless there are others (``alike``) of its epochs.
     """
-    named = set(re.split(r'[^0-9a-z]+', pair.checkpoint.id.lower())) & variants - {''}
-    if not pair.variant or pair.variant in named:
-        return pair.variant
-    return ' '.join(sorted(named)) or ('not named' if pair.num_variants > 1 else pair.variant)
+    named = set(re.split(r'[^0-9a-z]+', checkpoint.id.lower())) & variants - {''}
+    if not there or there in named:
+        return there
+    return ' '.join(sorted(named)) or ('not named' if len(alike) > 1 else there)
 
 
 # Name of a fact of a recipe -> its words, and where the settings have it.
@@ -239,25 +242,32 @@ def published_rows(board: Board) -> list[dict[str, Any]]:
         ``cells``: by the place of a column the result, and whether the column has its recipe.
     """
     families = {network_family(checkpoint.backbone) for checkpoint in board.rows['checkpoint']}
+    columns = defaultdict(list)
+    for place in board.results(headline=True):
+        if (column := board.columns[place]).tier == 'full':
+            columns[column.task, metric_name(column.metric)].append((place, column.protocol.name))
     rows: dict[tuple, dict[int, tuple[PublishedResult, bool]]] = {}
     counts: Counter[tuple] = Counter()
     for result in board.published:
-        family = network_family(result.backbone)
-        place, is_same = _column_for(board, result)
-        if family in families and place is not None:
-            source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
-            key = (result.method, result.variant, family, pretrain, source)
-            rows.setdefault((key, counts[key, place]), {})[place] = (result, is_same)
-            counts[key, place] += 1
+        family, found = network_family(result.backbone), columns.get((result.task, result.metric))
+        if family not in families or not found:
+            continue
+        can_be_same = result.protocol.test != 'multi-scale'
+        same = [place for place, name in found if can_be_same and name == result.protocol.ours]
+        place = same[0] if same else found[0][0]
+        source, pretrain = result.repository or result.file, result.pretrain.model_dump_json()
+        key = (result.method, result.variant, family, pretrain, source)
+        rows.setdefault((key, counts[key, place]), {})[place] = (result, bool(same))
+        counts[key, place] += 1
 
-    def rank(cells: Mapping[int, tuple[PublishedResult, bool]]) -> tuple:
-        first = next(iter(cells.values()))[0]
-        by = board.sorted_by
-        value = cells[by][0].value * -board.columns[by].sign if by in cells else 0.0
-        title, epochs = catalogue.method_title(first.method).lower(), first.pretrain.epochs or 0
+    def rank(row: Mapping[str, Any]) -> tuple:
+        first, by = row['first'], board.sorted_by
+        value = row['cells'][by][0].value * -board.columns[by].sign if by in row['cells'] else 0.0
+        epochs = first.pretrain.epochs or 0
+        title = row['Method'].lower()
         return not value, value, first.backbone, title, first.variant or '', epochs, first.label
 
-    return [_published_row(cells) for cells in sorted(rows.values(), key=rank)]
+    return sorted(map(_published_row, rows.values()), key=rank)
 
 
 def _published_row(cells: Mapping[int, tuple[PublishedResult, bool]]) -> dict[str, Any]:
@@ -272,16 +282,3 @@ def _published_row(cells: Mapping[int, tuple[PublishedResult, bool]]) -> dict[st
         'Epochs': first.pretrain.epochs,
         'Labels seen': first.pretrain.labels,
     }
-
-
-def _column_for(board: Board, result: PublishedResult) -> tuple[int | None, bool]:
-    """The place of the column of a result, and whether its recipe is the column's."""
-    found = [
-        (place, column.protocol.name == result.protocol.ours)
-        for place, column in enumerate(board.columns)
-        if column.part == 'task' and column.is_headline and column.tier == 'full'
-        and (column.task, metric_name(column.metric)) == (result.task, result.metric)
-    ]  # fmt: skip
-    can_be_same = result.protocol.test != 'multi-scale'
-    same = next((place for place, is_same in found if is_same and can_be_same), None)
-    return (same, True) if same is not None else (found[0][0] if found else None, False)

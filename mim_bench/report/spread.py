@@ -1,12 +1,11 @@
 """How sure the numbers of the board are: what tests need of runs, intervals, ties with the best."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
-import pandas as pd
-
 from mim_bench.errors import RecordError
-from mim_bench.report.board import Column
+from mim_bench.report.board import Cell, Column
 from mim_bench.results.outcomes_file import read_samples
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import (
@@ -57,39 +56,25 @@ class SampleReader:
         return samples
 
 
-def add_spread(
-    cells: pd.DataFrame, columns: Sequence[Column], reader: SampleReader
-) -> pd.DataFrame:
-    """Add their spread, their interval, and the mark of a tie with the best to results.
-
-    Args:
-        cells: By label, with the best of each column marked.
-        columns: Of the board.
-        reader: Reads the outcomes.
-    """
-    is_result = cells['column'].map(lambda place: columns[place].part == 'task')
-    results = cells[is_result & cells['state'].eq('value')]
-    metrics = {place: columns[place].metric for place in results['column'].unique()}
-    leaders = results[results['is_best']].drop_duplicates('column').set_index('column')
-    best = {place: reader.measured(c.runs, metrics[place]) for place, c in leaders.iterrows()}
-    found = []
-    for cell in results.itertuples():
-        measured = reader.measured(cell.runs, metrics[cell.column])
-        sd, interval = seed_spread(measured.values)
-        if sd is None and measured.samples[0] is not None:
+def add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleReader) -> None:
+    """Add spread, interval and the mark of a tie with the best to the results of tasks."""
+    results = [c for c in cells if c.state == 'value' and columns[c.column].part == 'task']
+    leaders = {cell.column: cell for cell in reversed(results) if cell.is_best}
+    best = {place: reader.measured(c.runs, columns[place].metric) for place, c in leaders.items()}
+    ties = defaultdict(set)
+    for cell in results:
+        measured = reader.measured(cell.runs, columns[cell.column].metric)
+        cell.sd, interval = seed_spread(measured.values)
+        if cell.sd is None and measured.samples[0] is not None:
             interval = image_interval(measured.samples[0])
-        low, high = interval or (None, None)
-        differs = None
-        if cell.column in best and cell.label != leaders['label'][cell.column]:
-            differs = compare(best[cell.column], measured).is_distinguishable()
-        of = interval and ('images' if sd is None else 'seeds')
-        found.append((sd, low, high, of, None if differs is None else not differs))
-    names = ['sd', 'low', 'high', 'interval_of', 'is_tied']
-    spread = pd.DataFrame(found, results.index, names, dtype=object)
+        if interval is not None:
+            cell.low, cell.high = interval
+            cell.interval_of = 'images' if cell.sd is None else 'seeds'
+        if cell.column in best and cell is not leaders[cell.column]:
+            differs = compare(best[cell.column], measured).is_distinguishable
+            cell.is_tied = None if differs is None else not differs
+            ties[cell.column].add(cell.is_tied)
     # The best is tied too if anything is tied with it.
-    for place in best:
-        ties = set(spread['is_tied'][results['column'] == place]) - {None}
-        is_leader = (results['column'] == place) & (results['label'] == leaders['label'][place])
-        spread.loc[is_leader, 'is_tied'] = any(ties) if ties else None
-    cells = cells.join(spread)
-    return cells.assign(is_tied=cells['is_tied'].where(cells['is_tied'].notna(), None))
+    for place, leader in leaders.items():
+        known = ties[place] - {None}
+        leader.is_tied = True in known if known else None

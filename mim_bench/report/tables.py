@@ -8,8 +8,8 @@ addresses of the column before it.
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,22 +19,20 @@ from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import DASH, Board, Column
 from mim_bench.report.notes import NOTES, plural
-from mim_bench.report.published import metric_name
+from mim_bench.report.published import Pair, metric_name
 from mim_bench.report.text import one_line
 from mim_bench.results.outcomes_file import read_outcomes
-from mim_bench.results.scores import class_scores
+from mim_bench.results.record import Protocol, RunRecord
 from mim_bench.results.store import DamagedFile
 
 # Numbers go to the right; codes and chips have a look of their own on the page.
-KINDS = {'Verdict': 'chip', 'Tier': 'chip', 'Hash': 'code', 'SHA-256': 'code'} | dict.fromkeys(
+KINDS = {'Verdict': 'chip', 'Tier': 'chip', 'Hash': 'code'} | dict.fromkeys(
     ('Ours', 'Published', 'Difference', 'Checkpoints', 'Runs', 'Rows with both', "Kendall's tau",
-     'p', 'Seed', 'Devices', 'Weights loaded', 'Wall time', 'A', 'B', 'A - B', '95 % interval'),
+     'p', 'A', 'B', 'A - B', '95 % interval'),
     'number',
 )  # fmt: skip
-# How many pairs of ours and a published number a page shows; published.csv has all of them.
+# How many pairs of ours and a published number a reader sees; published.csv has all of them.
 MOST_PAIRS = 200
-# How many runs a page lists; runs.csv has all of them.
-MOST_RUNS = 1000
 # The best rows of a protocol by class; more columns than this are no table that anyone reads.
 MOST_CHECKPOINTS = 24
 
@@ -73,8 +71,8 @@ class Section:
         return NOTES.get(self.name, '')
 
 
-def _table(title: str, lines: Sequence[Sequence[object]], *headings: str, note: str = '') -> Table:
-    return Table(title, pd.DataFrame(lines, columns=list(headings), dtype=object), note)
+def _table(title: str, lines: Sequence[Sequence[object]], *headings: str, **options: Any) -> Table:
+    return Table(title, pd.DataFrame(lines, columns=list(headings), dtype=object), **options)
 
 
 def lines_of(*texts: str) -> str:
@@ -82,16 +80,27 @@ def lines_of(*texts: str) -> str:
     return '\n'.join(filter(None, map(one_line, texts)))
 
 
-def sections(board: Board) -> list[Section]:
-    """The sections that every format may show, in their order; empty ones are left out."""
+def sections(board: Board, damaged: Sequence[DamagedFile] = ()) -> list[Section]:
+    """The sections that every format shows, in their order; empty ones are left out.
+
+    ``damaged`` are further files that a format could not use.
+    """
+    failed = [(r.run_id, r.task, r.checkpoint.id, r.cause or '', r.error) for r in board.failed]
+    left_out = [(file.path, file.reason) for file in (*board.damaged, *damaged)]
     found = [
         Section('folders', 'Merged folders', list(_folder_tables(board))),
         Section('published', 'Published results', list(published_tables(board))),
         Section('totals', 'Cost of each row', columns=board.costs),
         Section('proxy', 'How well the proxy ranks', list(_proxy_tables(board))),
         Section('protocols', 'Protocols', [_protocol_table(board)]),
-        *problem_sections(board, board.damaged),
     ]
+    if failed:
+        headings = ('Run', 'Task', 'Checkpoint', 'Cause', 'Error')
+        table = _table('Failed runs', failed, *headings)
+        found.append(Section('failed-runs', 'Failed runs', [table]))
+    if left_out:
+        table = _table('Files left out', left_out, 'File', 'Reason')
+        found.append(Section('damaged-files', 'Damaged files, left out', [table]))
     return [section for section in found if section.tables or section.columns]
 
 
@@ -108,35 +117,37 @@ def _folder_tables(board: Board) -> Iterator[Table]:
 
 def published_tables(board: Board) -> Iterator[Table]:
     """Ours beside published numbers, those of other protocols apart."""
-    is_other = board.pairs['verdict'] == 'other protocol'
-    for pairs, title in (
-        (board.pairs[~is_other], 'Our results beside published ones'),
-        (board.pairs[is_other], '{} of other protocols, not compared'),
+    other = [pair for pair in board.pairs if pair.differences]
+    alike = [pair for pair in board.pairs if not pair.differences]
+    headings = (
+        'Checkpoint', 'Metric', 'Ours', 'Published', 'Difference', 'Verdict', 'Published protocol',
+        'Published by', 'Source', 'Link',
+    )  # fmt: skip
+    for pairs, title, is_folded in (
+        (alike, 'Our results beside published ones', False),
+        (other, f'{plural(len(other), "published number")} of other protocols, not compared', True),
     ):
-        if len(pairs):
+        if pairs:
+            lines = [_pair(board, pair) for pair in pairs[:MOST_PAIRS]]
             more = len(pairs) - MOST_PAIRS
-            yield Table(
-                title.format(plural(len(pairs), 'published number')),
-                pd.DataFrame([_pair(board, pair) for pair in pairs[:MOST_PAIRS].itertuples()]),
-                note=f'{plural(more, "further pair")} in published.csv.' if more > 0 else '',
-                is_folded=pairs['verdict'].iloc[0] == 'other protocol',
-            )
+            note = f'{plural(more, "further pair")} in published.csv.' if more > 0 else ''
+            yield _table(title, lines, *headings, note=note, is_folded=is_folded)
 
 
-def _pair(board: Board, pair: tuple) -> dict[str, str]:
+def _pair(board: Board, pair: Pair) -> tuple[str, ...]:
     row, result, seeds = board.rows.loc[pair.label], pair.result, len(pair.runs)
-    return {
-        'Checkpoint': lines_of(pair.label, f'{row["Method"]} · {row["Backbone"]}'),
-        'Metric': board.columns[pair.column].title,
-        'Ours': f'{pair.ours:.2f}{f" (n={seeds})" if seeds > 1 else ""}',
-        'Published': result.shown_value,
-        'Difference': DASH if pd.isna(pair.difference) else f'{pair.difference:+.2f}',
-        'Verdict': lines_of(pair.verdict, *pair.differences),
-        'Published protocol': lines_of(result.measured_as, result.note or ''),
-        'Published by': result.published_by,
-        'Source': lines_of(result.label, result.row),
-        'Link': result.link,
-    }
+    return (
+        lines_of(pair.label, f'{row["Method"]} · {row["Backbone"]}'),
+        board.columns[pair.column].title,
+        f'{pair.ours:.2f}{f" (n={seeds})" if seeds > 1 else ""}',
+        result.shown_value,
+        DASH if pair.difference is None else f'{pair.difference:+.2f}',
+        lines_of(pair.verdict, *pair.differences),
+        lines_of(result.measured_as, result.note or ''),
+        result.published_by,
+        lines_of(result.label, result.row),
+        result.link,
+    )
 
 
 # Tasks that stand for others even in their full form: probes, and few labels.
@@ -206,7 +217,7 @@ _CLASS_TITLES = {'mIoU': 'IoU', 'bbox_mAP': 'box AP', 'segm_mAP': 'mask AP'}
 
 
 def class_tables(board: Board) -> Iterator[Table]:
-    """IoU and AP class by class, a table a protocol, of runs that kept their outcomes.
+    """IoU and AP class by class, a table a protocol, of the best rows that kept their outcomes.
 
     Outcomes that cannot be read are left out here; the board lists them as damaged.
     """
@@ -215,20 +226,21 @@ def class_tables(board: Board) -> Iterator[Table]:
         if column.part != 'task' or column.metric not in _CLASS_TITLES:
             continue
         cells = board.cells[board.cells['column'] == place].set_index('label')['runs']
-        kept = cells[cells.map(lambda runs: any(run.artifacts.outcomes for run in runs))]
-        kept = kept.reindex(sorted(kept.index, key=places.get))
+        kept = [
+            label for label in board.rows.index.intersection(cells.index, sort=False)
+            if any(run.artifacts.outcomes for run in cells[label])
+        ]  # fmt: skip
         # Runs may name different classes.
         found: dict[tuple[str, ...], dict[str, pd.Series]] = defaultdict(dict)
-        for label, runs in kept[:MOST_CHECKPOINTS].items():
-            if (scores := _mean_by_class(board, runs, column.metric)) is not None:
+        for label in kept[:MOST_CHECKPOINTS]:
+            if (scores := _mean_by_class(board, cells[label], column.metric)) is not None:
                 found[tuple(scores.index)][label] = scores
         note = f'Protocol {column.protocol.name} {column.protocol.hash}.'
         if (more := len(kept) - MOST_CHECKPOINTS) > 0:
             note += f' {plural(more, "further checkpoint")} not shown.'
         for scores in map(pd.DataFrame, found.values()):
-            ranked = scores.mask(
-                np.tile(board.rows['is_baseline'][scores.columns], (len(scores), 1))
-            )
+            ranked = scores.copy()
+            ranked.loc[:, board.rows['is_baseline'][scores.columns].to_numpy()] = np.nan
             # One checkpoint alone is no ranking.
             best = ranked.eq(ranked.max(axis=1), axis=0).mul(ranked.count(axis=1) > 1, axis=0)
             tier = '' if column.tier == 'full' else f' ({column.tier})'
@@ -241,7 +253,7 @@ def class_tables(board: Board) -> Iterator[Table]:
             )  # fmt: skip
 
 
-def _mean_by_class(board: Board, runs: Sequence, metric: str) -> pd.Series | None:
+def _mean_by_class(board: Board, runs: Sequence[RunRecord], metric: str) -> pd.Series | None:
     """The mean over the seeds of a row by class, in percent; None where nothing is kept.
 
     A class that no image is labelled with has an IoU only in the runs that predict it.
@@ -253,7 +265,7 @@ def _mean_by_class(board: Board, runs: Sequence, metric: str) -> pd.Series | Non
             outcomes = read_outcomes(path)
         except (RecordError, OSError):
             continue
-        if (scores := class_scores(outcomes).get(metric)) is not None:
+        if (scores := outcomes.class_scores().get(metric)) is not None:
             names = outcomes.class_names or [f'class {place}' for place in range(len(scores))]
             found.append(pd.Series(scores, names))
     alike = [scores for scores in found if scores.index.equals(found[0].index)]
@@ -262,94 +274,14 @@ def _mean_by_class(board: Board, runs: Sequence, metric: str) -> pd.Series | Non
 
 def _protocol_table(board: Board) -> Table:
     """The protocols of the columns in their order, then those of pre-training."""
-    lines = []
+    lines: dict[Protocol, tuple[str, str]] = {}
     for column, places in board.grouped(board.results()):
         if column.protocol is not None:
             names = ', '.join(board.columns[place].short_title for place in places)
-            lines.append((f'{column.group_title}: {names}', column.task, column.protocol))
+            lines.setdefault(column.protocol, (f'{column.group_title}: {names}', column.task))
     for record in board.records:
         if record.is_pretraining:
-            method = catalogue.method_title(record.checkpoint.method)
-            lines.append((f'Pre-training by {method}', record.task, record.protocol))
-    texts = [(names, task, p.name, p.version, p.hash, p.tier) for names, task, p in lines]
-    headings = ['Columns', 'Task', 'Protocol', 'Version', 'Hash', 'Tier']
-    frame = pd.DataFrame(texts, columns=headings, dtype=object)
-    return Table('Protocols', frame.drop_duplicates(headings[2:]))
-
-
-def problem_sections(board: Board, damaged: Sequence[DamagedFile]) -> Iterator[Section]:
-    """Failed runs, and files that were left out."""
-    if board.failed:
-        lines = [(r.run_id, r.task, r.checkpoint.id, r.cause or '', r.error) for r in board.failed]
-        table = _table('Failed runs', lines, 'Run', 'Task', 'Checkpoint', 'Cause', 'Error')
-        yield Section('failed-runs', 'Failed runs', [table])
-    if damaged:
-        table = _table('Files left out', [(f.path, f.reason) for f in damaged], 'File', 'Reason')
-        yield Section('damaged-files', 'Damaged files, left out', [table])
-
-
-def run_table(board: Board, most: int | None = None) -> pd.DataFrame:
-    """A line a run with the fields of its record: pre-training, then tasks by checkpoint."""
-    records = sorted(
-        board.records,
-        key=lambda r: (
-            not r.is_pretraining, catalogue.task_rank(r.task), r.checkpoint.id, r.run_id,
-        ),
-    )  # fmt: skip
-    lines = [
-        {
-            'group': board.collection.group(record),
-            **flat(record, 'metrics', 'load', 'artifacts', 'batch', 'schema_version'),
-            'results': ', '.join(
-                f'{name} {m.value:.4g}{f" {m.unit}" if m.unit else ""} ({m.split})'
-                for name, m in record.metrics.items()
-            ),
-            'weights_loaded': record.load and record.load.share,
-            'effective_batch': record.batch and record.batch.effective_batch,
-        }
-        for record in records[:most]
-    ]
-    return pd.DataFrame(lines, dtype=object)
-
-
-def flat(data: object, *left_out: str) -> dict[str, object]:
-    """The fields of a record and of its parts by their joined names; lists become texts."""
-    line = {}
-    for name, value in vars(data).items():
-        parts = value if isinstance(value, dict) else getattr(value, '__dict__', None)
-        if name in left_out:
-            continue
-        if parts is not None:
-            line |= {f'{name}_{key}': part for key, part in parts.items()}
-        else:
-            line[name] = value
-    texts = {name: v for name, v in line.items() if isinstance(v, list | dict)}
-    return line | {name: '+'.join(map(str, v)) or 'none' for name, v in texts.items()}
-
-
-_SHOWN_OF_RUNS = {
-    'run_id': 'Run', 'origin': 'Record by', 'checkpoint_id': 'Checkpoint',
-    'checkpoint_sha256': 'SHA-256', 'task': 'Task', 'protocol_name': 'Protocol',
-    'protocol_hash': 'Hash', 'seed': 'Seed', 'results': 'Results',
-    'weights_loaded': 'Weights loaded', 'cost_wall_s': 'Wall time', 'cost_device': 'Device',
-    'cost_num_devices': 'Devices', 'started_at': 'Started', 'env_git': 'Git',
-    'config_path': 'Config',
-}  # fmt: skip
-
-
-def run_section(board: Board) -> Section:
-    """The first :data:`MOST_RUNS` runs with the facts that a reader looks for."""
-    runs = run_table(board, MOST_RUNS)
-    runs['results'] = runs['results'].where(runs['status'] == 'done', 'failed')
-    for name, show in {
-        'checkpoint_sha256': lambda digest: digest[:8],
-        # Cut off, not rounded: 99.96 % is not all of it.
-        'weights_loaded': lambda share: f'{int(share * 1000) / 10:g} %',
-        'cost_wall_s': lambda seconds: str(timedelta(seconds=round(seconds))),
-    }.items():
-        runs[name] = runs[name].map(show, na_action='ignore')
-    frame = runs[list(_SHOWN_OF_RUNS)].rename(columns=_SHOWN_OF_RUNS)
-    where = 'The first' if len(board.records) > MOST_RUNS else 'The'
-    note = f'{where} {plural(len(frame), "run")}; runs.csv has all of them, with their costs.'
-    title = plural(len(board.records), 'run')
-    return Section('runs', 'Runs', [Table(title, frame.fillna(DASH), note, is_folded=True)])
+            title = f'Pre-training by {catalogue.method_title(record.checkpoint.method)}'
+            lines.setdefault(record.protocol, (title, record.task))
+    texts = [(*names, p.name, p.version, p.hash, p.tier) for p, names in lines.items()]
+    return _table('Protocols', texts, 'Columns', 'Task', 'Protocol', 'Version', 'Hash', 'Tier')

@@ -28,6 +28,7 @@ MOST_TERMINAL_ROWS = 200
 _LONGEST_LINE = 36
 # What a terminal has room for of a pair with a published number.
 _SHORT_PAIR = ['Checkpoint', 'Ours', 'Published', 'Difference', 'Verdict', 'Source']
+_LOOK = {'box': box.SIMPLE_HEAD, 'header_style': '', 'border_style': 'dim'}
 
 
 def print_leaderboard(board: Board, console: Console) -> None:
@@ -49,7 +50,12 @@ def _parts(board: Board, console: Console) -> Iterator[RenderableType]:
         if count > 0:
             notes.append(f'{plural(count, noun)} in the written leaderboard.')
     yield Text('\n'.join(notes), style='dim')
-    yield from _published(board)
+    for table in published_tables(board):
+        if table.is_folded:
+            yield Text(f'{table.title}: in the written leaderboard.', style='dim')
+        else:
+            yield terminal_table(table.frame[_SHORT_PAIR], table.title)
+            yield Text(f'{NOTES["published"]} {table.note}'.strip(), style='dim')
     lines = [('cyan', kind, text) for kind, text in board.collection.notes]
     lines += [('red', 'failed', f'{run.run_id}: {run.error or ""}') for run in board.failed]
     lines += [('yellow', 'left out', f'{file.path}: {file.reason}') for file in board.damaged]
@@ -60,19 +66,18 @@ def _tables(board: Board, console: Console) -> Iterator[Table]:
     """As many tables as the width needs, each with the names of the rows."""
     headings = {RANK: RANK.replace(' ', '\n')} if board.shared else {}
     headings |= {place: _heading(board.columns[place]) for place in board.results(headline=True)}
-    grid = board.grid(dict(zip(headings, headings, strict=True)), _entry)
-    grid = grid[:MOST_TERMINAL_ROWS]
-    rows = board.rows[:MOST_TERMINAL_ROWS]
+    grid = board.grid({name: name for name in headings}, _entry)[:MOST_TERMINAL_ROWS]
     names = [
         Text(_shorten(f'{method} · {backbone}'), style='bold').append(
             f'\n{_shorten(label)}', style='not bold dim'
         )
-        for label, method, backbone in rows[['Method', 'Backbone']].itertuples()
+        for label, method, backbone in board.rows.loc[
+            grid.index, ['Method', 'Backbone']
+        ].itertuples()
     ]
-    wide = console.options.update(width=10_000)
 
     def table_of(some: Sequence[object]) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, header_style='', border_style='dim', leading=1)
+        table = Table(**_LOOK, leading=1)
         table.add_column('Checkpoint', no_wrap=True, vertical='bottom')
         for name in some:
             table.add_column(Text(headings[name]), justify='right', no_wrap=True)
@@ -83,6 +88,7 @@ def _tables(board: Board, console: Console) -> Iterator[Table]:
     def width_of(some: Sequence[object]) -> int:
         return table_of(some).__rich_measure__(console, wide).maximum
 
+    wide = console.options.update(width=10_000)
     used = width_of([])
     chunk, free = [], console.width - used
     for name in headings:
@@ -113,22 +119,9 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _LONGEST_LINE else f'{text[: _LONGEST_LINE - 1]}…'
 
 
-def _published(board: Board) -> Iterator[RenderableType]:
-    """A table of what is compared with published numbers, and how much is not."""
-    for table in published_tables(board):
-        if table.is_folded:
-            yield Text(f'{table.title}: in the written leaderboard.', style='dim')
-        else:
-            yield terminal_table(table.frame[_SHORT_PAIR], table.title)
-            yield Text(f'{NOTES["published"]} {table.note}'.strip(), style='dim')
-
-
 def terminal_table(frame: pd.DataFrame, title: str | None = None) -> Table:
     """A frame for a terminal; texts that do not fit are folded, numbers are not."""
-    made = Table(
-        box=box.SIMPLE_HEAD, header_style='', border_style='dim', title=title,
-        title_style='bold', title_justify='left',
-    )  # fmt: skip
+    made = Table(**_LOOK, title=title, title_style='bold', title_justify='left')
     for name in frame:
         is_number = KINDS.get(name) == 'number'
         side = 'right' if is_number else 'left'
@@ -163,11 +156,11 @@ def check_labels(board: Board, labels: Sequence[str]) -> None:
             raise RecordError(f'No row {label!r} on the board.{near(label, known)} Known: {names}.')
 
 
-def _results(board: Board, label: str) -> pd.DataFrame:
+def _results(board: Board, label: str) -> dict[Column, Any]:
     """The results of a row by their column."""
     cells = board.cells[board.cells['label'].eq(label) & board.cells['state'].eq('value')]
-    cells = cells.assign(column=[board.columns[place] for place in cells['column']])
-    return cells[[column.part == 'task' for column in cells['column']]].set_index('column')
+    found = {board.columns[cell.column]: cell for cell in cells.itertuples()}
+    return {column: cell for column, cell in found.items() if column.part == 'task'}
 
 
 def compare_rows(board: Board, labels: Sequence[str]) -> list[dict[str, str]]:
@@ -175,17 +168,17 @@ def compare_rows(board: Board, labels: Sequence[str]) -> list[dict[str, str]]:
     reader = SampleReader(board.collection)
     one, other = (_results(board, label) for label in labels)
     lines = []
-    for column in one.index.intersection(other.index, sort=False):
-        sides = one.loc[column], other.loc[column]
-        test = compare(*(reader.measured(cell['runs'], column.metric) for cell in sides))
+    for column in filter(other.get, one):
+        sides = one[column], other[column]
+        test = compare(*(reader.measured(cell.runs, column.metric) for cell in sides))
         digits = column.decimals + 1
         p_values = [f'{_TEST_NAMES[name]}: {p_text(p)}' for name, p in test.p_values.items()]
         interval = test.interval and '[{:+.{d}f}, {:+.{d}f}]'.format(*test.interval, d=digits)
         lines.append(
             {
                 'Metric': column.name,
-                'A': sides[0]['text'],
-                'B': sides[1]['text'],
+                'A': sides[0].text,
+                'B': sides[1].text,
                 'A - B': f'{test.difference:+.{digits}f}',
                 '95 % interval': interval or DASH,
                 'Tests': '\n'.join(p_values) or DASH,
@@ -196,10 +189,9 @@ def compare_rows(board: Board, labels: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _verdict(column: Column, test: Comparison) -> str:
-    differs = test.is_distinguishable()
-    if differs is None:
+    if test.is_distinguishable is None:
         return f'not tested: needs two seeds a row, or {test.missing}'
-    if not differs:
+    if not test.is_distinguishable:
         return 'not distinguishable'
     return f'{"A" if test.difference * column.sign > 0 else "B"} is better'
 
@@ -219,8 +211,8 @@ def explain_rows(
     sides = []
     for label in labels:
         sides.append(defaultdict(list))
-        for column, runs in _results(board, label)['runs'].items():
-            sides[-1][column.task, column.group] += runs
+        for column, cell in _results(board, label).items():
+            sides[-1][column.task, column.group] += cell.runs
     pairs = [(one, other) for one, other in product(*sides) if one[0] == other[0]]
     alike = {one[0] for one, other in pairs if one == other}
     return [
@@ -241,7 +233,7 @@ def _explain(
         is_same = one.tier == other.tier
         return names, [] if is_same else [SettingDifference('tier', one.tier, other.tier)]
     try:
-        return names, setting_differences(*(_settings(board, run) for run in runs))
+        return names, list(setting_differences(*(_settings(board, run) for run in runs)))
     except RecordError as error:
         return names, str(error)
 
@@ -280,6 +272,5 @@ def print_protocols(board: Board, labels: Sequence[str], console: Console) -> No
         if isinstance(found, str):
             console.print(Text(one_line(found), style='yellow'))
             continue
-        differences = [(item.key, item.first, item.second) for item in found]
-        frame = pd.DataFrame(differences, columns=['Setting', 'in A', 'in B'], dtype=object)
+        frame = pd.DataFrame(found, columns=['Setting', 'in A', 'in B'], dtype=object)
         console.print(terminal_table(frame.fillna(DASH)))

@@ -14,22 +14,9 @@ _LATEX = str.maketrans(
     {char: rf'\{char}' for char in '{}$&#%_'}
     # At the begin of a row these would be read with the end of the one before.
     | {char: f'{{{char}}}' for char in '[]*'}
-    | {char: rf'\text{name}{{}}' for char, name in {
-        '\\': 'backslash', '^': 'asciicircum', '~': 'asciitilde', '<': 'less', '>': 'greater',
-        '|': 'bar', '"': 'quotedbl', "'": 'quotesingle', '`': 'asciigrave',
-        '\N{EN DASH}': 'endash', '\N{EM DASH}': 'emdash',
-    }.items()}
-    | {char: rf'\ensuremath{{\{name}}}' for char, name in {
-        '±': 'pm', '\N{MULTIPLICATION SIGN}': 'times', '·': 'cdot', '≥': 'ge', '≤': 'le',
-        '≈': 'approx', '↑': 'uparrow', '↓': 'downarrow', '→': 'rightarrow', '†': 'dagger',
-        '‡': 'ddagger',
-    }.items()}
-    | {'…': r'\dots{}', '\N{REPLACEMENT CHARACTER}': '?'}
-)  # fmt: skip
-# pdfLaTeX stops at letters that no font encoding with accents has, and at unknown symbols.
-_NOT_IN_LATEX = re.compile(r'[^\x00-\x7fªµºÀ-ÖØ-öø-ÿ]')
-# Two hyphens would become a dash.
-_HYPHENS = re.compile('-(?=-)')
+    | {'\\': r'\textbackslash{}', '^': r'\textasciicircum{}', '~': r'\textasciitilde{}'}
+    | {'≈': r'$\approx$', '↑': r'$\uparrow$', '↓': r'$\downarrow$', '≥': r'$\ge$'}
+)
 
 
 def one_line(text: str) -> str:
@@ -59,7 +46,5 @@ def csv_text(text: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text that LaTeX prints as it is; characters that it may lack become their code point."""
-    known = one_line(text).translate(_LATEX)
-    known = _NOT_IN_LATEX.sub(lambda match: f'{{[}}U+{ord(match[0]):04X}{{]}}', known)
-    return _HYPHENS.sub('-{}', known)
+    """Text that LaTeX prints as it is; scripts other than Latin need XeLaTeX or LuaLaTeX."""
+    return one_line(text).translate(_LATEX)

@@ -1,15 +1,12 @@
 """From folders of records to files: collects one folder or several, writes all forms or none."""
 
-import contextlib
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from mim_bench.errors import MimBenchError, RecordError
+from mim_bench.errors import RecordError
 from mim_bench.report.board import Board
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import (
@@ -21,17 +18,59 @@ from mim_bench.report.formats import (
     render_published_csv,
     render_runs_csv,
 )
-from mim_bench.report.notes import summary_line
 from mim_bench.report.page import render_html
 from mim_bench.report.published import TOLERANCES, metric_name
 from mim_bench.report.spread import SampleReader
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import compare
-from mim_bench.results.store import Collection, DamagedFile, collect, record_files
+from mim_bench.results.store import Collection, DamagedFile, collect
 
-# An open page asks for itself again as often as the records are looked at, but not at every blink.
-_FASTEST_RELOAD = 10
+# Whether a test tells the numbers of two folders apart -> the kind of the finding, and its words.
+_VERDICTS = {
+    None: ('untested', '; too few seeds or outcomes to test it'),
+    True: ('differ', '; a test tells them apart'),
+    False: ('agree', ''),
+}
+
+
+def write_report(
+    results: Path | Sequence[Path],
+    out: Path,
+    *,
+    links: Mapping[str, Mapping[str, str]] | None = None,
+    hub: Path | None = None,
+    source_url: str | None = None,
+) -> tuple[Board, list[Path]]:
+    """Collect the records below folders and write every form of their leaderboard.
+
+    Args:
+        results: Folder that holds the records, at any depth; several are merged.
+        out: Folder to write to; made if missing.
+        links: As in :func:`~mim_bench.report.build.build_leaderboard`.
+        hub: Folder for the files of each checkpoint's model repository; none if None.
+        source_url: Where the leaderboard will stand, for the files of the Hugging Face Hub.
+
+    Raises:
+        RecordError: No record can be read; an earlier report is untouched.
+        MimBenchError: The disk refuses; an earlier report is untouched.
+    """
+    folders = [results] if isinstance(results, str | Path) else results
+    board = build_leaderboard(collect_folders(folders), links=links)
+    contents = {
+        'leaderboard.html': render_html(board),
+        'leaderboard.md': render_markdown(board),
+        'leaderboard.csv': render_csv(board),
+        'leaderboard.tex': render_latex(board),
+        'model-index.yml': render_model_index(board, source_url),
+        'published.csv': render_published_csv(board),
+        'runs.csv': render_runs_csv(board),
+    }
+    files = {Path(out) / name: text for name, text in contents.items()}
+    if hub is not None:
+        files |= {Path(hub) / name: text for name, text in hub_files(board, source_url).items()}
+    write_atomically({path: text.encode() for path, text in files.items()})
+    return board, list(files)
 
 
 def collect_folders(folders: Sequence[Path]) -> Collection:
@@ -49,108 +88,6 @@ def collect_folders(folders: Sequence[Path]) -> Collection:
     return collection
 
 
-def write_report(
-    results: Path | Sequence[Path],
-    out: Path,
-    *,
-    links: Mapping[str, Mapping[str, str]] | None = None,
-    hub: Path | None = None,
-    source_url: str | None = None,
-    reload_seconds: int | None = None,
-) -> tuple[Board, list[Path]]:
-    """Collect the records below folders and write every form of their leaderboard.
-
-    Args:
-        results: Folder that holds the records, at any depth; several are merged.
-        out: Folder to write to; made if missing.
-        links: As in :func:`~mim_bench.report.build.build_leaderboard`.
-        hub: Folder for the files of each checkpoint's model repository; none if None.
-        source_url: Where the leaderboard will stand, for the files of the Hugging Face Hub.
-        reload_seconds: How often an open page asks for itself again; never if None.
-
-    Returns:
-        The leaderboard and the files written.
-
-    Raises:
-        RecordError: No record can be read; an earlier report is untouched.
-        MimBenchError: The disk refuses; an earlier report is untouched.
-    """
-    board = build_leaderboard(collect_folders(_as_list(results)), links=links)
-    contents = {
-        'leaderboard.html': render_html(board, reload_seconds),
-        'leaderboard.md': render_markdown(board),
-        'leaderboard.csv': render_csv(board),
-        'leaderboard.tex': render_latex(board),
-        'model-index.yml': render_model_index(board, source_url),
-        'published.csv': render_published_csv(board),
-        'runs.csv': render_runs_csv(board),
-    }
-    files = {Path(out) / name: text for name, text in contents.items()}
-    if hub is not None:
-        files |= {Path(hub) / name: text for name, text in hub_files(board, source_url).items()}
-    write_atomically({path: text.encode() for path, text in files.items()})
-    return board, list(files)
-
-
-def _as_list(results: Path | Sequence[Path]) -> list[Path]:
-    return [Path(results)] if isinstance(results, str | Path) else list(map(Path, results))
-
-
-def watch_report(
-    results: Path | Sequence[Path],
-    out: Path,
-    *,
-    every: float,
-    sleep: Callable[[float], None] = time.sleep,
-    **options: Any,
-) -> Iterator[tuple[str, bool]]:
-    """Write the report now and after every change of a record, until the iterator is closed.
-
-    The page of a watched report loads itself again; closing the iterator writes it once more
-    without that. A folder without records, or a full disk, is told and tried again.
-
-    Args:
-        results: Folders that hold the records; they may not exist yet.
-        out: Folder to write to.
-        every: Seconds between two looks at the records.
-        sleep: Waits for so many seconds.
-        options: As in :func:`write_report`.
-
-    Yields:
-        A line to print for every writing, and whether it succeeded.
-    """
-    reload_seconds = max(_FASTEST_RELOAD, round(every))
-    seen: object = None
-    is_written = False
-    try:
-        while True:
-            found = [state for folder in _as_list(results) for state in _states(folder)]
-            if found != seen:
-                seen = found
-                try:
-                    board, _ = write_report(results, out, reload_seconds=reload_seconds, **options)
-                    line, is_good = summary_line(board), True
-                except MimBenchError as error:
-                    line, is_good = ' '.join(str(error).split()), False
-                    if not isinstance(error, RecordError):
-                        seen = None  # records stay damaged, but a disk may have space again
-                is_written = is_written or is_good
-                yield line, is_good
-            sleep(every)
-    finally:
-        if is_written:
-            with contextlib.suppress(MimBenchError):
-                write_report(results, out, **options)
-
-
-def _states(results: Path) -> Iterator[tuple[str, int, int]]:
-    """Which records there are, and when each was written."""
-    for path in record_files(results):
-        with contextlib.suppress(OSError):  # gone between two calls; the next look sees it
-            status = path.stat()
-            yield str(path), status.st_mtime_ns, status.st_size
-
-
 def folder_names(folders: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that tell the folders apart.
 
@@ -161,8 +98,8 @@ def folder_names(folders: Sequence[Path]) -> list[str]:
     if len(set(paths)) < len(paths):
         raise RecordError('A folder of results is given twice. Give each folder once.')
     # Two groups both call it results; what stands above tells them apart.
-    names = {path.name for path in paths}
-    ends = [path.parts[:-1] if len(names) == 1 else path.parts for path in paths]
+    is_same = len({path.name for path in paths}) == 1
+    ends = [path.parts[:-1] if is_same else path.parts for path in paths]
     for count in range(1, max(map(len, ends)) + 1):
         names = ['/'.join(parts[-count:]) for parts in ends]
         if len(set(names)) == len(names):
@@ -200,8 +137,7 @@ def merge_folders(folders: Sequence[Path]) -> Collection:
         ('same', f'{count:,} run(s) of {second} are those of {first}; kept once')
         for (first, second), count in copies.items()
     )
-    merged.notes.extend(_protocol_notes(merged))
-    merged.notes.extend(_number_notes(merged))
+    merged.notes.extend([*_protocol_notes(merged), *_number_notes(merged)])
     return merged
 
 
@@ -234,17 +170,9 @@ def _number_notes(merged: Collection) -> Iterator[tuple[str, str]]:
         sides = {f: reader.measured(list(folders[f].values()), metric) for f in sorted(folders)}
         for (first, a), (second, b) in combinations(sides.items(), 2):
             means = [fmean(side.values) for side in (a, b)]
-            text = f'{label}: {task} {metric}: '
-            text += f'{means[0]:.2f} in {first}, {means[1]:.2f} in {second}'
-            differs = compare(a, b).is_distinguishable()
+            differs = compare(a, b).is_distinguishable
             if abs(means[0] - means[1]) <= TOLERANCES.get(metric_name(metric), 0.0):
                 differs = False
             verdict, words = _VERDICTS[differs]
-            yield verdict, text + words
-
-
-_VERDICTS = {
-    None: ('untested', '; too few seeds or outcomes to test it'),
-    True: ('differ', '; a test tells them apart'),
-    False: ('agree', ''),
-}
+            numbers = f'{means[0]:.2f} in {first}, {means[1]:.2f} in {second}'
+            yield verdict, f'{label}: {task} {metric}: {numbers}{words}'

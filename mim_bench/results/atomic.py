@@ -9,12 +9,9 @@ from mim_bench.errors import MimBenchError
 
 
 def write_atomically(contents: Mapping[Path, bytes]) -> None:
-    """Write several files; all of them are on the disk before the first takes its name.
+    """Write files by path; all of them are on the disk before the first takes its name.
 
-    A full disk thus leaves every earlier file as it was.
-
-    Args:
-        contents: What to write, by path. Missing parent folders are made.
+    A full disk thus leaves every earlier file as it was. Missing parent folders are made.
 
     Raises:
         MimBenchError: The disk is full, read-only or otherwise refuses.
@@ -24,7 +21,13 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
     try:
         for current, data in contents.items():
             current.parent.mkdir(parents=True, exist_ok=True)
-            staged[current] = _stage(current, data)
+            # Beside the file, so that the rename stays on one file system.
+            name = f'.{current.name[:100]}.{uuid.uuid4().hex[:8]}.tmp'
+            staged[current] = current.with_name(name)
+            with staged[current].open('xb') as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
         for current, temporary in staged.items():
             temporary.replace(current)
         for folder in sorted({path.parent for path in staged}):
@@ -38,20 +41,6 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
-
-
-def _stage(path: Path, data: bytes) -> Path:
-    """Write beside ``path``, so that the rename stays on one file system."""
-    temporary = path.with_name(f'.{path.name[:100]}.{uuid.uuid4().hex[:8]}.tmp')
-    try:
-        with temporary.open('xb') as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
 
 
 def sync_folder(folder: Path) -> None:

@@ -8,18 +8,14 @@ from typing import Any
 
 from mim_bench.errors import ConfigError
 
-PROTOCOL_HASH_DIGITS = 12
-_CHUNK_BYTES = 1 << 20
+_DIGITS = 12
 
 
 def protocol_hash(settings: Mapping[str, Any]) -> str:
-    """Hash the settings that decide what a number means.
+    """First 12 hexadecimal digits of the SHA-256 of the settings that decide what a number means.
 
     The order of keys does not matter; lists and tuples count as the same. ``1`` and
     ``1.0`` differ, as two protocols that are not known to be equal must.
-
-    Returns:
-        The first 12 hexadecimal digits of the SHA-256 of the canonical JSON.
 
     Raises:
         ConfigError: A key is not text, or a value is not plain finite data.
@@ -31,7 +27,7 @@ def protocol_hash(settings: Mapping[str, Any]) -> str:
         raise ConfigError(
             f'A protocol must be plain finite data: {error}. Replace the value before hashing.'
         ) from error
-    return hashlib.sha256(text.encode()).hexdigest()[:PROTOCOL_HASH_DIGITS]
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
 
 
 def _check_keys(data: Any) -> None:
@@ -47,7 +43,7 @@ def _check_keys(data: Any) -> None:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file as 64 hexadecimal digits, read in pieces."""
+    """The SHA-256 of a file as 64 hexadecimal digits."""
     return file_hash(path, 'sha256')
 
 
@@ -55,6 +51,6 @@ def file_hash(path: Path, algorithm: str) -> str:
     """The hash of a file as hexadecimal digits, by the name of the algorithm in hashlib."""
     digest = hashlib.new(algorithm)
     with Path(path).open('rb') as file:
-        while chunk := file.read(_CHUNK_BYTES):
+        while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -68,17 +68,33 @@ def write_outcomes(outcomes: Outcomes, folder: Path) -> dict[str, Sample]:
     Raises:
         MimBenchError: The disk refuses.
     """
-    facts, arrays = _encode(outcomes)
-    samples = make_samples(outcomes)
-    facts |= {'num_images': outcomes.images.num, 'images_sha256': outcomes.images.sha256}
+    images, samples = outcomes.images, make_samples(outcomes)
+    facts: dict[str, Any] = {'num_images': images.num, 'images_sha256': images.sha256}
+    if isinstance(outcomes, Hits):
+        facts |= {'kind': 'top1', 'metrics': outcomes.metrics}
+        arrays = {'hits': np.packbits(np.stack(list(outcomes.hits.values())), axis=1)}
+    else:
+        arrays = {'replicates': np.stack([sample.replicates for sample in samples.values()])}
+        facts |= {'class_names': outcomes.class_names}
+    if isinstance(outcomes, ClassAreas):
+        facts |= {'kind': 'miou', 'num_classes': outcomes.num_classes}
+        arrays |= {name: _smallest(getattr(outcomes, name)) for name in _AREAS}
+    if isinstance(outcomes, Detections):
+        facts |= {'kind': 'ap', 'num_classes': outcomes.num_categories}
+        facts |= {'iou_types': list(outcomes.kinds)}
+        arrays |= {'thresholds': np.asarray(outcomes.thresholds, dtype=np.float64)}
+        for kind, found in outcomes.kinds.items():
+            arrays |= {f'{kind}.{name}': _smallest(getattr(found, name)) for name in _MATCHES}
     facts['values'] = {name: sample.value for name, sample in samples.items()}
-    if not isinstance(outcomes, Hits):
-        arrays['replicates'] = np.stack([sample.replicates for sample in samples.values()])
     buffer = io.BytesIO()
-    meta = np.array(json.dumps(_Facts(**facts).model_dump()))
-    np.savez_compressed(buffer, meta=meta, **arrays)
+    np.savez_compressed(buffer, meta=np.array(json.dumps(_Facts(**facts).model_dump())), **arrays)
     write_atomically({Path(folder) / OUTCOMES_FILE: buffer.getvalue()})
     return samples
+
+
+def _smallest(array: np.ndarray) -> np.ndarray:
+    """The same numbers in the smallest unsigned type that holds them."""
+    return array.astype(np.min_scalar_type(int(array.max(initial=0))))
 
 
 def read_outcomes(path: Path) -> Outcomes:
@@ -112,73 +128,45 @@ def _opened(path: Path) -> Iterator[tuple[_Facts, Any]]:
             raise ValueError('not a whole .npz file')
         with np.load(path, allow_pickle=False) as archive:
             yield parse_json(_Facts, str(archive['meta']), str(path)), archive
-    except RecordError:
-        raise
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecordError(f'{path}: cannot be read ({error}). Run again.') from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise RecordError(f'{path}: no outcomes of a run: {error}. Run again.') from error
 
 
-def _encode(outcomes: Outcomes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The outcomes as facts and arrays of small types."""
-    if isinstance(outcomes, Hits):
-        hits = np.packbits(np.stack(list(outcomes.hits.values())), axis=1)
-        return {'kind': 'top1', 'metrics': outcomes.metrics}, {'hits': hits}
-    if isinstance(outcomes, ClassAreas):
-        facts = {'kind': 'miou', 'num_classes': outcomes.num_classes}
-        arrays = {name: _smallest(getattr(outcomes, name)) for name in _AREAS}
-    else:
-        facts = {'kind': 'ap', 'num_classes': outcomes.num_categories}
-        facts['iou_types'] = list(outcomes.kinds)
-        arrays = {'thresholds': np.asarray(outcomes.thresholds, dtype=np.float64)}
-        for kind, found in outcomes.kinds.items():
-            arrays |= {f'{kind}.{name}': _smallest(getattr(found, name)) for name in _MATCHES}
-    return facts | {'class_names': outcomes.class_names}, arrays
-
-
-def _smallest(array: np.ndarray) -> np.ndarray:
-    """The same numbers in the smallest unsigned type that holds them."""
-    return array.astype(np.min_scalar_type(int(array.max(initial=0))))
-
-
-def _decode(facts: _Facts, arrays: Mapping[str, np.ndarray]) -> Outcomes:
+def _decode(facts: _Facts, archive: Any) -> Outcomes:
     """The outcomes that facts and arrays describe.
 
     Raises:
         ValueError: Their numbers of images, metrics or classes do not agree.
         KeyError: An array is missing.
     """
-    images, names = facts.images, facts.class_names
+    images, num, names = facts.images, facts.num_classes, facts.class_names
     if facts.kind == 'top1':
-        packed = arrays['hits']
+        packed = archive['hits']
         if packed.shape[-1] != -(-images.num // 8):
             raise ValueError(f'hits are {packed.shape} for {images.num} images')
         rows = np.unpackbits(packed, axis=1, count=images.num).astype(bool)
         return Hits(images, dict(zip(facts.metrics, rows, strict=True)))
     if facts.kind == 'miou':
-        return ClassAreas(
-            images, facts.num_classes, **_columns(facts, arrays, '', _AREAS), class_names=names
-        )
+        return ClassAreas(images, num, **_columns(facts, archive, '', _AREAS), class_names=names)
     kinds = {
-        kind: MatchedDetections(**_columns(facts, arrays, f'{kind}.', _MATCHES))
+        kind: MatchedDetections(**_columns(facts, archive, f'{kind}.', _MATCHES))
         for kind in facts.iou_types
     }
-    return Detections(images, facts.num_classes, arrays['thresholds'], kinds, names)
+    return Detections(images, num, archive['thresholds'], kinds, names)
 
 
 def _columns(
-    facts: _Facts, arrays: Mapping[str, np.ndarray], prefix: str, names: tuple[str, ...]
+    facts: _Facts, archive: Any, prefix: str, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
     """The columns of a table; those of images and classes stay below their number."""
-    columns = {name: arrays[prefix + name] for name in names}
+    columns = {name: archive[prefix + name] for name in names}
+    limits = {'image': facts.num_images, 'category': facts.num_classes}
     for name, column in columns.items():
-        limits = {'image': facts.num_images, 'category': facts.num_classes}
         limit, most = limits.get(name.removeprefix('truth_')), column.max(initial=0)
         if limit is not None and most >= limit:
             raise ValueError(f'{prefix}{name} holds {most}, of {limit}')
-    # Bits are shifted by thresholds, which a narrower type would cut off.
-    words = {
-        name: columns[name].astype(np.uint16) for name in ('matched', 'ignored') if name in columns
-    }
-    return columns | words
+        if name in ('matched', 'ignored'):  # shifted by thresholds, too far for a narrower type
+            columns[name] = column.astype(np.uint16)
+    return columns

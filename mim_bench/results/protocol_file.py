@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mim_bench.errors import ConfigError, RecordError
 from mim_bench.results.atomic import write_atomically
@@ -17,12 +16,8 @@ PROTOCOL_FILE = 'protocol.json'
 _ABSENT = object()
 
 
-@dataclass(frozen=True)
-class SettingDifference:
-    """One setting that two protocols do not share.
-
-    ``first`` and ``second`` are JSON texts; None where a protocol has no such setting.
-    """
+class SettingDifference(NamedTuple):
+    """A setting that two protocols do not share, as JSON texts; None where one has none."""
 
     key: str
     first: str | None
@@ -59,29 +54,25 @@ def read_protocol(path: Path, digest: str) -> dict[str, Any]:
     return content
 
 
-def setting_differences(first: Any, second: Any) -> list[SettingDifference]:
-    """The settings that differ, by dotted key, in the order of the keys.
+def setting_differences(first: Any, second: Any, key: str = '') -> Iterator[SettingDifference]:
+    """The settings below ``key`` that differ, by dotted key, in the order of the keys.
 
     Lists are compared item by item; an item that one list has more is one difference, not one of
     all that follow.
     """
-    return list(_differences('', first, second))
-
-
-def _differences(key: str, first: Any, second: Any) -> Iterator[SettingDifference]:
     texts = _text(first), _text(second)
     if texts[0] == texts[1]:
         return
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        for name in sorted(set(first) | set(second)):
+        for name in sorted({*first, *second}):
             both = first.get(name, _ABSENT), second.get(name, _ABSENT)
-            yield from _differences(f'{key}.{name}'.lstrip('.'), *both)
+            yield from setting_differences(*both, f'{key}.{name}'.lstrip('.'))
     elif _is_list(first) and _is_list(second):
         items = [list(map(_text, side)) for side in (first, second)]
         for kind, a, b, c, d in SequenceMatcher(None, *items, autojunk=False).get_opcodes():
             pairs = zip_longest(first[a:b], second[c:d], fillvalue=_ABSENT)
             for place, both in enumerate(() if kind == 'equal' else pairs, start=a):
-                yield from _differences(f'{key}.{place}', *both)
+                yield from setting_differences(*both, f'{key}.{place}')
     else:
         yield SettingDifference(key, *texts)
 

@@ -167,6 +167,13 @@ class PublishedResult(_Cited):
         return f'{self.repository}@{self.commit[:7]}, {self.file}'
 
     @property
+    def link(self) -> str:
+        """The address of the file, or of the paper."""
+        if paper := re.search(r'arXiv:(\S+)', self.file):
+            return f'https://arxiv.org/abs/{paper[1]}'
+        return f'https://github.com/{self.repository}/blob/{self.commit}/{self.file}'
+
+    @property
     def shown_value(self) -> str:
         """The number with at least one decimal."""
         text = f'{self.value:g}'
@@ -177,11 +184,9 @@ class PublishedResult(_Cited):
         """How the number was measured, as far as its source states it."""
         p = self.protocol
         length = f'{p.epochs} epochs' if p.epochs else p.schedule
-        if length is None and p.iterations:
-            length = f'{p.iterations:,} iterations'
         parts = [
             p.head,
-            length,
+            length or (p.iterations and f'{p.iterations:,} iterations'),
             p.resolution and f'{p.resolution} px',
             p.batch and f'batch {p.batch:,}',
             p.peak_lr and f'rate {p.peak_lr:g}',
@@ -207,21 +212,10 @@ class PublishedResult(_Cited):
         """Whether the authors of the method published it, or who else."""
         return 'its authors' if self.is_own else self.by
 
-    @property
-    def link(self) -> str:
-        """The address of the file, or of the paper."""
-        if paper := re.search(r'arXiv:(\S+)', self.file):
-            return f'https://arxiv.org/abs/{paper[1]}'
-        return f'https://github.com/{self.repository}/blob/{self.commit}/{self.file}'
-
 
 @cache
 def load_published() -> tuple[PublishedResult, ...]:
-    """The numbers that come with the package.
-
-    Raises:
-        RecordError: As :func:`read_published`.
-    """
+    """The numbers that come with the package, as :func:`read_published` reads them."""
     return read_published(FOLDER)
 
 
@@ -283,14 +277,10 @@ def _look_up(known: dict[str, Any], name: str, where: str) -> Any:
     return known[name]
 
 
-# Patches of 16 and sizes of windows, which follow from the method's recipe.
-_SIZES = re.compile(r'-(p16|w\d+)(?=-|$)')
-
-
 def network_family(backbone: str) -> str:
     """The name under which a record's and a published backbone are held to be the same.
 
     Sizes of windows and the common patch of 16 do not count, nor whether a ViT is BEiT's kind:
     the method implies them. UM-MAE's Swin is another network than the standard one.
     """
-    return _SIZES.sub('', backbone).removeprefix('beit-')
+    return re.sub(r'-(p16|w\d+)(?=-|$)', '', backbone).removeprefix('beit-')

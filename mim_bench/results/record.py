@@ -1,4 +1,4 @@
-"""The record of one run: its fields, what each may hold, and what they mean.
+"""The record of one run and its curves: their fields, what each may hold, and what they mean.
 
 The classes are plain data; annotations and the texts below the fields are read by pydantic, which
 checks a record when it is written or read (:mod:`mim_bench.results.store`), and makes its JSON
@@ -8,7 +8,7 @@ Schema and the table of its fields. Nothing here touches a disk.
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator, with_config
 
@@ -175,22 +175,11 @@ class Cost:
 
     @classmethod
     def measured(
-        cls,
-        *,
-        wall_s: float,
-        device: str,
-        is_gpu: bool,
-        num_devices: int = 1,
-        **known: float | None,
+        cls, *, wall_s: float, device: str, is_gpu: bool, num_devices: int = 1, **known: Any
     ) -> 'Cost':
-        """The cost of a run that took ``wall_s`` seconds on ``num_devices`` devices.
+        """The cost of a run on ``num_devices`` GPUs, or processes on a CPU, which has no GPU hours.
 
-        Args:
-            wall_s: Wall time in seconds.
-            device: Name of the device.
-            is_gpu: Whether the hours count as GPU hours; on CPU those are 0.
-            num_devices: GPUs, or processes on CPU.
-            known: Further fields.
+        ``known`` are further fields.
         """
         hours = wall_s * num_devices / 3600
         return cls(hours if is_gpu else 0.0, hours, wall_s, device, num_devices, **known)
@@ -342,6 +331,19 @@ class RunRecord:
         if self.metrics[self.primary_metric].split == 'train' and not self.is_pretraining:
             raise ValueError(f'primary_metric {self.primary_metric!r} is of no evaluation')
         return self
+
+
+@with_config(STRICT)
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over the course of a run."""
+
+    series: Name
+    """Name of the quantity."""
+    step_unit: Literal['epoch', 'iter']
+    """Unit of the steps."""
+    points: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
+    """Pairs of step and value."""
 
 
 def data_set_of(task: str) -> str:

@@ -36,18 +36,14 @@ def parse_facts(words: Iterable[str], where: str, known: Mapping[str, str] = FAC
             raise ConfigError(
                 f'{where} {word}: is not KEY=VALUE with one of {", ".join(known)}. Correct it.'
             )
-        facts[known[key]] = _value(known[key], value, f'{where} {word}')
+        field = known[key]
+        if field == 'labels' and value != 'None' and value != 'unknown':
+            facts[field] = [] if value == 'none' else value.split('+')
+        elif value == 'None' or (value == 'unknown' and field != 'method'):
+            facts[field] = None
+        else:
+            try:
+                facts[field] = _NUMBERS.get(field, str)(value)
+            except ValueError as error:
+                raise ConfigError(f'{where} {word}: {error}. Give a number.') from error
     return facts
-
-
-def _value(field: str, value: str, where: str) -> Any:
-    if field == 'labels' and value == 'none':
-        return []
-    if value == 'None' or (value == 'unknown' and field != 'method'):
-        return None
-    if field == 'labels':
-        return value.split('+')
-    try:
-        return _NUMBERS.get(field, str)(value)
-    except ValueError as error:
-        raise ConfigError(f'{where}: {error}. Give a number.') from error

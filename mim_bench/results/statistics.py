@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import special, stats
 
-from mim_bench.results.outcomes import Detections, Hits, ImageSet, Outcomes
-from mim_bench.results.scores import detection_scores, segmentation_scores
+from mim_bench.results.outcomes import Hits, ImageSet, Outcomes
 
 # Of intervals, and of tests.
 LEVEL = 0.95
@@ -54,28 +53,14 @@ class Sample:
     """One metric of one run on the images of its evaluation.
 
     Either ``hits`` or ``replicates`` is there: a mean of hits needs no resample, its
-    distribution over resamples is known.
-
-    Attributes:
-        images: N of them.
-        value: In percent, not rounded.
-        hits: (N,) bool.
-        replicates: (B,) values in percent on the resamples of :func:`resample_weights`; NaN where
-            a resample holds nothing to measure.
+    distribution over resamples is known. Replicates are the values on the resamples of
+    :func:`resample_weights`, NaN where one holds nothing to measure.
     """
 
     images: ImageSet
-    value: float
-    hits: np.ndarray | None = None
-    replicates: np.ndarray | None = None
-
-
-def outcome_values(outcomes: Outcomes) -> dict[str, float]:
-    """The metrics of the evaluation itself, in percent, by name; not rounded."""
-    if isinstance(outcomes, Hits):
-        return {name: 100 * float(hits.mean()) for name, hits in outcomes.hits.items()}
-    once = np.ones((1, outcomes.images.num), dtype=np.int32)
-    return {name: float(values[0]) for name, values in _scores(outcomes, once).items()}
+    value: float  # in percent, not rounded
+    hits: np.ndarray | None = None  # (N,) bool
+    replicates: np.ndarray | None = None  # (B,) in percent
 
 
 def make_samples(outcomes: Outcomes, num_resamples: int = NUM_RESAMPLES) -> dict[str, Sample]:
@@ -84,24 +69,17 @@ def make_samples(outcomes: Outcomes, num_resamples: int = NUM_RESAMPLES) -> dict
     It takes seconds for a segmentation, and for 5,000 images with 500,000 detections 13 s an IoU
     type at 2,000 resamples (one core, see ``docs/statistics.md``).
     """
-    images, values = outcomes.images, outcome_values(outcomes)
+    images, values = outcomes.images, outcomes.values()
     if isinstance(outcomes, Hits):
         return {name: Sample(images, values[name], hits) for name, hits in outcomes.hits.items()}
-    chunks = [_scores(outcomes, weights) for weights in resample_weights(images.num, num_resamples)]
+    chunks = [outcomes.scores(weights) for weights in resample_weights(images.num, num_resamples)]
     return {
         name: Sample(images, value, None, np.concatenate([chunk[name] for chunk in chunks]))
         for name, value in values.items()
     }
 
 
-def _scores(outcomes: Outcomes, weights: np.ndarray) -> dict[str, np.ndarray]:
-    measure = detection_scores if isinstance(outcomes, Detections) else segmentation_scores
-    return measure(outcomes, weights)
-
-
-def resample_weights(
-    num_images: int, num_resamples: int = NUM_RESAMPLES, seed: int = SEED
-) -> Iterator[np.ndarray]:
+def resample_weights(num_images: int, num_resamples: int = NUM_RESAMPLES) -> Iterator[np.ndarray]:
     """How often each image occurs in each resample.
 
     A resample draws N of N images with replacement, so its weights are multinomial. They come
@@ -111,7 +89,7 @@ def resample_weights(
     Yields:
         (b, N) int32 with rows that add up to N; B rows in all.
     """
-    source = np.random.PCG64(seed)
+    source = np.random.PCG64(SEED)
     chunk = max(1, _CHUNK_BYTES // (16 * num_images))
     for start in range(0, num_resamples, chunk):
         rows = min(chunk, num_resamples - start)
@@ -129,12 +107,11 @@ def image_interval(sample: Sample, level: float = LEVEL) -> tuple[float, float] 
     The number of hits in a resample is binomial, so the interval of a mean of hits is exact.
     Replicates are centred at the value first, see :func:`centred`.
     """
-    if sample.hits is not None:
-        num, share = sample.images.num, sample.hits.mean()
-        ends = stats.binom.ppf([(1 - level) / 2, (1 + level) / 2], num, share)
-        return tuple(float(100 * end / num) for end in ends)
-    known = centred(sample.replicates, sample.value)
-    return percentile_interval(known, level) if len(known) else None
+    if sample.hits is None:
+        return _middle(centred(sample.replicates, sample.value), level)
+    num, ends = sample.images.num, [(1 - level) / 2, (1 + level) / 2]
+    low, high = stats.binom.ppf(ends, num, sample.hits.mean())
+    return float(100 * low / num), float(100 * high / num)
 
 
 def centred(replicates: np.ndarray, value: float) -> np.ndarray:
@@ -148,46 +125,43 @@ def centred(replicates: np.ndarray, value: float) -> np.ndarray:
     return known + (value - known.mean()) if len(known) else known
 
 
-def percentile_interval(replicates: np.ndarray, level: float) -> tuple[float, float]:
-    """The interval that holds the middle share ``level`` of the replicates."""
+def _middle(replicates: np.ndarray, level: float) -> tuple[float, float] | None:
+    """The interval that holds the middle share ``level`` of the replicates; None of nothing."""
+    if not len(replicates):
+        return None
     low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of one row: a value a seed, in percent, and the samples behind them.
-
-    A sample is None where a run kept no outcomes.
-    """
+    """One metric of one row: a value a seed, in percent, and the sample behind each."""
 
     values: tuple[float, ...]
-    samples: tuple[Sample | None, ...]
+    samples: tuple[Sample | None, ...]  # None where a run kept no outcomes
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The difference of two rows, and how surely there is one.
 
-    Attributes:
-        difference: Mean of the first less mean of the second, in percent; of what the outcomes
-            give where there are any, of the recorded values otherwise.
-        p_values: By test: ``welch`` over seeds, ``mcnemar`` and ``bootstrap`` over images.
-        interval: Of the difference, by the paired bootstrap over images; None without it.
-        missing: What a test over images lacked; empty if there was one.
+    ``difference`` is the mean of the first less that of the second, in percent; of what the
+    outcomes give where there are any, of the recorded values otherwise.
     """
 
     difference: float
+    # By test: ``welch`` over seeds, ``mcnemar`` and ``bootstrap`` over images.
     p_values: dict[str, float] = field(default_factory=dict)
-    interval: tuple[float, float] | None = None
-    missing: str = ''
+    interval: tuple[float, float] | None = None  # by the paired bootstrap over images
+    missing: str = ''  # what a test over images lacked
 
-    def is_distinguishable(self, alpha: float = ALPHA) -> bool | None:
+    @property
+    def is_distinguishable(self) -> bool | None:
         """Whether the rows differ by every test that could be made; None if there was none."""
-        return max(self.p_values.values()) < alpha if self.p_values else None
+        return max(self.p_values.values()) < ALPHA if self.p_values else None
 
 
-def compare(a: Measured, b: Measured, level: float = LEVEL) -> Comparison:
+def compare(a: Measured, b: Measured) -> Comparison:
     """Test two rows under the same protocol against each other.
 
     With two seeds or more on both sides there is Welch's t-test over seeds. With the outcomes of
@@ -209,7 +183,7 @@ def compare(a: Measured, b: Measured, level: float = LEVEL) -> Comparison:
     if not len(differences):
         return Comparison(difference, p_values, None, 'no resample holds anything to measure')
     p_values['bootstrap'] = two_sided_p(differences)
-    return Comparison(difference, p_values, percentile_interval(differences, level))
+    return Comparison(difference, p_values, _middle(differences, LEVEL))
 
 
 def _missing(samples: Sequence[Sample | None]) -> str:

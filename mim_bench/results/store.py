@@ -1,8 +1,9 @@
-"""Records on disk: one ``<run_id>/record.json`` a run, written whole and collected by folder."""
+"""Records on disk: ``<run_id>/record.json`` a run, its ``curves.json`` beside it, by folder."""
 
 import json
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from pydantic import ValidationError
 
 from mim_bench.errors import RecordError
 from mim_bench.results.atomic import write_atomically
-from mim_bench.results.record import SCHEMA_VERSION, RunRecord
-from mim_bench.results.validation import adapter, explain, read_text
+from mim_bench.results.record import SCHEMA_VERSION, Curve, RunRecord
+from mim_bench.results.validation import adapter, explain, parse_json, read_text
 
 RECORD_FILE = 'record.json'
+CURVES_FILE = 'curves.json'
 # Pictures of the features of checkpoints, named after their ids, at the top of a results folder.
 FEATURES_FOLDER = 'features'
 
@@ -28,22 +30,16 @@ class DamagedFile:
 
 @dataclass(frozen=True)
 class Collection:
-    """The records of a folder, ordered by run id; no two share one. Or those of several folders.
-
-    Attributes:
-        records: Those that can be read.
-        damaged: Files that were left out.
-        places: Folder of each record, by ``id(record)``.
-        groups: Name of the results folder of each record, by ``id(record)``; empty for one folder.
-        features: Pictures of features, by name of the results folder and id of the checkpoint.
-        notes: What a check of several folders against each other found, as (kind, text).
-    """
+    """The records of a folder, ordered by run id; no two share one. Or those of several folders."""
 
     records: list[RunRecord] = field(default_factory=list)
     damaged: list[DamagedFile] = field(default_factory=list)
+    # By ``id(record)``: its folder and, of several, the name of its results folder.
     places: dict[int, Path] = field(default_factory=dict)
     groups: dict[int, str] = field(default_factory=dict)
+    # Pictures of features, by name of the results folder and id of the checkpoint.
     features: dict[tuple[str, str], Path] = field(default_factory=dict)
+    # What a check of several folders against each other found, as (kind, text).
     notes: list[tuple[str, str]] = field(default_factory=list)
 
     def group(self, record: RunRecord) -> str:
@@ -109,9 +105,8 @@ def write_record(record: RunRecord, folder: Path) -> Path:
         RecordError: A value is not what its field may hold; nothing is written.
         MimBenchError: The disk refuses; an earlier record is untouched.
     """
-    text = record_to_json(record)
     path = Path(folder) / record.run_id / RECORD_FILE
-    write_atomically({path: text.encode()})
+    write_atomically({path: record_to_json(record).encode()})
     return path
 
 
@@ -125,11 +120,35 @@ def read_record(path: Path, where: str | None = None) -> RunRecord:
     return record_from_json(read_text(Path(path), where), where)
 
 
+def write_curves(curves: Sequence[Curve], folder: Path) -> Path:
+    """Write ``<folder>/curves.json`` atomically.
+
+    Raises:
+        RecordError: A value is not finite or not a number.
+        MimBenchError: The disk refuses.
+    """
+    path = Path(folder) / CURVES_FILE
+    text = json.dumps([asdict(curve) for curve in curves])
+    parse_json(list[Curve], text, str(path))
+    write_atomically({path: text.encode()})
+    return path
+
+
+def read_curves(path: Path) -> list[Curve]:
+    """Read a curves file.
+
+    Raises:
+        RecordError: It is missing, damaged or holds numbers that are not finite.
+    """
+    return parse_json(list[Curve], read_text(Path(path), str(path)), str(path))
+
+
 def collect(folder: Path) -> Collection:
     """Read every ``record.json`` below a folder.
 
     Damaged files are listed and left out. Of records that share a run id none is kept,
-    since nothing says which of them is right.
+    since nothing says which of them is right. Hidden folders are not searched: other tools keep
+    their state there.
 
     Raises:
         RecordError: The folder does not exist.
@@ -139,7 +158,11 @@ def collect(folder: Path) -> Collection:
         raise RecordError(f'{folder}: no such folder of results. Give the folder of the records.')
     found: dict[str, list[tuple[str, RunRecord]]] = defaultdict(list)
     collection = Collection()
-    for path in record_files(folder):
+    for parent, names, _ in os.walk(folder):
+        names[:] = [name for name in names if not name.startswith('.')]
+        path = Path(parent, RECORD_FILE)
+        if not os.path.lexists(path):
+            continue
         where = path.relative_to(folder).as_posix()
         try:
             record = read_record(path, where)
@@ -155,23 +178,10 @@ def collect(folder: Path) -> Collection:
             collection.places[id(record)] = (folder / where).parent
             continue
         for where, _ in entries:
-            others = ', '.join(other for other, _ in entries if other != where)
+            others = ', '.join(sorted(other for other, _ in entries if other != where))
             reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
             collection.damaged.append(DamagedFile(where, reason))
     collection.damaged.sort(key=lambda file: file.path)
     for path in sorted((folder / FEATURES_FOLDER).glob('*.png')):
         collection.features['', path.stem] = path
     return collection
-
-
-def record_files(folder: Path) -> list[Path]:
-    """The records below a folder, damaged ones too, in the order of their paths.
-
-    Hidden folders are not searched: other tools keep their state there.
-    """
-    paths = []
-    for parent, names, _ in os.walk(folder):
-        names[:] = [name for name in names if not name.startswith('.')]
-        if os.path.lexists(os.path.join(parent, RECORD_FILE)):
-            paths.append(Path(parent) / RECORD_FILE)
-    return sorted(paths)

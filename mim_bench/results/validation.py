@@ -1,7 +1,7 @@
 """Reads JSON and YAML into pydantic models; an error names the file, the place and the value.
 
 One definition of a file, a pydantic model or a dataclass, gives the check when it is read, the
-messages, the JSON Schema (``mim-bench list schema``) and the table of its fields in the docs.
+messages, the JSON Schema (``mim-bench list fields --json``) and the table of its fields.
 """
 
 import difflib
@@ -33,10 +33,8 @@ class Model(BaseModel):
     model_config = STRICT
 
 
-@cache
-def adapter(kind: Any) -> TypeAdapter:
-    """What checks a model, a dataclass or a list of them."""
-    return TypeAdapter(kind)
+# What checks a model, a dataclass or a list of them.
+adapter = cache(TypeAdapter)
 
 
 def read_text(path: Path, where: str, error: type[MimBenchError] = RecordError) -> str:
@@ -53,11 +51,10 @@ def read_text(path: Path, where: str, error: type[MimBenchError] = RecordError) 
 
 
 def parse_json(kind: type[T], text: str, where: str, error: type[MimBenchError] = RecordError) -> T:
-    """The model, dataclass or list of them that a JSON text describes.
+    """The model, dataclass or list of them that a JSON text describes; messages call it ``where``.
 
     Raises:
-        MimBenchError: The text is no JSON, or breaks the model; an ``error`` that names the file
-            as ``where`` and every place.
+        MimBenchError: The text is no JSON, or breaks the model; names every place.
     """
     try:
         return adapter(kind).validate_json(text)
@@ -69,8 +66,7 @@ def read_yaml(kind: type[T], path: Path, error: type[MimBenchError], context: An
     """The model, dataclass or list of them that a YAML file describes; validators get ``context``.
 
     Raises:
-        MimBenchError: The file cannot be read, is no YAML, has a key twice, or breaks the model;
-            an ``error`` that names every place.
+        MimBenchError: The file cannot be read, is no YAML, has a key twice, or breaks the model.
     """
     text = read_text(path, str(path), error)
     try:
@@ -106,7 +102,7 @@ def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
     errors = problem.errors(include_url=False)
     if errors[0]['type'] == 'json_invalid':
         return f'not valid JSON ({errors[0]["ctx"]["error"]}). Run again, or delete the file.'
-    missing = ['.'.join(_words(e['loc'], data)) for e in errors if e['type'] == 'missing']
+    missing = ['.'.join(_steps(e['loc'], data)) for e in errors if e['type'] == 'missing']
     texts = [_problem(e, kind, data) for e in errors if e['type'] != 'missing']
     if len(texts) > _MOST_PROBLEMS:
         texts[_MOST_PROBLEMS:] = [f'and {len(texts) - _MOST_PROBLEMS} more']
@@ -116,7 +112,7 @@ def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
 
 
 def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:
-    place, value = '.'.join(_words(error['loc'], data)), error['input']
+    place, value = '.'.join(_steps(error['loc'], data)), error['input']
     if error['type'] in _UNKNOWN_KEY:
         return f'{place}: nothing reads this key{_hint(error["loc"][-1], _known(kind))}'
     if error['type'] == 'value_error':
@@ -128,7 +124,7 @@ def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:
     return f'{place or "top level"}: {reason}, not {shown}{_hint(value, known)}'
 
 
-def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
+def _steps(place: Sequence[str | int], data: Any) -> Iterator[str]:
     """The steps to a place; an entry of a list is named where it has a name."""
     for step in place:
         try:
@@ -143,17 +139,13 @@ def _words(place: Sequence[str | int], data: Any) -> Iterator[str]:
 
 def _known(kind: Any) -> list[str]:
     """All keys of a model and of the models inside it."""
-    schema = adapter(kind).json_schema()
-    models = [schema, *schema.get('$defs', {}).values()]
-    return [key for model in models for key in model.get('properties', {})]
+    return [key for model in _models(kind).values() for key in model.get('properties', {})]
 
 
-def _inner(node: dict[str, Any]) -> dict[str, Any] | None:
-    """The schema of the entries of a list or a mapping."""
-    patterns = node.get('patternProperties', {})
-    return (
-        node.get('items') or node.get('additionalProperties') or next(iter(patterns.values()), None)
-    )
+def _models(kind: Any) -> dict[str, dict[str, Any]]:
+    """The schemas of a model and of the models inside it, by name."""
+    schema = adapter(kind).json_schema(mode='serialization')
+    return {schema.get('title', ''): schema} | schema.get('$defs', {})
 
 
 def _hint(word: Any, known: Sequence[str]) -> str:
@@ -173,15 +165,13 @@ def field_tables(kind: Any) -> dict[str, tuple[str, list[tuple[str, str, str]]]]
     Returns:
         By the name of each model: what it is, and name, type and meaning of its fields.
     """
-    schema = adapter(kind).json_schema(mode='serialization')
-    models = {schema['title']: schema} if 'title' in schema else {}
-    models |= schema.get('$defs', {})
     return {
         name: (
             _text(model),
             [(key, _type(node), _text(node)) for key, node in model['properties'].items()],
         )
-        for name, model in models.items()
+        for name, model in _models(kind).items()
+        if 'properties' in model
     }
 
 
@@ -196,6 +186,6 @@ def _type(node: dict[str, Any]) -> str:
         return node['$ref'].rpartition('/')[2]
     if 'enum' in node:
         return ', '.join(map(str, node['enum']))
-    if inner := _inner(node):
-        return f'{node["type"]} of {_type(inner)}'
-    return node.get('type', 'any')
+    inner = node.get('items') or node.get('additionalProperties')
+    inner = inner or next(iter(node.get('patternProperties', {}).values()), None)
+    return f'{node["type"]} of {_type(inner)}' if inner else node.get('type', 'any')

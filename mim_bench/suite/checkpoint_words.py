@@ -60,13 +60,14 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
     if len(checkpoint_id.encode()) > ID_BYTES:
         raise ConfigError(
-            f'--checkpoint: the name of the row has {len(checkpoint_id)} characters, and files are '
-            f'named after it; {ID_BYTES} bytes are the most. Name it: --checkpoint ID={place}'
+            f'--checkpoint: the id of the row has {len(checkpoint_id.encode())} bytes; as a part '
+            f'of file names it may have {ID_BYTES}. Give a shorter one: --checkpoint ID={place}'
         )
     given = dict(fact.split('=', 1) for fact in facts if fact.partition('=')[0] in READING)
     if kind != 'file' and given:
         raise ConfigError(
-            f'--checkpoint {word}: {", ".join(given)} say how a file is read, and this is none.'
+            f'--checkpoint {word}: {", ".join(given)} are for files, and this is not one. Leave '
+            'them out.'
         )
     if kind == 'file' and timm and (network := timm.get(checkpoint_id, timm.get(''))):
         given.setdefault('timm', network)

@@ -260,7 +260,8 @@ def _facts_of_meta(
 ) -> Facts:
     if meta.get('backbone_type') is None:
         raise ConversionError(
-            f'{path}: holds no backbone of a family that mim_bench has configs for.'
+            f'{path}: its backbone is of no family that suites have configs for. `mim-bench '
+            f'inspect {path}` shows what it holds.'
         )
     family, backbone = name_backbone(meta)
     return Facts(

@@ -29,11 +29,11 @@ def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
     if wanted is None:
         return visible
     if wanted < 1:
-        raise ConfigError(f'--gpus {wanted}: nothing could run. Ask for one or more.')
+        raise ConfigError(f'--gpus {wanted}: must be 1 or more.')
     if visible and wanted > len(visible):
         raise ConfigError(
-            f'--gpus {wanted}, but {len(visible)} can be seen ({", ".join(visible)}). Ask for '
-            'fewer, or set CUDA_VISIBLE_DEVICES.'
+            f'--gpus {wanted}: only {len(visible)} are visible ({", ".join(visible)}). Give fewer, '
+            'or change CUDA_VISIBLE_DEVICES.'
         )
     return visible[:wanted]
 
@@ -54,5 +54,5 @@ def count_workers(wanted: int | None, available: Callable[[], int | None] = coun
     if wanted is None:
         return min(available() or 1, 4)
     if wanted < 1:
-        raise ConfigError(f'--workers {wanted}: nothing could run. Ask for one or more.')
+        raise ConfigError(f'--workers {wanted}: must be 1 or more.')
     return wanted

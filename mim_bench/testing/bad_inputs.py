@@ -41,15 +41,10 @@ class Heads(nn.Module):
         self.head.num_classes = num_classes
 
 
-def launched(
-    layout: str, root: Path, own_data: str | None = None, lists: bool = False
-) -> dict[str, Any]:
+def launched(layout: str, root: Path, own_data: str | None = None) -> dict[str, Any]:
     """The data sets of a run, compared and read through; raises what the run would raise."""
     cfg = load_config(DEMO / CONFIGS[layout])
     set_data_root(cfg, str(root))
-    if lists:
-        for split in SPLITS:
-            cfg[f'{split}_dataloader'].dataset.ann_file = f'meta/{split}.txt'
     if own_data:
         use_own_data(cfg, own_data)
     return launched_config(cfg)
@@ -88,10 +83,10 @@ def copy_layout(toy_root: Path, layout: str, folder: Path) -> Path:
     return shutil.copytree(toy_root / FOLDERS[layout], folder / layout, ignore=ignored)
 
 
-def refused(layout: str, root: Path, message: str, **settings: Any) -> None:
+def refused(layout: str, root: Path, message: str) -> None:
     """Assert that the start of a run fails with one message on one line."""
     with pytest.raises(MimBenchError, match=message) as caught:
-        launched(layout, root, **settings)
+        launched(layout, root)
     if '\n' in str(caught.value):
         pytest.fail(f'more than one line: {caught.value}')
 

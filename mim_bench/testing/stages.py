@@ -50,8 +50,8 @@ train_pipeline = [
 ]
 """, 15),
     'segment': ('upernet_ummae-swin-toy_', """
-train_dataloader = dict(batch_size=3)
-effective_batch_size = 3
+train_dataloader = dict(batch_size=4)
+effective_batch_size = 4
 train_cfg = dict(max_iters=6, val_interval=6)
 default_hooks = dict(checkpoint=dict(interval=2))
 """, 6),

@@ -31,6 +31,8 @@ _WIDTHS = {
 }
 # Arguments that are sides in pixels, of transforms, preprocessors, backbones, sliding windows.
 _SIDES = {'scale', 'scales', 'crop_size', 'size', 'img_size', 'bias_img_size', 'stride'}
+# Arguments that count proposals and what is drawn of them, of detectors.
+_PROPOSALS = {'nms_pre', 'max_per_img', 'num'}
 # What these give out is what the method predicts.
 _TARGETS = ('LinearNeck',)
 
@@ -38,9 +40,9 @@ _TARGETS = ('LinearNeck',)
 def toy_width(cfg: Config, toy_root: Path) -> Config:
     """A copy that trains two iterations and evaluates once, within seconds on a CPU.
 
-    Layers have an eighth of their channels, and images of segmentation and detection a quarter
-    of their side. The number of layers and heads, the transforms and the classes are the
-    config's own.
+    Layers have an eighth of their channels, detectors an eighth of their proposals, and images of
+    segmentation and detection a quarter of their side. The number of layers and heads, the
+    transforms and the classes are the config's own.
 
     Args:
         cfg: Config of any task.
@@ -65,7 +67,7 @@ def _narrow(node: Any, registry: Registry) -> None:
             arch = part.arch
             if 'feedforward_channels' in arch:
                 arch.feedforward_channels //= WIDTH_FACTOR
-        for key in _WIDTHS & set(part):
+        for key in (_WIDTHS | _PROPOSALS) & set(part):
             is_target = key == 'out_channels' and part.get('type') in _TARGETS
             if not is_target:
                 part[key] = _divided(part[key], WIDTH_FACTOR)

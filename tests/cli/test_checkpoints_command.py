@@ -178,7 +178,7 @@ def test_checkpoints_download_says_that_no_hash_is_known(publish, tmp_path, caps
         ('page.pth', {}, 'a web page'),
         ('cut.pth', {}, 'broke off after 4 of 1000 bytes'),
         ('missing.pth', {}, 'cannot be fetched (HTTP Error 404'),
-        ('', {'url': None}, 'no address is known. It is at somewhere'),
+        ('', {'url': None}, 'the file is not known. Get it from somewhere'),
         ('', {'url': 'https://drive.google.com/file/d/x/view'}, 'is a page, not a file'),
     ],
 )

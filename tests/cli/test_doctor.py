@@ -29,7 +29,7 @@ def test_doctor_failure_exits_one_and_prints_the_mend(found, capsys):
     found(Finding('torch', '2.11.0'), Finding('mmdet', 'not installed', False, "pip '.[onedl]'"))
     assert main(['doctor']) == 1
     printed = capsys.readouterr().out
-    assert "mend mmdet: pip '.[onedl]'" in printed
+    assert "fix mmdet: pip '.[onedl]'" in printed
     assert 'Training cannot run: mmdet.' in printed
 
 

@@ -74,7 +74,7 @@ def test_features_of_a_plain_module_are_its_averages(photos):
     ('words', 'message'),
     [
         (['timm:test_vit', 'absent', '--out', 'a.npz'], 'absent: there is no such image'),
-        (['timm:test_vit', 'FOLDER', '--out', 'a.h5'], 'Known are .npz and .safetensors'),
+        (['timm:test_vit', 'FOLDER', '--out', 'a.h5'], 'must end in .npz or .safetensors'),
         (['timm:test_vat', 'FOLDER', '--out', 'a.npz'], "Did you mean 'test_vit'"),
     ],
 )

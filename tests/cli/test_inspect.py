@@ -78,7 +78,7 @@ def test_inspect_says_what_shares_the_keys(tmp_path, capsys):
     assert main(['inspect', str(tmp_path / 'a.pth')]) == 0
     printed = capsys.readouterr().out
     assert 'localmim, mae, ummae' in printed
-    assert 'say --source' in printed
+    assert 'convert with --source' in printed
 
 
 def test_inspect_unknown_key_is_a_problem_not_a_failure(official, capsys):

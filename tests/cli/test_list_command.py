@@ -72,7 +72,7 @@ def test_list_published_unknown_method_is_one_message_and_status_one(capsys):
     assert "Did you mean 'conmim'?" in ' '.join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize('kind', ['methods', 'tasks', 'sources', 'backbones', 'published'])
+@pytest.mark.parametrize('kind', ['methods', 'tasks', 'sources', 'backbones'])
 def test_list_prints_a_table(kind, capsys):
     assert main(['list', kind]) == 0
     printed = capsys.readouterr().out

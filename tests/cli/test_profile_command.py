@@ -146,9 +146,9 @@ def test_profile_estimate_of_several_prints_the_others_and_names_what_failed(
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['--estimate', '--compile'], '--estimate is for a GPU'),
-        (['--estimate'], '--estimate is for a GPU'),
-        (['--assume-tflops', '3'], 'belong to --estimate'),
+        (['--estimate', '--compile'], '--estimate simulates'),
+        (['--estimate'], '--estimate simulates'),
+        (['--assume-tflops', '3'], '--assume-tflops needs --estimate'),
     ],
 )
 def test_profile_options_of_an_estimate_that_contradict_are_refused(words, message, capsys):
@@ -161,11 +161,11 @@ def test_profile_options_of_an_estimate_that_contradict_are_refused(words, messa
     [
         ([], 'nothing to profile'),
         (['absent.py'], 'absent.py: there is no such config file'),
-        ([MAE, MAE], 'named twice'),
+        ([MAE, MAE], 'given twice'),
         ([MAE, '--cfg-options', 'modl.neck.depth=2'], "Did you mean 'model'"),
         ([MAE, '--cfg-options', 'batch'], "'batch' changes no setting"),
         ([MAE, '--variant', MAE, 'x=[1,(2'], 'brackets do not match'),
-        ([MAE, '--find-batch'], '--find-batch fills the memory of a GPU'),
+        ([MAE, '--find-batch'], '--find-batch needs a GPU'),
     ],
 )
 def test_profile_slip_is_one_clear_error(words, message, capsys):

@@ -1,4 +1,3 @@
-import inspect
 import io
 
 import pytest
@@ -7,9 +6,6 @@ from rich.console import Console
 from mim_bench.cli import _suite_view as module
 from mim_bench.cli._suite_view import LiveView, suite_view
 from mim_bench.engine.heartbeat import Heartbeat
-from mim_bench.suite.cluster import ClusterLauncher
-from mim_bench.suite.forking import ForkingLauncher
-from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.progress import Pulse, seconds_left
 from mim_bench.suite.steps import Step
 
@@ -109,12 +105,6 @@ def test_time_left_is_what_the_other_steps_take_on_a_machine_as_slow_as_this_one
     assert seconds_left(plan, {'a': 20.0}, {'c': 30.0}, workers=2) == 80  # b alone
     assert seconds_left(plan, {}, {}, workers=1) is None
     assert seconds_left([*plan, Step('d', ())], {'a': 20.0}, {}, workers=1) is None
-
-
-@pytest.mark.parametrize('kind', [ClusterLauncher, ForkingLauncher, LocalLauncher])
-def test_every_launcher_says_how_many_steps_run_at_a_time(kind):
-    # `run` gives it to the view; without it the suite would not start.
-    assert 'workers' in inspect.signature(kind).parameters or kind.workers == 1
 
 
 def test_view_name_with_markup_stays_text(view):

@@ -68,11 +68,11 @@ def operands(stride, padding, dilation, groups, deform_groups):
     ]
     double = {'dtype': torch.float64}
     tensors = {
-        'features': torch.randn(2, 4, 4, 4, **double),
+        'features': torch.randn(2, 2, 4, 4, **double),
         # Up to several pixels, so that points leave the image.
         'offset': 2 * torch.randn(2, deform_groups * 18, *size, **double),
         'mask': torch.rand(2, deform_groups * 9, *size, **double),
-        'weight': torch.randn(2, 4 // groups, 3, 3, **double),
+        'weight': torch.randn(2, 2 // groups, 3, 3, **double),
         'bias': torch.randn(2, **double),
     }
     return {name: tensor.requires_grad_() for name, tensor in tensors.items()}

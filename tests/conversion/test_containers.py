@@ -54,5 +54,5 @@ def test_open_container_with_an_average_alone_says_how_to_take_it():
 
 
 def test_open_container_without_weights_raises_and_says_what_there_is():
-    with pytest.raises(ConversionError, match=r'a\.pth: no weights .*it holds epoch, args'):
+    with pytest.raises(ConversionError, match=r'a\.pth: has no weights .*it has epoch, args'):
         open_container({'epoch': 3, 'args': None}, 'a.pth')

@@ -60,9 +60,9 @@ def test_of_two_networks_the_teacher_is_taken_and_others_must_be_named(vit, tmp_
 
 
 def test_what_is_not_there_is_said(vit, tmp_path):
-    with pytest.raises(ConversionError, match=r"there is no 'x' in it\. It holds model"):
+    with pytest.raises(ConversionError, match=r"there is no 'x'\. Give one of model"):
         converted({'model': vit}, tmp_path, container='x')
-    with pytest.raises(ConversionError, match=r'They start with blocks\., cls_token'):
+    with pytest.raises(ConversionError, match=r'Give one of blocks, cls_token'):
         converted(vit, tmp_path, prefix='x')
 
 
@@ -136,7 +136,7 @@ def test_dinov3_of_transformers_is_joined_in_the_official_order(tmp_path):
     assert torch.equal(weights[f'{block}mlp.fc1_g.weight'], state['layer.0.mlp.gate_proj.weight'])
     for change, told in (
         ({'rope_theta': 10.0}, 'those of base 100'),
-        ({'hidden_act': 'gelu'}, 'hidden_act=gelu.* has silu'),
+        ({'hidden_act': 'gelu'}, 'hidden_act=gelu.* silu only'),
         ({'layer_norm_eps': 1e-3}, 'layer_norm_eps=0.001'),
     ):
         (tmp_path / 'config.json').write_text(json.dumps(settings | change))

@@ -95,5 +95,5 @@ def test_timms_names_under_backbone_are_not_mmpretrains(tmp_path):
 
 def test_network_that_nobody_builds_is_refused(tmp_path):
     torch.save({'state_dict': {'backbone.conv1.weight': ONE}}, tmp_path / 'a.pth')
-    with pytest.raises(ConversionError, match='of no network that mim_bench builds'):
+    with pytest.raises(ConversionError, match='fit no network that mim_bench builds'):
         convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')

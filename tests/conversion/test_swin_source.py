@@ -62,7 +62,7 @@ def test_swin_file_named_simmim_records_the_method(official_file, tmp_path):
 
 
 def test_swin_merge_order_of_another_source_raises(official_file, tmp_path):
-    with pytest.raises(ConversionError, match=r"'swin' knows no merge order 'pretrain'"):
+    with pytest.raises(ConversionError, match=r"'swin' has no merge order 'pretrain'"):
         convert_checkpoint(official_file, tmp_path / 'b.pth', merge_order='pretrain')
 
 

@@ -157,17 +157,17 @@ def test_timm_full_size_model_gives_its_features(name, stock, tmp_path):
 
 
 @pytest.mark.parametrize(
-    'model',
+    'make',
     [
-        vit(),
-        vit(init_values=0.1),
-        beit(),
-        timm.create_model('swin_tiny_patch4_window7_224', **SWIN, num_classes=0),
+        vit,
+        lambda: vit(init_values=0.1),
+        beit,
+        lambda: timm.create_model('swin_tiny_patch4_window7_224', **SWIN, num_classes=0),
     ],
     ids=['vit', 'vit with layer scale', 'beit', 'swin'],
 )
-def test_timm_bare_weights_are_recognised(model):
-    state = model.state_dict()
+def test_timm_bare_weights_are_recognised(make):
+    state = make().state_dict()
     assert find_source(state, 'auto', 'timm.pth', state).name == 'timm'
 
 

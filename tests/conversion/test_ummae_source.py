@@ -60,7 +60,7 @@ def test_ummae_source_leaves_a_vit_without_the_secondary_token_to_mae():
 
 
 def test_ummae_source_other_network_raises():
-    with pytest.raises(ConversionError, match=r'swin\.pth: is no file of UM-MAE'):
+    with pytest.raises(ConversionError, match=r'swin\.pth: is not a checkpoint of UM-MAE'):
         SOURCE.convert(weights(**{'layers.0.blocks.0.attn.qkv.weight': (3, 1)}), 'swin.pth')
 
 

@@ -107,7 +107,7 @@ def test_compressed_archives_are_refused(folder):
 @pytest.mark.parametrize('name', ['data.zip', 'data.tar'])
 def test_damaged_archives_are_refused(name, tmp_path):
     (tmp_path / name).write_bytes(b'nothing of the kind' * 100)
-    with pytest.raises(DataError, match='is no whole'):
+    with pytest.raises(DataError, match='is not a complete'):
         is_folder(tmp_path / name / 'train')
 
 
@@ -115,7 +115,7 @@ def test_damaged_archives_are_refused(name, tmp_path):
 def test_pack_refuses_other_names_and_existing_files(name, folder, capsys):
     folder.with_suffix('.zip').write_bytes(b'')
     assert main(['data', 'pack', str(folder), str(folder.with_name(name))]) == 1
-    assert 'Name' in capsys.readouterr().err
+    assert 'Choose another name' in capsys.readouterr().err
 
 
 # ---- kept lists --------------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def test_check_coco_json_without_a_list_is_named(toy_copy):
     (problem,) = check_coco(toy_copy, CheckOptions(quick=True)).problems
 
     assert (problem.kind, problem.path) == (Kind.UNREADABLE, JSON)
-    assert problem.message.startswith("has no list 'categories'")
+    assert problem.message.startswith("needs a list 'categories'")
 
 
 def test_check_coco_missing_folder_says_how_to_get_it(tmp_path):

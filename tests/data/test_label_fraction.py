@@ -107,7 +107,7 @@ def test_label_fraction_known_names_are_drawn_on_every_machine(root):
 
 @pytest.mark.parametrize('settings', [{}, {'share': 0.1, 'names_file': 'x.txt'}])
 def test_label_fraction_not_one_of_share_and_list_raises(root, settings):
-    with pytest.raises(ConfigError, match='Give one of them'):
+    with pytest.raises(ConfigError, match='Set exactly one of them'):
         LabelFraction(data_root=str(root), split='train', **settings)
 
 

@@ -1,5 +1,6 @@
 """The samples of a run depend on its seed and their place in the epoch, on nothing else."""
 
+import gc
 import random
 
 import mmengine.dataset
@@ -152,3 +153,14 @@ def test_seed_everything_any_word_changes_every_stream():
     assert drawn[0] == drawn[3]
     for stream in zip(*drawn[:3], strict=True):
         assert len(set(stream)) == 3
+
+
+@pytest.mark.parametrize('is_frozen', [False, True])
+def test_seeded_dataset_leaves_frozen_what_a_forked_process_has_frozen(is_frozen):
+    gc.unfreeze()
+    if is_frozen:
+        gc.freeze()
+    SeededDataset(dict(type='Draws'), seed=0)
+    found = gc.get_freeze_count() > 0
+    gc.freeze()  # as conftest.py leaves it
+    assert found == is_frozen

@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 
 import pytest
 
@@ -18,10 +19,22 @@ def _contents(root):
 
 
 @pytest.fixture(scope='module')
-def first(tmp_path_factory):
-    root = tmp_path_factory.mktemp('first') / 'toy'
-    make_toy(root, size=SIZE)
-    return _contents(root)
+def made(tmp_path_factory):
+    """A data set, its manifest and the calls of its progress; read it only."""
+    root, calls = tmp_path_factory.mktemp('first') / 'toy', []
+    manifest = make_toy(root, size=SIZE, progress=lambda *call: calls.append(call))
+    return root, manifest, calls
+
+
+@pytest.fixture(scope='module')
+def first(made):
+    return _contents(made[0])
+
+
+@pytest.fixture
+def copied(made, tmp_path):
+    """A finished data set to damage."""
+    return shutil.copytree(made[0], tmp_path / 'toy')
 
 
 @pytest.fixture
@@ -78,17 +91,14 @@ def test_make_toy_layouts_draw_different_scenes(first):
     assert ade != first['coco/train2017/000000000001.jpg']
 
 
-def test_make_toy_reports_progress_to_the_last_image(tmp_path):
-    calls = []
-    make_toy(tmp_path / 'toy', size=SIZE, progress=lambda *call: calls.append(call))
-
+def test_make_toy_reports_progress_to_the_last_image(made):
+    *_, calls = made
     assert calls == [(done, 26) for done in range(1, 27)]
 
 
-def test_make_toy_manifest_states_spec_counts_and_sources(tmp_path):
-    manifest = make_toy(tmp_path / 'toy', size=SIZE)
-
-    assert manifest == json.loads((tmp_path / 'toy/toy.json').read_text())
+def test_make_toy_manifest_states_spec_counts_and_sources(made):
+    root, manifest, _ = made
+    assert manifest == json.loads((root / 'toy.json').read_text())
     assert manifest['seed'] == 0
     assert manifest['size']['imagenet'] == {'train': 10, 'val': 10}
     assert manifest['files'] == {'imagenet': 28, 'ade': 6, 'coco': 8}
@@ -96,23 +106,18 @@ def test_make_toy_manifest_states_spec_counts_and_sources(tmp_path):
     assert all(photo['terms'] for photo in manifest['photographs'])
 
 
-def test_make_toy_finished_folder_is_left_alone(tmp_path):
-    root = tmp_path / 'toy'
-    before = make_toy(root, size=SIZE)
-    marked = root / 'imagenet/meta/train.txt'
+def test_make_toy_finished_folder_is_left_alone(made, copied):
+    marked = copied / 'imagenet/meta/train.txt'
     marked.write_text('edited')
 
-    assert make_toy(root, size=SIZE) == before
+    assert make_toy(copied, size=SIZE) == made[1]
     assert marked.read_text() == 'edited'
 
 
-def test_make_toy_finished_folder_of_another_seed_is_refused(tmp_path):
-    make_toy(tmp_path / 'toy', size=SIZE)
-    before = _contents(tmp_path / 'toy')
-
+def test_make_toy_finished_folder_of_another_seed_is_refused(first, copied):
     with pytest.raises(DataError, match='it has seed 0 instead of 1'):
-        make_toy(tmp_path / 'toy', seed=1, size=SIZE)
-    assert _contents(tmp_path / 'toy') == before
+        make_toy(copied, seed=1, size=SIZE)
+    assert _contents(copied) == first
 
 
 def test_make_toy_interrupted_folder_is_recognised_and_made_anew(first, tmp_path, fail_at_image):
@@ -154,15 +159,12 @@ def test_make_toy_damaged_manifest_is_named(tmp_path):
 
 
 def test_make_toy_full_disk_is_one_message_and_leaves_nothing(tmp_path, fail_at_image):
-    make_toy(tmp_path / 'earlier', size=SIZE)
-    before = _contents(tmp_path / 'earlier')
     fail_at_image(7, OSError(errno.ENOSPC, 'No space left on device'))
 
     with pytest.raises(DataError, match='The disk is full'):
         make_toy(tmp_path / 'toy', seed=1, size=SIZE)
 
     assert list((tmp_path / 'toy').iterdir()) == []
-    assert _contents(tmp_path / 'earlier') == before
 
 
 def test_make_toy_other_file_error_keeps_its_type_and_leaves_nothing(tmp_path, fail_at_image):

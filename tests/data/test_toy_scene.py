@@ -97,7 +97,7 @@ def test_scenes_splits_share_no_digit_image_and_no_photograph_region(monkeypatch
         monkeypatch.setattr(
             scene, 'ink', lambda index, pose, seen=indices: seen.add(index) or draw_ink(index, pose)
         )
-        for seed in range(25):
+        for seed in range(15):
             _pile(seed, split)
 
     assert len(drawn['train']) > 50

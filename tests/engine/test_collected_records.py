@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -11,9 +12,8 @@ from mim_bench.engine.collected_records import Wanted, collect_work_dir
 from mim_bench.engine.work_dir import check_finished, find_work_dirs, read_work_dir
 from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError
-from mim_bench.results.curves import read_curves
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.store import collect, read_record, write_record
+from mim_bench.results.store import collect, read_curves, read_record, write_record
 from mim_bench.testing.toy_runs import loader, make_runner, run_config
 
 SWIN = {'id': 'swin.x', 'method': 'simmim', 'backbone': 'swin-tiny'}
@@ -40,12 +40,18 @@ def set_metrics(run, *values):
     path.write_text('\n'.join(map(json.dumps, lines)))
 
 
-@pytest.fixture
-def run(pretraining):
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
     """The work directory of a plain mmengine run of 2 epochs with a validation after each."""
-    runner = make_runner(pretraining(**with_validation()), Runner)
-    runner.train()
-    return Path(runner.work_dir)
+    work_dir = tmp_path_factory.mktemp('trained') / 'run'
+    make_runner(run_config(work_dir, **with_validation()), Runner).train()
+    return work_dir
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A copy of it to change."""
+    return shutil.copytree(trained, tmp_path / 'run')
 
 
 def collect_one(run, results, wanted=WANTED):
@@ -168,7 +174,7 @@ def test_collect_work_dir_without_a_metric_is_named(pretraining, tmp_path):
 
 
 def test_collect_work_dir_without_a_task_is_named(run, tmp_path):
-    with pytest.raises(RecordError, match=r'no protocol with a task. Say which by --task'):
+    with pytest.raises(RecordError, match=r'no protocol with a task. State the task by --task'):
         collect_work_dir(run, tmp_path / 'results', Wanted())
 
 

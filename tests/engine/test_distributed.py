@@ -1,4 +1,7 @@
-"""Training in two processes on the CPU, with one config of each library."""
+"""Training in two processes on the CPU, with one config of each library.
+
+By default test_fsdp.py compares two processes with one.
+"""
 
 import json
 
@@ -12,6 +15,7 @@ from mim_bench.suite.locations import configs_folder
 from mim_bench.testing.demo_runs import data_root, read_rank_losses, write_child
 from mim_bench.testing.processes import train_by_script, train_forked
 
+pytestmark = pytest.mark.slow
 # By task: the config of the demo, and what makes it short.
 CASES = {
     'pretrain': (
@@ -58,11 +62,10 @@ class Run:
         return read_rank_losses(self.folder, self.num_processes)
 
 
-@pytest.mark.parametrize('start', ['forked', pytest.param('by_launcher', marks=pytest.mark.slow)])
-def test_two_processes_pretrain_as_one_with_the_same_total_batch(start, toy_root, tmp_path):
+def test_two_processes_pretrain_as_one_with_the_same_total_batch(toy_root, tmp_path):
     # 40 images: two iterations of 20
     (alone,) = Run('pretrain', toy_root, tmp_path / 'alone', 20, 1).forked()
-    first, second = getattr(Run('pretrain', toy_root, tmp_path / 'pair', 10, 2), start)()
+    first, second = Run('pretrain', toy_root, tmp_path / 'pair', 10, 2).by_launcher()
     assert len(alone) == len(first) == len(second) == 2
     assert first[0] != second[0]  # other images
     for whole, *parts in zip(alone, first, second, strict=True):
@@ -70,7 +73,6 @@ def test_two_processes_pretrain_as_one_with_the_same_total_batch(start, toy_root
         assert sum(parts) / 2 == pytest.approx(whole, abs=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('task', ['segment', 'detect'])
 def test_two_processes_train_and_validate(task, toy_root, tmp_path):
     parts = Run(task, toy_root, tmp_path / 'pair', 2, 2).forked()

@@ -8,9 +8,8 @@ from mmengine.hooks import Hook
 
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.errors import ConfigError, ResultError, TrainingError
-from mim_bench.results.curves import read_curves
 from mim_bench.results.record import Batch, LoadReport
-from mim_bench.results.store import read_record
+from mim_bench.results.store import read_curves, read_record
 from mim_bench.testing.toy_runs import loader, make_runner, test_settings
 
 VALIDATION = dict(

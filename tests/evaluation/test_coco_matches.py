@@ -14,7 +14,6 @@ from mim_bench.evaluation.metrics.coco_matches import (
     outcomes_of_matches,
 )
 from mim_bench.evaluation.metrics.coco_metric import FasterCOCOeval
-from mim_bench.results.scores import detection_scores
 
 SIDE, NUM_IMAGES, NUM_CLASSES = 200, 7, 3
 HALVES = np.array([0.5, 0.75])
@@ -117,7 +116,7 @@ def evaluated(base, kind, seed):
 def test_outcomes_give_the_ap_of_the_evaluation(base, kind, seed, capsys):
     evaluation, outcomes = evaluated(base, kind, seed)
     precision = evaluation.eval['precision'][:, :, :, 0, -1]
-    found = detection_scores(outcomes, np.ones((1, NUM_IMAGES), dtype=int))
+    found = outcomes.scores(np.ones((1, NUM_IMAGES), dtype=int))
     for suffix, part in (('', slice(None)), ('_50', [0]), ('_75', [5])):
         wanted = precision[part][precision[part] > -1].mean()
         assert 0.02 < wanted < 0.98

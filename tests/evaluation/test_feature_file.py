@@ -44,5 +44,5 @@ def test_failure_leaves_nothing(tmp_path):
 
 
 def test_other_ending_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r'\.npz and \.safetensors'):
+    with pytest.raises(ConfigError, match=r'\.npz or \.safetensors'):
         FeatureFile(tmp_path / 'a.h5', NAMES)

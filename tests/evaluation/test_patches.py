@@ -195,7 +195,7 @@ def test_extract_patches_refuses_a_label_without_a_class(tmp_path):
 
 
 def test_extract_patches_of_a_bank_below_the_images_raises(tmp_path):
-    with pytest.raises(ConfigError, match='num_patches = 1 of 2 images'):
+    with pytest.raises(ConfigError, match='num_patches = 1 is less than the number of images, 2'):
         extract_patches(Scenes(), scenes(2), tmp_path, num_classes=2, num_patches=1)
 
 

@@ -85,7 +85,7 @@ def test_plan_groups_window_over_the_whole_map_is_not_shifted(window):
 
 @pytest.mark.parametrize('sizes', [(7, 7, 7, 7), (14, 14, 14, 7)])
 def test_plans_of_all_masks_of_the_recipe_have_one_shape(sizes):
-    shapes = {plan_windows(Mask.of(m[None]), sizes).shapes for m in draw_masks(100)}
+    shapes = {plan_windows(Mask.of(m[None]), sizes).shapes for m in draw_masks(40)}
     assert len(shapes) == 1
 
 

@@ -1,4 +1,4 @@
-"""Swin, UM-MAE's Swin and PVT at the sizes of segmentation and detection."""
+"""Swin, UM-MAE's Swin and PVT at quarters of the sides of segmentation and detection."""
 
 import pytest
 import torch
@@ -20,9 +20,9 @@ def build(name: str, **kwargs) -> torch.nn.Module:
     return MODELS.build({**BACKBONES[name], 'out_indices': ALL, **kwargs})
 
 
-@pytest.mark.parametrize('size', [(512, 512), (800, 1333)])
+@pytest.mark.parametrize('size', [(128, 128), (200, 333)])
 @pytest.mark.parametrize('name', BACKBONES)
-def test_dense_backbone_gives_four_maps_and_gradients_at_the_sizes_of_its_tasks(name, size):
+def test_dense_backbone_gives_four_maps_and_gradients_at_any_size(name, size):
     backbone = build(name)
     maps = backbone(torch.randn(1, 3, *size))
     for stage, out in enumerate(maps):

@@ -134,7 +134,7 @@ def test_timm_backbone_unknown_tag_raises():
 
 
 def test_timm_backbone_map_that_is_not_there_raises():
-    with pytest.raises(ConfigError, match='not among 4'):
+    with pytest.raises(ConfigError, match='must lie in -4 to 3'):
         TimmBackbone('test_convnext', out_indices=(4,))
 
 

@@ -53,10 +53,13 @@ def inputs(name):
 
 
 def compiled_cases():
-    """Compiling takes seconds: the default suite compiles one with windows, and one masked."""
+    """Compiling takes seconds: the default suite compiles one with windows.
+
+    A masked one is compiled in profiling/test_graph_breaks.py.
+    """
     for name in CASES:
         for dtype, with_cp in ((None, False), (torch.bfloat16, False), (None, True)):
-            is_fast = name in ('windows', 'visible') and dtype is None and not with_cp
+            is_fast = name == 'windows' and dtype is None and not with_cp
             marks = () if is_fast else pytest.mark.slow
             yield pytest.param(name, dtype, with_cp, marks=marks)
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from unittest import mock
 
 import pytest
@@ -26,3 +27,9 @@ def process(forked: None) -> Iterator[fake_step.OwnProcess]:
     """One process with the fake GPU for all tests: its first network takes seconds."""
     with fake_step.OwnProcess() as process:
         yield process
+
+
+@pytest.fixture
+def in_that_process(process: fake_step.OwnProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would start a process for one call takes the one for all tests."""
+    monkeypatch.setattr(fake_step, 'OwnProcess', lambda: nullcontext(process))

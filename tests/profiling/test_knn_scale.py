@@ -41,4 +41,4 @@ def test_knn_command_prints_time_and_memory(capsys):
 
 def test_knn_command_bad_size_is_one_error(capsys):
     assert main(['knn', '--val', '0']) == 1
-    assert 'Give positive ones' in capsys.readouterr().err
+    assert 'Each must be 1 or more' in capsys.readouterr().err

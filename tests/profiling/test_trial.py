@@ -11,6 +11,7 @@ from mim_bench.profiling.trial import Trial, try_out
 
 MAE = next((Path(__file__).parents[2] / 'configs' / 'demo').glob('mae_vit-toy*'))
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+pytestmark = pytest.mark.usefixtures('in_that_process')
 
 
 @pytest.fixture

@@ -283,28 +283,6 @@ def test_page_follows_the_colour_scheme(open_page, address, scheme, is_dark):
     assert abs(paper - ink) > 180
 
 
-def test_watched_page_loads_itself_again_with_its_filters_but_not_while_one_types(
-    open_page, tmp_path
-):
-    write_plainly(make_record(), tmp_path / 'results')
-    write_report(tmp_path / 'results', tmp_path, reload_seconds=30)
-    page = open_page((tmp_path / PAGE).as_uri() + '#q=ummae')
-    page.clock.install()
-    page.reload()
-    assert counted(page) == '1 of 1 checkpoints'
-    other = make_checkpoint(id='second', sha256='cd' * 32)
-    write_plainly(make_record(checkpoint=other), tmp_path / 'results')
-    write_report(tmp_path / 'results', tmp_path, reload_seconds=30)
-    page.locator('[name=q]').focus()
-    page.clock.fast_forward(31_000)
-    assert counted(page) == '1 of 1 checkpoints'
-    page.evaluate('() => document.activeElement.blur()')
-    with page.expect_navigation():
-        page.clock.fast_forward(31_000)
-    assert counted(page) == '2 of 2 checkpoints'
-    assert page.url.endswith('#q=ummae')
-
-
 @pytest.mark.slow
 def test_page_of_20000_records_opens_sorts_and_filters(open_page, tmp_path):
     write_many_records(tmp_path / 'results', 20_000)

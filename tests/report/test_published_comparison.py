@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mim_bench.report import tables
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_markdown, render_published_csv
 from mim_bench.report.page import render_html
-from mim_bench.report.tables import MOST_PAIRS
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.protocol_file import write_protocol
@@ -43,7 +43,7 @@ def ours(value=83.7, checkpoint=MAE, name='in1k-ft-mae-100e', **changes):
 
 
 def pairs_of(board):
-    return list(board.pairs.itertuples())
+    return list(board.pairs)
 
 
 def words_of(pair):
@@ -320,14 +320,15 @@ def test_render_markdown_without_comparisons_says_nothing(board_with):
     assert 'published' not in render_markdown(board_with([ours()], []))
 
 
-def test_renderers_show_the_first_pairs_and_count_the_rest(board_with, tmp_path):
-    files = [f'table-{number}' for number in range(MOST_PAIRS + 3)]
+def test_renderers_show_the_first_pairs_and_count_the_rest(board_with, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, 'MOST_PAIRS', 2)
+    files = [f'table-{number}' for number in range(5)]
     board = board_with([ours()], [make_published(file=file) for file in files])
     console = Console(width=200, file=io.StringIO(), color_system=None)
     print_leaderboard(board, console)
     for text in (_page(board, tmp_path), render_markdown(board), console.file.getvalue()):
         assert '3 further pairs in published.csv.' in text
-    assert render_markdown(board).count('@abababa, table-') == MOST_PAIRS
+    assert render_markdown(board).count('@abababa, table-') == 2
     lines = list(csv.DictReader(io.StringIO(render_published_csv(board))))
     assert len(lines) == len(files)
 

@@ -10,9 +10,8 @@ from rich.console import Console
 from mim_bench.report import charts, terminal
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.charts import row_styles
-from mim_bench.results.curves import Curve, write_curves
-from mim_bench.results.record import Artifacts
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.record import Artifacts, Curve
+from mim_bench.results.store import collect, write_curves, write_record
 from mim_bench.testing.many_records import many_records, write_many_records
 from mim_bench.testing.records import make_checkpoint, make_record
 

@@ -1,7 +1,8 @@
 import pytest
 
 from mim_bench.errors import RecordError
-from mim_bench.results.curves import Curve, read_curves, write_curves
+from mim_bench.results.record import Curve
+from mim_bench.results.store import read_curves, write_curves
 
 
 def test_write_curves_then_read_gives_the_same(tmp_path):

@@ -26,7 +26,7 @@ def test_word_says_how_a_file_is_read_and_what_is_stated_of_it():
 
 
 def test_id_that_is_no_name_of_a_file_is_refused():
-    with pytest.raises(ConfigError, match=r'has 300 characters.* --checkpoint ID=a\.pth'):
+    with pytest.raises(ConfigError, match=r'has 300 bytes.* --checkpoint ID=a\.pth'):
         parse_word(f'{"x" * 300}=a.pth')
 
 
@@ -37,5 +37,5 @@ def test_network_of_timm_is_of_every_file_or_of_one():
 
 
 def test_reading_of_what_is_no_file_is_refused():
-    with pytest.raises(ConfigError, match='say how a file is read'):
+    with pytest.raises(ConfigError, match='container are for files'):
         parse_word('a=timm:test_vit,container=teacher')

@@ -156,6 +156,17 @@ def test_table_says_which_rows_are_estimated(capsys):
     assert 'at 100 TFLOP/s a GPU, which is an assumption' in ' '.join(printed.split())
 
 
+def test_runs_that_one_reason_stops_are_named_together(capsys):
+    missing = DataCheck('in1k', 'x', problems=('x is not a folder',))
+    trial = {**TRIAL, 'missing': 'x is not a folder'}
+    rows = [Estimate(replace(RUN, name=name), missing, trial) for name in 'abc']
+    print_estimates([*rows, estimate()], Console(width=200))
+    printed = capsys.readouterr().out
+    assert printed.count('x is not a folder') == 1
+    assert 'a, b, c cannot start:' in printed
+    assert [printed.count(f' {state} ') for state in ('missing', 'ok')] == [3, 1]
+
+
 def test_try_plan_stuff_maps_are_checked_where_they_are_learned_from(commands):
     step = Step('a', RUN.words, trial_words=RUN.words, dataset=('coco', 'x'), need_stuff=True)
     try_plan([step], commands.main, {})

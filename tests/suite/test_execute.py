@@ -73,10 +73,17 @@ class Events(Listener):
 
 
 @pytest.fixture(autouse=True)
-def scripts(monkeypatch):
+def scripts(monkeypatch, request):
+    if 'guarded' not in request.fixturenames:  # a process more for each attempt
+        monkeypatch.setattr(launching, 'GUARD', ())
     monkeypatch.setattr(launching, 'POLL_SECONDS', 0.01)
     monkeypatch.setattr(module, 'LOOK_SECONDS', 0.01)
     monkeypatch.setattr(launching, 'command_of', lambda step, words: ['bash', '-c', words[0]])
+
+
+@pytest.fixture
+def guarded():
+    """Commands run under the guard, which ends all that they started."""
 
 
 @pytest.fixture
@@ -241,7 +248,7 @@ class NoTimeOnce(Patience):
         return super().__getattribute__(name)
 
 
-def test_execute_attempt_that_takes_too_long_is_ended_with_all_it_started(go, tmp_path):
+def test_execute_attempt_that_takes_too_long_is_ended_with_all_it_started(go, guarded, tmp_path):
     script = f'sleep 60 & echo $! > {tmp_path}/pid; mv {tmp_path}/pid {tmp_path}/child; wait'
     began = time.monotonic()
     error = go(Step('a', (script,)), patience=NoTimeOnce(tmp_path / 'child')).failed['a']
@@ -320,7 +327,7 @@ def test_execute_no_run_starts_again_at_the_end_of_the_job(go, runs, monkeypatch
 
 
 @pytest.mark.parametrize(('script', 'cause'), [('kill -9 $$', 'killed'), ('exit 1', 'error')])
-def test_execute_cause_of_a_failure_is_recorded(go, runs, tmp_path, script, cause):
+def test_execute_cause_of_a_failure_is_recorded(go, guarded, runs, tmp_path, script, cause):
     go(Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',)))
     assert cause_asked_for(runs) == cause
 
@@ -345,7 +352,9 @@ def test_execute_want_of_memory_that_a_run_recorded_is_not_tried_again(go, runs,
     assert (list(outcome.failed), go.events.attempts, runs) == (['a'], [1], [])
 
 
-def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(go, runs, tmp_path):
+def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(
+    go, guarded, runs, tmp_path
+):
     script = f'trap "touch {tmp_path}/saved; exit 75" TERM; touch {tmp_path}/began; '
     script += 'while true; do sleep 0.1; done'
     step = Step('a', ('train', script), records=(tmp_path / 'results' / 'record.json',))
@@ -354,7 +363,7 @@ def test_execute_too_long_run_is_asked_to_save_and_recorded_as_out_of_time(go, r
     assert cause_asked_for(runs) == 'timeout'
 
 
-def test_execute_signal_to_the_suite_lets_its_runs_save(go, runs, tmp_path):
+def test_execute_signal_to_the_suite_lets_its_runs_save(go, guarded, runs, tmp_path):
     def terminate(step):
         if step.name == 'b':
             for name in 'ab':
@@ -437,7 +446,7 @@ def test_execute_plan_with_a_step_that_could_never_run_is_refused(go):
         go(Step('a', GOOD, needs=('nobody',)))
 
 
-def test_execute_interrupted_kills_what_runs(go, tmp_path):
+def test_execute_interrupted_kills_what_runs(go, guarded, tmp_path):
     def interrupt(step):
         wait_until(lambda: pids_of(tmp_path))
         raise KeyboardInterrupt

@@ -85,7 +85,7 @@ def test_choose_gpus_takes_as_many_as_asked_for():
     assert choose_gpus(4, []) == []  # processes on the CPU
 
 
-@pytest.mark.parametrize(('wanted', 'message'), [(0, '--gpus 0'), (3, r'2 can be seen \(0, 1\)')])
+@pytest.mark.parametrize(('wanted', 'message'), [(0, '--gpus 0'), (3, r'only 2 are visible')])
 def test_choose_gpus_that_cannot_be_raise(wanted, message):
     with pytest.raises(ConfigError, match=message):
         choose_gpus(wanted, ['0', '1'])

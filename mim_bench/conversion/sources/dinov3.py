@@ -104,15 +104,16 @@ def _check(state: StateDict, where: str) -> None:
     """Refuse what timm's network would compute otherwise."""
     if 'cls_norm.weight' in state:
         raise ConversionError(
-            f'{where}: has a final norm of its own for the class token (cls_norm), which the '
-            "network of timm has not. Convert a checkpoint of the hub's kind."
+            f"{where}: has a final norm of its own for the class token (cls_norm), which timm's "
+            'network lacks. Convert the release on the Hugging Face Hub instead.'
         )
     periods = state[_PERIODS].float()
     expected = _BASE ** (torch.arange(len(periods)) / len(periods))
     if not torch.allclose(periods, expected, rtol=_TOLERANCE):
         raise ConversionError(
-            f'{where}: its rotary positions have periods {periods[:4].tolist()}..., those of base '
-            f'{_BASE:g} begin {expected[:4].tolist()}. No network of timm has them.'
+            f'{where}: its rotary positions have the periods {periods[:4].tolist()}..., those of '
+            f'base {_BASE:g} {expected[:4].tolist()}.... No network of timm has them, so it cannot '
+            'be converted.'
         )
     for key, bias in state.items():
         keys = bias.chunk(3)[1] if key.endswith('attn.qkv.bias') else bias[:0]
@@ -120,7 +121,8 @@ def _check(state: StateDict, where: str) -> None:
         # What a mask takes away may be no number.
         if (keys if mask is None else keys[mask.chunk(3)[1].nan_to_num() != 0]).any():
             raise ConversionError(
-                f'{where}: {key} has biases of keys, which the network of timm has not.'
+                f"{where}: {key} has biases of keys, which timm's network lacks, so it cannot be "
+                'converted.'
             )
 
 

@@ -65,8 +65,9 @@ def _reference_grid(cosines: torch.Tensor, side: int, where: str) -> int:
         if torch.allclose(torch.cat((rows, cols), dim=1).cos(), cosines.float(), atol=1e-2):
             return reference
     raise ConversionError(
-        f'{where}: its rotary positions are none of EVA-02 (theta {_THETA:g}, numbers scaled to a '
-        f'grid of {side} or {_PRETRAINED_GRID}). No network of timm has them.'
+        f'{where}: its rotary positions are not those of EVA-02 (theta {_THETA:g}, scaled to a '
+        f'grid of {side} or {_PRETRAINED_GRID}). No network of timm has them, so it cannot be '
+        'converted.'
     )
 
 

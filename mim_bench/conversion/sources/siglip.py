@@ -50,7 +50,10 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
     vision = settings.get('vision_config', settings)
     activation = vision.get('hidden_act', 'gelu_pytorch_tanh')
     if activation not in _ACTIVATIONS:
-        raise ConversionError(f'{where}: its activation {activation!r} is none of SigLIP.')
+        raise ConversionError(
+            f'{where}: has the activation {activation!r}; SigLIP has {", ".join(_ACTIVATIONS)}. '
+            'Give a checkpoint of SigLIP.'
+        )
     check_settings({SIDECAR: vision}, where, activation=activation, eps=1e-6)
     hidden, heads = len(weights['blocks.0.mlp.fc1.weight']), vision.get('num_attention_heads')
     args = vit_args(weights, where, num_prefix=0, hidden=hidden, num_heads=heads)

@@ -66,8 +66,8 @@ def _rename(state: StateDict, where: str) -> Converted:
     kind = kind_of(state)
     if kind is None:
         raise ConversionError(
-            f'{where}: is no file of UM-MAE (no position MLP, pooled attention or ViT). Name '
-            'the right --source.'
+            f'{where}: is not a checkpoint of UM-MAE (it has no position MLP, pooled attention or '
+            'ViT). Name the right --source.'
         )
     rules = (
         *(_SIMMIM if is_simmim(state) else ()),
@@ -108,7 +108,10 @@ def _pyramid_rules(state: StateDict, attention: dict[str, str]) -> Rules:
 def _stage_starts(state: StateDict) -> list[int]:
     starts = {int(m[1]) for key in state if (m := re.match(r'blocks\.(\d+)\.downsample\.', key))}
     if not starts:
-        raise ConversionError('ummae: no block has a downsampling, so the stages are unknown.')
+        raise ConversionError(
+            'ummae: no block has a downsampling, so the stages are not known. Check that the file '
+            'is complete.'
+        )
     return [0, *sorted(starts)]
 
 

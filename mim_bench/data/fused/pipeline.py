@@ -331,6 +331,12 @@ def _equals_pillow(kind: str) -> bool:
     return is_equal
 
 
+def prepare() -> None:
+    """Compile everything and compare it with Pillow, for processes that are forked later."""
+    for kind in _CHECKS:
+        _equals_pillow(kind)
+
+
 def _made_up(height: int, width: int) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]
     waves = 90 * np.sin(rows / 5) * np.cos(columns / 7) + (7 * rows + 13 * columns) % 31

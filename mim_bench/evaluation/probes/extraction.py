@@ -114,8 +114,7 @@ def check_arithmetic(kind: bool | str) -> None:
     """Refuse what is none of :data:`ARITHMETICS` by a ``ConfigError``."""
     if kind not in ARITHMETICS:
         raise ConfigError(
-            f'Features are computed with {", ".join(map(str, ARITHMETICS))}; fp16={kind!r} is '
-            'none of them.'
+            f'test_cfg.fp16={kind!r} is unknown. Known: {", ".join(map(str, ARITHMETICS))}.'
         )
 
 
@@ -157,7 +156,7 @@ def check_loader(dataloader: DataLoader, dtype: str) -> None:
             "Use sampler=dict(type='DefaultSampler', shuffle=False)."
         )
     if dtype not in DTYPES:
-        raise ConfigError(f'Features of type {dtype!r}. Known: {", ".join(DTYPES)}.')
+        raise ConfigError(f'feature_dtype={dtype!r} is unknown. Known: {", ".join(DTYPES)}.')
 
 
 def features_of_batches(

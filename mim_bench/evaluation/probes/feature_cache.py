@@ -81,9 +81,13 @@ def _check(folder: Path, about: Callable[[Path], dict[str, Any]]) -> None:
     try:
         stated = json.loads((folder / ABOUT_FILE).read_text('utf-8'))
     except (OSError, ValueError) as error:
-        raise DataError(f'{folder / ABOUT_FILE}: cannot be read: {error}.') from error
+        raise DataError(
+            f'{folder / ABOUT_FILE}: cannot be read ({error}). Delete the folder.'
+        ) from error
     if stated != about(folder):
-        raise DataError(f'{folder}: holds other features than {ABOUT_FILE} says.')
+        raise DataError(
+            f'{folder}: holds other features than {ABOUT_FILE} says. Delete the folder.'
+        )
 
 
 def _keep(temporary: Path, folder: Path, about: Callable[[Path], dict[str, Any]]) -> None:

@@ -70,7 +70,9 @@ class PatchBank:
         try:
             images = np.load(folder / IMAGES_FILE)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError(f'{folder / IMAGES_FILE}: not a whole .npy file: {error}.') from error
+            raise DataError(
+                f'{folder / IMAGES_FILE}: is not a complete .npy file ({error}). Delete the folder.'
+            ) from error
         x, shares = (MappedRows(folder / name) for name in (X_FILE, SHARES_FILE))
         return cls(x, shares, torch.from_numpy(images))
 
@@ -112,10 +114,11 @@ def extract_patches(
     check_loader(dataloader, dtype)
     size, num_parts = len(dataloader.dataset), get_world_size()
     if sampling not in SAMPLINGS:
-        raise ConfigError(f'Patches by sampling={sampling!r}. Known: {", ".join(SAMPLINGS)}.')
+        raise ConfigError(f'sampling={sampling!r} is unknown. Known: {", ".join(SAMPLINGS)}.')
     if num_patches < size:
         raise ConfigError(
-            f'num_patches = {num_patches} of {size} images. Give at least one patch an image.'
+            f'num_patches = {num_patches} is less than the number of images, {size}. Set it to at '
+            'least that.'
         )
     model = model.module if is_model_wrapper(model) else model
     draw = _Draw(num_classes, num_patches // size, sampling, seed)

@@ -229,8 +229,8 @@ def describe_module(
         return {'widths': [outs[0].shape[1]], 'strides': [0], 'num_prefix_tokens': 0}
     if kinds == {3} and num_prefix_tokens is None:
         raise ConfigError(
-            f'{name}: returns tokens {tuple(outs[0].shape)}, and how many stand before those of '
-            'the patches is not known. Give num_prefix_tokens (0 for none, 1 for a class token).'
+            f'{name}: returns tokens {tuple(outs[0].shape)}, and how many of them precede the '
+            'patches is not known. Give num_prefix_tokens (0 for none, 1 for a class token).'
         )
     if not kinds <= {3, 4}:
         raise ConfigError(f'{name}: returned {[tuple(out.shape) for out in outs]}. {_CONTRACT}')
@@ -261,10 +261,12 @@ def _device_of(module: nn.Module) -> torch.device:
     if types:
         raise ConfigError(
             f'{name}: has parameters in {", ".join(sorted(map(str, types)))}. Give '
-            'module.float(); runs choose their arithmetic themselves.'
+            'module.float(); the precision of a run is set by its task.'
         )
     if any(p.is_meta for p in parameters):
-        raise ConfigError(f'{name}: is on the meta device, so its parameters have no values.')
+        raise ConfigError(
+            f'{name}: is on the meta device, so its parameters have no values. Load weights first.'
+        )
     return parameters[0].device
 
 
@@ -298,8 +300,9 @@ def as_map(
     tokens = out[:, num_prefix_tokens:]
     if tokens.shape[1] != rows * cols:
         raise ConfigError(
-            f'The module returned {out.shape[1]} tokens for an image of {tuple(size)} px; '
-            f'{num_prefix_tokens} + {rows} x {cols} are those of patches of {stride} px.'
+            f'The module returned {out.shape[1]} tokens for an image of {tuple(size)} px; patches '
+            f'of {stride} px give {num_prefix_tokens} + {rows} x {cols}. Return one token for each '
+            'patch.'
         )
     return tokens.transpose(1, 2).unflatten(2, (rows, cols))
 

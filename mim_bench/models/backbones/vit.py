@@ -303,7 +303,7 @@ class ViT(Backbone):
         sides = (size, size) if isinstance(size, int) else tuple(size)
         if len(sides) != 2:
             raise ConfigError(
-                f'{type(self).__name__}: {size} is neither a side nor a height and a width.'
+                f'{type(self).__name__}: the size {size} must be one side, or (height, width).'
             )
         return sides
 
@@ -316,8 +316,8 @@ class ViT(Backbone):
         given = [indices] if isinstance(indices, int) else list(indices)
         if any(not -self.num_layers <= i < self.num_layers for i in given):
             raise ConfigError(
-                f'{type(self).__name__}: {name} {given} names a block that is not among '
-                f'{self.num_layers}.'
+                f'{type(self).__name__}: {name} {given} must lie in {-self.num_layers} to '
+                f'{self.num_layers - 1}, since the network has {self.num_layers} blocks.'
             )
         return tuple(i % self.num_layers for i in given)
 
@@ -534,8 +534,8 @@ class VisibleViT(ViT):
         wrong = {'abs_pos', 'rel_pos_bias', 'window_size', 'with_cls_token'} & set(kwargs)
         if wrong:
             raise ConfigError(
-                f'{type(self).__name__}: has a class token, fixed positions and global attention; '
-                f'{sorted(wrong)} cannot be set.'
+                f'{type(self).__name__}: always has a class token, fixed positions and global '
+                f'attention. Leave {", ".join(sorted(wrong))} out.'
             )
         super().__init__(arch, out_type=out_type, abs_pos='fixed', **kwargs)
 

@@ -298,7 +298,9 @@ def read_architecture(
     if isinstance(arch, dict):
         missing = set(keys) - set(arch)
         if missing:
-            raise ConfigError(f'{owner}: arch lacks {sorted(missing)}; it has {sorted(arch)}.')
+            raise ConfigError(
+                f'{owner}: arch lacks {sorted(missing)}; it has {sorted(arch)}. Add them.'
+            )
         return arch
     if arch not in known:
         raise ConfigError(f'{owner}: unknown arch {arch!r}. Known: {sorted(known)}.')

@@ -102,7 +102,8 @@ def chosen_stages(
     given = [indices] if isinstance(indices, int) else list(indices)
     if any(not -len(stages) <= i < len(stages) for i in given):
         raise ConfigError(
-            f'{owner}: out_indices {given} name a map that is not among {len(stages)}.'
+            f'{owner}: out_indices {given} must lie in {-len(stages)} to {len(stages) - 1}, since '
+            f'the network has {len(stages)} maps.'
         )
     if is_plain(stages) and (len(given) == 1 or not align):
         for stage in stages:

@@ -117,21 +117,20 @@ function rowFacts() {
   facts = new Map();
   for (const { rows, body } of tables[0].parts) {
     for (const row of rows) {
-      const { groups } = row.dataset;
       const shown = row.cells[0].textContent.toLowerCase();
       // So that ummae finds UM-MAE.
       const text = `${shown} ${shown.replaceAll('-', '')}`;
       const isOwn = body.dataset.part === 'own';
-      const places = groups === undefined ? placesOf(row) : groups.split(' ').filter(Boolean);
-      facts.set(row.dataset.row, { ...row.dataset, text, isOwn, places });
+      facts.set(row.dataset.row, { ...row.dataset, text, isOwn, places: placesOf(row) });
     }
   }
   return facts;
 }
 
+// The numbers of the column groups in which a row has anything.
 function placesOf(row) {
-  const cells = [...row.querySelectorAll('td.number[data-value]:not(.fact)')];
-  return cells.map((cell) => /\bg(\d+)\b/.exec(cell.className)[1]);
+  const cells = row.querySelectorAll('td:is([data-value], :has(.failed)):not(.fact, .rank)');
+  return [...cells].map((cell) => /\bg(\d+)\b/.exec(cell.className)[1]);
 }
 
 const rowFilters = ['method', 'backbone', 'size', 'folder'];
@@ -342,12 +341,4 @@ for (const button of form.querySelectorAll('[data-download]')) {
     }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60000);
   });
-}
-
-// While `mim-bench report --watch` runs, the page asks for itself again.
-const seconds = Number(document.body.dataset.reload);
-if (seconds) {
-  setInterval(() => {
-    if (!document.hidden && !form.contains(document.activeElement)) location.reload();
-  }, 1000 * seconds);
 }

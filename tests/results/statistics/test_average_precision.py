@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from pycocotools.cocoeval import COCOeval, Params
 
-from mim_bench.results.outcomes import Detections, ImageSet, MatchedDetections
-from mim_bench.results.scores import RECALLS, detection_scores
+from mim_bench.results.outcomes import RECALLS, Detections, ImageSet, MatchedDetections
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 ONCE = np.ones((1, 1), dtype=int)
@@ -30,7 +29,7 @@ def test_detection_scores_by_hand():
     rows = [(0, 0, 1, 0), (0, 0, 0, 0), (0, 0, 1, 0)]
     found = detections_of(rows, {(0, 0): 4}, 1, thresholds=[0.5])
     wanted = 100 * (26 + 25 * 2 / 3) / 101
-    scores = detection_scores(found, ONCE)
+    scores = found.scores(ONCE)
     assert scores['bbox_mAP'] == pytest.approx([wanted], abs=1e-12)
     assert scores['bbox_mAP_50'] == pytest.approx([wanted], abs=1e-12)
 
@@ -38,20 +37,20 @@ def test_detection_scores_by_hand():
 def test_detection_scores_ignored_detection_does_not_count():
     right, crowd = (0, 0, 1, 0), (0, 0, 1, 1)
     with_crowd = detections_of([crowd, right], {(0, 0): 1}, 1, thresholds=[0.5])
-    assert detection_scores(with_crowd, ONCE)['bbox_mAP'] == pytest.approx([100.0])
+    assert with_crowd.scores(ONCE)['bbox_mAP'] == pytest.approx([100.0])
 
 
 def test_detection_scores_category_without_objects_is_left_out():
     rows = [(0, 0, 1, 0), (1, 1, 1, 0)]
     found = detections_of(rows, {(0, 0): 1, (1, 1): 2}, 2, num_categories=3, thresholds=[0.5])
     # Without image 1 only category 0 is left; with both half of category 1 is found: 51 recalls.
-    scores = detection_scores(found, np.array([[2, 0], [1, 1]]))['bbox_mAP']
+    scores = found.scores(np.array([[2, 0], [1, 1]]))['bbox_mAP']
     assert scores == pytest.approx([100.0, 100 * (1 + 51 / 101) / 2])
 
 
 def test_detection_scores_of_no_object_are_not_a_number():
     found = detections_of([(0, 0, 0, 0)], {}, 1)
-    assert np.isnan(detection_scores(found, ONCE)['bbox_mAP']).all()
+    assert np.isnan(found.scores(ONCE)['bbox_mAP']).all()
 
 
 def random_case(seed, num_images=9, num_categories=4):
@@ -117,7 +116,7 @@ def image_evaluation(group, count):
 @pytest.mark.parametrize('seed', range(6))
 def test_detection_scores_equal_pycocotools(seed, capsys):
     found, truth = random_case(seed)
-    scores = detection_scores(stored(found, truth, 9, 4), np.ones((1, 9), dtype=int))
+    scores = stored(found, truth, 9, 4).scores(np.ones((1, 9), dtype=int))
     wanted = 100 * pycocotools_precision(found, truth, range(9), 4)
     assert 1 < wanted < 99
     assert scores['bbox_mAP'][0] == pytest.approx(wanted, abs=1e-12, rel=0)
@@ -127,7 +126,7 @@ def test_detection_scores_equal_pycocotools(seed, capsys):
 def test_detection_scores_of_a_resample_equal_pycocotools_on_copies(seed, capsys):
     found, truth = random_case(seed)
     weights = np.random.default_rng(seed).multinomial(9, np.full(9, 1 / 9), size=5)
-    scores = detection_scores(stored(found, truth, 9, 4), weights)['bbox_mAP']
+    scores = stored(found, truth, 9, 4).scores(weights)['bbox_mAP']
     for row, score in zip(weights, scores, strict=True):
         copies = np.repeat(np.arange(9), row)
         wanted = 100 * pycocotools_precision(found, truth, copies, 4)
@@ -140,4 +139,4 @@ def test_detection_scores_find_every_recall_that_a_search_finds():
     for num_found in (7, 28, 29, 57, 58, 100):
         found = detections_of(rows[:num_found], {(0, 0): 100}, 1, thresholds=[0.5])
         reached = np.searchsorted(RECALLS, num_found / 100, side='right')
-        assert detection_scores(found, ONCE)['bbox_mAP'] == pytest.approx([100 * reached / 101])
+        assert found.scores(ONCE)['bbox_mAP'] == pytest.approx([100 * reached / 101])

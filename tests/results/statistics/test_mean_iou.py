@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from mim_bench.results.outcomes import ClassAreas, ImageSet
-from mim_bench.results.scores import segmentation_scores
 
 # Two images, three classes. Image 0: class 0 fully right (4 pixels), of class 1's 4 pixels 2 right
 # and 2 predicted as class 0. Image 1: class 1 alone, 6 right, 2 pixels of no class among them.
@@ -18,7 +17,7 @@ PENCIL = ClassAreas(
 
 
 def test_segmentation_scores_by_hand():
-    scores = segmentation_scores(PENCIL, np.array([[1, 1], [0, 2], [2, 0]]))
+    scores = PENCIL.scores(np.array([[1, 1], [0, 2], [2, 0]]))
     # Both: class 0 4/6, class 1 8/12; class 2 is nowhere. Image 1 twice: class 1 12/16.
     # Image 0 twice: 8/12 and 4/8.
     assert scores['mIoU'] == pytest.approx([200 / 3, 75.0, (200 / 3 + 50) / 2])
@@ -28,7 +27,7 @@ def test_segmentation_scores_by_hand():
 
 def test_segmentation_scores_of_nothing_are_not_a_number():
     empty = ClassAreas(ImageSet(1, '0' * 64), 2, *[np.zeros(0, dtype=int)] * 5)
-    scores = segmentation_scores(empty, np.ones((1, 1)))
+    scores = empty.scores(np.ones((1, 1)))
     assert all(np.isnan(values).all() for values in scores.values())
 
 
@@ -53,7 +52,7 @@ def test_segmentation_scores_weight_two_is_the_image_twice():
         category[rows],
         **{name: column[rows] for name, column in pixels.items()},
     )
-    weighted = segmentation_scores(areas, weights[None])
-    physical = segmentation_scores(repeated, np.ones((1, len(copies))))
+    weighted = areas.scores(weights[None])
+    physical = repeated.scores(np.ones((1, len(copies))))
     for name, values in physical.items():
         assert weighted[name] == pytest.approx(values, abs=1e-12)

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from mim_bench.results.statistics import (
-    percentile_interval,
     resample_weights,
     two_sided_p,
 )
@@ -35,10 +34,6 @@ def test_resample_weights_first_ones_do_not_depend_on_how_many():
 def test_resample_weights_are_those_of_every_release():
     # Old files hold replicates: other weights would break their pairing in silence.
     assert weights(8, 3).tolist() == EXPECTED
-
-
-def test_percentile_interval_by_hand():
-    assert percentile_interval(np.arange(101.0), 0.9) == pytest.approx((5.0, 95.0))
 
 
 def test_two_sided_p_by_hand():

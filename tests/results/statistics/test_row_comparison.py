@@ -74,7 +74,7 @@ def test_compare_is_symmetric():
     there, back = compare(a, b), compare(b, a)
     assert there.p_values['mcnemar'] == back.p_values['mcnemar']
     assert there.interval == pytest.approx([-end for end in reversed(back.interval)], abs=2.5)
-    assert compare(a, b).is_distinguishable() is compare(b, a).is_distinguishable() is True
+    assert compare(a, b).is_distinguishable is compare(b, a).is_distinguishable is True
 
 
 def test_compare_of_replicates_by_hand():
@@ -94,9 +94,9 @@ def test_paired_bootstrap_sees_what_two_intervals_do_not():
     noise = np.random.default_rng(0).normal(0, 2, NUM_RESAMPLES)
     a, b = replicated(40.0, 40 + noise), replicated(39.9, 39.9 + noise)
     assert image_interval(a)[0] < image_interval(b)[1]
-    assert compare(one(a), one(b)).is_distinguishable() is True
+    assert compare(one(a), one(b)).is_distinguishable is True
     independent = replicated(39.9, 39.9 - noise)
-    assert compare(one(a), one(independent)).is_distinguishable() is False
+    assert compare(one(a), one(independent)).is_distinguishable is False
 
 
 def test_resamples_without_anything_to_measure_are_left_out():
@@ -107,7 +107,7 @@ def test_resamples_without_anything_to_measure_are_left_out():
 
 
 def test_one_seed_without_outcomes_is_unknown():
-    assert compare(without_outcomes(80.0), without_outcomes(10.0)).is_distinguishable() is None
+    assert compare(without_outcomes(80.0), without_outcomes(10.0)).is_distinguishable is None
     assert compare(without_outcomes(80.0), one(hits([True]))).missing == 'outcomes of each image'
 
 
@@ -115,7 +115,7 @@ def test_two_seeds_without_outcomes_are_tested_by_welch():
     a, b = without_outcomes(80.0, 80.2, 80.4), without_outcomes(82.0, 82.3, 82.1)
     wanted = stats.ttest_ind(a.values, b.values, equal_var=False).pvalue
     assert compare(a, b).p_values == {'welch': wanted}
-    assert compare(a, b).is_distinguishable() is True
+    assert compare(a, b).is_distinguishable is True
 
 
 def test_two_seeds_with_outcomes_must_pass_both_tests():
@@ -127,7 +127,7 @@ def test_two_seeds_with_outcomes_must_pass_both_tests():
     found = compare(a, b)
     assert set(found.p_values) == {'welch', 'bootstrap'}
     assert found.p_values['welch'] < 0.05 < found.p_values['bootstrap']
-    assert found.is_distinguishable() is False
+    assert found.is_distinguishable is False
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_two_seeds_with_outcomes_must_pass_both_tests():
 def test_rows_of_other_images_or_kinds_are_not_tested(other, missing):
     found = compare(one(hits([True, False] * 20, IMAGES)), one(other))
     assert (found.p_values, found.missing) == ({}, missing)
-    assert found.is_distinguishable() is None
+    assert found.is_distinguishable is None
 
 
 def test_image_interval_of_hits_equals_scipy():
