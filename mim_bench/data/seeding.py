@@ -159,15 +159,17 @@ def _nothing_to_collect() -> Iterator[None]:
     """Hide what exists from the garbage collector.
 
     mmengine's data sets call it when they are built: 0.2 s for each to walk over the imports.
-    What a forked process has frozen stays frozen, or the next collection would copy its pages.
+    Where something is frozen already, as in forked processes, it stays so: else the next
+    collection would copy the pages of all that is shared.
     """
-    is_frozen = gc.get_freeze_count() > 0
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
     finally:
-        if not is_frozen:
-            gc.unfreeze()
+        gc.unfreeze()
 
 
 @DATASETS.register_module()

@@ -144,7 +144,7 @@ def test_rows_of_other_images_or_kinds_are_not_tested(other, missing):
 
 
 def test_image_interval_of_hits_equals_scipy():
-    right = np.random.default_rng(5).random(5000) < 0.8
+    right = np.random.default_rng(5).random(1000) < 0.8
     found = image_interval(hits(right))
     wanted = stats.bootstrap(
         (100 * right.astype(float),), np.mean, n_resamples=4000, method='percentile',
