@@ -36,3 +36,10 @@ FAMILIES = {
     'ummae-swin': UMMAE_SWIN,
     'ummae-pvt': UMMAE_PVT,
 }
+# Classes of families, as configs spell them; BEiT's ViT is that of MAE with other settings.
+CLASSES = {
+    'vit': 'mim_bench.ViT',
+    'swin': 'mim_bench.Swin',
+    'ummae-swin': 'mim_bench.UMMAESwin',
+    'ummae-pvt': 'mim_bench.UMMAEPvt',
+}

@@ -6,25 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from mim_bench.conversion.architecture import SWIN, UMMAE_PVT, UMMAE_SWIN, VIT, Architecture
+from mim_bench.architectures import VIT as VITS
+from mim_bench.conversion.architecture import KINDS, OF_SOURCE, Architecture
 from mim_bench.errors import ConversionError
-
-_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-# As MAE and BEiT mean the names; mmpretrain's 'small' is another network.
-_VITS = {
-    'tiny': (192, 12, 3, 768),
-    'small': (384, 12, 6, 1536),
-    'base': (768, 12, 12, 3072),
-    'large': (1024, 24, 16, 4096),
-    'huge': (1280, 32, 16, 5120),
-}
-# Settings of a class that leave no trace in the weights.
-_UNSEEN = {
-    VIT: ('img_size', 'pos_resize', 'norm_eps'),
-    SWIN: ('norm_eps', 'norm2_eps'),
-    UMMAE_SWIN: ('window_size',),
-    UMMAE_PVT: ('sr_ratios', 'img_size'),
-}
 
 
 def parse_arch(words: Sequence[str]) -> dict:
@@ -49,16 +33,12 @@ def parse_arch(words: Sequence[str]) -> dict:
 def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture:
     """Fill in what the weights do not tell, and hold the rest against them.
 
-    Args:
-        found: What the weights tell.
-        wanted: What the user says.
-        where: The file, for messages.
-
     Raises:
         ConversionError: A key is unknown, heads do not divide a width, or the weights say
             otherwise.
     """
-    known = {*found.arch, *_UNSEEN.get(found.backbone_type, ())}
+    kind = KINDS.get(found.backbone_type)
+    known = {*found.arch, *(kind.unseen if kind else ())}
     for key, value in wanted.items():
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
@@ -67,7 +47,7 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
                 f'{where}: {found.backbone_type} has no {key!r} in its architecture.{hint} '
                 f'Known: {", ".join(sorted(known)) or "none"}.'
             )
-        is_read = key in found.arch and key not in found.assumed
+        is_read = key in found.arch and key not in (*found.assumed, *OF_SOURCE)
         if is_read and _plain(found.arch[key]) != _plain(value):
             raise ConversionError(
                 f'{where}: is of another architecture: --arch says {key}={value}, the weights '
@@ -82,13 +62,13 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
 
 
 def _named(name: str) -> dict:
-    if name not in _VITS:
-        near = difflib.get_close_matches(name, _VITS, n=1)
+    if name not in VITS:
+        near = difflib.get_close_matches(name, VITS, n=1)
         hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ConversionError(
-            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(_VITS)}).{hint}'
+            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(VITS)}).{hint}'
         )
-    return dict(zip(_KEYS, _VITS[name], strict=True))
+    return dict(VITS[name])
 
 
 def _check_heads(arch: Mapping, where: str) -> None:

@@ -1,39 +1,41 @@
 """The architecture of a backbone, read off its weights under canonical names."""
 
 import math
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 
-from mim_bench.conversion.resizing.relative_bias import SHARED_TABLE, square_table_grid, table_grid
+from mim_bench.architectures import CLASSES
+from mim_bench.conversion.key_table import Converted, count
+from mim_bench.conversion.resizing.relative_bias import (
+    SHARED_TABLE,
+    TABLE,
+    square_table_grid,
+    table_grid,
+)
 from mim_bench.errors import ConversionError
 
 if TYPE_CHECKING:
-    from mim_bench.conversion.key_table import Converted
     from mim_bench.conversion.source import Source
 
 BACKBONE = 'backbone.'
-VIT, SWIN = 'mim_bench.ViT', 'mim_bench.Swin'
-UMMAE_SWIN, UMMAE_PVT = 'mim_bench.UMMAESwin', 'mim_bench.UMMAEPvt'
+VIT, SWIN, UMMAE_SWIN, UMMAE_PVT = (
+    CLASSES[family] for family in ('vit', 'swin', 'ummae-swin', 'ummae-pvt')
+)
 TIMM = 'mim_bench.TimmBackbone'
 MODULE = 'mim_bench.ModuleBackbone'  # a module of the process that measures it
 CAPI, MIXMIM = 'mim_bench.CapiViT', 'mim_bench.MixMIMEncoder'
-# Where to look for what tells the kinds apart.
-_KINDS = {
-    'blocks.0.attn.freqs': CAPI,
-    'absolute_pos_embed': MIXMIM,
-    'stages.0.blocks.0.attn.w_msa.posmlp.0.weight': UMMAE_SWIN,
-    'stages.0.blocks.0.attn.sr.weight': UMMAE_PVT,
-    'stages.0.blocks.0.attn.w_msa.relative_position_bias_table': SWIN,
-    'layers.0.attn.qkv.weight': VIT,
-}
+# Backbones that their weights do not show, by the key under which a run names them.
+STATED = {'timm': TIMM, 'module': MODULE}
+# How the code that a file comes from fits positions to other grids.
+OF_SOURCE = ('pos_resize', 'bias_interpolation')
 _HEAD_DIMS = 64
 _USUAL_EPS = 1e-6  # of the norms of ViTs
 # MAE's ViT-H/14 is the exception: LocalMIM, table of section 1.1 of its specification.
 _UNUSUAL_HEADS = {1280: 16}
+Read = tuple[dict, list[str]]
 
 
 @dataclass(frozen=True)
@@ -54,10 +56,7 @@ class Architecture:
 
 
 def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
-    """Read the architecture off a model's weights.
-
-    Args:
-        state: Canonical names; only those under ``backbone.`` matter.
+    """Read the architecture off a model's weights under canonical names.
 
     Raises:
         ConversionError: A weight that tells a size is not there.
@@ -65,34 +64,58 @@ def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
     backbone = _Backbone(
         {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
     )
-    kind = next((kind for key, kind in _KINDS.items() if key in backbone.state), None)
-    if kind is None:
+    name = next((name for name, kind in KINDS.items() if kind.mark in backbone.state), None)
+    if name is None:
         return Architecture()
-    arch, assumed = _READERS[kind](backbone)
-    return Architecture(kind, arch, assumed)
+    return Architecture(name, *KINDS[name].read(backbone))
 
 
-def found_architecture(converted: 'Converted', source: 'Source', content: Mapping) -> Architecture:
-    """The architecture of converted weights, with what the source and the file's settings add.
+def stated_network(content: Mapping) -> Architecture | None:
+    """The backbone that a canonical file, or a run of mim_bench, names; None: its weights show it.
 
     Args:
-        converted: By the source.
-        source: The format.
-        content: The file's dictionary, with the settings beside it.
+        content: The file's dictionary.
     """
+    meta = content.get('meta')
+    if not isinstance(meta, Mapping):
+        return None
+    if meta.get('backbone_type') in STATED.values() and meta.get('layout') is None:
+        return Architecture(meta['backbone_type'], dict(meta.get('arch') or {}))
+    own = meta.get('mim_bench')
+    named = own if isinstance(own, Mapping) else {}
+    found = ((kind, named[key]) for key, kind in STATED.items() if named.get(key))
+    return next((Architecture(kind, dict(arch)) for kind, arch in found), None)
+
+
+def found_architecture(converted: Converted, source: 'Source', content: Mapping) -> Architecture:
+    """The architecture of converted weights, with what the source and the file's settings add."""
     found = converted.built or architecture_of(converted.backbone)
     arch, assumed = dict(found.arch), list(found.assumed)
-    if source.pos_resize and found.backbone_type == VIT and arch.get('abs_pos') == 'learned':
-        arch['pos_resize'] = dict(source.pos_resize)
     settings = content.get('config.json') or {}
-    eps = settings.get('layer_norm_eps')
-    if found.backbone_type == VIT and eps not in (None, _USUAL_EPS):
-        arch['norm_eps'] = eps
+    if found.backbone_type == VIT:
+        if source.pos_resize and arch['abs_pos'] == 'learned':
+            arch['pos_resize'] = dict(source.pos_resize)
+        if source.bias_interpolation and arch['rel_pos_bias'] != 'none':
+            arch['bias_interpolation'] = source.bias_interpolation
+        if (eps := settings.get('layer_norm_eps')) not in (None, _USUAL_EPS):
+            arch['norm_eps'] = eps
     heads = settings.get('num_attention_heads')
     if heads and 'num_heads' in assumed:
         arch['num_heads'] = heads
         assumed.remove('num_heads')
     return Architecture(found.backbone_type, arch, assumed)
+
+
+def unknown_grid(arch: Mapping) -> str | None:
+    """What to say where the positions of a ViT are of no square grid, or None."""
+    positions = {arch.get('abs_pos', 'none'), arch.get('rel_pos_bias', 'none')}
+    if 'img_size' in arch or positions == {'none'}:
+        return None
+    count = f'{arch["num_patches"]} patches' if 'num_patches' in arch else 'relative positions'
+    return (
+        f'the table of {count} is of no square grid, and the weights do not show of which. Say '
+        '--arch img_size=(height, width), in pixels.'
+    )
 
 
 @dataclass(frozen=True)
@@ -109,16 +132,20 @@ class _Backbone:
             )
         return self.state[key].shape
 
-    def count(self, pattern: str) -> int:
-        """One more than the highest number that the pattern's group takes."""
-        found = {int(m[1]) for key in self.state if (m := re.match(pattern, key))}
-        return max(found, default=-1) + 1
+    def stages(self, key: str) -> list[torch.Size]:
+        """Shapes of a weight of the first block of every stage."""
+        stages = range(count(self.state, r'stages\.(\d+)'))
+        return [self.shape(f'stages.{stage}.blocks.0.{key}') for stage in stages]
 
-    def depths(self) -> list[int]:
-        return [
-            self.count(rf'stages\.{s}\.blocks\.(\d+)\.')
-            for s in range(self.count(r'stages\.(\d+)'))
-        ]
+    def pyramid(self) -> dict:
+        """What all pyramids have."""
+        stages = range(count(self.state, r'stages\.(\d+)'))
+        return {
+            'embed_dims': self.shape('patch_embed.projection.weight')[0],
+            'depths': [count(self.state, rf'stages\.{stage}\.blocks\.(\d+)\.') for stage in stages],
+            **self.patches(),
+            'norms': ['norm'] if 'norm.weight' in self.state else [],
+        }
 
     def patches(self) -> dict:
         """Size of the patches, and channels of the input where they are not three."""
@@ -127,18 +154,17 @@ class _Backbone:
         return {'patch_size': size} | ({'in_channels': channels} if channels != 3 else {})
 
 
-def _read_vit(backbone: _Backbone) -> tuple[dict, list[str]]:
+def _read_vit(backbone: _Backbone) -> Read:
     state = backbone.state
     dims = backbone.shape('patch_embed.projection.weight')[0]
-    block_table = 'layers.0.attn.relative_position_bias_table'
+    block_table = f'layers.0.attn.{TABLE}'
     tables = [key for key in (SHARED_TABLE, block_table) if key in state]
-    heads = state[tables[0]].shape[1] if tables else _assumed_heads(dims)
     positions = {SHARED_TABLE: 'shared', block_table: 'per_block'}
     patches = backbone.patches()
     arch = {
         'embed_dims': dims,
-        'num_layers': backbone.count(r'layers\.(\d+)\.'),
-        'num_heads': heads,
+        'num_layers': count(state, r'layers\.(\d+)\.'),
+        'num_heads': state[tables[0]].shape[1] if tables else assumed_heads(dims),
         'feedforward_channels': backbone.shape('layers.0.ffn.layers.0.0.weight')[0],
         **patches,
         **_image_size(state, tables, patches['patch_size']),
@@ -164,10 +190,7 @@ def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> d
         side = math.isqrt(num_patches)
         if side * side != num_patches:
             return {'num_patches': num_patches}
-    elif tables:
-        found = square_table_grid(len(state[tables[0]]))
-        if found is None:
-            return {}
+    elif tables and (found := square_table_grid(len(state[tables[0]]))):
         side = found[0][0]
     else:
         return {}
@@ -176,37 +199,20 @@ def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> d
     return {'img_size': tuple(side * p for p in patch_size)}
 
 
-def unknown_grid(arch: Mapping) -> str | None:
-    """What to say where the positions of a ViT are of no square grid, or None."""
-    positions = {arch.get('abs_pos', 'none'), arch.get('rel_pos_bias', 'none')}
-    if 'img_size' in arch or positions == {'none'}:
-        return None
-    count = f'{arch["num_patches"]} patches' if 'num_patches' in arch else 'relative positions'
-    return (
-        f'the table of {count} is of no square grid, and the weights do not show of which. Say '
-        '--arch img_size=(height, width), in pixels.'
-    )
-
-
-def _read_swin(backbone: _Backbone) -> tuple[dict, list[str]]:
-    table = 'stages.{}.blocks.0.attn.w_msa.relative_position_bias_table'
-    depths = backbone.depths()
-    shapes = [backbone.shape(table.format(s)) for s in range(len(depths))]
+def _read_swin(backbone: _Backbone) -> Read:
+    shapes = backbone.stages(f'attn.w_msa.{TABLE}')
     windows = [table_grid(rows)[0][0] for rows, _ in shapes]
-    norms = [s for s in range(len(depths)) if f'norm{s}.weight' in backbone.state]
     return {
-        'embed_dims': backbone.shape('patch_embed.projection.weight')[0],
-        'depths': depths,
+        **backbone.pyramid(),
         'num_heads': [heads for _, heads in shapes],
-        **backbone.patches(),
         'window_size': windows[0] if len(set(windows)) == 1 else windows,
-        'norms': norms,
+        'norms': [s for s in range(len(shapes)) if f'norm{s}.weight' in backbone.state],
     }, []
 
 
-def _read_mixmim(backbone: _Backbone) -> tuple[dict, list[str]]:
+def _read_mixmim(backbone: _Backbone) -> Read:
     arch, assumed = _read_swin(backbone)
-    hidden, dims = backbone.shape('stages.0.blocks.0.ffn.layers.0.0.weight')
+    (hidden, dims), *_ = backbone.stages('ffn.layers.0.0.weight')
     rows = backbone.shape('absolute_pos_embed')[1]
     side = math.isqrt(rows)
     if side * side != rows:
@@ -215,14 +221,14 @@ def _read_mixmim(backbone: _Backbone) -> tuple[dict, list[str]]:
             'others are not read.'
         )
     arch |= {'mlp_ratio': hidden // dims, 'img_size': side * arch['patch_size']}
-    return arch | {'norms': ['norm'] if 'norm.weight' in backbone.state else []}, assumed
+    return arch | {'norms': backbone.pyramid()['norms']}, assumed
 
 
-def _read_capi(backbone: _Backbone) -> tuple[dict, list[str]]:
+def _read_capi(backbone: _Backbone) -> Read:
     dims, *_, patch = backbone.shape('patch_embed.weight')
     return {
         'embed_dims': dims,
-        'num_layers': backbone.count(r'blocks\.(\d+)\.'),
+        'num_layers': count(backbone.state, r'blocks\.(\d+)\.'),
         'num_heads': dims // backbone.shape('blocks.0.attn.freqs')[1],
         'feedforward_channels': backbone.shape('blocks.0.fc1.weight')[0],
         'patch_size': patch,
@@ -230,45 +236,90 @@ def _read_capi(backbone: _Backbone) -> tuple[dict, list[str]]:
     }, []
 
 
-def _read_ummae_swin(backbone: _Backbone) -> tuple[dict, list[str]]:
-    heads = 'stages.{}.blocks.0.attn.w_msa.posmlp.2.weight'
-    depths = backbone.depths()
+def _read_ummae_swin(backbone: _Backbone) -> Read:
     return {
-        'embed_dims': backbone.shape('patch_embed.projection.weight')[0],
-        'depths': depths,
-        'num_heads': [backbone.shape(heads.format(s))[0] for s in range(len(depths))],
-        'posmlp_dims': backbone.shape('stages.0.blocks.0.attn.w_msa.posmlp.0.weight')[0],
-        **backbone.patches(),
-        'norms': ['norm'] if 'norm.weight' in backbone.state else [],
+        **backbone.pyramid(),
+        'num_heads': [shape[0] for shape in backbone.stages('attn.w_msa.posmlp.2.weight')],
+        'posmlp_dims': backbone.stages('attn.w_msa.posmlp.0.weight')[0][0],
     }, []
 
 
-def _read_ummae_pvt(backbone: _Backbone) -> tuple[dict, list[str]]:
-    hidden = 'stages.{}.blocks.0.ffn.layers.0.0.weight'
-    depths = backbone.depths()
-    shapes = [backbone.shape(hidden.format(s)) for s in range(len(depths))]
-    patches = backbone.patches()
+def _read_ummae_pvt(backbone: _Backbone) -> Read:
+    shapes, arch = backbone.stages('ffn.layers.0.0.weight'), backbone.pyramid()
     return {
+        **arch,
         'embed_dims': [dims for _, dims in shapes],
-        'depths': depths,
-        'num_heads': [_assumed_heads(dims) for _, dims in shapes],
+        'num_heads': [assumed_heads(dims) for _, dims in shapes],
         'mlp_ratios': [channels // dims for channels, dims in shapes],
-        **patches,
-        **_image_size(backbone.state, [], patches['patch_size']),
-        'norms': ['norm'] if 'norm.weight' in backbone.state else [],
+        **_image_size(backbone.state, [], arch['patch_size']),
     }, ['num_heads']
 
 
-def _assumed_heads(dims: int) -> int:
+def assumed_heads(dims: int) -> int:
     """Not in the weights without a table of biases: a head is 64 wide in all known sizes."""
     return _UNUSUAL_HEADS.get(dims, max(dims // _HEAD_DIMS, 1))
 
 
-_READERS = {
-    VIT: _read_vit,
-    SWIN: _read_swin,
-    UMMAE_SWIN: _read_ummae_swin,
-    UMMAE_PVT: _read_ummae_pvt,
-    MIXMIM: _read_mixmim,
-    CAPI: _read_capi,
-}
+@dataclass(frozen=True)
+class Kind:
+    """A class of backbones whose weights show which it is.
+
+    Attributes:
+        mark: A weight that no class after it in :data:`KINDS` has alone.
+        read: Sizes and settings, and which of them are assumed.
+        sizes: What the class takes under ``arch``.
+        settings: Further arguments that have the same name in ``meta``.
+        unseen: Those among them that leave no trace in the weights.
+    """
+
+    mark: str
+    read: Callable[[_Backbone], Read]
+    sizes: tuple[str, ...]
+    settings: tuple[str, ...]
+    unseen: tuple[str, ...] = ()
+
+
+_PLAIN = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
+_PYRAMID = ('embed_dims', 'depths', 'num_heads')
+_IMAGES = ('patch_size', 'in_channels')
+# In the order in which their marks are looked for.
+KINDS = {
+    CAPI: Kind('blocks.0.attn.freqs', _read_capi, _PLAIN, ('patch_size', 'num_registers')),
+    MIXMIM: Kind(
+        'absolute_pos_embed',
+        _read_mixmim,
+        (*_PYRAMID, 'mlp_ratio'),
+        (*_IMAGES, 'img_size', 'window_size'),
+    ),
+    UMMAE_SWIN: Kind(
+        'stages.0.blocks.0.attn.w_msa.posmlp.0.weight',
+        _read_ummae_swin,
+        (*_PYRAMID, 'posmlp_dims'),
+        (*_IMAGES, 'window_size'),
+        ('window_size',),
+    ),
+    UMMAE_PVT: Kind(
+        'stages.0.blocks.0.attn.sr.weight',
+        _read_ummae_pvt,
+        (*_PYRAMID, 'mlp_ratios'),
+        (*_IMAGES, 'img_size', 'sr_ratios'),
+        ('sr_ratios', 'img_size'),
+    ),
+    SWIN: Kind(
+        f'stages.0.blocks.0.attn.w_msa.{TABLE}',
+        _read_swin,
+        _PYRAMID,
+        (*_IMAGES, 'window_size', 'norm_eps', 'norm2_eps'),
+        ('norm_eps', 'norm2_eps'),
+    ),
+    VIT: Kind(
+        'layers.0.attn.qkv.weight',
+        _read_vit,
+        _PLAIN,
+        (
+            *_IMAGES, 'img_size', 'abs_pos', 'rel_pos_bias', 'with_cls_token', 'pos_resize',
+            'bias_interpolation', 'norm_eps',
+        ),
+        ('img_size', 'pos_resize', 'bias_interpolation', 'norm_eps'),
+    ),
+}  # fmt: skip

@@ -1,9 +1,9 @@
 """The config of the backbone that a canonical file fills."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from mim_bench.conversion.architecture import (
-    CAPI,
+    KINDS,
     MIXMIM,
     MODULE,
     SWIN,
@@ -14,33 +14,6 @@ from mim_bench.conversion.architecture import (
 )
 from mim_bench.errors import ConversionError
 
-# What a class takes under ``arch``.
-_ARCH_KEYS = {
-    VIT: ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'),
-    SWIN: ('embed_dims', 'depths', 'num_heads'),
-    UMMAE_SWIN: ('embed_dims', 'depths', 'num_heads', 'posmlp_dims'),
-    UMMAE_PVT: ('embed_dims', 'depths', 'num_heads', 'mlp_ratios'),
-    MIXMIM: ('embed_dims', 'depths', 'num_heads', 'mlp_ratio'),
-    CAPI: ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels'),
-}
-# Further arguments that have the same name in ``meta``.
-_SAME = {
-    VIT: (
-        'img_size',
-        'patch_size',
-        'in_channels',
-        'abs_pos',
-        'rel_pos_bias',
-        'with_cls_token',
-        'pos_resize',
-        'norm_eps',
-    ),
-    SWIN: ('patch_size', 'in_channels', 'window_size', 'norm_eps', 'norm2_eps'),
-    UMMAE_SWIN: ('patch_size', 'in_channels', 'window_size'),
-    UMMAE_PVT: ('patch_size', 'in_channels', 'img_size', 'sr_ratios'),
-    MIXMIM: ('patch_size', 'in_channels', 'img_size', 'window_size'),
-    CAPI: ('patch_size', 'num_registers'),
-}
 # Any other than None makes the weights; their values come from the file.
 _LAYER_SCALE = 0.1
 
@@ -59,21 +32,27 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
     Raises:
         ConversionError: The file is of no backbone that this project builds.
     """
-    kind, arch = meta.get('backbone_type'), meta.get('arch') or {}
-    if kind == TIMM:
+    name, arch = meta.get('backbone_type'), meta.get('arch') or {}
+    if name == TIMM:
         own = {key: arch[key] for key in ('name', 'pos_resize') if key in arch}
         args = {key: value for key, value in arch.items() if key not in own}
-        return {'type': kind, **own, 'model_args': args, **overrides}
-    if kind == MODULE:
-        return {'type': kind, **arch, **overrides}
-    if kind not in _ARCH_KEYS:
+        return {'type': name, **own, 'model_args': args, **overrides}
+    if name == MODULE:
+        return {'type': name, **arch, **overrides}
+    if name not in KINDS:
         raise ConversionError(
-            f'No backbone is known for {kind!r}, of {meta.get("source_file") or "this file"}; '
-            f'known: {", ".join(_ARCH_KEYS)}. Write its config by hand.'
+            f'No backbone is known for {name!r}, of {meta.get("source_file") or "this file"}; '
+            f'known: {", ".join(KINDS)}. Write its config by hand.'
         )
-    config = {'type': kind, 'arch': {key: arch[key] for key in _ARCH_KEYS[kind]}}
-    config |= {key: arch[key] for key in _SAME[kind] if key in arch}
-    return {**config, **_OTHERS[kind](arch), **overrides}
+    config = {'type': name, 'arch': {key: arch[key] for key in KINDS[name].sizes}}
+    config |= {key: arch[key] for key in KINDS[name].settings if key in arch}
+    if name == VIT:
+        config |= _vit(arch)
+    elif name == SWIN and arch['norms']:
+        config |= {'out_norms': True, 'out_indices': arch['norms']}
+    elif name in (UMMAE_SWIN, UMMAE_PVT, MIXMIM):
+        config['final_norm'] = 'norm' in arch['norms']
+    return {**config, **overrides}
 
 
 def _vit(arch: Mapping) -> dict:
@@ -90,21 +69,3 @@ def _vit(arch: Mapping) -> dict:
 
 def _pair(size: int | Sequence[int]) -> Sequence[int]:
     return (size, size) if isinstance(size, int) else size
-
-
-def _swin(arch: Mapping) -> dict:
-    return {'out_norms': True, 'out_indices': arch['norms']} if arch['norms'] else {}
-
-
-def _ummae(arch: Mapping) -> dict:
-    return {'final_norm': 'norm' in arch['norms']}
-
-
-_OTHERS: dict[str, Callable[[Mapping], dict]] = {
-    VIT: _vit,
-    SWIN: _swin,
-    UMMAE_SWIN: _ummae,
-    UMMAE_PVT: _ummae,
-    MIXMIM: _ummae,
-    CAPI: lambda arch: {},
-}

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted
-from mim_bench.conversion.relative_index import with_indices
-from mim_bench.conversion.resizing.relative_bias import expand_shared_table
+from mim_bench.conversion.key_table import Converted, count
+from mim_bench.conversion.resizing.relative_bias import expand_shared_table, with_indices
 
 BACKBONE = 'backbone.'
 # Tokens that pre-training alone uses; a backbone that is not pre-trained has no place for them.
@@ -22,15 +21,13 @@ def backbone_alone(converted: Converted, names: Mapping[str, str]) -> Converted:
     Args:
         converted: The whole model.
         names: Its parts that the backbone has under other names.
-
-    Returns:
-        The same with an empty ``rest``.
     """
     backbone = {k: v for k, v in converted.backbone.items() if k not in PRETRAINING_TOKENS}
     backbone |= {names[k]: v for k, v in converted.rest.items() if k in names}
     dropped = [k for k in converted.rest if k not in names]
     dropped += [k for k in PRETRAINING_TOKENS if k in converted.backbone]
-    spread = expand_shared_table(backbone, _num_layers(backbone), BACKBONE)
+    num_layers = count(backbone, rf'{BACKBONE}layers\.(\d+)\.')
+    spread = expand_shared_table(backbone, num_layers, BACKBONE)
     return replace(
         converted,
         backbone=with_indices(spread),
@@ -66,8 +63,3 @@ def plain_tensors(
 
 def _is_half(value: torch.Tensor) -> bool:
     return value.dtype in _HALF_TYPES
-
-
-def _num_layers(backbone: Mapping[str, torch.Tensor]) -> int:
-    layers = {key.split('.')[2] for key in backbone if key.startswith(f'{BACKBONE}layers.')}
-    return len(layers)

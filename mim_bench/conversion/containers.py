@@ -30,10 +30,9 @@ _ANCHORS = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of a file.
+    """Weights of a file by name, without wrappers' prefixes.
 
     Attributes:
-        state: By name, without wrappers' prefixes.
         container: Under which name they stood, or ``TOP_LEVEL``.
         others: Names of further weights in the file, which were not taken.
         prefix: Of the names of the network in the file that was taken.
@@ -76,7 +75,7 @@ def open_container(
         prefix: Take the weights whose names start so, without it.
 
     Raises:
-        ConversionError: There are none, no average where one is asked for, nothing of that name.
+        ConversionError: There are none, no average, or nothing of that name.
     """
     keys = (*WEIGHT_KEYS, *NETWORK_KEYS, *EMA_KEYS)
     found = [key for key in keys if isinstance(content.get(key), Mapping)]

@@ -18,7 +18,7 @@ from mim_bench.conversion.files import (
     write_checkpoint,
 )
 from mim_bench.conversion.key_table import Converted, listed
-from mim_bench.conversion.provenance import build_meta, earlier_arch
+from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.timm_models import TimmModel, named_model
 from mim_bench.errors import ConversionError
@@ -30,12 +30,11 @@ class Options:
 
     Attributes:
         source: A name of :data:`~mim_bench.conversion.sources.SOURCES`, or 'auto'.
-        keep_decoder: Keep neck, head and mask tokens too, so that the pre-training model
+        keep_decoder: Keep neck, head and mask tokens, too, so that the pre-training model
             (or the classifier) loads the result; a shared table of positions stays shared.
         trust: Allow pickled code in the file.
         use_ema: Take the average of the weights that a file holds beside them.
-        merge_order: How the weights of a Swin's mergings order their neighbours; None takes
-            the source's usual one.
+        merge_order: How a Swin's mergings order their neighbours; None: as usual in the source.
         arch: What the user says about the architecture; what the weights show must agree.
         facts: What the user says about the weights, by the names of
             :data:`~mim_bench.conversion.provenance.FACTS`.
@@ -105,7 +104,9 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             prefix=how.prefix,
         )
         weights, source, is_certain = _source_of(weights, content, how, src.name)
-        whole = convert_weights(weights, source, src.name, how.merge_order, content)
+        whole = source.convert(
+            weights.state, src.name, merge_order=how.merge_order, content=content
+        )
         converted = whole if how.keep_decoder else backbone_alone(whole, source.backbone_names)
         architecture = _architecture(converted, source, content, src.name, how)
         state, cast = plain_tensors({**converted.backbone, **converted.rest})
@@ -126,10 +127,14 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
         meta |= {'cast': cast, **{name: getattr(converted, name) for name in changes}}
         if converted.reordered:
             meta['merge_order'] = how.merge_order or next(iter(source.merge_orders))
-    exported = export(how.to, state, meta, src.name)
-    write_checkpoint(exported.content(dst), dst)
-    dropped = [*converted.dropped, *exported.dropped]
-    return Conversion(dst, source.name, meta, len(exported.state), dropped, notes)
+    exported, homeless = export(how.to, state, meta, src.name)
+    layout = {} if how.to == CANONICAL else {'layout': how.to}
+    written = {'state_dict': exported, 'meta': meta | layout}
+    # transformers wants bare weights where they are a pickle.
+    is_bare = how.to == 'huggingface' and dst.suffix != '.safetensors'
+    write_checkpoint(exported if is_bare else written, dst)
+    dropped = [*converted.dropped, *homeless]
+    return Conversion(dst, source.name, meta, len(exported), dropped, notes)
 
 
 def _source_of(
@@ -158,32 +163,6 @@ def _by_timm(how: Options) -> Source:
     return Source(name='timm', detect=lambda state, content: Fit.MARK, network=network)
 
 
-def convert_weights(
-    weights: Weights,
-    source: Source,
-    where: str,
-    merge_order: str | None,
-    content: Mapping | None = None,
-) -> Converted:
-    """The whole model under canonical names.
-
-    Raises:
-        ConversionError: Keys have no rule, or no weight belongs to a backbone.
-    """
-    converted = source.convert(weights.state, where, merge_order=merge_order, content=content)
-    if merge_order is not None and not converted.reordered:
-        raise ConversionError(
-            f'{where}: --merge-order {merge_order} is for Swins, and this network merges no '
-            'patches. Leave it out.'
-        )
-    if not converted.backbone:
-        raise ConversionError(
-            f'{where}: has no weights of a backbone, only of other parts. Give the file of the '
-            'whole model.'
-        )
-    return converted
-
-
 def _architecture(
     converted: Converted, source: Source, content: Mapping, where: str, how: Options
 ) -> Architecture:
@@ -197,12 +176,7 @@ def _architecture(
         return found
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
-    kept = (*found.assumed, 'pos_resize', 'norm_eps')
-    stored = earlier_arch(content)
-    earlier = {k: v for k, v in stored.items() if k in kept}
-    if stored and 'pos_resize' not in stored:  # an export, of another source than its layout's
-        found.arch.pop('pos_resize', None)
-    return apply_arch(found, {**facts, **earlier, **how.arch}, where)
+    return apply_arch(with_earlier(found, content), {**facts, **how.arch}, where)
 
 
 def _notes(weights: Weights, architecture: Architecture) -> list[str]:
@@ -213,6 +187,12 @@ def _notes(weights: Weights, architecture: Architecture) -> list[str]:
     ]
     if grid := unknown_grid(architecture.arch):
         notes.append(grid)
+    if architecture.arch.get('bias_interpolation') == 'bilinear':
+        notes.append(
+            'relative positions are fitted to other sizes bilinearly, as transformers does it; the '
+            'official code of BEiT, which spreads them, gives other features there. Say --arch '
+            'bias_interpolation=geometric for those.'
+        )
     if weights.others:
         place = f'{weights.container!r}' + (f' under {weights.prefix}' if weights.prefix else '')
         notes.append(

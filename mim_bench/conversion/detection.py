@@ -17,12 +17,7 @@ _TEACHER = re.compile(r'teacher|target|ema')
 
 
 def fitting_sources(state: Mapping[str, torch.Tensor], content: Mapping) -> list[Source]:
-    """The sources that fit best: several where a file does not tell them apart, perhaps none.
-
-    Args:
-        state: The weights.
-        content: The file's dictionary around them.
-    """
+    """The sources that fit best: several where a file does not tell them apart, perhaps none."""
     fits = {source.name: source.detect(state, content) for source in SOURCES.values()}
     best = max(fits.values())
     return [SOURCES[name] for name, fit in fits.items() if fit is best and fit is not Fit.NO]
@@ -31,19 +26,10 @@ def fitting_sources(state: Mapping[str, torch.Tensor], content: Mapping) -> list
 def recognise(
     weights: Weights, content: Mapping, name: str, where: str
 ) -> tuple[Weights, list[Source]]:
-    """The network in a file and the sources that fit it, looked for under prefixes, too.
-
-    Args:
-        weights: Of the file.
-        content: The file's dictionary around them.
-        name: Of the source, or 'auto'.
-        where: The file, for messages.
-
-    Returns:
-        The weights of the network, and the sources; none where no format is recognised.
+    """The network in a file, looked for under prefixes, too, and the sources that fit it, if any.
 
     Raises:
-        ConversionError: The name is unknown, or several networks in the file fit.
+        ConversionError: The name of a source is unknown, or several networks in the file fit.
     """
 
     def fitting(state: Mapping[str, torch.Tensor]) -> list[Source]:
@@ -86,12 +72,6 @@ def find_source(
     state: Mapping[str, torch.Tensor], name: str, where: str, content: Mapping | None = None
 ) -> Source:
     """The source by name, or the one whose detector fits best.
-
-    Args:
-        state: The weights.
-        name: Of :data:`~mim_bench.conversion.sources.SOURCES`, or 'auto'.
-        where: The file, for messages.
-        content: The file's dictionary around the weights, which can tell formats apart.
 
     Raises:
         ConversionError: Unknown name (with near ones), or none or several formats fit.

@@ -1,5 +1,6 @@
 """Names that networks share in Hugging Face's transformers."""
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -21,14 +22,7 @@ LAYER_PARTS = {
 def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:
     """Refuse a network that computes otherwise than ours, by the settings beside its weights.
 
-    Args:
-        content: The file's dictionary.
-        where: The file, for messages.
-        activation: Of the MLPs.
-        eps: Of the norms; None: ours has that of the settings.
-
-    Raises:
-        ConversionError: The settings name another activation or eps.
+    ``eps`` None: ours has that of the settings.
     """
     settings = content.get(SIDECAR) or {}
     wanted = {'hidden_act': activation} | ({} if eps is None else {'layer_norm_eps': eps})
@@ -40,18 +34,34 @@ def check_settings(content: Mapping, where: str, *, activation: str, eps: float 
             )
 
 
-def joined_qkv(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def joined_qkv(
+    state: Mapping[str, torch.Tensor], where: str, *, apart: bool = False
+) -> dict[str, torch.Tensor]:
     """``q_proj``, ``k_proj`` and ``v_proj`` one after the other as ``qkv``.
 
-    Biases of keys that are not there are zeros.
+    Keys without biases get zeros; with ``apart`` the other biases are ``q_bias`` and ``v_bias``.
+
+    Raises:
+        ConversionError: One of them is not there.
     """
-    joined = {}
+    joined: dict[str, torch.Tensor] = {}
     for key, value in state.items():
-        attention, _, leaf = key.rpartition('.q_proj.')
-        if attention:
-            parts = [state.get(f'{attention}.{part}_proj.{leaf}') for part in 'qkv']
-            parts = [torch.zeros_like(value) if part is None else part for part in parts]
-            joined[f'{attention}.qkv.{leaf}'] = torch.cat(parts)
-        elif not any(f'.{part}_proj.' in key for part in 'kv'):
+        match = re.fullmatch(r'(.+\.)([qkv])_proj\.(weight|bias)', key)
+        if match is None:
             joined[key] = value
+            continue
+        attention, part, leaf = match.groups()
+        q, k, v = (state.get(f'{attention}{name}_proj.{leaf}') for name in 'qkv')
+        if leaf == 'bias' and k is None and q is not None:
+            if apart:
+                joined[f'{attention}{part}_bias'] = value
+                continue
+            k = torch.zeros_like(q)
+        if q is None or k is None or v is None:
+            raise ConversionError(
+                f'{where}: lacks query, key or value of {attention}qkv.{leaf}. Fetch the file '
+                'again.'
+            )
+        if part == 'q':
+            joined[f'{attention}qkv.{leaf}'] = torch.cat((q, k, v))
     return joined

@@ -7,12 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mim_bench.conversion.architecture import Architecture, found_architecture
+from mim_bench.conversion.architecture import found_architecture
 from mim_bench.conversion.canonical import backbone_alone
 from mim_bench.conversion.containers import Weights, not_finite, open_container
 from mim_bench.conversion.detection import AUTO, recognise
 from mim_bench.conversion.files import read_checkpoint, weights_file, weights_sha256
-from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, earlier_arch
+from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.errors import ConversionError
 
@@ -41,12 +41,7 @@ class Inspection:
 
 
 def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> Inspection:
-    """Look at a file's dictionary.
-
-    Args:
-        content: What the file holds.
-        where: The file, for messages.
-        sha256: Of the file, which the list of releases may know.
+    """Look at a file's dictionary; its hash tells what the list of releases may know.
 
     Raises:
         ConversionError: It holds no weights.
@@ -112,14 +107,7 @@ def _file_facts(path: Path, _stamp: tuple[int, int] | None) -> FileFacts:
 
 
 def label_history(path: Path) -> dict[str, Any]:
-    """What a file says of labels: ``labels`` that the weights saw, and the run ``trained_by``.
-
-    Args:
-        path: Of any format, also what a training of this package saved.
-
-    Returns:
-        No key for what the file does not say, or did not see.
-    """
+    """What a file says of ``labels`` that its weights saw, and of the run ``trained_by``."""
     facts = file_facts(path)
     meta = facts.stored if facts.meta is None else facts.meta
     history = {'labels': sorted(meta.get('labels') or ()), 'trained_by': meta.get('trained_by')}
@@ -128,9 +116,6 @@ def label_history(path: Path) -> dict[str, Any]:
 
 def checkpoint_facts(path: Path) -> dict[str, Any]:
     """What a record says of the checkpoint in a file, as far as the file tells.
-
-    Args:
-        path: Of any format; a canonical file says which file it was made of.
 
     Returns:
         Fields of :class:`mim_bench.results.record.Checkpoint`.
@@ -159,14 +144,16 @@ def _meta(
     source = sources[0]
     whole = source.convert(weights.state, where, content=content)
     found = found_architecture(backbone_alone(whole, source.backbone_names), source, content)
-    kept = (*found.assumed, 'pos_resize')
-    earlier = {k: v for k, v in earlier_arch(content).items() if k in kept}
-    known = [key for key in found.assumed if key not in earlier]
-    architecture = Architecture(found.backbone_type, {**found.arch, **earlier}, known)
     # Of several formats, or of one that shares its keys, what follows from a format is not known.
     is_certain = len(sources) == 1 and source.detect(weights.state, content) is Fit.MARK
     meta = build_meta(
-        source, weights, whole, architecture, content, sha256=sha256, is_certain=is_certain
+        source,
+        weights,
+        whole,
+        with_earlier(found, content),
+        content,
+        sha256=sha256,
+        is_certain=is_certain,
     )
     if len(sources) > 1:
         meta['source'] = None

@@ -55,10 +55,6 @@ class KeyTable:
     def apply(self, state: Mapping[str, torch.Tensor], where: str) -> Converted:
         """Rename every key.
 
-        Args:
-            state: The source's weights.
-            where: The file, for messages.
-
         Raises:
             ConversionError: Keys without a rule, all of them named, or two source keys
                 with one target.
@@ -106,3 +102,9 @@ def listed(keys: Iterable[str], most: int = 20) -> str:
     keys = list(keys)
     more = f' and {len(keys) - most} more' if len(keys) > most else ''
     return ', '.join(keys[:most]) + more
+
+
+def count(keys: Iterable[str], pattern: str = r'blocks\.(\d+)\.') -> int:
+    """One more than the highest number that the group of a pattern takes."""
+    found = {int(m[1]) for key in keys if (m := re.match(pattern, key))}
+    return max(found, default=-1) + 1

@@ -108,13 +108,8 @@ class Verdict(Enum):
 class Verification:
     """A file held against the list.
 
-    Attributes:
-        path: The file.
-        size: Its bytes.
-        sha256: Computed.
-        verdict: ``MATCH``: the hash is that of a release. ``MISMATCH``: the name is, with another
-            hash or size. ``UNVERIFIED``: the name is, and no hash is known. ``UNKNOWN``: neither.
-        release: The entry, if there is one.
+    ``MATCH``: the hash is that of a release. ``MISMATCH``: the name is, with another hash or size.
+    ``UNVERIFIED``: the name is, and no hash is known. ``UNKNOWN``: neither.
     """
 
     path: Path
@@ -214,8 +209,8 @@ def download(
         progress: Called with the bytes so far and, where the server says, all bytes.
 
     Raises:
-        CheckpointError: No address of a file is known, the server fails, or what came is not the
-            release; nothing is kept then.
+        CheckpointError: No address is known, the server fails, or what came is not the release;
+            nothing is kept then.
     """
     if release.url is None:
         raise CheckpointError(

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from mim_bench.conversion.architecture import Architecture
+from mim_bench.conversion.architecture import OF_SOURCE, Architecture
 from mim_bench.conversion.canonical import PRETRAINING_TOKENS
 from mim_bench.conversion.containers import Weights
 from mim_bench.conversion.key_table import Converted
@@ -55,12 +56,12 @@ def build_meta(
         source: The format.
         weights: As they stood in the file.
         whole: The whole model under canonical names.
-        architecture: Read off it.
+        architecture: Of its backbone.
         content: The file's dictionary.
         sha256: Of the file.
         stated: Facts that the user states, by name.
-        is_certain: The format is this one, by a mark of its own or because the user says so; else
-            its keys are those of others, too, and neither method nor licence follow.
+        is_certain: The format has a mark of its own or the user names it; else neither method nor
+            licence follow from it.
 
     Returns:
         ``meta`` without the file's name and what the conversion changed. A file of a fine-tuned
@@ -113,10 +114,19 @@ def build_meta(
     return meta | {key: earlier[key] for key in _KEPT if earlier.get(key) is not None}
 
 
-def earlier_arch(content: Mapping) -> Mapping:
-    """The architecture that an earlier conversion, or the run that made the file, stored."""
+def with_earlier(found: Architecture, content: Mapping) -> Architecture:
+    """The architecture with what an earlier conversion, or the run that made the file, knew of it.
+
+    An export may be of another source than that of its layout.
+    """
     run, canonical = run_meta(content).get('arch'), _canonical_meta(content).get('arch')
-    return {**(run or {}), **(canonical or {})}
+    stored = {**(run or {}), **(canonical or {})}
+    if not stored:
+        return found
+    kept = {k: stored[k] for k in (*found.assumed, *OF_SOURCE, 'norm_eps') if k in stored}
+    arch = {k: v for k, v in found.arch.items() if k not in OF_SOURCE}
+    assumed = [key for key in found.assumed if key not in kept]
+    return replace(found, arch={**arch, **kept}, assumed=assumed)
 
 
 def run_meta(content: Mapping) -> Mapping:

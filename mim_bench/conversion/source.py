@@ -6,13 +6,15 @@ from enum import IntEnum
 
 import torch
 
+from mim_bench.conversion.architecture import stated_network
 from mim_bench.conversion.key_table import Converted
-from mim_bench.conversion.openmmlab_keys import stated_network
 from mim_bench.conversion.swin_keys import reorder_mergings
 from mim_bench.conversion.timm_models import TimmModel, through_timm
 from mim_bench.errors import ConversionError
 
 StateDict = Mapping[str, torch.Tensor]
+# A network of timm and the weights as timm's loader takes them.
+Network = tuple[TimmModel, dict[str, torch.Tensor]]
 
 
 class Fit(IntEnum):
@@ -41,10 +43,11 @@ class Source:
         unseen_settings: Arguments of a backbone's class that leave no trace in the weights and
             that the official code fixes, by the name of the class.
         order_settings: Further ones, by the merge order of the code that has them.
-        network: The network of timm that a file is of and the weights as timm's loader takes them,
-            from the weights, the file's dictionary and its name; None for one of our own.
+        network: The network of timm of a file's weights, its dictionary and its name; None for
+            one of our own.
         pos_resize: How the official code fits absolute positions to another grid, where it does
             not by plain bicubic interpolation.
+        bias_interpolation: How it fits relative positions, where it does not as BEiT's code.
     """
 
     name: str
@@ -56,8 +59,9 @@ class Source:
     backbone_names: Mapping[str, str] = field(default_factory=dict)
     unseen_settings: Mapping[str, Mapping] = field(default_factory=dict)
     order_settings: Mapping[str, Mapping] = field(default_factory=dict)
-    network: Callable[[StateDict, Mapping, str], tuple[TimmModel, StateDict] | None] | None = None
+    network: Callable[[StateDict, Mapping, str], Network | None] | None = None
     pos_resize: Mapping = field(default_factory=dict)
+    bias_interpolation: str | None = None
 
     def convert(
         self,
@@ -69,34 +73,40 @@ class Source:
     ) -> Converted:
         """The whole model under canonical names.
 
-        Args:
-            state: The source's weights.
-            where: The file, for messages.
-            merge_order: A name of ``merge_orders``; None takes the usual one.
-            content: The file's dictionary around them.
-
         Raises:
-            ConversionError: Keys without a rule, or an order that the format does not know.
+            ConversionError: Keys without a rule, no weight of a backbone, or an order that the
+                format or the network does not have.
         """
         found = self.network(state, content or {}, where) if self.network else None
         if found is not None:
-            return through_timm(*found, where)
-        if self.rename is None:
+            converted = through_timm(*found, where)
+        elif self.rename is not None:
+            converted = self.rename(state, where)
+            if (built := stated_network(content or {})) is not None:
+                converted = replace(converted, built=built)
+        else:
             raise ConversionError(
                 f'{where}: is not a checkpoint of {self.name}. Name the right --source.'
             )
-        converted = self.rename(state, where)
-        if (built := stated_network(content or {})) is not None:
-            converted = replace(converted, built=built)
         if merge_order is not None and merge_order not in self.merge_orders:
             raise ConversionError(
                 f'{where}: source {self.name!r} has no merge order {merge_order!r} (known: '
                 f'{sorted(self.merge_orders) or "none"}). Correct --merge-order or leave it out.'
             )
-        if not self.merge_orders:
-            return converted
-        order = merge_order or next(iter(self.merge_orders))
-        return reorder_mergings(converted, self.merge_orders[order])
+        if self.merge_orders and found is None:
+            order = merge_order or next(iter(self.merge_orders))
+            converted = reorder_mergings(converted, self.merge_orders[order])
+        if merge_order is not None and not converted.reordered:
+            raise ConversionError(
+                f'{where}: --merge-order {merge_order} is for Swins, and this network merges no '
+                'patches. Leave it out.'
+            )
+        if not converted.backbone:
+            raise ConversionError(
+                f'{where}: has no weights of a backbone, only of other parts. Give the file of the '
+                'whole model.'
+            )
+        return converted
 
     def method_of(self, state: StateDict) -> str | None:
         """The pre-training method of these weights, as far as the format tells."""

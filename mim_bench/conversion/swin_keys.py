@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted, Rules
+from mim_bench.conversion.key_table import Converted, Rules, count
 from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
 
 # The order of the 2x2 neighbours behind each other in the weights of a merging.
@@ -26,11 +26,7 @@ _MERGING = re.compile(rf'backbone\.stages\.\d+\.downsample\.{MERGING_PART}')
 
 
 def swin_rules(prefix: str = '') -> Rules:
-    """Rules for the encoder's keys, without its last norms, to mmpretrain's names.
-
-    Args:
-        prefix: Before every key, for example ``'encoder.'``.
-    """
+    """Rules for the encoder's keys, without its last norms, to mmpretrain's names."""
     prefix = re.escape(prefix)
     return (
         *swin_stage_rules(prefix),
@@ -58,9 +54,9 @@ def swin_stage_rules(prefix: str = '') -> Rules:
 
 def last_norm_rule(state: Mapping[str, torch.Tensor], prefix: str = '') -> Rules:
     """The norm behind the last stage, which mmpretrain names after the stage."""
-    pattern = re.compile(rf'{re.escape(prefix)}layers\.(\d+)\.')
-    last = max((int(match[1]) for key in state if (match := pattern.match(key))), default=0)
-    return ((rf'{re.escape(prefix)}norm{ENDING}', rf'backbone.norm{last}.\1'),)
+    prefix = re.escape(prefix)
+    last = max(count(state, rf'{prefix}layers\.(\d+)\.') - 1, 0)
+    return ((rf'{prefix}norm{ENDING}', rf'backbone.norm{last}.\1'),)
 
 
 def is_swin(state: Mapping[str, torch.Tensor], prefix: str = '') -> bool:
@@ -77,10 +73,7 @@ def merges_at_the_start(state: Mapping[str, torch.Tensor]) -> bool:
 def reorder_mergings(converted: Converted, neighbours: tuple[int, ...]) -> Converted:
     """Bring the mergings into the order of ``nn.Unfold``, which mmpretrain's Swin uses.
 
-    Args:
-        converted: Under mmpretrain's names, in the source's order.
-        neighbours: For each place of a 2x2 square in raster order, where the weights of a
-            merging have it: ``ROW_FIRST`` or ``COLUMN_FIRST``.
+    ``neighbours`` says for each place of a 2x2 square in raster order where the source has it.
     """
     moved = {key for key in converted.backbone if _MERGING.fullmatch(key)}
     backbone = {

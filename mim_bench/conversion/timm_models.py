@@ -4,16 +4,16 @@ import difflib
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture
+from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.key_table import Converted, listed
+from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.errors import ConversionError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
     Args:
         name: Of timm, with or without a tag.
         state: The weights.
-        arch: What the user says of the architecture: arguments of timm's ``create_model``.
+        arch: Arguments of timm's ``create_model`` that the user states.
         where: The file, for messages.
     """
     name = check_name(name, where)
@@ -140,11 +140,6 @@ def build(model: TimmModel, where: str) -> 'nn.Module':
 
 def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
     """Weights under timm's names, all of the network's and no others.
-
-    Args:
-        model: The network that the file is said to be of.
-        state: The file's weights.
-        where: The file, for messages.
 
     Raises:
         ConversionError: The file is of another network: weights are missing, left over, of another
@@ -237,41 +232,23 @@ def square_side(rows: int, where: str) -> int:
     return side
 
 
-def count_blocks(state: Iterable[str], pattern: str = r'blocks\.(\d+)\.') -> int:
-    """One more than the highest number that the pattern's group takes."""
-    found = {int(m[1]) for key in state if (m := re.match(pattern, key))}
-    return max(found, default=-1) + 1
-
-
 def vit_args(
     weights: StateDict, where: str, *, num_prefix: int, hidden: int, num_heads: int | None = None
 ) -> dict[str, Any]:
     """Arguments of a ViT of timm, from weights under timm's names.
 
-    Args:
-        weights: With a table of positions ``pos_embed`` (1, prefix + side * side, C).
-        where: The file, for messages.
-        num_prefix: Rows of the table before those of the patches.
-        hidden: Channels in an MLP.
-        num_heads: Assumed if None.
-
-    Raises:
-        ConversionError: The table is of no square grid.
+    The table ``pos_embed`` has ``num_prefix`` rows before those of a square of patches; the MLPs
+    have ``hidden`` channels; heads are assumed unless given.
     """
     dims, *_, patch = weights['patch_embed.proj.weight'].shape
     return {
         'img_size': patch * square_side(weights['pos_embed'].shape[1] - num_prefix, where),
         'patch_size': patch,
         'embed_dim': dims,
-        'depth': count_blocks(weights),
+        'depth': count(weights),
         'num_heads': num_heads or assumed_heads(dims),
         'mlp_ratio': hidden / dims,
     }
-
-
-def assumed_heads(dims: int) -> int:
-    """Heads of 64 channels, which all published sizes of these families have."""
-    return max(dims // 64, 1)
 
 
 def _fits(model: TimmModel, state: StateDict, where: str) -> bool:

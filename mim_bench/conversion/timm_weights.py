@@ -113,13 +113,7 @@ def _settings(name: str) -> Any:
 
 
 def untrained(name: str, path: Path, args: Mapping[str, Any] | None = None) -> Conversion:
-    """Write the canonical file of a network with weights that nobody trained.
-
-    Args:
-        name: Of timm.
-        path: The file to write.
-        args: What differs from what timm builds under that name.
-    """
+    """Write the canonical file of a network of timm, as ``args`` change it, that nobody trained."""
     import timm
 
     name = check_name(name, f'timm:{name}')

@@ -1,4 +1,4 @@
-"""Names of timm's ViT blocks, in which every official repository writes its transformers."""
+"""Names of the ViT blocks of timm and BEiT, in which official repositories write transformers."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 import torch
 
 from mim_bench.conversion.key_table import Rules, Target
+from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
 
 ENDING = r'\.(weight|bias)'
 MLP_PARTS = {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
+_SHARED = 'rel_pos_bias'
+_BEIT_PARTS = rf'attn\.(?:q_bias|v_bias|{TABLE}|{INDEX})|gamma_[12]'
 # To mmpretrain's transformer layers.
 VIT_PARTS = {
     'norm1': 'ln1',
@@ -45,11 +48,7 @@ def block_rule(
 
 
 def vit_rules(prefix: str = '') -> Rules:
-    """Rules for a plain ViT, its last norm included.
-
-    Args:
-        prefix: Before every key, for example ``'encoder.'``.
-    """
+    """Rules for a plain ViT, its last norm included; ``prefix`` stands before every key."""
     prefix = re.escape(prefix)
     return (
         (rf'{prefix}(cls_token|pos_embed)', r'backbone.\1'),
@@ -83,3 +82,35 @@ def is_plain_vit(state: Mapping[str, torch.Tensor]) -> bool:
 def is_mean_pooled(state: Mapping[str, torch.Tensor]) -> bool:
     """A plain ViT that was fine-tuned on the average of its patches."""
     return is_plain_vit(state) and 'fc_norm.weight' in state
+
+
+def beit_rules(prefix: str = '') -> Rules:
+    """Rules for BEiT's encoder, its last norm included; a shared table stays shared."""
+    escaped = re.escape(prefix)
+    return (
+        *vit_rules(prefix),
+        (rf'{escaped}blocks\.(\d+)\.({_BEIT_PARTS})', r'backbone.layers.\1.\2'),
+        (rf'{escaped}({_SHARED}\.(?:{TABLE}|{INDEX}))', r'backbone.\1'),
+    )
+
+
+def is_beit(state: Mapping[str, torch.Tensor], prefix: str = '') -> bool:
+    """Blocks with biases of queries and values alone, or with relative positions.
+
+    EVA-02's have gated MLPs.
+    """
+    block = f'{prefix}blocks.0.attn.'
+    marks = (f'{block}q_bias', f'{block}{TABLE}', f'{prefix}{_SHARED}.{TABLE}')
+    wanted = {f'{block}qkv.weight', f'{prefix}blocks.0.mlp.fc1.weight'}
+    return wanted <= set(state) and any(mark in state for mark in marks)
+
+
+def is_official_beit(state: Mapping[str, torch.Tensor]) -> bool:
+    """BEiT's layout as the official repositories store it: a table comes with its index.
+
+    timm, which has the same names, computes the index and does not store it.
+    """
+    tables = (f'blocks.0.attn.{TABLE}', f'{_SHARED}.{TABLE}')
+    return is_beit(state) and all(
+        table.replace(TABLE, INDEX) in state for table in tables if table in state
+    )

@@ -143,6 +143,8 @@ def _hidden_arch(cfg: Config) -> dict[str, Any]:
     hidden = {} if heads is None else {'num_heads': heads}
     if str(backbone.get('type')).endswith('.ViT') and backbone.get('norm_eps') is not None:
         hidden['norm_eps'] = backbone['norm_eps']
+    if is_fixed(backbone, 'bias_interpolation'):
+        hidden['bias_interpolation'] = backbone['bias_interpolation']
     return hidden | ({'pos_resize': dict(resize)} if resize else {})
 
 

@@ -75,7 +75,7 @@ def _reference(
     elif kind in (VIT, SWIN) and 'num_patches' not in arch:
         name, args = _args_of_vit(arch) if kind == VIT else _args_of_swin(arch)
         try:
-            weights = export('timm', dict(state), dict(meta), path.name).state
+            weights, _ = export('timm', dict(state), dict(meta), path.name)
         except ConversionError:  # none of timm's
             return None
     else:

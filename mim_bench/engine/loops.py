@@ -49,8 +49,45 @@ _BLOCK_ROWS = 4096
 Kept = TypeVar('Kept', Features, PatchBank)
 
 
+class _ProbeLoop(TestLoop):
+    """What the loops of probes share: how features are computed, and the hooks around a test."""
+
+    outcomes: Hits | None = None
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: DataLoader | dict,
+        evaluator: Evaluator | dict | list,
+        *,
+        probes: Mapping[str, Mapping[str, Any]],
+        pooling: str,
+        fp16: bool | str = False,
+        feature_dtype: str = 'float32',
+        layers: str = 'last',
+    ) -> None:
+        if layers not in ('last', 'best'):
+            raise ConfigError(f"{type(self).__name__}: layers={layers!r}. Known: 'last', 'best'.")
+        check_arithmetic(fp16)
+        super().__init__(runner, dataloader, evaluator, fp16=fp16)
+        self.probes, self.pooling, self.layers = probes, pooling, layers
+        self.feature_dtype = feature_dtype
+
+    def run(self) -> dict[str, float]:
+        """Measure and report; the metrics are the same on every process."""
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        metrics = self._test()
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics
+
+    def _test(self) -> dict[str, float]:
+        raise NotImplementedError
+
+
 @LOOPS.register_module()
-class ProbeTestLoop(TestLoop):
+class ProbeTestLoop(_ProbeLoop):
     """Test a backbone by probes on its frozen features.
 
     The features of both data sets are extracted once and serve every probe. They are kept as
@@ -83,8 +120,6 @@ class ProbeTestLoop(TestLoop):
         ConfigError: A probe or a setting is unknown, or an evaluator is given.
     """
 
-    outcomes: Hits | None = None
-
     def __init__(
         self,
         runner: Runner,
@@ -92,49 +127,29 @@ class ProbeTestLoop(TestLoop):
         evaluator: Evaluator | dict | list,
         *,
         bank_dataloader: DataLoader | dict,
-        probes: Mapping[str, Mapping[str, Any]],
-        pooling: str,
-        fp16: bool | str = False,
         cache_dir: str | None = 'features',
-        feature_dtype: str = 'float32',
-        layers: str = 'last',
+        **how: Any,
     ) -> None:
-        if layers not in ('last', 'best'):
-            raise ConfigError(f"ProbeTestLoop: layers={layers!r}. Known: 'last', 'best'.")
-        self.layers = layers
         self._settings = [d if isinstance(d, dict) else None for d in (bank_dataloader, dataloader)]
-        check_arithmetic(fp16)
-        super().__init__(runner, dataloader, evaluator, fp16=fp16)
+        super().__init__(runner, dataloader, evaluator, **how)
         if self.evaluator.metrics:
             raise ConfigError(
                 'ProbeTestLoop measures with its probes and would ignore test_evaluator. '
                 'Set test_evaluator=[].'
             )
-        if not probes:
+        if not self.probes:
             raise ConfigError('ProbeTestLoop has no probes. Give it knn, linear or both.')
-        for name, settings in probes.items():
+        for name, settings in self.probes.items():
             check_probe(name, settings)
         if isinstance(bank_dataloader, dict):
             bank_dataloader = runner.build_dataloader(bank_dataloader, seed=runner.seed)
         self.bank_dataloader = bank_dataloader
-        self.probes = probes
-        self.pooling = pooling
         self.cache_dir = cache_dir
-        self.feature_dtype = feature_dtype
 
-    def run(self) -> dict[str, float]:
-        """Extract, probe, report.
-
-        Returns:
-            The metrics, the same on every process.
-        """
-        self.runner.call_hook('before_test')
-        self.runner.call_hook('before_test_epoch')
+    def _test(self) -> dict[str, float]:
         with ExitStack() as stack:
             metrics = self._probe(stack)
         self._warn_about_rate(metrics)
-        self.runner.call_hook('after_test_epoch', metrics=metrics)
-        self.runner.call_hook('after_test')
         return metrics
 
     def _probe(self, stack: ExitStack) -> dict[str, float]:
@@ -215,7 +230,7 @@ class ProbeTestLoop(TestLoop):
 
 
 @LOOPS.register_module()
-class FittedProbeTestLoop(TestLoop):
+class FittedProbeTestLoop(_ProbeLoop):
     """Test probes that :class:`ProbeTestLoop` has fitted on other images; nothing is trained.
 
     The features of the images are classified as they come and not kept. The metrics are those of
@@ -238,46 +253,24 @@ class FittedProbeTestLoop(TestLoop):
         ConfigError: No work directory is given, or its probes are of other weights.
     """
 
-    outcomes: Hits | None = None
-
     def __init__(
         self,
         runner: Runner,
         dataloader: DataLoader | dict,
         evaluator: Evaluator | dict | list,
         *,
-        probes: Mapping[str, Mapping[str, Any]],
-        pooling: str,
-        fp16: bool | str = False,
-        feature_dtype: str = 'float32',
-        layers: str = 'last',
         fitted: str | None = None,
         bank: str | None = None,
+        **how: Any,
     ) -> None:
         if fitted is None:
             raise ConfigError(
                 'A test set of robustness is classified by probes that were fitted before. Give '
                 'the work directory of their test: `mim-bench test CONFIG WORK_DIR --variant ...`.'
             )
-        check_arithmetic(fp16)
-        super().__init__(runner, dataloader, evaluator, fp16=fp16)
-        check_loader(self.dataloader, feature_dtype)
-        self.probes, self.pooling, self.layers = probes, pooling, layers
-        self.feature_dtype = getattr(torch, feature_dtype)
+        super().__init__(runner, dataloader, evaluator, **how)
+        check_loader(self.dataloader, self.feature_dtype)
         self.folder = Path(fitted)
-
-    def run(self) -> dict[str, float]:
-        """Classify and report.
-
-        Returns:
-            The metrics, the same on every process.
-        """
-        self.runner.call_hook('before_test')
-        self.runner.call_hook('before_test_epoch')
-        metrics = self._test()
-        self.runner.call_hook('after_test_epoch', metrics=metrics)
-        self.runner.call_hook('after_test')
-        return metrics
 
     def _test(self) -> dict[str, float]:
         classifiers = self._classifiers()
@@ -327,7 +320,8 @@ class FittedProbeTestLoop(TestLoop):
             _progress(self.runner, 'test'),
             every_layer=self.layers == 'best',
         )
-        return _joined((x.to(self.feature_dtype).float() for x, _ in batches), _BLOCK_ROWS)
+        dtype = getattr(torch, self.feature_dtype)
+        return _joined((x.to(dtype).float() for x, _ in batches), _BLOCK_ROWS)
 
     def _sample(self, number: int) -> dict[str, Any]:
         """What metrics read of an image, besides its scores."""

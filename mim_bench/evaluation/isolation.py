@@ -15,11 +15,7 @@ def preserved_rng(seed: int | None = None) -> Iterator[None]:
 
     A data loader draws a seed from torch's global generator each time it is iterated,
     and a sampler one from numpy's when it is built, so even a loop that draws nothing
-    itself would change the training that follows.
-
-    Args:
-        seed: Seeds the generators inside the block; their states are kept as they are
-            if None.
+    itself would change the training that follows. A ``seed`` seeds them inside the block.
     """
     python_state = random.getstate()
     numpy_state = np.random.get_state()

@@ -25,6 +25,13 @@ class MetricSpec:
 
 
 _COCO_SUFFIXES = ('', '_50', '_75', '_s', '_m', '_l')
+_PROBES = ('knn', 'linear', 'attentive')
+
+
+def _chosen(name: str) -> MetricSpec:
+    """What training chose or ended with, not how good it is."""
+    return MetricSpec(name, unit='', higher_is_better=False, split='train')
+
 
 METRICS: dict[str, MetricSpec] = {
     # mmpretrain's Accuracy, in percent
@@ -32,14 +39,9 @@ METRICS: dict[str, MetricSpec] = {
     'accuracy/top5': MetricSpec('top5'),
     # of ImageNet-C, in percent of AlexNet's
     'mCE': MetricSpec('mCE', higher_is_better=False),
-    **{
-        f'{probe}/mCE': MetricSpec(f'{probe}_mCE', higher_is_better=False)
-        for probe in ('knn', 'linear', 'attentive')
-    },
+    **{f'{p}/mCE': MetricSpec(f'{p}_mCE', higher_is_better=False) for p in _PROBES},
     # mmseg's IoUMetric, in percent
-    'mIoU': MetricSpec('mIoU'),
-    'aAcc': MetricSpec('aAcc'),
-    'mAcc': MetricSpec('mAcc'),
+    **{name: MetricSpec(name) for name in ('mIoU', 'aAcc', 'mAcc')},
     # mmdet's CocoMetric, from 0 to 1
     **{
         f'coco/{kind}_mAP{suffix}': MetricSpec(f'{kind}_mAP{suffix}', scale=100.0)
@@ -47,22 +49,11 @@ METRICS: dict[str, MetricSpec] = {
         for suffix in _COCO_SUFFIXES
     },
     # the probes of this package, in percent
-    'knn/top1': MetricSpec('knn_top1'),
-    'knn/top5': MetricSpec('knn_top5'),
-    'linear/top1': MetricSpec('linear_top1'),
-    'linear/top5': MetricSpec('linear_top5'),
-    'linear/lr': MetricSpec('linear_lr', unit='', higher_is_better=False, split='train'),
-    **{
-        f'{probe}/layer': MetricSpec(
-            f'{probe}_layer', unit='', higher_is_better=False, split='train'
-        )
-        for probe in ('knn', 'linear', 'attentive')
-    },
-    'attentive/top1': MetricSpec('attentive_top1'),
-    'attentive/top5': MetricSpec('attentive_top5'),
-    'attentive/lr': MetricSpec('attentive_lr', unit='', higher_is_better=False, split='train'),
+    **{f'{p}/{top}': MetricSpec(f'{p}_{top}') for p in _PROBES for top in ('top1', 'top5')},
+    **{f'{p}/lr': _chosen(f'{p}_lr') for p in _PROBES[1:]},
+    **{f'{p}/layer': _chosen(f'{p}_layer') for p in _PROBES},
     # the mean training loss of the last epoch
-    'loss': MetricSpec('loss', unit='', higher_is_better=False, split='train'),
+    'loss': _chosen('loss'),
 }
 
 # The metrics by which a task may be ranked, by the beginning of its name; the longest decides.
@@ -80,11 +71,10 @@ PRETRAINING = 'pretrain'
 
 
 def record_metrics(measured: Mapping[str, Any]) -> dict[str, Metric]:
-    """The metrics of a record, by their names there.
+    """The metrics of a record, by their names there, of values by the library's key.
 
-    Args:
-        measured: Values by the library's key; keys that :data:`METRICS` does not list are
-            left out, and AP of object sizes that do not occur (mmdet reports -1).
+    Keys that :data:`METRICS` does not list are left out, and AP of object sizes that do not occur
+    (mmdet reports -1).
     """
     metrics = {}
     for key, spec in METRICS.items():
@@ -110,10 +100,8 @@ def primary_metric(
 ) -> str | None:
     """The metric that a task is ranked by: one of its evaluation, never the training's loss.
 
-    Args:
-        task: Task of the record. A pre-training has its first metric, or none.
-        metrics: Metrics of the record; the first of :func:`ranking_metrics` is taken.
-        measured: Values by the library's key, for the message.
+    The first of the record's that :func:`ranking_metrics` lists; a pre-training has its first
+    metric, or none. Values by the library's key, ``measured``, are for the message.
 
     Raises:
         ResultError: There is none, or a metric is not finite.

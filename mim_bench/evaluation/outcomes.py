@@ -15,32 +15,23 @@ from mim_bench.results.statistics import LARGEST_DIFFERENCE
 
 
 def names_of_samples(paths: Sequence[str | None]) -> list[str]:
-    """The paths of the images; their places where one has none.
-
-    Args:
-        paths: In the order of the data set.
-    """
+    """The paths of a data set's images, in its order; their places where one has none."""
     if any(not path for path in paths):
         return [f'{place:09d}' for place in range(len(paths))]
     return [str(path) for path in paths]
 
 
 def image_paths(dataset: Any) -> list[str | None]:
-    """Path of each image of a data set, None where the data set does not know it.
-
-    Args:
-        dataset: With mmengine's ``get_data_info``, or only a length.
-    """
+    """Path of each image of a data set, None where it does not know it (``get_data_info``)."""
     if not hasattr(dataset, 'get_data_info'):
         return [None] * len(dataset)
     return [dataset.get_data_info(index).get('img_path') for index in range(len(dataset))]
 
 
 def outcomes_of_loop(loop: Any) -> list[Outcomes]:
-    """What the last evaluation of a loop left: its own outcomes, or those of its metrics.
+    """The outcomes of the last evaluation of a loop of mmengine: its own, or those of its metrics.
 
-    Args:
-        loop: Loop of mmengine; on other processes than the first it has none.
+    On other processes than the first there are none.
     """
     owners = [loop, *getattr(getattr(loop, 'evaluator', None), 'metrics', ())]
     found = [getattr(owner, 'outcomes', None) for owner in owners]
@@ -50,21 +41,10 @@ def outcomes_of_loop(loop: Any) -> list[Outcomes]:
 def save_outcomes(
     found: Sequence[Outcomes], metrics: Mapping[str, Metric], folder: Path
 ) -> str | None:
-    """Write the outcomes that the metrics of a record are the sums of.
+    """Write the outcomes that a record's metrics are the sums of; the file's name, or None.
 
     Outcomes that do not give the recorded values would be tested as something that they are
     not: they are left out, and the log says so. So are outcomes too large to keep.
-
-    Args:
-        found: Outcomes of the evaluation.
-        metrics: Metrics of the record, by name.
-        folder: Folder of the record.
-
-    Returns:
-        The name of the file; None if there are no outcomes of these metrics.
-
-    Raises:
-        MimBenchError: The disk refuses.
     """
     for outcomes in found:
         if not (names := set(outcomes.metrics) & set(metrics)):

@@ -11,7 +11,7 @@ import torch
 
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
-from mim_bench.evaluation.probes.knn import knn_accuracy
+from mim_bench.evaluation.probes.knn import knn_hits
 from mim_bench.evaluation.probes.npy_rows import RowWriter
 
 _WRITTEN_ROWS = 16384
@@ -81,7 +81,7 @@ def measure_knn(
     if is_gpu:
         torch.cuda.reset_peak_memory_stats(device)
     start = time.perf_counter()
-    knn_accuracy(bank, query, k=k, device=device)
+    knn_hits(bank, query, k=k, device=device)
     seconds = time.perf_counter() - start
     operations = 2 * len(bank.x) * len(query.x) * bank.x.shape[1]
     return KnnCost(

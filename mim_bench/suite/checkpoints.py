@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mim_bench.architectures import FAMILIES
+from mim_bench.architectures import CLASSES, FAMILIES
 from mim_bench.errors import ConfigError, ConversionError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
@@ -22,13 +22,8 @@ from mim_bench.suite.plan import Row
 from mim_bench.suite.tasks import Network, Suite, near
 
 _FORMAT = 2
-# Class of a backbone -> its family, as configs spell it.
-_FAMILY_OF = {
-    'mim_bench.ViT': 'vit',
-    'mim_bench.Swin': 'swin',
-    'mim_bench.UMMAESwin': 'ummae-swin',
-    'mim_bench.UMMAEPvt': 'ummae-pvt',
-}
+# Class of a backbone -> its family.
+_FAMILY_OF = {name: family for family, name in CLASSES.items()}
 
 
 @dataclass(frozen=True)

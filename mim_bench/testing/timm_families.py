@@ -15,7 +15,7 @@ from mim_bench.conversion.timm_weights import untrained
 from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import MimBenchError
 from mim_bench.evaluation.probes.features import Features
-from mim_bench.evaluation.probes.knn import knn_accuracy
+from mim_bench.evaluation.probes.knn import knn_hits
 from mim_bench.evaluation.probes.linear import linear_probe
 from mim_bench.evaluation.probes.pooling import pool
 from mim_bench.models.backbones.timm_backbone import (
@@ -145,7 +145,7 @@ def _probe(path: Path) -> None:
         maps = backbone(torch.randn(12, 3, 64, 64))
     features = Features(pool(maps[-1], 'gap', backbone).float(), labels)
     assert_finite(features.x)
-    knn_accuracy(features, features, k=3)
+    knn_hits(features, features, k=3)
     linear_probe(features, features, epochs=1, learning_rates=(0.1,))
 
 

@@ -7,7 +7,6 @@ from mmpretrain.models import BEiTViT
 from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.detection import fitting_sources
 from mim_bench.conversion.sources import SOURCES
-from mim_bench.conversion.sources.conmim import SOURCE
 from mim_bench.errors import ConversionError
 
 BLOCK = ('norm1', 'norm2', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
@@ -62,7 +61,7 @@ def test_conmim_finetuned_file_shares_its_keys_with_beit():
 
 
 def test_conmim_pretrained_file_drops_the_unused_layer_only():
-    converted = SOURCE.convert(pretrained(), 'x.pth')
+    converted = SOURCES['conmim'].convert(pretrained(), 'x.pth')
     assert converted.dropped == ['lm_head.weight', 'lm_head.bias']
     assert 'backbone.mask_token' in converted.backbone
     assert 'backbone.ln1.weight' in converted.backbone
@@ -70,7 +69,7 @@ def test_conmim_pretrained_file_drops_the_unused_layer_only():
 
 
 def test_conmim_architecture_reads_the_sizes_off_the_weights():
-    found = architecture_of(SOURCE.convert(pretrained(), 'x.pth').backbone)
+    found = architecture_of(SOURCES['conmim'].convert(pretrained(), 'x.pth').backbone)
     assert found.assumed == []
     assert found.arch == {
         'embed_dims': 8,
@@ -94,7 +93,7 @@ def test_conmim_encoder_loads_into_mmpretrains_fine_tuning_network(make):
     backbone = BEiTViT(arch, img_size=32, use_abs_pos_emb=False, final_norm=False)
     weights = {
         key.removeprefix('backbone.'): value
-        for key, value in SOURCE.convert(state, 'x.pth').backbone.items()
+        for key, value in SOURCES['conmim'].convert(state, 'x.pth').backbone.items()
     }
     missing, unexpected = backbone.load_state_dict(weights, strict=False)
     # The new norm over the pooled patches; what pre-training alone has.
@@ -109,7 +108,7 @@ def test_conmim_encoder_loads_into_mmpretrains_fine_tuning_network(make):
 
 def test_conmim_unknown_key_raises():
     with pytest.raises(ConversionError, match=r'predictor\.weight'):
-        SOURCE.convert({**pretrained(), 'predictor.weight': torch.zeros(1)}, 'x.pth')
+        SOURCES['conmim'].convert({**pretrained(), 'predictor.weight': torch.zeros(1)}, 'x.pth')
 
 
 def test_convert_own_file_with_a_teacher_takes_the_teacher():

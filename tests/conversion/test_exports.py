@@ -149,6 +149,21 @@ def test_export_to_huggingface_has_the_names_of_beitmodel(canonical, tmp_path):
     assert f'{attention}key.bias' not in state
 
 
+@pytest.mark.parametrize('name', ['beit'], indirect=True)
+def test_beit_of_transformers_fits_other_sizes_as_transformers_does_and_says_so(
+    canonical, tmp_path
+):
+    out = convert_checkpoint(canonical, tmp_path / 'pytorch_model.bin', to='huggingface').path
+    theirs = convert_checkpoint(out, tmp_path / 'a.pth')
+    assert theirs.meta['arch']['bias_interpolation'] == 'bilinear'
+    assert any('bilinearly, as transformers' in note for note in theirs.meta['notes'])
+    again = convert_checkpoint(theirs.path, tmp_path / 'b.pth')
+    assert again.meta['arch'] == theirs.meta['arch']
+    chosen = convert_checkpoint(out, tmp_path / 'c.pth', arch={'bias_interpolation': 'geometric'})
+    assert not chosen.notes
+    assert 'bias_interpolation' not in read_checkpoint(canonical)['meta']['arch']
+
+
 @pytest.mark.parametrize('name', ['vit'], indirect=True)
 def test_export_to_huggingface_safetensors_says_its_framework(canonical, tmp_path):
     out = convert_checkpoint(canonical, tmp_path / 'model.safetensors', to='huggingface')

@@ -5,7 +5,7 @@ import torch
 
 from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.source import Fit
-from mim_bench.conversion.sources.localmim import SOURCE
+from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 from mim_bench.registry import MODELS
 
@@ -62,39 +62,41 @@ def build_keys(*, hog_bias: bool) -> set[str]:
 
 @pytest.mark.parametrize('hog_bias', [False, True])
 def test_convert_localmim_vit_gives_the_keys_of_the_pretraining_model(hog_bias):
-    converted = SOURCE.convert(official_state(hog_bias=hog_bias), 'file')
+    converted = SOURCES['localmim'].convert(official_state(hog_bias=hog_bias), 'file')
     assert {*converted.backbone, *converted.rest} == build_keys(hog_bias=hog_bias)
     assert converted.dropped == [f'hog_enc.{k}.conv.weight' for k in range(4)]
 
 
 def test_convert_localmim_vit_backbone_is_a_plain_vit():
-    converted = SOURCE.convert(official_state(), 'file')
+    converted = SOURCES['localmim'].convert(official_state(), 'file')
     assert architecture_of(converted.backbone).backbone_type == 'mim_bench.ViT'
     # The norms of the tasks belong to their decoders.
     assert not [key for key in converted.backbone if '.norm' in key]
 
 
 def test_convert_localmim_vit_tells_prediction_layers_by_shape():
-    rest = SOURCE.convert(official_state(), 'file').rest
+    rest = SOURCES['localmim'].convert(official_state(), 'file').rest
     assert rest['neck.preds.0.ups.1.weight'].shape == (4, 2, 2, 2)
     assert rest['neck.preds.0.norms.0.weight'].shape == (4,)
     assert rest['neck.preds.3.proj.weight'].shape == (27, 8, 1, 1)
 
 
 def test_localmim_vit_architecture_is_read_off_the_weights():
-    found = architecture_of(SOURCE.convert(official_state(), 'file').backbone)
+    found = architecture_of(SOURCES['localmim'].convert(official_state(), 'file').backbone)
     assert (found.arch['num_layers'], found.arch['patch_size']) == (4, 16)
     assert found.assumed == ['num_heads']
 
 
 def test_localmim_vit_detector_wants_plain_blocks_and_task_decoders():
     state = official_state()
-    assert SOURCE.detect(state, {}) is Fit.MARK
-    assert not SOURCE.detect({f'encoder.{key}': value for key, value in state.items()}, {})
+    assert SOURCES['localmim'].detect(state, {}) is Fit.MARK
+    assert not SOURCES['localmim'].detect(
+        {f'encoder.{key}': value for key, value in state.items()}, {}
+    )
     without = {k: v for k, v in state.items() if not k.startswith('decoder.')}
-    assert not SOURCE.detect(without, {})
+    assert not SOURCES['localmim'].detect(without, {})
 
 
 def test_convert_localmim_vit_unknown_key_raises():
     with pytest.raises(ConversionError, match=r'fc_norms\.weight'):
-        SOURCE.convert(official_state() | {'fc_norms.weight': torch.zeros(1)}, 'file')
+        SOURCES['localmim'].convert(official_state() | {'fc_norms.weight': torch.zeros(1)}, 'file')

@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models import BEiTViT
 from mmpretrain.models.utils.attention import WindowMSA
 
-from mim_bench.conversion.relative_index import relative_position_index, with_indices
+from mim_bench.conversion.resizing.relative_bias import relative_position_index, with_indices
 
 
 @pytest.mark.parametrize('window', [(2, 2), (3, 5), (7, 7)])

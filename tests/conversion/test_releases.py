@@ -7,6 +7,7 @@ level is the place in the file's dictionary, '' its top level. Values are zeros 
 """
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import torch
 
 from mim_bench.conversion.architecture import found_architecture
 from mim_bench.conversion.containers import open_container
-from mim_bench.conversion.convert import convert_weights
 from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.errors import ConversionError
@@ -54,6 +54,11 @@ def value_of(name: str, shape: list[int], dtype: torch.dtype) -> torch.Tensor:
         angles = angles.repeat_interleave(2, dim=1)
         both = torch.cat((angles.repeat_interleave(16, dim=0), angles.repeat(16, 1)), dim=1)
         return both.cos() if 'cos' in name else both.sin()
+    if name.endswith('absolute_pos_embed'):  # MixMIM's, of sines and cosines
+        side, quarter = math.isqrt(shape[1]), shape[2] // 4
+        angles = torch.arange(side)[:, None] * 10000.0 ** -(torch.arange(quarter) / quarter)
+        waves = torch.cat((angles.sin(), angles.cos()), dim=1)
+        return torch.cat((waves.repeat(side, 1), waves.repeat_interleave(side, 0)), dim=1)[None]
     return torch.zeros((), dtype=dtype).expand(shape)
 
 
@@ -83,7 +88,7 @@ def test_release_is_recognised_as_what_it_is_or_refused(release):
     def convert():
         weights, fitting = recognise(open_container(content, name), content, AUTO, name)
         source = only_source(fitting, weights.state, name, content)
-        return source, convert_weights(weights, source, name, None, content)
+        return source, source.convert(weights.state, name, content=content)
 
     if source_name == REFUSED:
         with pytest.raises(ConversionError, match=network):

@@ -3,12 +3,13 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 from torch.nn import functional as F
 
-from mim_bench.conversion.resizing.axis_weights import axis_weights, geometric_ratio
 from mim_bench.conversion.resizing.relative_bias import (
     BLOCK_TABLE,
     SHARED_TABLE,
+    axis_weights,
     expand_shared_table,
     fit_relative_bias,
+    geometric_ratio,
     num_table_rows,
     resize_relative_bias,
     table_grid,
@@ -123,7 +124,7 @@ def test_resize_relative_bias_grid_of_another_length_raises():
 
 @pytest.mark.parametrize('source', [1, 3, 5])
 def test_axis_weights_of_a_constant_stay_constant(source):
-    weights = axis_weights(source, 9, 'geometric')
+    weights = axis_weights(source, 9)
     torch.testing.assert_close(weights.sum(1), torch.ones(9, dtype=torch.float64))
 
 
@@ -150,3 +151,15 @@ def test_expand_shared_table_copies_it_to_each_block():
     assert set(expanded) == {'x'}
     assert all(torch.equal(block, table) for block in blocks)
     assert len({block.data_ptr() for block in (*blocks, table)}) == 3
+
+
+@pytest.mark.parametrize('grid', [(6, 5), (3, 8), (2, 2)])
+def test_bilinear_tables_are_stretched_and_shrunk_as_transformers_does(grid):
+    table = torch.randn(num_table_rows((4, 4), class_rows=True), 2)
+    maps = table[:-3].t().reshape(1, 2, 7, 7)
+    target = tuple(2 * side - 1 for side in grid)
+    stretched = F.interpolate(maps, target, mode='bilinear')[0].flatten(1).t()
+    expected = torch.cat((stretched, table[-3:]))
+    torch.testing.assert_close(fit_relative_bias(table, (4, 4), grid, 'bilinear'), expected)
+    resized = resize_relative_bias(table, grid, interpolation='bilinear')
+    torch.testing.assert_close(resized, expected)

@@ -13,7 +13,7 @@ from mim_bench.evaluation.metrics.coco_matches import (
     match_pair,
     outcomes_of_matches,
 )
-from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
+from mim_bench.evaluation.metrics.coco_metric import FasterCOCOeval
 
 SIDE, NUM_IMAGES, NUM_CLASSES = 200, 7, 3
 HALVES = np.array([0.5, 0.75])

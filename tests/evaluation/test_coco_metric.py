@@ -14,8 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.metric_names import record_metrics
 from mim_bench.evaluation.metrics import coco_metric as module
-from mim_bench.evaluation.metrics.coco_metric import chosen_backend
-from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
+from mim_bench.evaluation.metrics.coco_metric import FasterCOCOeval, chosen_backend
 from mim_bench.recipe.protocol import protocol_settings
 
 HEIGHT, WIDTH, NUM_CLASSES = 240, 320, 6

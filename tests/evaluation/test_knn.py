@@ -4,7 +4,8 @@ import torch
 
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
-from mim_bench.evaluation.probes.knn import knn_accuracy, knn_predict
+from mim_bench.evaluation.probes.knn import knn_hits, knn_predict
+from mim_bench.evaluation.probes.scores import accuracies
 
 
 def random_features(count: int, classes: int, seed: int, width: int = 6) -> Features:
@@ -75,18 +76,18 @@ def test_knn_predict_tiny_temperature_stays_finite():
     assert torch.equal(nearest, bank.y)
 
 
-def test_knn_accuracy_counts_top1_and_top5():
+def test_knn_hits_counts_top1_and_top5():
     # Six classes on the axes; the query of class 5 lies nearest to 0, then 5.
     bank = Features(torch.eye(6), torch.arange(6))
     query = Features(
         torch.tensor([[1.0, 0, 0, 0, 0, 0], [1.0, 0, 0, 0, 0, 0.9]]), torch.tensor([0, 5])
     )
-    assert knn_accuracy(bank, query, k=6) == {'top1': 50.0, 'top5': 100.0}
+    assert accuracies(knn_hits(bank, query, k=6)) == {'top1': 50.0, 'top5': 100.0}
 
 
-def test_knn_accuracy_few_classes_has_no_top5():
+def test_knn_hits_few_classes_has_no_top5():
     bank = random_features(10, 3, seed=0)
-    assert set(knn_accuracy(bank, bank, k=1)) == {'top1'}
+    assert set(knn_hits(bank, bank, k=1)) == {'top1'}
 
 
 @pytest.mark.parametrize(

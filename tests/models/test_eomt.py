@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mim_bench.conversion.timm_weights import untrained
 from mim_bench.engine.hooks.mask_annealing_hook import MaskAnnealingHook
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.swin import Swin
@@ -12,6 +13,10 @@ from mim_bench.models.backbones.timm_backbone import TimmBackbone
 from mim_bench.models.backbones.token_run import check_config, check_token_run, token_run
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.eomt import attention_mask
+from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.training_step import StepSettings, TrainingStep
+from mim_bench.recipe.config import load_config
+from mim_bench.shipped import shipped_folder
 
 ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
 
@@ -132,3 +137,25 @@ def test_relative_positions_add_nothing_to_logits_of_further_tokens(kind):
         torch.nn.init.zeros_(table)
     unbiased = token_run(network, torch.rand(1, 3, 16, 16)).blocks[0](further, None)[:, 1:]
     assert (seen - alone).norm() < (unbiased - alone).norm()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ('name', 'args'),
+    [
+        ('test_vit', {}),
+        ('vit_small_patch16_dinov3', dict(embed_dim=32, depth=3, num_heads=2)),
+        ('eva02_tiny_patch14_224', dict(embed_dim=32, depth=3, num_heads=2, patch_size=16)),
+    ],
+)
+def test_eomt_trains_a_network_of_timm(name, args, tmp_path):
+    untrained(name, tmp_path / 'a.pth', args)
+    config = shipped_folder('configs') / 'demo/eomt_vit-toy_1xb4-200i_toy-ade20k-128px.py'
+    cfg = load_config(config, backbone_of=tmp_path / 'a.pth')
+    step, data = TrainingStep(cfg, StepSettings()), SyntheticData(cfg)
+    step(data.batch(2))
+    loss = step.forward(data.batch(2, 2))
+    loss.backward()
+    assert torch.isfinite(loss)
+    backbone = step.model.backbone
+    assert not [n for n, p in backbone.named_parameters() if p.requires_grad and p.grad is None]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mim_bench.conversion.relative_index import relative_position_index
+from mim_bench.conversion.resizing.relative_bias import relative_position_index
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.layers import relative_bias
 from mim_bench.models.layers.relative_bias import BiasTable, pair_bias

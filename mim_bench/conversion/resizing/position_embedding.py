@@ -24,26 +24,21 @@ def resize_position_embedding(
     """A position embedding for another grid, interpolated bicubically in float32.
 
     Args:
-        table: (1, prefix + rows * cols, C), any float type: rows of class, distillation or
-            register tokens, then the patches in raster order.
+        table: (1, prefix + rows * cols, C), any float type: rows of prefix tokens, then the patches
+            in raster order.
         grid: Wanted (rows, cols).
         num_prefix: Rows before the patches.
         source_grid: The table's (rows, cols). Defaults to a square.
-        recompute_sincos: A table that is a fixed sine-cosine table is computed for the new
-            grid, in its own order, instead of interpolated.
-        antialias: Widen the kernel where the grid shrinks; it is another kernel where it grows,
-            too.
-        offset: Added to the sides of the wanted grid before their ratios to the table's become
-            the scale of the interpolation, as DINO does against rounding. With 0 the sides
-            themselves decide.
+        recompute_sincos: Compute a fixed sine-cosine table for the new grid, in its own order.
+        antialias: Another kernel, widened where the grid shrinks.
+        offset: Added to the sides of the wanted grid before their ratios to the table's become the
+            scale, as DINO does against rounding. With 0 the sides themselves decide.
 
     Returns:
-        (1, prefix + rows * cols, C) of the same type, the prefix rows unchanged; the same
-        tensor if the grid is the same.
+        The same tensor if the grid is the same; prefix rows are unchanged.
 
     Raises:
-        ConversionError: The table does not have the shape of ``source_grid``, or without it
-            of a square.
+        ConversionError: The table does not have the shape of its grid.
 
     Source: the loaders of MAE, DeiT and BEiT (bicubic, ``align_corners=False``, no
     anti-aliasing); ``offset``: facebookresearch/dino@7c446df, vision_transformer.py.

@@ -1,22 +1,29 @@
-"""Tables of relative position biases for other grids and windows.
+"""Tables of relative position biases: their indices, and the same tables for other grids.
 
 A table has a row for every offset (query - key) between two tokens of a grid, in raster order
 of the offsets, and a column a head. With a class token three rows follow: class to patches,
 patches to class, class to class.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 
 import torch
 from torch.nn import functional as F
 
-from mim_bench.conversion.resizing.axis_weights import axis_weights, check_interpolation
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConfigError, ConversionError
 
 CLASS_ROWS = 3
-SHARED_TABLE = 'rel_pos_bias.relative_position_bias_table'
-BLOCK_TABLE = 'layers.{}.attn.relative_position_bias_table'
+TABLE = 'relative_position_bias_table'
+INDEX = 'relative_position_index'
+SHARED_TABLE = f'rel_pos_bias.{TABLE}'
+BLOCK_TABLE = f'layers.{{}}.attn.{TABLE}'
+# BEiT's, Swin's and transformers'.
+INTERPOLATIONS = ('geometric', 'bicubic', 'bilinear')
+# Where BEiT's loader looks for the ratio of the progression, and how closely.
+_RATIOS = (1.01, 1.5)
+_RATIO_TOLERANCE = 1e-6
 
 
 def num_table_rows(grid: tuple[int, int], *, class_rows: bool) -> int:
@@ -57,21 +64,19 @@ def resize_relative_bias(
     interpolation: str = 'geometric',
     class_rows: bool | None = None,
 ) -> torch.Tensor:
-    """A table of relative position biases for another grid or window.
+    """A table (rows, heads) of relative position biases for another grid or window.
 
     Args:
-        table: (rows, heads), any float type.
+        table: Any float type; the same tensor is returned if nothing changes.
         grid: Wanted (rows, cols).
         source_grid: Of the table; None: the square grid that its length tells.
         interpolation: 'geometric': BEiT's, which keeps near offsets where they are and
             spreads far ones; every axis has its own ratio, and an axis that shrinks falls back
             to bicubic, since geometric spacing can only spread. 'bicubic': plain, as Swin's
-            loader does between windows and Benchmarking-ViT for detection.
+            loader does between windows and Benchmarking-ViT for detection. 'bilinear': plain,
+            as transformers does for BEiT.
         class_rows: Whether the result has the rows of a class token; None: as the table.
             They are taken as they are; a table without any gets zeros.
-
-    Returns:
-        (rows, heads) of the same type; the same tensor if nothing changes.
 
     Raises:
         ConversionError: The length of the table is not that of its grid.
@@ -104,21 +109,15 @@ def fit_relative_bias(
     """A table for the grid of an input, as part of a network: gradients reach the table.
 
     Along an axis that is not longer than the table's, every offset keeps its bias and the
-    farthest are left out; along a longer one the biases are interpolated.
-
-    Args:
-        table: (rows, heads) of ``source_grid``, with or without class rows, which are kept.
-        source_grid: (rows, cols).
-        grid: (rows, cols) of the input.
-        interpolation: Of :func:`resize_relative_bias`.
-
-    Returns:
-        (rows, heads).
+    farthest are left out; along a longer one the biases are interpolated. Bilinear interpolation
+    stretches and shrinks every axis. Class rows of the table (rows, heads) are kept.
     """
     if tuple(source_grid) == tuple(grid):
         return table
     offsets = num_table_rows(source_grid, class_rows=False)
-    near = tuple(min(g, s) for g, s in zip(grid, source_grid, strict=True))
+    near = tuple(source_grid)
+    if interpolation != 'bilinear':
+        near = tuple(min(g, s) for g, s in zip(grid, source_grid, strict=True))
     # An axis that grows is not cut, one that does not is not interpolated.
     maps = table[:offsets].unflatten(0, [2 * s - 1 for s in source_grid])
     for axis, (kept, source) in enumerate(zip(near, source_grid, strict=True)):
@@ -130,14 +129,9 @@ def fit_relative_bias(
 
 
 def resize_offsets(table: torch.Tensor, num_rows: int) -> torch.Tensor:
-    """A table of relative positions along one axis, interpolated linearly; gradients reach it.
+    """A table (rows, C) of offsets along one axis, interpolated linearly to 2 * patches - 1 rows.
 
-    Args:
-        table: (rows, C), a row for every offset (query - key), any float type.
-        num_rows: Wanted: 2 * patches - 1.
-
-    Returns:
-        (num_rows, C) of the same type; the same tensor if there are as many rows.
+    Gradients reach it; the same tensor is returned if there are as many rows.
 
     Source: MViTv2, arXiv:2112.01526; facebookresearch/detectron2@02b5c4e,
     modeling/backbone/utils.py.
@@ -151,15 +145,12 @@ def resize_offsets(table: torch.Tensor, num_rows: int) -> torch.Tensor:
 def expand_shared_table(
     state: Mapping[str, torch.Tensor], num_layers: int, prefix: str = ''
 ) -> dict[str, torch.Tensor]:
-    """The table that all blocks share as a table a block.
+    """The table that all blocks share as a table a block, a copy each, without the shared one.
 
     Args:
         state: Weights under canonical names, perhaps with a shared table.
         num_layers: Blocks.
         prefix: Before the canonical names, for example ``'backbone.'``.
-
-    Returns:
-        The weights, the tables being copies; the shared table and its index are left out.
     """
     shared = state.get(prefix + SHARED_TABLE)
     if shared is None:
@@ -192,11 +183,115 @@ def _resample(
     """(source offsets, heads) -> (offsets, heads), float32."""
     source, target = ([2 * g - 1 for g in side] for side in (source_grid, grid))
     maps = offsets.t().unflatten(1, source)
-    if interpolation == 'bicubic':
-        maps = F.interpolate(maps[None], size=target, mode='bicubic', align_corners=False)[0]
+    if interpolation != 'geometric':
+        maps = F.interpolate(maps[None], size=target, mode=interpolation, align_corners=False)[0]
     else:
-        rows, cols = (
-            axis_weights(s, t, interpolation).to(maps) for s, t in zip(source, target, strict=True)
-        )
+        rows, cols = (axis_weights(s, t).to(maps) for s, t in zip(source, target, strict=True))
         maps = rows @ maps @ cols.t()
     return maps.flatten(1).t()
+
+
+@functools.lru_cache(maxsize=8)
+def relative_position_index(grid: tuple[int, int], *, class_token: bool) -> torch.Tensor:
+    """The row of the table for each pair (query, key) of tokens of a grid, in raster order.
+
+    Returns:
+        (L, L) int64, L = rows * cols (+ 1 for a class token, the first). Do not write into it.
+
+    Source: Swin, arXiv:2103.14030; BEiT, arXiv:2106.08254, for the class token.
+    """
+    row, col = torch.meshgrid(*map(torch.arange, grid), indexing='ij')
+    places = torch.stack((row.flatten(), col.flatten()))
+    down, right = places[:, :, None] - places[:, None, :]
+    index = (down + grid[0] - 1) * (2 * grid[1] - 1) + right + grid[1] - 1
+    if not class_token:
+        return index
+    first = num_table_rows(grid, class_rows=True) - CLASS_ROWS
+    index = torch.nn.functional.pad(index, (1, 0, 1, 0), value=first)
+    index[1:, 0] = first + 1
+    index[0, 0] = first + 2
+    return index
+
+
+def with_indices(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Give every table the index that mmpretrain's classes store beside it.
+
+    Sources disagree on storing it, so the same weights would give different files. The table
+    of a grid that is not square keeps what its file has.
+    """
+    indexed = dict(state)
+    for key in state:
+        if key.endswith(TABLE):
+            try:
+                grid, class_token = table_grid(len(state[key]))
+            except ConversionError:
+                continue
+            index = relative_position_index(grid, class_token=class_token)
+            indexed[key.removesuffix(TABLE) + INDEX] = index.clone()
+    return indexed
+
+
+def check_interpolation(interpolation: str) -> None:
+    """Refuse what is none of ``INTERPOLATIONS`` by a ``ConfigError``."""
+    if interpolation not in INTERPOLATIONS:
+        raise ConfigError(
+            f'Unknown interpolation {interpolation!r} of relative positions. '
+            f'Known: {", ".join(INTERPOLATIONS)}.'
+        )
+
+
+@torch.compiler.assume_constant_result  # scipy cannot be traced
+def axis_weights(source: int, target: int) -> torch.Tensor:
+    """The matrix (target, source) from offsets along one axis to others, geometrically spaced.
+
+    Fewer are interpolated bicubically. It is float64 and shared, not to be changed.
+    """
+    return _axis_weights(source, target)
+
+
+@functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)  # a cached matrix must serve training later
+def _axis_weights(source: int, target: int) -> torch.Tensor:
+    if source == target:
+        return torch.eye(source, dtype=torch.float64)
+    if target < source:
+        columns = torch.eye(source, dtype=torch.float64)[None, :, :, None]
+        size = (target, 1)
+        return F.interpolate(columns, size, mode='bicubic', align_corners=False)[0, ..., 0].t()
+    return _spline_weights(source, target)
+
+
+def geometric_ratio(source: int, target: int) -> float:
+    """The ratio q of the progression that spreads ``source`` offsets over ``target``.
+
+    The sum of q^n for n < source // 2 is target // 2. The search stays within 1.01 and 1.5,
+    as the official one does: beyond, the offsets farthest away get the values of the rim.
+
+    Source: BEiT, arXiv:2106.08254, microsoft/unilm ``beit/run_class_finetuning.py``.
+    """
+    low, high = _RATIOS
+    ratio = low
+    while high - low > _RATIO_TOLERANCE:
+        ratio = (low + high) / 2
+        if (1 - ratio ** (source // 2)) / (1 - ratio) > target // 2:
+            high = ratio
+        else:
+            low = ratio
+    return ratio
+
+
+def _spline_weights(source: int, target: int) -> torch.Tensor:
+    """Cubic spline through offsets that lie farther apart the farther out they are."""
+    # Only resizing needs scipy, whose import takes a while.
+    from scipy.interpolate import make_interp_spline
+
+    powers = geometric_ratio(source, target) ** torch.arange(source // 2, dtype=torch.float64)
+    outward = powers.cumsum(0)
+    places = torch.cat((-outward.flip(0), torch.zeros(1, dtype=torch.float64), outward))
+    wanted = torch.arange(target, dtype=torch.float64) - target // 2
+    wanted = wanted.clamp(places[0], places[-1])
+    degree = min(3, source - 1)
+    if degree == 0:
+        return torch.ones(target, 1, dtype=torch.float64)
+    spline = make_interp_spline(places.numpy(), torch.eye(source).double().numpy(), k=degree)
+    return torch.from_numpy(spline(wanted.numpy()))

@@ -6,17 +6,13 @@ import torch
 def sincos_position_embedding(
     grid: tuple[int, int], embed_dims: int, *, row_first: bool = False
 ) -> torch.Tensor:
-    """A table of sines and cosines of the patches' places.
+    """A table (rows * cols, C) float32 of sines and cosines of the patches' places.
 
     Args:
         grid: (rows, cols).
-        embed_dims: Width; a multiple of four.
-        row_first: The first half of the channels encodes the row and the second the column,
-            as mmpretrain's table of a square grid does, the spatial transpose of MAE's. False
-            is MAE's order: first the column.
-
-    Returns:
-        (rows * cols, embed_dims) float32: each half as sines, then cosines.
+        embed_dims: C, a multiple of four: each half as sines, then cosines.
+        row_first: The first half encodes the row and the second the column, as mmpretrain's table
+            of a square grid does, the spatial transpose of MAE's. False is MAE's order.
 
     Source: MAE, arXiv:2111.06377, official ``pos_embed.py``.
     """
@@ -35,15 +31,10 @@ def _encoded(side: int, dims: int) -> torch.Tensor:
 
 
 def sincos_order(table: torch.Tensor, grid: tuple[int, int]) -> bool | None:
-    """Recognise a sine-cosine table.
-
-    Args:
-        table: (rows * cols, C), any float type.
-        grid: (rows, cols).
+    """Recognise a sine-cosine table (rows * cols, C), to 1e-5 or the precision of a half type.
 
     Returns:
         ``row_first`` of :func:`sincos_position_embedding`; None if the table is no such one.
-        Equal means: to 1e-5, or to the precision of a half-precision table.
     """
     if table.shape[1] % 4:
         return None

@@ -1,38 +1,46 @@
-"""CAE's official checkpoints: its encoder, without the second one that targets come from."""
+"""CAE's official checkpoints, of either layout: the encoder, not the one that targets are of."""
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.beit_keys import beit_rules, is_beit
-from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.key_table import KeyTable
 from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.vit_keys import beit_rules, is_beit
 
 _PREFIX = 'encoder.'
+# The second encoder and the regressor: of Atten4Vis/CAE, and of its first repository, lxtGH/CAE.
+_TARGETS = ('alignment_encoder.', 'teacher.')
+_REGRESSORS = ('regresser.', 'pretext_neck.')
 _TABLE = KeyTable(
     'cae',
     (
         *beit_rules(_PREFIX),
-        (r'(?:alignment_encoder|regresser|decoder|encoder_to_regresser)\..+', None),
-        (r'mask_token|rd_pos_embed', None),
+        (
+            r'(?:alignment_encoder|teacher|regresser|pretext_neck|decoder|encoder_to_\w+)\..+|'
+            r'mask_token|rd_pos_embed',
+            None,
+        ),
     ),
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
-    """Two encoders and a regressor."""
-    is_own = 'alignment_encoder.patch_embed.proj.weight' in state
-    return Fit.MARK if is_own and is_beit(state, _PREFIX) else Fit.NO
+def _detect(state: StateDict, content: Mapping) -> Fit:
+    """A regressor beside the encoder."""
+    has_regressor = any(key.startswith(_REGRESSORS) for key in state)
+    return Fit.MARK if has_regressor and is_beit(state, _PREFIX) else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
-    """To the names of mim_bench's ``ViT``."""
-    return _TABLE.apply(state, where)
+def _method(state: StateDict) -> str:
+    """CAE v2 has no second encoder."""
+    return 'cae' if any(key.startswith(_TARGETS) for key in state) else 'cae-v2'
 
 
-SOURCE = Source(
-    name='cae',
-    detect=detect,
-    rename=rename,
-    method='cae',
-    # The official fine-tuning builds its table of sines and cosines for the size of the images.
-    pos_resize={'recompute_sincos': True},
+SOURCES = (
+    Source(
+        name='cae',
+        detect=_detect,
+        rename=_TABLE.apply,
+        method=_method,
+        # The official fine-tuning builds its table of sines and cosines for the size of the images.
+        pos_resize={'recompute_sincos': True},
+    ),
 )

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 
 from mim_bench.conversion.huggingface_keys import check_settings
-from mim_bench.conversion.key_table import KeyTable, Rules
-from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, count_blocks
+from mim_bench.conversion.key_table import KeyTable, Rules, count
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel
 from mim_bench.conversion.vit_keys import ENDING
 
 _ENCODER = 'encoder.'
@@ -34,22 +34,20 @@ _HF_RULES: Rules = (
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Global response norms in the official names of ConvNeXt, or in Hugging Face's."""
     is_own = any({p + _STEM, p + _GRN} <= set(state) for p in ('', _ENCODER))
     return Fit.MARK if is_own or any(map(_HF_GRN.fullmatch, state)) else Fit.NO
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm of the same widths and depths."""
     if _ENCODER + _STEM in state:
         state = _dense(state)
     elif any(map(_HF_GRN.fullmatch, state)):
         check_settings(content, where, activation='gelu', eps=None)  # eps of its heads alone
         state = KeyTable('convnextv2', _HF_RULES).apply(state, where).rest
-    depths = [count_blocks(state, rf'stages\.{stage}\.(\d+)\.') for stage in range(4)]
+    depths = [count(state, rf'stages\.{stage}\.(\d+)\.') for stage in range(4)]
     widths = [state[f'stages.{stage}.0.norm.weight'].shape[0] for stage in range(4)]
     args = {'depths': depths, 'dims': widths}
     return TimmModel('convnextv2_atto', args, dropped=_DROPPED), dict(state)
@@ -83,6 +81,8 @@ def _method(state: StateDict) -> str | None:
     return 'fcmae' if _ENCODER + _STEM in state else None
 
 
-SOURCE = Source(
-    name='convnextv2', detect=detect, network=network, method=_method, licence='CC-BY-NC-4.0'
+SOURCES = (
+    Source(
+        name='convnextv2', detect=_detect, network=_network, method=_method, licence='CC-BY-NC-4.0'
+    ),
 )

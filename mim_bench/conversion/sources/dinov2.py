@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.sources.dino import OFFSET
 from mim_bench.conversion.timm_models import TimmModel, vit_args
 
@@ -13,7 +13,7 @@ _CHUNK = re.compile(r'blocks\.\d+\.(\d+\..+)')
 _REGISTERS = 'register_tokens'
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Layer scales and a mask token without a place in the sequence."""
     state = _unchunked(state)
     token = state.get('mask_token')
@@ -21,9 +21,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     return Fit.MARK if is_own and 'pos_embed' in state else Fit.NO
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm, with registers and gated MLPs where the file has them."""
     state = _unchunked(state)
     registers, gated = state.get(_REGISTERS), state.get('blocks.0.mlp.w12.weight')
@@ -42,10 +40,12 @@ def _unchunked(state: StateDict) -> dict[str, torch.Tensor]:
     return {_CHUNK.sub(r'blocks.\1', key): value for key, value in state.items()}
 
 
-SOURCE = Source(
-    name='dinov2',
-    detect=detect,
-    network=network,
-    method='dinov2',
-    licence='Apache-2.0',
+SOURCES = (
+    Source(
+        name='dinov2',
+        detect=_detect,
+        network=_network,
+        method='dinov2',
+        licence='Apache-2.0',
+    ),
 )

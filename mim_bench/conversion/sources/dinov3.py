@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import torch
 
+from mim_bench.conversion.architecture import assumed_heads
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
-from mim_bench.conversion.key_table import KeyTable, Rules
-from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, assumed_heads, count_blocks
+from mim_bench.conversion.key_table import KeyTable, Rules, count
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel
 from mim_bench.conversion.vit_keys import ENDING
 from mim_bench.errors import ConversionError
 
@@ -37,7 +38,7 @@ _HF_MLP = {'up_proj': 'fc1', 'down_proj': 'fc2'}
 _HF_GATED = {'gate_proj': 'w1', 'up_proj': 'w2', 'down_proj': 'w3'}
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Storage tokens and stored periods of rotary positions, or Hugging Face's names."""
     is_own = {'storage_tokens', _PERIODS} <= set(state) or _is_huggingface(state)
     return Fit.MARK if is_own else Fit.NO
@@ -48,15 +49,13 @@ def _is_huggingface(state: StateDict) -> bool:
     return wanted <= set(state) and 'embeddings.position_embeddings' not in state
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm; a head has four channels for each period."""
     if _is_huggingface(state):
         settings = content.get(SIDECAR) or {}
         is_gated = 'layer.0.mlp.gate_proj.weight' in state
         check_settings(content, where, activation='silu' if is_gated else 'gelu', eps=1e-5)
-        model, weights = network(_official(state, settings, where), {}, where)
+        model, weights = _network(_official(state, settings, where), {}, where)
         return (model if settings else replace(model, assumed=('num_heads',))), weights
     _check(state, where)
     dims, *_, patch = state['patch_embed.proj.weight'].shape
@@ -66,7 +65,7 @@ def network(
     args = {
         'patch_size': patch,
         'embed_dim': dims,
-        'depth': count_blocks(state),
+        'depth': count(state),
         'num_heads': dims // (4 * len(state[_PERIODS])),
         'mlp_ratio': hidden / dims,
         'num_reg_tokens': state['storage_tokens'].shape[1],
@@ -78,7 +77,7 @@ def network(
 
 def _official(state: StateDict, settings: Mapping, where: str) -> dict[str, torch.Tensor]:
     """Hugging Face's weights under the official names; its networks compute their periods."""
-    weights = joined_qkv(KeyTable('dinov3', _HF_RULES).apply(state, where).rest)
+    weights = joined_qkv(KeyTable('dinov3', _HF_RULES).apply(state, where).rest, where)
     names = _HF_GATED if 'blocks.0.mlp.gate_proj.weight' in weights else _HF_MLP
     for part, name in names.items():
         weights = {k.replace(f'.mlp.{part}.', f'.mlp.{name}.'): v for k, v in weights.items()}
@@ -127,6 +126,8 @@ def _check(state: StateDict, where: str) -> None:
             )
 
 
-SOURCE = Source(
-    name='dinov3', detect=detect, network=network, method='dinov3', licence='DINOv3 licence'
+SOURCES = (
+    Source(
+        name='dinov3', detect=_detect, network=_network, method='dinov3', licence='DINOv3 licence'
+    ),
 )

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import torch
 
-from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, count_blocks, square_side
+from mim_bench.conversion.key_table import count
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel, square_side
 from mim_bench.errors import ConversionError
 
 _ROPE = 'rope.freqs_cos'
@@ -14,15 +15,13 @@ _GATES = {'blocks.0.mlp.w1.weight', _JOINED}
 _THETA, _PRETRAINED_GRID = 10000.0, 16
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Stored rotary positions beside a table, and gated MLPs: two layers and one, or joined."""
     wanted = {_ROPE, 'pos_embed', 'blocks.0.mlp.w3.weight'}
     return Fit.MARK if wanted <= set(state) and _GATES & set(state) else Fit.NO
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm; the width of a head stands in the rotary positions."""
     dims, patch = state['cls_token'].shape[-1], state['patch_embed.proj.weight'].shape[-1]
     side = square_side(state['pos_embed'].shape[1] - 1, where)
@@ -35,7 +34,7 @@ def network(
         'img_size': side * patch,
         'patch_size': patch,
         'embed_dim': dims,
-        'depth': count_blocks(state),
+        'depth': count(state),
         'num_heads': dims // state[_ROPE].shape[1],
         'mlp_ratio': hidden / dims,
         'ref_feat_shape': [reference, reference],
@@ -72,4 +71,4 @@ def _reference_grid(cosines: torch.Tensor, side: int, where: str) -> int:
     )
 
 
-SOURCE = Source(name='eva02', detect=detect, network=network, method='eva02', licence='MIT')
+SOURCES = (Source(name='eva02', detect=_detect, network=_network, method='eva02', licence='MIT'),)

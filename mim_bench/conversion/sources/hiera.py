@@ -7,9 +7,9 @@ import torch
 
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import check_settings
-from mim_bench.conversion.key_table import KeyTable, Rules
-from mim_bench.conversion.source import Fit, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, count_blocks, square_side
+from mim_bench.conversion.key_table import KeyTable, Rules, count
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
+from mim_bench.conversion.timm_models import TimmModel, square_side
 from mim_bench.conversion.vit_keys import ENDING
 
 _PATCH = 4
@@ -35,7 +35,7 @@ _HF_RULES: Rules = (
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Blocks counted through all stages, some of which widen, and overlapping patches."""
     if _is_huggingface(state):
         return Fit.MARK
@@ -52,7 +52,7 @@ def _is_huggingface(state: StateDict) -> bool:
 def _official(state: StateDict, where: str) -> dict[str, torch.Tensor]:
     """Hugging Face's weights under the official names."""
     named = KeyTable('hiera', _HF_RULES).apply(state, where).rest
-    depths = [count_blocks(state, rf'{_HF}encoder\.stages\.{i}\.layers\.(\d+)') for i in range(4)]
+    depths = [count(state, rf'{_HF}encoder\.stages\.{i}\.layers\.(\d+)') for i in range(4)]
 
     def place(match: re.Match) -> str:
         return f'blocks.{sum(depths[: int(match[1])]) + int(match[2])}.'
@@ -60,15 +60,13 @@ def _official(state: StateDict, where: str) -> dict[str, torch.Tensor]:
     return {re.sub(r'blocks\.(\d+)-(\d+)\.', place, key): value for key, value in named.items()}
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm; a stage begins at each block that has a projection beside."""
     if _is_huggingface(state):
         check_settings(content, where, activation='gelu', eps=1e-6)
         state = _official(state, where)
     starts = [0, *sorted(int(m[1]) for key in state if (m := _OPENING.fullmatch(key)))]
-    ends = [*starts[1:], count_blocks(state)]
+    ends = [*starts[1:], count(state)]
     dims = state['patch_embed.proj.weight'].shape[0]
     stated = (content.get(SIDECAR) or {}).get('num_heads')
     args = {
@@ -84,4 +82,4 @@ def network(
     return TimmModel(name, args, assumed=assumed, dropped=_DROPPED), dict(state)
 
 
-SOURCE = Source(name='hiera', detect=detect, network=network, licence='CC-BY-NC-4.0')
+SOURCES = (Source(name='hiera', detect=_detect, network=_network, licence='CC-BY-NC-4.0'),)

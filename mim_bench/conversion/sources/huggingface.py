@@ -6,14 +6,19 @@ from dataclasses import replace
 
 import torch
 
+from mim_bench.conversion.exports import vit_names
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import LAYER_PARTS, PARTS_OF_QKV, check_settings
+from mim_bench.conversion.huggingface_keys import (
+    LAYER_PARTS,
+    PARTS_OF_QKV,
+    check_settings,
+    joined_qkv,
+)
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
-from mim_bench.conversion.relative_index import INDEX, TABLE
-from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, vit_args
 from mim_bench.conversion.vit_keys import ENDING, MLP_PARTS, block_rule
-from mim_bench.errors import ConversionError
 
 _PREFIXES = ('', 'vit.', 'beit.', 'data2vec_vision.', 'dinov2.', 'dinov2_with_registers.')
 _PREFIX = rf'(?:{"|".join(map(re.escape, _PREFIXES[1:]))})?'
@@ -30,7 +35,7 @@ _RULES: Rules = (
     block_rule(_LAYER, 'backbone.layers.{}', {v: k for k, v in LAYER_PARTS.items()}),
     (
         rf'{_LAYER}\.{_ATTENTION}\.({"|".join(PARTS_OF_QKV)}){ENDING}',
-        r'backbone.layers.\1.attn.\2.\3',
+        lambda layer, part, leaf: f'backbone.layers.{layer}.attn.{part[0]}_proj.{leaf}',
     ),
     (rf'{_LAYER}\.lambda_([12])', r'backbone.layers.\1.gamma_\2'),
     # DINOv2's names.
@@ -47,58 +52,20 @@ _RULES: Rules = (
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Queries, keys and values apart, under these names."""
     layer = 'encoder.layer.0.attention.attention.query.weight'
     known = any(prefix + layer in state for prefix in _PREFIXES)
     return Fit.MARK if known else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
+def _rename(state: StateDict, where: str) -> Converted:
     """Rename the keys and put queries, keys and values together."""
     converted = KeyTable('huggingface', _RULES).apply(state, where)
-    return replace(converted, backbone=_joined(converted.backbone, where))
+    return replace(converted, backbone=joined_qkv(converted.backbone, where, apart=True))
 
 
-def _joined(state: StateDict, where: str) -> dict[str, torch.Tensor]:
-    """``attn.query``, ``attn.key``, ``attn.value`` to ``attn.qkv``, or ``q_bias``, ``v_bias``."""
-    joined: dict[str, torch.Tensor] = {}
-    for key, value in state.items():
-        match = re.fullmatch(rf'(.+\.attn\.)({"|".join(PARTS_OF_QKV)})\.(weight|bias)', key)
-        if match is None:
-            joined[key] = value
-            continue
-        attention, part, leaf = match.groups()
-        parts = [state.get(f'{attention}{name}.{leaf}') for name in PARTS_OF_QKV]
-        if all(tensor is not None for tensor in parts):
-            if part == 'query':
-                joined[f'{attention}qkv.{leaf}'] = torch.cat(parts)
-        elif leaf == 'bias' and part != 'key':  # BEiT has no bias of keys
-            joined[f'{attention}{part[0]}_bias'] = value
-        else:
-            raise ConversionError(
-                f'{where}: lacks query, key or value of {attention}qkv.{leaf}. Fetch the file '
-                'again.'
-            )
-    return joined
-
-
-# From canonical names to timm's.
-_TO_TIMM = (
-    (r'backbone\.layers\.(\d+)\.attn\.(qkv|proj)', r'blocks.\1.attn.\2'),
-    (r'backbone\.layers\.(\d+)\.ln([12])', r'blocks.\1.norm\2'),
-    (r'backbone\.layers\.(\d+)\.gamma_([12])', r'blocks.\1.ls\2.gamma'),
-    (r'backbone\.layers\.(\d+)\.ffn\.layers\.0\.0', r'blocks.\1.mlp.fc1'),
-    (r'backbone\.layers\.(\d+)\.ffn\.layers\.1', r'blocks.\1.mlp.fc2'),
-    (r'backbone\.patch_embed\.projection', 'patch_embed.proj'),
-    (r'backbone\.ln1', 'norm'),
-    (r'backbone\.', ''),
-)
-
-
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
+def _network(state: StateDict, content: Mapping, where: str) -> Network | None:
     """The network of timm of a DINOv2; None for the others."""
     registers = next(
         (v for k, v in state.items() if k.endswith('embeddings.register_tokens')), None
@@ -109,7 +76,7 @@ def network(
     if not is_dinov2:
         return None
     left = {k: v for k, v in state.items() if not _EXTRA.search(k)}
-    weights = _renamed(rename(left, where).backbone)
+    weights = dict(vit_names(_rename(left, where).backbone, where))
     for key, value in state.items():
         if match := _GATED.search(key):
             part = {'weights_in': 'fc1', 'weights_out': 'fc2'}[match[2]]
@@ -127,15 +94,7 @@ def network(
     return TimmModel(f'{name}_reg4_dinov2', args, assumed=assumed), weights
 
 
-def _renamed(backbone: StateDict) -> dict[str, torch.Tensor]:
-    names = {}
-    for key, value in backbone.items():
-        pattern, target = next(r for r in _TO_TIMM if re.match(r[0], key))
-        names[re.sub(pattern, target, key, count=1)] = value
-    return {k: v for k, v in names.items() if k != 'mask_token'}
-
-
-def method_of(state: StateDict) -> str | None:
+def _method(state: StateDict) -> str | None:
     """MAE for files with its decoder; other networks are those of several methods."""
     return 'mae' if 'decoder.decoder_embed.weight' in state else None
 
@@ -143,4 +102,13 @@ def method_of(state: StateDict) -> str | None:
 _EXTRA = re.compile(r'embeddings\.register_tokens|\.mlp\.weights_(?:in|out)\.')
 _GATED = re.compile(r'encoder\.layer\.(\d+)\.mlp\.(weights_in|weights_out)\.(weight|bias)')
 
-SOURCE = Source(name='huggingface', detect=detect, rename=rename, network=network, method=method_of)
+SOURCES = (
+    Source(
+        name='huggingface',
+        detect=_detect,
+        rename=_rename,
+        network=_network,
+        method=_method,
+        bias_interpolation='bilinear',
+    ),
+)

@@ -27,7 +27,7 @@ _DECODER_RULES: Rules = (
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """A norm and a decoder for each task; a fine-tuned ViT is MAE's to the last key."""
     if 'encoder.norm.0.weight' in state and is_swin(state, PREFIX):
         return Fit.MARK
@@ -36,7 +36,7 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     return Fit.LAYOUT if is_mean_pooled(state) else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
+def _rename(state: StateDict, where: str) -> Converted:
     """To the names of ``mim_bench.LocalMIM``, or of a classifier."""
     if is_swin(state, PREFIX):
         rules = (*swin_rules(PREFIX), (rf'decoder\.(\d+)\.pred{ENDING}', r'neck.preds.\1.\2'))
@@ -64,15 +64,17 @@ def _prediction_rules(state: StateDict) -> Rules:
     return ((rf'{_DECODER}pred\.(\d+){ENDING}', place),)
 
 
-SOURCE = Source(
-    name='localmim',
-    detect=detect,
-    rename=rename,
-    method='localmim',
-    licence='CC-BY-NC',  # the header of the official model file, without a version
-    # Official pre-training merges row by row, official fine-tuning and segmentation read the
-    # same weights column by column, and the published numbers come from that.
-    merge_orders={'pretrain': ROW_FIRST, 'official-finetune': COLUMN_FIRST},
-    unseen_settings={SWIN: {'norm_eps': 1e-6}},
-    order_settings={'official-finetune': {'norm2_eps': 1e-5}},
+SOURCES = (
+    Source(
+        name='localmim',
+        detect=_detect,
+        rename=_rename,
+        method='localmim',
+        licence='CC-BY-NC',  # the header of the official model file, without a version
+        # Official pre-training merges row by row, official fine-tuning and segmentation read the
+        # same weights column by column, and the published numbers come from that.
+        merge_orders={'pretrain': ROW_FIRST, 'official-finetune': COLUMN_FIRST},
+        unseen_settings={SWIN: {'norm_eps': 1e-6}},
+        order_settings={'official-finetune': {'norm2_eps': 1e-5}},
+    ),
 )

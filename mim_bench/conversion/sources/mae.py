@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
 from mim_bench.conversion.vit_keys import (
     CLASSIFIER_RULES,
@@ -20,7 +20,7 @@ _PROBE_RULES: Rules = (
 _TABLE = KeyTable('mae', (*vit_rules(), *mae_decoder_rules(), *CLASSIFIER_RULES, *_PROBE_RULES))
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """The decoder is this format's alone; an encoder is timm's ViT to the last key.
 
     A classifier with a norm before its pooling is MAE's only where the file looks like one of
@@ -42,9 +42,6 @@ def _says_another(content: Mapping) -> bool:
     return isinstance(name, str) and not name.startswith('mae_vit')
 
 
-def rename(state: StateDict, where: str) -> Converted:
-    """To the names of mmpretrain's ``MAE``, or of its classifier."""
-    return _TABLE.apply(state, where)
-
-
-SOURCE = Source(name='mae', detect=detect, rename=rename, method='mae', licence='CC-BY-NC-4.0')
+SOURCES = (
+    Source(name='mae', detect=_detect, rename=_TABLE.apply, method='mae', licence='CC-BY-NC-4.0'),
+)

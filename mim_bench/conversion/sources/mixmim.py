@@ -1,8 +1,10 @@
 """MixMIM's (MixMAE's) official checkpoints: Swin's names, but no shifted windows."""
 
+import math
 from collections.abc import Mapping
 
-from mim_bench.conversion.key_table import Converted, KeyTable
+from mim_bench.conversion.key_table import KeyTable
+from mim_bench.conversion.resizing.sincos import sincos_order
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.swin_keys import OFFICIAL_ORDER, is_swin, swin_rules
 from mim_bench.conversion.vit_keys import ENDING
@@ -15,29 +17,34 @@ _TABLE = KeyTable(
         (rf'norm{ENDING}', r'backbone.norm.\1'),
         (rf'head{ENDING}', r'head.fc.\1'),
         (r'mask_token|decoder_pos_embed|decoder_\w+\..+', None),
-        (r'layers\.\d+\.blocks\.\d+\.attn_mask', None),
     ),
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
-    """Swin's blocks, absolute positions, and a decoder of a pre-training.
+def _detect(state: StateDict, content: Mapping) -> Fit:
+    """Swin's blocks with absolute positions, and a pre-training's decoder or a fixed table.
 
-    A fine-tuned file is a Swin with absolute positions to the last key, whose windows are shifted.
+    A fine-tuned file has the keys of a Swin with absolute positions, which are trained there.
     """
-    is_own = is_swin(state) and 'absolute_pos_embed' in state
-    return Fit.MARK if is_own and 'decoder_embed.weight' in state else Fit.NO
+    if not is_swin(state) or 'absolute_pos_embed' not in state:
+        return Fit.NO
+    return Fit.MARK if 'decoder_embed.weight' in state or _is_fixed(state) else Fit.NO
 
 
-def rename(state: StateDict, where: str) -> Converted:
-    """To the names of mim_bench's ``MixMIMEncoder``."""
-    return _TABLE.apply(state, where)
+def _is_fixed(state: StateDict) -> bool:
+    table = state['absolute_pos_embed']
+    side = math.isqrt(table.shape[1])
+    has_masks = any(key.endswith('.attn_mask') for key in state)  # of shifted windows
+    is_square = side * side == table.shape[1]
+    return not has_masks and is_square and sincos_order(table[0], (side, side)) is not None
 
 
-SOURCE = Source(
-    name='mixmim',
-    detect=detect,
-    rename=rename,
-    method='mixmim',
-    merge_orders=OFFICIAL_ORDER,
+SOURCES = (
+    Source(
+        name='mixmim',
+        detect=_detect,
+        rename=_TABLE.apply,
+        method='mixmim',
+        merge_orders=OFFICIAL_ORDER,
+    ),
 )

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
-import torch
-
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules
-from mim_bench.conversion.source import Fit, Source, StateDict
+from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, vit_args
 from mim_bench.conversion.vit_keys import ENDING
 from mim_bench.errors import ConversionError
@@ -29,7 +27,7 @@ _RULES: Rules = (
 _ACTIVATIONS = {'gelu_pytorch_tanh': 'gelu_tanh', 'gelu': 'gelu'}
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """A table of positions as a matrix, and queries, keys and values apart."""
     names = ('embeddings.position_embedding.weight', 'encoder.layers.0.self_attn.q_proj.weight')
     for tower in ('', 'vision_model.'):
@@ -39,11 +37,9 @@ def detect(state: StateDict, content: Mapping) -> Fit:
     return Fit.NO
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]]:
+def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm, with the tanh GELU unless the settings beside the file say another."""
-    weights = joined_qkv(KeyTable('siglip', _RULES).apply(state, where).rest)
+    weights = joined_qkv(KeyTable('siglip', _RULES).apply(state, where).rest, where)
     weights['pos_embed'] = weights['pos_embed'][None]
     if weights['patch_embed.proj.weight'].ndim != 4:
         raise ConversionError(
@@ -67,6 +63,6 @@ def network(
     return TimmModel('vit_base_patch16_siglip_224', args, resize, assumed), weights
 
 
-SOURCE = Source(
-    name='siglip', detect=detect, network=network, method='siglip', licence='Apache-2.0'
+SOURCES = (
+    Source(name='siglip', detect=_detect, network=_network, method='siglip', licence='Apache-2.0'),
 )

@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.beit_keys import beit_rules, is_beit
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
-from mim_bench.conversion.relative_index import INDEX, TABLE
-from mim_bench.conversion.source import Fit, Source, StateDict, is_under_model
+from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
+from mim_bench.conversion.source import Fit, Network, Source, StateDict, is_under_model
 from mim_bench.conversion.swin_keys import (
     MERGING_PART,
     OFFICIAL_ORDER,
@@ -19,8 +18,14 @@ from mim_bench.conversion.swin_keys import (
     merges_at_the_start,
     swin_stage_rules,
 )
-from mim_bench.conversion.timm_models import TimmModel, read_settings
-from mim_bench.conversion.vit_keys import CLASSIFIER_RULES, ENDING, is_plain_vit
+from mim_bench.conversion.timm_models import read_settings
+from mim_bench.conversion.vit_keys import (
+    CLASSIFIER_RULES,
+    ENDING,
+    beit_rules,
+    is_beit,
+    is_plain_vit,
+)
 from mim_bench.errors import ConversionError
 
 _VIT_RULES: Rules = (
@@ -38,7 +43,7 @@ _SWIN_RULES: Rules = (
 )
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """What ``--to timm`` wrote, a Swin that merges at a stage's start, or a ``ls1``.
 
     A plain ViT is MAE's to the last key, and a BEiT is the official one but for an index that
@@ -70,15 +75,13 @@ def _says_timm(content: Mapping) -> bool:
     return isinstance(meta, Mapping) and meta.get('layout') == 'timm'
 
 
-def network(
-    state: StateDict, content: Mapping, where: str
-) -> tuple[TimmModel, dict[str, torch.Tensor]] | None:
+def _network(state: StateDict, content: Mapping, where: str) -> Network | None:
     """The network that the settings beside the file name; None where there are none."""
     model = read_settings(content)
     return None if model is None else (model, dict(state))
 
 
-def rename(state: StateDict, where: str) -> Converted:
+def _rename(state: StateDict, where: str) -> Converted:
     """To mmpretrain's names; a class token without a position gets one of zeros.
 
     Raises:
@@ -113,11 +116,13 @@ def _with_class_position(converted: Converted) -> Converted:
     )
 
 
-SOURCE = Source(
-    name='timm',
-    detect=detect,
-    rename=rename,
-    network=network,
-    merge_orders=OFFICIAL_ORDER,
-    pos_resize={'antialias': True},
+SOURCES = (
+    Source(
+        name='timm',
+        detect=_detect,
+        rename=_rename,
+        network=_network,
+        merge_orders=OFFICIAL_ORDER,
+        pos_resize={'antialias': True},
+    ),
 )

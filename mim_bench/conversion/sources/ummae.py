@@ -43,7 +43,7 @@ def kind_of(state: StateDict) -> str | None:
     return None
 
 
-def detect(state: StateDict, content: Mapping) -> Fit:
+def _detect(state: StateDict, content: Mapping) -> Fit:
     """Position MLP, pooled attention in flat blocks, secondary mask token: this format's alone.
 
     A ViT pre-trained without the secondary mask token has the layout of MAE's files and is
@@ -61,7 +61,7 @@ def is_simmim(state: StateDict) -> bool:
     return 'mask_token' in state and not tokens & set(state)
 
 
-def rename(state: StateDict, where: str) -> Converted:
+def _rename(state: StateDict, where: str) -> Converted:
     """Rename the keys; the stages are found by the downsampling that opens each."""
     kind = kind_of(state)
     if kind is None:
@@ -72,14 +72,11 @@ def rename(state: StateDict, where: str) -> Converted:
     rules = (
         *(_SIMMIM if is_simmim(state) else ()),
         (r'vis_mask_token', 'backbone.vis_mask_token'),
-        *(_vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
+        *(vit_rules() if kind == 'vit' else _pyramid_rules(state, _PYRAMID_PARTS[kind])),
+        *(CLASSIFIER_RULES if kind == 'vit' else ()),
         *mae_decoder_rules(),
     )
     return KeyTable('ummae', rules).apply(state, where)
-
-
-def _vit_rules() -> Rules:
-    return (*vit_rules(), *CLASSIFIER_RULES)
 
 
 def _pyramid_rules(state: StateDict, attention: dict[str, str]) -> Rules:
@@ -118,10 +115,12 @@ def _stage_starts(state: StateDict) -> list[int]:
     return [0, *sorted(starts)]
 
 
-SOURCE = Source(
-    name='ummae',
-    detect=detect,
-    rename=rename,
-    method=lambda state: 'simmim' if is_simmim(state) else 'ummae',
-    licence='CC-BY-NC-4.0',
+SOURCES = (
+    Source(
+        name='ummae',
+        detect=_detect,
+        rename=_rename,
+        method=lambda state: 'simmim' if is_simmim(state) else 'ummae',
+        licence='CC-BY-NC-4.0',
+    ),
 )

@@ -50,12 +50,7 @@ class Accuracy(PretrainAccuracy):
         self.label_sets = None if labels_file is None else real_labels(Path(labels_file))
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the scores, the label and the name of each image.
-
-        Args:
-            data_batch: Not used.
-            data_samples: As of mmpretrain, with ``img_path`` where there is one.
-        """
+        """Keep the scores, the label and the name of each image."""
         start = len(self.results)
         super().process(data_batch, data_samples)
         for result, sample in zip(self.results[start:], data_samples, strict=True):
@@ -73,11 +68,7 @@ class Accuracy(PretrainAccuracy):
                 result['gt_label'] = best.reshape(1).to(result['gt_label'])
 
     def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
-        """Compute mmpretrain's metrics; with k classes or fewer, a top-k accuracy is left out.
-
-        Args:
-            results: Results of all processes, in the order of the data set.
-        """
+        """Compute mmpretrain's metrics; with k classes or fewer, a top-k accuracy is left out."""
         scores = results[0].get('pred_score') if results else None
         asked = self.topk
         if scores is not None:
@@ -111,22 +102,13 @@ class CorruptionError(BaseMetric):
     """
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Keep whether each image was classified right.
-
-        Args:
-            data_batch: Not used.
-            data_samples: With ``pred_score``, ``gt_label`` and ``corruption``.
-        """
+        """Keep corruption of each image, and whether it was classified right."""
         for sample in data_samples:
             is_right = int(sample['pred_score'].argmax()) == int(sample['gt_label'])
             self.results.append((sample['corruption'], is_right))
 
     def compute_metrics(self, results: list[tuple[str, bool]]) -> dict[str, float]:
-        """The metrics of all images; a corruption without an image counts as all wrong.
-
-        Args:
-            results: Corruption and whether it is right, of each image.
-        """
+        """The metrics of all images; a corruption without an image counts as all wrong."""
         counts = {name: [0, 0] for name in ALEXNET_ERRORS}
         for name, is_right in results:
             counts[name][0] += 1

@@ -28,13 +28,9 @@ _LARGEST_OVERLAP = 1 - 1e-10
 
 @dataclass
 class Matches:
-    """What one evaluation found, with the parameters that decided it.
+    """What one evaluation found, at the (T,) ``thresholds`` of overlap.
 
-    Attributes:
-        image_ids: Image ids of COCO, ascending.
-        category_ids: Category ids of COCO, ascending.
-        thresholds: (T,) of overlap.
-        found: ``image`` numbers the ``image_ids``.
+    Ids of COCO ascend; ``found`` numbers the images by them.
     """
 
     image_ids: list[int]
@@ -44,14 +40,7 @@ class Matches:
 
 
 def keeping_matches(base: type) -> tuple[type, dict[str, Matches]]:
-    """An evaluator that keeps its matches.
-
-    Args:
-        base: pycocotools' COCOeval, or a class with its interface and ``ious``.
-
-    Returns:
-        A subclass, and where it puts the matches by IoU type when it accumulates.
-    """
+    """A subclass of pycocotools' COCOeval or its like, and its matches by IoU type."""
     kept: dict[str, Matches] = {}
 
     class KeepingEvaluator(base):
@@ -66,12 +55,7 @@ def keeping_matches(base: type) -> tuple[type, dict[str, Matches]]:
 
 
 def outcomes_of_matches(matches: Mapping[str, Matches], truth: Any) -> Detections:
-    """The outcomes of an evaluation of boxes, masks or both.
-
-    Args:
-        matches: By IoU type, at least one; all of the same images.
-        truth: COCO's annotations, for names of images and categories.
-    """
+    """The outcomes of an evaluation of boxes, masks or both, with the names of COCO's ``truth``."""
     first = next(iter(matches.values()))
     images, numbers = _number(first.image_ids, truth)
     names = tuple(str(truth.cats[i].get('name', i)) for i in first.category_ids)
@@ -89,11 +73,7 @@ def _renumbered(found: MatchedDetections, numbers: np.ndarray) -> MatchedDetecti
 
 
 def find_matches(evaluation: Any) -> Matches:
-    """Match what an evaluation has compared, objects of every size, 100 detections at most.
-
-    Args:
-        evaluation: With ``params``, ``cocoGt``, ``cocoDt`` and ``ious``, after its evaluate.
-    """
+    """Match what an evaluation has compared, objects of every size, 100 detections at most."""
     params = evaluation.params
     image_ids, category_ids = (np.unique(ids).tolist() for ids in (params.imgIds, params.catIds))
     thresholds = np.asarray(params.iouThrs, dtype=np.float64)
@@ -138,8 +118,7 @@ def match_pair(
     of equals). One that finds none, but a crowd, does not count; a crowd is never taken.
 
     Args:
-        overlaps: (>= D, G) of detections from the highest score on with objects; empty if
-            either is.
+        overlaps: (>= D, G) of detections from the highest score on with objects, or empty.
         is_crowd: (G,) bool.
         thresholds: (T,) ascending.
         num_detections: D.
@@ -189,9 +168,8 @@ def _match_objects(overlaps: np.ndarray, floors: np.ndarray) -> np.ndarray:
 def _table(rows: list[tuple], truth: list[tuple[int, int, int]]) -> MatchedDetections:
     """One table by category and falling score, equal scores by image, as pycocotools sorts.
 
-    Args:
-        rows: (image, category, scores, words of :func:`match_pair` or None for no match).
-        truth: (image, category, number of objects).
+    ``rows`` are (image, category, scores, words of :func:`match_pair` or None for no match),
+    ``truth`` (image, category, number of objects).
     """
     lengths = np.array([len(row[2]) for row in rows], dtype=np.int64)
     image, category = (

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
@@ -9,16 +10,18 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
+from pycocotools.cocoeval import COCOeval
 
 from mim_bench.data.coco import open_class
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.metrics.coco_matches import keeping_matches, outcomes_of_matches
-from mim_bench.evaluation.metrics.faster_coco import FasterCOCOeval
 from mim_bench.registry import METRICS
 from mim_bench.results.outcomes import Detections
 
 BACKENDS = ('auto', 'pycocotools', 'faster')
 FASTER_PACKAGE = 'faster_coco_eval'
+# What decides about matches; everything else of the parameters is only for printing.
+_SHARED_PARAMS = ('imgIds', 'catIds', 'iouThrs', 'recThrs', 'maxDets', 'areaRng', 'useCats')
 
 
 @METRICS.register_module(name='CocoMetric')
@@ -35,8 +38,7 @@ def coco_metric(
         settings: Arguments of mmdet's ``CocoMetric``.
 
     Raises:
-        ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for an
-            evaluator of its own.
+        ConfigError: The backend is unknown or not installed, or ``use_mp_eval`` asks for another.
 
     Differs: classes have the numbers of their names in the annotation file, whatever the order of
     its categories; areas that are not stated are computed; no detection in any image is an AP of 0,
@@ -52,15 +54,7 @@ def coco_metric(
 
 
 def chosen_backend(eval_backend: str, *, use_mp_eval: bool = False) -> str:
-    """'pycocotools' or 'faster'.
-
-    Args:
-        eval_backend: As for :func:`coco_metric`.
-        use_mp_eval: Whether mmdet's evaluator with several processes is asked for.
-
-    Raises:
-        ConfigError: See :func:`coco_metric`.
-    """
+    """'pycocotools' or 'faster', by the arguments of :func:`coco_metric`; raises as it does."""
     if eval_backend not in BACKENDS:
         raise ConfigError(
             f'CocoMetric: unknown eval_backend {eval_backend!r}. Known: {", ".join(BACKENDS)}.'
@@ -139,3 +133,47 @@ def _swapped(module: ModuleType, name: str, replacement: type) -> Iterator[None]
         yield
     finally:
         setattr(module, name, own)
+
+
+class FasterCOCOeval(COCOeval):
+    """Matches and accumulates in C++; sums up by pycocotools' own formulas.
+
+    The names, the order of ``stats`` and the axes of ``eval`` are those of pycocotools.
+
+    Source: faster-coco-eval 1.8.0 (Apache-2.0), ``COCOeval_faster``.
+    """
+
+    def evaluate(self) -> None:
+        """Match detections with the truth, and accumulate on the way."""
+        from faster_coco_eval import COCO, COCOeval_faster
+
+        self.params.maxDets = sorted(self.params.maxDets)
+        faster = COCOeval_faster(
+            _reread(COCO, self.cocoGt),
+            _reread(COCO, self.cocoDt),
+            iouType=self.params.iouType,
+            print_function=_silent,
+        )
+        for name in _SHARED_PARAMS:
+            setattr(faster.params, name, deepcopy(getattr(self.params, name)))
+        faster.evaluate()
+        faster.accumulate()
+        self.ious = faster.ious
+        self.eval = {'params': self.params, **faster.eval}
+
+    def accumulate(self, p: Any = None) -> None:
+        """Done already by :meth:`evaluate`.
+
+        Args:
+            p: Unused; pycocotools'.
+        """
+
+
+def _reread(kind: type, coco: Any) -> Any:
+    """The same annotations in the class of faster-coco-eval; the evaluator writes into them."""
+    annotations = [dict(annotation) for annotation in coco.dataset['annotations']]
+    return kind({**coco.dataset, 'annotations': annotations})
+
+
+def _silent(*_: Any) -> None:
+    """Discard a message of another library's log."""

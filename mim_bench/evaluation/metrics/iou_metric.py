@@ -45,13 +45,7 @@ class IoUMetric(BaseMetric):
         self.outcomes: ClassAreas | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping[str, Any]]) -> None:
-        """Count the pixels of a batch.
-
-        Args:
-            data_batch: Not used.
-            data_samples: With ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each, and
-                ``img_path`` where there is one.
-        """
+        """Count the pixels of a batch: ``pred_sem_seg`` and ``gt_sem_seg``, (1, H, W) each."""
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data']
@@ -63,11 +57,7 @@ class IoUMetric(BaseMetric):
             self._num_samples += 1
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """The metrics of all processes' samples, the same on every process.
-
-        Args:
-            size: Samples of the data set.
-        """
+        """The metrics of all ``size`` samples of all processes, the same on every process."""
         num_classes = len(self.dataset_meta['classes'])
         place = (self._num_samples - 1) * get_world_size() + get_rank()
         counts = self._counts + (self._last_counts if 0 <= place < size else 0)
@@ -107,11 +97,7 @@ class IoUMetric(BaseMetric):
         )
 
     def compute_metrics(self, results: list[torch.Tensor]) -> dict[str, float]:
-        """The metrics of a confusion matrix; the classes' own go into the log.
-
-        Args:
-            results: One matrix of :func:`pair_counts`, (classes + 2, classes).
-        """
+        """The metrics of a matrix of :func:`pair_counts`; the classes' own go into the log."""
         counts = results[0][:-1].double()  # without ignored pixels
         correct = counts.diagonal()
         truth = counts[:-1].sum(dim=1)
@@ -134,13 +120,13 @@ def pair_counts(
 
     Args:
         predicted: Classes, integers of any shape.
-        truth: Labels, of the same shape and on the same device.
+        truth: Labels, alike, on the same device.
         num_classes: N.
         ignore_index: Label of pixels that do not count.
 
     Returns:
-        int64 ((N + 2) * N): the flat matrix with a row for each class, then one for other
-        labels, then one for ignored pixels; a column for each predicted class.
+        int64 ((N + 2) * N): flat, a row for each class, then one for other labels, then one for
+        ignored pixels; a column for each predicted class.
     """
     # Rows in place of boolean indexing, which would wait for the device.
     rows = truth.long()
@@ -154,12 +140,7 @@ def pair_counts(
 
 
 def class_areas(counts: torch.Tensor, num_classes: int) -> torch.Tensor:
-    """Areas of each class in pixels that count, int64 (3, N): in both, predicted, labelled.
-
-    Args:
-        counts: Result of :func:`pair_counts`.
-        num_classes: N.
-    """
+    """Areas of each class in :func:`pair_counts`: int64 (3, N) in both, predicted, labelled."""
     counts = counts.unflatten(0, (num_classes + 2, num_classes))[:-1]
     labels = counts[:-1]
     return torch.stack([labels.diagonal(), counts.sum(dim=0), labels.sum(dim=1)])

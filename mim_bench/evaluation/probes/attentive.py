@@ -43,7 +43,7 @@ def attentive_probe(
 
     A classifier is multi-head cross-attention from one learned query to the tokens, heads 64
     wide, and a linear layer. AdamW, linear warm-up over a tenth of the steps, cosine decay to 0,
-    no weight decay of biases. The learning rate is selected as by
+    no weight decay of biases. The rest is as of
     :func:`mim_bench.evaluation.probes.linear.linear_probe`.
 
     Args:
@@ -56,9 +56,6 @@ def attentive_probe(
         holdout_share: Share of each class held out.
         seed: Decides the held-out part, the order of the samples and the first weights.
         device: Device to compute on.
-
-    Raises:
-        ConfigError: An argument is out of range, or the features are no tokens.
 
     Source: facebookresearch/capi@1b8c704, eval_classification.py: this classifier, its rates,
     betas and schedule, 12,500 steps of 1,024 images (10 epochs), and one of its weight decays.

@@ -13,7 +13,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.fitted import tensors_of
-from mim_bench.evaluation.probes.knn import knn_accuracy, knn_hits
+from mim_bench.evaluation.probes.knn import knn_hits
 from mim_bench.evaluation.probes.linear import SweepResult, holdout_mask, linear_probe
 from mim_bench.evaluation.probes.npy_rows import RowsView
 from mim_bench.evaluation.probes.scores import accuracies
@@ -24,8 +24,8 @@ class ProbeResult:
     """Result of a probe, the same on every process.
 
     Attributes:
-        scores: Scores by name: accuracies in percent and, for a sweep, the learning rate.
-        hits: Hits by name of an accuracy: (M,) bool on the CPU, in the order of the queries.
+        scores: By name: accuracies in percent and, for a sweep, the learning rate.
+        hits: By name of an accuracy: (M,) bool on the CPU, in the order of the queries.
         fitted: What :func:`mim_bench.evaluation.probes.fitted.class_scores` needs.
     """
 
@@ -42,15 +42,14 @@ def run_probe(
     device: torch.device | str,
     settings: Mapping[str, Any],
 ) -> ProbeResult:
-    """Run a probe on features; call it on every process.
+    """Run a probe of :data:`PROBES` on training and validation features; call it on every process.
 
     Args:
         name: ``'knn'``, ``'linear'`` or ``'attentive'``.
         bank: Training features.
         query: Validation features.
         device: Device to compute on; features are kept there while a probe runs, if they fit.
-        settings: Arguments of :func:`knn_accuracy`, :func:`linear_probe` or
-            :func:`attentive_probe`.
+        settings: Keyword arguments of the probe.
     """
     return PROBES[name](bank.near(device), query.near(device), device=device, **settings)
 
@@ -74,11 +73,10 @@ def run_on_best_layer(
         widths: Width of each layer.
         device: Device to compute on.
         settings: Settings of the probe.
-        holdout_share: Share of each class held out to choose the layer.
+        holdout_share: Share of each class held out.
 
     Returns:
-        The result on the layer, with its number, counted from 1, and the top-1 accuracies of all
-        layers on the held-out part in ``scores``.
+        The result, with the layer, counted from 1, and all held-out accuracies in ``scores``.
     """
     is_held = holdout_mask(bank.y, holdout_share, torch.Generator().manual_seed(0))
     train, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
@@ -97,14 +95,10 @@ def run_on_best_layer(
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown probe or an unknown setting of it.
-
-    Raises:
-        ConfigError: The probe or the setting is unknown.
-    """
+    """Refuse an unknown probe or an unknown setting of it by a ``ConfigError``."""
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    measure = {'knn': knn_accuracy, **SWEEPS}[name]
+    measure = {'knn': knn_hits, **SWEEPS}[name]
     known = [
         p.name
         for p in inspect.signature(measure).parameters.values()

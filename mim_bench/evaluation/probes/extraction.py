@@ -51,22 +51,19 @@ def extract_features(
             (mmengine's ``DefaultSampler(shuffle=False)``), and no sample is dropped.
         folder: An empty folder that all processes see. It gets ``x.npy`` (N, D) and ``y.npy``
             (N,), no sample twice; after an error its files are unusable.
-        pooling: ``'gap'`` or ``'cls'``, see :func:`mim_bench.evaluation.probes.pooling.pool`.
+        pooling: See :func:`mim_bench.evaluation.probes.pooling.pool`.
         every_layer: Pool every output of the backbone and put them side by side; else the last.
         fp16: One of ``ARITHMETICS``; True is autocast in float16 on CUDA and bfloat16 on a CPU.
-        dtype: Type in the file, ``'float32'`` or ``'float16'``. The latter takes half the space and
-            rounds to 11 bits.
+        dtype: Type in the file; ``'float16'`` takes half the space and rounds to 11 bits.
         on_batch: Called after each batch with (batches done, batches in all).
 
     Returns:
         The mapped files; the same on every process.
 
     Raises:
-        ConfigError: The loader shuffles or drops samples, ``pooling`` does not fit the model's
-            output, or ``dtype`` is another one.
+        ConfigError: The loader, ``pooling`` or ``dtype`` does not fit.
         DataError: A sample has no single class label.
-        TrainingError: A feature is not finite (or too large for float16), or all samples have the
-            same.
+        TrainingError: A feature is not finite (or too large for float16), or all are the same.
         MimBenchError: The folder cannot be written.
     """
     check_loader(dataloader, dtype)
@@ -114,11 +111,7 @@ def arithmetic_name(device: torch.device, kind: bool | str) -> str | None:
 
 
 def check_arithmetic(kind: bool | str) -> None:
-    """Refuse what is none of :data:`ARITHMETICS`.
-
-    Raises:
-        ConfigError: See above.
-    """
+    """Refuse what is none of :data:`ARITHMETICS` by a ``ConfigError``."""
     if kind not in ARITHMETICS:
         raise ConfigError(
             f'test_cfg.fp16={kind!r} is unknown. Known: {", ".join(map(str, ARITHMETICS))}.'
@@ -135,7 +128,6 @@ class Share:
     """The samples that one process has read; sample i belongs to process i % world size.
 
     Attributes:
-        num_samples: How many there are.
         not_finite: Numbers of those whose features are not finite.
         first: (D,) features of the first one.
         is_constant: Whether all have these.
@@ -156,11 +148,7 @@ class Share:
 
 
 def check_loader(dataloader: DataLoader, dtype: str) -> None:
-    """Refuse a loader that shuffles, and an unknown type of features.
-
-    Raises:
-        ConfigError: See above.
-    """
+    """Refuse a loader that shuffles, and an unknown type of features, by a ``ConfigError``."""
     sampler = dataloader.sampler
     if getattr(sampler, 'shuffle', False) or isinstance(sampler, RandomSampler):
         raise ConfigError(

@@ -34,7 +34,7 @@ def cached_features(
     extract: Callable[[Path], Any],
     open_folder: Callable[[Path], Kind] = Features.open,
 ) -> Kind:
-    """Features of some settings, read from the cache or extracted.
+    """Features of some settings, read from the cache or extracted; the same on every process.
 
     The folder is named by the hash of the settings and holds the settings
     too. It gets its name when it is complete. A damaged folder is made again.
@@ -44,9 +44,6 @@ def cached_features(
         settings: Plain data that decides the features; the same on every process.
         extract: Called on every process with an empty folder, to write the files.
         open_folder: Maps the files of a folder; raises ``DataError`` where they are damaged.
-
-    Returns:
-        The mapped files; the same on every process.
 
     Raises:
         MimBenchError: The folder cannot be written, or ``extract`` raised.

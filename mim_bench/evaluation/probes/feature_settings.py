@@ -41,8 +41,8 @@ def feature_settings(
         cfg: Config of the run.
         model: Model with its weights, wrapped or not.
         loader: Settings of the loader.
-        dataset: The data set that was built from them.
-        fp16: Whether the model runs under autocast.
+        dataset: Built from them.
+        fp16: One of :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`.
         **how: Settings of the extraction, such as its pooling: plain data.
     """
     model = model.module if is_model_wrapper(model) else model

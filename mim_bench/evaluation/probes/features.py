@@ -44,9 +44,7 @@ class Features:
     def near(self, device: torch.device | str, room_bytes: int | None = None) -> 'Features':
         """The same features on a device if they fit there, else as they are.
 
-        Args:
-            device: Device to compute on.
-            room_bytes: Most bytes to take; half of a GPU's free memory, or 512 MiB of a CPU's.
+        ``room_bytes`` limits what they take: half of a GPU's free memory, or 512 MiB of a CPU's.
         """
         if room_bytes is None:
             room_bytes = _room_bytes(torch.device(device))
@@ -56,11 +54,7 @@ class Features:
 
     @classmethod
     def open(cls, folder: str | Path) -> 'Features':
-        """Map the files ``x.npy`` (N, D) and ``y.npy`` (N,) of a folder.
-
-        Raises:
-            DataError: A file is missing or damaged, or the two do not fit.
-        """
+        """Map ``x.npy`` (N, D) and ``y.npy`` (N,) of a folder, or raise a ``DataError``."""
         path = Path(folder) / Y_FILE
         try:
             labels = np.load(path)

@@ -73,11 +73,8 @@ def class_scores(
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """The classifier of a fitted probe: features (B, D) of all layers -> scores (B, C).
 
-    Args:
-        name: Name of the probe.
-        fitted: See :class:`FittedProbes`.
-        bank: Opens the training features, which k-NN compares with.
-        device: Device to compute on.
+    ``fitted`` is that of :class:`FittedProbes`; ``bank`` opens the training features, which k-NN
+    compares with.
     """
     columns = slice(*fitted.get('columns', (None, None)))
     if name == 'knn':

@@ -6,31 +6,12 @@ from torch.nn import functional as F
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import MappedRows
-from mim_bench.evaluation.probes.scores import accuracies, topk_hits
+from mim_bench.evaluation.probes.scores import topk_hits
 
 # Rows of the bank and of the queries that are compared at a time. On a CPU their similarities
 # (8 MiB) stay in the cache while they are searched; a GPU needs larger chunks.
 _CPU_CHUNKS = (4096, 512)
 _GPU_CHUNKS = (16384, 4096)
-
-
-def knn_accuracy(
-    bank: Features,
-    query: Features,
-    *,
-    k: int = 20,
-    temperature: float = 0.07,
-    device: torch.device | str = 'cpu',
-) -> dict[str, float]:
-    """Accuracy of k-NN on ``query``, with the labelled features of ``bank`` as neighbours.
-
-    Returns:
-        ``top1`` and, with more than five classes, ``top5``, in percent.
-
-    Raises:
-        ConfigError: See :func:`knn_predict`.
-    """
-    return accuracies(knn_hits(bank, query, k=k, temperature=temperature, device=device))
 
 
 def knn_hits(
@@ -41,7 +22,7 @@ def knn_hits(
     temperature: float = 0.07,
     device: torch.device | str = 'cpu',
 ) -> dict[str, torch.Tensor]:
-    """Hits of each query, (M,) bool, for the accuracies of :func:`knn_accuracy`."""
+    """Hits of :func:`knn_predict`: (M,) bool, ``top1`` and from six classes on ``top5``."""
     ranked = knn_predict(bank, query.x, k=k, temperature=temperature, device=device)
     return topk_hits(ranked, query.y, num_classes=bank.num_classes)
 
@@ -61,25 +42,21 @@ def knn_predict(
     Neighbours are ranked by cosine similarity; a neighbour of similarity s votes for its class
     with weight exp(s / temperature). The bank is read once, in chunks, so it may be
     memory-mapped; the device holds the queries, one chunk and its similarities. A chunk is
-    searched only for queries that have a nearer neighbour in it than their present k-th,
-    by the largest similarity.
+    searched only for queries that have a nearer neighbour in it than their present k-th.
 
     Args:
         bank: Labelled features, (N, D).
         query_x: Features to classify, (M, D) floating, a tensor or mapped.
-        k: Number of neighbours that vote. It is part of the protocol, so a bank with fewer rows
-            is an error rather than a smaller k.
+        k: Number of neighbours that vote, part of the protocol; N at most.
         temperature: Above 0; the smaller, the larger the weight of the nearest neighbours.
         device: Device to compute on.
-        chunks: Rows of the bank and of the queries compared at a time; by device if None.
-            The result does not depend on it.
+        chunks: Rows of the bank and of the queries compared at a time, which change no result.
 
     Returns:
         (M, min(5, classes)) int64 on the CPU: classes, best first.
 
     Raises:
-        ConfigError: ``k`` is not in 1..N, the temperature is not positive, or the
-            features differ in width.
+        ConfigError: ``k`` or the temperature is out of range, or the features differ in width.
 
     Source: Wu et al., "Unsupervised feature learning via non-parametric instance
     discrimination", arXiv:1805.01978, section 3.4, with the k = 20 and T = 0.07 that
@@ -127,7 +104,7 @@ def nearest_rows(
         queries: (M, D).
         k: Number of neighbours.
         device: Device to compute on.
-        chunks: Rows of the bank and of the queries compared at a time; by device if None.
+        chunks: See :func:`knn_predict`.
 
     Returns:
         Similarities (M, k) in descending order, and numbers of rows (M, k), on the device.
@@ -153,14 +130,7 @@ def _unit(x: torch.Tensor, device: torch.device | str) -> torch.Tensor:
 
 
 def _merge(best_s: torch.Tensor, best_rows: torch.Tensor, s: torch.Tensor, start: int) -> None:
-    """Merge further neighbours into the k best, (Q, k) in descending order.
-
-    Args:
-        best_s: Similarities; changed in place.
-        best_rows: Their rows in the bank; changed in place.
-        s: Similarities to further neighbours, (Q, B).
-        start: Row of the first of these neighbours.
-    """
+    """Merge similarities ``s`` (Q, chunk) of further rows into the k best (Q, k), in place."""
     k = best_s.shape[1]
     found = (s.amax(dim=1) > best_s[:, -1]).nonzero().flatten()
     if not len(found):

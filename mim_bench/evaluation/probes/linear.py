@@ -22,14 +22,12 @@ _GROUP_BYTES = 512 * 2**20
 
 @dataclass(frozen=True)
 class SweepResult:
-    """Outcome of a probe that selects a learning rate.
+    """Outcome of a probe that selects a learning rate without the validation features.
 
     Attributes:
-        accuracies: ``top1`` (and ``top5`` with more than five classes) on the validation
-            features, in percent.
-        learning_rate: Selected learning rate; validation features are not used for it.
-        holdout_top1: Accuracy in percent of each learning rate on the held-out part of
-            the training features.
+        accuracies: ``top1``, ``top5`` (from six classes on) of the validation features, in percent.
+        learning_rate: The selected one.
+        holdout_top1: Accuracy in percent of each rate on the held-out training features.
         hits: (M,) bool by the names of ``accuracies``.
         head: The classifier.
     """
@@ -69,8 +67,7 @@ def linear_probe(
         learning_rates: Rates to train side by side, for the given batch size (not rescaled).
         epochs: Passes over the training features.
         batch_size: Batch size; N at most.
-        holdout_share: Share of each class held out, at least one sample of every class
-            that has two; between 0 and 1, exclusive.
+        holdout_share: Share of each class held out, at least one sample of a class that has two.
         seed: Decides the held-out part and the order of the samples.
         device: Device to compute on.
 
@@ -78,10 +75,9 @@ def linear_probe(
         ConfigError: An argument is out of range, or nothing can be held out.
 
     Source: MAE, arXiv:2111.06377, appendix A.1: a linear layer behind a BatchNorm without
-    affine parameters, 90 epochs, no weight decay.
-    Differs: features are extracted once, so there is no augmentation, and the normalisation
-    uses the statistics of the training set instead of the batch's; SGD and a selected
-    learning rate instead of LARS with 0.1.
+    affine parameters, 90 epochs, no weight decay. Differs: features are extracted once, so there is
+    no augmentation, and the normalisation uses the statistics of the training set; SGD and a
+    selected learning rate instead of LARS with 0.1.
     """
     check_sweep('Linear probe', learning_rates, epochs, batch_size, holdout_share)
     train = train.near(device)
@@ -94,14 +90,8 @@ def select_and_score(
 ) -> SweepResult:
     """Select a learning rate on a held-out part, train with it on everything, and score once.
 
-    The processes share the heads of the selection.
-
-    Args:
-        fit: Trains heads on its features.
-        val: Validation features.
-        learning_rates: Rates to train side by side.
-        share: Share of each class held out.
-        seed: Decides the held-out part and the order of the samples.
+    The processes share the heads of the selection. Arguments are those of :func:`linear_probe`;
+    ``fit`` trains heads on its features.
 
     Raises:
         ConfigError: Nothing can be held out.
@@ -288,11 +278,7 @@ def pieces(x: torch.Tensor | MappedRows, size: int) -> Iterator[torch.Tensor]:
 
 
 def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
-    """Draw a share of each class to hold out: (N,) bool, True = held out.
-
-    Raises:
-        ConfigError: Every class has one sample.
-    """
+    """Draw a share of each class to hold out, (N,) bool; a ``ConfigError`` if none can be."""
     order = torch.randperm(len(y), generator=generator)
     order = order[y[order].argsort(stable=True)]  # shuffled inside each class
     counts = torch.bincount(y)
@@ -311,11 +297,7 @@ def holdout_mask(y: torch.Tensor, share: float, generator: torch.Generator) -> t
 def check_sweep(
     what: str, rates: Sequence[float], epochs: int, batch_size: int, share: float
 ) -> None:
-    """Refuse settings of a sweep that are out of range.
-
-    Raises:
-        ConfigError: It begins with ``what``.
-    """
+    """Refuse settings of a sweep that are out of range by a ``ConfigError`` about ``what``."""
     if not rates or min(rates) <= 0:
         raise ConfigError(f'{what}: learning_rates = {list(rates)}. Give positive ones.')
     if epochs < 1 or batch_size < 1 or not 0 < share < 1:

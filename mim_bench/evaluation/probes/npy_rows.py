@@ -25,9 +25,6 @@ class MappedRows:
     Rows are copied and their pages released at once, so that a large file does not count
     as memory of the process; the file cache of the system still keeps it.
 
-    Args:
-        path: Path of the file.
-
     Raises:
         DataError: The file is missing, cut short, or no table of numbers.
     """
@@ -55,13 +52,10 @@ class MappedRows:
         return self.shape[0]
 
     def __getitem__(self, index: slice | torch.Tensor) -> torch.Tensor:
-        """Copies of some rows, in the order of the index.
+        """Copies of some rows (M, D) float32, in the order of the index.
 
         Args:
             index: A slice, or int64 row numbers (M,), which are read in the order of the file.
-
-        Returns:
-            (M, D) float32.
         """
         if isinstance(index, slice):
             return self._read(index)
@@ -79,13 +73,7 @@ class MappedRows:
 
 
 class RowsView:
-    """Some rows and columns of a table, read when it is indexed as the table is.
-
-    Args:
-        table: A tensor (N, D), or a mapped file.
-        columns: Columns to give.
-        rows: (M,) int64 numbers of rows to give; all if None.
-    """
+    """Some rows (all if None) and columns of a table, read when it is indexed as the table is."""
 
     def __init__(
         self, table: torch.Tensor | MappedRows, columns: slice, rows: torch.Tensor | None = None
@@ -116,15 +104,10 @@ def write_npy_header(file: IO[bytes], dtype: np.dtype, shape: Sequence[int]) -> 
 
 
 class RowWriter:
-    """Writes a ``.npy`` file row by row; a context manager.
+    """Writes a new ``.npy`` file row by row, converted to a type; a context manager.
 
     It writes instead of mapping, since on a full disk a write raises, while a mapped page kills
-    the process. The number of rows in the header is that of the rows written.
-
-    Args:
-        path: Path of a new file.
-        shape: Expected shape of the whole array; fewer rows may follow.
-        dtype: Type to which rows are converted.
+    the process. Fewer rows than those of ``shape`` may follow: the header counts those written.
     """
 
     def __init__(self, path: Path, shape: Sequence[int], dtype: str) -> None:
@@ -162,17 +145,7 @@ class RowWriter:
 
 
 def join_in_turn(parts: Sequence[Path], path: Path, num_rows: int, dtype: str) -> None:
-    """Interleave files: row i of the result is row i // P of part i % P.
-
-    Args:
-        parts: P files of (N, D), each with its share of the rows; more are left out.
-        path: Path of a new file.
-        num_rows: Number of rows of the result.
-        dtype: Type of the result.
-
-    Raises:
-        DataError: A part is damaged.
-    """
+    """Interleave P files of (N, D) into a new one: row i is row i // P of part i % P."""
     sources = [MappedRows(part) for part in parts]
     step = _JOINED_ROWS * len(parts)
     with RowWriter(path, (num_rows, sources[0].shape[1]), dtype) as out:

@@ -1,7 +1,7 @@
 """Classifiers of patches on frozen features: retrieval, and logistic regression by L-BFGS."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,24 +38,16 @@ class Fitted:
 def fit_patches(
     name: str, bank: PatchBank, *, device: torch.device | str, settings: Mapping[str, Any]
 ) -> Fitted:
-    """Fit a classifier of patches.
+    """Fit a classifier of patches, by the keyword arguments of its function in ``settings``.
 
-    Args:
-        name: ``'knn'`` or ``'logreg'``.
-        bank: Labelled patches. On a GPU they are copied to it in the type of their file; on a CPU
-            retrieval copies them, and logistic regression reads the files at each iteration.
-        device: Device to compute on.
-        settings: Arguments of :func:`fit_retrieval` or :func:`fit_logistic`.
+    On a GPU the bank is copied to it in the type of its files; on a CPU retrieval copies it, and
+    logistic regression reads the files at each evaluation.
     """
     return CLASSIFIERS[name](bank, device=device, **settings)
 
 
 def check_classifier(name: str, settings: Mapping[str, Any]) -> None:
-    """Refuse an unknown classifier or an unknown setting of it.
-
-    Raises:
-        ConfigError: The classifier or the setting is unknown.
-    """
+    """Refuse an unknown classifier or an unknown setting of it by a ``ConfigError``."""
     if name not in CLASSIFIERS:
         known = ', '.join(sorted(CLASSIFIERS))
         raise ConfigError(f'Unknown classifier of patches {name!r}. Known: {known}.')
@@ -77,14 +69,8 @@ def fit_retrieval(
 ) -> Fitted:
     """Label a patch by its nearest neighbours in the bank.
 
-    The scores are the mean of the neighbours' class shares, weighted by the softmax of their
-    cosine similarities / temperature.
-
-    Args:
-        bank: Labelled patches.
-        k: Number of neighbours.
-        temperature: Above 0.
-        device: Device to compute on.
+    The scores are the mean of the class shares of ``k`` neighbours, weighted by the softmax of
+    their cosine similarities / ``temperature``.
 
     Raises:
         ConfigError: ``k`` is not in 1..N, or the temperature is not positive.
@@ -143,7 +129,8 @@ def fit_logistic(
 
     Source: facebookresearch/capi@3493b57, eval_segmentation.py: this grid of C, 1,000 iterations,
     standardised features, a tenth of the training images held out. Differs: each C starts from
-    the last solution, and the tolerance is scikit-learn's.
+    the last solution, L-BFGS sees weights that are scaled for the penalty, and the tolerance is
+    scikit-learn's.
     """
     if not strengths or min(strengths) <= 0 or not 0 < holdout_share < 1 or max_iter < 1:
         raise ConfigError(
@@ -155,11 +142,13 @@ def fit_logistic(
     x, shares = bank.x, bank.shares
     if torch.device(device).type != 'cpu':
         x, shares = _on_device(x, device), _on_device(shares, device)
-    loss = _Loss(x, shares, mean.to(device), std.to(device))
-    solution, found = loss.start(), {}
+    labels = [shares[start : start + _CHUNK_ROWS].argmax(dim=1) for start in _starts(shares)]
+    loss = _Loss(x, torch.cat(labels), bank.num_classes, mean.to(device), std.to(device))
+    solution, found = loss.start(~held), {}
+    held_rows = held.nonzero().flatten()
     for strength in sorted(strengths):
         solution = loss.minimise(~held, strength, solution, max_iter, tolerance)
-        found[strength] = loss.mean_iou(held, solution)
+        found[strength] = loss.mean_iou(held_rows.to(mean.device), shares, solution)
         print_log(
             f'Logistic regression of patches: C = {strength:g}, held-out mIoU '
             f'{found[strength]:.2f}',
@@ -174,10 +163,14 @@ def fit_logistic(
 def _on_device(rows: torch.Tensor | MappedRows, device: torch.device | str) -> torch.Tensor:
     """All rows on the device, in the type of their file, copied in pieces."""
     table = torch.empty(rows.shape, dtype=_torch_type(rows.dtype), device=device)
-    for start in range(0, len(rows), _CHUNK_ROWS):
+    for start in _starts(rows):
         part = slice(start, start + _CHUNK_ROWS)
         table[part] = rows[part].to(table)
     return table
+
+
+def _starts(rows: torch.Tensor | MappedRows) -> range:
+    return range(0, len(rows), _CHUNK_ROWS)
 
 
 def _torch_type(dtype: Any) -> torch.dtype:
@@ -197,30 +190,30 @@ def _held_out(images: torch.Tensor, share: float, seed: int) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Loss:
-    """The penalised loss of patches (N, D) with shares (N, C); solutions are (C, D + 1).
+    """The penalised loss of patches (N, D) of labels (N,); solutions are (C, D + 1) float64.
 
-    Which of the rows are meant, (N,) bool, is an argument: files are read from start to end.
+    Features are centred as they are read; their deviations divide the weights in place of them.
     """
 
     x: torch.Tensor | MappedRows
-    shares: torch.Tensor | MappedRows
+    labels: torch.Tensor
+    num_classes: int
     mean: torch.Tensor
     std: torch.Tensor
 
-    def start(self) -> np.ndarray:
-        return np.zeros((self.shares.shape[1], self.x.shape[1] + 1))
-
-    def _parts(self, rows: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Features and shares of the chosen rows, in pieces."""
-        for start in range(0, len(rows), _CHUNK_ROWS):
-            part = slice(start, start + _CHUNK_ROWS)
-            chosen = rows[part].nonzero().flatten().to(self.mean.device)
-            if len(chosen):
-                yield self.x[part][chosen], self.shares[part][chosen]
-
     def logits(self, x: torch.Tensor, solution: np.ndarray) -> torch.Tensor:
+        return self._logits(x.to(self.mean).sub(self.mean), solution)
+
+    def _logits(self, centred: torch.Tensor, solution: np.ndarray) -> torch.Tensor:
         weights = torch.from_numpy(solution).to(self.mean)
-        return F.linear((x.to(self.mean) - self.mean) / self.std, weights[:, :-1], weights[:, -1])
+        return F.linear(centred, weights[:, :-1] / self.std, weights[:, -1])
+
+    def start(self, rows: torch.Tensor) -> np.ndarray:
+        """Weights of 0, and the biases that are best with them: logarithms of frequencies."""
+        counts = self.labels[rows.to(self.labels.device)].bincount(minlength=self.num_classes)
+        solution = np.zeros((self.num_classes, self.x.shape[1] + 1))
+        solution[:, -1] = np.log(counts.clamp(min=1).cpu().numpy() / int(rows.sum()))
+        return solution
 
     def minimise(
         self,
@@ -230,51 +223,63 @@ class _Loss:
         max_iter: int,
         tolerance: float,
     ) -> np.ndarray:
-        """The solution on some rows."""
+        """The solution on some rows, (N,) bool; files are read from start to end all the same.
+
+        A penalty makes the loss steeper along the weights than along the biases, which slows
+        L-BFGS down: weights are scaled so that it does not.
+        """
+        counted = rows.to(self.mean)
+        scale = np.ones(start.shape[1])
+        scale[:-1] = (1 + 1 / (strength * float(rows.sum()))) ** -0.5
 
         def value_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            return self._value_and_gradient(flat.reshape(start.shape), rows, strength)
+            scaled = flat.reshape(start.shape) * scale
+            value, gradient = self._value_and_gradient(scaled, counted, strength)
+            return value, (gradient * scale).ravel()
 
         found = optimize.minimize(
             value_and_gradient,
-            start.ravel(),
+            (start / scale).ravel(),
             jac=True,
             method='L-BFGS-B',
             options={'maxiter': max_iter, 'maxls': 50, 'gtol': tolerance, 'ftol': 64 * 2.0**-52},
         )
-        return found.x.reshape(start.shape)
+        return found.x.reshape(start.shape) * scale
 
     @torch.no_grad()
     def _value_and_gradient(
-        self, solution: np.ndarray, rows: torch.Tensor, strength: float
+        self, solution: np.ndarray, counted: torch.Tensor, strength: float
     ) -> tuple[float, np.ndarray]:
-        weights = torch.from_numpy(solution).to(self.mean)
+        """Value and gradient on the rows that count: (N,), 1 or 0."""
         total = torch.zeros((), dtype=torch.float64, device=self.mean.device)
         gradient = torch.zeros(solution.shape, dtype=torch.float64, device=self.mean.device)
-        for x, shares in self._parts(rows):
-            x = (x.to(self.mean) - self.mean) / self.std
-            y = shares.argmax(dim=1)
-            logits = F.linear(x, weights[:, :-1], weights[:, -1])
-            total += F.cross_entropy(logits, y, reduction='sum').double()
-            error = logits.softmax(dim=1)
-            error[torch.arange(len(y), device=y.device), y] -= 1
+        for start in _starts(self.x):
+            part = slice(start, start + _CHUNK_ROWS)
+            labels, weights = self.labels[part, None], counted[part, None]
+            x = self.x[part].to(self.mean).sub(self.mean)
+            error = self._logits(x, solution).log_softmax(dim=1)
+            total -= (error.gather(1, labels) * weights).sum().double()
+            error = error.exp_().scatter_add_(1, labels, -torch.ones_like(weights)).mul_(weights)
             gradient[:, :-1] += error.T @ x
             gradient[:, -1] += error.sum(dim=0)
-        count = int(rows.sum())
+        gradient[:, :-1] /= self.std
+        count = float(counted.sum())
         penalty = 1 / (strength * count)
         slope = gradient.cpu().numpy() / count
         slope[:, :-1] += penalty * solution[:, :-1]
         value = float(total) / count + 0.5 * penalty * float((solution[:, :-1] ** 2).sum())
-        return value, slope.ravel()
+        return value, slope
 
     @torch.no_grad()
-    def mean_iou(self, rows: torch.Tensor, solution: np.ndarray) -> float:
-        """Mean IoU in percent on labelled pixels of some patches, each predicted as one class."""
-        num_classes = self.shares.shape[1]
-        areas = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=self.mean.device)
-        for x, shares in self._parts(rows):
-            predicted = self.logits(x, solution).argmax(dim=1)
-            areas.index_add_(0, predicted, shares.double())
+    def mean_iou(
+        self, rows: torch.Tensor, shares: torch.Tensor | MappedRows, solution: np.ndarray
+    ) -> float:
+        """Mean IoU in percent on the pixels of numbered patches, each predicted as one class."""
+        shape = (self.num_classes,) * 2
+        areas = torch.zeros(shape, dtype=torch.float64, device=self.mean.device)
+        for part in rows.split(_CHUNK_ROWS):
+            predicted = self.logits(self.x[part], solution).argmax(dim=1)
+            areas.index_add_(0, predicted, shares[part].to(areas))
         right = areas.diagonal()
         union = areas.sum(dim=0) + areas.sum(dim=1) - right
         return 100 * float((right / union)[union > 0].mean())

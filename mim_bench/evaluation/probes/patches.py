@@ -98,8 +98,7 @@ def extract_patches(
 
     Args:
         model: Segmentor with ``data_preprocessor`` and ``extract_feat(inputs)``.
-        dataloader: Loader of labelled images; see
-            :func:`mim_bench.evaluation.probes.extraction.extract_features`.
+        dataloader: Loader of labelled images.
         folder: An empty folder that all processes see.
         num_classes: C; 255 is unlabelled.
         num_patches: Size of the bank, at least the number of images.
@@ -107,19 +106,10 @@ def extract_patches(
             evenly from 0 to 1 and f the sum, over the classes in the patch, of the number of
             patches of the image that hold the class.
         seed: Decides the patches.
-        fp16: One of :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`.
+        fp16: As of :func:`mim_bench.evaluation.probes.extraction.extract_features`, which says what
+            is raised, too.
         dtype: Type in the files, ``'float32'`` or ``'float16'``.
         on_batch: Called after each batch with (batches done, batches in all).
-
-    Returns:
-        The mapped files; the same on every process.
-
-    Raises:
-        ConfigError: The loader shuffles, ``num_patches`` is too small, or a setting is unknown.
-        DataError: No patch has a label, or a label has no class.
-        TrainingError: A feature is not finite, or all images have the same.
-
-    Source of ``'rare'``: vpariza/open-hummingbird-eval@0fd976f, hbird/hbird_eval.py.
     """
     check_loader(dataloader, dtype)
     size, num_parts = len(dataloader.dataset), get_world_size()
@@ -146,15 +136,12 @@ def extract_patches(
 
 
 def label_shares(labels: torch.Tensor, grid: tuple[int, int], num_classes: int) -> torch.Tensor:
-    """Pixels of each class in each patch.
+    """Shares of each class among the labelled pixels of each patch, NaN where there are none.
 
     Args:
         labels: (H, W) integers; those outside 0..num_classes - 1 are unlabelled.
         grid: (rows, cols) of patches; pixel (y, x) is in row y * rows // H.
-        num_classes: C.
-
-    Returns:
-        (rows * cols, C) float32: shares of the labelled pixels, NaN where there are none.
+        num_classes: C of the result (rows * cols, C).
     """
     (height, width), (rows, cols) = labels.shape, grid
     device = labels.device

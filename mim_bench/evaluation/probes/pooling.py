@@ -16,12 +16,10 @@ _POOLED_OUT_TYPES = {'cls_token': 'cls', 'avg_featmap': 'gap'}
 
 
 def backbone_outputs(model: nn.Module, inputs: torch.Tensor) -> list[torch.Tensor]:
-    """The outputs of the backbone.
+    """The outputs of the backbone of a model with ``extract_feat(inputs)``.
 
-    Args:
-        model: Model with ``extract_feat(inputs)``; where that has stages (mmpretrain's
-            classifiers) the backbone's is taken, not the neck's, which pools.
-        inputs: (B, C, H, W), preprocessed.
+    Where that has stages (mmpretrain's classifiers) the backbone's are taken, not the neck's, which
+    pools.
     """
     staged = 'stage' in inspect.signature(model.extract_feat).parameters
     outputs = model.extract_feat(inputs, **({'stage': 'backbone'} if staged else {}))
@@ -37,12 +35,9 @@ def pool(features: torch.Tensor, pooling: str, backbone: nn.Module) -> torch.Ten
         pooling: ``'gap'``: the mean over the map or over the patch tokens. ``'cls'``:
             the first token. Nothing is guessed, since both make sense for a
             transformer and give different numbers. ``'tokens'``: a map, averaged to 7 x 7
-            vectors, row by row.
+            vectors, row by row, (B, 49 * D).
         backbone: Its ``num_extra_tokens`` says how many prefix tokens there are, its
             ``out_type`` how a (B, D) output was pooled.
-
-    Returns:
-        (B, D); ``'tokens'`` (B, 49 * D).
 
     Raises:
         ConfigError: ``pooling`` is unknown or does not fit the features.

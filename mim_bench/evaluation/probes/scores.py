@@ -15,11 +15,7 @@ def topk_hits(
     Args:
         ranked: (M, >= 1) int64: predicted classes, best first.
         labels: (M,) int64.
-        num_classes: With at most five classes a top-5 accuracy is meaningless and left
-            out.
-
-    Returns:
-        (M,) bool on the CPU each.
+        num_classes: With five or fewer there is no ``top5``.
 
     Raises:
         DataError: There is nothing to score.
@@ -34,9 +30,5 @@ def topk_hits(
 
 
 def accuracies(hits: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Accuracies in percent from hits.
-
-    Args:
-        hits: (M,) bool each.
-    """
+    """Accuracies in percent from hits, (M,) bool each."""
     return {name: 100 * right.double().mean().item() for name, right in hits.items()}

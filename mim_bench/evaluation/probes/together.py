@@ -77,9 +77,6 @@ def shared_scores(
 
     Returns:
         By rate, the same on every process.
-
-    Raises:
-        MimBenchError: See :func:`on_every_process`.
     """
     places = range(get_rank(), len(rates), get_world_size())
     found = score([rates[place] for place in places] or rates[:1])
@@ -90,11 +87,7 @@ def shared_scores(
 
 @contextmanager
 def shared_temporary_folder(parent: Path) -> Iterator[Path]:
-    """Context with a new folder that all processes share; it is removed at the end.
-
-    Args:
-        parent: Parent folder, created if missing. All processes must see it.
-    """
+    """Context with a new folder in ``parent`` that all processes see; it is removed at the end."""
     folder = on_main_process(lambda: _new_folder(parent))
     try:
         yield folder

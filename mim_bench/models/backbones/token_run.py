@@ -15,7 +15,10 @@ from mim_bench.models.backbones.vit import ViT
 from mim_bench.registry import MODELS
 
 Block = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
-_TIMM_REASONS = {Beit: "Beit: timm's relative positions are of the tokens of an image alone"}
+_TIMM_REASONS = {
+    Beit: "Beit: timm's relative positions are of the tokens of an image alone; its file becomes a "
+    'mim_bench.ViT by mim-bench convert --source timm'
+}
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from mim_bench.architectures import VIT as ARCHITECTURES
 from mim_bench.architectures import VIT_KEYS as ARCHITECTURE_KEYS
-from mim_bench.conversion.resizing.axis_weights import check_interpolation
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
+from mim_bench.conversion.resizing.relative_bias import check_interpolation
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
@@ -161,7 +161,8 @@ class ViT(Backbone):
         global_blocks: Blocks with global attention where ``window_size`` is not 0.
         with_cls_token: None: only without windows. With both, the class token takes part in
             the global blocks and passes through the others.
-        bias_interpolation: How tables fit other grids: 'geometric' (BEiT's) or 'bicubic';
+        bias_interpolation: How tables fit other grids: 'geometric' (BEiT's), 'bicubic' or
+            'bilinear' (transformers', of its files alone);
             None: bicubic with windows, as Benchmarking-ViT does, else geometric.
         checkpoint_grid: (rows, cols) of the tables in files to be loaded, if the file does not
             state it and it is neither square nor that of ``img_size``.
@@ -190,6 +191,7 @@ class ViT(Backbone):
             'arch', 'patch_size', 'in_channels', 'abs_pos=learned', 'abs_pos=zeros', 'abs_pos=none',
             'rel_pos_bias=none', 'rel_pos_bias=per_block', 'qkv_bias', 'layer_scale',
             'with_cls_token', 'checkpoint_grid', 'pos_resize', 'norm_eps',
+            'bias_interpolation=bilinear',
         )
     )  # fmt: skip
 

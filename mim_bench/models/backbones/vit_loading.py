@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from mim_bench.conversion.relative_index import INDEX
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.resizing.relative_bias import (
+    INDEX,
     SHARED_TABLE,
     expand_shared_table,
     num_table_rows,

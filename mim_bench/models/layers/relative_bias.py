@@ -30,7 +30,7 @@ class BiasTable:
     Attributes:
         grid: (rows, cols) of the table.
         class_rows: Whether table and bias include a class token.
-        interpolation: Interpolation to larger grids, 'geometric' or 'bicubic'; see
+        interpolation: Interpolation to other grids; see
             :func:`~mim_bench.conversion.resizing.relative_bias.fit_relative_bias`.
     """
 

@@ -8,7 +8,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn import functional as F
 
-from mim_bench.conversion.relative_index import INDEX, relative_position_index
+from mim_bench.conversion.resizing.relative_bias import INDEX, relative_position_index
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
