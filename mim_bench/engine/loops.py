@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
@@ -277,15 +277,16 @@ class FittedProbeTestLoop(_ProbeLoop):
         evaluators = {name: deepcopy(self.evaluator) for name in classifiers}
         size, rank, world_size = len(self.dataloader.dataset), get_rank(), get_world_size()
         place = rank
-        for features in self._blocks():
-            numbers = [(place + world_size * row) % size for row in range(len(features))]
-            place += world_size * len(features)
-            samples = [self._sample(number) for number in numbers]
-            for name, classify in classifiers.items():
-                scores = classify(features).cpu()
-                evaluators[name].process(
-                    [{**s, 'pred_score': row} for s, row in zip(samples, scores, strict=True)]
-                )
+        with ExitStack() as stack:
+            for features in self._blocks(stack):
+                numbers = [(place + world_size * row) % size for row in range(len(features))]
+                place += world_size * len(features)
+                samples = [self._sample(number) for number in numbers]
+                for name, classify in classifiers.items():
+                    scores = classify(features).cpu()
+                    evaluators[name].process(
+                        [{**s, 'pred_score': row} for s, row in zip(samples, scores, strict=True)]
+                    )
         metrics, hits = {}, {}
         for name, evaluator in evaluators.items():
             found = evaluator.evaluate(size)
@@ -310,8 +311,8 @@ class FittedProbeTestLoop(_ProbeLoop):
 
         return {name: class_scores(name, found.probes[name], bank, device) for name in self.probes}
 
-    def _blocks(self) -> Iterator[torch.Tensor]:
-        """Features (B, D) of this process, as they are read from a file of their type."""
+    def _blocks(self, stack: ExitStack) -> Iterator[torch.Tensor]:
+        """Features (B, D) of this process, as they are read from a file; the stack ends them."""
         batches = features_of_batches(
             self.runner.model,
             self.dataloader,
@@ -320,6 +321,7 @@ class FittedProbeTestLoop(_ProbeLoop):
             _progress(self.runner, 'test'),
             every_layer=self.layers == 'best',
         )
+        stack.enter_context(closing(batches))
         dtype = getattr(torch, self.feature_dtype)
         return _joined((x.to(dtype).float() for x, _ in batches), _BLOCK_ROWS)
 

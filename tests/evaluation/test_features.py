@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mim_bench.errors import ConfigError, DataError, MimBenchError, TrainingError
 from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.evaluation.probes.features import Features
+from mim_bench.evaluation.probes.npy_rows import RowWriter
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader
 
@@ -34,6 +35,16 @@ def test_extract_features_leaves_modes_and_random_state(tmp_path):
     assert torch.equal(torch.get_rng_state(), state)
     assert model.backbone.training
     assert not model.frozen.training
+
+
+def test_extract_features_that_fails_between_batches_leaves_modes_at_once(tmp_path, monkeypatch):
+    model = ToyNet().train()
+    monkeypatch.setattr(RowWriter, 'append', full_disk)
+    with pytest.raises(OSError, match='No space') as caught:
+        extract_features(model, build(), tmp_path, pooling='gap')
+    assert caught.tb is not None  # holds the frames, and so the generator of the batches
+    assert torch.is_grad_enabled()
+    assert model.backbone.training
 
 
 def test_extract_features_reports_progress(tmp_path):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,8 @@ def extract_features(
 
     def write() -> Share:
         batches = features_of_batches(model, dataloader, pooling, fp16, on_batch, every_layer)
-        return _write_share(batches, len(dataloader.sampler), folder, dtype)
+        with closing(batches):
+            return _write_share(batches, len(dataloader.sampler), folder, dtype)
 
     shares = on_every_process(write)
     check_shares(shares, size, dtype)
@@ -167,7 +168,10 @@ def features_of_batches(
     on_batch: Callable[[int, int], None] | None = None,
     every_layer: bool = False,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`."""
+    """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`.
+
+    Close it: one that an error leaves behind would put back modes and random states much later.
+    """
     device = next(model.parameters()).device
     with preserved_rng(), evaluating(model), arithmetic(device, fp16):
         for done, batch in enumerate(dataloader, start=1):

@@ -1,7 +1,7 @@
 """Banks of labelled patches: frozen features of some patches of each training image, in files."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,8 @@ def extract_patches(
         share = Share()
         batches = _patches_of_batches(model, dataloader, draw, fp16, dtype, share, on_batch)
         num_rows = draw.quota * len(dataloader.sampler)
-        return share, _write_part(batches, folder, num_rows, dtype)
+        with closing(batches):
+            return share, _write_part(batches, folder, num_rows, dtype)
 
     shares, counts = zip(*on_every_process(write), strict=True)
     check_shares(shares, size, dtype)
