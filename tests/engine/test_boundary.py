@@ -18,6 +18,8 @@ from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import DataError, MimBenchError, RunError
 from mim_bench.testing.toy_runs import ToyImages, ToyNet, loader, make_runner
 
+pytestmark = pytest.mark.usefixtures('impatient_loaders')
+
 
 class FailingNet(ToyNet):
     """Fails in the third iteration, as a library does."""

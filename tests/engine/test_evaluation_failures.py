@@ -16,6 +16,8 @@ from mim_bench.errors import MimBenchError
 from mim_bench.results.store import read_record
 from mim_bench.testing.toy_runs import ToyImages, ToyMetric, loader, make_runner, test_settings
 
+pytestmark = pytest.mark.usefixtures('impatient_loaders')
+
 TRIED = 2  # images that are tried before the first step
 NOT_A_NUMBER = float('nan')
 ERRORS = {  # a config cannot hold them
