@@ -1,6 +1,7 @@
 """BEiT's mask: rectangles of patches, drawn until enough patches are hidden or none fits."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,6 +15,7 @@ def random_block_mask(
     *,
     min_block: int = 16,
     min_aspect: float = 0.3,
+    hide: Callable | None = None,
 ) -> np.ndarray:
     """Hide rectangles that may overlap, at most ``max_hidden`` patches in all.
 
@@ -26,15 +28,23 @@ def random_block_mask(
         min_block: Area of the smallest block in patches, while that many may still be hidden;
             the largest has all that are left.
         min_aspect: Least ratio of a block's sides; the greatest is its reciprocal.
+        hide: :func:`hide_blocks`, or what it was compiled to.
 
     Returns:
         Boolean array (rows, cols). True = hidden.
 
     Source: BEiT, arXiv:2106.08254; microsoft/unilm@768a3c8, beit/masking_generator.py.
     """
-    rows, cols = grid
     mask = np.zeros(grid, dtype=bool)
-    log_aspect = math.log(min_aspect)
+    (hide or hide_blocks)(mask, max_hidden, rng, min_block, math.log(min_aspect))
+    return mask
+
+
+def hide_blocks(
+    mask: np.ndarray, max_hidden: int, rng: np.random.Generator, min_block: int, log_aspect: float
+) -> None:
+    """Draw :func:`random_block_mask` into an empty mask; loaders compile this with numba."""
+    rows, cols = mask.shape
     left_over, failures = max_hidden, 0
     while left_over > 0 and failures < BLOCK_TRIES:
         failures += 1
@@ -44,11 +54,10 @@ def random_block_mask(
         height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if height >= rows or width >= cols:
             continue
-        top, left = rng.integers(rows - height + 1), rng.integers(cols - width + 1)
+        top, left = rng.integers(0, rows - height + 1), rng.integers(0, cols - width + 1)
         block = mask[top : top + height, left : left + width]
-        num_new = block.size - int(np.count_nonzero(block))
+        num_new = block.size - np.count_nonzero(block)
         if 0 < num_new <= left_over:
             block[:] = True
             left_over -= num_new
             failures = 0
-    return mask

@@ -12,6 +12,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from mim_bench.data import fused
 from mim_bench.data.fused import fuse_pipeline, pipeline, planes
 from mim_bench.data.seeding import SeededDataset, seed_everything
+from mim_bench.data.transforms.masks import RandomBlockMask
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import build_pipeline, train_pipeline
 from mim_bench.recipe.config import load_config
@@ -34,6 +35,10 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = cv2.resize(rng.uniform(0, 255, (6, 8, 3)), (width, height), interpolation=2)
     return np.clip(coarse + rng.normal(0, 12, coarse.shape), 0, 255).astype(np.uint8)
+
+
+def resized(image: np.ndarray, *how: object) -> np.ndarray:
+    return planes.resize(planes.sideways(planes.split(image)), *how).transpose(1, 2, 0)
 
 
 def rgb(image: np.ndarray) -> Image.Image:
@@ -97,10 +102,9 @@ def test_jitter_of_some_operations_is_that_of_the_step(changes, path):
 
 
 OPERATIONS = {
-    'adjust_brightness': ImageEnhance.Brightness,
-    'adjust_contrast': ImageEnhance.Contrast,
-    'adjust_color': ImageEnhance.Color,
-    'adjust_sharpness': ImageEnhance.Sharpness,
+    planes.BRIGHTNESS: ImageEnhance.Brightness,
+    planes.CONTRAST: ImageEnhance.Contrast,
+    planes.COLOR: ImageEnhance.Color,
 }
 TABLES = {
     'auto_contrast': ((), ImageOps.autocontrast),
@@ -113,12 +117,17 @@ NOISE = np.random.default_rng(5).integers(0, 256, (37, 45, 3), dtype=np.uint8)
 IMAGES = [photo(33, 20, 1) // 2 + 40, np.full((8, 9, 3), (0, 7, 255), np.uint8), NOISE]
 
 
-@pytest.mark.parametrize('name', OPERATIONS)
-def test_blends_are_those_of_pillow(name):
+@pytest.mark.parametrize('kind', [*OPERATIONS, None])
+def test_blends_are_those_of_pillow(kind):
     for image in IMAGES:
         for factor in (0.0, 0.1, 0.6, 1.0, 1.37, 1.9):
-            found = getattr(planes, name)(planes.split(image), factor)
-            assert np.array_equal(found, as_planes(OPERATIONS[name](rgb(image)).enhance(factor)))
+            source = planes.split(image)
+            if kind is None:
+                found = planes.adjust_sharpness(source, factor)
+            else:
+                found = planes.enhance(source, [(kind, factor)])
+            official = OPERATIONS.get(kind, ImageEnhance.Sharpness)
+            assert np.array_equal(found, as_planes(official(rgb(image)).enhance(factor)))
 
 
 @pytest.mark.parametrize('name', TABLES)
@@ -169,7 +178,7 @@ def test_resizes_are_those_of_pillow(interpolation):
         view = image[: height or None, 140 - width :]
         for size in ((17, 31), (64, 64), (150, 100)):
             wanted = mmcv.imresize(view, size[::-1], interpolation=interpolation, backend='pillow')
-            assert np.array_equal(planes.resize(view, size, interpolation), wanted)
+            assert np.array_equal(resized(view, size, interpolation), wanted)
 
 
 @pytest.mark.parametrize('size', [(100, 50), (50, 100)])
@@ -180,7 +189,7 @@ def test_order_of_the_two_passes_is_that_of_pillow(size):
         wanted = mmcv.imresize(
             noise[:height], size[::-1], interpolation='bicubic', backend='pillow'
         )
-        assert np.array_equal(planes.resize(noise[:height], size, 'bicubic'), wanted)
+        assert np.array_equal(resized(noise[:height], size, 'bicubic'), wanted)
 
 
 @DATASETS.register_module()
@@ -205,7 +214,7 @@ def test_data_sets_are_fused_unless_a_config_says_plain():
 
 
 def test_steps_stay_where_pillow_differs_or_numba_is_missing(monkeypatch, caplog):
-    monkeypatch.setattr(pipeline, '_equals_pillow', lambda kind: False)
+    monkeypatch.setattr(pipeline, '_is_equal', lambda kind: False)
     dataset = Cropped()
     fuse_pipeline(dataset)
     assert first_step(dataset) == 'LoadImage'
@@ -216,12 +225,25 @@ def test_steps_stay_where_pillow_differs_or_numba_is_missing(monkeypatch, caplog
 
 
 def test_another_arithmetic_than_pillows_is_noticed(monkeypatch):
-    pipeline._equals_pillow.cache_clear()
-    assert pipeline._equals_pillow('crop')
-    pipeline._equals_pillow.cache_clear()
-    monkeypatch.setattr(pipeline.fast, 'resize', lambda image, *size: np.zeros_like(image))
-    assert not pipeline._equals_pillow('crop')
-    pipeline._equals_pillow.cache_clear()
+    pipeline._is_equal.cache_clear()
+    assert pipeline._is_equal('crop')
+    pipeline._is_equal.cache_clear()
+    monkeypatch.setattr(pipeline.fast, 'resize', lambda columns, size, name: np.zeros((3, *size)))
+    assert not pipeline._is_equal('crop')
+    pipeline._is_equal.cache_clear()
+
+
+@pytest.mark.parametrize(('grid', 'max_hidden', 'min_block'), [((14, 14), 75, 16), ((5, 9), 30, 1)])
+def test_compiled_masks_are_those_of_the_step(grid, max_hidden, min_block):
+    plain = RandomBlockMask(grid, max_hidden=max_hidden, min_block=min_block)
+    fast = pipeline._fast_mask(plain)
+    assert fast.hide is pipeline.hide_blocks
+    for seed in range(200):
+        masks = []
+        for step in (plain, fast):
+            seed_everything(seed)
+            masks.append(step({})['mask'])
+        assert masks[0].equal(masks[1])
 
 
 def test_steps_in_an_unusual_order_are_not_fused():

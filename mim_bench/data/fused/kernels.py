@@ -1,4 +1,4 @@
-"""Loops over pixels, compiled by numba, that compute what Pillow's C code computes.
+"""Loops compiled by numba: what Pillow's C code computes of pixels, and BEiT's mask.
 
 Images are uint8 planes (3, height, width). Integers and floating-point numbers have Pillow's width
 and are added in its order, so that bytes are equal. Loops run over contiguous memory, so that LLVM
@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numba
 import numpy as np
+
+from mim_bench.masking import random_blocks
 
 _BITS = 22  # of the fractions of a filter's weights: Pillow's PRECISION_BITS
 _HALF = 1 << (_BITS - 1)
@@ -23,20 +25,13 @@ def _compiled(function: Callable) -> Callable:
         return numba.njit(function)
 
 
+hide_blocks = _compiled(random_blocks.hide_blocks)
+
+
 @_compiled
-def weigh(
+def _weigh(
     source: np.ndarray, first: np.ndarray, weights: np.ndarray, total: np.ndarray, out: np.ndarray
 ) -> None:
-    """Resample the rows of an image.
-
-    Args:
-        source: uint8 (source rows, row length).
-        first: int64 (rows,): where the filter of each row begins.
-        weights: int32 (rows, taps), fractions of ``_BITS``; taps are a multiple of four. Those that
-            lie beyond the last source row are 0.
-        total: int32 (row length,), overwritten.
-        out: uint8 (rows, row length), the result.
-    """
     rows, length = out.shape
     last = source.shape[0] - 1
     taps = weights.shape[1]
@@ -62,6 +57,24 @@ def weigh(
                 for x in range(length):
                     level = np.int32(total[x] + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
                     line[x] = min(max(level >> _BITS, 0), 255)
+
+
+@_compiled
+def weigh(
+    source: np.ndarray, first: np.ndarray, weights: np.ndarray, total: np.ndarray, out: np.ndarray
+) -> None:
+    """Resample the rows of planes.
+
+    Args:
+        source: uint8 (planes, source rows, row length).
+        first: int64 (rows,): where the filter of each row begins.
+        weights: int32 (rows, taps), fractions of ``_BITS``; taps are a multiple of four. Those that
+            lie beyond the last source row are 0.
+        total: int32 (row length,), overwritten.
+        out: uint8 (planes, rows, row length), the result.
+    """
+    for source_plane, plane in zip(source, out):  # noqa: B905  numba knows no strict
+        _weigh(source_plane, first, weights, total, plane)
 
 
 @_compiled
@@ -110,30 +123,67 @@ def filter_weights(source: int, radius: int, first: np.ndarray, weights: np.ndar
             weights[row, tap] = int(share - 0.5 if share < 0 else share + 0.5)
 
 
+BRIGHTNESS, CONTRAST, COLOR = range(3)
+
+
 @_compiled
-def grey(planes: np.ndarray, out: np.ndarray) -> None:
-    """``convert('L')`` of B, G, R planes (3, pixels) into ``out`` (pixels,)."""
-    blue, green, red = planes[0], planes[1], planes[2]
-    for x in range(out.size):
-        out[x] = (red[x] * 19595 + green[x] * 38470 + blue[x] * 7471 + 0x8000) >> 16
+def _grey(blue: np.uint8, green: np.uint8, red: np.uint8) -> int:
+    """``convert('L')``."""
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+
+
+@_compiled
+def mean_grey(planes: np.ndarray) -> int:
+    """The level that ``ImageEnhance.Contrast`` blends with, of B, G, R planes (3, pixels)."""
+    total = 0
+    for x in range(planes.shape[1]):
+        total += _grey(planes[0, x], planes[1, x], planes[2, x])
+    return int(total / planes.shape[1] + 0.5)
+
+
+@_compiled
+def _between_levels(start: np.float32, end: np.uint8, share: np.float32) -> np.int32:
+    """``Image.blend`` of two levels."""
+    level = start + share * (np.float32(end) - start)
+    return np.int32(min(max(level, np.float32(0)), np.float32(255)))
 
 
 @_compiled
 def blend(first: np.ndarray, second: np.ndarray, share: np.float32, out: np.ndarray) -> None:
     """``Image.blend``: from ``first``, ``share`` of the way to ``second``; uint8 (pixels,) each."""
     for x in range(out.size):
-        start = np.float32(first[x])
-        level = start + share * (np.float32(second[x]) - start)
-        out[x] = np.int32(min(max(level, np.float32(0)), np.float32(255)))
+        out[x] = _between_levels(np.float32(first[x]), second[x], share)
 
 
 @_compiled
-def blend_with_level(level: int, second: np.ndarray, share: np.float32, out: np.ndarray) -> None:
-    """:func:`blend` where ``first`` is the same everywhere."""
-    start = np.float32(level)
-    for x in range(out.size):
-        found = start + share * (np.float32(second[x]) - start)
-        out[x] = np.int32(min(max(found, np.float32(0)), np.float32(255)))
+def enhance(planes: np.ndarray, kinds: np.ndarray, factors: np.ndarray, mean: int) -> np.ndarray:
+    """``ImageEnhance``'s operations one after another.
+
+    Args:
+        planes: uint8 (3, pixels).
+        kinds: int64 (operations,): ``BRIGHTNESS``, ``CONTRAST`` or ``COLOR``.
+        factors: float32 (operations,); 1 changes nothing.
+        mean: What contrast blends with; -1 for that of the planes.
+    """
+    for number in range(kinds.size):
+        out = np.empty_like(planes)
+        if kinds[number] == COLOR:
+            for x in range(planes.shape[1]):
+                level = np.float32(_grey(planes[0, x], planes[1, x], planes[2, x]))
+                out[0, x] = _between_levels(level, planes[0, x], factors[number])
+                out[1, x] = _between_levels(level, planes[1, x], factors[number])
+                out[2, x] = _between_levels(level, planes[2, x], factors[number])
+        else:
+            level = 0
+            if kinds[number] == CONTRAST:
+                level = mean if mean >= 0 else mean_grey(planes)
+            for plane in range(3):
+                for x in range(planes.shape[1]):
+                    out[plane, x] = _between_levels(
+                        np.float32(level), planes[plane, x], factors[number]
+                    )
+        planes = out
+    return planes
 
 
 @_compiled

@@ -4,11 +4,11 @@ import ctypes
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from functools import cache, partial
+from inspect import getattr_static
 from typing import Any
 
-import cv2
 import mmcv
 import numpy as np
 import PIL
@@ -21,9 +21,12 @@ from PIL import Image
 from timm.data import auto_augment as timm_ops
 
 from mim_bench.data.fused import planes as fast
+from mim_bench.data.fused.kernels import hide_blocks
 from mim_bench.data.transforms.augmentation import RandAugment, TwoSizeCrop
+from mim_bench.data.transforms.masks import RandomBlockMask
+from mim_bench.masking.random_blocks import random_block_mask
 
-_Op = tuple[str, float]
+_Op = tuple[int, float]
 
 
 def fuse(transforms: Sequence[Callable]) -> list[Callable]:
@@ -39,10 +42,17 @@ def fuse(transforms: Sequence[Callable]) -> list[Callable]:
     used = kinds[1:end]
     if 'crop' not in used or not isinstance(transforms[0], LoadImageFromFile):
         return list(transforms)
-    for kind in used:
-        if kind in _CHECKS and not _equals_pillow(kind):
-            return list(transforms)
-    return [FusedLoading(transforms[0], transforms[1:end]), *transforms[end:]]
+    if not all(_is_equal(kind) for kind in used if kind in _CHECKS):
+        return list(transforms)
+    return [FusedLoading(transforms[0], transforms[1:end]), *map(_fast_mask, transforms[end:])]
+
+
+def _fast_mask(step: Callable) -> Callable:
+    """BEiT's mask with compiled loops; another step is returned as it is."""
+    if isinstance(step, RandomBlockMask) and _is_equal('mask'):
+        step = copy(step)
+        step.hide = hide_blocks
+    return step
 
 
 class FusedLoading(BaseTransform):
@@ -62,7 +72,13 @@ class FusedLoading(BaseTransform):
     def __init__(self, load: Callable, steps: Sequence[Callable]) -> None:
         self.load = load
         self.steps = list(steps)
-        self._actions = [(_ACTIONS[_kind(step)], _fast_twin(step)) for step in steps]
+        kinds = [_kind(step) for step in steps]
+        self._flips = 'flip' in kinds
+        self._actions = [
+            (_ACTIONS[kind], _PREPARE.get(kind, lambda step: step)(step))
+            for kind, step in zip(kinds, steps, strict=True)
+            if kind in _ACTIONS
+        ]
 
     def transform(self, results: dict) -> dict | None:
         """Set ``img`` (a list for two sizes), ``img_shape`` and ``flip``; reads no second time."""
@@ -72,12 +88,12 @@ class FusedLoading(BaseTransform):
             if results is None:
                 return None
         work = _Work(results['img'])
-        for action, step in self._actions:
-            action(work, step)
+        for action, prepared in self._actions:
+            action(work, prepared)
         images = [planes.transpose(1, 2, 0) for planes in work.finish()]
         results['img'] = images if work.is_pair else images[0]
         results['img_shape'] = images[0].shape
-        if any(_kind(step) == 'flip' for step in self.steps):
+        if self._flips:
             results['flip'] = work.is_flipped
             results['flip_direction'] = 'horizontal' if work.is_flipped else None
         return results
@@ -107,81 +123,68 @@ class _Work:
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
         self.jitter: list[_Op] = []
-        self.box = (0, 0, *image.shape[:2])
+        self.rows, self.columns = slice(None), slice(None)
         self.sizes: list[tuple[tuple[int, int], str]] = []
         self.is_flipped = False
         self.flips_source = False
         self.augment: Callable = lambda planes: planes
         self.is_pair = False
 
-    def draw_jitter(self, step: Any) -> None:
+    def draw_jitter(self, ranges: dict[int, tuple[float, float]]) -> None:
         # As ColorJitter.get_params: the order, then a factor of each. Draws from one range are one
         # call, since each call of torch takes 0.02 ms here.
         order = torch.randperm(4).tolist()
-        ranges = {n: r for n in _JITTER if (r := getattr(step.t, n)) is not None}
-        if len({tuple(r) for r in ranges.values()}) == 1:
+        if len(set(ranges.values())) == 1:
             factors = torch.empty(len(ranges)).uniform_(*next(iter(ranges.values()))).tolist()
         else:
             factors = [float(torch.empty(1).uniform_(*r)) for r in ranges.values()]
-        drawn, names = dict(zip(ranges, factors, strict=True)), [*_JITTER, 'hue']
-        self.jitter = [(names[k], drawn[names[k]]) for k in order if names[k] in drawn]
+        drawn = dict(zip(ranges, factors, strict=True))
+        self.jitter = [(kind, drawn[kind]) for kind in order if kind in drawn]
 
     def draw_flip(self, step: RandomFlip) -> None:
         # As `np.random.choice` draws of two, without its checks, which take 0.1 ms.
         self.is_flipped = np.random.random_sample() < step.prob / (step.prob + (1 - step.prob))
 
-    def draw_crop(self, step: RandomResizedCrop) -> None:
-        top, left, height, width = step.rand_crop_params(self.image)
+    def draw_crop(self, prepared: tuple[RandomResizedCrop, Callable]) -> None:
+        step, draw = prepared
+        top, left, height, width = draw(step, self.image)
         if self.is_flipped:  # drawn for the mirrored image, cut out of this one
             left = self.image.shape[1] - left - width
             self.flips_source = True
-        self.box = (top, left, height, width)
+        self.rows, self.columns = slice(top, top + height), slice(left, left + width)
         self.sizes = [(tuple(step.scale), step.interpolation)]
         if isinstance(step, TwoSizeCrop):
             self.is_pair = True
             self.sizes.append((tuple(step.second_scale), step.second_interpolation))
 
-    def keep_augment(self, augment: Callable) -> None:
+    def keep_augment(self, augment: Callable[[np.ndarray], np.ndarray]) -> None:
         self.augment = augment
 
     def finish(self) -> list[np.ndarray]:
         """The images, (3, height, width)."""
-        top, left, height, width = self.box
-        crop = self.image[top : top + height, left : left + width]
-        if self.jitter:
-            crop = cv2.merge(list(self._jittered()))
-        if self.flips_source:
-            crop = cv2.flip(crop, 1)
-        turned = cv2.transpose(crop)
-        images = [fast.resize(crop, *size, turned=turned) for size in self.sizes]
-        if self.is_flipped and not self.flips_source:
-            images = [cv2.flip(image, 1) for image in images]
-        return [self.augment(fast.split(image)) for image in images]
+        planes = (
+            self._jittered() if self.jitter else fast.split(self.image[self.rows, self.columns])
+        )
+        columns = fast.sideways(planes, is_mirrored=self.flips_source)
+        how = dict(is_mirrored=self.is_flipped and not self.flips_source)
+        return [self.augment(fast.resize(columns, *size, **how)) for size in self.sizes]
 
     def _jittered(self) -> np.ndarray:
-        """The crop's planes. All before the last change of contrast is done to the whole image."""
-        top, left, height, width = self.box
-        names = [name for name, _ in self.jitter]
-        last = len(names) - 1 - names[::-1].index('contrast') if 'contrast' in names else -1
-        planes = fast.split(self.image) if last >= 0 else None
-        for number, (name, factor) in enumerate(self.jitter):
-            more = (fast.mean_grey(planes),) if name == 'contrast' else ()
-            if number == max(last, 0):
-                planes = fast.split(self.image) if planes is None else planes
-                cut = planes[:, top : top + height, left : left + width]
-                planes = np.ascontiguousarray(cut)
-            planes = _JITTER[name](planes, factor, *more)
-        return planes
+        """The crop's planes. What comes before a change of contrast is done to the whole image."""
+        kinds = [kind for kind, _ in self.jitter]
+        if fast.CONTRAST not in kinds:
+            return fast.enhance(fast.split(self.image[self.rows, self.columns]), self.jitter)
+        first = kinds.index(fast.CONTRAST)
+        whole = fast.split(self.image)
+        if first:
+            whole = fast.enhance(whole, self.jitter[:first])
+        crop = np.ascontiguousarray(whole[:, self.rows, self.columns])
+        return fast.enhance(crop, self.jitter[first:], mean=fast.mean_grey(whole))
 
 
 # torchvision's numbers of the operations are their places here; hue is not fused.
-_JITTER = {
-    'brightness': fast.adjust_brightness,
-    'contrast': fast.adjust_contrast,
-    'saturation': fast.adjust_color,
-}
+_JITTER = {'brightness': fast.BRIGHTNESS, 'contrast': fast.CONTRAST, 'saturation': fast.COLOR}
 _ACTIONS: dict[str, Callable[[_Work, Any], None]] = {
-    'same pixels': lambda work, step: None,
     'jitter': _Work.draw_jitter,
     'flip': _Work.draw_flip,
     'crop': _Work.draw_crop,
@@ -207,6 +210,12 @@ def _kind(step: Any) -> str | None:
     return None
 
 
+def _ranges(step: Any) -> dict[int, tuple[float, float]]:
+    """The ranges of ColorJitter's factors by its numbers of the operations."""
+    found = {kind: getattr(step.t, name) for name, kind in _JITTER.items()}
+    return {kind: tuple(ends) for kind, ends in found.items() if ends is not None}
+
+
 def _is_in_order(kinds: Sequence[str]) -> bool:
     """Whether the jitter sees the whole image, and RandAugment the finished one."""
     changes = [kind for kind in kinds if kind != 'same pixels']
@@ -217,16 +226,23 @@ def _is_in_order(kinds: Sequence[str]) -> bool:
 # ---------------------------------------------------------------------------------- RandAugment
 
 
-def _fast_twin(step: Any) -> Any:
-    """RandAugment's draws with operations on planes; another step is returned as it is."""
-    if not isinstance(step, RandAugment):
-        return step
+def _fast_augment(step: RandAugment) -> Callable:
+    """RandAugment's draws with operations on planes."""
     augment = deepcopy(step.augment)
     for operation in augment.ops:
         pillow = partial(_through_pillow, operation.aug_fn)
         operation.aug_fn = _OPERATIONS.get(operation.name, pillow)
     augment.ops = np.array(augment.ops, object)  # drawn from as an array
     return augment
+
+
+def _with_draw(step: RandomResizedCrop) -> tuple[RandomResizedCrop, Callable]:
+    """The step and the function that draws its crop; mmcv's wrapper copies itself at each call."""
+    draw = getattr_static(step, 'rand_crop_params')
+    return step, getattr(draw, 'func', draw)
+
+
+_PREPARE = {'jitter': _ranges, 'crop': _with_draw, 'augment': _fast_augment}
 
 
 def _through_pillow(operation: Callable, planes: np.ndarray, *args: Any, **settings: Any) -> Any:
@@ -255,6 +271,10 @@ def _plain(operation: Callable, planes: np.ndarray, *args: float, **_: object) -
     return operation(planes, *args)
 
 
+def _enhance(kind: int, planes: np.ndarray, factor: float, **_: object) -> np.ndarray:
+    return fast.enhance(planes, [(kind, factor)])
+
+
 # By timm's names; what timm adds to them ('Increasing') changes the draws alone.
 _BY_NAME = {
     'AutoContrast': partial(_plain, fast.auto_contrast),
@@ -263,9 +283,9 @@ _BY_NAME = {
     'Posterize': partial(_plain, fast.posterize),
     'Solarize': partial(_plain, fast.solarize),
     'SolarizeAdd': partial(_plain, fast.solarize_add),
-    'Color': partial(_plain, fast.adjust_color),
-    'Contrast': partial(_plain, fast.adjust_contrast),
-    'Brightness': partial(_plain, fast.adjust_brightness),
+    'Color': partial(_enhance, fast.COLOR),
+    'Contrast': partial(_enhance, fast.CONTRAST),
+    'Brightness': partial(_enhance, fast.BRIGHTNESS),
     'Sharpness': partial(_plain, fast.adjust_sharpness),
     'Rotate': _rotate,
     'ShearX': partial(_shear, axis=1),
@@ -284,13 +304,14 @@ def _pillow_resize(image: np.ndarray, size: tuple[int, int], interpolation: str)
 
 
 def _resizes() -> list[bool]:
-    sizes = ((40, 90), (90, 40), (20, 18))
-    return [
-        np.array_equal(fast.resize(image, size, name), _pillow_resize(image, size, name))
-        for image in (_made_up(70, 50), _made_up(50, 71))
-        for size in sizes
-        for name in ('bilinear', 'bicubic', 'lanczos')
-    ]
+    found = []
+    for image in (_made_up(70, 50), _made_up(50, 71)):
+        columns = fast.sideways(fast.split(image))
+        for size in ((40, 90), (90, 40), (20, 18)):
+            for name in ('bilinear', 'bicubic', 'lanczos'):
+                ours = fast.resize(columns, size, name).transpose(1, 2, 0)
+                found.append(np.array_equal(ours, _pillow_resize(image, size, name)))
+    return found
 
 
 def _operations(names: Sequence[str]) -> list[bool]:
@@ -304,6 +325,20 @@ def _operations(names: Sequence[str]) -> list[bool]:
     return found
 
 
+def _masks() -> list[bool]:
+    cases = (((14, 14), 75, 16), ((7, 9), 20, 4), ((24, 16), 200, 1))
+    return [
+        np.array_equal(*(
+            random_block_mask(
+                grid, count, np.random.default_rng(seed), min_block=least, hide=hide
+            )
+            for hide in (None, hide_blocks)
+        ))
+        for grid, count, least in cases
+        for seed in range(20)
+    ]  # fmt: skip
+
+
 # Of the operations that compute with fractions.
 _VALUES = dict(Brightness=0.7, Contrast=1.3, Color=1.4, Sharpness=0.3)
 _VALUES.update(Rotate=17.3, ShearX=0.21, ShearY=-0.3)
@@ -311,20 +346,21 @@ _CHECKS: dict[str, Callable[[], list[bool]]] = {
     'crop': _resizes,
     'jitter': lambda: _operations(('Brightness', 'Contrast', 'Color')),
     'augment': lambda: _operations(tuple(_VALUES)),
+    'mask': _masks,
 }
 
 
 @cache
-def _equals_pillow(kind: str) -> bool:
-    """Whether the bytes are those of the installed Pillow on made-up images; else a warning.
+def _is_equal(kind: str) -> bool:
+    """Whether compiled loops give what Pillow, or NumPy, gives on made-up input; else a warning.
 
     Another release or another processor may round in another way. Compiles what workers inherit.
     """
     is_equal = all(_CHECKS[kind]())
     if not is_equal:
         print_log(
-            f'Pillow {PIL.__version__} computes another {kind} on this machine than the fused '
-            'loading. Training images are loaded step by step, with the right pixels and slower.',
+            f'Compiled loops compute another {kind} on this machine than Pillow {PIL.__version__} '
+            f'and NumPy {np.__version__}. The plain steps are used; they are right and slower.',
             logger='current',
             level=logging.WARNING,
         )
@@ -334,7 +370,7 @@ def _equals_pillow(kind: str) -> bool:
 def prepare() -> None:
     """Compile everything and compare it with Pillow, for processes that are forked later."""
     for kind in _CHECKS:
-        _equals_pillow(kind)
+        _is_equal(kind)
 
 
 def _made_up(height: int, width: int) -> np.ndarray:

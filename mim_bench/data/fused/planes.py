@@ -1,10 +1,11 @@
 """Pillow's resizing, enhancing and transforming of images, byte for byte.
 
-All but resizing works on planes, contiguous uint8 arrays (3, height, width): B, G, R. Each function
-does what the Pillow call in its docstring does.
+Planes are contiguous uint8 arrays (3, height, width): B, G, R. Each function does what the Pillow
+call in its docstring does.
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -26,53 +27,52 @@ def split(image: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------- resizing
 
 
+def sideways(planes: np.ndarray, *, is_mirrored: bool = False) -> np.ndarray:
+    """The columns of planes as rows, uint8 (width, 3 x height), from the right if mirrored."""
+    # All rows as one matrix, so that one call turns it.
+    columns = cv2.transpose(planes.reshape(-1, planes.shape[2]))
+    return cv2.flip(columns, 0) if is_mirrored else columns
+
+
 def resize(
-    image: np.ndarray,
-    size: tuple[int, int],
-    interpolation: str,
-    *,
-    turned: np.ndarray | None = None,
+    columns: np.ndarray, size: tuple[int, int], interpolation: str, *, is_mirrored: bool = False
 ) -> np.ndarray:
     """``image.resize``, whose filters grow with the image that they shrink.
 
     Args:
-        image: uint8 (height, width, 3); may be a view of a larger one.
+        columns: The image, :func:`sideways`.
         size: (height, width).
         interpolation: 'bilinear', 'bicubic' or 'lanczos'.
-        turned: The image with rows and columns exchanged, where that is there already.
+        is_mirrored: Mirror the result from left to right.
 
     Returns:
-        uint8 (height, width, 3).
+        Planes (3, height, width).
     """
-    narrow = _resize_columns(image, size[1], interpolation, turned)
-    return _resize_rows(narrow, size[0], interpolation)
+    narrow = _resize_rows(columns[None], size[1], interpolation, is_mirrored)[0]
+    planes = cv2.transpose(narrow).reshape(3, -1, size[1])
+    return _resize_rows(planes, size[0], interpolation)
 
 
-def _resize_columns(
-    image: np.ndarray, target: int, interpolation: str, turned: np.ndarray | None = None
+def _resize_rows(
+    planes: np.ndarray, target: int, interpolation: str, is_mirrored: bool = False
 ) -> np.ndarray:
-    if image.shape[1] == target:
-        return image
-    turned = cv2.transpose(image) if turned is None else turned
-    return cv2.transpose(_resize_rows(turned, target, interpolation))
-
-
-def _resize_rows(image: np.ndarray, target: int, interpolation: str) -> np.ndarray:
-    source, width = image.shape[:2]
+    """Planes of ``target`` rows, from the last one if mirrored."""
+    count, source, length = planes.shape
     if source == target:
-        return image
-    first, weights = _weights(source, target, interpolation)
-    out, total = np.empty((target, width * 3), np.uint8), np.empty(width * 3, np.int32)
-    pixels = np.ascontiguousarray(image).reshape(source, -1)
-    kernels.weigh(pixels, first, weights, total, out)
-    return out.reshape(target, width, 3)
+        return np.ascontiguousarray(planes[:, ::-1]) if is_mirrored else planes
+    first, weights = _weights(source, target, interpolation, is_mirrored)
+    out, total = np.empty((count, target, length), np.uint8), np.empty(length, np.int32)
+    kernels.weigh(planes, first, weights, total, out)
+    return out
 
 
 _RADII = {'bilinear': 1, 'bicubic': 2, 'lanczos': 3}
 
 
 @lru_cache(maxsize=4096)
-def _weights(source: int, target: int, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
+def _weights(
+    source: int, target: int, interpolation: str, is_mirrored: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """First source row of each row, int64 (target,), and weights, int32 (target, taps)."""
     radius = _RADII[interpolation]
     taps = math.ceil(radius * max(source / target, 1)) * 2 + 1
@@ -81,47 +81,35 @@ def _weights(source: int, target: int, interpolation: str) -> tuple[np.ndarray, 
     used = int(weights.any(0).nonzero()[0][-1]) + 1
     padded = np.zeros((target, -(-used // 4) * 4), np.int32)
     padded[:, :used] = weights[:, :used]
+    if is_mirrored:
+        return first[::-1].copy(), padded[::-1].copy()
     return first, padded
 
 
 # ------------------------------------------------------------------------------ colour and tables
 
 
-def grey(planes: np.ndarray) -> np.ndarray:
-    """``image.convert('L')``, (height, width)."""
-    out = np.empty(planes.shape[1:], np.uint8)
-    kernels.grey(planes.reshape(3, -1), out.ravel())
-    return out
+BRIGHTNESS, CONTRAST, COLOR = kernels.BRIGHTNESS, kernels.CONTRAST, kernels.COLOR
 
 
 def mean_grey(planes: np.ndarray) -> int:
     """The level that ``ImageEnhance.Contrast`` blends with."""
-    levels = grey(planes)
-    return int(cv2.sumElems(levels)[0] / levels.size + 0.5)
+    return kernels.mean_grey(planes.reshape(3, -1))
 
 
-def adjust_brightness(planes: np.ndarray, factor: float) -> np.ndarray:
-    """``ImageEnhance.Brightness(image).enhance(factor)``."""
-    return _blend_with_level(planes, 0, factor)
-
-
-def adjust_contrast(planes: np.ndarray, factor: float, mean: int | None = None) -> np.ndarray:
-    """``ImageEnhance.Contrast(image).enhance(factor)``.
+def enhance(
+    planes: np.ndarray, operations: Sequence[tuple[int, float]], *, mean: int = -1
+) -> np.ndarray:
+    """``ImageEnhance.Brightness``, ``Contrast`` and ``Color``, one after another.
 
     Args:
         planes: The image, or a crop of it.
-        factor: 1 changes nothing.
+        operations: Kind and factor of each; 1 changes nothing.
         mean: :func:`mean_grey` of the whole image, where ``planes`` are a crop.
     """
-    return _blend_with_level(planes, mean_grey(planes) if mean is None else mean, factor)
-
-
-def adjust_color(planes: np.ndarray, factor: float) -> np.ndarray:
-    """``ImageEnhance.Color(image).enhance(factor)``."""
-    out, levels = np.empty_like(planes), grey(planes).ravel()
-    for plane, result in zip(planes, out, strict=True):
-        kernels.blend(levels, plane.ravel(), np.float32(factor), result.ravel())
-    return out
+    kinds, factors = (np.array(part) for part in zip(*operations, strict=True))
+    found = kernels.enhance(planes.reshape(3, -1), kinds, factors.astype(np.float32), mean)
+    return found.reshape(planes.shape)
 
 
 def adjust_sharpness(planes: np.ndarray, factor: float) -> np.ndarray:
@@ -173,12 +161,6 @@ def solarize_add(planes: np.ndarray, add: int, threshold: int = 128) -> np.ndarr
 def posterize(planes: np.ndarray, bits: int) -> np.ndarray:
     """``ImageOps.posterize(image, bits)``; 0 bits give black, which Pillow 13 refuses."""
     return planes & np.uint8(0xFF << (8 - bits) & 0xFF) if bits < 8 else planes
-
-
-def _blend_with_level(planes: np.ndarray, level: int, factor: float) -> np.ndarray:
-    out = np.empty_like(planes)
-    kernels.blend_with_level(level, planes.ravel(), np.float32(factor), out.ravel())
-    return out
 
 
 def _look_up(planes: np.ndarray, tables: list[np.ndarray]) -> np.ndarray:

@@ -79,16 +79,20 @@ class RandomBlockMask(BaseTransform):
         grid: Patches as (rows, cols).
         max_hidden: See :func:`mim_bench.masking.random_blocks.random_block_mask`.
         min_block: See there.
+
+    Attributes:
+        hide: Passed on, where it was compiled.
     """
 
     def __init__(self, grid: tuple[int, int], *, max_hidden: int, min_block: int = 16) -> None:
+        self.hide = None
         self.grid = tuple(grid)
         self.max_hidden = max_hidden
         self.min_block = min_block
 
     def transform(self, results: dict) -> dict:
         """Add ``mask``."""
-        how = dict(min_block=self.min_block)
+        how = dict(min_block=self.min_block, hide=self.hide)
         mask = random_block_mask(self.grid, self.max_hidden, _generator(), **how)
         return results | {'mask': torch.from_numpy(mask)}
 
