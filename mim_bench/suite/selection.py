@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from mim_bench.errors import ConfigError
 from mim_bench.results.validation import near
-from mim_bench.suite.tasks import OTHER_FAMILIES, PRETRAINED, Entry, Network, Suite
+from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite
 
 
 def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
@@ -60,8 +60,6 @@ def choose_entries(
     for task in suite.tasks if wanted is None else wanted:
         recipe = '' if wanted is None else wanted[task]
         candidates = _candidates(suite, task, network, recipe)
-        if wanted is None and network.family in OTHER_FAMILIES:
-            candidates = [entry for entry in candidates if not entry.needs_tokens]
         if not candidates and wanted is None:
             continue
         if not candidates:

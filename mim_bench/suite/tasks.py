@@ -80,9 +80,6 @@ class Entry(Model):
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
     """``pretrained``, or a task whose fine-tuned backbone the run starts from."""
-    needs_tokens: bool = False
-    """Whether the last blocks of the backbone take further tokens, which of backbones from outside
-    only some do: those run it only where it is asked for."""
     gpus: Literal[1, 'all'] = 'all'
     """GPUs of a run."""
     need_stuff: bool = False
