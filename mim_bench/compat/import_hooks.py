@@ -17,6 +17,7 @@ EXTENSION = 'mmcv._ext'
 # Module -> function that patches it, as "module:function" so that nothing heavy
 # is imported before it is needed.
 _MENDS = {
+    'mmengine.logging.logger': 'mim_bench.compat.packages:mend_print_log',
     'mmengine.runner.checkpoint': 'mim_bench.compat.checkpoints:mend',
     'mmengine.utils.package_utils': 'mim_bench.compat.packages:mend',
     'mmpretrain.utils.dependency': 'mim_bench.compat.packages:mend_multimodal',

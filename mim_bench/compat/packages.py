@@ -2,15 +2,18 @@
 
 mmengine's queries of packages need ``pkg_resources``, which setuptools 82 dropped; the replacements
 use ``importlib.metadata``. Each config is formatted by yapf only once. mmpretrain's multimodal
-models, which nothing here uses, cannot be imported with transformers 5.
+models, which nothing here uses, cannot be imported with transformers 5. Debugging lines of imports
+are not printed.
 """
 
 import functools
 import importlib.util
 import json
+import logging
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 
 def mend(package_utils: ModuleType) -> None:
@@ -38,6 +41,22 @@ def mend_multimodal(dependency: ModuleType) -> None:
         return
     if major >= 5:
         dependency.WITH_MULTIMODAL = False
+
+
+def mend_print_log(logger: ModuleType) -> None:
+    """Print no debugging line where no logger is given: libraries tell of OneDL at each import.
+
+    Args:
+        logger: ``mmengine.logging.logger``, freshly imported.
+    """
+    print_log = logger.print_log
+
+    @functools.wraps(print_log)
+    def print_from_info(msg: Any, logger: Any = None, level: int = logging.INFO) -> None:
+        if logger is not None or level >= logging.INFO:
+            print_log(msg, logger, level)
+
+    logger.print_log = print_from_info
 
 
 def is_installed(package: str) -> bool:

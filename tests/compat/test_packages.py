@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 
@@ -62,3 +63,11 @@ def test_multimodal_models_are_left_out_with_transformers_5(version, kept, monke
     module = SimpleNamespace(WITH_MULTIMODAL=True)
     packages.mend_multimodal(module)
     assert module.WITH_MULTIMODAL is kept
+
+
+@pytest.mark.parametrize(('level', 'shown'), [(logging.DEBUG, ''), (logging.INFO, 'text\n')])
+def test_lines_for_debugging_are_not_printed_at_an_import(level, shown, capsys):
+    module = SimpleNamespace(print_log=lambda msg, logger, level: print(msg))
+    packages.mend_print_log(module)
+    module.print_log('text', level=level)
+    assert capsys.readouterr().out == shown
