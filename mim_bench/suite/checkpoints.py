@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mim_bench.architectures import CLASSES, FAMILIES
-from mim_bench.errors import ConfigError, ConversionError
+from mim_bench.errors import CheckpointError, ConfigError, ConversionError
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
 from mim_bench.suite.checkpoint_words import (
     RANDOM,
+    READING,
     TIMM,
     CheckpointWord,
     parse_timm,
@@ -247,7 +248,16 @@ def _convert(
 ) -> Facts:
     from mim_bench.conversion.convert import convert_checkpoint  # imports torch
 
-    meta = convert_checkpoint(path, converted, facts=_meta_names(stated), **reading).meta
+    try:
+        meta = convert_checkpoint(path, converted, facts=_meta_names(stated), **reading).meta
+    except CheckpointError as error:
+        hint = ''
+        if '--' in str(error):  # it names options of `convert`
+            hint = (
+                f' In `run`: --checkpoint {path},source=NAME ({", ".join(READING)} can be given '
+                'so); for other options convert the file with `mim-bench convert` first.'
+            )
+        raise type(error)(f'{error}{hint}') from error
     return _facts_of_meta(meta, path, seen, digest, stated)
 
 

@@ -150,7 +150,7 @@ def test_rows_of_missing_file_raises(tmp_path):
 
 def test_rows_of_file_that_is_no_checkpoint_raises(tmp_path):
     torch.save({'state_dict': {'foo': torch.zeros(1)}}, tmp_path / 'x.pth')
-    with pytest.raises(ConversionError, match=r'x\.pth'):
+    with pytest.raises(ConversionError, match=r'x\.pth.*In `run`: --checkpoint .*,source=NAME'):
         facts_of(tmp_path / 'x.pth', tmp_path / 'out', 'x')
 
 
