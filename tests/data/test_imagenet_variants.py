@@ -168,6 +168,12 @@ def test_data_check_of_a_variant_names_what_is_wrong(layouts):
     ]
 
 
+def test_embedded_variant_holds_what_the_check_expects(toy_root):
+    report = CHECKS['imagenet-r'](toy_root / 'imagenet-r', CheckOptions())
+    assert report.problems == []
+    assert report.counts['val images'] > 0
+
+
 def test_use_variant_changes_the_test_and_its_protocol():
     cfg = load_config(FINETUNE)
     pipeline = cfg.test_dataloader.dataset.pipeline

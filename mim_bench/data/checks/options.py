@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mim_bench.data.archives import is_folder
 from mim_bench.data.toy.folder import read_manifest
@@ -55,14 +56,15 @@ class Expected:
     classes: int | None = None
 
 
+def embedded_manifest(root: Path) -> dict[str, Any] | None:
+    """The manifest of the embedded dataset that a folder is part of; None for other folders."""
+    folders = [root.resolve(), *root.resolve().parents][: _LEVELS_UP + 1]
+    return next(filter(None, map(read_manifest, folders)), None)
+
+
 def expected(dataset: str, root: Path, options: CheckOptions) -> Expected:
     """Counts as asked for, else those of the embedded dataset around, else the real ones."""
-    manifest = None
-    folders = [root.resolve(), *root.resolve().parents][: _LEVELS_UP + 1]
-    for folder in folders:
-        manifest = read_manifest(folder)
-        if manifest is not None:
-            break
+    manifest = embedded_manifest(root)
     if options.expect is not None:
         counts = {name: number for name, number in options.expect.items() if name in SPLITS}
         classes = options.expect.get(CLASSES)

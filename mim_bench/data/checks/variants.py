@@ -4,17 +4,19 @@ from functools import partial
 from pathlib import Path
 
 from mim_bench.data.checks.files import check_count, check_photo, inspect_all
-from mim_bench.data.checks.options import CheckOptions, parse_count
+from mim_bench.data.checks.options import CheckOptions, embedded_manifest, parse_count
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.imagenet_variants import (
     REAL_LABELS,
     VARIANTS,
+    Variant,
     class_marks,
     image_folders,
     real_labels,
     variant_root,
 )
 from mim_bench.data.listing import class_folders, list_files
+from mim_bench.data.toy.digits import NUM_DIGITS
 
 
 def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
@@ -28,7 +30,7 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
     variant = VARIANTS[name]
     root = variant_root(folder, name)
     report = Report(name, root)
-    num_classes = parse_count(options, 'classes') or len(variant.classes or class_marks())
+    wanted, num_classes = _expected(variant, root, options)
     images = []
     for _, place in image_folders(root, name):
         listing = list_files(place)
@@ -37,13 +39,21 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
         images += [place / file for file in listing.files]
         report.add(_check_classes(place, where, num_classes, variant.classes, options))
     report.counts['val images'] = len(images)
-    wanted = parse_count(options, 'val') or variant.images
     report.add(check_count('val', len(images), wanted))
     if name == 'imagenet-real':
         report.add(_check_real(root, wanted))
     if not options.quick:
         report.add(inspect_all(partial(_inspect, root), images, options))
     return report
+
+
+def _expected(variant: Variant, root: Path, options: CheckOptions) -> tuple[int, int]:
+    """Images and classes as asked for, else of the embedded set around, else the real ones."""
+    images, classes = variant.images, len(variant.classes or class_marks())
+    if (manifest := embedded_manifest(root)) is not None and variant.classes:
+        classes = sum(number < NUM_DIGITS for number in variant.classes)
+        images = manifest['size']['imagenet']['val'] * classes // NUM_DIGITS
+    return parse_count(options, 'val') or images, parse_count(options, 'classes') or classes
 
 
 def _check_classes(
