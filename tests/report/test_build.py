@@ -53,9 +53,9 @@ def test_build_known_tasks_come_in_their_order(board_of):
         'k-NN top-1',
         'Linear top-1',
         'Fine-tune top-1',
-        'mIoU',
-        'Box AP',
-        'Mask AP',
+        'UPerNet mIoU',
+        'Mask R-CNN box AP',
+        'Mask R-CNN mask AP',
         'Pre-training img/s',
         'Pre-training wait for data',
         'Pre-training peak memory',
@@ -129,14 +129,14 @@ def test_build_failed_run_marks_every_cell_of_its_task(board_of):
         make_record('coco-mask-rcnn', {'bbox_mAP': 30.0, 'segm_mAP': 25.0}),
         make_record('coco-mask-rcnn', checkpoint=OTHER, error='boom'),
     )
-    assert _states(board, 'Box AP')['swin-tiny.simmim-10e'] == 'failed'
-    assert _states(board, 'Mask AP')['swin-tiny.simmim-10e'] == 'failed'
+    assert _states(board, 'Mask R-CNN box AP')['swin-tiny.simmim-10e'] == 'failed'
+    assert _states(board, 'Mask R-CNN mask AP')['swin-tiny.simmim-10e'] == 'failed'
     assert [record.error for record in board.failed] == ['boom']
 
 
 def test_build_task_that_only_failed_still_has_its_column(board_of):
     board = board_of(make_record('ade20k-upernet', error='boom'))
-    assert _states(board, 'mIoU') == {'swin-tiny.ummae-10e': 'failed'}
+    assert _states(board, 'UPerNet mIoU') == {'swin-tiny.ummae-10e': 'failed'}
 
 
 def test_build_failed_run_beside_a_finished_one_does_not_hide_it(board_of):

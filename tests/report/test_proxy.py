@@ -41,7 +41,7 @@ def test_proxy_pairs_of_tier_proxy_with_the_same_task_in_full(board_of):
         *measured('ade20k-upernet', 'mIoU', KNN[:3], tier='proxy'),
         *measured('ade20k-upernet', 'mIoU', FULL[:3]),
     )
-    assert table_of(board) == [('mIoU', 'mIoU', '3', '+1.00', '0.333')]
+    assert table_of(board) == [('UPerNet mIoU', 'UPerNet mIoU', '3', '+1.00', '0.333')]
 
 
 def test_proxy_pairs_probes_of_both_tiers_and_full_training(board_of):
