@@ -205,7 +205,7 @@ def fact_text(row: Mapping[str, Any], name: str) -> str:
     value = row[name]
     if pd.isna(value):
         return DASH if row['is_random'] or name == RANK else '?'
-    return {RANK: '{:.1f}', **FACTS}.get(name, '{}').format(value)
+    return {RANK: '{:.2f}', **FACTS}.get(name, '{}').format(value)
 
 
 def row_names(rows: pd.DataFrame) -> dict[str, str]:

@@ -248,15 +248,20 @@ def _order_rows(board: Board) -> None:
 def _shared_columns(rivals: pd.DataFrame, columns: Sequence[Column]) -> list[int]:
     """The columns over which ranks are averaged, all of one tier and each held by every ranked row.
 
-    Of the columns, from the one that most rows have on, so many are taken that rows times columns
-    is largest. A row without one of them gets no mean, since a mean over fewer columns would not
-    compare.
+    They are the largest table without a gap, by rows times columns, among the rows that have one
+    column, or two. A row without one of its columns gets no mean, since a mean over fewer columns
+    would not compare.
     """
     for tier in catalogue.TIER_ORDER:
-        held = rivals[[place for place in rivals if columns[place].tier == tier]].notna()
-        order = held.sum().sort_values(ascending=False, kind='stable').index
-        complete = held[order].cummin(axis=1).sum()
-        sizes = complete.where(complete > 1, 0) * np.arange(1, len(order) + 1)
+        places = [place for place in rivals if columns[place].tier == tier]
+        held = rivals[places].notna().to_numpy(np.float32)
+        if not held.size:
+            continue
+        sets = np.unique(held.T, axis=0)  # of rows that have a column
+        sets = np.unique((sets[:, None] * sets).reshape(-1, len(held)), axis=0)
+        is_shared, counts = sets @ (1 - held) == 0, sets.sum(axis=1)
+        sizes = np.where(counts > 1, counts * is_shared.sum(axis=1), 0)
         if sizes.any():
-            return sorted(order[: sizes.to_numpy().argmax() + 1])
+            best = is_shared[np.lexsort((counts, sizes))[-1]]
+            return [place for place, is_one in zip(places, best, strict=True) if is_one]
     return []

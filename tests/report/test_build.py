@@ -250,6 +250,14 @@ def test_build_row_without_a_shared_column_gets_no_mean(board_of):
     assert list(ranks.items()) == [('c', 1.0), ('b', 2.0), ('a', 3.0), ('d', -1)]
 
 
+def test_build_ranks_the_larger_of_two_groups_without_a_column_in_common(board_of):
+    values = {'a': (50, None, None), 'b': (51, None, None)}
+    values |= {'c': (None, 80, 40), 'd': (None, 81, 41)}
+    board = ranked(board_of, values)
+    assert [board.columns[place].task for place in board.shared] == ['in1k-ft', 'ade20k-upernet']
+    assert list(board.rows['Mean rank'].dropna().items()) == [('d', 1.0), ('c', 2.0)]
+
+
 def test_build_baselines_come_last_and_are_never_best(board_of):
     values = {'a': (50, 80, 40), 'b': (51, 79, 39), 'sup': (90, 90, 90), 'zero': (91, 91, 91)}
     board = ranked(board_of, values, sup='supervised-in1k', zero='random')

@@ -70,9 +70,9 @@ def test_render_markdown_table_holds_numbers_best_failed_and_dash(board_of, line
     )
     lines = lines_of(render_markdown(board))
     facts = '28.0 | 256 | ImageNet-1K | 10 | none'
-    row = f'| UM-MAE | swin-tiny | swin-tiny.ummae-10e | 1.0 | {facts} | **51.3** | {DASH} |'
+    row = f'| UM-MAE | swin-tiny | swin-tiny.ummae-10e | 1.00 | {facts} | **51.3** | {DASH} |'
     assert row in lines
-    assert f'| SimMIM | swin-tiny | other | 2.0 | {facts} | 49.0 | failed |' in lines
+    assert f'| SimMIM | swin-tiny | other | 2.00 | {facts} | 49.0 | failed |' in lines
     assert '| in1k-ft-other-s0 | in1k-ft | other | error | loss is nan |' in lines
 
 
