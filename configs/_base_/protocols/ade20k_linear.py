@@ -3,6 +3,7 @@
 # A plain transformer gives its last map, a pyramid its four maps, resized to the first and put side
 # by side. Own choice: 40,000 iterations, AdamW 1e-3.
 _base_ = [
+    '../models/linear_head.py',
     '../datasets/ade20k_512px.py',
     '../schedules/adamw_poly_40k.py',
     '../default_runtime.py',
@@ -12,18 +13,7 @@ model = dict(
     type='EncoderDecoder',
     data_preprocessor=_base_.data_preprocessor,
     neck=dict(type='mim_bench.MapBatchNorm', in_channels='widths'),
-    decode_head=dict(
-        type='FCNHead',
-        in_channels='widths',
-        input_transform='resize_concat',
-        channels='sum(widths)',
-        num_convs=0,
-        concat_input=False,
-        dropout_ratio=0.0,
-        num_classes=150,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-    ),
+    decode_head=dict(**_base_.linear_head_cfg, num_classes=150),
     train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=(512, 512), stride=(341, 341)),
 )

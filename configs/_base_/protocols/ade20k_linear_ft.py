@@ -3,22 +3,10 @@
 # paper, arXiv:2404.12172, compares it with Mask2Former as a benchmark of backbones). Data,
 # optimiser, layer decay and drop path as with UPerNet, so that the two differ in decoder and length
 # alone. Own choice: a fresh norm on each map; a pyramid gives four, resized to the first.
-_base_ = './ade20k_upernet.py'
+_base_ = ['./ade20k_upernet.py', '../models/linear_head.py']
 max_iters = 40000
 model = dict(
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels='widths',
-        input_transform='resize_concat',
-        channels='sum(widths)',
-        num_convs=0,
-        concat_input=False,
-        dropout_ratio=0.0,
-        num_classes=150,
-        align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, loss_weight=1.0),
-    ),
+    decode_head=dict(_delete_=True, **_base_.linear_head_cfg, num_classes=150),
     auxiliary_head=None,
 )
 param_scheduler = [

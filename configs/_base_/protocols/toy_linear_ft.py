@@ -1,24 +1,12 @@
 # The fine-tuned linear decoder on the embedded scenes.
-_base_ = './toy_upernet.py'
+_base_ = ['./toy_upernet.py', '../models/linear_head.py']
 model = dict(
-    decode_head=dict(
-        _delete_=True,
-        type='FCNHead',
-        in_channels='widths',
-        input_transform='resize_concat',
-        channels='sum(widths)',
-        num_convs=0,
-        concat_input=False,
-        dropout_ratio=0.0,
-        num_classes=_base_.num_classes,
-        align_corners=False,
-        loss_decode=dict(
-            type='CrossEntropyLoss',
-            use_sigmoid=False,
-            loss_weight=1.0,
-            class_weight=_base_.class_weight,
-        ),
-    ),
+    decode_head={
+        '_delete_': True,
+        **_base_.linear_head_cfg,
+        'num_classes': _base_.num_classes,
+        'loss_decode': dict(**_base_.linear_head_cfg.loss_decode, class_weight=_base_.class_weight),
+    },
     auxiliary_head=None,
 )
 stage_norm_cfg = dict(type='mim_bench.StageNorm', in_channels='widths')
