@@ -1,7 +1,7 @@
 """Make records of work directories that plain mmengine runs left (mmpretrain, mmdet, mmseg).
 
 Example:
-    mim-bench collect work_dirs/upernet_swin-tiny --results-dir results --task ade20k-upernet --record-checkpoint id=swin-tiny.simmim method=simmim backbone=swin-tiny
+  mim-bench collect work_dirs/upernet_swin-tiny --results-dir results --task ade20k-upernet --record-checkpoint id=swin-tiny.simmim method=simmim backbone=swin-tiny
 """  # noqa: E501
 
 import argparse

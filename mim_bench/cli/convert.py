@@ -1,6 +1,7 @@
 """Convert a checkpoint to the canonical layout that every downstream config loads.
 
-SRC may be the work directory of a run, whose newest checkpoint is taken, or a folder of a hub.
+SRC may also be the work directory of a run, whose newest checkpoint is taken, or a folder of the
+Hugging Face Hub.
 
 Examples:
   mim-bench convert work_dirs/ummae checkpoints/swin-tiny.ummae.pth

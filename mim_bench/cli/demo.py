@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--workers',
         type=int,
-        help='Run this many steps in parallel (default: one a core, at most 4).',
+        help='Run this many steps in parallel (default: one per core, at most 4).',
     )
 
 

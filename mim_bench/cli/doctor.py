@@ -2,9 +2,9 @@
 
 Exit status 1 means that training cannot run on this machine.
 
-Example:
-    mim-bench doctor
-    mim-bench doctor --operators
+Examples:
+  mim-bench doctor
+  mim-bench doctor --operators
 """
 
 import argparse

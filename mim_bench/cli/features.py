@@ -2,7 +2,7 @@
 
 Images are prepared as the common probe of ImageNet does it, and the vector of an image is the
 average of the last map, as k-NN compares them. The file holds `features` (N, D), `names`, and with
---maps `maps` (N, D, rows, cols); it is written by pieces.
+--maps `maps` (N, D, rows, cols); it is written piece by piece.
 
 Examples:
   mim-bench features mae.pth photos/ --out mae.npz

@@ -1,9 +1,9 @@
 """Collect the records of runs and write the leaderboard as HTML, Markdown, CSV and LaTeX.
 
-Example:
-    mim-bench report results --out results/leaderboard
-    mim-bench report ours/results theirs/results --merge --out leaderboard
-    mim-bench report results --compare simmim-vit-base conmim-vit-base
+Examples:
+  mim-bench report results --out results/leaderboard
+  mim-bench report ours/results theirs/results --merge --out leaderboard
+  mim-bench report results --compare simmim-vit-base conmim-vit-base
 """
 
 import argparse

@@ -140,7 +140,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         '--workers',
         type=int,
         metavar='N',
-        help='Without GPUs, run this many steps in parallel (default: one a core, at most 4).',
+        help='Without GPUs, run this many steps in parallel (default: one per core, at most 4).',
     )
     parser.add_argument(
         '--executor',
@@ -188,7 +188,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Plan; then try, or execute and report."""
+    """Plan the runs; then estimate them (``--dry-run``), or execute them and report."""
     from mim_bench.data.imagenet_variants import is_there
     from mim_bench.recipe.limit import Limit
     from mim_bench.suite.backbone_check import feasible
@@ -220,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
         download=args.download,
     )
     if wanted is None:
-        # The embedded data have the sets of their suite.
+        # The embedded data hold every set of the suite smoke.
         if not is_embedded:
             suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
@@ -243,27 +243,25 @@ def run(args: argparse.Namespace) -> int:
     if cluster is not None:
         plan = allot(plan, cluster)
         check_jobs(plan, cluster, suite.tasks)
-    # What a whole suite has beyond a backbone is left out; what is asked for by name is not.
+    # A task that the backbone cannot do is left out, or an error if --tasks names it.
     plan = feasible(
         plan, rows, places.out / 'steps', None if wanted else partial(console.print, markup=False)
     )
+    limit_s = args.timeout_hours and args.timeout_hours * 3600
     if args.dry_run:
-        # The dry run reads the embedded data too; it is drawn once.
-        drawn = _execute(plan[:1], places, local, console) if is_embedded else None
-        if drawn is not None and not drawn.is_complete:
+        # The trials read the embedded data, so its step really runs.
+        if is_embedded and not _execute(plan[:1], places, local, console).is_complete:
             return 1
-        limit = args.timeout_hours and args.timeout_hours * 3600
-        return _dry_run(plan, console, local, args.assume_tflops, limit)
-    limit = args.timeout_hours and args.timeout_hours * 3600
+        return _dry_run(plan, console, local, args.assume_tflops, limit_s)
     if cluster is None:
         refuse_live_jobs(plan, places.out)
-        return run_plan(plan, places, local, console, Patience(args.retries, limit))
+        return run_plan(plan, places, local, console, Patience(args.retries, limit_s))
     launcher = cluster_launcher(places.out, cluster, local)
     launcher.open(plan, cluster)
     try:
         if args.detach:
             return _print_detached(launcher.detach(plan), console)
-        # A job may wait in the queue for longer than it runs; the scheduler limits its time.
+        # No time limit here: the scheduler limits the time of a job, without its time in the queue.
         return run_plan(plan, places, launcher, console, Patience(args.retries))
     finally:
         launcher.close()
@@ -336,7 +334,7 @@ def _dry_run(
     from mim_bench.cli.main import main
     from mim_bench.suite.dry_run import try_plan
 
-    # On a GPU one after the other: they measure.
+    # One trial at a time on a GPU, since trials measure time and memory.
     workers = 1 if local.gpus else local.workers
     environment = core_environment(workers)
     if local.gpus:
@@ -380,19 +378,24 @@ def _local_launcher(args: argparse.Namespace) -> 'LocalLauncher':
     from mim_bench.suite.launching import LocalLauncher
 
     workers = count_workers(args.workers)
-    is_here = args.executor == 'local' or (args.executor is None and args.cluster is None)
-    gpus = choose_gpus(args.gpus, visible_gpus()) if is_here else []
-    if gpus or args.dry_run or not is_here:
+    is_local = _is_local(args)
+    gpus = choose_gpus(args.gpus, visible_gpus()) if is_local else []
+    if gpus or args.dry_run or not is_local:
         environment = {} if gpus else core_environment(workers)
         return LocalLauncher(gpus=gpus, workers=workers, environment=environment)
     return ForkingLauncher(main, workers=workers, environment=core_environment(workers))
+
+
+def _is_local(args: argparse.Namespace) -> bool:
+    """Whether the steps run on this machine."""
+    return args.executor == 'local' or (args.executor is None and args.cluster is None)
 
 
 def _cluster(args: argparse.Namespace) -> 'Cluster | None':
     """The cluster that file and options describe; None for this machine."""
     from mim_bench.suite.resources import Resources, read_cluster
 
-    if args.executor == 'local' or (args.executor is None and args.cluster is None):
+    if _is_local(args):
         words = [*args.resources, args.submit_command, args.cancel_command, args.cluster]
         if args.detach or any(words):
             raise ConfigError(
@@ -416,8 +419,8 @@ def _print_detached(result: 'Detached', console: Console) -> int:
     console.print(
         f'{len(result.submitted)} jobs submitted, {len(result.in_queue)} were in the queue, '
         f'{len(result.done)} steps were done, {len(result.failed)} jobs were not taken, '
-        f'{len(result.not_submitted)} steps wait for others. Ask with `mim-bench status`; the same '
-        '`mim-bench run` goes on.'
+        f'{len(result.not_submitted)} steps wait for others. `mim-bench status` shows them; the '
+        'same `mim-bench run` continues.'
     )
     for name, error in result.failed.items():
         console.print(f'{name}: {error}', markup=False, highlight=False, soft_wrap=True)

@@ -46,7 +46,7 @@ def count_cores() -> int:
 
 
 def count_workers(wanted: int | None, available: Callable[[], int | None] = count_cores) -> int:
-    """Number of parallel subprocesses: as asked for, else one a core, at most four.
+    """Number of parallel subprocesses: as asked for, else one per core, at most four.
 
     Raises:
         ConfigError: Fewer than one was asked for.
