@@ -4,6 +4,9 @@ The commands print the message without a traceback (``--debug`` shows it) and
 exit with status 1. Programming errors are not wrapped: they keep their type.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class MimBenchError(Exception):
     """Base of every error that a user, a file or a machine can cause.
@@ -67,3 +70,9 @@ class RunInterrupted(MimBenchError):  # noqa: N818  nothing is wrong
 
 class RunError(MimBenchError):
     """A library failed in the middle of a run; the log has its traceback."""
+
+
+def did_you_mean(word: str, known: Iterable[object], n: int = 1) -> str:
+    """Names of ``known`` that a message suggests for an unknown word; '' if none is similar."""
+    found = difflib.get_close_matches(word, [str(name) for name in known], n=n)
+    return f' Did you mean {" or ".join(map(repr, found))}?' if found else ''

@@ -8,7 +8,6 @@ Examples:
 """
 
 import argparse
-import difflib
 import json
 import re
 import sys
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import mim_bench
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -184,10 +183,9 @@ def _published(args: argparse.Namespace) -> _Listing:
     results = load_published()
     known = sorted({result.method for result in results})
     if args.method is not None and args.method not in known:
-        near = difflib.get_close_matches(args.method, known, n=1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ConfigError(
-            f'Nothing is published here of method {args.method!r}.{hint} Known: {", ".join(known)}.'
+            f'Nothing is published here of method {args.method!r}.'
+            f'{did_you_mean(args.method, known)} Known: {", ".join(known)}.'
         )
     picked = [r for r in results if args.method in (None, r.method)]
     rows = [

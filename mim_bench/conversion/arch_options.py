@@ -1,14 +1,13 @@
-"""``--arch``: what a user says about an architecture, held against what the weights say."""
+"""``--arch``: applies what a user states about an architecture, and checks it by the weights."""
 
 import ast
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mim_bench.architectures import VIT as VITS
 from mim_bench.conversion.architecture import KINDS, OF_SOURCE, Architecture
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, did_you_mean
 
 
 def parse_arch(words: Sequence[str]) -> dict:
@@ -31,7 +30,7 @@ def parse_arch(words: Sequence[str]) -> dict:
 
 
 def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture:
-    """Fill in what the weights do not tell, and hold the rest against them.
+    """Set what the weights do not show, and compare the rest with them.
 
     Raises:
         ConversionError: A key is unknown, heads do not divide a width, or the weights say
@@ -41,11 +40,9 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
     known = {*found.arch, *(kind.unseen if kind else ())}
     for key, value in wanted.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f' Did you mean {near[0]!r}?' if near else ''
             raise ConversionError(
-                f'{where}: {found.backbone_type} has no {key!r} in its architecture.{hint} '
-                f'Known: {", ".join(sorted(known)) or "none"}.'
+                f'{where}: {found.backbone_type} has no {key!r} in its architecture.'
+                f'{did_you_mean(key, known)} Known: {", ".join(sorted(known)) or "none"}.'
             )
         is_read = key in found.arch and key not in (*found.assumed, *OF_SOURCE)
         if is_read and _plain(found.arch[key]) != _plain(value):
@@ -63,10 +60,9 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
 
 def _named(name: str) -> dict:
     if name not in VITS:
-        near = difflib.get_close_matches(name, VITS, n=1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
         raise ConversionError(
-            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(VITS)}).{hint}'
+            f'--arch {name}: is neither KEY=VALUE nor a known ViT ({", ".join(VITS)}).'
+            f'{did_you_mean(name, VITS)}'
         )
     return dict(VITS[name])
 

@@ -1,6 +1,5 @@
 """Which source a file comes from."""
 
-import difflib
 import re
 from collections.abc import Mapping
 
@@ -10,7 +9,7 @@ from mim_bench.conversion.containers import Weights
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.sources import SOURCES
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, did_you_mean
 
 AUTO = 'auto'
 _TEACHER = re.compile(r'teacher|target|ema')
@@ -59,11 +58,10 @@ def source_named(name: str) -> Source:
     """The source of a name.
 
     Raises:
-        ConversionError: There is none; tells near ones.
+        ConversionError: There is none; names similar ones.
     """
     if name not in SOURCES:
-        near = difflib.get_close_matches(name, SOURCES, n=1)
-        hint = f' Did you mean {near[0]!r}?' if near else ''
+        hint = did_you_mean(name, SOURCES)
         raise ConversionError(f'Unknown source {name!r}.{hint} Known: {sorted(SOURCES)}.')
     return SOURCES[name]
 

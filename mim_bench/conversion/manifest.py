@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from mim_bench.conversion.file_format import file_format
-from mim_bench.errors import CheckpointError
+from mim_bench.errors import CheckpointError, did_you_mean
 from mim_bench.results.hashing import file_hash, file_sha256
 from mim_bench.results.record import Count, Name, Sha256
-from mim_bench.results.validation import Model, near, read_yaml
+from mim_bench.results.validation import Model, read_yaml
 from mim_bench.shipped import shipped_folder
 
 DEFAULT_MANIFEST = shipped_folder('checkpoints') / 'manifest.yml'
@@ -71,11 +71,6 @@ class Release(Model):
         if (self.published_top1 is None) != (self.published_place is None):
             raise ValueError('published_top1 and published_place come together')
         return self
-
-    @property
-    def has_hash(self) -> bool:
-        """Whether a file can be told to be this release."""
-        return bool(self.sha256 or self.checksum)
 
     def has_sha256(self, sha256: str) -> bool:
         """Whether that is the hash of the release, or begins as the published one."""
@@ -171,7 +166,7 @@ def release_named(name: str, releases: Sequence[Release]) -> Release:
     for release in releases:
         if release.id == name:
             return release
-    hint = near(name, [release.id for release in releases])
+    hint = did_you_mean(name, [release.id for release in releases])
     raise CheckpointError(f'No release is named {name!r}.{hint} See mim-bench checkpoints list.')
 
 

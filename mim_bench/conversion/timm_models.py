@@ -1,6 +1,5 @@
 """Networks of timm that a file is the weights of: built, filled by timm's own rules, and proven."""
 
-import difflib
 import math
 import re
 import sys
@@ -14,7 +13,7 @@ import torch
 from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.key_table import Converted, count, listed
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import nn
@@ -113,8 +112,7 @@ def check_name(name: str, where: str) -> str:
 
     architecture = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')[0]
     if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        hint = did_you_mean(architecture, timm.list_models(), n=3)
         raise ConversionError(f'{where}: timm {timm.__version__} has no {architecture!r}.{hint}')
     return architecture
 

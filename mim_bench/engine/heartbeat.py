@@ -1,4 +1,4 @@
-"""The heartbeat of a run: a small file in its work directory that says how far it is."""
+"""The heartbeat of a run: a small file in its work directory that states its progress."""
 
 import contextlib
 import json
@@ -11,15 +11,15 @@ HEARTBEAT_FILE = 'heartbeat.json'
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         phase: ``train``, ``val``, ``test``, or another word for what it does.
         done: Iterations of the phase, in a training those of earlier starts too.
-        total: Iterations that it has in all.
+        total: Number of all iterations of the phase.
         time: Moment of the beat, ISO 8601 in UTC.
         loss: Loss of the last iteration of a training.
-        images_per_s: Since the beat before, all processes together.
+        images_per_s: Images a second of all processes since the last beat.
         seconds_left: Seconds left in the phase.
     """
 
@@ -48,12 +48,3 @@ class Heartbeat:
             return cls(**json.loads((folder / HEARTBEAT_FILE).read_text('utf-8')))
         except (OSError, ValueError, TypeError):
             return None
-
-
-def stamp(folder: Path) -> tuple[int, int] | None:
-    """Differs between two beats of a run; None before the first."""
-    try:
-        found = (folder / HEARTBEAT_FILE).stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns

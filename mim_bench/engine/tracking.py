@@ -10,9 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.visualization import WandbVisBackend as MMEngineWandbVisBackend
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.registry import VISBACKENDS
-from mim_bench.results.validation import near
 
 # By name: the package that is imported, and what pip installs.
 TRACKERS = {
@@ -42,7 +41,7 @@ def check_trackers(names: Sequence[str]) -> None:
     for name in names:
         if name not in TRACKERS:
             raise ConfigError(
-                f'--track {name}: there is no such tracker.{near(name, TRACKERS)} '
+                f'--track {name}: there is no such tracker.{did_you_mean(name, TRACKERS)} '
                 f'Known: {", ".join(TRACKERS)}.'
             )
         module, package = TRACKERS[name]

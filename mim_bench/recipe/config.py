@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from mim_bench.data.archives import is_folder
 from mim_bench.data.fused import LOADING
-from mim_bench.errors import ConfigError, DataError
+from mim_bench.errors import ConfigError, DataError, did_you_mean
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
 from mim_bench.recipe.reading import read_checked
@@ -96,7 +96,7 @@ def check_top_level(cfg: Config) -> None:
         slip = difflib.get_close_matches(key, RUNNER_KEYS, n=1, cutoff=SLIP_SIMILARITY)
         if slip or not VARIABLE.fullmatch(key):
             raise ConfigError(
-                f'{cfg.filename}: nothing reads the key {key!r}.{_near(key, RUNNER_KEYS)} '
+                f'{cfg.filename}: nothing reads the key {key!r}.{did_you_mean(key, RUNNER_KEYS)} '
                 'Correct or remove it.'
             )
 
@@ -209,7 +209,7 @@ def _check_option(cfg: Config, key: str, path: Path) -> None:
             known = node if isinstance(node, dict) else ()
             raise ConfigError(
                 f'{path}: --cfg-options {key}: there is no {part!r} '
-                f'{"in " + done[:-1] if done else "at the top"}.{_near(part, known)}'
+                f'{"in " + done[:-1] if done else "at the top"}.{did_you_mean(part, known)}'
             )
         done += f'{part}.'
 
@@ -224,8 +224,3 @@ def _instead(variable: str) -> str:
     if variable == 'base_lr':
         return 'Set optim_wrapper.optimizer.lr.'
     return 'Set the key that uses it, or write a config that inherits from this one.'
-
-
-def _near(key: str, known: object) -> str:
-    near = difflib.get_close_matches(key, [str(k) for k in known], n=1)
-    return f' Did you mean {near[0]!r}?' if near else ''

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from mim_bench.data.imagenet_variants import REAL_LABELS, VARIANTS, class_marks, variant_root
-from mim_bench.errors import ConfigError
-from mim_bench.results.validation import near
+from mim_bench.errors import ConfigError, did_you_mean
 
 FITTED_LOOP = 'mim_bench.FittedProbeTestLoop'
 # Settings of a data set that depend on its images.
@@ -32,7 +31,7 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
     """
     if name not in VARIANTS:
         raise ConfigError(
-            f'--variant {name}: there is no such test set.{near(name, list(VARIANTS))} Known: '
+            f'--variant {name}: there is no such test set.{did_you_mean(name, VARIANTS)} Known: '
             f'{", ".join(VARIANTS)}.'
         )
     variant, head = VARIANTS[name], (cfg.get('model') or {}).get('head') or {}

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mim_bench.errors import RecordError
+from mim_bench.errors import RecordError, did_you_mean
 from mim_bench.report.board import DASH, RANK, Board, Column
 from mim_bench.report.notes import NOTES, conclusion, plural, reading_note, summary_line
 from mim_bench.report.spread import SampleReader
@@ -21,7 +21,6 @@ from mim_bench.report.text import one_line
 from mim_bench.results.protocol_file import SettingDifference, read_protocol, setting_differences
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import ALPHA, Comparison, compare
-from mim_bench.results.validation import near
 
 # More rows scroll away in a terminal; the written forms have all.
 MOST_TERMINAL_ROWS = 200
@@ -153,7 +152,9 @@ def check_labels(board: Board, labels: Sequence[str]) -> None:
     for label in labels:
         if label not in known:
             names = ', '.join(known[:20])
-            raise RecordError(f'No row {label!r} on the board.{near(label, known)} Known: {names}.')
+            raise RecordError(
+                f'No row {label!r} on the board.{did_you_mean(label, known)} Known: {names}.'
+            )
 
 
 def _results(board: Board, label: str) -> dict[Column, Any]:

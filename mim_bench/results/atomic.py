@@ -7,6 +7,9 @@ from pathlib import Path
 
 from mim_bench.errors import MimBenchError
 
+# Inode, time of the last change in ns, bytes.
+Stamp = tuple[int, int, int]
+
 
 def write_atomically(contents: Mapping[Path, bytes]) -> None:
     """Write files by path; all of them are on the disk before the first takes its name.
@@ -36,15 +39,24 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
         raise MimBenchError(
             f'Cannot write {current}: {error.strerror or error}. '
             'Free some space or choose another folder, and run again; '
-            'what stood there before is untouched.'
+            'the files that were there are unchanged.'
         ) from error
     finally:
         for temporary in staged.values():
             temporary.unlink(missing_ok=True)
 
 
+def stamp(path: Path) -> Stamp | None:
+    """A value that changes whenever a file is replaced or written; None if it does not exist."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def sync_folder(folder: Path) -> None:
-    """Without this a power cut may lose the new name although the data are safe."""
+    """Sync a folder: otherwise a power cut may lose a new name although the data are safe."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 import mim_bench
-from mim_bench.errors import RecordError
+from mim_bench.errors import RecordError, did_you_mean
 from mim_bench.results.record import Count, Share
-from mim_bench.results.validation import Model, near, read_yaml
+from mim_bench.results.validation import Model, read_yaml
 
 FOLDER = Path(mim_bench.__file__).parent / 'published'
 
@@ -271,7 +271,7 @@ def _results(
 def _look_up(known: dict[str, Any], name: str, where: str) -> Any:
     if name not in known:
         raise RecordError(
-            f'{where}: {name!r} is not defined in the file.{near(name, known)} '
+            f'{where}: {name!r} is not defined in the file.{did_you_mean(name, known)} '
             f'Known: {", ".join(known)}.'
         )
     return known[name]

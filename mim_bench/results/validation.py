@@ -4,10 +4,9 @@ One definition of a file, a pydantic model or a dataclass, gives the check when 
 messages, the JSON Schema (``mim-bench list fields --json``) and the table of its fields.
 """
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from mim_bench.errors import MimBenchError, RecordError
+from mim_bench.errors import MimBenchError, RecordError, did_you_mean
 
 STRICT = ConfigDict(
     extra='forbid', frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -149,14 +148,8 @@ def _models(kind: Any) -> dict[str, dict[str, Any]]:
 
 
 def _hint(word: Any, known: Sequence[str]) -> str:
-    text = near(str(word), known).strip(' ?')
+    text = did_you_mean(str(word), known).strip(' ?')
     return f' ({text[0].lower()}{text[1:]}?)' if text else ''
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """' Did you mean ...?', or nothing."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f' Did you mean {found[0]!r}?' if found else ''
 
 
 def field_tables(kind: Any) -> dict[str, tuple[str, list[tuple[str, str, str]]]]:

@@ -1,4 +1,4 @@
-"""Whether the steps of a plan can be set up for the backbones that they take, before they run."""
+"""Checks, before anything runs, that the configs of a plan can be built for its backbones."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,17 +18,17 @@ def feasible(
     folder: Path,
     leave_out: Callable[[str], None] | None = None,
 ) -> list[Step]:
-    """The steps of a plan that backbones of other families and sizes can do.
+    """The steps of a plan without those that a backbone cannot do.
 
     Args:
         plan: Plan of the rows.
-        rows: Checkpoints; sizes of our families that have a name fit the configs of a suite.
+        rows: Checkpoints. A named size of this project's families fits, so it is not checked.
         folder: Root of the steps' folders; steps that are done are not checked.
         leave_out: Gets a line for each step that is left out, with those that need it; None: they
             are an error.
 
     Raises:
-        ConfigError: Tells every step that is refused, and why.
+        ConfigError: Names every step that is refused, and the reason.
     """
     unknown = {str(row.start) for row in rows if row.family in (*OTHER_FAMILIES, row.backbone)}
     reasons: dict[tuple[str, str], str | None] = {}

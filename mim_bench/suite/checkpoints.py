@@ -1,4 +1,4 @@
-"""The user's checkpoints as rows: each is converted once, with its facts in a JSON beside it."""
+"""Makes rows of the user's checkpoints: converts each once and keeps its facts in a JSON file."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mim_bench.architectures import CLASSES, FAMILIES
-from mim_bench.errors import CheckpointError, ConfigError, ConversionError
+from mim_bench.errors import CheckpointError, ConfigError, ConversionError, did_you_mean
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
 from mim_bench.suite.checkpoint_words import (
@@ -20,7 +20,7 @@ from mim_bench.suite.checkpoint_words import (
 )
 from mim_bench.suite.leases import leased
 from mim_bench.suite.plan import Row
-from mim_bench.suite.tasks import Network, Suite, near
+from mim_bench.suite.tasks import Network, Suite
 
 _FORMAT = 2
 # Class of a backbone -> its family.
@@ -73,16 +73,15 @@ def rows_of(
     """The rows of checkpoints; converts files that are not converted yet.
 
     Args:
-        words: ``PATH``, ``ID=PATH``; in place of the path ``random:BACKBONE`` for weights that
-            nobody trained, and ``timm:NAME`` for timm's weights of a name with a tag, and for none
-            of a name without one. After a path may follow how it is read and what the user states:
-            ``,timm=NAME,container=teacher,method=mae,data=in1k,labels=none``.
-        folder: Where the converted files go, ``<id>.pth``, and what is known of them.
-        suite: Whose configs the rows are for.
-        backbone: Backbone of all of them, if it is not to be read from the weights.
+        words: ``PATH`` or ``ID=PATH``. Instead of a path: ``random:BACKBONE`` or ``timm:NAME`` for
+            random weights, ``timm:NAME.TAG`` for timm's. After a path may follow how to read it and
+            facts: ``,timm=NAME,container=teacher,method=mae,data=in1k,labels=none``.
+        folder: Gets the converted files, ``<id>.pth``, and their facts, ``<id>.json``.
+        suite: The suite whose configs the rows are for.
+        backbone: Backbone of all rows; None: read it from the weights.
         taken: Ids that other rows have.
-        timm: Networks of timm that files are of: ``NAME`` for all, ``ID=NAME`` for one.
-        download: Fetch timm's weights that are not in its cache.
+        timm: Networks of timm that the files are read as: ``NAME`` for all, ``ID=NAME`` for one.
+        download: Download timm's weights that are not in its cache.
 
     Raises:
         ConfigError: Two rows would have one id, or no config is for the backbone.
@@ -108,7 +107,7 @@ def facts_of(
     stated: Mapping[str, Any] | None = None,
     reading: Mapping[str, str] | None = None,
 ) -> Facts:
-    """Convert a checkpoint unless it is converted, and return its facts.
+    """Convert a checkpoint, unless that was done before, and return its facts.
 
     Args:
         path: In any layout that ``mim-bench convert`` recognises, canonical ones too.
@@ -128,7 +127,7 @@ def facts_of(
 
         path = weights_file(path)
     stated, reading = dict(stated or {}), dict(reading or {})
-    # Another way to read a file makes another file of it.
+    # The same file read in another way is another checkpoint.
     described_as = {**stated, **({'read as': reading} if reading else {})}
     folder.mkdir(parents=True, exist_ok=True)
     with leased(folder / f'.{checkpoint_id}.lease'):
@@ -150,7 +149,7 @@ def facts_of(
         else:
             facts = _convert(path, converted, seen, digest, stated, reading)
             facts = replace(facts, stated=described_as)
-        write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
+        _write(facts, described)
         return facts
 
 
@@ -202,7 +201,7 @@ def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
         ).meta
         seen = (where, path.stat().st_size, path.stat().st_mtime_ns)
         facts = _facts_of_meta(meta, path, seen, file_sha256(path), word.stated)
-        write_atomically({described: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
+        _write(facts, described)
         return facts
 
 
@@ -223,7 +222,7 @@ def _check_named(suite: Suite, name: str, word: str) -> None:
     if name not in named:
         raise ConfigError(
             f'{word}: no backbone of the suite {suite.name!r} is named {name!r}.'
-            f'{near(name, sorted(named))} Known: {", ".join(sorted(named))}.'
+            f'{did_you_mean(name, sorted(named))} Known: {", ".join(sorted(named))}.'
         )
 
 
@@ -308,14 +307,14 @@ def name_backbone(meta: Mapping[str, Any]) -> tuple[str | None, str | None]:
 
 
 def _patches(arch: Mapping[str, Any], size: str) -> str:
-    """What sets a ViT apart from those that configs of a size are for."""
+    """The suffix of the name of a ViT whose patch size is not the usual one of its size."""
     usual = 14 if size == 'huge' else 16
     patch = arch.get('patch_size', usual)
     return f'-p{patch}' if 'num_layers' in arch and patch != usual else ''
 
 
 def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Family and name of a backbone that common protocols alone have configs for."""
+    """Family and name of a backbone that only common protocols have configs for."""
     from mim_bench.conversion.architecture import CAPI, MIXMIM, TIMM
 
     if kind == TIMM:
@@ -325,6 +324,10 @@ def _other_family(kind: str | None, arch: Mapping[str, Any]) -> tuple[str, str] 
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
+
+
+def _write(facts: Facts, path: Path) -> None:
+    write_atomically({path: (json.dumps(asdict(facts), indent=2) + '\n').encode()})
 
 
 def _read(path: Path) -> Facts | None:

@@ -1,7 +1,7 @@
 """Runs steps as jobs of a cluster: followed until they end, or submitted and left.
 
-Every job of a folder is in its book before the scheduler hears of it, so a suite that died between
-the two finds its jobs again, and none is submitted twice.
+Every job is written into the job book before it is submitted, so a suite that died in between finds
+its jobs again, and none is submitted twice.
 """
 
 import time
@@ -28,14 +28,14 @@ from mim_bench.suite.schedulers import (
 )
 from mim_bench.suite.steps import Step
 
-# The scheduler is asked for the states of all jobs so often.
+# Time between two requests for the states of all jobs.
 ASK_S = 20.0
 _PAUSE_S = 5.0
 # Between attempts to submit: a controller that is overloaded or restarts takes minutes.
 BACKOFF_S = (15.0, 30.0, 60.0, 120.0, 240.0)
-# A scheduler that does not know a job so often in a row has lost it.
+# A job that the scheduler does not know this often in a row is lost.
 _MOST_UNKNOWN = 6
-# Another machine may see a file so much later.
+# Delay after which another machine sees a new file at the latest.
 _LATE_FILE_S = 60.0
 LOST = 'UNKNOWN to the scheduler'
 
@@ -65,7 +65,7 @@ def check_jobs(plan: Sequence[Step], cluster: Cluster, known: Sequence[str]) -> 
 
 
 def allot(plan: Sequence[Step], cluster: Cluster) -> list[Step]:
-    """The steps with the resources of those that compute nothing."""
+    """The plan, with the resources of ``cpu`` for steps that compute nothing."""
     return [step if step.gpus else replace(step, resources=cluster.of([CPU])) for step in plan]
 
 
@@ -190,7 +190,7 @@ class ClusterLauncher(Launcher):
             return claim
         if note.fingerprint == step.fingerprint or has_ended(self._said.get(note.id, '')):
             return claim
-        # A job with other inputs writes where this one would: cancel it and wait for its end.
+        # A job with other inputs writes into the same folders: cancel it and wait for its end.
         if note.id not in self._cancelled:
             self._cancelled.add(note.id)
             self.scheduler.cancel([note.id])
@@ -479,7 +479,7 @@ def read_end(job: Job) -> End | None:
 
 
 def _alike(submissions: Iterable[_Submission]) -> list[list[_Submission]]:
-    """Those that one array can hold: of the same resources."""
+    """Groups of submissions with the same resources, which one array of jobs can hold."""
     groups: dict[str, list[_Submission]] = {}
     for one in submissions:
         step = one.job.step
@@ -500,7 +500,7 @@ def cluster_launcher(out: Path, cluster: Cluster, local: LocalLauncher) -> Clust
 
 
 def refuse_live_jobs(plan: Sequence[Step], out: Path) -> None:
-    """Refuse to run steps here that a cluster runs.
+    """Refuse to run steps on this machine that a cluster runs.
 
     Raises:
         ConfigError: A job of a step may be in its queue.

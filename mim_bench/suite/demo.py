@@ -115,7 +115,7 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = (), demo: Demo = QUIC
 
 
 def _turn(step: Step) -> int:
-    """Place in the plan: a first row, then what others wait for, then the longest."""
+    """Place of a step in the plan: first one row, then what others wait for, then the longest."""
     return next((i for i, kind in enumerate(_ORDER) if step.name.startswith(kind)), len(_ORDER))
 
 

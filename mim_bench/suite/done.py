@@ -1,6 +1,7 @@
-"""Whether a step is done, and the files in its folder that say so.
+"""Whether a step is done, by two files in its folder.
 
-``fingerprint``: of what it was done from; ``started``: of what it was last started from.
+``fingerprint`` holds the step's fingerprint when it was finished, ``started`` the one when it was
+last started.
 """
 
 import os
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 from mim_bench.errors import RecordError
-from mim_bench.results.atomic import write_atomically
+from mim_bench.results.atomic import Stamp, stamp, write_atomically
 from mim_bench.results.store import read_record
 from mim_bench.suite.steps import Step
 
@@ -32,19 +33,10 @@ def mark_done(step: Step, folder: Path) -> None:
     write_atomically({folder / step.name / 'fingerprint': step.fingerprint.encode()})
 
 
-def stamp(path: Path) -> int | None:
-    """Changes when a file is replaced; None if it is not there."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return hash((found.st_ino, found.st_mtime_ns, found.st_size))
-
-
-def checkpoints_of(step: Step) -> set[tuple[str, int]]:
-    """What a training has saved so far."""
+def checkpoints_of(step: Step) -> set[tuple[str, Stamp | None]]:
+    """Names and stamps of the checkpoints that a training has saved so far."""
     files = step.work_dir.glob('*.pth') if step.work_dir else ()
-    return {(path.name, stamp(path) or 0) for path in files}
+    return {(path.name, stamp(path)) for path in files}
 
 
 def put_aside_other_inputs(step: Step, folder: Path) -> None:

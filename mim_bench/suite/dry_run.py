@@ -22,7 +22,7 @@ from mim_bench.profiling.fake_step import OwnProcess
 from mim_bench.suite.locations import CHECK_NAMES
 from mim_bench.suite.steps import Step
 
-# What importing the libraries and building a model and its data sets takes, roughly.
+# Rough time to import the libraries and to build a model and its data sets.
 _START_S = 60
 _LOG_LINES = 6
 
@@ -102,7 +102,7 @@ class Estimate:
     def hours(self) -> float | None:
         """Hours: seconds of a step times number of steps; None where the number is unknown.
 
-        Without the data, they are those of the published data set, whose counts are known.
+        Without the data, the image counts of the published data set are used.
         """
         if self.trial is None:
             return None
@@ -196,7 +196,7 @@ def try_plan(
 
 
 def _alike(step: Step) -> tuple:
-    """What a trial depends on: not the seed, nor where the run writes."""
+    """Key of runs that share a trial: all words but the seed and the output folders."""
     words, found = iter(step.trial_words), [step.processes]
     for word in words:
         if word in ('--seed', '--run-id', '--work-dir'):

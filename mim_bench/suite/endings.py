@@ -1,4 +1,4 @@
-"""Why an attempt of a step ended: what its exit status, its machine and its scheduler say."""
+"""Why an attempt of a step ended, from its exit status, its machine and its scheduler."""
 
 import re
 import signal
@@ -11,7 +11,7 @@ from mim_bench.results.record import Cause
 from mim_bench.results.store import read_record
 from mim_bench.suite.guard import STOP_SIGNALS
 
-# A run that is interrupted so often without a new checkpoint would never end.
+# After this many interruptions in a row without a new checkpoint a run fails.
 MOST_IDLE_INTERRUPTIONS = 3
 # States of Slurm that say more than "failed".
 _CAUSES: dict[str, Cause] = {
@@ -38,7 +38,7 @@ class Ending:
     """The end of an attempt that failed.
 
     Attributes:
-        cause: As records name it.
+        cause: The cause for the record.
         text: How it ended, for messages.
     """
 
@@ -66,7 +66,7 @@ def ending_of(status: int, state: str | None, own: Cause | None, *, lost_memory:
     Args:
         status: Negative: the signal that ended it.
         state: State of its job if a scheduler ran it, or why it has none.
-        own: What the run itself recorded.
+        own: Cause that the run itself recorded.
         lost_memory: Whether the system killed a process for want of memory meanwhile.
     """
     text = f'ended by signal {-status}' if status < 0 else f'exit status {status}'

@@ -1,8 +1,8 @@
 """Executes the steps of a plan in parallel; several suites may share one folder.
 
-Each step has a folder with ``log.txt``, ``fingerprint`` and ``started`` (:mod:`.done`), ``lease``,
-which the suite holds that runs it, and ``process``, what it runs as: a step of a suite that was
-killed is free as soon as nothing of it runs any more.
+The folder of a step holds ``log.txt``; ``fingerprint`` and ``started`` (:mod:`.done`); ``lease``,
+held by the suite that runs the step; and ``process``, the process that runs it. After a suite was
+killed, another one may run its steps as soon as their processes have ended.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from typing import NoReturn
 
 from mim_bench.engine.preemption import seconds_of_job
 from mim_bench.errors import RunInterrupted
+from mim_bench.results.atomic import Stamp, stamp
 from mim_bench.suite.done import (
     checkpoints_of,
     is_done,
     mark_done,
     put_aside_other_inputs,
-    stamp,
 )
 from mim_bench.suite.endings import (
     MOST_IDLE_INTERRUPTIONS,
@@ -35,7 +35,7 @@ from mim_bench.suite.guard import STOP_SIGNALS
 from mim_bench.suite.launching import COMPUTING, Claim, Launcher, Process
 from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
-# Between looks at a step that another suite runs; its file system may be slow.
+# Between checks of a step that another suite runs; the file system may be slow.
 LOOK_SECONDS = 5.0
 LOG_LINES = 15
 LOG_FILE = 'log.txt'
@@ -159,11 +159,11 @@ class _Running:
     process: Process | None = None  # None while the next attempt waits for resources
     attempt_began: float = 0.0  # of time.monotonic()
     log_start: int = 0  # earlier text is of an earlier attempt
-    records: list[int | None] = field(default_factory=list)  # their stamps when it began
-    checkpoints: set[tuple[str, int]] = field(default_factory=set)
+    records: list[Stamp | None] = field(default_factory=list)  # their stamps when the attempt began
+    checkpoints: set[tuple[str, Stamp | None]] = field(default_factory=set)
     memory_kills: int = 0
     interruptions: int = 0
-    idle_interruptions: int = 0  # the last ones, without a new checkpoint
+    idle_interruptions: int = 0  # in a row without a new checkpoint
     error: str | None = None  # error of an attempt whose failed record is being written
     is_lost: bool = False  # another suite took the step
 
@@ -181,7 +181,7 @@ class _Execution:
     patience: Patience
     outcome: Outcome
     running: list[_Running] = field(default_factory=list)
-    waiting: dict[str, float] = field(default_factory=dict)  # steps of others: next look
+    waiting: dict[str, float] = field(default_factory=dict)  # steps that others run: next check
     lost: set[str] = field(default_factory=set)
 
     def go(self) -> None:
@@ -206,7 +206,7 @@ class _Execution:
         """End what runs; all of it is asked before the first is waited for.
 
         Args:
-            is_wanted: Whether the user also wants steps to end that would continue by themselves.
+            is_wanted: Whether jobs of a cluster, which could continue alone, are to end too.
         """
         processes = [item.process for item in self.running if item.process is not None]
         for process in processes:
@@ -289,7 +289,7 @@ class _Execution:
                 self._failed(item, ending)
 
     def _goes_on(self, item: _Running, ending: Ending) -> bool:
-        """Whether the cluster, and not the run, is to blame for an end."""
+        """Whether the cluster ended the run, which can continue."""
         if item.process.state() is None:
             return False
         has_saved = checkpoints_of(item.step) != item.checkpoints
@@ -305,10 +305,10 @@ class _Execution:
         return ending_of(status, item.process.state(), own, lost_memory=lost_memory)
 
     def _interrupted(self, item: _Running, ending: Ending) -> None:
-        """A run stopped where it can go on; it does, unless it gets nowhere."""
+        """Restart an interrupted run, unless its last attempts saved no new checkpoint."""
         left = seconds_of_job()
         if left is not None and left < _JOB_END_S:
-            raise RunInterrupted('the end of the job has come. Start again to go on.')
+            raise RunInterrupted('the job of this suite is about to end. Start again to go on.')
         item.interruptions += 1
         is_idle = checkpoints_of(item.step) == item.checkpoints
         item.idle_interruptions = item.idle_interruptions + 1 if is_idle else 0

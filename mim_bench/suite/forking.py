@@ -1,7 +1,7 @@
-"""Steps forked from one process that has the libraries imported already.
+"""Starts steps by forking a process that has already imported the libraries.
 
-Importing torch and OpenMMLab takes about six seconds of a core, more than many a step of a small
-suite itself. A server, :mod:`multiprocessing`'s, imports them once, beside the first steps.
+Importing torch and OpenMMLab takes about six seconds of a core, longer than many steps of a small
+suite. The fork server of :mod:`multiprocessing` imports them once, beside the first steps.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _COMMANDS = ('train', 'test', 'convert')
 class ForkingLauncher(LocalLauncher):
     """Runs steps without GPUs in forked processes; any other as :class:`LocalLauncher` does.
 
-    CUDA does not survive a fork, and macOS's mathematics may not.
+    CUDA does not survive a fork, and the maths library of macOS may not.
 
     Args:
         main: The function of ``mim-bench``: takes the words, returns the exit status.

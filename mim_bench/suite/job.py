@@ -1,4 +1,4 @@
-"""What runs on every node of a job: the processes of one step, told to save when the job ends.
+"""Runs the processes of a step on a node of its job, and lets them save when the job ends.
 
 ``python -m mim_bench.suite.job FILE`` runs the job that a file describes; Slurm's are started by
 submitit. The first node of the step writes, beside that file, how the job ended and a heartbeat.
@@ -29,7 +29,7 @@ from mim_bench.suite.steps import Step
 
 _POLL_S = 0.2
 BEAT_S = 30.0
-# What the nodes of a run have to find each other.
+# Time for the nodes of a run to find each other.
 _MEETING_S = 900
 
 
@@ -67,7 +67,7 @@ class End:
 
     Attributes:
         status: Exit status of its command; -n for signal n.
-        why: More than the status says; '' if there is nothing.
+        why: A reason beyond the status, or ''.
     """
 
     status: int
@@ -81,8 +81,8 @@ class Node:
     Attributes:
         is_first: Whether the others meet here.
         first: Address of the first node.
-        own: Address of this node; None: what it calls itself.
-        port: Port of the meeting.
+        own: Address of this node; None: its host name.
+        port: Port of the rendezvous.
         index: Number of the node, for the name of its log.
     """
 
@@ -152,13 +152,13 @@ class JobRun:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                # Schedulers signal the whole group of a job; this one is told by us.
+                # Schedulers signal the whole group of a job; these processes only get our signals.
                 start_new_session=True,
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
             )
         before = []
         for number in STOP_SIGNALS:
-            # submitit's handler, which calls `checkpoint`, stays.
+            # Keep submitit's handler, which calls `checkpoint`.
             if number == signal.SIGTERM or signal.getsignal(number) == signal.SIG_DFL:
                 before.append((number, signal.signal(number, self._tell)))
         try:
@@ -166,7 +166,7 @@ class JobRun:
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
-        # As a shell, the guard tells of a signal by adding 128.
+        # Like a shell, the guard adds 128 to the number of a signal.
         return 128 - status if status > 128 else status
 
     def _wait(self, beat: Path | None) -> int:
@@ -196,13 +196,13 @@ class JobRun:
             return False
 
     def checkpoint(self) -> Any:
-        """Have the run save and end; returns what submitit queues again.
+        """Have the run save and end; return what submitit queues again.
 
         submitit calls it in the handler of the signal by which Slurm announces the end of the
         job's time, or a preemption.
 
         Returns:
-            None: not to be queued again.
+            The job, or None if it is not to be queued again.
         """
         import submitit
 
@@ -220,12 +220,12 @@ class JobRun:
 
 
 def this_node(num_nodes: int, key: str, environment: Mapping[str, str] = os.environ) -> Node:
-    """This node in its job, by what its scheduler says.
+    """This node's place in its job, from the variables of the scheduler.
 
-    The first node is the step's, not the job's, whose first one another step may use.
+    The first node is that of the Slurm step: another step may use the first node of the job.
 
     Raises:
-        ConfigError: There are several nodes and nobody says which is the first.
+        ConfigError: There are several nodes, and no variable names the first one.
     """
     own = environment.get('SLURMD_NODENAME')
     host = own or os.uname().nodename

@@ -13,7 +13,7 @@ from mim_bench.suite.resources import Cluster
 
 BOOK_FILE = 'jobs.json'
 _FORMAT = 1
-# Of a step, as far as the suite got.
+# States of a step.
 OPEN, SUBMITTING, SUBMITTED, DONE, FAILED = 'open', 'submitting', 'submitted', 'done', 'failed'
 
 

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.1
 COMPUTING = ('train', 'test')
 # torchrun finds a free port.
 ONE_NODE = ('--standalone', '--local-addr=127.0.0.1')
-# As a file, and without this package or any other: a suite starts it hundreds of times.
+# Run as a file that imports no package, since a suite starts it hundreds of times.
 GUARD = (sys.executable, '-I', '-S', guard.__file__)
 
 
@@ -30,13 +30,13 @@ class Process(Protocol):
 
     @property
     def pid(self) -> int | None:
-        """Of the process on this machine that runs it; None: it runs elsewhere."""
+        """Id of the process on this machine that runs the step; None: it runs elsewhere."""
 
     def poll(self) -> int | None:
         """The exit status once it has ended, else None; its resources are free then."""
 
     def state(self) -> str | None:
-        """What a scheduler says of its end; None without one."""
+        """State that a scheduler reports; None without a scheduler."""
 
     def interrupt(self) -> None:
         """Ask it to save and end, without waiting."""
@@ -52,7 +52,7 @@ class Claim:
     """The right of this process to run a step.
 
     Args:
-        lease: It is held.
+        lease: The lease of the step, which this process holds.
         home: Folder of the step.
     """
 
@@ -60,9 +60,9 @@ class Claim:
         self._lease, self._file = lease, home / 'process'
 
     def note(self, process: Process) -> None:
-        """Remember who runs the step: it may outlive the suite while it saves."""
+        """Write down which process runs the step: it may outlive the suite while it saves."""
         if process.pid is not None:
-            name = f'{os.uname().nodename} {process.pid} {start_of(process.pid)}'
+            name = f'{os.uname().nodename} {process.pid} {process_start(process.pid)}'
             self._file.write_text(name)
 
     def end(self) -> None:
@@ -71,16 +71,16 @@ class Claim:
 
     @property
     def is_in_use(self) -> bool:
-        """Whether a process of an earlier suite still ends."""
+        """Whether the process that an earlier suite started still runs."""
         try:
             host, pid, start = self._file.read_text().split()
         except (OSError, ValueError):
             return False
-        return host == os.uname().nodename and start == start_of(int(pid))
+        return host == os.uname().nodename and start == process_start(int(pid))
 
 
-def start_of(pid: int) -> str | None:
-    """When a process of this machine began, in ticks; None if it has ended."""
+def process_start(pid: int) -> str | None:
+    """Start time of a process of this machine, in ticks; None if it has ended."""
     try:
         facts = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     except OSError:
@@ -92,7 +92,7 @@ class Launcher(Protocol):
     """Starts steps on some resource."""
 
     workers: int = 1
-    """Steps at a time, for the time left of a plan."""
+    """Number of parallel steps, from which the remaining time of a plan is estimated."""
 
     def check(self, step: Step) -> None:
         """Refuse a step that can never run here.
@@ -105,12 +105,12 @@ class Launcher(Protocol):
         """Whether the step can start now."""
 
     def claim(self, step: Step, home: Path, on_loss: Callable[[], None]) -> Claim | None:
-        """Take the right to run a step; None if another suite, or what it left, runs it.
+        """Take the right to run a step; None if another suite, or a process that it left, runs it.
 
         Args:
             step: The step.
             home: Its folder.
-            on_loss: Called in another thread when another suite took it.
+            on_loss: Called in another thread if another suite takes the lease over.
         """
 
     def start(self, step: Step, words: Sequence[str], log: Path) -> Process:
@@ -179,7 +179,7 @@ class LocalLauncher:
         self, step: Step, home: Path, on_loss: Callable[[], None] = lambda: None
     ) -> Claim | None:
         """See :class:`Launcher`."""
-        # The same object asks again: it watches whether the holder lives.
+        # Ask with the same object again: it tracks whether the holder is alive.
         lease = self._leases.pop(home, None) or Lease(home / 'lease', on_loss)
         if not lease.take():
             self._leases[home] = lease
@@ -224,10 +224,10 @@ class LocalLauncher:
 
 
 class OwnProcess:
-    """A step that runs on this machine, and gives back its room once it has ended.
+    """A step that runs on this machine.
 
     Args:
-        release: Frees what the step occupies; called once.
+        release: Frees the GPUs or cores of the step; called once, after its end.
     """
 
     def __init__(self, release: Callable[[], None]) -> None:
@@ -241,7 +241,7 @@ class OwnProcess:
         self.stop()
 
     def _seen(self, status: int | None) -> int | None:
-        """The status that was found, after the room is free if it is the end."""
+        """Return a polled exit status; release the resources if the step has ended."""
         if status is not None and self._release is not None:
             self._release()
             self._release = None
@@ -267,7 +267,7 @@ class LocalProcess(OwnProcess):
                 stdin=subprocess.DEVNULL,
                 env=dict(environment),
                 start_new_session=True,
-                # The guard then ends its family.
+                # The guard then ends all its descendants.
                 preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
             )
 

@@ -1,8 +1,8 @@
 """Leases on files: locks that end with the process, also with one of a node that died.
 
-The holder touches the file every few seconds. Who finds it untouched for longer than
-:data:`DURATION_S`, by its own monotonic clock, takes it; no clocks of two machines are compared,
-and the file system needs no locks.
+The holder touches the file every few seconds. Another process that sees it untouched for
+:data:`DURATION_S`, by its own monotonic clock, takes the lease. No clocks of two machines are
+compared, and the file system needs no locks.
 """
 
 import time
@@ -18,12 +18,12 @@ _POLL_S = 1.0
 
 
 class Lease:
-    """A claim on a file; the same object must ask again, since it watches the present holder.
+    """A lease on a file. Ask again with the same object: it tracks whether the holder is alive.
 
     Args:
         path: The file; its folder must exist. It is removed when the lease ends.
-        on_loss: Called in another thread when somebody else took the lease, because this process
-            was stopped or cut off from the file system.
+        on_loss: Called in another thread after another process took the lease, because this one
+            was suspended or cut off from the file system.
     """
 
     def __init__(self, path: Path, on_loss: Callable[[], None] | None = None) -> None:
@@ -39,7 +39,7 @@ class Lease:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            # A stale one was cleared away, perhaps.
+            # The first attempt may have removed a stale lease.
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:
@@ -47,7 +47,7 @@ class Lease:
         return True
 
     def end(self) -> None:
-        """Give it back; does nothing without it."""
+        """Release the lease, if it is held."""
         self._lock.release()
 
 

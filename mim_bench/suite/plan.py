@@ -10,7 +10,7 @@ from mim_bench.recipe.limit import Limit
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.resources import Cluster, Resources
-from mim_bench.suite.selection import choose_entries, start_of
+from mim_bench.suite.selection import choose_entries, start_entry
 from mim_bench.suite.steps import Step
 from mim_bench.suite.tasks import Entry, Network, Suite, network_named
 
@@ -29,8 +29,8 @@ class Row:
         start: Canonical file that runs start from; None for random weights.
         sha256: SHA-256 of the user's file; '' if a step of the plan makes the file.
         labels: Data sets whose labels it has seen; None: not known, or a step makes the file.
-        needs: Steps that make the file.
-        inputs: Hash of the inputs of the step that makes it.
+        needs: Steps of the plan that make the file.
+        inputs: Fingerprint of the step that makes the file; '' for a file of the user's.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Row:
 
     @property
     def network(self) -> Network:
-        """The backbone in the form by which suites select configs."""
+        """The backbone as the key by which suites select configs."""
         return Network(self.backbone, self.family or network_named(self.backbone).family)
 
 
@@ -112,10 +112,10 @@ class Settings:
         asked = self.cluster.of(list(entry.tasks))
         own = [self.cluster.tasks[task] for task in entry.tasks if task in self.cluster.tasks]
         if entry.gpus == 1:
-            # One GPU is enough, unless the task itself is given more.
-            set_ = {key for task in own for key in task.model_fields_set}
+            # One GPU is enough, unless the user gives the task itself more.
+            given = {key for task in own for key in task.model_fields_set}
             fewer = {'nodes': 1, 'gpus_per_node': 1}
-            asked = asked.model_copy(update={k: v for k, v in fewer.items() if k not in set_})
+            asked = asked.model_copy(update={k: v for k, v in fewer.items() if k not in given})
         return (gpus if asked.gpus_per_node is None else asked.gpus_per_node), asked
 
 
@@ -160,21 +160,21 @@ def plan_rows(
     steps = []
     for row in rows:
         entries = choose_entries(suite, row.network, wanted, row.id)
-        starts = [start_of(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
+        starts = [start_entry(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
-            trained: dict[str, Step] = {}
-            made: dict[str, Step] = {}
-            of_backbones = [s for e, s in zip(entries, starts, strict=True) if not e.variant]
+            planner = _Planner(row, suite, places, seed, settings, tuple(needs))
+            runs: dict[str, Step] = {}
+            kept: dict[str, Step] = {}  # the backbones of fine-tunings that other runs start from
+            to_keep = [s for e, s in zip(entries, starts, strict=True) if not e.variant]
             for entry, start in zip(entries, starts, strict=True):
-                planner = _Planner(row, suite, places, seed, settings, tuple(needs))
                 if entry.variant is not None:
-                    steps.append(planner.test_variant(entry, start, trained[start.name]))
+                    steps.append(planner.test_variant(entry, start, runs[start.name]))
                     continue
-                step = trained[entry.name] = planner.run(entry, start and made[start.name])
-                steps.append(step)
-                if entry in of_backbones:
-                    made[entry.name] = planner.keep(step)
-                    steps.append(made[entry.name])
+                runs[entry.name] = planner.run(entry, start and kept[start.name])
+                steps.append(runs[entry.name])
+                if entry in to_keep:
+                    kept[entry.name] = planner.keep(runs[entry.name])
+                    steps.append(kept[entry.name])
     return steps
 
 
@@ -233,12 +233,12 @@ class _Planner:
             *run_words(config, name, row, entry.dataset, self.places, self.seed),
         )
         if start:
-            # The row stays the pre-trained checkpoint, whichever file its tasks start from.
+            # The record's checkpoint stays the pre-trained one, from which the row has its facts.
             words += (f'file={row.start}',)
         more, same = self._more(entry, config)
         given = row.start and str(row.start)
         identity = (
-            # A config of the user's counts by its content, not by the place of its folder.
+            # The user may move a config of their own: its name counts, not its path.
             *(entry.command, relative if config != Path(relative) else config.name),
             f'seed={self.seed}',
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
@@ -295,7 +295,7 @@ class _Planner:
     def _more(
         self, entry: Entry, config: Path, *, is_training: bool | None = None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Further words of a run, and those of them that decide the result."""
+        """Further words of a run, and what of them belongs to the identity of its step."""
         words: list[str] = []
         same: list[str] = []
         options = [*architecture_options(entry, self.row, config), *self.settings.options]
@@ -321,7 +321,7 @@ class _Planner:
 
 
 def _check_tasks(entry: Entry, config: Path) -> None:
-    """Refuse an entry whose records would not be those of its config."""
+    """Refuse an entry whose tasks are not those that its config measures."""
     protocol = read_settings(config)['protocol']
     measured = {task['task'] for task in protocol.get('tasks', [protocol]) if 'task' in task}
     if measured and measured != set(entry.tasks):
@@ -332,7 +332,7 @@ def _check_tasks(entry: Entry, config: Path) -> None:
 
 
 def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:
-    """The option that sets the size of a row without a file in a config of its family."""
+    """The option that sets the size of a random network in a config of its family."""
     own = config.stem.split('_')[1:2]
     if not entry.fit or row.start is not None or own == [row.backbone]:
         return []

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mim_bench.engine.heartbeat import Heartbeat, stamp
+from mim_bench.engine.heartbeat import HEARTBEAT_FILE, Heartbeat
+from mim_bench.results.atomic import stamp
 from mim_bench.suite.steps import Step
 
 _TAIL_BYTES = 16_384
@@ -16,9 +17,9 @@ _FEATURES = re.compile(r'Features of the (\w+) data (\[\d+/\d+\])')
 
 
 class Pulse:
-    """Follows the heartbeat of a run from the moment at which this is made.
+    """Follows the heartbeat of a run, from now on.
 
-    No clock of another machine is read: a beat is new if the file changed.
+    It uses no clock of another machine: a beat is new if the file changed.
 
     Args:
         folder: Work directory of the run.
@@ -27,13 +28,13 @@ class Pulse:
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder, self._clock = folder, clock
-        self._stamp = stamp(folder)  # of an earlier start
+        self._stamp = stamp(folder / HEARTBEAT_FILE)  # of an earlier start
         self._beat: Heartbeat | None = None
         self._seen_at = clock()
 
     def feel(self) -> Heartbeat | None:
         """The last beat; None before the first one."""
-        now = stamp(self._folder)
+        now = stamp(self._folder / HEARTBEAT_FILE)
         if now not in (None, self._stamp):
             self._stamp, self._seen_at = now, self._clock()
             self._beat = Heartbeat.read(self._folder) or self._beat
@@ -68,16 +69,16 @@ def describe_progress(log: Path) -> str:
 def seconds_left(
     plan: Sequence[Step], took: Mapping[str, float], runs_for: Mapping[str, float], workers: int
 ) -> float | None:
-    """How long a plan has to go, if this machine is as much slower in all steps as it was so far.
+    """Seconds left of a plan, if steps stay as much slower than the measured times as they were.
 
     Args:
-        plan: The steps that are not done; ``seconds`` of each says what it took elsewhere.
-        took: Seconds of those that ended, by name.
-        runs_for: Seconds since those began that run now, by name.
+        plan: The steps that are not done, with their measured ``seconds``.
+        took: Seconds that each ended step took, by name.
+        runs_for: Seconds since each running step began, by name.
         workers: Steps at a time.
 
     Returns:
-        None where nothing ended yet, or a step does not say what it took.
+        None if no step has ended yet, or one has no measured time.
     """
     expected = {step.name: step.seconds for step in plan}
     before = sum(expected.get(name) or 0.0 for name in took)
@@ -87,7 +88,7 @@ def seconds_left(
     left = {name: slower * seconds for name, seconds in expected.items() if name not in took}
     for name, seconds in runs_for.items():
         left[name] = max(left[name] - seconds, 0.0)
-    # The last steps do not share the workers.
+    # One long step cannot be shared between workers.
     return max(sum(left.values()) / workers, *left.values(), 0.0)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.results.record import Count, Name
-from mim_bench.results.validation import Model, explain, near, read_yaml
+from mim_bench.results.validation import Model, explain, read_yaml
 
 Positive = Annotated[float, Field(gt=0)]
 _TEXTS = ('partition', 'account', 'qos', 'constraint', 'exclude', 'reservation')
@@ -137,7 +137,7 @@ def cluster_problems(cluster: Cluster, known: Sequence[str]) -> list[str]:
         known: Tasks of the suite.
     """
     found = [
-        f'tasks.{name}: the suite has no such task.{near(name, [*known, CPU])}'
+        f'tasks.{name}: the suite has no such task.{did_you_mean(name, [*known, CPU])}'
         for name in cluster.tasks
         if name not in (*known, CPU)
     ]

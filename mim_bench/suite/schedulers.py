@@ -25,7 +25,7 @@ ENDED = (
     'COMPLETED', 'FAILED', 'TIMEOUT', 'DEADLINE', 'OUT_OF_MEMORY', 'NODE_FAIL', 'BOOT_FAIL',
     'PREEMPTED', 'CANCELLED', 'REVOKED',
 )  # fmt: skip
-# A job of a scheduler that states nothing is lost after so many heartbeats that did not come.
+# Without a status command, a job is lost after this many missing heartbeats.
 _MOST_MISSED = 10
 
 

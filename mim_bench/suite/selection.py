@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from mim_bench.errors import ConfigError
-from mim_bench.results.validation import near
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.suite.tasks import PRETRAINED, Entry, Network, Suite
 
 
@@ -19,14 +18,14 @@ def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
         if task not in suite.tasks:
             raise ConfigError(
                 f'--tasks {word}: the suite {suite.name!r} has no task {task!r}.'
-                f'{near(task, suite.tasks)} It has {", ".join(suite.tasks)}.'
+                f'{did_you_mean(task, suite.tasks)} It has {", ".join(suite.tasks)}.'
             )
         if task in wanted:
             raise ConfigError(f'--tasks: {task} is named twice. Name each task once.')
         recipes = [entry.recipe for entry in suite.entries if task in entry.tasks]
         if recipe and not any(is_called(known, recipe) for known in recipes):
             raise ConfigError(
-                f'--tasks {word}: {task} has no recipe {recipe!r}.{near(recipe, recipes)} '
+                f'--tasks {word}: {task} has no recipe {recipe!r}.{did_you_mean(recipe, recipes)} '
                 f'It has {", ".join(recipes)}.'
             )
         wanted[task] = recipe
@@ -66,20 +65,20 @@ def choose_entries(
             raise _no_config(suite, task, network, recipe, who)
         if candidates[0] not in chosen:
             chosen.append(candidates[0])
-    starts = [start_of(e, suite, network, wanted or {}, who) for e in chosen]
+    starts = [start_entry(e, suite, network, wanted or {}, who) for e in chosen]
     for start in starts:
         if start is not None and start not in chosen:
             chosen.append(start)
     return sorted(chosen, key=lambda entry: entry.start != PRETRAINED)
 
 
-def start_of(
+def start_entry(
     entry: Entry, suite: Suite, network: Network, wanted: Mapping[str, str], who: str
 ) -> Entry | None:
     """The fine-tuning that an entry starts from; None if it starts from the pre-trained file.
 
-    It is by the recipe that the user chose for that task, else by one with the entry's first
-    word, as UM-MAE's segmentation starts from UM-MAE's fine-tuning, else by the default.
+    Its recipe is the one that the user chose for that task, else one with the same first word (so
+    UM-MAE's segmentation starts from UM-MAE's fine-tuning), else the default.
 
     Raises:
         ConfigError: The backbone has no config for that task.
@@ -127,11 +126,11 @@ def _no_config(suite: Suite, task: str, network: Network, recipe: str, who: str)
 
 
 def with_data(suite: Suite, has_data: Callable[[str], bool]) -> Suite:
-    """A suite without the test sets of robustness that are not there.
+    """A suite without the robustness tests whose test set is missing.
 
     Args:
         suite: The suite.
-        has_data: Whether the data set of a name is there.
+        has_data: Takes the name of a data set; whether it exists.
     """
     entries = [e for e in suite.entries if e.variant is None or has_data(e.dataset)]
     return suite.model_copy(update={'entries': tuple(entries)})

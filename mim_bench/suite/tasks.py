@@ -9,10 +9,10 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, mod
 
 from mim_bench.architectures import FAMILIES
 from mim_bench.data.imagenet_variants import VARIANTS
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.recipe.robustness import variant_metrics, variant_task
 from mim_bench.results.record import Name, Tier
-from mim_bench.results.validation import Model, explain, near, read_yaml
+from mim_bench.results.validation import Model, explain, read_yaml
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 
 SUITES = ('smoke', 'proxy', 'full')
@@ -74,8 +74,8 @@ class Entry(Model):
     """Path below ``configs/``, or beside a file of your own, by backbone; by family where
     ``fit``."""
     variant: Name | None = None
-    """Test set of robustness; the fine-tuned model or the probes of ``start`` are tested on it, by
-    their config, so that there are no ``configs``."""
+    """Test set of robustness on which the fine-tuned model or the probes of ``start`` are tested,
+    with the config of their training instead of ``configs``."""
     fit: bool = False
     """Whether the configs take the backbone of any checkpoint of the family."""
     start: Name = PRETRAINED
@@ -98,7 +98,7 @@ class Entry(Model):
         if not self.fit:
             return self.configs.get(network.name)
         if network.family in OTHER_FAMILIES:
-            # A common protocol's table sets any backbone up, whatever config it is read from.
+            # Common protocols set up any backbone from their table, so any of the configs serves.
             return next(iter(self.configs.values()))
         return self.configs.get(network.family)
 
@@ -108,21 +108,21 @@ class Entry(Model):
 
 
 class Robustness(Model):
-    """Tests of what other entries have fitted, on further test sets."""
+    """Tests of the models and probes of other entries on further test sets."""
 
     sets: tuple[Literal[tuple(VARIANTS)], ...]
     """Test sets of robustness."""
     of: tuple[Name, ...]
-    """Tasks whose models or probes are tested; the others of a probe's entry come with it."""
+    """Tasks whose models or probes are tested, with all other tasks of the same entry."""
 
 
 class SuiteFile(Model):
     """Tasks of one tier."""
 
     tier: Tier
-    """What the records of the runs say."""
+    """Tier of the records of the runs."""
     entries: tuple[Entry, ...]
-    """Of several that a task and a backbone have, the first is the default."""
+    """Entries. Of several for one task and backbone, the first is the default."""
     robustness: Robustness | None = None
     """Adds an entry for each test set and task."""
 
@@ -154,11 +154,13 @@ class SuiteFile(Model):
             if entry.start not in (PRETRAINED, *self.tasks):
                 raise ValueError(
                     f'entry {entry.name!r} starts from {entry.start!r}, neither {PRETRAINED!r} '
-                    f'nor a task of this file.{near(entry.start, self.tasks)}'
+                    f'nor a task of this file.{did_you_mean(entry.start, self.tasks)}'
                 )
         for task in self.robustness.of if self.robustness else ():
             if task not in self.tasks:
-                raise ValueError(f'robustness of {task!r}: no such task.{near(task, self.tasks)}')
+                raise ValueError(
+                    f'robustness of {task!r}: no such task.{did_you_mean(task, self.tasks)}'
+                )
         return self
 
 
@@ -183,10 +185,10 @@ def _variant_entry(variant: str, task: str, start: Entry) -> Entry:
 
 
 class TasksFile(Model):
-    """Tasks of one's own, in addition to those of a suite."""
+    """A user's own tasks, added to those of a suite."""
 
     entries: tuple[Entry, ...]
-    """They come after those of the suite; their names are others."""
+    """Entries, put after those of the suite, with names that it does not have."""
 
 
 class Suite(SuiteFile):
@@ -227,7 +229,7 @@ def _shipped_suite(name: str, folder: Path | None) -> Path:
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob('*.yml'))
         raise ConfigError(
-            f'There is no suite {name!r}.{near(name, known)} Known: {known}; the name of a file '
-            'of your own ends in .yml.'
+            f'There is no suite {name!r}.{did_you_mean(name, known)} Known: {known}; the name of a '
+            'file of your own ends in .yml.'
         )
     return path

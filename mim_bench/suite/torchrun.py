@@ -1,7 +1,7 @@
-"""torchrun, which passes on that a run should stop, and ends as its processes did.
+"""Runs torchrun so that signals reach the processes, and exits with the status of a failed one.
 
 ``python -m mim_bench.suite.torchrun [arguments of torchrun]``. torchrun itself ends its processes
-when it gets SIGTERM, dies of SIGUSR1 and SIGUSR2, and turns every exit status into 1.
+on SIGTERM, dies of SIGUSR1 and SIGUSR2, and turns every exit status into 1.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ def main(words: list[str]) -> int:
 
     for number in STOP_SIGNALS:
         signal.signal(number, pass_on)
-    # torchrun would put its own handler in the place of ours.
+    # Otherwise torchrun replaces these handlers by its own.
     os.environ.setdefault('TORCHELASTIC_SIGNALS_TO_HANDLE', 'SIGINT,SIGHUP,SIGQUIT')
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

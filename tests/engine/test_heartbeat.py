@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mim_bench.engine.heartbeat import Heartbeat, stamp
+from mim_bench.engine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from mim_bench.engine.hooks import heartbeat_hook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.engine.runner import BenchRunner
+from mim_bench.results.atomic import stamp
 from mim_bench.testing.toy_runs import make_runner
 
 
@@ -64,10 +65,10 @@ def test_heartbeat_cut_short_or_of_another_version_is_none(tmp_path, text):
 
 
 def test_stamp_differs_between_two_beats(tmp_path):
-    assert stamp(tmp_path) is None
+    assert stamp(tmp_path / HEARTBEAT_FILE) is None
     stamps = set()
     for done in range(3):
         Heartbeat('train', done, 3, 'now').write(tmp_path)
-        stamps.add(stamp(tmp_path))
+        stamps.add(stamp(tmp_path / HEARTBEAT_FILE))
     assert len(stamps) == 3
     assert [path.name for path in tmp_path.iterdir()] == ['heartbeat.json']

@@ -322,7 +322,7 @@ def test_execute_run_that_saves_nothing_between_interruptions_is_preempted_for_g
 
 def test_execute_no_run_starts_again_at_the_end_of_the_job(go, runs, monkeypatch):
     monkeypatch.setattr(module, 'seconds_of_job', lambda: 60.0)
-    with pytest.raises(RunInterrupted, match='the end of the job'):
+    with pytest.raises(RunInterrupted, match='job of this suite is about to end'):
         go(Step('a', ('train', 'exit 75')))
 
 

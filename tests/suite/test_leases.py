@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mim_bench.suite import leases
-from mim_bench.suite.launching import LocalLauncher, start_of
+from mim_bench.suite.launching import LocalLauncher, process_start
 from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
 
@@ -67,7 +67,7 @@ def test_lease_of_a_dead_node_is_taken_when_its_heart_has_not_beaten(tmp_path, m
 def test_claim_waits_for_what_a_killed_suite_left(tmp_path):
     launcher = LocalLauncher()
     with subprocess.Popen(['sleep', '60']) as left:
-        start = start_of(left.pid)
+        start = process_start(left.pid)
         (tmp_path / 'process').write_text(f'{os.uname().nodename} {left.pid} {start}')
         assert launcher.claim(Step('a', ()), tmp_path) is None
         left.kill()

@@ -2,7 +2,7 @@ import pytest
 
 from mim_bench.architectures import FAMILIES
 from mim_bench.errors import ConfigError
-from mim_bench.suite.selection import choose_entries, missing_tasks, parse_tasks, start_of
+from mim_bench.suite.selection import choose_entries, missing_tasks, parse_tasks, start_entry
 from mim_bench.suite.tasks import Network, load_suite, network_named
 
 FULL, PROXY, SMOKE = (load_suite(name) for name in ('full', 'proxy', 'smoke'))
@@ -74,7 +74,7 @@ def test_start_of_every_entry_is_there_for_every_backbone(suite):
     for entry in suite.entries:
         for word in entry.configs:
             network = Network(None, word) if entry.fit else network_named(word)
-            start = start_of(entry, suite, network, {}, 'it')
+            start = start_entry(entry, suite, network, {}, 'it')
             assert (start is None) == (entry.start == 'pretrained')
             assert start is None or start.config_of(network)
 

@@ -84,6 +84,11 @@ def check_photo(
     return []
 
 
+def check_labelled_photo(root: Path, path: Path) -> list[Problem]:
+    """Decode a photograph that has a class label only, below the root of its data set."""
+    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)
+
+
 def check_label_map(
     path: Path, name: str, rule: LabelRule
 ) -> tuple[tuple[int, int] | None, list[Problem]]:

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from mim_bench.data.archives import is_file, read_file
-from mim_bench.data.checks.files import absent, check_count, check_photo, inspect_all
+from mim_bench.data.checks.files import absent, check_count, check_labelled_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.listing import class_folders, classes_of_list, list_entry, list_files
@@ -49,7 +49,7 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
     report.add(_check_numbers(numbered.get('train'), numbered.get('val')))
     if not options.quick:
         everything = [path for split in SPLITS for path in images[split]]
-        report.add(inspect_all(partial(_inspect, root), everything, options))
+        report.add(inspect_all(partial(check_labelled_photo, root), everything, options))
     return report
 
 
@@ -118,7 +118,3 @@ def _check_list(
     problems += absent(split, paths, on_disk, f'is listed in {name} but not there')
     problems += absent(split, on_disk, paths, f'is not listed in {name}', Kind.UNLISTED)
     return problems, entries
-
-
-def _inspect(root: Path, path: Path) -> list[Problem]:
-    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)

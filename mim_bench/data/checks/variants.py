@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from mim_bench.data.checks.files import check_count, check_photo, inspect_all
+from mim_bench.data.checks.files import check_count, check_labelled_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, embedded_manifest, parse_count
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.imagenet_variants import (
@@ -43,7 +43,7 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
     if name == 'imagenet-real':
         report.add(_check_real(root, wanted))
     if not options.quick:
-        report.add(inspect_all(partial(_inspect, root), images, options))
+        report.add(inspect_all(partial(check_labelled_photo, root), images, options))
     return report
 
 
@@ -84,7 +84,3 @@ def _check_real(root: Path, wanted: int) -> list[Problem]:
         return []
     message = f'has labels of {len(labels):,} images, expected {wanted:,}'
     return [Problem(REAL_LABELS, Kind.COUNT, message)]
-
-
-def _inspect(root: Path, path: Path) -> list[Problem]:
-    return check_photo(path, path.relative_to(root).as_posix(), is_annotated=False)

@@ -48,7 +48,7 @@ def attentive_probe(
 
     Args:
         train: Training features (N, 49 * D) of the pooling ``'tokens'``, with labels.
-        val: Validation features, alike.
+        val: Validation features in the same form.
         learning_rates: Rates for 256 images a batch; scaled linearly to ``batch_size``.
         weight_decay: Weight decay of the matrices.
         epochs: Passes over the training features.
@@ -140,7 +140,7 @@ class AttentiveSweep(RateSweep):
     def train(
         self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator
     ) -> AttentiveHeads:
-        """Train one head a learning rate on the given rows, all on the same batches."""
+        """Train one head per learning rate on the given rows, all on the same batches."""
         width = self.data.x.shape[1] // NUM_TOKENS
         heads = AttentiveHeads.drawn(len(rates), width, self.data.num_classes, generator)
         for name, value in heads.parameters().items():

@@ -69,7 +69,7 @@ def run_on_best_layer(
     Args:
         name: See :func:`run_probe`.
         bank: Training features (N, sum of widths): those of all layers side by side.
-        query: Validation features, alike; they are scored once.
+        query: Validation features, in the same form; they are scored once.
         widths: Width of each layer.
         device: Device to compute on.
         settings: Settings of the probe.
@@ -98,15 +98,16 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown probe or an unknown setting of it by a ``ConfigError``."""
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    measure = {'knn': knn_hits, **SWEEPS}[name]
-    known = [
-        p.name
-        for p in inspect.signature(measure).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and p.name != 'device'
-    ]
+    check_settings(f'probe {name!r}', {'knn': knn_hits, **SWEEPS}[name], settings)
+
+
+def check_settings(what: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Refuse settings that are no keyword arguments of a function by a ``ConfigError``."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != 'device']
     if unknown := sorted(set(settings) - set(known)):
         raise ConfigError(
-            f'The probe {name!r} has no setting {", ".join(unknown)}. Known: {", ".join(known)}.'
+            f'The {what} has no setting {", ".join(unknown)}. Known: {", ".join(known)}.'
         )
 
 
@@ -120,7 +121,7 @@ def _knn(
     found = knn_hits(bank, part, device=device, **settings)
     hits = {}
     for name, right in found.items():
-        # A process without a share classified another's, which is not counted.
+        # A process without queries of its own classified another's, which are not counted.
         counts = torch.zeros(len(query.y), dtype=torch.int64)
         counts[share] = right.long() if rank < len(query.y) else 0
         all_reduce(counts)

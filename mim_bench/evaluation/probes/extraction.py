@@ -22,7 +22,7 @@ from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 
 DTYPES = ('float32', 'float16')
-# How a model computes features: False is float32 throughout.
+# Values of `fp16`, the precision of the model; False is float32 throughout.
 ARITHMETICS = (False, True, 'tf32', 'bf16', 'fp16')
 _AUTOCAST = {'bf16': torch.bfloat16, 'fp16': torch.float16}
 
@@ -40,9 +40,8 @@ def extract_features(
 ) -> Features:
     """Extract the pooled features of all samples, in the order of the data set.
 
-    The model is in evaluation mode meanwhile and gets its modes back; random states are
-    restored. Every process writes its share batch by batch, and the first one joins them:
-    no process holds all in memory.
+    The modes of the model and random states are restored afterwards. Every process writes its
+    share batch by batch, and the first one joins them: no process holds all in memory.
 
     Args:
         model: Model with ``data_preprocessor`` and ``extract_feat(inputs)``, wrapped or not. A
@@ -105,14 +104,14 @@ def arithmetic(device: torch.device, kind: bool | str) -> Iterator[None]:
 
 
 def arithmetic_name(device: torch.device, kind: bool | str) -> str | None:
-    """What :func:`arithmetic` is called among the settings of features; None for float32."""
+    """Name of an :func:`arithmetic` among the settings of features; None for float32."""
     if kind == 'tf32':
         return kind
     return str(_AUTOCAST.get(kind, torch.get_autocast_dtype(device.type))) if kind else None
 
 
 def check_arithmetic(kind: bool | str) -> None:
-    """Refuse what is none of :data:`ARITHMETICS` by a ``ConfigError``."""
+    """Refuse anything but :data:`ARITHMETICS` by a ``ConfigError``."""
     if kind not in ARITHMETICS:
         raise ConfigError(
             f'test_cfg.fp16={kind!r} is unknown. Known: {", ".join(map(str, ARITHMETICS))}.'
@@ -129,9 +128,9 @@ class Share:
     """The samples that one process has read; sample i belongs to process i % world size.
 
     Attributes:
-        not_finite: Numbers of those whose features are not finite.
-        first: (D,) features of the first one.
-        is_constant: Whether all have these.
+        not_finite: Numbers of the samples whose features are not finite.
+        first: (D,) features of the first sample.
+        is_constant: Whether all samples have these features.
     """
 
     num_samples: int = 0
@@ -140,7 +139,7 @@ class Share:
     is_constant: bool = True
 
     def add(self, x: torch.Tensor) -> None:
-        """Look at the features (B, D) of the next samples."""
+        """Check the features (B, D) of the next samples."""
         rows = (~x.isfinite()).any(dim=1).nonzero().flatten() + self.num_samples
         self.not_finite += (rows * get_world_size() + get_rank()).tolist()
         self.first = x[0].clone() if self.first is None else self.first
@@ -170,7 +169,7 @@ def features_of_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (B, D) float32 and labels (B,), on the CPU; arguments of `extract_features`.
 
-    Close it: one that an error leaves behind would put back modes and random states much later.
+    Close the iterator: otherwise, after an error, it restores modes and random states much later.
     """
     device = next(model.parameters()).device
     with preserved_rng(), evaluating(model), arithmetic(device, fp16):

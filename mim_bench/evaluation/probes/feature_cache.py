@@ -1,4 +1,4 @@
-"""An on-disk cache of features, keyed by the settings that decide them."""
+"""An on-disk cache of features, keyed by the settings on which they depend."""
 
 import json
 import logging
@@ -36,12 +36,12 @@ def cached_features(
 ) -> Kind:
     """Features of some settings, read from the cache or extracted; the same on every process.
 
-    The folder is named by the hash of the settings and holds the settings
-    too. It gets its name when it is complete. A damaged folder is made again.
+    The folder is named by the hash of the settings, which it also holds, and gets its name when it
+    is complete. A damaged folder is replaced.
 
     Args:
         root: Folder of the cache; all processes see it. Several runs may share it.
-        settings: Plain data that decides the features; the same on every process.
+        settings: Plain data on which the features depend; the same on every process.
         extract: Called on every process with an empty folder, to write the files.
         open_folder: Maps the files of a folder; raises ``DataError`` where they are damaged.
 

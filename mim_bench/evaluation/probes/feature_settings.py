@@ -1,4 +1,4 @@
-"""The settings that decide the features of a data set, as key of the cache."""
+"""The settings on which the features of a data set depend, as key of the cache."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def feature_settings(
     It contains the weights themselves (so that neither the name of a checkpoint nor how it was
     loaded matters), the settings of the backbone and of the preprocessing, the data set with
     its transforms, the names and labels of its samples, the sizes of up to 1000 of its files,
-    evenly spread, how features are taken of a map, and the precision. Batch size, workers,
+    evenly spread, the pooling, and the precision. Batch size, workers,
     device, number of processes and location of the data are not included.
 
     Args:

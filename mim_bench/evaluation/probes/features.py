@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from mim_bench.errors import DataError
-from mim_bench.evaluation.probes.npy_rows import MappedRows
+from mim_bench.evaluation.probes.npy_rows import MappedRows, load_npy
 
 _CPU_ROOM_BYTES = 512 * 2**20
 X_FILE = 'x.npy'
@@ -44,7 +43,8 @@ class Features:
     def near(self, device: torch.device | str, room_bytes: int | None = None) -> 'Features':
         """The same features on a device if they fit there, else as they are.
 
-        ``room_bytes`` limits what they take: half of a GPU's free memory, or 512 MiB of a CPU's.
+        ``room_bytes`` is the most that they may take; by default half of a GPU's free memory, or
+        512 MiB on a CPU.
         """
         if room_bytes is None:
             room_bytes = _room_bytes(torch.device(device))
@@ -55,11 +55,7 @@ class Features:
     @classmethod
     def open(cls, folder: str | Path) -> 'Features':
         """Map ``x.npy`` (N, D) and ``y.npy`` (N,) of a folder, or raise a ``DataError``."""
-        path = Path(folder) / Y_FILE
-        try:
-            labels = np.load(path)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f'{path}: not a whole .npy file: {error}. Delete it.') from error
+        labels = load_npy(Path(folder) / Y_FILE)
         return cls(MappedRows(Path(folder) / X_FILE), torch.from_numpy(labels))
 
 

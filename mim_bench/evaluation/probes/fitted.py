@@ -1,4 +1,4 @@
-"""Probes that a test has fitted, in a file: further test sets need no training."""
+"""Keeps the probes that a test has fitted in a file, for tests on further test sets."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ class FittedProbes:
     Attributes:
         weights: Digest of the weights of backbone and preprocessing.
         num_classes: C.
-        bank: Folder of the training features, counted from that of the file.
+        bank: Folder of the training features, relative to that of the file.
         bank_digest: Digest of settings and content of the training images, for the protocol.
         probes: ``fitted`` of :class:`mim_bench.evaluation.probes.dispatch.ProbeResult`, by name.
     """
@@ -54,7 +54,7 @@ class FittedProbes:
         path = folder / FITTED_FILE
         try:
             return cls(**torch.load(path, map_location='cpu', weights_only=True))
-        except Exception as error:  # whatever torch raises for a file of something else
+        except Exception as error:  # torch may raise anything for a damaged or other file
             raise ConfigError(
                 f'{path}: no fitted probes ({type(error).__name__}: {error}). Give the work '
                 'directory of a finished test of the probes, which keeps features unless '

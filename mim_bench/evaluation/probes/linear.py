@@ -67,7 +67,7 @@ def linear_probe(
         learning_rates: Rates to train side by side, for the given batch size (not rescaled).
         epochs: Passes over the training features.
         batch_size: Batch size; N at most.
-        holdout_share: Share of each class held out, at least one sample of a class that has two.
+        holdout_share: Share of each class to hold out; at least one sample if it has two.
         seed: Decides the held-out part and the order of the samples.
         device: Device to compute on.
 
@@ -182,7 +182,7 @@ class RateSweep:
     device: torch.device | str
 
     def train(self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator) -> Heads:
-        """Train one head a learning rate on the given rows, all on the same batches."""
+        """Train one head per learning rate on the given rows, all on the same batches."""
         raise NotImplementedError
 
     def steps(
@@ -232,7 +232,7 @@ class LinearSweep(RateSweep):
     def train(
         self, rows: torch.Tensor, rates: torch.Tensor, generator: torch.Generator
     ) -> LinearHeads:
-        """Train one head a learning rate on the given rows, all on the same batches."""
+        """Train one head per learning rate on the given rows, all on the same batches."""
         classes, width = self.data.num_classes, self.data.x.shape[1]
         heads, speed = (
             LinearHeads(

@@ -5,17 +5,25 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 import torch
 
 from mim_bench.errors import DataError
 
-# Rows fetched by number at a time. The kernel maps up to 16 pages around each, 64 KiB, so
-# 64 MiB at most until they are let go.
+# Rows fetched by number at a time. The kernel maps up to 16 pages (64 KiB) around each, so at most
+# 64 MiB until they are released.
 _GATHERED_ROWS = 1024
 _JOINED_ROWS = 16384
+
+
+def load_npy(path: str | Path, mmap_mode: Literal['r'] | None = None) -> np.ndarray:
+    """Read a ``.npy`` file; a missing or damaged one raises a ``DataError``."""
+    try:
+        return np.load(path, mmap_mode=mmap_mode)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f'{path}: is not a complete .npy file ({error}). Delete it.') from error
 
 
 class MappedRows:
@@ -31,10 +39,7 @@ class MappedRows:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        try:
-            self._rows = np.load(path, mmap_mode='r')
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f'{path}: not a whole .npy file: {error}. Delete it.') from error
+        self._rows = load_npy(path, mmap_mode='r')
         if self._rows.ndim != 2 or self._rows.dtype.kind != 'f':
             raise DataError(
                 f'{path}: holds {self._rows.dtype} of shape {self._rows.shape}, not floating '
@@ -94,7 +99,7 @@ class RowsView:
 
 
 def write_npy_header(file: IO[bytes], dtype: np.dtype, shape: Sequence[int]) -> None:
-    """Write what stands before the numbers in a ``.npy`` file."""
+    """Write the header of a ``.npy`` file."""
     header = {
         'descr': np.lib.format.dtype_to_descr(dtype),
         'fortran_order': False,

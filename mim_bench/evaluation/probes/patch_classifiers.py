@@ -1,6 +1,5 @@
 """Classifiers of patches on frozen features: retrieval, and logistic regression by L-BFGS."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from scipy import optimize
 from torch.nn import functional as F
 
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.dispatch import check_settings
 from mim_bench.evaluation.probes.knn import nearest_rows
 from mim_bench.evaluation.probes.linear import row_statistics
 from mim_bench.evaluation.probes.npy_rows import MappedRows
@@ -51,13 +51,7 @@ def check_classifier(name: str, settings: Mapping[str, Any]) -> None:
     if name not in CLASSIFIERS:
         known = ', '.join(sorted(CLASSIFIERS))
         raise ConfigError(f'Unknown classifier of patches {name!r}. Known: {known}.')
-    parameters = inspect.signature(CLASSIFIERS[name]).parameters.values()
-    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != 'device']
-    if unknown := sorted(set(settings) - set(known)):
-        raise ConfigError(
-            f'The classifier {name!r} has no setting {", ".join(unknown)}. Known: '
-            f'{", ".join(known)}.'
-        )
+    check_settings(f'classifier {name!r}', CLASSIFIERS[name], settings)
 
 
 def fit_retrieval(

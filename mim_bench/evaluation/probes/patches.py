@@ -24,7 +24,7 @@ from mim_bench.evaluation.probes.extraction import (
     open_on_every_process,
 )
 from mim_bench.evaluation.probes.features import X_FILE
-from mim_bench.evaluation.probes.npy_rows import MappedRows, RowWriter
+from mim_bench.evaluation.probes.npy_rows import MappedRows, RowWriter, load_npy
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 from mim_bench.models.heads.patch_probe import joined_maps
 
@@ -67,12 +67,7 @@ class PatchBank:
             DataError: A file is missing or damaged, or they do not fit.
         """
         folder = Path(folder)
-        try:
-            images = np.load(folder / IMAGES_FILE)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                f'{folder / IMAGES_FILE}: is not a complete .npy file ({error}). Delete the folder.'
-            ) from error
+        images = load_npy(folder / IMAGES_FILE)
         x, shares = (MappedRows(folder / name) for name in (X_FILE, SHARES_FILE))
         return cls(x, shares, torch.from_numpy(images))
 
@@ -106,8 +101,7 @@ def extract_patches(
             evenly from 0 to 1 and f the sum, over the classes in the patch, of the number of
             patches of the image that hold the class.
         seed: Decides the patches.
-        fp16: As of :func:`mim_bench.evaluation.probes.extraction.extract_features`, which says what
-            is raised, too.
+        fp16: See :func:`mim_bench.evaluation.probes.extraction.extract_features`, also for errors.
         dtype: Type in the files, ``'float32'`` or ``'float16'``.
         on_batch: Called after each batch with (batches done, batches in all).
     """
@@ -187,8 +181,7 @@ def _patches_of_batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Features (Q, D) and shares (Q, C) of the patches of each image, on the CPU.
 
-    ``share`` sees all patches of an image as its features: position tables alone make the patches
-    of an image differ.
+    ``share`` checks the features of a whole image: its patches differ by their positions alone.
     """
     device = next(model.parameters()).device
     image, step = get_rank(), get_world_size()

@@ -1,6 +1,5 @@
 """Any model of timm as a backbone of the three libraries, under timm's own names."""
 
-import difflib
 import inspect
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.timm_models import filter_of
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
@@ -570,8 +569,7 @@ def _accepted(name: str) -> frozenset[str]:
 def _check_name(name: str) -> None:
     architecture, _, tag = name.partition('.')
     if not timm.is_model(architecture):
-        near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
-        hint = f' Did you mean {" or ".join(map(repr, near))}?' if near else ''
+        hint = did_you_mean(architecture, timm.list_models(), n=3)
         raise ConfigError(f'TimmBackbone: timm {timm.__version__} has no {architecture!r}.{hint}')
     try:
         timm.get_pretrained_cfg(name)
