@@ -1,8 +1,8 @@
 """mim_bench: downstream benchmarks for masked image modelling backbones.
 
 Importing the package makes ``mmcv._ext`` importable where no compiled one is
-installed (see :mod:`mim_bench.compat`); nothing heavy is imported for it. The functions of
-:mod:`mim_bench.api` are attributes that are imported when they are first used.
+installed (see :mod:`mim_bench.compat`), without importing anything heavy. The functions of
+:mod:`mim_bench.api` are imported when they are first used.
 """
 
 import importlib

@@ -71,18 +71,18 @@ def load(
     """A checkpoint's backbone with its weights, in evaluation mode.
 
     Args:
-        checkpoint: What ``mim-bench run --checkpoint`` takes: a file in any layout that is known,
-            ``timm:NAME.TAG`` for timm's weights, ``timm:NAME`` or ``random:BACKBONE`` for none;
-            ``,container=KEY,prefix=P,source=S`` may follow.
+        checkpoint: As for ``mim-bench run --checkpoint``: a file in any layout that ``convert``
+            recognises, ``timm:NAME.TAG`` for timm's weights, ``timm:NAME`` or ``random:BACKBONE``
+            for random ones; ``,container=KEY,prefix=P,source=S`` may follow.
         size: Side of the images in pixels, for families whose networks are built for one.
-        timm: The network of timm that a file is of.
-        download: Fetch weights of timm that are not in its cache.
+        timm: Name of the timm network whose weights a file holds; timm's loader reads it then.
+        download: Download weights of timm that are not in its cache.
         device: Device of torch.
 
     Returns:
-        A module that takes images (B, 3, H, W), normalised by the mean and deviation of ImageNet,
-        red first, and returns a tuple with its last map (B, C, rows, cols), set up as the common
-        probe does. ``out_channels`` and ``strides`` say its width and stride.
+        A module that takes RGB images (B, 3, H, W), normalised by ImageNet's mean and deviation,
+        and returns a tuple with its last map (B, C, rows, cols), set up as by the common probe.
+        ``out_channels`` and ``strides`` give the map's width and stride.
 
     Raises:
         MimBenchError: The file is not recognised, or does not fill the network.
@@ -104,7 +104,7 @@ def features(
     download: bool = False,
     device: torch.device | str | None = None,
 ) -> ImageFeatures:
-    """Features of images, all in memory; ``mim-bench features`` writes them into a file by pieces.
+    """Features of images, all in memory; ``mim-bench features`` writes them into a file.
 
     Args:
         model: A checkpoint as in :func:`load`, or a module as in :func:`evaluate`.
@@ -123,7 +123,7 @@ def features(
         The average of the last map for each image, as k-NN compares them.
 
     Raises:
-        MimBenchError: An image cannot be read, or the model not be set up.
+        MimBenchError: An image cannot be read, or the model cannot be set up.
     """
     if min(size, batch_size) < 1 or workers < 0:
         raise ConfigError(
@@ -190,17 +190,17 @@ def evaluate(
             SHA-256 of its state dict.
         tasks: Names of tasks, as of ``--tasks``: ``'in1k-knn'``, ``'in1k-ft=mae'``.
         data: Folder of the data sets in their usual layout, or folders by name (``in1k``,
-            ``ade20k``, ``coco``); ``data`` by default, of the suite smoke the embedded data.
+            ``ade20k``, ``coco``). Defaults to ``data``, for the suite smoke to embedded data.
         suite: ``'smoke'``, ``'proxy'`` or ``'full'``.
         out: Folder of everything that is written.
-        name: Name of the row.
-        facts: What is known of the weights: ``method``, ``data``, ``labels``, ``epochs``,
+        name: Name of the row on the leaderboard.
+        facts: What is known about the weights: ``method``, ``data``, ``labels``, ``epochs``,
             ``img_size``, ``licence``.
-        seeds: A run of each training for each.
-        num_prefix_tokens: Tokens before those of the patches, of a module that returns tokens.
+        seeds: Each training is run once per seed.
+        num_prefix_tokens: For a module that returns tokens: how many come before the patches.
         timm: See :func:`load`.
         download: See :func:`load`.
-        options: Changes of every config, by dotted key; such rows do not rank with others.
+        options: Changes to every config, by dotted key; such rows do not rank with others.
 
     Returns:
         The records, in the order of the runs.
@@ -235,7 +235,7 @@ def evaluate(
     plan = feasible(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
         _check_images(plan, row)
-    launcher = _Here()
+    launcher = _InProcessLauncher()
     with preserved_rng():
         outcome = execute(plan, places.out / 'steps', launcher=launcher, listener=Listener())
     if not outcome.is_complete:
@@ -253,11 +253,11 @@ def _check_kind(model: object) -> None:
         )
 
 
-class _Here(LocalLauncher):
-    """Runs each step in this process, to its end.
+class _InProcessLauncher(LocalLauncher):
+    """Runs each step in this process; :meth:`start` returns when it has ended.
 
     Attributes:
-        errors: What was raised, by name of the step.
+        errors: The errors that steps raised, by name of the step.
     """
 
     def __init__(self) -> None:
@@ -268,18 +268,18 @@ class _Here(LocalLauncher):
         """See :class:`mim_bench.suite.launching.Launcher`."""
         args = build_parser().parse_args(list(words))
         try:
-            return _Ended(args.run(args))
+            return _EndedStep(args.run(args))
         except RunInterrupted:
             raise
         except MimBenchError as error:
             self.errors[step.name] = error
             with log.open('a') as file:
                 file.write(f'error: {error}\n')
-            return _Ended(1)
+            return _EndedStep(1)
 
 
-class _Ended(OwnProcess):
-    """A step that has run."""
+class _EndedStep(OwnProcess):
+    """A step that has ended."""
 
     pid = None  # it cannot outlive this process
 
@@ -301,7 +301,7 @@ class _Ended(OwnProcess):
 def _places(
     out: Path, data: str | Path | Mapping[str, str | Path] | None, suite: Suite
 ) -> tuple[Places, bool]:
-    """Folders of an evaluation, and whether it draws the embedded data."""
+    """Folders of an evaluation, and whether it generates the embedded data."""
     if isinstance(data, Mapping):
         if unknown := sorted(set(data) - set(DATA_ROOTS)):
             raise ConfigError(
@@ -330,7 +330,7 @@ def _row(
         word = ','.join([f'{name}={backbone}' if name else str(backbone), *stated])
         networks = [timm] if timm else []
         return rows_of([word], places.checkpoints, suite, timm=networks, download=download)[0]
-    # A test set of robustness has the configs of the training that it tests.
+    # Entries of robustness tests have no configs: they use those of the tested training.
     configured = [entry for entry in suite.entries if entry.configs]
     entries = [e for task in wanted for e in configured if task in e.tasks] or configured
     cfg = load_config(configs_folder() / next(iter(entries[0].configs.values())))
@@ -363,15 +363,15 @@ def _write_module(
     num_prefix_tokens: int | None,
     stated: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Write the canonical file of a copy of a module, which this process keeps; its ``meta``.
+    """Write the canonical file of a module, whose copy this process keeps, and return its ``meta``.
 
     Raises:
-        ConfigError: It is no backbone, cannot be copied, or another one has its name here.
+        ConfigError: It is no backbone, cannot be copied, or another module has its name there.
     """
     module = getattr(module, '_orig_mod', module)  # what torch.compile wraps
     try:
         module = copy.deepcopy(module).eval()
-    except Exception as error:  # whatever the user's code stumbles over
+    except Exception as error:  # the user's code may raise anything
         raise ConfigError(
             f'{type(module).__name__}: cannot be copied ({type(error).__name__}: {error}). Give a '
             'module that copy.deepcopy copies.'
@@ -409,7 +409,7 @@ def _write_module(
 
 @torch.no_grad()
 def _check_images(plan: Sequence[Step], row: Row) -> None:
-    """Refuse tasks whose images a module does not take, or that need more than it returns.
+    """Refuse tasks that need feature maps or image sizes that a module does not support.
 
     Raises:
         ConfigError: Names each task and what is missing.
@@ -432,7 +432,7 @@ def _check_images(plan: Sequence[Step], row: Row) -> None:
         width = side if cfg.default_scope == 'mmpretrain' else side * 3 // 4
         try:
             network.eval()(torch.zeros(1, 3, side, width))
-        except Exception as error:  # whatever the user's code stumbles over
+        except Exception as error:  # the user's code may raise anything
             refused.append(
                 f'{step.name}: the module takes no image of {side} x {width} px '
                 f'({type(error).__name__}: {error}). The task needs images of this size.'
@@ -455,7 +455,7 @@ def _network(
     download: bool = False,
     device: torch.device | str | None = None,
 ):
-    """A network for features; the canonical file of it is temporary."""
+    """Context with the network that computes features; its canonical file is temporary."""
     _check_kind(model)
     try:
         device = None if device is None else torch.device(device)
@@ -480,13 +480,13 @@ def word_network(
     download: bool = False,
     device: torch.device | str | None = None,
 ) -> FeatureNetwork:
-    """The network of a word after ``--checkpoint``, set up by the common probe.
+    """The network that a word of ``--checkpoint`` names, set up as by the common probe.
 
     Args:
         word: See :func:`load`.
-        folder: Gets the canonical file, which nobody needs afterwards.
+        folder: A temporary folder, for the canonical file.
         size: Side of the images in pixels.
-        download: Fetch weights of timm that are not in its cache.
+        download: Download weights of timm that are not in its cache.
         device: Device of torch; a GPU if None and there is one.
     """
     suite = load_suite('full')

@@ -1,4 +1,4 @@
-"""From a whole model under canonical names to what a canonical file holds."""
+"""Reduces a whole model under canonical names to the content of a canonical file."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ _HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
 def backbone_alone(converted: Converted, names: Mapping[str, str]) -> Converted:
-    """Leave out what a backbone has no place for, and copy a shared table to every block.
+    """Remove what is not part of a backbone, and copy a shared table of positions to every block.
 
     Args:
         converted: The whole model.
-        names: Its parts that the backbone has under other names.
+        names: Keys outside the backbone that belong to it -> their keys in it.
     """
     backbone = {k: v for k, v in converted.backbone.items() if k not in PRETRAINING_TOKENS}
     backbone |= {names[k]: v for k, v in converted.rest.items() if k in names}
@@ -42,7 +42,7 @@ def plain_tensors(
 ) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
     """Weights as a file should hold them: float32 in place of half types, each its own memory.
 
-    A view would be written with all that it is a view of.
+    A view would be written with the whole tensor behind it.
 
     Returns:
         The weights, and how many of which type became float32.

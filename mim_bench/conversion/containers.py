@@ -1,4 +1,4 @@
-"""The weights in a checkpoint's dictionary: under which name they stand, and their prefixes."""
+"""Finds the weights in a checkpoint's dictionary, under any key and prefix."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,8 +10,8 @@ from mim_bench.errors import ConversionError
 
 # Averages of weights: of MAE-type repositories, timm, mmengine.
 EMA_KEYS = ('model_ema', 'state_dict_ema', 'ema_state_dict')
-# Of methods that train two networks, the one that counts first: I-JEPA's, DINO's; then Hiera's and
-# what users write themselves.
+# First the evaluated network of methods that train two (I-JEPA, DINO); then keys of Hiera and of
+# users' own files.
 NETWORK_KEYS = (
     'target_encoder', 'teacher', 'model_state', 'weights', 'net', 'network', 'student', 'encoder',
 )  # fmt: skip
@@ -33,9 +33,9 @@ class Weights:
     """Weights of a file by name, without wrappers' prefixes.
 
     Attributes:
-        container: Under which name they stood, or ``TOP_LEVEL``.
-        others: Names of further weights in the file, which were not taken.
-        prefix: Of the names of the network in the file that was taken.
+        container: Key under which they were, or ``TOP_LEVEL``.
+        others: Keys of further weights in the file, which were not taken.
+        prefix: Prefix that the names of the taken network had in the file.
     """
 
     state: dict[str, torch.Tensor]
@@ -44,7 +44,7 @@ class Weights:
     prefix: str = ''
 
     def under(self, prefix: str) -> 'Weights':
-        """The weights whose names start so, without the prefix; those of one beside it are left."""
+        """The weights whose names start with a prefix, without it; the others are left out."""
         state = {k.removeprefix(prefix): v for k, v in self.state.items() if k.startswith(prefix)}
         beside = sorted({k.split('.')[0] for k in self.state if not k.startswith(prefix)})
         return replace(
@@ -52,7 +52,7 @@ class Weights:
         )
 
     def inner_prefixes(self) -> list[str]:
-        """Where networks stand inside of the file's."""
+        """Prefixes of networks inside a larger one."""
         found = {k.removesuffix(a) for k in self.state for a in _ANCHORS if k.endswith('.' + a)}
         return sorted(found)
 
@@ -70,9 +70,9 @@ def open_container(
     Args:
         content: What the file holds.
         where: The file, for messages.
-        use_ema: Take the average of the weights.
-        container: Take what stands under this name; dots go into dictionaries in it.
-        prefix: Take the weights whose names start so, without it.
+        use_ema: Take the averaged weights.
+        container: Take the weights under this key; dots lead into nested dictionaries.
+        prefix: Take the weights whose names start with this prefix, and remove it.
 
     Raises:
         ConversionError: There are none, no average, or nothing of that name.
@@ -162,7 +162,7 @@ def _under(weights: Weights, prefix: str, where: str) -> Weights:
 
 
 def _unwrapped(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without the prefixes that every key has because a wrapper held the network."""
+    """Remove the prefixes that wrappers of the network gave to every key."""
     for prefix in _WRAPPERS:
         if state and all(key.startswith(prefix) for key in state):
             return _unwrapped({key.removeprefix(prefix): value for key, value in state.items()})

@@ -1,4 +1,4 @@
-"""A foreign checkpoint to the canonical one, or to another library's layout."""
+"""Converts a foreign checkpoint to the canonical layout, or to that of another library."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,15 +33,15 @@ class Options:
         keep_decoder: Keep neck, head and mask tokens, too, so that the pre-training model
             (or the classifier) loads the result; a shared table of positions stays shared.
         trust: Allow pickled code in the file.
-        use_ema: Take the average of the weights that a file holds beside them.
-        merge_order: How a Swin's mergings order their neighbours; None: as usual in the source.
-        arch: What the user says about the architecture; what the weights show must agree.
-        facts: What the user says about the weights, by the names of
+        use_ema: Take the averaged weights (EMA) of the file.
+        merge_order: Order in which a Swin merges neighbours; None: the usual one of the source.
+        arch: Architecture settings that the user states; they must agree with the weights.
+        facts: Facts that the user states, by the names of
             :data:`~mim_bench.conversion.provenance.FACTS`.
         to: 'canonical', or a name of :data:`~mim_bench.conversion.exports.EXPORTS`.
-        container: What holds the weights in the file, where it is not found by itself.
-        prefix: Of the weights of the network among them.
-        timm: The network of timm that the file is of; timm's own loader reads it then.
+        container: Key of the file under which the weights are; None: search the usual names.
+        prefix: Prefix of the network's weights there; None: recognise it.
+        timm: Name of the timm network whose weights the file holds; timm's loader reads it then.
     """
 
     source: str = AUTO
@@ -66,9 +66,9 @@ class Conversion:
         source: Name of the format.
         meta: The ``meta`` of the canonical file.
         num_tensors: Weights kept.
-        dropped: Source keys that were dropped on purpose, canonical ones of what a backbone
-            alone does not have.
-        notes: What a user should know: assumptions, and weights that were not taken.
+        dropped: Source keys that were dropped on purpose, and canonical keys of parts other than
+            the backbone.
+        notes: Assumptions, weights that were not taken, and signs of damage.
     """
 
     path: Path
@@ -83,18 +83,18 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
     """Convert a checkpoint file.
 
     Args:
-        src: The foreign file, or the folder of a hub.
+        src: The foreign file, or a folder of the Hugging Face Hub.
         dst: The canonical file: ``state_dict`` with keys under ``backbone.``, and ``meta``.
-        **options: Of :class:`Options`.
+        **options: Attributes of :class:`Options`.
 
     Raises:
-        CheckpointError: ``src`` cannot be read, or ``dst`` not be written.
+        CheckpointError: ``src`` cannot be read, or ``dst`` cannot be written.
         ConversionError: The format is unknown, ambiguous, or has keys without a rule.
     """
     src, dst, how = weights_file(src), Path(dst), Options(**options)
     content = read_checkpoint(src, trust=how.trust)
     with ThreadPoolExecutor(max_workers=1) as pool:
-        # Reading the file once for its hash takes as long as all the rest.
+        # Hashing the file takes as long as all the rest.
         digest = pool.submit(weights_sha256, src)
         weights = open_container(
             content,
@@ -127,20 +127,20 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
         meta |= {'cast': cast, **{name: getattr(converted, name) for name in changes}}
         if converted.reordered:
             meta['merge_order'] = how.merge_order or next(iter(source.merge_orders))
-    exported, homeless = export(how.to, state, meta, src.name)
+    exported, left_out = export(how.to, state, meta, src.name)
     layout = {} if how.to == CANONICAL else {'layout': how.to}
     written = {'state_dict': exported, 'meta': meta | layout}
-    # transformers wants bare weights where they are a pickle.
+    # transformers reads a .pth file only without anything around the weights.
     is_bare = how.to == 'huggingface' and dst.suffix != '.safetensors'
     write_checkpoint(exported if is_bare else written, dst)
-    dropped = [*converted.dropped, *homeless]
+    dropped = [*converted.dropped, *left_out]
     return Conversion(dst, source.name, meta, len(exported), dropped, notes)
 
 
 def _source_of(
     weights: Weights, content: Mapping, how: Options, where: str
 ) -> tuple[Weights, Source, bool]:
-    """The weights of the network, their source, and whether method and licence follow from it."""
+    """The network's weights, their source, and whether these determine method and licence."""
     if how.timm is not None:
         if how.source not in (AUTO, 'timm'):
             raise ConversionError(

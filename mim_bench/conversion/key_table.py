@@ -23,13 +23,12 @@ class Converted:
     """Weights under canonical names.
 
     Attributes:
-        backbone: Under ``backbone.``.
-        rest: What only the whole model has: ``neck.``, ``head.``.
-        dropped: Source keys without a place.
-        reordered: Canonical keys whose numbers a source brought into another order.
-        expanded: Canonical keys that one weight of the source became several of, or that a
-            source filled up.
-        built: The architecture, where the source knows it otherwise than from canonical names.
+        backbone: Weights under ``backbone.``.
+        rest: Other weights of the whole model: ``neck.``, ``head.``.
+        dropped: Source keys that were dropped on purpose.
+        reordered: Canonical keys whose numbers were brought into another order.
+        expanded: Canonical keys made by repeating, splitting or padding a weight of the source.
+        built: The architecture, if the source does not read it from canonical names.
     """
 
     backbone: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Where weights come from: what a canonical file says of itself, each fact with its origin."""
+"""The ``meta`` of a canonical file: facts about its weights, each with its origin."""
 
 import re
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from mim_bench.conversion.manifest import release_of
 from mim_bench.conversion.source import Source
 from mim_bench.results.record import RANDOM_METHOD, data_set_of
 
-# What a canonical file says of its weights; `epochs` are those of the pre-training.
+# Facts of weights in a canonical file; `epochs` are those of the pre-training.
 FACTS = ('method', 'epochs', 'pretrain_data', 'labels', 'img_size', 'licence')
-# Where a record's checkpoint calls them otherwise.
+# Their names in a record's checkpoint, where these differ.
 RECORD_NAMES = {'epochs': 'pretrain_epochs'}
-# What an earlier conversion found out and a new one keeps.
+# Keys of an earlier conversion that a new one keeps.
 _KEPT = (
     'source', 'source_file', 'origin_sha256', 'finetune_epochs', 'merge_order', 'params',
     'trained_by', 'notes',
 )  # fmt: skip
-# Heads that are trained with labels, and the data set that a number of classes tells.
+# Heads that are trained with labels, and the data set by number of classes.
 _HEADS: tuple[tuple[str, Mapping[int, str]], ...] = (
     (r'head\.fc\.weight', {1000: 'in1k', 11821: 'in12k', 21841: 'in22k', 21843: 'in22k'}),
     (r'decode_head\.conv_seg\.weight', {150: 'ade20k'}),
@@ -46,22 +46,22 @@ def build_meta(
     stated: Mapping[str, Any] | None = None,
     is_certain: bool = True,
 ) -> dict:
-    """What a canonical file says about itself.
+    """The ``meta`` of a canonical file.
 
-    Each of :data:`FACTS` is taken from the first of these that knows it: what the user stated,
-    an earlier conversion or the run that made the file, the list of releases, the format, the
-    weights themselves. ``known_from`` says by fact which one it was.
+    Each of :data:`FACTS` is taken from the first source that has it: the user, an earlier
+    conversion or the run that made the file, the list of releases, the format, the weights
+    themselves. ``known_from`` names that source.
 
     Args:
         source: The format.
-        weights: As they stood in the file.
+        weights: The weights as in the file.
         whole: The whole model under canonical names.
-        architecture: Of its backbone.
+        architecture: Architecture of its backbone.
         content: The file's dictionary.
-        sha256: Of the file.
+        sha256: SHA-256 of the file.
         stated: Facts that the user states, by name.
-        is_certain: The format has a mark of its own or the user names it; else neither method nor
-            licence follow from it.
+        is_certain: Whether the format has a mark of its own or the user names it; otherwise it
+            determines neither method nor licence.
 
     Returns:
         ``meta`` without the file's name and what the conversion changed. A file of a fine-tuned

@@ -1,4 +1,4 @@
-"""What a source format must offer."""
+"""The interface of a source format."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ Network = tuple[TimmModel, dict[str, torch.Tensor]]
 
 
 class Fit(IntEnum):
-    """How well a file fits a format; the best fit wins, two equal ones are a question."""
+    """How well a file fits a format. The best fit wins; of two equal ones the user must choose."""
 
     NO = 0
     LAYOUT = 1  # its keys are those of the format, which shares them with others
@@ -32,22 +32,22 @@ class Source:
     Attributes:
         name: What ``--source`` takes.
         detect: The fit of weights and of the file's dictionary around them.
-        rename: Weights and the file's name to canonical names, of the whole model.
-        method: Pre-training method that the format implies; a function of the weights where
-            they tell; None where nothing does.
-        licence: Of the official weights, as their repository states it; None if unknown.
+        rename: Takes the weights and the file's name; renames the whole model's keys.
+        method: Pre-training method that the format implies, or a function that finds it in the
+            weights; None: unknown.
+        licence: Licence of the official weights, as their repository states it; None if unknown.
         merge_orders: For Swin: how the weights of a merging order the 2x2 neighbours, by the
             names that ``--merge-order`` takes, the usual one first.
-        backbone_names: Names of a whole model's parts that a backbone alone has, and their
-            names there.
+        backbone_names: Names of parts of the whole model that belong to the backbone -> their
+            names in it.
         unseen_settings: Arguments of a backbone's class that leave no trace in the weights and
             that the official code fixes, by the name of the class.
-        order_settings: Further ones, by the merge order of the code that has them.
-        network: The network of timm of a file's weights, its dictionary and its name; None for
-            one of our own.
-        pos_resize: How the official code fits absolute positions to another grid, where it does
-            not by plain bicubic interpolation.
-        bias_interpolation: How it fits relative positions, where it does not as BEiT's code.
+        order_settings: The same by merge order, where the official codes differ.
+        network: Takes the weights, the file's dictionary and its name; returns the network of
+            timm, or None for one of this project.
+        pos_resize: How the official code resizes absolute positions, unless by plain bicubic
+            interpolation.
+        bias_interpolation: How it resizes relative positions, unless as BEiT's code.
     """
 
     name: str
@@ -114,5 +114,5 @@ class Source:
 
 
 def is_under_model(content: Mapping) -> bool:
-    """The weights stand under ``model``, as MAE's repository and its followers store them."""
+    """Whether the weights are under ``model``, as MAE's and related repositories store them."""
     return isinstance(content.get('model'), Mapping)

@@ -1,4 +1,4 @@
-"""What a batch of mmpretrain, mmseg or mmdet holds: how many images, and which ones."""
+"""Number and names of the images in a batch of mmpretrain, mmseg or mmdet."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from mim_bench.data.masked_samples import MaskedSamples
 
 
 def num_samples(batch: Any) -> int:
-    """How many images a batch holds, as it comes from the loader.
+    """Number of images in a batch, as it comes from the loader.
 
     Args:
         batch: Mapping with ``inputs`` and, in most cases, ``data_samples``.

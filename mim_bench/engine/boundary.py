@@ -1,4 +1,4 @@
-"""Turns whatever a library raises in a run into one message: where, on which images, what to do.
+"""Turns any error of a library in a run into one message: where, on which images, what to do.
 
 The traceback goes to the log file; ``--debug`` shows it too.
 """
@@ -23,7 +23,7 @@ from mim_bench.engine.saving import DISK_ADVICE
 from mim_bench.errors import DeviceError, MimBenchError, RunError
 from mim_bench.recipe.config import explain_build_error
 
-# What to do about a message of a library, the first that fits.
+# Pattern of a library's message -> what to do. The first that matches counts.
 KNOWN = (
     (
         r'Expected more than 1 value per channel when training',
@@ -61,7 +61,7 @@ KNOWN = (
         '(docker run --shm-size=8g).',
     ),
     (
-        # The last ones without the name of a file: the worker's end of a pipe or socket is gone.
+        # The last ones name no file: the worker's end of a pipe or socket is gone.
         r'DataLoader worker .*(killed|exited unexpectedly)|Connection(Reset|Refused)Error|'
         r'BrokenPipeError|EOFError|FileNotFoundError: \[Errno 2\] No such file or directory$',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
@@ -89,12 +89,12 @@ _IMAGES_SHOWN = 8
 
 
 class PlaceHook(Hook):
-    """Knows what a run is doing, for the message of an error.
+    """Tracks what a run is doing, for error messages.
 
     Attributes:
-        doing: The phase in words.
-        batch: The batch that is in work, as it came from the loader; None between batches.
-        batches: How many of an evaluation are done.
+        doing: Name of the phase.
+        batch: The current batch, as the loader gave it; None between batches.
+        batches: Number of batches that an evaluation has done.
     """
 
     priority = 'VERY_HIGH'
@@ -124,12 +124,12 @@ class PlaceHook(Hook):
     def _before_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train'
     ) -> None:
-        """A batch comes into work."""
+        """Store the batch."""
         self.batch = data_batch
 
 
-class LeavingHook(Hook):
-    """Tells a :class:`PlaceHook` what all other hooks are through with."""
+class PlaceEndHook(Hook):
+    """Tells a :class:`PlaceHook`, after all other hooks, that a batch or a validation is done."""
 
     priority = 'LOWEST'
 
@@ -153,7 +153,7 @@ def place_of(runner: Runner | None) -> PlaceHook | None:
 
 @contextlib.contextmanager
 def doing(runner: Runner, what: str, batch: Any = None) -> Iterator[None]:
-    """Context of a run that does something else; an error leaves the context as it is told."""
+    """Context in which a run does something else; an error keeps the phase, for its message."""
     place = place_of(runner)
     before = place and (place.doing, place.batch)
     if place:
@@ -164,28 +164,28 @@ def doing(runner: Runner, what: str, batch: Any = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def deaf_to_workers() -> Iterator[None]:
-    """Context in which the end of a loader worker raises nothing.
+def ignoring_dead_workers() -> Iterator[None]:
+    """Context in which the death of a loader worker raises nothing.
 
-    torch raises an error of its own wherever this process is when a worker has died. Its pipes
-    are closed before that, so the first error is often told already when the second one comes.
+    When a worker dies, torch's signal handler raises an error wherever this process is. The closed
+    pipes of the worker raise another one before that, which is often being reported already.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, 'SIGCHLD'):
         yield
         return
-    heard = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield
     finally:
-        # None: set by C code, which cannot be asked for it.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL if heard is None else heard)
+        # None: a handler set by C code, which Python cannot restore.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
 
 
-def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
+def explained_failure(error: BaseException, cfg: Config, runner: Runner | None) -> BaseException:
     """An error as one message; those of this project and of a missing file stay as they are.
 
     Args:
-        error: Whatever ended a run.
+        error: The error that ended a run.
         cfg: Config of the run.
         runner: None if it could not be built.
     """
@@ -199,7 +199,7 @@ def told_failure(error: BaseException, cfg: Config, runner: Runner | None) -> Ba
     _log_traceback(error)
     if (device := _device_error(error, cfg, runner)) is not None:
         return device
-    # A call that fails later for an argument is no mistake of the config.
+    # Later, a wrong argument of a call is no mistake in the config.
     if runner is None or '__init__' in str(error) or 'registry' in str(error):
         explained = isinstance(error, TypeError | KeyError) and explain_build_error(cfg, error)
         if explained:
@@ -221,7 +221,7 @@ def _device_error(error: BaseException, cfg: Config, runner: Runner | None) -> D
 
 
 def _from_worker(error: BaseException) -> BaseException:
-    """The error itself, without the traceback that a loader worker writes into its message."""
+    """An error of this project without the traceback that a loader worker adds to its message."""
     if not _IN_WORKER.match(str(error)):
         return error
     _log_traceback(error)
@@ -229,7 +229,7 @@ def _from_worker(error: BaseException) -> BaseException:
 
 
 def _original(error: BaseException) -> tuple[str, str]:
-    """Type and message of an error, of the first one where a loader worker passed it on."""
+    """Type and message of an error; of the original one if a loader worker passed it on."""
     text = str(error)
     if _IN_WORKER.match(text) and (found := _LAST.search(text)):
         return found[1], found[2].strip()

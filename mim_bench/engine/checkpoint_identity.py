@@ -1,4 +1,4 @@
-"""Which checkpoint a run is of: what its record says, and what the files say that it saves."""
+"""The checkpoint that a run evaluates, for its record and for the files that it saves."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +49,7 @@ def start_facts(cfg: Config, file: str | None, *, is_test: bool = False) -> dict
     Args:
         cfg: The resolved config.
         file: File of the backbone; None: random weights, unless the config loads a whole model.
-        is_test: A whole model is tested: what its own training started from is meant.
+        is_test: A whole model is tested: return the facts of the start of its training.
     """
     model = None if cfg.get('resume') else cfg.get('load_from')
     if not file and not model:
@@ -57,7 +57,7 @@ def start_facts(cfg: Config, file: str | None, *, is_test: bool = False) -> dict
         is_pretrained = 'Pretrained' in str(backbone.get('init_cfg'))
         return dict(UNKNOWN_START if is_pretrained else _RANDOM_START)
     path = Path(file or model)
-    if not path.is_file():  # the load gate's to report
+    if not path.is_file():  # the load gate reports it
         return dict(UNKNOWN_START)
     if file or not is_test:
         return checkpoint_facts(path)
@@ -94,7 +94,7 @@ def input_side(cfg: Config) -> int | None:
 
 
 def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
-    """What a checkpoint of a run says of the run, for whoever converts it.
+    """Facts of a run that its checkpoints hold, for a later conversion.
 
     Args:
         cfg: The resolved config.
@@ -102,8 +102,8 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         ``task``, ``protocol``, ``version`` and ``hash``; of a pre-training its method, epochs,
-        data and image size; ``start`` with the facts of the weights that it began from; ``arch``
-        with what the weights do not show of it.
+        data and image size; ``start`` with the facts of its first weights; ``arch`` with the
+        settings of the architecture that the weights do not show.
     """
     protocol = cfg.get('protocol') or {}
     tasks = [task['task'] for task in protocol.get('tasks', [])] or [protocol.get('task')]

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mim_bench.data.seeding import SKIP_LIST
-from mim_bench.engine.boundary import deaf_to_workers, told_failure
+from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.engine.cpu_distributed import is_cpu_run, leaving_process_group
@@ -40,7 +40,7 @@ from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.robustness import FITTED_LOOP, use_variant
-from mim_bench.recipe.start import start_of
+from mim_bench.recipe.start import protocol_start
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH, Cause
@@ -62,11 +62,11 @@ class Launch:
         checkpoint: Canonical checkpoint that fills the backbone.
         load_from: Checkpoint of the whole model, or the work directory of its training.
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
-        allow_partial: Go on although the checkpoint fills less than 99 % of the backbone.
-        auto_resume: Go on from the newest checkpoint of the work directory, if there is one.
+        allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
+        auto_resume: Resume from the newest checkpoint of the work directory, if there is one.
         seed: Seed of the run. Defaults to the config's.
         data_root: Replaces the config's.
-        launcher: 'none', 'pytorch' or 'slurm'.
+        launcher: What starts the processes: 'none', 'pytorch' or 'slurm'.
         no_amp: The same as ``precision='fp32'``.
         precision: 'recipe', 'fp32', 'fp16' or 'bf16'.
         keep_batch: On another number of GPUs 'accumulate' keeps the recipe's batch, 'scale-lr'
@@ -74,17 +74,18 @@ class Launch:
         fsdp: Shard weights, gradients and optimiser over the processes (FSDP2).
         options: Overrides by dotted key.
         results_dir: Folder for the run's record; no record if None.
-        record_checkpoint: What the user states of the record's checkpoint. ``file`` is the one of
-            the row, where the run starts from another; None: random weights.
+        record_checkpoint: Facts that the user states about the record's checkpoint. ``file`` is
+            the row's file, if the run starts from another one; None: random weights.
         run_id: Name of the record.
         tta: Test with the config's test-time augmentation.
-        save_minutes: Longest time between two checkpoints; the hook's if None.
-        dist_timeout_s: Seconds that a process waits for the others; the default if None.
-        time_limit_s: Seconds after which somebody ends this process; None: what the Slurm job has
-            left, if there is one.
+        save_minutes: Longest time between two checkpoints. Defaults to the hook's.
+        dist_timeout_s: Seconds that a process waits for the others. Defaults to the
+            config's, else 30 minutes.
+        time_limit_s: Seconds until this process is ended from outside. Defaults to the rest of the
+            Slurm job, if there is one.
         on_bad_image: 'stop' at a training image that cannot be read, or 'skip' it.
-        own_data: Name of a data set of the user's, whose classes replace the config's; None: the
-            data are the config's.
+        own_data: Name of the user's own data set, whose classes replace those of the config; None:
+            the data set is the config's.
         track: Names of the trackers that follow the run.
         limit: Images of each data set to use (:meth:`mim_bench.recipe.limit.Limit.parse` reads
             it); None: all.
@@ -175,19 +176,19 @@ def _test(launch: Launch) -> dict[str, float]:
 
 
 def record_outside_failure(launch: Launch, command: str, text: str, cause: Cause) -> list[Path]:
-    """Write the record of a run that could not do it itself, since it was killed.
+    """Write the record of a run that was killed before it could do so.
 
-    Its config is the one that it left in its work directory, where there is one: that says on how
-    many processes it ran. Its cost is what its ledger there holds.
+    The config is the one in its work directory, if it is there: it states the number of processes.
+    The cost is that of the ledger there.
 
     Args:
         launch: The launch.
         command: 'train' or 'test'.
-        text: How it failed.
-        cause: Why.
+        text: The error.
+        cause: The cause for the record.
 
     Returns:
-        The records; none where the launch asks for no record.
+        The records; none if the launch asks for no record.
 
     Raises:
         MimBenchError: The run could not even be described.
@@ -200,7 +201,7 @@ def _config_of_killed(launch: Launch, command: str) -> Config:
     dumped = folder / Path(launch.config).name
     try:
         cfg = Config.fromfile(str(dumped), import_custom_modules=False)
-    except Exception as error:  # whatever the Python of a file that was cut short raises
+    except Exception as error:  # an incomplete Python file may raise anything
         print_log(f'{dumped}: not read ({error}); the config of the launch is recorded.')
         return resolve_run(launch, command)
     if not any(is_record_hook(hook) for hook in cfg.get('custom_hooks') or ()):
@@ -210,7 +211,7 @@ def _config_of_killed(launch: Launch, command: str) -> Config:
 
 
 def resolve_run(launch: Launch, command: str) -> Config:
-    """The config that a command runs, without what it does not use.
+    """The config that a command runs, without the settings that it does not use.
 
     Args:
         launch: The launch.
@@ -222,7 +223,7 @@ def resolve_run(launch: Launch, command: str) -> Config:
 
 
 def groups_of(launch: Launch) -> list[LayerGroup]:
-    """What the optimiser of a launch would do with each layer; nothing is trained.
+    """Learning rate and weight decay of each layer in a training, which is not run.
 
     Raises:
         ConfigError: The config has no optimiser, or one that cannot be built.
@@ -241,7 +242,7 @@ def check_precision(cfg: Config) -> None:
     """Refuse a training in mixed precision without a GPU.
 
     Raises:
-        ConfigError: It says how to train all the same.
+        ConfigError: It names the options that make the training possible.
     """
     if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
         raise ConfigError(
@@ -251,7 +252,7 @@ def check_precision(cfg: Config) -> None:
 
 
 def resolve(launch: Launch, *, is_test: bool = True) -> Config:
-    """The config with everything that the launch says.
+    """The config with all settings of the launch.
 
     Args:
         launch: The launch.
@@ -261,7 +262,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         raise ConfigError('--fit-backbone takes the backbone of --checkpoint. Give both.')
     fitted = launch.checkpoint if launch.fit_backbone else None
     cfg = load_config(launch.config, dict(launch.options), backbone_of=fitted)
-    # The config that an earlier run left in its folder may say so already.
+    # The config may be one that an earlier, changed run dumped.
     cfg.is_changed = bool(cfg.get('is_changed')) or _is_changed(cfg, launch)
     _set_data(cfg, launch)
     cfg.work_dir = launch.work_dir or cfg.get('work_dir') or _default_work_dir(launch.config)
@@ -279,7 +280,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         cfg.resume = True
         cfg.load_from = str(latest)
     _change_test_and_data(cfg, launch)
-    cfg.protocol_start = start_of(cfg)
+    cfg.protocol_start = protocol_start(cfg)
     _track(cfg, launch)
     if launch.results_dir:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), record_hook(cfg, launch, is_test=is_test)]
@@ -332,7 +333,7 @@ def _whole_model(place: str) -> str:
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
-    """How processes are started and meet, with the launch's time limit for waiting."""
+    """The config's ``env_cfg``, with the launch's time limit for waiting."""
     environment = cfg.get('env_cfg') or {}
     if launch.dist_timeout_s is None:
         return environment
@@ -341,8 +342,8 @@ def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
 
 
 def _is_changed(cfg: Config, launch: Launch) -> bool:
-    """Whether options of the launch changed what the protocol stands for."""
-    # A tier only says how to read the numbers.
+    """Whether options of the launch changed settings that the protocol hash covers."""
+    # `protocol` describes the run and changes none of its settings.
     if all(key.startswith('protocol.') for key in launch.options):
         return False
     fitted = launch.checkpoint if launch.fit_backbone else None
@@ -351,7 +352,7 @@ def _is_changed(cfg: Config, launch: Launch) -> bool:
 
 
 def resolve_training(launch: Launch) -> Config:
-    """The config of a training: precision, batch and sharding are those of the launch, too.
+    """The config of a training, with the precision, batch and sharding of the launch.
 
     Raises:
         ConfigError: They contradict each other or the config.
@@ -379,10 +380,10 @@ def resolve_training(launch: Launch) -> Config:
 
 
 def set_save_minutes(cfg: Config, minutes: float) -> None:
-    """Save that often in a run of a config, which is changed in place.
+    """Set the longest time between two checkpoints in a config, in place.
 
     Raises:
-        ConfigError: The config saves nothing, or by a hook of its own.
+        ConfigError: The config has no checkpoint hook, or one of its own.
     """
     hooks = cfg.setdefault('default_hooks', {})
     checkpoint = hooks.get('checkpoint', {})
@@ -440,7 +441,7 @@ class _Run:
 
 @contextmanager
 def _recorded(cfg: Config) -> Iterator[_Run]:
-    """A run that fails leaves a record of it too."""
+    """Context of a run; an error is explained, and recorded, unless it is an interruption."""
     run = _Run()
     try:
         yield run
@@ -449,15 +450,15 @@ def _recorded(cfg: Config) -> Iterator[_Run]:
             if run.runner is not None:
                 flush_ledger(run.runner)
             raise interruption from None
-        with deaf_to_workers():
-            told = told_failure(error, cfg, run.runner)
-            record_failure(told, cfg=cfg, runner=run.runner)
-        if told is error:
+        with ignoring_dead_workers():
+            failure = explained_failure(error, cfg, run.runner)
+            record_failure(failure, cfg=cfg, runner=run.runner)
+        if failure is error:
             raise
-        raise told from error
+        raise failure from error
     finally:
         if run.runner is not None and (board := run.runner.visualizer.get_backend('tensorboard')):
-            board.close()  # else it loses what it has not written yet
+            board.close()  # it writes the rest
 
 
 def _check_parts(cfg: Config, parts: tuple[str, ...], command: str, other: str) -> None:

@@ -20,11 +20,10 @@ class StopRequest:
     """Whether this process has been asked to stop.
 
     Until :meth:`defer`, a signal ends the run at once by :class:`RunInterrupted`: there is nothing
-    to save yet. From then on it is only noted, and the training ends by itself where it can be
-    resumed.
+    to save yet. From then on it is only stored, and the training ends where it can be resumed.
 
     Args:
-        time_limit_s: Seconds from now after which somebody ends the run; None: never.
+        time_limit_s: Seconds from now until the run is ended from outside; None: never.
     """
 
     def __init__(self, time_limit_s: float | None = None) -> None:
@@ -53,7 +52,7 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def defer(self) -> None:
-        """From now on, note signals without acting on them."""
+        """From now on, store signals without acting on them."""
         self._is_deferred = True
 
     def reason(self, save_s: float = 0.0) -> str | None:
@@ -93,7 +92,7 @@ class StopRequest:
 
 
 def interruption_behind(error: BaseException | None) -> RunInterrupted | None:
-    """The wish to stop that an error is, or that a library turned into another error."""
+    """The :class:`RunInterrupted` that an error is, or from which a library made another error."""
     while error is not None and not isinstance(error, RunInterrupted):
         error = error.__cause__ or error.__context__
     return error

@@ -27,7 +27,7 @@ from mim_bench.results.store import CURVES_FILE, write_curves
 
 ERROR_LENGTH = 4000
 LAST_ITERATIONS = 50
-# They say where and how a run was launched, not what it computes.
+# Settings of where and how a run was launched, not of what it computes.
 _LAUNCH_KEYS = {
     'work_dir',
     'load_from',
@@ -51,8 +51,8 @@ class PictureSource:
     Attributes:
         kind: ``reconstruction``, ``segmentation`` or ``detection``.
         pattern: Glob inside the work directory.
-        caption: What they show.
-        limit: The newest so many are kept.
+        caption: Caption of the pictures.
+        limit: Number of newest pictures to keep.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class PictureSource:
 
 
 def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protocol:
-    """The protocol of a task; its hash is always that of what the run does.
+    """The protocol of a task, with the hash of what the run really does.
 
     Args:
         settings: A config's ``protocol``: ``name``, ``version``, ``tier``, and ``by_backbone``.

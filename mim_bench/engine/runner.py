@@ -20,7 +20,7 @@ from mim_bench.conversion.files import state_dict_of
 from mim_bench.conversion.provenance import run_meta
 from mim_bench.data.shared_batches import share_batches
 from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
-from mim_bench.engine.boundary import LeavingHook, PlaceHook
+from mim_bench.engine.boundary import PlaceEndHook, PlaceHook
 from mim_bench.engine.checkpoint_identity import run_facts, start_facts
 from mim_bench.engine.cpu_distributed import (
     DIST_TIMEOUT_S,
@@ -64,15 +64,15 @@ class BenchRunner(Runner):
     - Every sample is seeded by the run's seed and its place in the epoch
       (:mod:`mim_bench.data.seeding`).
     - ``backbone_checkpoint`` in the config fills the backbone through the load gate;
-      ``load_report`` tells what it found.
+      ``load_report`` is its result.
     - Checkpoints are written under a temporary name and renamed
       (:mod:`mim_bench.engine.saving`), also between intervals and when a run is asked to stop
       (:class:`mim_bench.engine.hooks.checkpoint_hook.CheckpointHook`).
-    - Resuming needs every key.
+    - Resuming requires every key.
     - Without a GPU, distributed runs use gloo.
-    - In a config with ``effective_batch_size`` everything that counts iterations counts
-      updates, whatever the accumulation (:mod:`mim_bench.recipe.updates`).
-    - A run resumes in the middle of an epoch, without reading what it has had
+    - In a config with ``effective_batch_size``, settings that count iterations count updates,
+      with any number of accumulated passes (:mod:`mim_bench.recipe.updates`).
+    - A run resumes in the middle of an epoch, without reading the batches before
       (:mod:`mim_bench.engine.batch_stream`).
     - ``fsdp=True`` in the config shards weights, gradients and optimiser
       (:mod:`mim_bench.engine.fsdp`).
@@ -114,12 +114,12 @@ class BenchRunner(Runner):
         return self.distributed and bool(self.cfg.get(KEY))
 
     def _products(self) -> contextlib.AbstractContextManager:
-        """Select torch's own products for compiled models and for those without wide layers."""
-        is_left = self.cfg.get('compile') or not has_wide_layers(self.model)
-        return cpu_products('torch' if is_left else self.cfg.get('cpu_products'))
+        """Context with the config's matrix products; torch's if compiled or without wide layers."""
+        is_plain = self.cfg.get('compile') or not has_wide_layers(self.model)
+        return cpu_products('torch' if is_plain else self.cfg.get('cpu_products'))
 
     def setup_env(self, env_cfg: dict) -> None:
-        """Join the other processes; where there is no GPU by gloo, mmengine would ask for one."""
+        """Join the other processes, without a GPU by gloo (mmengine would require one)."""
         if self.distributed:
             timeout = {'timeout': DIST_TIMEOUT_S}
             env_cfg = {**env_cfg, 'dist_cfg': {**timeout, **env_cfg.get('dist_cfg', {})}}
@@ -127,7 +127,7 @@ class BenchRunner(Runner):
                 read_slurm()
             if is_cpu_run():
                 init_gloo(self._launcher, env_cfg['dist_cfg']['timeout'])
-            # NCCL's flight recorder is on; it says what each process waited for.
+            # NCCL's flight recorder then writes what each process waited for.
             os.environ.setdefault('TORCH_NCCL_DUMP_ON_TIMEOUT', '1')
             for name in ('TORCH_FR_DUMP_TEMP_FILE', 'TORCH_NCCL_DEBUG_INFO_TEMP_FILE'):
                 os.environ.setdefault(name, str(Path(self.work_dir).resolve() / 'nccl-trace-'))
@@ -143,9 +143,9 @@ class BenchRunner(Runner):
         return super().build_visualizer(visualizer)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
-        """Data parallelism between CPU processes; anything else is mmengine's.
+        """Wrap the model for CPU processes by gloo; otherwise as mmengine does.
 
-        A model that is to be sharded stays on the CPU until it is filled.
+        A model that is to be sharded stays on the CPU until its weights are loaded.
         """
         copy_without_waiting(model)
         if self._is_sharding:
@@ -159,7 +159,7 @@ class BenchRunner(Runner):
     def build_dataloader(
         dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False
     ) -> DataLoader:
-        """Build a loader whose samples are seeded one by one, and that feeds its device."""
+        """Build a loader that seeds every sample and passes batches in shared memory."""
         if not isinstance(dataloader, dict):
             return dataloader
         dataloader = loader_settings(deepcopy(dataloader))
@@ -209,11 +209,12 @@ class BenchRunner(Runner):
         return super()._build_param_scheduler(scheduler, optim_wrapper)
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register them; schedules make their steps after updates.
+        """Register them, with intervals in updates, and the hooks that every run has.
 
-        Every run also knows where it is (:class:`mim_bench.engine.boundary.PlaceHook`), says so in
-        a file (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`), is tried before its
-        first step (:class:`mim_bench.engine.preflight.PreflightHook`), and validates what it saves
+        These track the phase (:class:`mim_bench.engine.boundary.PlaceHook`), write a heartbeat
+        (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`), try the run before its
+        first step (:class:`mim_bench.engine.preflight.PreflightHook`), and let it validate the
+        statistics that it saves
         (:class:`mim_bench.engine.hooks.norm_statistics_hook.NormStatisticsHook`).
         """
         super().register_default_hooks(
@@ -221,7 +222,7 @@ class BenchRunner(Runner):
         )
         place = PlaceHook()
         self.register_hook(place)
-        self.register_hook(LeavingHook(place))
+        self.register_hook(PlaceEndHook(place))
         self.register_hook(HeartbeatHook())
         self.register_hook(NormStatisticsHook())
         if track := self.cfg.get('track'):
@@ -229,15 +230,15 @@ class BenchRunner(Runner):
         self.register_hook(PreflightHook())
 
     def _init_model_weights(self) -> None:
-        """Initialise; a file that an ``init_cfg`` names goes through the gate too."""
+        """Initialise; files that an ``init_cfg`` names go through the load gate too."""
         with gated_initialisation(allow_partial=self._allow_partial) as initialisation:
             super()._init_model_weights()
         if initialisation.reports:
-            # Of several files the one that fits least says what the run starts from.
+            # Of several files, the one that fits least is reported.
             self.load_report = min(initialisation.reports, key=lambda report: report.share)
 
     def load_or_resume(self) -> None:
-        """Fill the backbone from ``backbone_checkpoint``, then resume if there is what to."""
+        """Fill the backbone from ``backbone_checkpoint``, then resume if there is a checkpoint."""
         path = self.cfg.get('backbone_checkpoint')
         if path and not self._has_loaded:
             self.load_report = load_backbone(
@@ -250,9 +251,9 @@ class BenchRunner(Runner):
             resume_stream(self._train_loop)
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Resume, from the same update if the number of accumulated passes has changed."""
+        """Resume at the same update, even if the number of accumulated passes has changed."""
         if self._is_sharding:
-            kwargs.setdefault('map_location', 'cpu')  # no device may have room for the whole
+            kwargs.setdefault('map_location', 'cpu')  # the whole may not fit a GPU
         super().resume(filename, *args, **kwargs)
         before = (self._loaded_meta or {}).get('iterations_per_update')
         every = self.iterations_per_update
@@ -275,12 +276,12 @@ class BenchRunner(Runner):
     ) -> dict:
         """Load a whole model; a key that does not fit stops the run.
 
-        ``--allow-partial`` goes on with keys that do not fit, except where a run resumes.
+        With ``--allow-partial`` it does not, unless the run resumes.
 
         Args:
             filename: A path, or a URL as mmengine reads it.
-            map_location: Of the tensors.
-            strict: False goes on with keys that do not fit.
+            map_location: Device of the loaded tensors.
+            strict: If False, keys that do not fit are accepted.
             revise_keys: (pattern, replacement) for the names in the file.
         """
         checkpoint = _load_checkpoint(str(filename), map_location=map_location)
@@ -300,7 +301,7 @@ class BenchRunner(Runner):
                 f'{filename}: does not fit the model of {self.cfg.filename}: {describe(report)} '
                 f'{advice}'
             )
-        # A run that resumes keeps what its backbone was first filled with.
+        # A resumed run keeps the report of the checkpoint that filled its backbone.
         self.load_report = self.load_report if self._resume and self.load_report else report
         return checkpoint
 
@@ -309,7 +310,7 @@ class BenchRunner(Runner):
         return self.cfg.get('allow_partial', False)
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save on the main process, so that a file is whole or absent; all processes must call it.
+        """Save on the main process, a complete file or none; all processes must call it.
 
         Raises:
             CheckpointError: The file system refuses.
@@ -329,7 +330,7 @@ class BenchRunner(Runner):
                     super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
     def checkpoint_meta(self) -> dict:
-        """What a converter and a run that resumes want to know of the run."""
+        """The ``meta`` of a checkpoint that conversion and resuming read."""
         if self._start is None:
             before = run_meta({'meta': self._loaded_meta}) if self._resume else {}
             file = self.cfg.get('backbone_checkpoint')

@@ -19,7 +19,7 @@ PRETRAINED = 'Pretrained'
 _FIXED_IN_KIND = ('abs_pos', 'layer_scale', 'patch_size', 'qkv_bias', 'rel_pos_bias', 'window_size')
 
 
-def start_of(cfg: Config) -> dict[str, Any]:
+def protocol_start(cfg: Config) -> dict[str, Any]:
     """The start of a run, for its protocol's hash.
 
     Random weights and weights that saw no labels are the same start, since the board compares them.

@@ -12,7 +12,7 @@ import pytest
 from mmengine.registry import DATASETS, MODELS
 
 from mim_bench.data.seeding import SeededDataset, skipped_images
-from mim_bench.engine.boundary import deaf_to_workers, told_failure
+from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
 from mim_bench.engine.launch import _recorded
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import DataError, MimBenchError, RunError
@@ -139,7 +139,7 @@ def test_death_of_a_worker_while_a_failure_is_told_raises_nothing():
 
     before = signal.signal(signal.SIGCHLD, heard)
     try:
-        with deaf_to_workers():
+        with ignoring_dead_workers():
             subprocess.run(['true'], check=True)
         assert signal.getsignal(signal.SIGCHLD) is heard
     finally:
@@ -162,7 +162,7 @@ def test_death_of_a_worker_while_a_failure_is_told_raises_nothing():
     ],
 )
 def test_known_causes_have_a_remedy(text, remedy):
-    told = told_failure(RuntimeError(text), SimpleNamespace(filename='mine.py'), None)
+    told = explained_failure(RuntimeError(text), SimpleNamespace(filename='mine.py'), None)
 
     assert str(told).startswith('mine.py: building the run: RuntimeError: ')
     assert remedy in str(told)
@@ -179,7 +179,7 @@ def test_known_causes_have_a_remedy(text, remedy):
 def test_file_system_that_refuses_is_told_with_its_remedy(number, remedy):
     error = OSError(number, os.strerror(number), '/disk/work')
 
-    told = str(told_failure(error, SimpleNamespace(filename='mine.py'), None))
+    told = str(explained_failure(error, SimpleNamespace(filename='mine.py'), None))
 
     assert told.startswith(f'/disk/work: {os.strerror(number)}. ')
     assert remedy in told
@@ -192,7 +192,7 @@ def test_message_of_a_worker_is_the_first_error_without_its_traceback():
         'a.jpg: is empty (0 bytes).'
     )
 
-    told = told_failure(DataError(text), SimpleNamespace(filename='mine.py'), None)
+    told = explained_failure(DataError(text), SimpleNamespace(filename='mine.py'), None)
 
     assert (type(told), str(told)) == (DataError, 'a.jpg: is empty (0 bytes).')
 

@@ -14,7 +14,7 @@ from mim_bench.recipe.building import build_model
 from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.recipe.data_content import dataset_content
 from mim_bench.recipe.protocol import protocol_settings, read_settings
-from mim_bench.recipe.start import start_of
+from mim_bench.recipe.start import protocol_start
 from mim_bench.suite.config_index import index_configs
 from mim_bench.testing.config_names import CONFIGS, PATHS, for_every, load, parse
 from mim_bench.testing.toy_runs import run_config
@@ -129,7 +129,7 @@ def test_hash_of_weights_that_saw_labels_differs(tmp_path):
     def start(**meta):
         cfg = deepcopy(load(FINETUNE))
         cfg.backbone_checkpoint = checkpoint(tmp_path / 'x.pth', **meta)
-        cfg.protocol_start = start_of(cfg)
+        cfg.protocol_start = protocol_start(cfg)
         return digest(cfg)
 
     by = {'task': 'in1k-ft', 'protocol': 'in1k-ft-common', 'version': '1', 'hash': '0' * 12}
@@ -146,7 +146,7 @@ def test_hash_of_a_part_from_another_file_differs(tmp_path):
         file.write_text(content)
         cfg = deepcopy(load(FINETUNE))
         cfg.model.head.init_cfg = {'type': 'Pretrained', 'checkpoint': str(file)}
-        cfg.protocol_start = start_of(cfg)
+        cfg.protocol_start = protocol_start(cfg)
         hashes.add(digest(cfg))
     assert len(hashes) == 2
 
