@@ -130,12 +130,21 @@ def _backbones(_: argparse.Namespace) -> _Listing:
 def _tasks(_: argparse.Namespace) -> _Listing:
     from mim_bench.report.catalogue import TIER_ORDER, task_rank, task_title
     from mim_bench.suite.config_index import index_configs
+    from mim_bench.suite.tasks import SUITES, load_suite
 
     found: dict[tuple, list] = {}
     for entry in index_configs():
         if entry.method is None:
             key = (entry.task, entry.protocol, entry.version, entry.tier)
             found.setdefault(key, []).append(entry)
+    for suite in map(load_suite, SUITES):
+        # Robustness tests use the configs of the training or the probe that they test.
+        for test in (entry for entry in suite.entries if entry.variant is not None):
+            start = next(entry for entry in suite.entries if test.start in entry.tasks)
+            same = (test.start, start.protocol, start.version)
+            tier, tested = next((key[3], found[key]) for key in found if key[:3] == same)
+            for task in test.tasks:
+                found[task, f'{start.protocol}-{test.variant}', start.version, tier] = tested
     ordered = sorted(found, key=lambda k: (task_rank(k[0]), TIER_ORDER.index(k[3]), k[1:]))
     data = [
         {

@@ -5,6 +5,7 @@ import pytest
 from mim_bench.cli.main import main
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.results.published import load_published
+from mim_bench.suite.tasks import SUITES, load_suite
 
 
 @pytest.fixture
@@ -42,6 +43,14 @@ def test_list_tasks_have_protocols_and_configs(listed):
     assert entry['backbones'] == ['vit-large']
     assert entry['configs'][0].startswith('configs/classification/finetune_vit-large_')
     assert tasks[0]['task'] == 'in1k-knn'
+
+
+def test_list_tasks_has_every_task_of_the_suites(listed):
+    found = {(entry['task'], entry['protocol']): entry for entry in listed('tasks')}
+    tasks = {task for suite in map(load_suite, SUITES) for task in suite.tasks}
+    assert tasks <= {task for task, _ in found}
+    robust = found['imagenet-a-knn', 'in1k-probe-imagenet-a']
+    assert robust['configs'] == found['in1k-knn', 'in1k-probe']['configs']
 
 
 def test_list_sources_are_all_of_them(listed):
