@@ -235,8 +235,9 @@ class _Planner:
         if start:
             # The record's checkpoint stays the pre-trained one, from which the row has its facts.
             words += (f'file={row.start}',)
-        more, same = self._more(entry, config)
-        given = row.start and str(row.start)
+        more, identity_words = self._option_words(entry, config)
+        pretrained = row.start and str(row.start)
+        checkpoint = str(start.files[0]) if start else pretrained
         identity = (
             # The user may move a config of their own: its name counts, not its path.
             *(entry.command, relative if config != Path(relative) else config.name),
@@ -244,12 +245,12 @@ class _Planner:
             *(row.id, row.method, row.backbone, row.sha256, row.inputs),
             f'labels={row.labels}',
             *((start.fingerprint,) if start else ()),
-            *same,
+            *identity_words,
         )
         gpus, resources = self.settings.resources_of(entry)
         return Step(
             name=name,
-            words=(*words, *_given(str(start.files[0]) if start else given, fit=entry.fit), *more),
+            words=(*words, *_checkpoint_words(checkpoint, fit=entry.fit), *more),
             records=record_paths(self.places, name, list(entry.tasks)),
             work_dir=self.places.work_dir(name),
             needs=(*self.needs, *((start.name,) if start else row.needs)),
@@ -257,7 +258,7 @@ class _Planner:
             identity=identity,
             gpus=gpus,
             resources=resources,
-            trial_words=(*words, *_given(given, fit=entry.fit), *more),
+            trial_words=(*words, *_checkpoint_words(pretrained, fit=entry.fit), *more),
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
             need_stuff=entry.need_stuff,
         )
@@ -266,8 +267,8 @@ class _Planner:
         """The test of a fine-tuned model on a test set of robustness, by its training's config."""
         row, name = self.row, self._name(entry.name)
         config = configs_folder() / training.config_of(row.network)
-        given = _given(row.start and str(row.start), fit=training.fit)
-        more, same = self._more(training, config, is_training=False)
+        given = _checkpoint_words(row.start and str(row.start), fit=training.fit)
+        more, identity_words = self._option_words(training, config, is_training=False)
         words = run_words(config, name, row, entry.dataset, self.places, self.seed)
         words = ('test', *words, *given, '--variant', entry.variant, *more)
         return Step(
@@ -277,7 +278,7 @@ class _Planner:
             work_dir=self.places.work_dir(name),
             needs=(*self.needs, step.name),
             inputs=config_hash(config),
-            identity=('test', entry.variant, step.fingerprint, *same),
+            identity=('test', entry.variant, step.fingerprint, *identity_words),
             gpus=1,
             trial_words=words,
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
@@ -292,32 +293,32 @@ class _Planner:
         limit = self.settings.limit
         return f'{entry}{limit.suffix if limit else ""}-{self.row.id}-s{self.seed}'
 
-    def _more(
+    def _option_words(
         self, entry: Entry, config: Path, *, is_training: bool | None = None
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Further words of a run, and what of them belongs to the identity of its step."""
         words: list[str] = []
-        same: list[str] = []
+        identity: list[str] = []
         options = [*architecture_options(entry, self.row, config), *self.settings.options]
         if read_settings(config)['protocol'].get('tier') != self.suite.tier:
             options.insert(0, f'protocol.tier={self.suite.tier}')
         if options:
             words += ['--cfg-options', *options]
-            same += options
+            identity += options
         if entry.command == 'train' if is_training is None else is_training:
             words.append('--auto-resume')
             if self.settings.precision != 'recipe':
                 words += ['--precision', self.settings.precision]
-                same.append(self.settings.precision)
+                identity.append(self.settings.precision)
         if self.settings.allow_partial:
             words.append('--allow-partial')
-            same.append('--allow-partial')
+            identity.append('--allow-partial')
         if self.settings.limit is not None:
             words += ['--limit', str(self.settings.limit)]
-            same.append(f'--limit={self.settings.limit}')
+            identity.append(f'--limit={self.settings.limit}')
         if self.settings.track:
             words += ['--track', ','.join(self.settings.track)]
-        return tuple(words), tuple(same)
+        return tuple(words), tuple(identity)
 
 
 def _check_tasks(entry: Entry, config: Path) -> None:
@@ -339,7 +340,7 @@ def architecture_options(entry: Entry, row: Row, config: Path) -> list[str]:
     return [f'model.backbone.arch={row.backbone.removeprefix(f"{row.network.family}-")}']
 
 
-def _given(checkpoint: str | None, *, fit: bool) -> tuple[str, ...]:
+def _checkpoint_words(checkpoint: str | None, *, fit: bool) -> tuple[str, ...]:
     if checkpoint is None:
         return ()
     return ('--checkpoint', checkpoint, *(('--fit-backbone',) if fit else ()))
