@@ -9,7 +9,7 @@ ALL = (0, 1, 2, 3)
 SWIN = dict(embed_dims=8, depths=(1, 1, 2, 1), num_heads=(1, 1, 2, 2))
 PVT = dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), num_heads=(1, 1, 2, 2))
 BACKBONES = {
-    'swin': dict(type='mim_bench.Swin', arch=SWIN, pad_small_map=True),
+    'swin': dict(type='mim_bench.Swin', arch=SWIN, pad_small_map=True, out_norms=True),
     'ummae-swin': dict(type='mim_bench.UMMAESwin', arch=dict(SWIN, posmlp_dims=4), window_size=8),
     'ummae-pvt': dict(type='mim_bench.UMMAEPvt', arch=dict(PVT, mlp_ratios=(2, 2, 2, 2))),
 }
@@ -34,7 +34,7 @@ def test_dense_backbone_gives_four_maps_and_gradients_at_any_size(name, size):
     assert all(parameter.grad.isfinite().all() for parameter in backbone.parameters())
 
 
-@pytest.mark.parametrize('name', ['ummae-swin', 'ummae-pvt'])
+@pytest.mark.parametrize('name', BACKBONES)
 def test_dense_backbone_with_checkpointing_computes_each_block_twice(name):
     grads, calls = [], []
     for with_cp in (False, True):
@@ -50,20 +50,34 @@ def test_dense_backbone_with_checkpointing_computes_each_block_twice(name):
     assert len(calls) == 2 * sum(backbone.depths)
 
 
-@pytest.mark.parametrize('name', ['ummae-swin', 'ummae-pvt'])
+@pytest.mark.parametrize('name', BACKBONES)
 def test_dense_backbone_drop_path_drops_each_branch_once(name):
     backbone = build(name, drop_path_rate=0.5)
     block = backbone.stages[3].blocks[-1].train()
-    x = torch.zeros(64, 4, 4, 64 if name == 'ummae-swin' else 16)
+    x = torch.zeros(64, 4, 4, 16 if name == 'ummae-pvt' else 64)
     with torch.no_grad():
         for parameter in block.parameters():
             parameter.zero_()
-        attn = block.attn.w_msa if name == 'ummae-swin' else block.attn
+        attn = block.attn if name == 'ummae-pvt' else block.attn.w_msa
         attn.proj.bias.fill_(1)  # the first branch adds 1, the second 10
         block.ffn.layers[1].bias.fill_(10)
-        found = set(block(x, backbone.stage_context(3, (4, 4), None, x.device)).unique().tolist())
+        if name == 'swin':
+            context = backbone.layouts(3, (4, 4), x.device)
+        else:
+            context = backbone.stage_context(3, (4, 4), None, x.device)
+        found = set(block(x, context).unique().tolist())
     # Kept branches are scaled by 1 / (1 - 0.5); dropped twice, they would be by 4.
     assert found == {0, 2, 20, 22}
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_dense_backbone_frozen_stages_are_not_trained(name):
+    backbone = build(name, frozen_stages=2).train()
+    trained = [name for name, p in backbone.named_parameters() if p.requires_grad]
+    frozen = ('pos_embed', 'patch_embed', 'stages.0.', 'stages.1.', 'norm0', 'norm1')
+    assert not any(name.startswith(frozen) for name in trained)
+    assert any(name.startswith('stages.2.') for name in trained)
+    assert [stage.training for stage in backbone.stages] == [False, False, True, True]
 
 
 def test_ummae_pvt_names_the_table_that_it_resizes_as_it_loads():

@@ -47,25 +47,12 @@ def test_global_attention_is_a_pre_norm_block_and_a_norm():
     torch.testing.assert_close(out.flatten(2).transpose(1, 2), wanted, atol=1e-5, rtol=1e-5)
 
 
-def test_global_attention_starts_near_the_norm_of_its_input():
-    x = maps()[-1]
-    out = neck()((x,))[0]
-    wanted = torch.nn.functional.layer_norm(x.permute(0, 2, 3, 1), (64,)).permute(0, 3, 1, 2)
-    assert (out - wanted).abs().mean() < 0.1
-
-
 def test_global_attention_norms_and_weights_are_those_of_its_source():
     layer = neck()
     assert {m.eps for m in layer.modules() if isinstance(m, torch.nn.LayerNorm)} == {1e-5}
     for linear in (m for m in layer.modules() if isinstance(m, torch.nn.Linear)):
         assert linear.bias.abs().max() == 0
         assert linear.weight.detach().std() == pytest.approx(0.02, rel=0.1)
-
-
-def test_global_attention_sees_every_position():
-    x = maps(1)[-1].requires_grad_()
-    neck()((x,))[0][0, 0, 0, 0].backward()  # all channels add up to the norm's bias
-    assert (x.grad.abs().sum(1) > 0).all()
 
 
 def test_global_attention_heads_have_32_dimensions_by_default():

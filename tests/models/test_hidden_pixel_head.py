@@ -45,11 +45,6 @@ def test_hidden_pixel_head_only_hidden_pixels_have_a_gradient():
     assert (images.grad[~pixels] == 0).all()
 
 
-def test_hidden_pixel_head_at_224_pixels_counts_98_patches():
-    images, _, index = batch(224, 16)
-    assert hidden_pixels(images, index, 16, norm_pix=False).numel() == 2 * 98 * 256 * 3
-
-
 def test_hidden_pixel_head_gives_the_loss_of_simmim():
     images, mask, index = batch()
     head, tokens = HiddenPixelHead(4, 8), torch.randn(2, 16, 4)

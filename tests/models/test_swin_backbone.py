@@ -117,41 +117,6 @@ def test_swin_masked_padding_is_as_if_it_were_not_there():
     assert not torch.allclose(seen(x)[0], shrunk(x)[0])
 
 
-def test_swin_drop_path_drops_each_branch_once():
-    arch = dict(embed_dims=8, depths=[2], num_heads=[1])
-    backbone = build(arch=arch, out_indices=(0,), drop_path_rate=0.5)
-    block = backbone.stages[0].blocks[1].train()
-    with torch.no_grad():
-        for parameter in block.parameters():
-            parameter.zero_()
-        block.attn.w_msa.proj.bias.fill_(1)  # the first branch adds 1, the second 10
-        block.ffn.layers[1].bias.fill_(10)
-        x = torch.zeros(64, 4, 4, 8, dtype=torch.float64)
-        found = set(block(x, _layouts(backbone, 0, x)).unique().tolist())
-    # Kept branches are scaled by 1 / (1 - 0.5); dropped twice, they would be by 4.
-    assert found == {0, 2, 20, 22}
-
-
-def test_swin_with_checkpointing_computes_each_block_twice_and_gives_the_same_gradients():
-    plain, checkpointed = build(), build(with_cp=True)
-    calls = []
-    for stage in checkpointed.stages:
-        for block in stage.blocks:
-            block.norm1.register_forward_hook(lambda *_: calls.append(1))
-    x = images(64, 48)
-    torch.testing.assert_close(results(checkpointed, x), results(plain, x), rtol=1e-9, atol=1e-9)
-    assert len(calls) == 2 * sum(ARCH['depths'])
-
-
-def test_swin_frozen_stages_are_not_trained():
-    backbone = build(frozen_stages=1).train()
-    trained = {name for name, p in backbone.named_parameters() if p.requires_grad}
-    assert not any(name.startswith(('patch_embed', 'stages.0.', 'norm0')) for name in trained)
-    assert {'norm1.weight', 'stages.1.blocks.0.norm1.weight'} <= trained
-    assert not backbone.stages[0].training
-    assert backbone.stages[1].training
-
-
 def test_swin_init_weights_is_the_official_one_unless_init_cfg_tells_another():
     arch = dict(embed_dims=64, depths=[1], num_heads=[2])
     weights = {}
@@ -163,21 +128,6 @@ def test_swin_init_weights_is_the_official_one_unless_init_cfg_tells_another():
         weights[init_cfg is None] = msa.qkv.weight
     assert weights[True].std().item() == pytest.approx(0.02, rel=0.1)
     assert (weights[False] == 0.5).all()
-
-
-def test_swin_layer_depth_counts_a_merging_to_the_block_before_it():
-    depth_of = Swin(ARCH, out_indices=ALL, out_norms=True).get_layer_depth
-    layers = {
-        'patch_embed.norm.weight': 0,
-        'stages.0.blocks.1.ffn.layers.1.bias': 2,
-        'stages.0.downsample.reduction.weight': 2,
-        'stages.1.blocks.0.attn.w_msa.relative_position_bias_table': 3,
-        'stages.2.blocks.1.norm2.bias': 6,
-        'norm0.weight': 7,
-    }
-    assert {name: depth_of(name)[0] for name in layers} == layers
-    assert depth_of('neck.norm.weight', 'backbone.') == (7, 8)
-    assert depth_of('backbone.stages.1.blocks.1.norm1.bias', 'backbone.') == (4, 8)
 
 
 @pytest.mark.parametrize(

@@ -312,9 +312,3 @@ def test_symmim_panels_of_two_views_hide_in_the_second():
     pixels = mask.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None].expand_as(images)
     seen = by_title['momentum network sees']
     assert torch.equal(seen[~pixels], by_title['input'].flip(3)[~pixels])
-
-
-def test_symmim_features_are_of_full_images():
-    model = build()
-    tokens = model(torch.randn(2, 3, 64, 64), mode='tensor')[0]
-    assert tokens.shape == (2, 17, 16)

@@ -111,46 +111,6 @@ def test_ummae_decoder_unknown_order_raises():
         build_model(decoder_pos_order='random')
 
 
-@pytest.mark.parametrize('size', [(64, 64), (96, 64), (40, 72)])
-def test_ummae_swin_gives_four_maps_at_any_size(size):
-    backbone = MODELS.build(
-        dict(type='mim_bench.UMMAESwin', arch=ARCH, window_size=4, out_indices=(0, 1, 2, 3))
-    )
-    maps = backbone(torch.randn(1, 3, *size))
-    assert [m.shape[1] for m in maps] == [8, 16, 32, 64]
-    assert maps[0].shape[-2:] == (size[0] // 4, size[1] // 4)
-    maps[-1].sum().backward()
-
-
-def test_ummae_swin_layer_depth_counts_a_downsample_to_the_block_it_opens():
-    backbone = MODELS.build(dict(type='mim_bench.UMMAESwin', arch=ARCH))
-    depth = {
-        name: backbone.get_layer_depth(name)[0]
-        for name in (
-            'patch_embed.projection.weight',
-            'stages.0.blocks.0.norm1.weight',
-            'stages.1.downsample.proj.weight',
-            'stages.1.blocks.0.norm1.weight',
-            'stages.1.blocks.1.norm1.weight',
-            'stages.3.blocks.0.norm1.weight',
-        )
-    }
-    assert list(depth.values()) == [0, 1, 2, 2, 3, 5]
-    assert backbone.get_layer_depth('head.fc.weight', 'backbone.') == (6, 7)
-
-
-def test_ummae_swin_frozen_stages_get_no_gradient():
-    backbone = MODELS.build(dict(type='mim_bench.UMMAESwin', arch=ARCH, frozen_stages=2))
-    trainable = {name for name, p in backbone.named_parameters() if p.requires_grad}
-    assert not any(name.startswith(('patch_embed', 'stages.0', 'stages.1')) for name in trainable)
-    assert any(name.startswith('stages.2') for name in trainable)
-
-
-def test_ummae_swin_unknown_arch_raises():
-    with pytest.raises(ConfigError, match='unknown arch'):
-        MODELS.build(dict(type='mim_bench.UMMAESwin', arch='huge'))
-
-
 def test_ummae_swin_leaves_out_what_fills_no_patch_as_a_convolution_does():
     backbone = MODELS.build(dict(type='mim_bench.UMMAESwin', arch=ARCH, window_size=4))
     images = torch.randn(2, 3, 34, 35)

@@ -54,15 +54,6 @@ def test_pooled_attention_attends_to_averages_of_squares():
     torch.testing.assert_close(attn(x, 2), expected)
 
 
-@pytest.mark.parametrize('size', [(64, 64), (96, 64), (40, 72), (16, 16)])
-def test_ummae_pvt_gives_four_maps_at_any_size(size):
-    backbone = build(img_size=64, out_indices=(0, 1, 2, 3))
-    maps = backbone(torch.randn(1, 3, *size))
-    assert [m.shape[1] for m in maps] == [8, 8, 16, 16]
-    assert maps[0].shape[-2:] == (size[0] // 4, size[1] // 4)
-    maps[-1].sum().backward()
-
-
 def test_ummae_pvt_compact_tokens_get_the_positions_of_their_places():
     backbone, mask = build('UMMAEPretrainPvt', img_size=64), make_mask([[0, 3], [2, 1]])
     places = token_places(kept_patches(Mask.of(mask)), 4)
@@ -81,16 +72,6 @@ def test_ummae_pvt_compact_map_halves_the_ratios_unless_told(given, compact):
     assert backbone.sr_ratios == (8, 4, 2, 1)
 
 
-def test_ummae_pvt_table_of_another_size_is_resized_as_it_loads():
-    small, large = build(img_size=64), build(img_size=128)
-    with torch.no_grad():
-        small.pos_embed.fill_(0.5)
-    missing, unexpected = large.load_state_dict(small.state_dict())
-    assert not missing
-    assert not unexpected
-    torch.testing.assert_close(large.pos_embed, torch.full((1, 1024, 8), 0.5))
-
-
 @pytest.mark.parametrize(('name', 'learns'), [('UMMAEPvt', True), ('UMMAEPretrainPvt', False)])
 def test_ummae_pvt_table_is_trained_in_finetuning_only(name, learns):
     assert build(name).pos_embed.requires_grad == learns
@@ -101,21 +82,6 @@ def test_ummae_pvt_table_is_no_position_of_mmpretrains():
     table = build('UMMAEPretrainPvt', img_size=64).pos_embed.reshape(16, 16, 8)
     assert torch.equal(table[0, :, :4], table[5, :, :4])
     assert torch.equal(table[:, 0, 4:], table[:, 5, 4:])
-
-
-def test_ummae_pvt_layer_depth_counts_positions_to_the_patches():
-    backbone = build()
-    names = ('pos_embed', 'stages.0.blocks.0.attn.q.weight', 'stages.1.downsample.proj.weight')
-    assert [backbone.get_layer_depth(name)[0] for name in names] == [0, 1, 2]
-    assert backbone.get_layer_depth('backbone.norm.weight', 'backbone.') == (6, 7)
-
-
-def test_ummae_pvt_frozen_stages_get_no_gradient():
-    backbone = build(frozen_stages=2)
-    trainable = {name for name, p in backbone.named_parameters() if p.requires_grad}
-    frozen = ('pos_embed', 'patch_embed', 'stages.0', 'stages.1')
-    assert not any(name.startswith(frozen) for name in trainable)
-    assert any(name.startswith('stages.2') for name in trainable)
 
 
 def test_ummae_pvt_arch_without_a_size_raises():

@@ -83,8 +83,3 @@ def test_visible_vit_other_image_size_with_mask_raises():
     images, mask = make_batch()
     with pytest.raises(ConfigError, match='made for'):
         build(img_size=64)(images, mask)
-
-
-def test_visible_vit_unknown_arch_raises():
-    with pytest.raises(ConfigError, match="unknown arch 'tall'"):
-        build(arch='tall')

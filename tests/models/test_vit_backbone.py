@@ -1,6 +1,5 @@
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from mmpretrain.models.backbones import BEiTViT, VisionTransformer
 
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
@@ -171,11 +170,3 @@ def test_vit_frozen_stages_stay_as_they_are(frozen_stages, trained):
 def test_vit_wrong_argument_raises(settings, message):
     with pytest.raises(ConfigError, match=message):
         ViT(**{'arch': ARCH, 'img_size': 32, **settings})
-
-
-@pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
-def test_vit_builds_from_a_config_of_each_library(scope):
-    pytest.importorskip(scope)
-    with DefaultScope.overwrite_default_scope(scope):
-        vit = MODELS.build(dict(type='mim_bench.ViT', arch=ARCH, img_size=32))
-    assert vit(torch.zeros(1, 3, 32, 48))[0].shape == (1, 32, 2, 3)
