@@ -4,10 +4,7 @@ import pytest
 import torch
 from mmpretrain.models import BEiTViT
 
-from mim_bench.conversion.architecture import architecture_of
-from mim_bench.conversion.detection import fitting_sources
 from mim_bench.conversion.sources import SOURCES
-from mim_bench.errors import ConversionError
 
 BLOCK = ('norm1', 'norm2', 'attn.proj', 'mlp.fc1', 'mlp.fc2')
 SHAPES = {'attn.proj': (8, 8), 'mlp.fc1': (32, 8), 'mlp.fc2': (8, 32)}
@@ -51,39 +48,12 @@ def finetuned() -> dict[str, torch.Tensor]:
     return state
 
 
-def test_conmim_pretrained_file_is_recognised_alone():
-    assert [source.name for source in fitting_sources(pretrained(), {})] == ['conmim']
-
-
-def test_conmim_finetuned_file_shares_its_keys_with_beit():
-    found = [source.name for source in fitting_sources(finetuned(), {})]
-    assert found == ['beit', 'beitv2', 'conmim', 'simmim']
-
-
 def test_conmim_pretrained_file_drops_the_unused_layer_only():
     converted = SOURCES['conmim'].convert(pretrained(), 'x.pth')
     assert converted.dropped == ['lm_head.weight', 'lm_head.bias']
     assert 'backbone.mask_token' in converted.backbone
     assert 'backbone.ln1.weight' in converted.backbone
     assert {'neck.fc0.weight', 'neck.bn1.bias', 'neck.bn2.running_mean'} < set(converted.rest)
-
-
-def test_conmim_architecture_reads_the_sizes_off_the_weights():
-    found = architecture_of(SOURCES['conmim'].convert(pretrained(), 'x.pth').backbone)
-    assert found.assumed == []
-    assert found.arch == {
-        'embed_dims': 8,
-        'num_layers': 2,
-        'num_heads': 2,
-        'feedforward_channels': 32,
-        'patch_size': 16,
-        'img_size': 32,
-        'abs_pos': 'none',
-        'rel_pos_bias': 'shared',
-        'qv_bias': True,
-        'layer_scale': True,
-        'norms': ['ln1'],
-    }
 
 
 @pytest.mark.parametrize('make', [pretrained, finetuned])
@@ -104,11 +74,6 @@ def test_conmim_encoder_loads_into_mmpretrains_fine_tuning_network(make):
         name = f'blocks.{i}.attn.relative_position_bias_table'
         expected = state[name] if table is None else table
         assert torch.equal(layer.attn.relative_position_bias_table, expected)
-
-
-def test_conmim_unknown_key_raises():
-    with pytest.raises(ConversionError, match=r'predictor\.weight'):
-        SOURCES['conmim'].convert({**pretrained(), 'predictor.weight': torch.zeros(1)}, 'x.pth')
 
 
 def test_convert_own_file_with_a_teacher_takes_the_teacher():

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import _load_checkpoint
 
-from mim_bench.conversion.files import read_checkpoint, state_dict_of, write_checkpoint
+from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.errors import CheckpointError
 
 STATE = {'backbone.a': torch.arange(6.0).reshape(2, 3), 'backbone.b': torch.ones(2)}
@@ -65,16 +65,6 @@ def test_read_checkpoint_other_content_raises(tmp_path):
     torch.save([1, 2], tmp_path / 'a.pth')
     with pytest.raises(CheckpointError, match=r'a\.pth: holds a list, not a dictionary'):
         read_checkpoint(tmp_path / 'a.pth')
-
-
-@pytest.mark.parametrize('key', ['state_dict', 'model', 'module'])
-def test_state_dict_of_finds_the_weights_and_strips_wrappers(key):
-    content = {key: {'module._orig_mod.a.b': STATE['backbone.b'], 'epoch': 3}, 'args': None}
-    assert list(state_dict_of(content)) == ['a.b']
-
-
-def test_state_dict_of_bare_weights_is_itself():
-    assert state_dict_of(STATE) == STATE
 
 
 def test_read_checkpoint_of_safetensors_written_again_keeps_what_is_kept_only(tmp_path):

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from mim_bench.conversion.architecture import architecture_of
 from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.detection import find_source
@@ -65,26 +64,6 @@ def test_localmim_swin_source_puts_the_channel_before_the_neighbour(order, norm)
     assert converted.backbone[f'{MERGING}norm.weight'].tolist() == norm
     order = [[0, 1, 10, 11, 20, 21, 30, 31].index(n) for n in norm]
     assert converted.backbone[f'{MERGING}reduction.weight'][0].tolist() == order
-
-
-def test_localmim_swin_source_unknown_key_raises():
-    state = official_state() | {'encoder.layers.0.blocks.0.attn.q_bias': torch.zeros(1)}
-    with pytest.raises(ConversionError, match='q_bias'):
-        SOURCES['localmim'].convert(state, 'x.pth')
-
-
-def test_localmim_swin_source_reads_the_architecture():
-    found = architecture_of(SOURCES['localmim'].convert(official_state(), 'x.pth').backbone)
-    assert found.backbone_type == 'mim_bench.Swin'
-    assert found.arch == {
-        'embed_dims': 1,
-        'depths': [2],
-        'num_heads': [1],
-        'patch_size': 4,
-        'window_size': 7,
-        'norms': [],
-    }
-    assert found.assumed == []
 
 
 @pytest.mark.parametrize(

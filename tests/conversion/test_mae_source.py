@@ -43,12 +43,6 @@ def test_mae_encoder_under_model_is_mae(model, official):
     assert find_source(state, 'auto', 'a.pth', {'model': state}).name == 'mae'
 
 
-def test_mae_bare_encoder_could_be_timms(model, official):
-    state = encoder_of(official(model.state_dict()))
-    with pytest.raises(ConversionError, match=r"not clear \(fits: \['mae', 'timm'\].*--source"):
-        find_source(state, 'auto', 'a.pth', state)
-
-
 def test_mae_finetuned_file_could_be_that_of_its_followers(official):
     state = dict.fromkeys(('fc_norm.weight', 'head.weight'), torch.zeros(1))
     state |= official(VisionTransformer(ARCH, img_size=32).state_dict())

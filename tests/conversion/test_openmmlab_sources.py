@@ -9,10 +9,8 @@ from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.source import Fit
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
-from mim_bench.models.backbones.vit import ViT
 
 ONE = torch.ones(1)
-ARCH = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=64)
 BACKBONE = {'backbone.ln1.weight': ONE}
 
 
@@ -72,16 +70,6 @@ def test_mmpretrain_parts_beside_the_backbone_are_kept_apart(key):
 def test_mmpretrain_unknown_part_raises():
     with pytest.raises(ConversionError, match=r"no rule in source 'mmpretrain': surprise\.x"):
         SOURCES['mmpretrain'].convert(BACKBONE | {'surprise.x': ONE}, 'a.pth')
-
-
-def test_symmim_file_keeps_the_online_network(tmp_path):
-    online = {f'backbone.{k}': v for k, v in ViT(ARCH, img_size=32).state_dict().items()}
-    other = {f'momentum_network.module.{k}': v + 1 for k, v in online.items()}
-    state = online | other | {'contrast_head.x': ONE}
-    torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'a.pth')
-    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
-    assert (file.source, file.meta['method'], file.num_tensors) == ('symmim', 'symmim', len(online))
-    assert torch.load(file.path)['state_dict'].keys() == online.keys()
 
 
 def test_timms_names_under_backbone_are_not_mmpretrains(tmp_path):

@@ -132,30 +132,6 @@ def test_timm_swin_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
     torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ('name', 'stock'),
-    [
-        ('vit_base_patch16_224', lambda: VisionTransformer('base', out_type='raw')),
-        ('swin_tiny_patch4_window7_224', lambda: SwinTransformer('tiny')),
-    ],
-)
-def test_timm_full_size_model_gives_its_features(name, stock, tmp_path):
-    torch.manual_seed(0)
-    model = timm.create_model(name).eval()
-    file, weights = converted(model, tmp_path)
-    images = torch.randn(1, 3, 224, 224)
-    with torch.no_grad():
-        expected = model.forward_features(images)
-        expected = expected if expected.dim() == 3 else expected.permute(0, 3, 1, 2)
-        torch.testing.assert_close(filled(stock(), weights)(images)[-1], expected, **TOLERANCE)
-        overrides = dict(out_type='raw') if name.startswith('vit') else {}
-        own = MODELS.build(backbone_config(file.meta, **overrides))
-        own.load_state_dict(weights, strict=False)
-        own.eval()
-        torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
-
-
 @pytest.mark.parametrize(
     'make',
     [

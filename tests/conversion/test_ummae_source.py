@@ -82,36 +82,6 @@ def test_ummae_source_takes_a_finetuned_vit_by_name_only():
     assert 'backbone.ln2.weight' in SOURCE.convert(state, 'x.pth').backbone
 
 
-def test_ummae_source_reads_the_sizes_of_a_pvt():
-    assert sizes_of(pvt()).arch == {
-        'embed_dims': [64, 128],
-        'depths': [1, 2],
-        'num_heads': [1, 2],
-        'mlp_ratios': [8, 4],
-        'patch_size': 4,
-        'img_size': 16,
-        'norms': ['norm'],
-    }
-
-
-def test_ummae_source_reads_the_sizes_of_a_vit():
-    found = sizes_of(vit())
-    assert found.arch == {
-        'embed_dims': 128,
-        'num_layers': 2,
-        'num_heads': 2,
-        'feedforward_channels': 512,
-        'patch_size': 16,
-        'img_size': 64,
-        'abs_pos': 'learned',
-        'rel_pos_bias': 'none',
-        'qv_bias': False,
-        'layer_scale': False,
-        'norms': ['ln1'],
-    }
-    assert found.assumed == ['num_heads']
-
-
 def test_ummae_source_renames_a_pvt_by_stages():
     converted = SOURCE.convert(pvt(), 'official.pth')
     assert {
@@ -126,20 +96,3 @@ def test_ummae_source_renames_a_pvt_by_stages():
     } <= set(converted.backbone)
     assert set(converted.rest) == {'neck.mask_token'}
     assert not converted.dropped
-
-
-def test_ummae_source_renames_a_vit_as_mmpretrain_does():
-    converted = SOURCE.convert(vit(), 'official.pth')
-    assert {
-        'backbone.cls_token',
-        'backbone.layers.1.attn.qkv.weight',
-        'backbone.layers.1.ln1.bias',
-        'backbone.layers.0.ffn.layers.0.0.weight',
-        'backbone.ln1.weight',
-    } <= set(converted.backbone)
-    assert set(converted.rest) == {'neck.ln1.weight', 'neck.decoder_blocks.0.ln2.weight'}
-
-
-def test_ummae_source_unknown_key_raises():
-    with pytest.raises(ConversionError, match=r'1 keys have no rule .*: decoder_odd'):
-        SOURCE.convert(vit() | weights(decoder_odd=(1,)), 'official.pth')
