@@ -1,38 +1,9 @@
 import pytest
 
-from mim_bench.data.checks.options import REAL_COUNTS, CheckOptions, expected, locate, parse_expect
-from mim_bench.errors import ConfigError, DataError
-
-
-def test_expected_without_manifest_is_the_real_dataset(tmp_path):
-    wanted = expected('imagenet', tmp_path, CheckOptions())
-
-    assert wanted.counts == {'train': 1_281_167, 'val': 50_000}
-    assert not wanted.is_toy
-    assert REAL_COUNTS['ade20k'] == {'train': 20_210, 'val': 2_000}
-    assert REAL_COUNTS['coco'] == {'train': 118_287, 'val': 5_000}
-
-
-@pytest.mark.parametrize(
-    ('dataset', 'folder', 'counts'),
-    [
-        ('imagenet', 'imagenet', {'train': 40, 'val': 20}),
-        ('ade20k', 'ade/ADEChallengeData2016', {'train': 8, 'val': 4}),
-        ('coco', 'coco', {'train': 8, 'val': 4}),
-    ],
-)
-def test_expected_below_a_manifest_is_the_embedded_dataset(toy_root, dataset, folder, counts):
-    wanted = expected(dataset, toy_root / folder, CheckOptions())
-
-    assert wanted.counts == counts
-    assert wanted.is_toy
-
-
-def test_expected_option_wins_over_the_manifest(toy_root):
-    wanted = expected('coco', toy_root / 'coco', CheckOptions(expect={'val': 3}))
-
-    assert wanted.counts == {'val': 3}
-    assert wanted.is_toy
+from mim_bench.data.checks import CheckOptions, Kind, Problem
+from mim_bench.data.checks.files import inspect_all
+from mim_bench.data.checks.options import parse_expect
+from mim_bench.errors import ConfigError
 
 
 def test_parse_expect_reads_one_or_both_splits():
@@ -46,20 +17,17 @@ def test_parse_expect_anything_else_raises(text):
         parse_expect(text)
 
 
-def test_locate_finds_the_dataset_itself_or_below(tmp_path):
-    (tmp_path / 'ade/train').mkdir(parents=True)
-
-    assert locate(tmp_path / 'ade', ('train',), ('ade',), '') == tmp_path / 'ade'
-    assert locate(tmp_path, ('train',), ('ade',), '') == tmp_path / 'ade'
+def _named(number):
+    """A problem for every even number."""
+    return [] if number % 2 else [Problem(str(number), Kind.EMPTY, 'even')]
 
 
-def test_locate_missing_folder_names_it_and_gives_advice(tmp_path):
-    (tmp_path / 'train').mkdir()
+@pytest.mark.parametrize('workers', [1, 2])
+def test_inspect_all_keeps_order_and_reports_progress(workers, forked):
+    calls = []
+    options = CheckOptions(workers=workers, progress=lambda *call: calls.append(call))
 
-    with pytest.raises(DataError, match=r'has no folder val\. Get it somewhere'):
-        locate(tmp_path, ('train', 'val'), (), 'Get it somewhere')
+    problems = list(inspect_all(_named, range(5), options))
 
-
-def test_locate_no_folder_at_all_says_so(tmp_path):
-    with pytest.raises(DataError, match=r'nowhere is not a folder\. Get it somewhere'):
-        locate(tmp_path / 'nowhere', ('train',), (), 'Get it somewhere')
+    assert [problem.path for problem in problems] == ['0', '2', '4']
+    assert calls == [(done, 5) for done in range(1, 6)]

@@ -1,5 +1,3 @@
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -188,13 +186,6 @@ def test_instaboost_without_objects_is_the_picture_itself():
     np.testing.assert_array_equal(boosted(results)['img'], before)
 
 
-def test_instaboost_same_seed_same_picture():
-    changes = dict(scale=(0.8, 1.2), theta=(-9, 9), color_prob=0.5)
-    first, again, other = (boosted(scene([(50, 40, 15)]), s, **changes) for s in (1, 1, 2))
-    np.testing.assert_array_equal(first['img'], again['img'])
-    assert (first['img'] != other['img']).any()
-
-
 def test_instaboost_ratio_is_the_share_of_changed_pictures():
     changed = 0
     for seed in range(200):
@@ -228,11 +219,6 @@ def test_instaboost_before_the_masks_raises():
         boosted({'img': np.zeros((4, 4, 3), np.uint8)})
 
 
-def test_move_object_out_of_the_image_is_none():
-    image = np.zeros((*SIZE, 3), np.uint8)
-    assert move_object(image, disc(20, 20, 5) == 1, Jitter(shift=(500, 0))) is None
-
-
 def test_move_object_at_the_border_is_cut():
     image = np.zeros((*SIZE, 3), np.uint8)
     mask = disc(5, 40, 8) == 1
@@ -249,14 +235,3 @@ def test_fill_hole_continues_a_gradient():
     image[hole] = 0
     fill_hole(image, hole)
     assert np.abs(image.astype(int) - wanted).max() <= 20  # of 100 that it has lost
-
-
-def test_instaboost_a_picture_of_coco_takes_less_than_a_second():
-    size = (480, 640)
-    discs = [(90 + 80 * i, 60 + 50 * i, 20 + 12 * i) for i in range(7)]
-    results = scene(discs, size=size)
-    start = time.perf_counter()
-    boosted(results, scale=(0.8, 1.2), dx=15, dy=15, theta=(-1, 1), color_prob=1)
-    seconds = time.perf_counter() - start
-    print(f'InstaBoost: {1000 * seconds:.0f} ms')
-    assert seconds < 1

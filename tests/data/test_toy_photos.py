@@ -29,14 +29,6 @@ def test_draw_crop_stays_in_the_region_of_its_split(split, aspect):
         assert (right - left) / (bottom - top) == pytest.approx(aspect, rel=0.03)
 
 
-def test_background_same_generator_gives_same_view():
-    views = [background(np.random.default_rng(7), 'train', (40, 56)) for _ in range(2)]
-
-    assert views[0].shape == (40, 56, 3)
-    assert 0 <= views[0].min() < views[0].max() <= 1
-    np.testing.assert_array_equal(*views)
-
-
 def test_background_missing_photograph_says_how_to_get_it(monkeypatch):
     gone = dataclasses.replace(PHOTOGRAPHS[0], file='gone.png')
     monkeypatch.setattr(photos, 'PHOTOGRAPHS', (gone,))

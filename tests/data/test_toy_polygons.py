@@ -34,36 +34,6 @@ def test_outline_soft_edge_lies_between_pixels():
     assert traced.bbox[2] == pytest.approx(8.5 + 1 / 3, abs=0.01)
 
 
-def test_outline_hole_stays_open():
-    coverage = _square((40, 40), 5, 5, 35, 35) - _square((40, 40), 12, 15, 22, 25)
-
-    traced = outline(coverage)
-
-    assert len(traced.polygons) == 1
-    assert traced.area == pytest.approx(900 - 100, abs=1)
-    np.testing.assert_array_equal(_rasterise(traced.polygons, (40, 40)), coverage > 0)
-
-
-def test_outline_two_holes_join_one_polygon():
-    coverage = _square((40, 40), 2, 10, 38, 30)
-    coverage -= _square((40, 40), 6, 15, 14, 25) + _square((40, 40), 22, 15, 34, 25)
-
-    traced = outline(coverage)
-
-    assert len(traced.polygons) == 1
-    np.testing.assert_array_equal(_rasterise(traced.polygons, (40, 40)), coverage > 0)
-
-
-def test_outline_two_parts_give_two_polygons_and_one_box():
-    coverage = _square((30, 30), 2, 2, 8, 8) + _square((30, 30), 20, 18, 28, 28)
-
-    traced = outline(coverage)
-
-    assert len(traced.polygons) == 2
-    assert traced.bbox == [2, 2, 26, 26]
-    np.testing.assert_array_equal(_rasterise(traced.polygons, (30, 30)), coverage > 0)
-
-
 def test_outline_part_inside_a_hole_keeps_both():
     coverage = _square((40, 40), 2, 2, 38, 38) - _square((40, 40), 8, 8, 32, 32)
     coverage += _square((40, 40), 16, 16, 24, 24)

@@ -4,7 +4,6 @@ import pytest
 from mim_bench.data.toy import photos, scene
 from mim_bench.data.toy.digits import digit_indices
 from mim_bench.data.toy.scene import (
-    MIN_CONTRAST,
     PHOTOGRAPH,
     UNLABELLED,
     Digit,
@@ -60,26 +59,6 @@ def test_single_digit_scene_digit_is_whole_and_large():
         assert picture.digits[0].label == 4
         # Rotation by 25 degrees and shear change the height of 60..85 % a little.
         assert 0.5 * 90 <= len(rows) <= 90
-
-
-@pytest.mark.parametrize('ground', [0.0, 0.1, 0.2, 0.3])
-def test_ink_colour_even_ground_stands_out(ground):
-    around = np.full(500, ground, dtype=np.float32)
-
-    for seed in range(20):
-        colour = scene._ink_colour(np.random.default_rng(seed), around)
-        luminance = colour @ np.array([0.299, 0.587, 0.114])
-        assert abs(luminance - ground) >= MIN_CONTRAST - 1e-3
-
-
-def test_faint_ground_brightness_tells_nothing_and_contrast_is_low():
-    means = []
-    for seed in range(30):
-        ground = scene.faint_ground(np.random.default_rng(seed), 'train', (64, 64))
-        assert ground.std(axis=(0, 1)).max() < 0.2
-        means.append(ground.mean())
-    assert min(means) < 0.2
-    assert max(means) > 0.4
 
 
 def test_scenes_splits_share_no_digit_image_and_no_photograph_region(monkeypatch):
