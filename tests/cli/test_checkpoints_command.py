@@ -56,11 +56,6 @@ def test_checkpoints_list_shows_what_is_known(manifest, capsys):
     assert all(text in second for text in ('not stated', 'no '))
 
 
-def test_checkpoints_list_of_this_project_names_every_release(capsys):
-    assert main(['checkpoints', 'list']) == 0
-    assert 'swin-tiny.ummae-800e-in1k' in capsys.readouterr().out
-
-
 def test_checkpoints_list_of_one_method(manifest, capsys):
     words = ['checkpoints', 'list', '--manifest', str(manifest), '--method']
     assert main([*words, 'conmim']) == 0

@@ -95,6 +95,8 @@ def test_collect_work_dir_of_each_library(tmp_path, capsys, library, metrics, ba
     assert (record.env['library'], record.env['torch']) == (library, '2.4.0')
     assert (record.cost.device, record.cost.num_devices) == ('NVIDIA A100-SXM4-80GB', 2)
     assert record.cost.img_per_s == 64.0
+    waited = {'mmpretrain': 0.2}.get(library)
+    assert record.cost.data_wait_share == pytest.approx(waited)
     seconds = {'mmpretrain': 49.5, 'mmdet': 25.0, 'mmseg': 50.0}[library]
     assert record.cost.wall_s == pytest.approx(seconds)
     assert record.cost.gpu_hours == pytest.approx(2 * seconds / 3600)

@@ -19,6 +19,7 @@ DAMAGED = {
     'versionless': (VALID.replace('"schema_version": 1', '"schema_version": null'), 'None'),
     'unknown-key': (VALID.replace('{', '{"extra": 1, ', 1), 'extra: nothing reads this key'),
     'no-object': ('[1, 2]', 'should be an object'),
+    'deep': ('[' * 100_000, 'not valid JSON'),
     'bad-date': (VALID.replace('2026-01-01', '2026-02-30'), 'started_at'),
     'hostile <img src=x onerror=alert(1)>': ('{', 'not valid JSON'),
     'twin-1': (VALID.replace('"bad"', '"twin"'), 'also stands in twin-2/record.json'),

@@ -63,36 +63,12 @@ def test_plan_dense_tasks_start_from_the_fine_tuned_backbone_of_their_row(entry)
         assert step(f'{entry}-{row}-s0').needs == ('data', keep.name)
 
 
-def test_plan_rows_differ_by_checkpoint_only():
-    def config(method):
-        words = step(f'toy-ft-{method}_vit-toy-s0').words
-        return words[1], words[words.index('--seed') + 1]
-
-    assert config('localmim') == config('random')
-
-
 def test_plan_records_and_work_dirs_are_each_step_s_own():
     records = [record for s in PLAN for record in s.records]
     folders = [s.work_dir for s in PLAN if s.work_dir]
     assert len(records) == len(set(records))
     assert len(folders) == len(set(folders))
     assert all(OUT in path.parents for path in records + folders)
-
-
-def test_plan_probe_leaves_two_records():
-    names = [path.parent.name for path in step('toy-probe-random_vit-toy-s0').records]
-    assert names == [f'toy-probe-random_vit-toy-s0-in1k-{kind}' for kind in ('knn', 'linear')]
-
-
-def test_plan_trainings_go_on_where_they_stopped():
-    trainings = [s for s in PLAN if s.words[0] == 'train']
-    assert trainings
-    assert all('--auto-resume' in s.words for s in trainings)
-
-
-def test_plan_other_seed_runs_everything_again():
-    other = {s.fingerprint for s in plan_demo(OUT, 1)}
-    assert not {s.fingerprint for s in PLAN} & other
 
 
 def test_plan_changed_configs_run_everything_but_the_data_again(monkeypatch):

@@ -69,13 +69,6 @@ def test_rows_of_a_checkpoint_says_what_it_is(checkpoint, tmp_path):
     assert row.start.is_file()
 
 
-def test_rows_of_same_file_converts_once(checkpoint, tmp_path, count_conversions):
-    path = checkpoint()
-    first = rows_of([str(path)], tmp_path / 'out', SMOKE)
-    assert rows_of([str(path)], tmp_path / 'out', SMOKE) == first
-    assert len(count_conversions) == 1
-
-
 def test_rows_of_moved_or_touched_file_converts_once(checkpoint, tmp_path, count_conversions):
     path = checkpoint()
     first = rows_of([f'a={path}'], tmp_path / 'out', SMOKE)
@@ -141,11 +134,6 @@ def test_rows_of_size_without_a_name_may_be_said(checkpoint, tmp_path):
     path = str(checkpoint())
     (row,) = rows_of([path], tmp_path / 'out', FULL, backbone='swin-tiny')
     assert (row.backbone, row.family) == ('swin-tiny', 'swin')
-
-
-def test_rows_of_missing_file_raises(tmp_path):
-    with pytest.raises(ConfigError, match=r'nowhere\.pth: there is no such file'):
-        rows_of([str(tmp_path / 'nowhere.pth')], tmp_path / 'out', SMOKE)
 
 
 def test_rows_of_file_that_is_no_checkpoint_raises(tmp_path):
