@@ -14,18 +14,11 @@ COSTS = [10, 20, 30, 40, 20]
 VALUES = [70, 75, 74, 80, 71]
 
 
-def test_pareto_front_by_hand():
-    assert pareto_front(COSTS, VALUES) == [0, 1, 3]
-
-
-def test_pareto_front_lower_is_better_by_hand():
-    # Now a is the best of all and the cheapest.
-    assert pareto_front(COSTS, [-v for v in VALUES]) == [0]
-
-
 @pytest.mark.parametrize(
     ('costs', 'values', 'front'),
     [
+        (COSTS, VALUES, [0, 1, 3]),
+        (COSTS, [-v for v in VALUES], [0]),  # now a is the best of all and the cheapest
         ([], [], []),
         ([5], [1], [0]),
         ([5, 5], [1, 1], [0, 1]),  # equal points are both on it
@@ -33,7 +26,7 @@ def test_pareto_front_lower_is_better_by_hand():
         ([5, 5], [1, 2], [1]),  # better for the same
     ],
 )
-def test_pareto_front_of_ties(costs, values, front):
+def test_pareto_front_by_hand(costs, values, front):
     assert pareto_front(costs, values) == front
 
 

@@ -9,7 +9,6 @@ import pytest
 from rich.console import Console
 
 from mim_bench.report.formats import render_csv, render_markdown, render_runs_csv
-from mim_bench.report.numbers import choose_unit
 from mim_bench.report.page import render_html
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.record import Cost
@@ -181,9 +180,3 @@ def test_renderers_show_a_collected_record_whose_cost_is_not_known(board_of, tmp
     print_leaderboard(board, console)
     assert '50.0' in console.file.getvalue()
     assert ' unknown |' in render_markdown(board)
-
-
-def test_choose_unit_takes_the_largest_that_holds_ten():
-    units = (('kJ', 1e3), ('kWh', 3.6e6))
-    assert choose_unit(3.5e7, units)[0] == 'kJ'
-    assert choose_unit(3.6e7, units)[0] == 'kWh'

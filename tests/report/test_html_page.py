@@ -197,15 +197,6 @@ def test_embed_picture_small_one_is_kept_exactly(tmp_path):
     assert shown.tobytes() == Image.open(path).tobytes()
 
 
-def test_render_html_charts_leave_it_to_the_filters_which_lines_they_draw(page_of, tmp_path):
-    record = make_record(artifacts=Artifacts('curves.json'))
-    write_curves(
-        [Curve('loss', 'epoch', [[1, 0.9], [2, 0.5]])], tmp_path / 'results' / record.run_id
-    )
-    text = page_of(record)
-    assert re.search(r'<figure class="chart" data-most="24">.*<g class="mark" data-row="0">', text)
-
-
 def test_render_html_shows_pictures_of_the_best_rows_of_each_kind(page_of, tmp_path, monkeypatch):
     monkeypatch.setattr(html, 'MOST_ROWS', 3)
     records = []

@@ -61,13 +61,6 @@ def class_table(board):
     return table
 
 
-def test_class_scores_of_a_segmentation_by_hand():
-    scores = areas([10, 5, 5]).class_scores()['mIoU']
-    # Wall: 15 / (20 + 20 - 15); sky: 5 / (10 + 10 - 5).
-    assert scores[:2] == pytest.approx([60.0, 100 / 3])
-    assert np.isnan(scores[2])
-
-
 def test_class_scores_of_a_detector_by_hand():
     # Category 0: its one object is found first; category 1: one of two, after a wrong one.
     found = MatchedDetections(

@@ -1,3 +1,5 @@
+import pytest
+
 from mim_bench.report.board import DASH
 from mim_bench.report.formats import render_markdown
 from mim_bench.report.page import render_html
@@ -83,19 +85,19 @@ def test_proxy_pairs_smoke_numbers_never_count(board_of):
     assert 'proxy' not in {section.name for section in sections(board)}
 
 
-def test_proxy_pairs_of_two_rows_give_no_number(board_of):
-    board = board_of(*measured('in1k-knn', 'knn_top1', KNN[:2]), *measured('in1k-ft', 'top1', FULL))
-    assert [line[3:] for line in table_of(board)] == [('fewer than 3 rows hold both', DASH)]
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [
+        (KNN[:2], 'fewer than 3 rows hold both'),
+        ([50.0] * 3, 'all values of one side are equal'),
+    ],
+)
+def test_proxy_pairs_that_tell_nothing_give_no_number(board_of, values, reason):
+    board = board_of(*measured('in1k-knn', 'knn_top1', values), *measured('in1k-ft', 'top1', FULL))
+    assert [line[3:] for line in table_of(board)] == [(reason, DASH)]
 
 
-def test_proxy_pairs_of_equal_values_give_no_number(board_of):
-    board = board_of(
-        *measured('in1k-knn', 'knn_top1', [50.0] * 3), *measured('in1k-ft', 'top1', FULL)
-    )
-    assert [line[3:] for line in table_of(board)] == [('all values of one side are equal', DASH)]
-
-
-def test_renderers_say_that_no_row_holds_both(board_of, tmp_path):
+def test_renderers_say_that_no_row_holds_both(board_of):
     board = board_of(*measured('in1k-knn', 'knn_top1', KNN))
     for text in (render_markdown(board), render_html(board)):
         assert 'No row of this board holds a proxy and a full number' in text

@@ -42,10 +42,6 @@ def ours(value=83.7, checkpoint=MAE, name='in1k-ft-mae-100e', **changes):
     )
 
 
-def pairs_of(board):
-    return list(board.pairs)
-
-
 def words_of(pair):
     """The verdict, and what differs."""
     return ': '.join(filter(None, (pair.verdict, '; '.join(pair.differences))))
@@ -67,7 +63,7 @@ def verdict_of(board_with):
     """The verdict on one run beside one published result."""
 
     def run(record, result=RESULT):
-        (pair,) = pairs_of(board_with([record], [result]))
+        (pair,) = board_with([record], [result]).pairs
         return words_of(pair)
 
     return run
@@ -84,7 +80,7 @@ def verdict_of(board_with):
     ],
 )
 def test_verdict_of_top1_is_within_three_tenths(board_with, value, verdict, difference):
-    (pair,) = pairs_of(board_with([ours(value)]))
+    (pair,) = board_with([ours(value)]).pairs
     assert (words_of(pair), f'{pair.difference:+.2f}') == (verdict, difference)
 
 
@@ -106,7 +102,7 @@ def test_verdict_has_a_tolerance_for_each_kind_of_metric(verdict_of, task, metri
 
 def test_comparison_takes_the_mean_over_seeds(board_with):
     records = [ours(83.6), ours(84.2, seed=1, run_id='other')]
-    (pair,) = pairs_of(board_with(records))
+    (pair,) = board_with(records).pairs
     assert (round(pair.ours, 6), len(pair.runs), pair.difference) == (83.9, 2, 0.2)
 
 
@@ -123,7 +119,7 @@ def test_comparison_takes_the_mean_over_seeds(board_with):
 )
 def test_comparison_needs_same_method_backbone_epochs_task_metric(board_with, change):
     board = board_with([ours()], [make_published(**change)])
-    assert pairs_of(board) == []
+    assert not board.pairs
 
 
 @pytest.mark.parametrize(
@@ -156,7 +152,7 @@ def verdict_with_settings(tmp_path):
         path = write_record(record, tmp_path / 'results')
         write_protocol(settings, path.parent)
         board = build_leaderboard(collect(tmp_path / 'results'), [result])
-        (pair,) = pairs_of(board)
+        (pair,) = board.pairs
         return words_of(pair)
 
     return run
@@ -178,7 +174,7 @@ def test_verdict_settings_of_another_protocol_are_not_taken(verdict_with_setting
     path = tmp_path / 'results' / 'in1k-ft-vit-base.mae-1600e-s0'
     verdict_with_settings({'train_cfg': {'max_epochs': 50}}, result)
     (path / 'protocol.json').write_text('{"train_cfg": {"max_epochs": 60}}')
-    (pair,) = pairs_of(build_leaderboard(collect(tmp_path / 'results'), [result]))
+    (pair,) = build_leaderboard(collect(tmp_path / 'results'), [result]).pairs
     # Without settings the name of the protocol decides.
     assert words_of(pair) == 'reproduced'
 
@@ -197,7 +193,7 @@ def test_verdict_lower_tier_is_never_compared(verdict_of, tier):
 def test_verdict_one_seed_with_another_batch_hinders_comparing(board_with):
     batch = Batch(1, 128, 1, 128, 1024, 'off', 'linear', 1.0, 2e-3)
     records = [ours(batch=batch), ours(seed=1, run_id='b', batch=batch), ours(seed=2, run_id='c')]
-    (pair,) = pairs_of(board_with(records))
+    (pair,) = board_with(records).pairs
     assert list(pair.differences) == ['batch 128 here, 1,024 in the recipe']
 
 
@@ -214,7 +210,7 @@ def test_verdict_collected_run_is_not_compared(verdict_of):
 def test_comparison_needs_the_same_unit(board_with):
     record = ours(0.837)
     metrics = {'top1': replace(record.metrics['top1'], unit='')}
-    assert pairs_of(board_with([replace(record, metrics=metrics)])) == []
+    assert not board_with([replace(record, metrics=metrics)]).pairs
 
 
 def test_verdict_batch_kept_by_accumulation_is_compared(verdict_of):
@@ -253,7 +249,7 @@ def test_verdict_without_mim_needs_no_epochs(verdict_of, method):
 def test_verdict_variant_is_that_of_the_id_of_the_checkpoint(board_with, checkpoint_id, verdicts):
     results = [make_published(variant=variant) for variant in ('hog', 'pixel')]
     board = board_with([ours(checkpoint=replace(MAE, id=checkpoint_id))], results)
-    found = {p.result.variant: words_of(p) for p in pairs_of(board)}
+    found = {p.result.variant: words_of(p) for p in board.pairs}
     assert all(words in found[variant] for variant, words in verdicts.items()), found
 
 
@@ -265,7 +261,7 @@ def test_comparison_linear_probe_by_a_classifier_has_the_same_metric(verdict_of)
 
 
 def test_comparison_of_a_failed_run_does_not_exist(board_with):
-    assert pairs_of(board_with([ours(error='loss is nan')])) == []
+    assert not board_with([ours(error='loss is nan')]).pairs
 
 
 def test_comparison_ours_on_another_split_is_not_compared(verdict_of):
@@ -274,7 +270,7 @@ def test_comparison_ours_on_another_split_is_not_compared(verdict_of):
 
 
 def test_packaged_numbers_stand_beside_a_run_of_ours(board_with):
-    pairs = pairs_of(board_with([ours(83.5)], load_published()))
+    pairs = board_with([ours(83.5)], load_published()).pairs
     verdicts = {(p.result.label, p.result.value): words_of(p) for p in pairs}
     official = 'facebookresearch/mae@efb2a80, FINETUNE.md'
     assert verdicts[official, 83.664] == verdicts[official, 83.57] == 'reproduced'
@@ -282,12 +278,8 @@ def test_packaged_numbers_stand_beside_a_run_of_ours(board_with):
     assert verdicts[own, 83.5] == 'other protocol: not known to be the same recipe'
 
 
-def _page(board, tmp_path):
-    return render_html(board)
-
-
-def test_render_html_marks_published_and_links_its_source(board_with, tmp_path):
-    text = _page(board_with([ours(83.9)]), tmp_path)
+def test_render_html_marks_published_and_links_its_source(board_with):
+    text = render_html(board_with([ours(83.9)]))
     section = text[text.index('id="published"') : text.index('id="protocols"')]
     assert '<a href="https://github.com/owner/mae/blob/ababab' in section
     assert '<td class="number">83.90</td>' in section
@@ -297,12 +289,12 @@ def test_render_html_marks_published_and_links_its_source(board_with, tmp_path):
     assert '<small>ViT-B | 83.7</small>' in section
 
 
-def test_renderers_keep_hostile_text_as_text(board_with, tmp_path):
+def test_renderers_keep_hostile_text_as_text(board_with):
     protocol = {'command': '=HYPERLINK("x")', 'note': HOSTILE}
     result = make_published(protocol=protocol, note=HOSTILE, row=HOSTILE, by=HOSTILE)
     board = board_with([ours()], [result])
-    assert HOSTILE not in _page(board, tmp_path)
-    assert '&lt;img src=x' in _page(board, tmp_path)
+    assert HOSTILE not in render_html(board)
+    assert '&lt;img src=x' in render_html(board)
     assert HOSTILE not in render_markdown(board)
     (line,) = csv.DictReader(io.StringIO(render_published_csv(board)))
     assert line['protocol_command'] == '\'=HYPERLINK("x")'
@@ -320,13 +312,13 @@ def test_render_markdown_without_comparisons_says_nothing(board_with):
     assert 'published' not in render_markdown(board_with([ours()], []))
 
 
-def test_renderers_show_the_first_pairs_and_count_the_rest(board_with, tmp_path, monkeypatch):
+def test_renderers_show_the_first_pairs_and_count_the_rest(board_with, monkeypatch):
     monkeypatch.setattr(tables, 'MOST_PAIRS', 2)
     files = [f'table-{number}' for number in range(5)]
     board = board_with([ours()], [make_published(file=file) for file in files])
     console = Console(width=200, file=io.StringIO(), color_system=None)
     print_leaderboard(board, console)
-    for text in (_page(board, tmp_path), render_markdown(board), console.file.getvalue()):
+    for text in (render_html(board), render_markdown(board), console.file.getvalue()):
         assert '3 further pairs in published.csv.' in text
     assert render_markdown(board).count('@abababa, table-') == 2
     lines = list(csv.DictReader(io.StringIO(render_published_csv(board))))

@@ -107,13 +107,6 @@ def test_print_tests_says_who_is_better(add, rows_of):
     assert 'B is better' in shown
 
 
-def test_explain_rows_under_one_protocol(add, rows_of):
-    add('one', 80.0, settings={'epochs': 100})
-    add('two', 60.0, settings={'epochs': 100})
-    shown = printed(print_protocols, *rows_of('one', 'two'))
-    assert 'same protocol: recipe version 1, full' in shown
-
-
 def test_explain_rows_lists_the_settings_that_differ(add, rows_of):
     add('one', 80.0, settings={'epochs': 100, 'head': {'drop': 0.1}})
     add('two', 60.0, settings={'epochs': 300, 'head': {'drop': 0.1}, 'tta': True})
@@ -180,9 +173,3 @@ def test_explain_command_prints_settings_alone(add, tmp_path, capsys):
     assert 'McNemar' not in shown
     assert main(['report', str(tmp_path), '--explain', 'one', 'three']) == 1
     assert "No row 'three'" in capsys.readouterr().err
-
-
-def test_report_without_anything_to_do_is_used_wrongly(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(['report', str(tmp_path)])
-    assert stop.value.code == 2

@@ -11,12 +11,6 @@ def weights(*args, **kwargs):
     return np.concatenate(list(resample_weights(*args, **kwargs)))
 
 
-def test_resample_weights_every_resample_has_as_many_images():
-    drawn = weights(7, 500)
-    assert drawn.shape == (500, 7)
-    assert (drawn.sum(axis=1) == 7).all()
-
-
 def test_resample_weights_are_multinomial():
     drawn = weights(10, 20_000)
     # Mean 1, variance N (1/N) (1 - 1/N) = 0.9, covariance -N (1/N)^2 = -0.1.

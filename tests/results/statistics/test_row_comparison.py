@@ -9,7 +9,6 @@ from mim_bench.results.statistics import (
     NUM_RESAMPLES,
     Measured,
     Sample,
-    centred,
     compare,
     image_interval,
     make_samples,
@@ -143,16 +142,6 @@ def test_rows_of_other_images_or_kinds_are_not_tested(other, missing):
     assert found.is_distinguishable is None
 
 
-def test_image_interval_of_hits_equals_scipy():
-    right = np.random.default_rng(5).random(1000) < 0.8
-    found = image_interval(hits(right))
-    wanted = stats.bootstrap(
-        (100 * right.astype(float),), np.mean, n_resamples=4000, method='percentile',
-        random_state=6,
-    ).confidence_interval  # fmt: skip
-    assert found == pytest.approx((wanted.low, wanted.high), abs=0.15)
-
-
 def test_image_interval_of_hits_by_hand():
     # Of four fair coins at most 0 with P = 1/16, at most 3 with 15/16: the middle 80 %.
     assert image_interval(hits([1, 1, 0, 0]), level=0.8) == (25.0, 75.0)
@@ -161,11 +150,6 @@ def test_image_interval_of_hits_by_hand():
 def test_image_interval_lies_around_the_value():
     sample = replicated(50.0, np.linspace(51, 55, 401))
     assert image_interval(sample) == pytest.approx((48.1, 51.9))
-
-
-def test_centred_by_hand():
-    assert centred(np.array([1.0, np.nan, 3.0]), 10.0).tolist() == [9.0, 11.0]
-    assert len(centred(np.array([np.nan]), 10.0)) == 0
 
 
 def test_make_samples_of_a_segmentation_measure_every_resample():
