@@ -18,7 +18,6 @@ gc.disable()
 # longest group comes first, so that no worker is left alone with it at the end.
 TOGETHER = {
     'processes': (
-        'tests/engine/test_distributed.py',
         'tests/evaluation/test_distributed_probes.py',
         'tests/engine/test_failures.py',
         'tests/engine/test_fsdp.py',

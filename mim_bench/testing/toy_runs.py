@@ -138,6 +138,30 @@ def run_config(work_dir: Path, **changes: Any) -> Config:
     )
 
 
+def record_hook(results_dir: Path, tasks: list[dict], **changes: Any) -> dict:
+    """A hook that records a toy run below a folder."""
+    return {
+        'type': 'mim_bench.RecordHook',
+        'results_dir': str(results_dir),
+        'tasks': tasks,
+        'checkpoint': {'id': 'toy', 'method': 'toy', 'backbone': 'conv'},
+        'protocol': {'name': 'toy', 'version': '1', 'tier': 'smoke'},
+        **changes,
+    }
+
+
+def knn_hook(**settings: Any) -> dict:
+    """A hook that measures k-NN on the toy images."""
+    return {
+        'type': 'mim_bench.KnnHook',
+        'bank_dataloader': loader(length=30),
+        'query_dataloader': loader(length=9, offset=1),
+        'pooling': 'gap',
+        'k': 5,
+        **settings,
+    }
+
+
 def test_settings(**test_cfg: Any) -> dict:
     """The part of a config that tests by probes."""
     return {

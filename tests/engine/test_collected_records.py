@@ -10,11 +10,10 @@ from mmengine.runner import Runner
 
 from mim_bench.engine.collected_records import Wanted, collect_work_dir
 from mim_bench.engine.work_dir import check_finished, find_work_dirs, read_work_dir
-from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError
 from mim_bench.results.protocol_file import read_protocol
 from mim_bench.results.store import collect, read_curves, read_record, write_record
-from mim_bench.testing.toy_runs import loader, make_runner, run_config
+from mim_bench.testing.toy_runs import knn_hook, loader, make_runner, record_hook, run_config
 
 SWIN = {'id': 'swin.x', 'method': 'simmim', 'backbone': 'swin-tiny'}
 WANTED = Wanted(task='ade20k-upernet', checkpoint=SWIN)
@@ -105,12 +104,11 @@ def test_collect_work_dir_same_protocol_and_metrics_as_the_record_of_the_run(pre
         protocol=settings,
         custom_hooks=[
             dict(type='mim_bench.CostLedgerHook', warmup=0),
-            dict(
-                type='mim_bench.RecordHook',
-                results_dir=str(tmp_path / 'own'),
+            record_hook(
+                tmp_path / 'own',
+                [dict(task='coco-mask-rcnn')],
                 checkpoint=SWIN,
                 protocol={name: settings[name] for name in ('name', 'version', 'tier')},
-                tasks=[dict(task='coco-mask-rcnn')],
             ),
         ],
     )
@@ -153,15 +151,6 @@ def test_collect_work_dir_record_of_another_run_is_kept(run, tmp_path):
         assert read_record(tmp_path / 'results' / record.run_id / 'record.json') == rival
 
 
-def test_collect_work_dir_unfinished_run_is_named(run, tmp_path):
-    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
-    (scalars,) = run.glob('*/vis_data/scalars.json')
-    scalars.write_text('\n'.join(scalars.read_text().splitlines()[:6]))
-    with pytest.raises(RecordError, match='unfinished: it reached epoch 1 of 2'):
-        collect_work_dir(run, tmp_path / 'results', WANTED)
-    assert not (tmp_path / 'results').exists()
-
-
 def test_collect_work_dir_without_a_metric_is_named(pretraining, tmp_path):
     runner = make_runner(pretraining(log_level='INFO'))
     runner.train()
@@ -187,14 +176,8 @@ def test_collect_work_dir_not_finite_metric_gives_a_failed_record(run, tmp_path)
 
 
 def test_collect_work_dir_k_nn_of_a_fine_tuning_is_no_evaluation_of_it(pretraining, tmp_path):
-    knn = dict(
-        type='mim_bench.KnnHook',
-        bank_dataloader=loader(length=30),
-        query_dataloader=loader(length=9, offset=1),
-        pooling='gap',
-    )
     evaluation = with_validation(**{'accuracy/top1': 61.0})
-    runner = make_runner(pretraining(**evaluation, custom_hooks=[knn]), Runner)
+    runner = make_runner(pretraining(**evaluation, custom_hooks=[knn_hook()]), Runner)
     runner.train()
     wanted = replace(WANTED, task='in1k-ft')
     record = collect_one(Path(runner.work_dir), tmp_path / 'results', wanted)
@@ -220,23 +203,6 @@ def test_collect_work_dir_without_a_log_asks_for_the_seed(run, tmp_path):
     assert (record.seed, record.cost.device, record.cost.num_devices) == (3, 'unknown', None)
     assert record.cost.wall_s > 0
     assert record.cost.gpu_hours is record.cost.device_hours is record.cost.img_per_s is None
-
-
-def test_cost_of_counts_the_logged_times_of_all_gpus(run):
-    read = read_work_dir(run)
-    read.facts.update(has_gpu='True', gpu='NVIDIA H200', num_devices='8')
-    read.iterations.clear()
-    # Each line stands for the iterations since the one before: 50 x 0.5 s + 50 x 0.3 s.
-    read.iterations.update({
-        50: {'time': 0.5, 'data_time': 0.1},
-        100: {'time': 0.3, 'data_time': 0.1},
-    })  # fmt: skip
-    cost = cost_of(read)
-    assert cost.wall_s == pytest.approx(40.0)
-    assert cost.gpu_hours == cost.device_hours == pytest.approx(8 * 40 / 3600)
-    assert cost.img_per_s == pytest.approx(3 * 8 / 0.4)  # 3 images a GPU, the median time
-    assert cost.data_wait_share == pytest.approx(0.25)
-    assert (cost.device, cost.num_devices) == ('NVIDIA H200', 8)
 
 
 def test_read_work_dir_what_a_restart_did_again_counts_once(run):

@@ -14,7 +14,14 @@ from mim_bench.engine.launch import _recorded
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import MimBenchError
 from mim_bench.results.store import read_record
-from mim_bench.testing.toy_runs import ToyImages, ToyMetric, loader, make_runner, test_settings
+from mim_bench.testing.toy_runs import (
+    ToyImages,
+    ToyMetric,
+    loader,
+    make_runner,
+    record_hook,
+    test_settings,
+)
 
 pytestmark = pytest.mark.usefixtures('impatient_loaders')
 
@@ -130,13 +137,7 @@ def failed(pretraining, tmp_path, monkeypatch):
         (tmp_path / f'images/{number}.jpg').touch()
 
     def run(*hooks, metric=None, images=None, action='train', **changes):
-        record = dict(
-            type='mim_bench.RecordHook',
-            results_dir=str(tmp_path / 'results'),
-            tasks=[dict(task='in1k-ft', run_id='mine')],
-            checkpoint=dict(id='toy', method='toy', backbone='conv'),
-            protocol=dict(name='toy', version='1', tier='smoke'),
-        )
+        record = record_hook(tmp_path / 'results', [dict(task='in1k-ft', run_id='mine')])
         ledger = dict(type='mim_bench.CostLedgerHook', warmup=1)
         metric = metric or dict(type='ToyMetric', values={'accuracy/top1': 50.0})
         settings = dict(val_dataloader=images or loader(), val_evaluator=metric, val_cfg={})

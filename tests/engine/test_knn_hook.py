@@ -6,18 +6,7 @@ import torch
 
 from mim_bench.engine.hooks.cost_ledger_hook import find_ledger_hook
 from mim_bench.errors import ConfigError
-from mim_bench.testing.toy_runs import loader, make_runner
-
-
-def knn_hook(**settings):
-    return dict(
-        type='mim_bench.KnnHook',
-        bank_dataloader=loader(length=30),
-        query_dataloader=loader(length=9, offset=1),
-        pooling='gap',
-        k=5,
-        **settings,
-    )
+from mim_bench.testing.toy_runs import knn_hook, make_runner
 
 
 def scalars(runner, key):

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.results.store import collect
-from mim_bench.testing.toy_runs import loader, make_runner
+from mim_bench.testing.toy_runs import knn_hook, loader, make_runner, record_hook
 
 # Two stages of 4 x 4 and 2 x 2 tokens, out of images of 8 px.
 SWIN = {
@@ -74,28 +74,16 @@ def test_extract_features_of_a_transformer_pool_as_told():
 
 
 def test_all_hooks_together_on_the_runner_of_this_package(pretraining, tmp_path):
-    knn = {
-        'type': 'mim_bench.KnnHook',
-        'bank_dataloader': loader(length=30),
-        'query_dataloader': loader(length=9, offset=1),
-        'pooling': 'gap',
-    }
-    record = {
-        'type': 'mim_bench.RecordHook',
-        'results_dir': str(tmp_path / 'results'),
-        'tasks': [{'task': 'pretrain', 'metrics': ['loss', 'knn_top1']}],
-        'checkpoint': {'id': 'simmim', 'method': 'simmim', 'backbone': 'swin'},
-        'protocol': {'name': 'pretrain', 'version': '1', 'tier': 'smoke'},
-    }
+    tasks = [{'task': 'pretrain', 'metrics': ['loss', 'knn_top1']}]
     cfg = pretraining(
         model=SIMMIM,
         default_scope='mmpretrain',
         custom_hooks=[
             {'type': 'mim_bench.CostLedgerHook'},
             {'type': 'mim_bench.FiniteLossHook'},
-            knn,
+            knn_hook(),
             {'type': 'mim_bench.ReconstructionHook', 'dataloader': loader(), 'num_images': 2},
-            record,
+            record_hook(tmp_path / 'results', tasks),
         ],
     )
     make_runner(cfg, BenchRunner).train()

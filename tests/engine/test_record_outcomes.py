@@ -9,7 +9,6 @@ from mmengine.registry import METRICS
 from mim_bench.evaluation.outcomes import (
     image_paths,
     names_of_samples,
-    outcomes_of_loop,
     save_outcomes,
 )
 from mim_bench.results.hashing import protocol_hash
@@ -19,7 +18,7 @@ from mim_bench.results.protocol_file import read_protocol
 from mim_bench.results.record import Metric
 from mim_bench.results.store import collect
 from mim_bench.testing.records import make_metric
-from mim_bench.testing.toy_runs import ToyMetric, loader, make_runner, test_settings
+from mim_bench.testing.toy_runs import ToyMetric, loader, make_runner, record_hook, test_settings
 
 IMAGES = ImageSet(4, 'ab' * 32)
 
@@ -43,13 +42,8 @@ def run(pretraining, tmp_path):
     """Run a config with a record hook; the collection of its records."""
 
     def go(tasks, protocol=None, *, tests=False, **changes):
-        record = dict(
-            type='mim_bench.RecordHook',
-            results_dir=str(tmp_path / 'results'),
-            tasks=tasks,
-            checkpoint=dict(id='toy', method='toy', backbone='conv'),
-            protocol=dict(name='toy', version='1', tier='smoke', **(protocol or {})),
-        )
+        record = record_hook(tmp_path / 'results', tasks)
+        record['protocol'] |= protocol or {}
         hooks = [dict(type='mim_bench.CostLedgerHook', warmup=1), record]
         runner = make_runner(pretraining(custom_hooks=hooks, **changes))
         runner.test() if tests else runner.train()
@@ -114,15 +108,6 @@ def test_save_outcomes_rounded_metrics_are_those_of_the_outcomes(tmp_path):
     # mmdet rounds to a tenth of a point, this package's mIoU to a hundredth.
     assert save_outcomes([areas], {'mIoU': make_metric(33.3)}, tmp_path) == 'outcomes.npz'
     assert save_outcomes([areas], {'mIoU': make_metric(33.4)}, tmp_path) is None
-
-
-def test_outcomes_of_loop_has_those_of_its_metrics():
-    metric = HitMetric({}, [1])
-    metric.outcomes = Hits(IMAGES, {})
-    loop = type('Loop', (), {})()
-    assert outcomes_of_loop(loop) == []
-    loop.evaluator = type('Evaluator', (), {'metrics': [ToyMetric({}), metric]})()
-    assert outcomes_of_loop(loop) == [metric.outcomes]
 
 
 def test_names_of_samples_are_places_where_one_has_no_path():

@@ -7,7 +7,6 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseTTAModel
 from mmengine.registry import MODELS
-from torch import nn
 
 from mim_bench.cli.main import main
 from mim_bench.engine.runner import BenchRunner
@@ -129,11 +128,6 @@ def test_backbone_checkpoint_fills_the_backbone_inside(pretraining, tmp_path):
     runner.load_or_resume()
     backbone = unwrap(runner.model).backbone
     assert all((p == weights[f'backbone.{k}']).all() for k, p in backbone.named_parameters())
-
-
-def test_unwrap_plain_network_is_itself():
-    network = nn.Linear(1, 1)
-    assert unwrap(network) is network
 
 
 @pytest.mark.stack
