@@ -69,16 +69,8 @@ def test_finetuning_numbers_are_those_of_the_source(recipe):
         cfg.param_scheduler.min_lr,
     )
     assert found == pytest.approx(PUBLISHED[recipe])
-
-
-@pytest.mark.parametrize('recipe', PUBLISHED)
-def test_finetuning_shares_what_all_sources_have(recipe):
-    optimizer = load(recipe).optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.betas, optimizer.weight_decay) == (
-        'AdamW',
-        (0.9, 0.999),
-        0.05,
-    )
+    kind = optimizer.optimizer.type, optimizer.optimizer.betas, optimizer.optimizer.weight_decay
+    assert kind == ('AdamW', (0.9, 0.999), 0.05)  # as in all sources
 
 
 @pytest.mark.parametrize('recipe', PUBLISHED)
@@ -101,22 +93,6 @@ def test_finetuning_swin_head_normalises_where_the_source_does(recipe, neck, std
     assert model.neck.type == neck
     assert model.head.init_cfg.std == std
     assert model.backbone.get('out_norms', False) == (neck == 'GlobalAveragePooling')
-
-
-def test_finetuning_first_and_last_rate_of_a_vit_base():
-    found = groups(load('vit-base_mae'))
-    assert found['backbone.patch_embed.projection.weight'].lr == pytest.approx(2e-3 * 0.65**13)
-    assert found['backbone.layers.11.ffn.layers.1.weight'].lr == pytest.approx(2e-3 * 0.65)
-    assert {found[n].lr for n in ('neck.norm.weight', 'head.fc.weight')} == {2e-3}
-
-
-def test_finetuning_first_and_last_rate_of_a_swin_base():
-    found = groups(load('swin-base_localmim'))
-    assert found['backbone.patch_embed.projection.weight'].lr == pytest.approx(4e-3 * 0.9**25)
-    # The merging behind the first stage is in the layer of that stage's last block, the second.
-    assert found['backbone.stages.0.downsample.reduction.weight'].lr == pytest.approx(
-        4e-3 * 0.9**23
-    )
 
 
 @pytest.mark.parametrize(

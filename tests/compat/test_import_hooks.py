@@ -46,11 +46,6 @@ def test_extension_compiled_takes_precedence(fake_mmcv):
     assert run_python(code, fake_mmcv.parent) == ['compiled']
 
 
-def test_extension_without_mim_bench_is_absent(fake_mmcv):
-    code = 'import importlib.util; print(importlib.util.find_spec("mmcv._ext"))'
-    assert run_python(code, fake_mmcv.parent) == ['None']
-
-
 def test_install_twice_adds_no_finder():
     before = list(sys.meta_path)
     compat.install()
@@ -92,10 +87,6 @@ def test_missing_operator_raises_when_called():
         OperatorUnavailableError, match=r"'box_iou_rotated'.*compile mmcv: 'pip install"
     ):
         extension.box_iou_rotated(1, 2)
-
-
-def test_extension_dunder_is_absent():
-    assert not hasattr(importlib.import_module('mmcv._ext'), '__path__')
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,3 @@ def test_ledger_energy_of_a_counter_that_fails_or_falls_is_unknown(reading):
     ledger.resume()
     counter.now = 20.0
     assert energy_of(ledger) is None
-
-
-def test_ledger_on_a_cpu_has_no_energy():
-    assert energy_of(ledger_with(None)) is None

@@ -12,7 +12,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mim_bench.errors import ConfigError
-from mim_bench.evaluation.metric_names import record_metrics
 from mim_bench.evaluation.metrics import coco_metric as module
 from mim_bench.evaluation.metrics.coco_metric import FasterCOCOeval, chosen_backend
 from mim_bench.recipe.protocol import protocol_settings
@@ -213,9 +212,3 @@ def test_protocol_does_not_hold_the_backend():
     plain = Config(dict(val_evaluator=evaluator))
     chosen = Config(dict(val_evaluator=dict(evaluator, eval_backend='faster')))
     assert protocol_settings(plain) == protocol_settings(chosen)
-
-
-@pytest.mark.parametrize('kinds', [['bbox'], ['bbox', 'segm']])
-def test_record_of_a_detector_has_box_ap_as_its_primary_metric(kinds):
-    measured = {f'coco/{kind}_mAP': 0.4 for kind in reversed(kinds)}
-    assert next(iter(record_metrics(measured))) == 'bbox_mAP'

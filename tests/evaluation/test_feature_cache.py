@@ -9,7 +9,6 @@ from mmengine.runner import Runner
 from mim_bench.errors import DataError, MimBenchError
 from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings
-from mim_bench.evaluation.probes.features import Features
 from mim_bench.testing.toy_runs import ToyNet, loader
 
 SETTINGS = {'weights': 'abc', 'classes': (1, 2)}
@@ -158,10 +157,3 @@ def test_feature_settings_do_not_tell_where_data_lie_but_which_they_are(photos):
     assert photos('here') == photos('there')
     assert photos('here') != photos('named', label_folder='b')
     assert photos('here') != photos('written-anew', size=2)
-
-
-def test_features_open_labels_that_do_not_fit_raise(tmp_path):
-    Extraction()(tmp_path)
-    np.save(tmp_path / 'y.npy', np.arange(5))
-    with pytest.raises(DataError, match=r'\(6, 2\) with labels of shape \(5,\)'):
-        Features.open(tmp_path)

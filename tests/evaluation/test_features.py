@@ -119,9 +119,13 @@ def test_extract_features_half_precision_halves_the_file(tmp_path):
     assert sizes == [12 * 4 * 4, 12 * 4 * 2]
 
 
-def test_extract_features_unknown_precision_raises(tmp_path):
-    with pytest.raises(ConfigError, match=r"feature_dtype='int8' is unknown"):
-        extract_features(ToyNet(), build(), tmp_path, pooling='gap', dtype='int8')
+@pytest.mark.parametrize(
+    ('settings', 'message'),
+    [(dict(dtype='int8'), "feature_dtype='int8'"), (dict(fp16='fp8'), "fp16='fp8'")],
+)
+def test_extract_features_unknown_precision_raises(tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=f'{message} is unknown'):
+        extract_features(ToyNet(), build(), tmp_path, pooling='gap', **settings)
 
 
 def test_extract_features_full_disk_is_one_error(tmp_path, monkeypatch):
@@ -141,8 +145,3 @@ def test_features_stay_in_their_file_where_they_do_not_fit(tmp_path, room_bytes,
     assert isinstance(near.x, torch.Tensor) == is_near
     assert torch.equal(near.x[:], features.x[:])
     assert near.y is features.y
-
-
-def test_extract_features_arithmetic_that_is_none_raises(tmp_path):
-    with pytest.raises(ConfigError, match="fp16='fp8' is unknown"):
-        extract_features(ToyNet(), build(), tmp_path, pooling='gap', fp16='fp8')

@@ -2,9 +2,8 @@ import random
 
 import numpy as np
 import torch
-from torch import nn
 
-from mim_bench.evaluation.isolation import evaluating, preserved_rng
+from mim_bench.evaluation.isolation import preserved_rng
 
 
 def draws() -> tuple:
@@ -26,13 +25,3 @@ def test_preserved_rng_same_seed_gives_same_draws_inside():
     draws()
     with preserved_rng(5):
         assert draws() == first
-
-
-def test_evaluating_frozen_module_keeps_its_mode():
-    model = nn.Sequential(nn.Dropout(), nn.BatchNorm1d(2))
-    model[1].eval()
-    with evaluating(model):
-        assert not model[0].training
-        assert not torch.is_grad_enabled()
-    assert [model.training, model[0].training, model[1].training] == [True, True, False]
-    assert torch.is_grad_enabled()

@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -8,7 +6,6 @@ from torch import nn
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.linear import (
-    LEARNING_RATES,
     LinearSweep,
     holdout_mask,
     linear_probe,
@@ -105,12 +102,6 @@ def test_linear_holdout_takes_the_share_of_each_class():
     y = torch.tensor([0] * 50 + [1] * 30 + [2] * 4 + [3])
     mask = holdout_mask(y, 0.1, torch.Generator().manual_seed(0))
     assert torch.bincount(y[mask], minlength=4).tolist() == [5, 3, 1, 0]
-
-
-def test_linear_default_rates_are_ten_in_geometric_order():
-    ratios = [b / a for a, b in itertools.pairwise(LEARNING_RATES)]
-    assert len(LEARNING_RATES) == 10
-    assert ratios == pytest.approx([10 ** (4 / 9)] * 9, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -129,21 +129,6 @@ def test_set_data_root_config_without_raises(write):
         set_data_root(load_config(write('model = dict()')), 'there')
 
 
-def test_explain_build_error_unknown_argument_names_class_and_key(write):
-    error = TypeError(
-        "class `Swin` in a/swin.py: Swin.__init__() got an unexpected keyword argument 'dpth'"
-    )
-    explained = explain_build_error(load_config(write()), error)
-    assert isinstance(explained, ConfigError)
-    assert "class Swin does not take the key 'dpth'" in str(explained)
-
-
-def test_explain_build_error_unknown_type_names_it(write):
-    error = KeyError('Swim is not in the mmengine::model registry. Please check whether')
-    explained = explain_build_error(load_config(write()), error)
-    assert "net.py: there is no 'Swim' in the registry mmengine::model" in str(explained)
-
-
 @pytest.mark.parametrize('error', [TypeError('unsupported operand'), KeyError('depth')])
 def test_explain_build_error_other_errors_stay(write, error):
     assert explain_build_error(load_config(write()), error) is None

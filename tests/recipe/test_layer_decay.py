@@ -87,13 +87,6 @@ def test_layer_decay_weight_decay_follows_kind_name_and_custom_key():
     assert found[block.format(1, 1) + table] == (0.1, 0.2)
 
 
-def test_layer_decay_without_settings_is_two_groups_at_most():
-    optimizer = optimizer_of(small_model())
-    assert [(g['lr'], g['weight_decay'], g['lr_scale']) for g in optimizer.param_groups] == [
-        (1.0, 0.1, 1.0)
-    ]
-
-
 def test_layer_decay_leaves_out_what_is_frozen_and_counts_shared_parameters_once():
     model = small_model(frozen_stages=1)
     model.tied = model.head.fc
@@ -109,13 +102,6 @@ def test_layer_decay_unwraps_the_model():
     wrapper = optimizer_of(wrapped, layer_decay_rate=RATE)
     assert settings(model, wrapper) == settings(model, optimizer_of(model, layer_decay_rate=RATE))
     assert isinstance(OptimWrapper(wrapper), OptimWrapper)
-
-
-def test_layer_decay_state_of_the_optimizer_loads_again():
-    model = small_model()
-    first, second = (optimizer_of(model, layer_decay_rate=RATE, **NO_DECAY) for _ in range(2))
-    second.load_state_dict(first.state_dict())
-    assert settings(model, second) == settings(model, first)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Layer decay of four backbones in three libraries, every layer's factor written out.
+"""Layer decay of four backbones in three libraries, every layer's place written out.
 
 The rates are those of published recipes: 0.85 for Swin-T, UM-MAE's Swin-T and PVT-S (UM-MAE's
 fine-tuning), 0.65 for ViT-B (LocalMIM's, 1600 epochs). The factor of layer i of n blocks is
@@ -22,107 +22,54 @@ LIBRARIES = {
     'mmseg': 'upernet_swin-toy_1xb4-200i_toy-ade20k-128px.py',
     'mmdet': 'mask-rcnn_swin-toy_1xb4-3e_toy-coco-128px.py',
 }
-SWIN = {
-    'patch_embed': 0.120905,
-    'stages.0.blocks.0': 0.142242,
-    'stages.0.blocks.1': 0.167343,
-    'stages.0.downsample': 0.167343,
-    'stages.1.blocks.0': 0.196874,
-    'stages.1.blocks.1': 0.231617,
-    'stages.1.downsample': 0.231617,
-    'stages.2.blocks.0': 0.272491,
-    'stages.2.blocks.1': 0.320577,
-    'stages.2.blocks.2': 0.37715,
-    'stages.2.blocks.3': 0.443705,
-    'stages.2.blocks.4': 0.522006,
-    'stages.2.blocks.5': 0.614125,
-    'stages.2.downsample': 0.614125,
-    'stages.3.blocks.0': 0.7225,
-    'stages.3.blocks.1': 0.85,
-    'norm0': 1.0,
-    'norm1': 1.0,
-    'norm2': 1.0,
-    'norm3': 1.0,
-}
-UMMAE_SWIN = {
-    'patch_embed': 0.120905,
-    'stages.0.blocks.0': 0.142242,
-    'stages.0.blocks.1': 0.167343,
-    'stages.1.downsample': 0.196874,
-    'stages.1.blocks.0': 0.196874,
-    'stages.1.blocks.1': 0.231617,
-    'stages.2.downsample': 0.272491,
-    'stages.2.blocks.0': 0.272491,
-    'stages.2.blocks.1': 0.320577,
-    'stages.2.blocks.2': 0.37715,
-    'stages.2.blocks.3': 0.443705,
-    'stages.2.blocks.4': 0.522006,
-    'stages.2.blocks.5': 0.614125,
-    'stages.3.downsample': 0.7225,
-    'stages.3.blocks.0': 0.7225,
-    'stages.3.blocks.1': 0.85,
-    'norm': 1.0,
-}
-UMMAE_PVT = {
-    'pos_embed': 0.063113,
-    'patch_embed': 0.063113,
-    'stages.0.blocks.0': 0.074251,
-    'stages.0.blocks.1': 0.087354,
-    'stages.0.blocks.2': 0.10277,
-    'stages.1.downsample': 0.120905,
-    'stages.1.blocks.0': 0.120905,
-    'stages.1.blocks.1': 0.142242,
-    'stages.1.blocks.2': 0.167343,
-    'stages.1.blocks.3': 0.196874,
-    'stages.2.downsample': 0.231617,
-    'stages.2.blocks.0': 0.231617,
-    'stages.2.blocks.1': 0.272491,
-    'stages.2.blocks.2': 0.320577,
-    'stages.2.blocks.3': 0.37715,
-    'stages.2.blocks.4': 0.443705,
-    'stages.2.blocks.5': 0.522006,
-    'stages.3.downsample': 0.614125,
-    'stages.3.blocks.0': 0.614125,
-    'stages.3.blocks.1': 0.7225,
-    'stages.3.blocks.2': 0.85,
-    'norm': 1.0,
-}
-VIT = {
-    'cls_token': 0.003697,
-    'pos_embed': 0.003697,
-    'patch_embed': 0.003697,
-    'layers.0': 0.005688,
-    'layers.1': 0.008751,
-    'layers.2': 0.013463,
-    'layers.3': 0.020712,
-    'layers.4': 0.031864,
-    'layers.5': 0.049022,
-    'layers.6': 0.075419,
-    'layers.7': 0.116029,
-    'layers.8': 0.178506,
-    'layers.9': 0.274625,
-    'layers.10': 0.4225,
-    'layers.11': 0.65,
-    'ln1': 1.0,
-}
+# A layer between two bars; "0.1" is block 1 of stage 0, "0.d" the downsampling of that name.
+SWIN = (
+    'patch_embed | 0.0 | 0.1 0.d | 1.0 | 1.1 1.d | 2.0 | 2.1 | 2.2 | 2.3 | 2.4 | 2.5 2.d | 3.0 |'
+    ' 3.1 | norm0 norm1 norm2 norm3'
+)
+UMMAE_SWIN = (
+    'patch_embed | 0.0 | 0.1 | 1.d 1.0 | 1.1 | 2.d 2.0 | 2.1 | 2.2 | 2.3 | 2.4 | 2.5 | 3.d 3.0 |'
+    ' 3.1 | norm'
+)
+UMMAE_PVT = (
+    'pos_embed patch_embed | 0.0 | 0.1 | 0.2 | 1.d 1.0 | 1.1 | 1.2 | 1.3 | 2.d 2.0 | 2.1 | 2.2 |'
+    ' 2.3 | 2.4 | 2.5 | 3.d 3.0 | 3.1 | 3.2 | norm'
+)
+VIT = ' | '.join(['cls_token pos_embed patch_embed', *(f'layers.{i}' for i in range(12)), 'ln1'])
+# The network, its rate, its layers, and the factor of its first layer by pencil.
 FAMILIES = {
     'swin-tiny': (
         dict(type='mim_bench.Swin', arch='tiny', out_indices=(0, 1, 2, 3), out_norms=True),
-        0.85,
-        SWIN,
+        *(0.85, SWIN, 0.120905),
     ),
     'ummae-swin-tiny': (
         dict(type='mim_bench.UMMAESwin', arch='tiny', final_norm=True),
-        0.85,
-        UMMAE_SWIN,
+        *(0.85, UMMAE_SWIN, 0.120905),
     ),
     'ummae-pvt-small': (
         dict(type='mim_bench.UMMAEPvt', arch='small', final_norm=True),
-        0.85,
-        UMMAE_PVT,
+        *(0.85, UMMAE_PVT, 0.063113),
     ),
-    'vit-base': (dict(type='mim_bench.ViT', arch='base'), 0.65, VIT),
+    'vit-base': (dict(type='mim_bench.ViT', arch='base'), 0.65, VIT, 0.003697),
 }
+
+
+def spelled(part: str) -> str:
+    """The name of a part without its shorthand."""
+    stage, _, place = part.partition('.')
+    if not stage.isdigit():
+        return part
+    return f'stages.{stage}.downsample' if place == 'd' else f'stages.{stage}.blocks.{place}'
+
+
+def factors(rate: float, layers: str) -> dict[str, float]:
+    """The factor of each part of the network: the rate once for every layer that follows."""
+    *lower, _ = columns = layers.split('|')
+    return {
+        spelled(part): rate ** (len(lower) - i)
+        for i, column in enumerate(columns)
+        for part in column.split()
+    }
 
 
 def groups_of(library: str, backbone: dict, rate: float) -> tuple[dict, list[dict]]:
@@ -149,8 +96,10 @@ def layer_of(name: str, table: dict[str, float]) -> str:
 
 @pytest.mark.parametrize('library', LIBRARIES)
 @pytest.mark.parametrize('family', FAMILIES)
-def test_layer_decay_factors_are_those_written_out(family, library):
-    backbone, rate, table = FAMILIES[family]
+def test_layer_decay_factors_are_those_of_the_layers_written_out(family, library):
+    backbone, rate, layers, first = FAMILIES[family]
+    table = factors(rate, layers)
+    assert next(iter(table.values())) == pytest.approx(first, abs=1e-6)
     names, groups = groups_of(library, backbone, rate)
     found = {names[p]: group['lr'] for group in groups for p in group['params']}
     assert set(found) == set(names.values())
