@@ -5,11 +5,7 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
-from mim_bench.evaluation.probes.linear import (
-    LinearSweep,
-    holdout_mask,
-    linear_probe,
-)
+from mim_bench.evaluation.probes.linear import LinearSweep, holdout_mask, linear_probe
 
 
 def clusters(per_class: int, seed: int, spread: float = 0.3, classes: int = 4) -> Features:

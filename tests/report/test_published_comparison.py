@@ -15,12 +15,7 @@ from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.published import load_published
 from mim_bench.results.record import Artifacts, Batch, ConfigFile, Metric, Protocol
 from mim_bench.results.store import collect, write_record
-from mim_bench.testing.records import (
-    make_checkpoint,
-    make_protocol,
-    make_published,
-    make_record,
-)
+from mim_bench.testing.records import make_checkpoint, make_protocol, make_published, make_record
 
 RESULT = make_published()
 CONFIG = 'configs/classification/finetune_vit-base_8xb128-amp-mae-100e_in1k-224px.py'

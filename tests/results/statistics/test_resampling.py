@@ -1,10 +1,7 @@
 import numpy as np
 import pytest
 
-from mim_bench.results.statistics import (
-    resample_weights,
-    two_sided_p,
-)
+from mim_bench.results.statistics import resample_weights, two_sided_p
 
 
 def weights(*args, **kwargs):
