@@ -31,6 +31,12 @@ NAME = re.compile(
 PROBES = ('probe', 'best-layer', 'knn', 'logreg', 'attentive')
 
 
+def demo(pattern: str) -> str:
+    """The path of the one config of the demo whose name begins so."""
+    (path,) = (CONFIGS / 'demo').glob(f'{pattern.removesuffix("*")}*.py')
+    return str(path)
+
+
 @cache
 def load(path: Path) -> Config:
     """The resolved config; shared, so change a copy only."""

@@ -8,7 +8,7 @@ from mim_bench.cli.main import main
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.store import collect
-from mim_bench.suite.locations import configs_folder
+from mim_bench.testing.config_names import demo
 
 SHORT = (
     'param_scheduler.warmup_epochs=0',
@@ -16,11 +16,6 @@ SHORT = (
     'train_dataloader.batch_size=32',
     'effective_batch_size=32',
 )
-
-
-def config(prefix):
-    (path,) = (configs_folder() / 'demo').glob(f'{prefix}_*.py')
-    return str(path)
 
 
 @pytest.fixture(scope='module')
@@ -37,7 +32,7 @@ def record_of(results, task):
 
 def launch(command, name, inputs, folder, *words):
     """A run outside of any suite; its records lie in ``<folder>/results``."""
-    base = [command, config(name), '--data-root', str(inputs[0] / 'imagenet'), '--seed', '0']
+    base = [command, demo(name), '--data-root', str(inputs[0] / 'imagenet'), '--seed', '0']
     base += ['--work-dir', str(folder / 'run'), '--results-dir', str(folder / 'results')]
     assert main([*base, '--fit-backbone', *words]) == 0
     return folder / 'results'
@@ -99,7 +94,7 @@ def test_probe_of_a_fine_tuned_backbone_is_marked_on_the_board(finetuned, inputs
 
 
 def test_random_weights_have_seen_no_labels(inputs, tmp_path):
-    base = ['test', config('probe_swin-toy'), '--data-root', str(inputs[0] / 'imagenet')]
+    base = ['test', demo('probe_swin-toy'), '--data-root', str(inputs[0] / 'imagenet')]
     base += ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
     assert main(base) == 0
     checkpoint = record_of(tmp_path / 'results', 'in1k-knn').checkpoint

@@ -2,13 +2,12 @@
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
 from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.config_names import demo
 
-DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 SHORT = [
     'param_scheduler.warmup_epochs=0',
     'train_cfg.max_epochs=1',
@@ -18,11 +17,6 @@ SHORT = [
 ]
 
 
-def config(pattern):
-    (path,) = DEMO.glob(pattern)
-    return path
-
-
 def hash_of(*words):
     done = mim_bench('protocol', *words)
     assert done.returncode == 0, done.stderr
@@ -30,7 +24,7 @@ def hash_of(*words):
 
 
 def test_protocol_of_families_is_one_and_depends_on_settings_and_data(toy_root):
-    vit, pvt = config('finetune_vit-toy*'), config('finetune_ummae-pvt-toy*')
+    vit, pvt = demo('finetune_vit-toy*'), demo('finetune_ummae-pvt-toy*')
     recipe = hash_of(vit)
     assert hash_of(pvt) == recipe
     assert hash_of(vit, '--cfg-options', 'model.backbone.drop_path_rate=0.1') != recipe
@@ -38,7 +32,7 @@ def test_protocol_of_families_is_one_and_depends_on_settings_and_data(toy_root):
 
 
 def test_protocol_settings_and_what_is_left_out_are_printed():
-    done = mim_bench('protocol', config('finetune_vit-toy*'), '--settings', '--left-out')
+    done = mim_bench('protocol', demo('finetune_vit-toy*'), '--settings', '--left-out')
     assert '"lr": 0.002' in done.stdout
     assert 'val_dataloader.batch_size: each image is evaluated by itself' in done.stdout
 
@@ -47,7 +41,7 @@ def test_protocol_settings_and_what_is_left_out_are_printed():
 def trained(toy_root, tmp_path_factory):
     """The words of a training that is done, with one epoch behind it."""
     folder = tmp_path_factory.mktemp('resume')
-    words = ['train', config('finetune_vit-toy*'), '--auto-resume', '--no-amp', '--results-dir']
+    words = ['train', demo('finetune_vit-toy*'), '--auto-resume', '--no-amp', '--results-dir']
     words += [folder / 'results', '--work-dir', folder / 'work']
     words += ['--data-root', toy_root / 'imagenet']
     done = mim_bench(*words, '--cfg-options', *SHORT)

@@ -9,20 +9,15 @@ from PIL import Image
 
 from mim_bench.cli.main import main
 from mim_bench.results.store import collect
-from mim_bench.suite.locations import configs_folder
+from mim_bench.testing.config_names import demo
 
 # Of upernet and mask-rcnn, two iterations or one epoch.
 ITERATIONS = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2')
 
 
-def config(prefix):
-    (path,) = (configs_folder() / 'demo').glob(f'{prefix}_*.py')
-    return str(path)
-
-
 def run(command, name, data_root, tmp_path, *options):
     """The exit status of a command on a demo config, and the records that it left by task."""
-    words = [command, config(name), '--data-root', str(data_root), '--seed', '0']
+    words = [command, demo(name), '--data-root', str(data_root), '--seed', '0']
     words += ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
     status = main([*words, *(('--cfg-options', *options) if options else ())])
     collection = collect(tmp_path / 'results')

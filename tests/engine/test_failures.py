@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,22 +13,16 @@ from PIL import Image
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.results.store import read_record, write_record
 from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.config_names import demo
 from mim_bench.testing.processes import train_by_script
 from mim_bench.testing.records import make_record
 
-ROOT = Path(__file__).parents[2]
-DEMO = ROOT / 'configs' / 'demo'
 SHORT = [
     'param_scheduler.warmup_epochs=0',
     'train_cfg.max_epochs=1',
     'train_dataloader.batch_size=20',
     'effective_batch_size=20',
 ]
-
-
-def config(pattern):
-    (path,) = DEMO.glob(f'{pattern}.py')
-    return path
 
 
 def the_message(done):
@@ -69,7 +62,7 @@ def test_train_truncated_checkpoint_is_one_message_and_keeps_the_record(
 ):
     earlier = write_record(make_record(run_id='mine'), tmp_path / 'results')
     content = earlier.read_bytes()
-    words = [config('finetune_ummae-swin-toy_*'), '--checkpoint', cut_checkpoint]
+    words = [demo('finetune_ummae-swin-toy_*'), '--checkpoint', cut_checkpoint]
     words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
     words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine']
     done = mim_bench('train', *words, '--cfg-options', *SHORT)
@@ -79,7 +72,7 @@ def test_train_truncated_checkpoint_is_one_message_and_keeps_the_record(
 
 @pytest.mark.slow
 def test_test_truncated_model_is_one_message(toy_root, tmp_path, cut_checkpoint):
-    words = [config('finetune_ummae-swin-toy_*'), cut_checkpoint]
+    words = [demo('finetune_ummae-swin-toy_*'), cut_checkpoint]
     words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
     message = the_message(mim_bench('test', *words))
     assert 'cut.pth: this checkpoint is damaged or cut short' in message
@@ -94,7 +87,7 @@ def test_convert_truncated_checkpoint_is_one_message_and_keeps_the_target(tmp_pa
 
 def test_train_missing_dataset_is_one_message(tmp_path):
     words = ['--data-root', tmp_path / 'absent', '--work-dir', tmp_path / 'run']
-    message = the_message(mim_bench('train', config('upernet_ummae-swin-toy_*'), *words))
+    message = the_message(mim_bench('train', demo('upernet_ummae-swin-toy_*'), *words))
     assert f'train_dataloader reads {tmp_path / "absent"}' in message
     assert 'mim-bench data make-toy' in message
 
@@ -108,7 +101,7 @@ def test_train_label_out_of_range_names_image_and_label_and_leaves_a_record(toy_
     words = ['--data-root', root, '--work-dir', tmp_path / 'run', '--run-id', 'mine']
     words += ['--results-dir', tmp_path / 'results']
     # In a process of its own, which no run before has left anything.
-    message = the_message(train_by_script(config('upernet_ummae-swin-toy_*'), words))
+    message = the_message(train_by_script(demo('upernet_ummae-swin-toy_*'), words))
     assert 'holds the label 200, but the model has 11 classes' in message
     assert str(root / 'images' / 'training') in message
     record = read_record(tmp_path / 'results' / 'mine' / 'record.json')
@@ -135,7 +128,7 @@ def test_train_label_out_of_range_names_image_and_label_and_leaves_a_record(toy_
 )
 def test_train_unknown_key_is_one_message(toy_root, tmp_path, change, message):
     path = tmp_path / 'mine.py'
-    path.write_text(f"_base_ = '{config('finetune_ummae-swin-toy_*')}'\n{change}\n")
+    path.write_text(f"_base_ = '{demo('finetune_ummae-swin-toy_*')}'\n{change}\n")
     words = ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
     shown = the_message(mim_bench('train', path, *words))
     assert message in shown
@@ -146,7 +139,7 @@ def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_pa
     words = ['--data-root', toy_root / 'imagenet', '--work-dir', small_disk]
     words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine', '--cfg-options', *SHORT]
     # In a process of its own, which leaves no open log on the disk.
-    message = the_message(train_by_script(config('ummae_swin-toy_*'), words))
+    message = the_message(train_by_script(demo('ummae_swin-toy_*'), words))
     assert re.search(r'are free, and the checkpoints need about .* \(\d files of', message)
     assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'
     assert [path.name for path in small_disk.rglob('*.tmp')] == []

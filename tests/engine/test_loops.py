@@ -6,7 +6,7 @@ import torch
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.recipe.protocol import protocol_settings
-from mim_bench.testing.toy_runs import loader, make_runner, test_settings
+from mim_bench.testing.toy_runs import make_runner, test_settings
 
 
 def test_probe_test_loop_reports_every_probe_in_percent(pretraining):
@@ -65,12 +65,6 @@ def test_probe_test_loop_with_evaluator_raises(pretraining):
         runner.test()
 
 
-def test_probe_test_loop_shuffled_bank_raises(pretraining):
-    runner = make_runner(pretraining(**test_settings(bank_dataloader=loader(shuffle=True))))
-    with pytest.raises(ConfigError, match='the sampler shuffles'):
-        runner.test()
-
-
 def only_knn(**settings):
     return test_settings(probes={'knn': {'k': 3}}, **settings)
 
@@ -102,14 +96,6 @@ def test_probe_test_loop_other_probe_reads_the_features_again(pretraining, extra
     log = capsys.readouterr().out
     assert all(f'Features read from {folder}' in log for folder in kept)
     assert 0 <= first['knn/top1'] <= 100
-
-
-def test_probe_test_loop_other_weights_are_extracted(pretraining, extractions):
-    runner = make_runner(pretraining(**only_knn()))
-    runner.test()
-    runner.model.backbone.weight.data.neg_()
-    runner.test()
-    assert len(extractions) == 4
 
 
 def test_probe_test_loop_shares_a_folder_between_runs(pretraining, extractions, tmp_path):

@@ -9,12 +9,7 @@ from mim_bench.engine.launch import Launch, resolve, resolve_training
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.limit import Limit, apply_limit
 from mim_bench.recipe.protocol import protocol_settings
-from mim_bench.suite.demo import find_config
-from mim_bench.suite.locations import configs_folder
-
-
-def config(pattern):
-    return str(find_config(configs_folder(), pattern))
+from mim_bench.testing.config_names import demo
 
 
 def data_set(root, **settings):
@@ -61,8 +56,8 @@ def test_limit_reads_number_and_seed():
     ('mask-rcnn_swin-toy_*', 'toy-mask-rcnn'),
 ])  # fmt: skip
 def test_limited_training_has_a_protocol_of_its_own(pattern, name):
-    whole = resolve_training(Launch(config(pattern)))
-    cfg = resolve_training(Launch(config(pattern), limit='8:1'))
+    whole = resolve_training(Launch(demo(pattern)))
+    cfg = resolve_training(Launch(demo(pattern), limit='8:1'))
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         assert (loader.dataset.type, loader.dataset.number, loader.dataset.seed) == (
             'mim_bench.Limited', 8, 1,
@@ -70,12 +65,12 @@ def test_limited_training_has_a_protocol_of_its_own(pattern, name):
     assert cfg.protocol.name == f'{name}-limit8s1'
     assert (cfg.protocol.tier, cfg.is_changed, cfg.limit) == ('smoke', True, '8:1')
     assert protocol_settings(cfg) != protocol_settings(whole)
-    other = resolve_training(Launch(config(pattern), limit='8'))
+    other = resolve_training(Launch(demo(pattern), limit='8'))
     assert protocol_settings(cfg) != protocol_settings(other)
 
 
 def test_limit_of_a_probe_shortens_its_bank(monkeypatch):
-    cfg = resolve(Launch(config('probe_swin-toy_*'), limit='8'))
+    cfg = resolve(Launch(demo('probe_swin-toy_*'), limit='8'))
     for loader in (cfg.test_dataloader, cfg.test_cfg.bank_dataloader):
         assert (loader.dataset.type, loader.dataset.number) == ('mim_bench.Limited', 8)
 

@@ -161,11 +161,6 @@ def test_execute_failure_shows_the_end_of_its_own_log(go, tmp_path):
     assert log.read_text() == 'good\nbad\n'
 
 
-def test_execute_failed_step_runs_again(go):
-    go(Step('a', BAD))
-    assert list(go(Step('a', BAD)).failed) == ['a']
-
-
 def test_execute_changed_inputs_run_again_in_a_new_work_dir_and_keep_the_old_aside(go, tmp_path):
     work = tmp_path / 'work'
     step = Step('a', GOOD, work_dir=work, inputs='1')
@@ -182,7 +177,7 @@ def test_execute_same_inputs_go_on_from_the_work_dir(go, tmp_path):
     go(step)
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work' / 'epoch_1.pth').touch()
-    go(step)
+    assert list(go(step).failed) == ['a']
     assert (tmp_path / 'work' / 'epoch_1.pth').exists()
 
 
@@ -457,22 +452,16 @@ def test_execute_interrupted_kills_what_runs(go, guarded, tmp_path):
     assert is_gone(pid)
 
 
-@pytest.mark.parametrize(('error', 'expected'), [(None, True), ('it failed', False)])
-def test_is_done_asks_the_record(tmp_path, error, expected):
+@pytest.mark.parametrize('kind', ['done', 'failed', 'damaged'])
+def test_is_done_asks_the_record(tmp_path, kind):
+    error = 'it failed' if kind == 'failed' else None
     path = write_record(make_record(error=error), tmp_path / 'results')
+    if kind == 'damaged':
+        path.write_text('{')
     step = Step('a', GOOD, records=(path,))
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'fingerprint').write_text(step.fingerprint)
-    assert is_done(step, tmp_path) is expected
-
-
-def test_is_done_damaged_record_is_not_done(tmp_path):
-    path = tmp_path / 'record.json'
-    path.write_text('{')
-    step = Step('a', GOOD, records=(path,))
-    (tmp_path / 'a').mkdir()
-    (tmp_path / 'a' / 'fingerprint').write_text(step.fingerprint)
-    assert not is_done(step, tmp_path)
+    assert is_done(step, tmp_path) is (kind == 'done')
 
 
 def pids_of(folder):
