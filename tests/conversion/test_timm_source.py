@@ -55,10 +55,22 @@ def test_timm_vit_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
     torch.testing.assert_close(own(images)[-1], expected, **TOLERANCE)
 
 
-def test_timm_vit_resizes_its_positions_as_timm_does(redrawn, tmp_path):
-    model = redrawn(vit(dynamic_img_size=True))
+@pytest.mark.parametrize(
+    ('settings', 'size', 'expanded'),
+    [
+        (dict(dynamic_img_size=True), (32, 96), []),  # positions are resized as timm does
+        (dict(init_values=0.1), (32, 32), []),
+        (dict(no_embed_class=True, init_values=0.1), (32, 32), ['backbone.pos_embed']),  # DeiT III
+    ],
+)
+def test_timm_vit_of_another_kind_gives_its_features_here(
+    redrawn, tmp_path, settings, size, expanded
+):
+    model = redrawn(vit(**settings))
     file, weights = converted(model, tmp_path, arch={'num_heads': 2})
-    images = torch.randn(2, 3, 32, 96)
+    assert bool(file.meta['arch'].get('layer_scale')) == ('init_values' in settings)
+    assert file.meta['expanded'] == expanded
+    images = torch.randn(2, 3, *size)
     own = ours(file, weights, out_type='raw')
     torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
 
@@ -66,24 +78,6 @@ def test_timm_vit_resizes_its_positions_as_timm_does(redrawn, tmp_path):
 def test_norms_without_biases_are_refused(redrawn, tmp_path):
     with pytest.raises(ConversionError, match=r'lack backbone\.layers\.0\.ln1\.bias'):
         converted(redrawn(vit(norm_layer='rmsnorm')), tmp_path)
-
-
-def test_timm_vit_with_layer_scale_gives_its_features_here(redrawn, tmp_path):
-    model = redrawn(vit(init_values=0.1))
-    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
-    assert file.meta['arch']['layer_scale']
-    images = torch.randn(2, 3, 32, 32)
-    own = ours(file, weights, out_type='raw')
-    torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
-
-
-def test_timm_vit_without_class_position_gets_zeros(redrawn, tmp_path):
-    model = redrawn(vit(no_embed_class=True, init_values=0.1))  # DeiT III
-    file, weights = converted(model, tmp_path, arch={'num_heads': 2})
-    assert file.meta['expanded'] == ['backbone.pos_embed']
-    images = torch.randn(2, 3, 32, 32)
-    own = ours(file, weights, out_type='raw')
-    torch.testing.assert_close(own(images)[-1], model.forward_features(images), **TOLERANCE)
 
 
 @pytest.mark.parametrize(

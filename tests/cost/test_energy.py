@@ -67,22 +67,16 @@ def test_energy_meter_adds_up_the_gpus_in_joules(nvml):
     assert meter.joules() == 3000.5
 
 
-def test_energy_meter_without_the_package_is_none(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'pynvml', None)
-    assert energy_meter(['GPU-a']) is None
-
-
-def test_energy_meter_without_nvml_is_none(nvml, monkeypatch):
-    monkeypatch.setattr(nvml, 'nvmlInit', lambda: (_ for _ in ()).throw(NVMLError()))
-    assert energy_meter(['GPU-a']) is None
-
-
-def test_energy_meter_of_an_unknown_gpu_is_none(nvml):
-    assert energy_meter(['GPU-a', 'GPU-c']) is None
-
-
-def test_energy_meter_of_a_gpu_without_a_counter_is_none(nvml):
-    nvml.millijoules['GPU-b'] = None
+@pytest.mark.parametrize('lack', ['package', 'nvml', 'gpu', 'counter'])
+def test_energy_meter_without_what_it_needs_is_none(nvml, monkeypatch, lack):
+    if lack == 'package':
+        monkeypatch.setitem(sys.modules, 'pynvml', None)
+    elif lack == 'nvml':
+        monkeypatch.setattr(nvml, 'nvmlInit', lambda: (_ for _ in ()).throw(NVMLError()))
+    elif lack == 'gpu':
+        del nvml.millijoules['GPU-b']
+    else:
+        nvml.millijoules['GPU-b'] = None
     assert energy_meter(['GPU-a', 'GPU-b']) is None
 
 

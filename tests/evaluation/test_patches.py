@@ -182,16 +182,17 @@ def test_extract_patches_rare_classes_come_first(tmp_path):
     assert 36 <= counts[1] <= 40
 
 
-def test_extract_patches_without_labels_raises(tmp_path):
-    labels = torch.full((4, 4), 255)
-    with pytest.raises(DataError, match='No patch of the training images has a label'):
-        extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
-
-
-def test_extract_patches_refuses_a_label_without_a_class(tmp_path):
-    labels = torch.tensor([[0, 1, 255, 2]] * 4)
-    with pytest.raises(DataError, match='holds the label 2, but the model has 2 classes'):
-        extract_patches(Scenes(), scenes(2, labels), tmp_path, num_classes=2, num_patches=2)
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ([255] * 4, 'No patch of the training images has a label'),
+        ([0, 1, 255, 2], 'holds the label 2, but the model has 2 classes'),
+    ],
+)
+def test_extract_patches_of_labels_that_teach_nothing_raises(tmp_path, row, message):
+    samples = scenes(2, torch.tensor([row] * 4))
+    with pytest.raises(DataError, match=message):
+        extract_patches(Scenes(), samples, tmp_path, num_classes=2, num_patches=2)
 
 
 def test_extract_patches_of_a_bank_below_the_images_raises(tmp_path):
