@@ -31,11 +31,6 @@ def test_checkerboard_masks_swap_exchanges_the_networks():
     assert torch.equal(results['momentum_mask'], expected(1))
 
 
-def test_checkerboard_masks_anchor_is_passed_on():
-    results = build(input_size=224, anchor='center')({})
-    assert torch.equal(results['momentum_mask'], expected(2, anchor='center'))
-
-
 def test_checkerboard_masks_fixed_parity_draws_nothing():
     np.random.seed(0)
     transform = build(input_size=224)
