@@ -96,7 +96,7 @@ def test_task_that_a_module_cannot_do_is_refused_with_what_is_missing(
     assert not (tmp_path / 'results').exists()
 
 
-def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read(tmp_path):
+def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read():
     class Counting(Pyramid):
         def __init__(self):
             super().__init__()

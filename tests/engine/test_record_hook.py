@@ -210,5 +210,5 @@ def test_record_failure_that_cannot_be_written_does_not_raise(recorded, results)
     assert record_failure(RuntimeError('x'), cfg=recorded([dict(task='pretrain')])) == []
 
 
-def test_record_failure_without_hook_writes_nothing(tmp_path):
+def test_record_failure_without_hook_writes_nothing():
     assert record_failure(RuntimeError('x'), cfg=Config({'custom_hooks': []})) == []

@@ -29,8 +29,6 @@ from mim_bench.testing.recipe_parity import Recipe, recipes
 NUM_IMAGES = 1_281_167
 # ConMIM's official network has a classifier that is never used; ours has none.
 UNUSED = {'lm_head.weight', 'lm_head.bias'}
-# Options that the official optimiser and ours call otherwise.
-OUR_OPTION = {}
 FLOORS = {'min_lr': 'floor', 'warmup_lr': 'warmup_start'}
 
 

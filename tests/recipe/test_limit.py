@@ -69,7 +69,7 @@ def test_limited_training_has_a_protocol_of_its_own(pattern, name):
     assert protocol_settings(cfg) != protocol_settings(other)
 
 
-def test_limit_of_a_probe_shortens_its_bank(monkeypatch):
+def test_limit_of_a_probe_shortens_its_bank():
     cfg = resolve(Launch(demo('probe_swin-toy_*'), limit='8'))
     for loader in (cfg.test_dataloader, cfg.test_cfg.bank_dataloader):
         assert (loader.dataset.type, loader.dataset.number) == ('mim_bench.Limited', 8)

@@ -167,7 +167,7 @@ def test_runs_csv_has_a_line_for_each_run_with_its_cost(board_of):
     assert failed['cost_device'] == "'+x"
 
 
-def test_renderers_show_a_collected_record_whose_cost_is_not_known(board_of, tmp_path):
+def test_renderers_show_a_collected_record_whose_cost_is_not_known(board_of):
     env = {**make_record().env, 'work_dir': 'work_dirs/this-one', 'collected_by': 'mim_bench 1'}
     board = board_of(
         make_record(cost=UNKNOWN, origin='collected', env=env),

@@ -76,7 +76,7 @@ def test_render_model_index_hostile_names_stay_text(board_of):
     assert found == {*names[:3], 'モデル --- x: y'}
 
 
-def test_hub_files_are_read_by_the_hub_library(board_of, tmp_path):
+def test_hub_files_are_read_by_the_hub_library(board_of):
     board = board_of(
         make_record('in1k-ft', {'top1': 81.23456}),
         make_record('my-task', {'score': 1.0}, run_id='own'),

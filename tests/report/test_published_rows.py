@@ -58,7 +58,7 @@ def test_published_rows_two_numbers_for_one_column_give_two_rows_best_first(boar
     assert [result.value for row in rows for result, _ in row['cells'].values()] == [83.9, 83.6]
 
 
-def test_render_html_published_rows_are_marked_and_not_among_ours(board_with, tmp_path):
+def test_render_html_published_rows_are_marked_and_not_among_ours(board_with):
     board = board_with(RESULT, make_published(method='beit', protocol=OTHER_RECIPE, value=83.2))
     page = render_html(board)
     own, _, published = page.partition('<tbody class="published-part divider">')
