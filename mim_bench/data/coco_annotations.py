@@ -1,10 +1,12 @@
 """A COCO annotation file in itself: reading, completing, faults, and objects that are not used."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as run_lengths
 
 from mim_bench.data.archives import read_file
@@ -15,6 +17,8 @@ from mim_bench.errors import DataError
 _TOLERATED = 0.01
 _SLACK = 1.0  # pixels that a box may stick out
 _FAULTS_SHOWN = 3
+_LARGEST_ID = 2**53  # beyond it numbers of float64 have gaps, and evaluators count in float64
+_FARTHEST = 10  # times the longer side that an outline may stick out; it is drawn point by point
 
 
 def read_document(path: str) -> dict[str, Any]:
@@ -32,12 +36,11 @@ def read_document(path: str) -> dict[str, Any]:
     for key in ('images', 'annotations', 'categories'):
         entries = document.get(key) if isinstance(document, dict) else None
         if not isinstance(entries, list) or not all(
-            isinstance(entry, dict) and isinstance(entry.get('id'), int) for entry in entries
+            isinstance(entry, dict) and _is_id(entry.get('id')) for entry in entries
         ):
             raise DataError(
-                f'{path}: needs a list {key!r} whose entries have an integer `id`. Give '
-                'annotations '
-                "in COCO's format."
+                f'{path}: needs a list {key!r} whose entries have an `id`, a whole number from 0 '
+                f"to {_LARGEST_ID:,}. Give annotations in COCO's format."
             )
     return document
 
@@ -72,14 +75,19 @@ def category_ids(
 def complete(document: dict[str, Any]) -> int:
     """State the area of objects that say none, or 0, from their outline or box; in place.
 
+    Polygons of less than three points, which bound nothing, are dropped from outlines with others.
+
     Returns:
         How many areas were computed.
     """
     sizes = {image['id']: (image.get('height'), image.get('width')) for image in document['images']}
     computed = 0
     for entry in document['annotations']:
+        segmentation = entry.get('segmentation')
+        if isinstance(segmentation, list) and (polygons := _polygons(segmentation)):
+            entry['segmentation'] = polygons
         area = entry.get('area')
-        if isinstance(area, int | float) and area > 0:
+        if isinstance(area, int | float) and 0 < area < math.inf:
             continue
         box = entry.get('bbox')
         if is_box(box) and min(box[2:]) > 0:
@@ -94,13 +102,12 @@ def complete(document: dict[str, Any]) -> int:
 
 def _area(segmentation: Any, size: tuple | None) -> float:
     """Pixels of an outline; 0 where there is none that can be drawn."""
-    try:
-        runs = run_lengths.frPyObjects(segmentation, *size)
-        runs = run_lengths.merge(runs) if isinstance(runs, list) else runs
-        return float(run_lengths.area(runs))
-    except Exception:  # pycocotools answers a wrong outline with nearly any exception
-        compressed = isinstance(segmentation, dict) and isinstance(segmentation.get('counts'), str)
-        return float(run_lengths.area(segmentation)) if compressed else 0.0
+    if size is None or not all(map(_is_side, size)) or outline_fault(segmentation, size):
+        return 0.0
+    if isinstance(segmentation, dict) and isinstance(segmentation['counts'], str):
+        return float(run_lengths.area(segmentation))
+    runs = run_lengths.frPyObjects(segmentation, *size)
+    return float(run_lengths.area(run_lengths.merge(runs) if isinstance(runs, list) else runs))
 
 
 def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bool) -> None:
@@ -117,7 +124,7 @@ def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bo
     faults: dict[str, list[str]] = {}
     for kind, message in document_faults(document):
         faults.setdefault(kind, []).append(message)
-    ignored = set() if needs_outlines else {'outline', 'outline size'}
+    ignored = set() if needs_outlines else {'outline'}
     allowed = _TOLERATED * len(document['annotations'])
     for kind, messages in faults.items():
         if kind in ignored or (
@@ -176,17 +183,12 @@ def _object_faults(
         faults.append(
             ('outside', f'has the box {box} outside its image of {size} pixels (width, height)')
         )
-    segmentation = entry.get('segmentation')
-    if not _has_outline(segmentation):
-        message = 'has no segmentation: neither a polygon of three points nor a mask'
-        faults.append(('outline', message))
-    elif is_sized and isinstance(segmentation, dict):
-        size = [image['height'], image['width']]
-        if list(segmentation['size']) != size:
-            message = (
-                f'has a mask of {segmentation["size"]} pixels (height, width), its image {size}'
-            )
-            faults.append(('outline size', message))
+    for key in ('iscrowd', 'ignore'):
+        if entry.get(key, 0) not in (0, 1):
+            faults.append((key, f'has {key} {entry[key]!r}, expected 0 or 1'))
+    size = (image['height'], image['width']) if is_sized else None
+    if fault := outline_fault(entry.get('segmentation'), size):
+        faults.append(('outline', fault))
     return faults
 
 
@@ -220,9 +222,7 @@ def _is_one(number: Any, ids: Container[int]) -> bool:
 def is_described(image: Mapping[str, Any]) -> bool:
     """Whether an entry of ``images`` has a file name, and a size in whole pixels."""
     sides = (image.get('width'), image.get('height'))
-    return isinstance(image.get('file_name'), str) and all(
-        isinstance(side, int) and side > 0 for side in sides
-    )
+    return isinstance(image.get('file_name'), str) and all(map(_is_side, sides))
 
 
 def is_box(box: Any) -> bool:
@@ -244,11 +244,82 @@ def _is_inside(box: Sequence[float], image: Mapping[str, Any]) -> bool:
     )
 
 
-def _has_outline(segmentation: Any) -> bool:
-    """Whether there is a polygon of three points or more, or a run-length mask."""
-    if isinstance(segmentation, dict):
-        return {'counts', 'size'} <= segmentation.keys()
-    return isinstance(segmentation, list) and any(
-        isinstance(polygon, list) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        for polygon in segmentation
-    )
+def _is_id(number: Any) -> bool:
+    return isinstance(number, int) and 0 <= number <= _LARGEST_ID
+
+
+def _is_side(side: Any) -> bool:
+    return isinstance(side, int) and side > 0
+
+
+def _polygons(segmentation: list) -> list[list]:
+    """The polygons of three points or more."""
+    return [p for p in segmentation if isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0]
+
+
+def outline_fault(segmentation: Any, size: tuple[int, int] | None) -> str | None:
+    """What is wrong with an outline; None if it can be drawn. pycocotools itself does not ask.
+
+    Args:
+        segmentation: Polygons, or a run-length mask.
+        size: (height, width) of the image, if it is known.
+    """
+    if isinstance(segmentation, dict) and {'counts', 'size'} <= segmentation.keys():
+        return _mask_fault(segmentation, size)
+    polygons = _polygons(segmentation) if isinstance(segmentation, list) else []
+    if not polygons:
+        return 'has no segmentation: neither a polygon of three points nor a mask'
+    try:
+        are_finite = all(math.isfinite(sum(polygon)) for polygon in polygons)
+    except TypeError:
+        are_finite = False
+    if not are_finite:
+        return 'has a polygon whose coordinates are not all finite numbers'
+    far = max(max(max(polygon), -min(polygon)) for polygon in polygons)
+    if size is not None and far > _FARTHEST * max(size):
+        return f'has a polygon at {far:g}, far outside its image of {[*size]} (height, width)'
+    return None
+
+
+def _mask_fault(mask: Mapping[str, Any], size: tuple[int, int] | None) -> str | None:
+    counts, sides = mask['counts'], mask['size']
+    if not (isinstance(sides, list) and len(sides) == 2 and all(map(_is_side, sides))):
+        return f'has a mask of the size {sides}, expected [height, width] in pixels'
+    if size is not None and tuple(sides) != size:
+        return f'has a mask of {sides} pixels (height, width), its image {[*size]}'
+    if isinstance(counts, str):
+        runs = _uncompressed(counts)
+    elif isinstance(counts, list) and all(isinstance(run, int) for run in counts):
+        runs = np.array(counts, dtype=object)
+    else:
+        runs = None
+    if runs is None:
+        return 'has a mask whose counts are neither whole numbers nor a text of COCO'
+    if (len(runs) and runs.min() < 0) or runs.sum() != math.prod(sides):
+        return f'has a mask whose counts do not add up to its {sides} pixels (height, width)'
+    return None
+
+
+def _uncompressed(text: str) -> np.ndarray | None:
+    """Run lengths of COCO's text; None if it is none.
+
+    A run is given in digits of five bits, the lowest first: a character of 48 + digit, 32 more if
+    another digit follows. From the fourth run on it is the difference to the last but one.
+    """
+    try:
+        digits = np.frombuffer(text.encode('ascii'), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        return None
+    if len(digits) == 0 or digits.min() < 0 or digits.max() > 63 or digits[-1] & 32:
+        return None
+    ends = np.flatnonzero(digits & 32 == 0)
+    starts = np.append(0, ends[:-1] + 1)
+    lengths = ends - starts + 1
+    if lengths.max() > 7:  # more than 32 bits
+        return None
+    place = 5 * (np.arange(len(digits)) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((digits & 31) << place, starts)
+    runs -= (digits[ends] & 16 > 0).astype(np.int64) << (5 * lengths)
+    runs[1::2] = runs[1::2].cumsum()
+    runs[2::2] = runs[2::2].cumsum()
+    return runs

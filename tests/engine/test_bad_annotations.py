@@ -84,15 +84,35 @@ def _without(entry, key):
     return {name: value for name, value in entry.items() if name != key}
 
 
+def _rename(document):
+    images = [i | {'file_name': f'./{i["file_name"]}'} for i in document['images']]
+    return document | {'images': images}
+
+
+def _webp(root):
+    name = _first(root).name
+    resave(_first(root), '.webp')
+    _document(
+        root,
+        lambda d: json.loads(json.dumps(d).replace(name, name.replace('.jpg', '.webp'))),
+        'train',
+    )
+
+
 COCO_THAT_WORKS = {
     'runs': _runs,
     'gaps in the ids': _gaps,
     'categories of val in another order': _categories(lambda c: c[::-1], 'val'),
     'one category more': _categories(lambda c: [*c, {'id': 900, 'name': 'ten'}]),
     'area 0': _objects(lambda a: a | {'area': 0}),
+    'short polygons beside others': _objects(
+        lambda a: a | {'segmentation': [[1, 1, 5, 5], *a['segmentation'], [3, 4, 5]]}
+    ),
     'no area': _objects(lambda a: _without(a, 'area')),
     'no iscrowd': _objects(lambda a: _without(a, 'iscrowd')),
     'hidden image': lambda root: shutil.copy(_first(root), root / 'train2017/._x.jpg'),
+    'names of files from here': lambda root: _document(root, _rename),
+    'ending that no list has': _webp,
 }
 
 
@@ -111,6 +131,8 @@ def test_annotations_that_work_give_the_same_objects(copy, case, objects):
     data = launched('coco', root)
 
     assert {split: _named(dataset) for split, dataset in data.items()} == objects
+    if case != 'one category more':
+        assert found_by_check('coco', root, train=8, val=4, classes=10).problems == []
 
 
 def _named(dataset):
@@ -132,6 +154,21 @@ def test_metric_and_data_set_number_the_classes_by_the_same_names(copy):
     metric = METRICS.build(dict(type='mim_bench.CocoMetric', ann_file=str(path), metric='bbox'))
 
     assert metric._coco_api.get_cat_ids(cat_names=names) == [ids[name] for name in names]
+
+
+def _outlines(outline):
+    return _objects(lambda a: _without(a, 'area') | {'segmentation': outline})
+
+
+def _masks(counts):
+    def change(document):
+        sizes = {i['id']: [i['height'], i['width']] for i in document['images']}
+        for entry in document['annotations']:
+            entry['segmentation'] = {'size': sizes[entry['image_id']], 'counts': counts}
+            del entry['area']
+        return document
+
+    return lambda root: _document(root, change)
 
 
 BAD_COCO = {
@@ -166,6 +203,21 @@ BAD_COCO = {
         _objects(lambda a: a | {'id': 1}, 'train'),
         r'annotations: id 1 stands \d+ times',
     ),
+    'negative ids': (_objects(lambda a: a | {'id': -a['id']}), 'a whole number from 0'),
+    'ids that no float64 holds': (
+        _objects(lambda a: a | {'id': a['id'] + 10**20}),
+        'a whole number from 0',
+    ),
+    'crowd of text': (_objects(lambda a: a | {'iscrowd': '0'}), "has iscrowd '0', expected 0 or 1"),
+    'crowd of nothing': (_objects(lambda a: a | {'iscrowd': None}), 'has iscrowd None'),
+    # pycocotools fills the memory, or never ends, over these.
+    'polygon of nan': (_outlines([[1, 1, float('nan'), 5, 5, 5]]), 'not all finite numbers'),
+    'polygon of text': (_outlines([['1', '1', '5', '5', '3', '3']]), 'not all finite numbers'),
+    'polygon far away': (_outlines([[0, 0, 1e9, 0, 0, 1e9]]), r'polygon at 1e\+09, far outside'),
+    'runs that end early': (_masks([10, 20]), 'counts do not add up'),
+    'runs of less than nothing': (_masks([-10, 20]), 'counts do not add up'),
+    'runs of another text': (_masks('abc!!'), 'neither whole numbers nor a text of COCO'),
+    'runs of a cut text': (_masks('PP'), 'neither whole numbers nor a text of COCO'),
     'no annotations': (
         lambda root: _document(root, lambda d: d | {'annotations': []}),
         'annotations: the list is empty',

@@ -136,6 +136,17 @@ def test_coco_metric_backends_agree(truth_file, scenes, settings):
     assert ours['bbox_mAP'] > 0.05
 
 
+@pytest.mark.parametrize('backend', ['pycocotools', pytest.param('faster', marks=needs_faster)])
+def test_coco_metric_objects_counted_from_zero_give_the_same_numbers(scenes, tmp_path, backend):
+    found = []
+    for first in (0, 1):
+        path = tmp_path / f'{first}.json'
+        objects = [a | {'id': i} for i, a in enumerate(scenes[0]['annotations'], start=first)]
+        path.write_text(json.dumps(scenes[0] | {'annotations': objects}))
+        found.append(evaluate(str(path), scenes, eval_backend=backend)[1])
+    assert found[0] == found[1]
+
+
 @needs_faster
 def test_coco_metric_faster_runs_the_faster_evaluator(truth_file, scenes, monkeypatch):
     runs = []

@@ -1,5 +1,6 @@
 """Checking COCO: annotation files as the loader reads them, against the images; stuff maps."""
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -71,19 +72,24 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
     for split in SPLITS:
         found = list_files(root / f'{split}2017')
         report.leave_out(f'{split}2017', found.hidden)
-        on_disk = {name: root / f'{split}2017' / name for name in found.files}
-        report.counts[f'{split} images'] = len(on_disk)
-        report.add(check_count(f'{split}2017', len(on_disk), wanted.counts.get(split)))
         name = f'annotations/instances_{split}2017.json'
+        document: dict[str, Any] = {}
         try:
             document = read_document(str(root / name))
         except DataError as error:
             report.add([refused(error, root / name, name)])
+        described = [entry for entry in document.get('images', ()) if is_described(entry)]
+        images = {posixpath.normpath(entry['file_name']): entry for entry in described}
+        # Loaders open what is named, whatever its ending.
+        there = [*found.files, *(images.keys() & {*found.others})]
+        on_disk = {file: root / f'{split}2017' / file for file in there}
+        report.counts[f'{split} images'] = len(on_disk)
+        report.add(check_count(f'{split}2017', len(on_disk), wanted.counts.get(split)))
+        if not document:
             continue
         report.add(_check_document(document, name, split, report.counts))
         names[split] = [str(category.get('name')) for category in document['categories']]
         report.add(_check_number(name, names[split], wanted.classes))
-        images = {e['file_name']: e for e in document['images'] if is_described(e)}
         where, message = f'{split}2017', f'is named in {name} but not there'
         report.add(absent(where, images, on_disk, message))
         report.add(absent(where, on_disk, images, f'is not named in {name}', Kind.UNLISTED))

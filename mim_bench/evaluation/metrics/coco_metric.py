@@ -47,7 +47,7 @@ def coco_metric(
     """
     backend = chosen_backend(eval_backend, use_mp_eval=settings.get('use_mp_eval', False))
     print_log(f'COCO evaluation: {backend}.', logger='current')
-    with _swapped(_mmdet_module(), 'COCO', open_class()):
+    with _swapped(_mmdet_module(), 'COCO', _truth_class()):
         metric = _metric_class()(**settings)
     metric.is_faster, metric.only_seen = backend == 'faster', only_seen
     return metric
@@ -79,6 +79,22 @@ def _mmdet_module() -> ModuleType:
     from mmdet.evaluation.metrics import coco_metric as module
 
     return module
+
+
+@cache
+def _truth_class() -> type:
+    class Truth(open_class()):
+        """An annotation file whose objects are numbered from 1.
+
+        Evaluators write the ids of matched objects where 0 and less mean that nothing matched.
+        """
+
+        def createIndex(self) -> None:  # noqa: N802, pycocotools' name
+            for number, annotation in enumerate(self.dataset.get('annotations', ()), start=1):
+                annotation['id'] = number
+            super().createIndex()
+
+    return Truth
 
 
 @cache
