@@ -69,6 +69,21 @@ def read_file(path: str | Path) -> bytes:
     return _opened(place.archive).read(place.name)
 
 
+def read_text(path: str | Path) -> str:
+    """The content of a text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        OSError: It is not there or cannot be read.
+        DataError: It has another encoding.
+    """
+    try:
+        return read_file(path).decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f'{path}: is no text in UTF-8 (byte {error.start}). Save it in this encoding.'
+        ) from error
+
+
 def is_folder(path: str | Path) -> bool:
     """Whether a folder is there; an archive is one."""
     place = place_of(path)
@@ -131,7 +146,8 @@ class ArchiveBackend(LocalBackend):
 
     def get_text(self, filepath: str | Path, encoding: str = 'utf-8') -> str:
         """The content of a text file."""
-        return read_file(filepath).decode(encoding)
+        # A list that was saved with a byte-order mark is no other list.
+        return read_file(filepath).decode('utf-8-sig' if encoding == 'utf-8' else encoding)
 
     def exists(self, filepath: str | Path) -> bool:
         """Whether a file or folder is there."""

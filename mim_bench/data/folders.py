@@ -5,7 +5,7 @@ from collections import Counter
 
 import mmpretrain.datasets
 
-from mim_bench.data.archives import is_folder, read_file
+from mim_bench.data.archives import is_folder, read_text
 from mim_bench.data.listing import Listing, class_folders, classes_of_list, list_entry, list_files
 from mim_bench.data.summary import Summary, difference, listed
 from mim_bench.errors import DataError
@@ -95,7 +95,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
 
 
 def _wrong_line(path: str) -> str:
-    for number, line in enumerate(read_file(path).decode().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if list_entry(line) is None:
             return f'line {number} is {line!r}'
     return 'a line cannot be read'

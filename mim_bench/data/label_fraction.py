@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.logging import print_log
 
-from mim_bench.data.archives import is_file, read_file
+from mim_bench.data.archives import is_file, read_text
 from mim_bench.data.folders import ImageNet
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS
@@ -88,7 +88,7 @@ class LabelFraction(ImageNet):
         path = Path(self.data_root or '', self.names_file)
         if not is_file(path):
             raise DataError(f'{path}: there is no such list of images. Correct names_file.')
-        wanted = set(read_file(path).decode().split())
+        wanted = {line.strip() for line in read_text(path).splitlines()} - {''}
         if not wanted:
             raise DataError(f'{path}: names no image. Write one file name a line.')
         kept = [sample for sample in samples if _name(sample) in wanted]

@@ -83,6 +83,11 @@ def classes_of_list(entries: Iterable[tuple[str, int | None]]) -> tuple[str, ...
     return tuple(ordered) if is_whole else None
 
 
+def image_endings(files: Iterable[str]) -> list[str]:
+    """The endings of files in small letters, each once, sorted."""
+    return sorted({Path(file).suffix.lower() for file in files})
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is left out by its name."""
     return name.startswith('.') or name in _LEFT_BEHIND

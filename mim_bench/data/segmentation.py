@@ -1,13 +1,14 @@
 """ADE20K's layout as mmseg loads it: every image with its label map, labels that are labels."""
 
 import os
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mim_bench.data.archives import is_file, is_folder
+from mim_bench.data.archives import is_file, is_folder, read_text
 from mim_bench.data.image_file import read_bytes, read_label_map
 from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
@@ -15,7 +16,23 @@ from mim_bench.data.summary import Summary
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS, TRANSFORMS
 
+CLASSES_FILE = 'classes.txt'
 _NAMES_SHOWN = 3
+
+
+def read_class_names(root: Path) -> list[str]:
+    """Names of the classes in ``classes.txt``, one a line; the first is label 1.
+
+    Raises:
+        DataError: It is no text, or a name stands twice.
+    """
+    path = root / CLASSES_FILE
+    names = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise DataError(
+            f'{path}: {twice[0]!r} stands on several lines. Give each class a name of its own.'
+        )
+    return names
 
 
 @DATASETS.register_module(name='ADE20KDataset')
@@ -86,7 +103,8 @@ def _dataset_class(name: str) -> type:
 
         def _listed(self) -> list[str]:
             """The images that ``ann_file`` names, without ending, one a line."""
-            lines = read_bytes(self.ann_file).decode().splitlines()
+            read_bytes(self.ann_file)  # refuses what is not there, or empty
+            lines = read_text(self.ann_file).splitlines()
             return [line.strip() + self.img_suffix for line in lines if line.strip()]
 
         def _sample(self, name: str) -> dict[str, Any]:

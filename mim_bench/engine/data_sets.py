@@ -52,6 +52,11 @@ def data_sets(runner: Runner) -> Iterator[tuple[str, Any]]:
 
 def _check_classes(what: str, summary: Summary, num_classes: int | None) -> None:
     names, counts = summary.names, summary.class_images
+    if names is not None and len(names) == 1 and summary.objects is None:
+        raise DataError(
+            f'The {what} data ({summary.where}) have the one class {names[0]!r}, so every answer '
+            'is right. Give two classes or more; in label maps the background is one, too.'
+        )
     if num_classes is not None and names is not None and len(names) != num_classes:
         raise DataError(
             f'The {what} data ({summary.where}) have {listed(names)} classes, the head of the '

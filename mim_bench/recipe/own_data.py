@@ -7,20 +7,19 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mim_bench.data.archives import is_file, is_folder, read_file
+from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.coco_annotations import read_document
 from mim_bench.data.image_file import read_label_map
-from mim_bench.data.listing import class_folders, list_files
+from mim_bench.data.listing import class_folders, image_endings, list_files
+from mim_bench.data.segmentation import CLASSES_FILE, read_class_names
 from mim_bench.errors import ConfigError, DataError
 
-CLASSES_FILE = 'classes.txt'
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
 _FOLDERS = ('mim_bench.ImageNet', 'mim_bench.CustomDataset', 'mim_bench.LabelFraction')
 _SEGMENTATION = ('mim_bench.ADE20KDataset', 'mim_bench.BaseSegDataset')
 _COCO = 'mim_bench.CocoDataset'
 # Prefixes of the names of tasks and protocols that name a data set.
 _PUBLIC = ('in1k', 'ade20k', 'coco')
-_IMAGE_ENDINGS = ('.jpg', '.jpeg', '.png', '.bmp', '.tif')
 # With this many classes or fewer there is no top-5 accuracy.
 _TOO_FEW_FOR_TOP5 = 5
 
@@ -110,8 +109,7 @@ def _classes(dataset: ConfigDict) -> list[str]:
 def _classes_of_maps(root: Path, folder: Path) -> list[str]:
     """Classes of label maps, by ``classes.txt`` or by the highest label."""
     if is_file(root / CLASSES_FILE):
-        lines = read_file(root / CLASSES_FILE).decode().splitlines()
-        return [line.strip() for line in lines if line.strip()]
+        return read_class_names(root)
     files = list_files(folder, ('.png',)).files
     highest = max((int(read_label_map(folder / file).max()) for file in files), default=0)
     return [f'class {number}' for number in range(1, highest + 1)]
@@ -124,13 +122,15 @@ def _suffix(dataset: ConfigDict) -> str:
         DataError: There is no image, or there are several suffixes.
     """
     folder = Path(dataset.get('data_root') or '') / dataset.data_prefix['img_path']
-    endings = {Path(file).suffix for file in list_files(folder, _IMAGE_ENDINGS).files}
+    files = list_files(folder).files
+    endings = image_endings(files)
     if len(endings) != 1:
         raise DataError(
-            f'{folder}: its images have the endings {", ".join(sorted(endings)) or "none"}; the '
-            'layout needs one. Convert them to one format.'
+            f'{folder}: its images have the endings {", ".join(endings) or "none"}; the layout '
+            'needs one. Convert them to one format.'
         )
-    return endings.pop()
+    written = {Path(file).suffix for file in files}
+    return written.pop() if len(written) == 1 else endings[0]
 
 
 def _set_head(cfg: Config, num_classes: int) -> None:

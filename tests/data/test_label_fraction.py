@@ -78,6 +78,16 @@ def test_label_fraction_list_takes_what_it_names(root, tmp_path):
     assert names(root, names_file=str(tmp_path / 'names.txt')) == wanted
 
 
+def test_label_fraction_list_names_files_with_spaces_after_a_byte_order_mark(toy_copy, tmp_path):
+    root = toy_copy / 'imagenet'
+    image, listed = min((root / 'train').glob('*/*')), root / 'meta/train.txt'
+    image.rename(image.with_name('a flower.JPEG'))
+    text = listed.read_text().replace(image.name, 'a flower.JPEG')
+    listed.write_text(text, encoding='utf-8-sig')
+    (tmp_path / 'names.txt').write_text('a flower.JPEG\n', encoding='utf-8-sig')
+    assert names(root, names_file=str(tmp_path / 'names.txt')) == ['a flower.JPEG']
+
+
 def test_label_fraction_list_counts_from_the_data_root(toy_copy):
     root = toy_copy / 'imagenet'
     wanted = names(root, share=0.25)

@@ -166,6 +166,13 @@ def test_list_of_images_that_is_wrong_is_refused(copy, line, message):
         loader.dataset[0]
 
 
+def test_files_of_another_ending_are_counted_by_the_check(copy):
+    root = copy('imagenet')
+    resave(_image(root), '.webp')
+
+    assert found_by_check('imagenet', root).counts['train files of another ending, left out'] == 1
+
+
 def test_exif_does_not_turn_an_image_of_a_class(copy):
     root = copy('imagenet')
     stored = np.asarray(Image.open(_image(root)))
@@ -221,6 +228,68 @@ def test_label_maps_that_work(copy, case):
 
     assert (len(data['train']), len(data['val'])) == (8, 4)
     assert found_by_check('ade20k', root, train=8, val=4, classes=11).problems == []
+
+
+def _one_ending(kind, split, ending):
+    return lambda root: resave(_ade(root, kind, split), ending)
+
+
+def _names(content):
+    return lambda root: (root / 'classes.txt').write_bytes(content)
+
+
+# By case: the change, and what a run with --own-data says; None: it runs.
+OWN_MAPS = {
+    'names with a byte-order mark': (
+        _names('\ufeffa\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk'.encode()),
+        None,
+    ),
+    'names in UTF-16': (_names('a\nb\n'.encode('utf-16')), r'classes\.txt: is no text in UTF-8'),
+    'a name twice': (_names(b'a\n' * 11), r"classes\.txt: 'a' stands on several lines"),
+    'too few names': (_names(b'a\nb\n'), 'but the model has 2 classes'),
+    'capitals': (
+        lambda root: _ade(root, 'images').rename(_ade(root, 'images').with_suffix('.JPG')),
+        None,
+    ),
+    'another ending': (_one_ending('images', 'training', '.png'), r'the endings \.jpg, \.png'),
+    'another ending to validate': (
+        lambda root: [resave(path, '.png') for path in (root / 'images/validation').iterdir()],
+        'can use none of its images',
+    ),
+    'a map of another format': (
+        _one_ending('annotations', 'training', '.tif'),
+        '1 of 8 images have no label map',
+    ),
+    'a map in capitals': (
+        lambda root: _ade(root).rename(_ade(root).with_suffix('.PNG')),
+        '1 of 8 images have no label map',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', OWN_MAPS)
+def test_own_label_maps_are_read_and_checked_alike(copy, case):
+    root = copy('ade20k')
+    change, message = OWN_MAPS[case]
+    change(root)
+
+    if message is None:
+        launched('ade20k', root, 'streets')
+    else:
+        with pytest.raises(MimBenchError, match=message):
+            launched('ade20k', root, 'streets')
+
+    found = found_by_check('ade20k', root, train=8, val=4, classes=11).problems
+    assert bool(found) == (message is not None)
+
+
+def test_one_class_is_refused_where_every_answer_would_be_right(copy):
+    root = copy('imagenet')
+    for split in ('train', 'val'):
+        for folder in sorted((root / split).iterdir())[1:]:
+            shutil.rmtree(folder)
+    with pytest.raises(MimBenchError, match=r'have the one class .n00000000., so every answer'):
+        launched('imagenet', root, 'flowers')
 
 
 def _same_turn(root):

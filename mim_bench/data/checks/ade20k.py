@@ -3,6 +3,7 @@
 from functools import partial
 from pathlib import Path
 
+from mim_bench.data.archives import is_file
 from mim_bench.data.checks.files import (
     LabelRule,
     absent,
@@ -11,11 +12,14 @@ from mim_bench.data.checks.files import (
     check_photo,
     inspect_all,
     list_images,
+    refused,
 )
 from mim_bench.data.checks.options import CheckOptions, expected, locate
-from mim_bench.data.checks.report import Problem, Report
-from mim_bench.data.listing import list_files
+from mim_bench.data.checks.report import Kind, Problem, Report
+from mim_bench.data.listing import image_endings, list_files
+from mim_bench.data.segmentation import CLASSES_FILE, read_class_names
 from mim_bench.data.toy.digits import NUM_DIGITS
+from mim_bench.errors import DataError
 
 _FOLDERS = {'train': 'training', 'val': 'validation'}
 _REAL = LabelRule(highest=150)
@@ -43,6 +47,9 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
     if wanted.classes:
         rule = LabelRule(highest=wanted.classes)
     report = Report('ade20k', root)
+    if is_file(root / CLASSES_FILE):
+        report.add(_check_names(root, rule))
+    endings: set[str] = set()
     pairs: list[tuple[Path, Path]] = []
     for split, name in _FOLDERS.items():
         found = list_files(root / 'images' / name)
@@ -51,17 +58,34 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
         images = {str(Path(file).with_suffix('')): folders[0] / file for file in found.files}
         maps = {
             str(path.relative_to(folders[1]).with_suffix('')): path
-            for path in list_images(folders[1])
+            for path in list_images(folders[1], endings=('.png',))
+            if path.suffix == '.png'
         }
+        endings.update(image_endings(found.files))
+        report.count_others(split, found.others)
         report.counts[f'{split} images'] = len(images)
         report.counts[f'{split} annotations'] = len(maps)
         report.add(check_count(f'images/{name}', len(images), wanted.counts.get(split)))
         report.add(_unpaired(f'annotations/{name}', '.png', images, maps))
         report.add(_unpaired(f'images/{name}', '.jpg', maps, images))
         pairs += [(images[stem], maps[stem]) for stem in sorted(images.keys() & maps.keys())]
+    if len(endings) > 1:
+        message = f'have the endings {", ".join(sorted(endings))}; a run reads one of them'
+        report.add([Problem('images', Kind.UNREADABLE, message)])
     if not options.quick:
         report.add(inspect_all(partial(_inspect, root, rule), pairs, options))
     return report
+
+
+def _check_names(root: Path, rule: LabelRule) -> list[Problem]:
+    """Problems of ``classes.txt``, which ``--own-data`` reads."""
+    try:
+        number = len(read_class_names(root))
+    except DataError as error:
+        return [refused(error, root / CLASSES_FILE, CLASSES_FILE)]
+    if number == rule.highest:
+        return []
+    return [Problem(CLASSES_FILE, Kind.CLASSES, f'names {number} classes, not {rule.highest}')]
 
 
 def _unpaired(

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from mim_bench.data.archives import is_file, read_file
+from mim_bench.data.archives import is_file, read_text
 from mim_bench.data.checks.files import absent, check_count, check_labelled_photo, inspect_all
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
@@ -38,6 +38,7 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
         report.counts[f'{split} images'] = len(images[split])
         report.counts[f'{split} classes'] = len(classes[split])
         report.leave_out(split, listings[split].hidden)
+        report.count_others(split, listings[split].others)
         report.add(check_count(split, len(images[split]), wanted.counts.get(split)))
         if classes[split] or is_file(root / 'meta' / f'{split}.txt'):
             problems, entries = _check_list(root, split, images[split], num_classes)
@@ -103,7 +104,7 @@ def _check_list(
     on_disk = {image.relative_to(root / split).as_posix() for image in images}
     entries: list[tuple[str, int]] = []
     problems = []
-    for number, line in enumerate(read_file(root / name).decode().splitlines(), start=1):
+    for number, line in enumerate(read_text(root / name).splitlines(), start=1):
         if (entry := list_entry(line)) is None:
             message = f'line {number} is {line!r}, expected a path and a label'
             problems.append(Problem(name, Kind.ANNOTATION, message))

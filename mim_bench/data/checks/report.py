@@ -71,6 +71,11 @@ class Report:
             self.counts[f'{where} hidden, left out'] = len(hidden)
             self.left_out += [f'{where}/{name}' for name in hidden]
 
+    def count_others(self, where: str, files: Sequence[str]) -> None:
+        """Count files that no loader takes for images by their ending."""
+        if files:
+            self.counts[f'{where} files of another ending, left out'] = len(files)
+
     def kinds(self) -> Counter[Kind]:
         """Problems by kind."""
         return Counter(problem.kind for problem in self.problems)
