@@ -1,9 +1,11 @@
 """The Python interface: ``mim_bench.load``, ``mim_bench.features`` and ``mim_bench.evaluate``."""
 
 import copy
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +56,7 @@ from mim_bench.suite.selection import parse_tasks
 from mim_bench.suite.steps import Step
 from mim_bench.suite.tasks import Suite, load_suite
 
+_NAME = re.compile(r'[^/,=.\x00-\x1f][^/,=\x00-\x1f]{0,99}')
 _NO_MAPS = (
     'returns one vector an image, and this task needs maps. Let the module return the maps '
     '(B, C, rows, cols) of its stages or blocks.'
@@ -87,6 +90,7 @@ def load(
     Raises:
         MimBenchError: The file is not recognised, or does not fill the network.
     """
+    _check_counts(size=(size, 1))
     with _network(checkpoint, size=size, timm=timm, download=download, device=device) as network:
         return network.backbone
 
@@ -125,12 +129,11 @@ def features(
     Raises:
         MimBenchError: An image cannot be read, or the model cannot be set up.
     """
-    if min(size, batch_size) < 1 or workers < 0:
-        raise ConfigError(
-            f'size = {size}, batch_size = {batch_size}, workers = {workers}: the first two are 1 '
-            'or more, workers 0 or more.'
-        )
-    given = [images] if isinstance(images, str | Path | Image.Image) else list(images)
+    _check_counts(size=(size, 1), batch_size=(batch_size, 1), workers=(workers, 0))
+    if num_prefix_tokens is not None:
+        _check_counts(num_prefix_tokens=(num_prefix_tokens, 0))
+    one = isinstance(images, str | Path | Image.Image) or not isinstance(images, Iterable)
+    given = [images] if one else list(images)
     pictures: list[Picture] = []
     for picture in given:
         if not isinstance(picture, str | Path | Image.Image):
@@ -138,6 +141,8 @@ def features(
                 f'images: holds a {type(picture).__name__}. Give paths, or images of PIL '
                 '(PIL.Image.fromarray makes one of an array).'
             )
+        if isinstance(picture, Image.Image) and 0 in picture.size:
+            raise ConfigError(f'images: one is {picture.size} pixels. Give images with pixels.')
         pictures += list_pictures([picture]) if isinstance(picture, str | Path) else [picture]
     if not pictures:
         raise ConfigError('images: is empty. Give at least one image.')
@@ -210,12 +215,19 @@ def evaluate(
         TrainingError: A run failed; the others were run.
     """
     _check_kind(backbone)
-    if not seeds:
-        raise ConfigError('seeds: is empty. Give at least one.')
-    if name is not None and ('/' in name or name.startswith('.')):
+    _check_arguments(tasks, data, facts, options, name)
+    if not isinstance(suite, str) or not isinstance(out, str | Path):
+        raise ConfigError(f'suite={suite!r}, out={out!r}: give the name of a suite, and a folder.')
+    if isinstance(seeds, int | str) or not seeds or len({*seeds}) != len(seeds):
         raise ConfigError(
-            f'name={name!r} cannot name files. Give one without "/" and without a leading dot.'
+            f'seeds={seeds!r}: is empty, or no list of different seeds. Give at least one, as (0,).'
         )
+    for seed in seeds:
+        _check_counts(seeds=(seed, 0))
+    if num_prefix_tokens is not None:
+        _check_counts(num_prefix_tokens=(num_prefix_tokens, 0))
+    if Path(out).exists() and not Path(out).is_dir():
+        raise ConfigError(f'out: {out} is a file. Give a folder.')
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
     places, is_embedded = _places(Path(out).resolve(), data, chosen)
@@ -243,6 +255,31 @@ def evaluate(
         skipped = f' Not run: {", ".join(outcome.skipped)}.' if outcome.skipped else ''
         raise TrainingError(f'Runs failed:\n{failed or outcome.failed}{skipped}')
     return [read_record(path) for step in plan for path in step.records]
+
+
+def _check_counts(**counts: tuple[Any, int]) -> None:
+    """Refuse arguments that are no whole numbers, or smaller than theirs may be."""
+    for name, (value, lowest) in counts.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < lowest:
+            raise ConfigError(f'{name}={value!r}: give a whole number, {lowest} or more.')
+
+
+def _check_arguments(tasks: Any, data: Any, facts: Any, options: Any, name: Any) -> None:
+    """Refuse arguments of :func:`evaluate` of another kind than it takes."""
+    names = [tasks] if isinstance(tasks, str) else tasks
+    if not isinstance(names, Iterable) or not all(isinstance(task, str) for task in names):
+        raise ConfigError(f"tasks={tasks!r}: give names of tasks, as ['in1k-knn'].")
+    places = data.values() if isinstance(data, Mapping) else [data or '']
+    if not all(isinstance(place, str | Path) for place in places):
+        raise ConfigError(f"data={data!r}: give a folder, or folders by name, as {{'in1k': DIR}}.")
+    for what, given in (('facts', facts), ('options', options)):
+        if not isinstance(given or {}, Mapping):
+            raise ConfigError(f'{what}={given!r}: give a dictionary.')
+    if name is not None and not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise ConfigError(
+            f'name={name!r} cannot name files. Give 1 to 100 characters without "/", ",", "=" and '
+            'line breaks, and without a leading dot.'
+        )
 
 
 def _check_kind(model: object) -> None:
@@ -325,7 +362,7 @@ def _row(
     timm: str | None,
     download: bool,
 ) -> Row:
-    stated = [f'{key}={_word(value)}' for key, value in (facts or {}).items()]
+    stated = [f'{k}={_word(v)}' for k, v in (facts or {}).items() if v is not None]
     if not isinstance(backbone, nn.Module):
         word = ','.join([f'{name}={backbone}' if name else str(backbone), *stated])
         networks = [timm] if timm else []
@@ -458,18 +495,20 @@ def _network(
     """Context with the network that computes features; its canonical file is temporary."""
     _check_kind(model)
     try:
-        device = None if device is None else torch.device(device)
-    except RuntimeError as error:
+        place = None if device is None else torch.device(device)
+        if place is not None:
+            torch.zeros(1, device=place).cpu()
+    except (RuntimeError, TypeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device={device!r}: {reason}. Give another, such as 'cpu'.") from error
     with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
         if isinstance(model, nn.Module):
             path = Path(folder) / 'module.pth'
             _write_module(model, path, size, num_prefix_tokens, {})
-            yield open_network(path, size=size, device=device)
+            yield open_network(path, size=size, device=place)
             return
         word = f'{model},timm={timm}' if timm else str(model)
-        yield word_network(word, Path(folder), size=size, download=download, device=device)
+        yield word_network(word, Path(folder), size=size, download=download, device=place)
 
 
 def word_network(

@@ -116,17 +116,94 @@ def test_features_leave_a_module_as_it_was_and_refuse_what_they_cannot_read():
         mim_bench.features(Pyramid, image)
 
 
+class Drawing(Vectors):
+    """Draws in evaluation mode."""
+
+    def forward(self, x):
+        return nn.functional.dropout(super().forward(x), 0.5, training=True)
+
+
+class Centred(Vectors):
+    """Its features depend on the other images of the batch."""
+
+    def forward(self, x):
+        out = super().forward(x)
+        return out - out.mean(0)
+
+
+class Tagged(Vectors):
+    """Its state is more than tensors."""
+
+    def get_extra_state(self):
+        return {'recipe': 'mae'}
+
+    def set_extra_state(self, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ('module', 'told'),
+    [
+        (Drawing(), 'other features for an image alone than in a batch'),
+        (Centred(), 'other features for an image alone than in a batch'),
+        (Tagged(), "state dict holds '_extra_state', which is no tensor"),
+        (nn.LazyConv2d(8, 16, 16), 'has lazy layers without weights'),
+    ],
+    ids=lambda value: '' if isinstance(value, str) else type(value).__name__,
+)
+def test_features_that_no_number_can_be_made_of_are_refused(module, told):
+    with pytest.raises(ConfigError, match=told):
+        mim_bench.features(module, Image.new('RGB', (64, 64)), size=64)
+
+
 @pytest.mark.parametrize(
     ('settings', 'told'),
     [
-        ({'seeds': ()}, 'seeds: is empty'),
+        ({'seeds': ()}, 'seeds=.*is empty'),
+        ({'seeds': 3}, 'no list of different seeds'),
+        ({'seeds': (0, 0)}, 'no list of different seeds'),
+        ({'seeds': (1.5,)}, 'seeds=1.5: give a whole number'),
+        ({'tasks': [None]}, 'give names of tasks'),
+        ({'tasks': None}, 'give names of tasks'),
+        ({'data': ['a', 'b']}, 'give a folder, or folders by name'),
+        ({'data': {'in1k': None}}, 'give a folder, or folders by name'),
+        ({'facts': ['mae']}, 'facts=.* give a dictionary'),
+        ({'options': 'seed=1'}, 'options=.* give a dictionary'),
+        ({'num_prefix_tokens': -1}, 'num_prefix_tokens=-1: give a whole number'),
+        ({'out': __file__}, 'test_api.py is a file. Give a folder'),
+        ({'suite': None}, 'give the name of a suite'),
+        ({'out': 3}, 'and a folder'),
+        ({'name': ''}, 'cannot name files'),
+        ({'name': 'x' * 300}, 'cannot name files'),
+        ({'name': 'a,b'}, 'cannot name files'),
         ({'name': 'a/b'}, 'cannot name files'),
         ({'data': {'imagenet': '.'}}, 'no task reads imagenet. Known: ade20k'),
     ],
 )
 def test_arguments_of_evaluate_are_checked(settings, told, tmp_path):
     with pytest.raises(ConfigError, match=told):
-        mim_bench.evaluate(Pyramid(), 'in1k-knn', suite='smoke', out=tmp_path, **settings)
+        mim_bench.evaluate(
+            Pyramid(), **{'tasks': 'in1k-knn', 'suite': 'smoke', 'out': tmp_path, **settings}
+        )
+
+
+@pytest.mark.parametrize(
+    ('settings', 'told'),
+    [
+        ({'size': '64'}, "size='64': give a whole number, 1 or more"),
+        ({'size': 64.0}, 'size=64.0: give a whole number'),
+        ({'batch_size': 0}, 'batch_size=0: give a whole number, 1 or more'),
+        ({'workers': None}, 'workers=None: give a whole number, 0 or more'),
+        ({'num_prefix_tokens': 'x'}, "num_prefix_tokens='x': give a whole number"),
+        ({'device': 'meta'}, "device='meta'"),
+        ({'device': 1.5}, 'device=1.5'),
+        ({'images': None}, 'holds a NoneType'),
+        ({'images': Image.new('RGB', (0, 0))}, 'Give images with pixels'),
+    ],
+)
+def test_arguments_of_features_are_checked(settings, told):
+    with pytest.raises(ConfigError, match=told):
+        mim_bench.features(Pyramid(), **{'images': Image.new('RGB', (64, 64)), **settings})
 
 
 def test_another_module_of_a_name_is_refused(toy_root, tmp_path):

@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
@@ -18,6 +19,8 @@ from mim_bench.registry import MODELS
 
 # Modules that configs of this process refer to by key; a config holds only plain data.
 _MODULES: dict[str, nn.Module] = {}
+# Share of the largest value by which an image alone may differ from itself in a batch.
+_ROUNDING = 0.05
 _CONTRACT = (
     'A backbone takes images (B, 3, H, W) and returns maps (B, C, rows, cols), tokens '
     '(B, prefix + rows * cols, C), a list or tuple of these from the first stage to the last, or '
@@ -199,7 +202,8 @@ def describe_module(
             name. Needed only if the module returns tokens.
 
     Raises:
-        ConfigError: The module fails on the images, returns something else, or the same for all.
+        ConfigError: The module fails on the images, returns something else, the same for all, or
+            something that depends on the batch or on chance.
     """
     name = type(module).__name__
     device = _device_of(module)
@@ -208,6 +212,7 @@ def describe_module(
     noise = torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
     try:
         outs = outputs_of(module(torch.stack((torch.zeros_like(noise), noise)).to(device)))
+        alone = outputs_of(module(noise[None].to(device)))
     except ConfigError:
         raise
     except Exception as error:  # the user's code may raise anything
@@ -220,11 +225,7 @@ def describe_module(
         raise ConfigError(
             f'{name}: returned {[tuple(out.shape) for out in outs]} for two images. {_CONTRACT}'
         )
-    if all(out.ndim and torch.equal(out[0], out[1]) for out in outs):
-        raise ConfigError(
-            f'{name}: returns the same for different images, so it does not see them. Check its '
-            'forward and its weights.'
-        )
+    _check_sight(name, outs, alone)
     if kinds == {2} and len(outs) == 1:
         return {'widths': [outs[0].shape[1]], 'strides': [0], 'num_prefix_tokens': 0}
     if kinds == {3} and num_prefix_tokens is None:
@@ -252,9 +253,19 @@ def _device_of(module: nn.Module) -> torch.device:
     """The device of a module's parameters.
 
     Raises:
-        ConfigError: It has no parameters, or they are not numbers in float32.
+        ConfigError: It has no parameters, or they are not numbers in float32; its state dict holds
+            other things.
     """
     parameters, name = list(module.parameters()), type(module).__name__
+    if any(map(is_lazy, [*parameters, *module.buffers()])):
+        raise ConfigError(
+            f'{name}: has lazy layers without weights. Run it on an image, or load weights, first.'
+        )
+    if others := [k for k, v in module.state_dict().items() if not isinstance(v, torch.Tensor)]:
+        raise ConfigError(
+            f'{name}: its state dict holds {others[0]!r}, which is no tensor, so it has no '
+            'identity. Give a module whose state is tensors alone.'
+        )
     if not parameters:
         raise ConfigError(f'{name}: has no parameters, so there is nothing to evaluate.')
     types = {p.dtype for p in parameters if p.is_floating_point()} - {torch.float32}
@@ -268,6 +279,38 @@ def _device_of(module: nn.Module) -> torch.device:
             f'{name}: is on the meta device, so its parameters have no values. Load weights first.'
         )
     return parameters[0].device
+
+
+def _check_sight(name: str, outs: Sequence[torch.Tensor], alone: Sequence[torch.Tensor]) -> None:
+    """Refuse features that do not depend on the image, or on more than it.
+
+    Args:
+        name: For the message.
+        outs: Of two images.
+        alone: Of the second one by itself.
+    """
+    if all(out.ndim and torch.equal(out[0], out[1]) for out in outs):
+        raise ConfigError(
+            f'{name}: returns the same for different images, so it does not see them. Check its '
+            'forward and its weights.'
+        )
+    pairs = zip(alone, outs, strict=False)
+    if len(alone) != len(outs) or not all(_agree(one[0], out[1]) for one, out in pairs):
+        raise ConfigError(
+            f'{name}: returns other features for an image alone than in a batch, in evaluation '
+            'mode. Leave out what is drawn at random or taken from the batch (dropout, statistics '
+            'of the batch) while module.training is False.'
+        )
+
+
+def _agree(one: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two results of one computation differ by rounding at most, where they are finite."""
+    if one.shape != other.shape:
+        return False
+    one, other = one.double(), other.double()
+    both = one.isfinite() & other.isfinite()
+    distance = (one - other)[both].abs()
+    return not distance.numel() or bool(distance.max() <= _ROUNDING * one[both].abs().max())
 
 
 def outputs_of(returned: object) -> list[torch.Tensor]:
