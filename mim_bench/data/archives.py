@@ -178,8 +178,8 @@ def pack(
         How many files it holds.
 
     Raises:
-        DataError: There are no files, the archive is there already, has another ending or cannot
-            be written.
+        DataError: There are no files, one cannot be read or has a name that archives do not hold;
+            the archive is there already, has another ending or cannot be written.
     """
     if archive.suffix not in ENDINGS:
         raise DataError(f'{archive}: must end in .zip or .tar. Choose another name.')
@@ -187,12 +187,18 @@ def pack(
         raise DataError(f'{archive}: exists already. Choose another name, or remove it.')
     if not names:
         raise DataError(f'{folder}: holds no file. Name the folder of a data set.')
+    for name in names if archive.suffix == '.zip' else ():
+        if os.fsencode(name) != name.encode(errors='replace'):
+            raise DataError(
+                f'{folder}: the name {os.fsencode(name)!r} is no UTF-8, which a zip cannot hold. '
+                'Rename the file, or pack into a tar.'
+            )
     temporary = archive.with_name(f'.{archive.name}.{os.getpid()}.tmp')
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
         with _writer(temporary, archive.suffix) as add:
             for number, name in enumerate(names, start=1):
-                add(name, (folder / name).read_bytes())
+                add(name, _content(folder / name))
                 progress(number, len(names))
         os.replace(temporary, archive)
     except OSError as error:
@@ -204,6 +210,15 @@ def pack(
         temporary.unlink(missing_ok=True)
     _opened(str(archive))  # keeps its index
     return len(names)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(
+            f'{path}: cannot be read ({error.strerror or error}). Remove or replace it.'
+        ) from error
 
 
 @contextmanager

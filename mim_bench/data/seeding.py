@@ -223,8 +223,9 @@ class SeededDataset:
         except MimBenchError:
             raise
         except Exception as error:  # whatever the transforms of three libraries raise
+            reason = ' '.join(str(error).split())
             raise DataError(
-                f'{self._name(place)}: cannot be made a sample: {type(error).__name__}: {error}. '
+                f'{self._name(place)}: cannot be made a sample: {type(error).__name__}: {reason}. '
                 'Look at the image and its annotation.'
             ) from error
 

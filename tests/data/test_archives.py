@@ -76,6 +76,23 @@ def test_forked_processes_read_one_open_archive_at_once(archive):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+@pytest.mark.parametrize('ending', ['.zip', '.tar'])
+def test_pack_names_what_it_cannot_read(folder, ending):
+    (folder / 'train/a/gone.jpg').symlink_to('nowhere')
+    with pytest.raises(DataError, match=r'train/a/gone\.jpg: cannot be read \(No such file'):
+        pack(folder, folder.with_suffix(ending), list_files(folder, ('',)).files)
+
+
+def test_names_that_are_no_utf8_are_packed_into_a_tar_alone(folder):
+    with open(os.fsencode(folder) + b'/train/caf\xe9.jpg', 'wb') as file:
+        file.write(b'six')
+    names = list_files(folder, ('',)).files
+    with pytest.raises(DataError, match=r"caf\\xe9\.jpg' is no UTF-8.*pack into a tar"):
+        pack(folder, folder.with_suffix('.zip'), names)
+    pack(folder, folder.with_suffix('.tar'), names)
+    assert list_files(folder.with_suffix('.tar'), ('',)).files == names
+
+
 def test_packing_twice_gives_the_same_bytes(folder, archive):
     other = folder.with_name(f'other{archive.suffix}')
     pack(folder, other, list_files(folder, ('',)).files)
