@@ -189,10 +189,11 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from mim_bench.cli._profile_table import profile_table
+    from mim_bench.engine.environment import usable_device
     from mim_bench.profiling.comparison import Plan, compare
     from mim_bench.profiling.training_step import StepSettings
 
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = str(usable_device(args.device))
     if args.find_batch and torch.device(device).type != 'cuda':
         raise ConfigError(
             f'--find-batch needs a GPU, but the device is {device}. Leave it out, or give --device '
