@@ -119,7 +119,9 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         options=parse_options(args.cfg_options),
         results_dir=args.results_dir,
         run_id=args.run_id,
-        record_checkpoint=record_facts(args.record_checkpoint),
+        record_checkpoint=record_facts(
+            args.record_checkpoint, must_exist=args.record_failure is None
+        ),
         dist_timeout_s=args.dist_timeout and args.dist_timeout * 60,
         track=args.track,
         limit=args.limit,
@@ -157,13 +159,19 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def record_facts(words: Sequence[str]) -> dict:
-    """Parse the words of ``--record-checkpoint``.
+def record_facts(words: Sequence[str], *, must_exist: bool = True) -> dict:
+    """Parse the words of ``--record-checkpoint``, whose file must exist unless a run has failed.
 
     Raises:
-        ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
+        ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`; or there is no file.
     """
-    return parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+    facts = parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+    file = facts.get('file')
+    if must_exist and file and not Path(file).is_file():
+        raise ConfigError(
+            f'--record-checkpoint file={file}: there is no such file. Check the path.'
+        )
+    return facts
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -> None:
