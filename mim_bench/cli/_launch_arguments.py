@@ -44,7 +44,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         help='Train on data of your own in --data-root, which have the layout of the data set of '
         'the config; the classes are read from them, and the task is called NAME-....',
     )
-    parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
+    parser.add_argument('--seed', type=seed, help="Run with this seed (default: the config's).")
     parser.add_argument(
         '--allow-partial',
         action='store_true',
@@ -206,6 +206,14 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
         help='Use the first N images of each data set, or with SEED a random sample (default: '
         'all); such a run has the tier smoke and is not ranked beside complete ones.',
     )
+
+
+def seed(text: str) -> int:
+    """Parse a seed that every random generator takes."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 to {2**32 - 1}')
+    return number
 
 
 def positive_number(text: str) -> float:

@@ -140,6 +140,15 @@ def test_convert_to_timm_and_huggingface(vit_file, tmp_path):
         assert key in content.get('state_dict', content)
 
 
+def test_convert_verify_of_another_layout_is_refused_before_anything_is_written(
+    official, tmp_path, capsys
+):
+    target = tmp_path / 'timm.pth'
+    assert main(['convert', str(official), str(target), '--verify', '--to', 'timm']) == 1
+    assert '--verify reads canonical files, not --to timm' in capsys.readouterr().err
+    assert not target.exists()
+
+
 @pytest.mark.parametrize('name', ['swin.safetensor', 'swin', 'notes.txt'])
 def test_convert_target_of_no_checkpoint_suffix_is_refused(official, tmp_path, capsys, name):
     assert main(['convert', str(official), str(tmp_path / name)]) == 1

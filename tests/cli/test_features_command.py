@@ -111,6 +111,32 @@ def test_device_that_is_not_there_is_one_clear_error(
     assert re.match(rf"error: device '{device}': {reason}", capsys.readouterr().err)
 
 
+def test_draw_features_of_two_checkpoints_of_one_name_is_refused(photos, tmp_path, capsys):
+    words = [
+        '--checkpoint',
+        'a=timm:test_vit',
+        'a=timm:test_convnext',
+        '--out',
+        str(tmp_path / 'x'),
+    ]
+    assert main(['draw', '--features', str(photos), *words]) == 1
+    assert "--checkpoint: two are called 'a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['draw', 'a.py', 'a.png', '--out', 'b.png', '--seed', '-1'],
+        ['train', 'a.py', '--seed', '4294967296'],
+        ['run', '--checkpoint', 'random:vit-toy', '--seeds', '0,-1'],
+    ],
+)
+def test_seed_that_no_generator_takes_is_used_wrongly(words, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main(words)
+    assert 'is not a whole number from 0 to 4294967295' in capsys.readouterr().err
+
+
 def test_draw_features_has_a_column_for_each_checkpoint(photos, tmp_path):
     out = tmp_path / 'components.png'
     words = ['--checkpoint', 'a=timm:test_vit', 'b=timm:test_convnext', '--size', '64']
