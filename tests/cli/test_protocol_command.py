@@ -24,7 +24,7 @@ def hash_of(*words):
 
 
 def test_protocol_fit_backbone_asks_for_its_own_option():
-    done = mim_bench('protocol', config('finetune_vit-toy*'), '--fit-backbone')
+    done = mim_bench('protocol', demo('finetune_vit-toy*'), '--fit-backbone')
     assert done.returncode == 1
     assert '--fit-backbone takes the backbone of --start.' in done.stderr
 
