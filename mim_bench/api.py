@@ -17,6 +17,7 @@ from mim_bench.cli.main import build_parser
 from mim_bench.conversion.architecture import BACKBONE, MODULE
 from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.conversion.provenance import FACTS, meta_names
+from mim_bench.engine.environment import usable_device
 from mim_bench.engine.image_features import (
     FeatureNetwork,
     ImageFeatures,
@@ -494,13 +495,7 @@ def _network(
 ):
     """Context with the network that computes features; its canonical file is temporary."""
     _check_kind(model)
-    try:
-        place = None if device is None else torch.device(device)
-        if place is not None:
-            torch.zeros(1, device=place).cpu()
-    except (RuntimeError, TypeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device={device!r}: {reason}. Give another, such as 'cpu'.") from error
+    place = usable_device(device)
     with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
         if isinstance(model, nn.Module):
             path = Path(folder) / 'module.pth'

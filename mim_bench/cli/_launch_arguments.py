@@ -44,7 +44,7 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         help='Train on data of your own in --data-root, which have the layout of the data set of '
         'the config; the classes are read from them, and the task is called NAME-....',
     )
-    parser.add_argument('--seed', type=int, help="Run with this seed (default: the config's).")
+    parser.add_argument('--seed', type=seed, help="Run with this seed (default: the config's).")
     parser.add_argument(
         '--allow-partial',
         action='store_true',
@@ -119,7 +119,9 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
         options=parse_options(args.cfg_options),
         results_dir=args.results_dir,
         run_id=args.run_id,
-        record_checkpoint=record_facts(args.record_checkpoint),
+        record_checkpoint=record_facts(
+            args.record_checkpoint, must_exist=args.record_failure is None
+        ),
         dist_timeout_s=args.dist_timeout and args.dist_timeout * 60,
         track=args.track,
         limit=args.limit,
@@ -157,13 +159,19 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def record_facts(words: Sequence[str]) -> dict:
-    """Parse the words of ``--record-checkpoint``.
+def record_facts(words: Sequence[str], *, must_exist: bool = True) -> dict:
+    """Parse the words of ``--record-checkpoint``, whose file must exist unless a run has failed.
 
     Raises:
-        ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`.
+        ConfigError: See :func:`mim_bench.results.stated_facts.parse_facts`; or there is no file.
     """
-    return parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+    facts = parse_facts(words, '--record-checkpoint', _RECORD_KEYS)
+    file = facts.get('file')
+    if must_exist and file and not Path(file).is_file():
+        raise ConfigError(
+            f'--record-checkpoint file={file}: there is no such file. Check the path.'
+        )
+    return facts
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -> None:
@@ -198,6 +206,14 @@ def add_limit(parser: argparse.ArgumentParser) -> None:
         help='Use the first N images of each data set, or with SEED a random sample (default: '
         'all); such a run has the tier smoke and is not ranked beside complete ones.',
     )
+
+
+def seed(text: str) -> int:
+    """Parse a seed that every random generator takes."""
+    number = int(text)
+    if not 0 <= number < 2**32:
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 to {2**32 - 1}')
+    return number
 
 
 def positive_number(text: str) -> float:

@@ -7,7 +7,7 @@ Example:
 import argparse
 from pathlib import Path
 
-from mim_bench.cli._launch_arguments import add_checkpoint_facts, record_facts
+from mim_bench.cli._launch_arguments import add_checkpoint_facts, record_facts, seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--task', help="State the task of the records (default: that of the config's protocol)."
     )
     add_checkpoint_facts(parser)
-    parser.add_argument('--seed', type=int, help="State the seed of the run (default: its log's).")
+    parser.add_argument('--seed', type=seed, help="State the seed of the run (default: its log's).")
     parser.add_argument(
         '--tier',
         choices=['full', 'proxy', 'smoke'],

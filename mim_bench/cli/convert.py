@@ -119,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.conversion.provenance import meta_names
     from mim_bench.results.stated_facts import parse_facts
 
+    if args.verify and args.to != 'canonical':
+        raise CheckpointError(f'--verify reads canonical files, not --to {args.to}. Leave one out.')
     src = args.src
     if src.is_dir() and not is_hub_folder(src):
         src = newest_checkpoint(src)
@@ -154,16 +156,14 @@ def run(args: argparse.Namespace) -> int:
     for note in conversion.notes:
         console.print(f'  note: {note}', markup=False)
     if args.verify:
-        console.print(f'  {_verified(conversion.path, args.to)}', markup=False)
+        console.print(f'  {_verified(conversion.path)}', markup=False)
     console.print(str(conversion.path), markup=False)
     return 0
 
 
-def _verified(path: Path, layout: str) -> str:
+def _verified(path: Path) -> str:
     from mim_bench.engine.conversion_check import verify_against_timm
 
-    if layout != 'canonical':
-        raise CheckpointError(f'--verify reads canonical files, not --to {layout}. Leave one out.')
     difference = verify_against_timm(path)
     if difference is None:
         return 'not verified: timm has no network of this kind'

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
+from mim_bench.cli._launch_arguments import add_cfg_options, parse_options, seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--seed',
-        type=int,
+        type=seed,
         default=0,
         help='Choose crops and masks by this seed (default: 0).',
     )
@@ -119,6 +119,11 @@ def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
         raise ConfigError(
             f'--features needs --checkpoint, and a --size of 1 px or more, not {args.size}.'
         )
+    ids = [parse_word(word).id for word in args.checkpoint]
+    if twice := [name for name in ids if ids.count(name) > 1]:
+        raise ConfigError(
+            f'--checkpoint: two are called {twice[0]!r}. Give them names, as in ID=CKPT.'
+        )
     pictures = list_pictures(args.paths)
 
     def networks(words: 'Sequence[str]') -> 'Iterator[tuple[str, FeatureNetwork]]':
@@ -129,7 +134,9 @@ def _features(args: argparse.Namespace) -> 'Iterator[tuple[Path, Drawing]]':
 
     files = {args.out: args.checkpoint}
     if not args.out.suffix:
-        files = {args.out / f'{parse_word(word).id}.png': [word] for word in args.checkpoint}
+        files = {
+            args.out / f'{id_}.png': [word] for id_, word in zip(ids, args.checkpoint, strict=True)
+        }
     for path, words in files.items():
         yield (
             path,

@@ -99,7 +99,8 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         table.add_row('single value', ', '.join(flat[:8]))
     if found.weights.others:
         table.add_row('further weights', ', '.join(found.weights.others))
-    table.add_row('epoch', str(content.get('epoch', 'not stored')))
+    if 'epoch' not in rows:
+        table.add_row('epoch', str(content.get('epoch', 'not stored')))
     table.add_row('tensors', str(len(found.weights.state)))
     table.add_row('types', ', '.join(f'{n} {dtype}' for dtype, n in found.dtypes.items()))
     table.add_row('parameters', f'{found.num_parameters:,}')

@@ -56,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Write features, classify them, and print time and memory."""
     import torch
 
+    from mim_bench.engine.environment import usable_device
     from mim_bench.errors import ConfigError
     from mim_bench.profiling.knn_scale import measure_knn, write_random_features
 
@@ -64,13 +65,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f'--train, --val, --dim, --k, --threads = {sizes}. Each must be 1 or more.'
         )
+    device = str(usable_device(args.device))
     if args.threads:
         torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or Path(temporary)
         write_random_features(folder / 'train', args.train, args.dim, seed=0)
         write_random_features(folder / 'val', args.val, args.dim, seed=1)
-        cost = measure_knn(folder / 'train', folder / 'val', k=args.k, device=args.device)
+        cost = measure_knn(folder / 'train', folder / 'val', k=args.k, device=device)
     print(f'{args.val} against {args.train} features of {args.dim} numbers, k = {args.k}')
     print(f'{cost.wall_s:.1f} s, {cost.gflop_per_s:.0f} GFLOP/s')
     if cost.peak_resident_bytes is not None:

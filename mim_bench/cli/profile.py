@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from mim_bench.cli._launch_arguments import add_cfg_options, positive_number
+from mim_bench.cli._launch_arguments import add_cfg_options, positive_number, seed
 from mim_bench.errors import ConfigError, MimBenchError, TrainingError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Run this many steps before timing (default: 3).',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='Draw weights and input with this seed (default: 0).'
+        '--seed', type=seed, default=0, help='Draw weights and input with this seed (default: 0).'
     )
     parser.add_argument(
         '--find-batch', action='store_true', help='Find the largest batch that fits the GPU too.'
@@ -189,10 +189,11 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from mim_bench.cli._profile_table import profile_table
+    from mim_bench.engine.environment import usable_device
     from mim_bench.profiling.comparison import Plan, compare
     from mim_bench.profiling.training_step import StepSettings
 
-    device = args.device or ('cuda' if torch.cuda.is_available() else 'cpu')
+    device = str(usable_device(args.device))
     if args.find_batch and torch.device(device).type != 'cuda':
         raise ConfigError(
             f'--find-batch needs a GPU, but the device is {device}. Leave it out, or give --device '

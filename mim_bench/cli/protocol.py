@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from mim_bench.cli._launch_arguments import add_cfg_options, parse_options
+from mim_bench.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.recipe.data_content import config_content
     from mim_bench.recipe.protocol import read_settings
 
+    if args.fit_backbone and not args.start:
+        raise ConfigError('--fit-backbone takes the backbone of --start. Give both.')
     launch = Launch(
         args.config,
         checkpoint=args.start,

@@ -29,6 +29,7 @@ from mim_bench.cli._launch_arguments import (
     add_limit,
     add_track,
     positive_number,
+    seed,
 )
 from mim_bench.errors import ConfigError
 
@@ -452,7 +453,7 @@ def _data_roots(
 
 def _seeds(text: str) -> tuple[int, ...]:
     try:
-        seeds = tuple(int(part) for part in text.split(','))
+        seeds = tuple(seed(part) for part in text.split(','))
     except ValueError:
         raise argparse.ArgumentTypeError(f'{text!r} is not numbers separated by commas') from None
     if len(set(seeds)) < len(seeds):

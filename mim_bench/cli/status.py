@@ -10,8 +10,6 @@ Examples:
 import argparse
 from pathlib import Path
 
-from mim_bench.errors import ConfigError
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -39,11 +37,6 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.suite.status import count, read_states
 
     states = read_states(args.out.resolve(), ask=not args.offline)
-    if not states:
-        raise ConfigError(
-            f'{args.out}: no step was submitted to a cluster from here. Name the folder of the '
-            'suite with --out.'
-        )
     console = Console()
     counts = count(states)
     console.print(', '.join(f'{number} {state}' for state, number in sorted(counts.items())))

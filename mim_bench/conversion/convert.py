@@ -18,6 +18,7 @@ from mim_bench.conversion.files import (
     write_checkpoint,
 )
 from mim_bench.conversion.key_table import Converted, listed
+from mim_bench.conversion.manifest import CHECKPOINT_SUFFIXES
 from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.timm_models import TimmModel, named_model
@@ -92,6 +93,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
         ConversionError: The format is unknown, ambiguous, or has keys without a rule.
     """
     src, dst, how = weights_file(src), Path(dst), Options(**options)
+    _check_target(src, dst)
     content = read_checkpoint(src, trust=how.trust)
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Hashing the file takes as long as all the rest.
@@ -135,6 +137,18 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
     write_checkpoint(exported if is_bare else written, dst)
     dropped = [*converted.dropped, *left_out]
     return Conversion(dst, source.name, meta, len(exported), dropped, notes)
+
+
+def _check_target(src: Path, dst: Path) -> None:
+    if dst.suffix not in CHECKPOINT_SUFFIXES:
+        raise ConversionError(
+            f'{dst}: a checkpoint is written to a file that ends in .pth or .safetensors. Name one.'
+        )
+    if dst.exists() and dst.samefile(src):
+        raise ConversionError(
+            f'{dst}: the conversion would overwrite the checkpoint that it reads, of which it '
+            'keeps only a part. Name another file.'
+        )
 
 
 def _source_of(

@@ -269,7 +269,7 @@ def checkpoint_files(paths: Iterable[Path]) -> list[Path]:
             continue
         if not path.is_dir():
             raise CheckpointError(f'{path}: there is no such file or folder. Check the path.')
-        found = sorted(p for p in path.iterdir() if p.suffix in CHECKPOINT_SUFFIXES)
+        found = sorted(p for p in path.iterdir() if p.is_file() and p.suffix in CHECKPOINT_SUFFIXES)
         if not found:
             raise CheckpointError(
                 f'{path}: holds no checkpoint ({", ".join(CHECKPOINT_SUFFIXES)}). Give another '

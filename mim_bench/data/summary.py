@@ -81,6 +81,12 @@ def summary_of(dataset: Any) -> Summary | None:
     return None
 
 
+def known_classes(dataset: Any) -> int:
+    """The number of classes of a data set, of which its images may show fewer; 0 if not known."""
+    summary = summary_of(dataset)
+    return len(summary.names or ()) if summary else 0
+
+
 def check_same_classes(summaries: Mapping[str, Summary | None]) -> None:
     """Refuse data sets of one run that number their classes differently.
 

@@ -228,6 +228,17 @@ def _from_worker(error: BaseException) -> BaseException:
     return type(error)(_original(error)[1])
 
 
+@contextlib.contextmanager
+def from_workers() -> Iterator[None]:
+    """Context that tells an error of a loader worker without the worker's traceback."""
+    try:
+        yield
+    except MimBenchError as error:
+        if (told := _from_worker(error)) is error:
+            raise
+        raise told from error
+
+
 def _original(error: BaseException) -> tuple[str, str]:
     """Type and message of an error; of the original one if a loader worker passed it on."""
     text = str(error)

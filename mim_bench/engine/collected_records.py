@@ -80,11 +80,11 @@ def collect_work_dir(path: Path, results_dir: Path, wanted: Wanted) -> list[Path
         MimBenchError: The disk refuses.
     """
     run = read_work_dir(path)
-    check_finished(run)
+    tasks = _tasks(run, wanted)
+    check_finished(run, is_pretraining=any(task.is_pretraining for task in tasks))
     if run.cfg.get('protocol'):
         # The runner dumped its config before it had read its data sets.
         run.cfg.protocol_data, _ = config_content(run.cfg)
-    tasks = _tasks(run, wanted)
     records = [_record(run, task, wanted, is_only=len(tasks) == 1) for task in tasks]
     for record in records:
         record_to_json(record)  # nothing is written for what would be refused

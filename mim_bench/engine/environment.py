@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 import mim_bench
+from mim_bench.errors import ConfigError
 
 UNKNOWN = 'unknown'
 
@@ -37,6 +38,28 @@ def describe_environment(library: str | None) -> dict[str, str]:
 def device_name(device: torch.device) -> str:
     """The name of a device, for example ``cpu`` or ``NVIDIA H200``."""
     return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
+
+
+def usable_device(name: torch.device | str | None) -> torch.device:
+    """A device of this machine by its name in torch; None: a GPU if there is one.
+
+    Raises:
+        ConfigError: torch knows no such device, or this machine has none.
+    """
+    gpus = torch.cuda.device_count()
+    name = name or ('cuda' if gpus else 'cpu')
+    try:
+        device = torch.device(name)
+        if device.type != 'cuda':  # a GPU's memory is not touched here
+            torch.empty(0, device=device)
+        elif (device.index or 0) >= gpus:
+            raise RuntimeError(f'torch sees {gpus} GPUs here')
+    except (RuntimeError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0].rstrip('.')
+        raise ConfigError(
+            f"device {str(name)!r}: {reason}. Give another, such as 'cpu'."
+        ) from error
+    return device
 
 
 def git_commit() -> str:

@@ -18,6 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
+from mim_bench.engine.boundary import from_workers
+from mim_bench.engine.environment import usable_device
 from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import ConfigError, DataError, TrainingError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
@@ -101,7 +103,7 @@ class FeatureNetwork:
             _Pictures(self, pictures), batch_size, num_workers=workers, collate_fn=torch.stack
         )
         done = 0
-        with preserved_rng(), evaluating(self._model):
+        with from_workers(), preserved_rng(), evaluating(self._model):
             for images in loader:
                 maps = self.maps_of(images)
                 vectors = pool(maps, self.pooling, self.backbone).float().cpu()
@@ -145,9 +147,10 @@ def open_network(
         device: Device of torch; a GPU if None and there is one.
 
     Raises:
-        ConfigError: The backbone cannot be set up for this size.
+        ConfigError: The backbone cannot be set up for this size, or there is no such device.
         CheckpointError: The file does not fill it.
     """
+    device = usable_device(device)
     pipeline = 'test_dataloader.dataset.pipeline'
     sizes = {
         f'{pipeline}.1.scale': round(size * _RECIPE_PX[0] / _RECIPE_PX[1]),
@@ -163,8 +166,6 @@ def open_network(
             init_weights(model)
     else:
         load_backbone(model.backbone, checkpoint)
-    if device is None:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
     return FeatureNetwork(cfg, model.to(device))
 
 

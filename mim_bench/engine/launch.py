@@ -167,12 +167,24 @@ def test(launch: Launch) -> dict[str, float]:
 def _test(launch: Launch) -> dict[str, float]:
     cfg = resolve(launch)
     _check_parts(cfg, ('test_dataloader', 'test_cfg'), 'test', 'train')
+    _check_trained(cfg)
     check_data_roots(cfg, ('test_dataloader', 'test_cfg'))
     _as_test(cfg)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         metrics = run.runner.test()
     return metrics
+
+
+def _check_trained(cfg: Config) -> None:
+    """Refuse to test the model of a training recipe that nothing has trained."""
+    is_loaded = cfg.get('load_from') or (cfg.get('model') or {}).get('init_cfg')
+    if cfg.get('train_cfg') and not is_loaded:
+        raise ConfigError(
+            f'{cfg.filename}: trains its model, and none is given: the head would be random '
+            '(--checkpoint fills the backbone only). Name the trained checkpoint, or the work '
+            'directory of its training: `mim-bench test CONFIG MODEL`.'
+        )
 
 
 def record_outside_failure(launch: Launch, command: str, text: str, cause: Cause) -> list[Path]:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.runner import Runner, TestLoop
 from torch.utils.data import DataLoader
 
+from mim_bench.data.summary import known_classes
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
@@ -212,9 +214,10 @@ class ProbeTestLoop(_ProbeLoop):
                 model, dataloader, folder, on_batch=_progress(self.runner, what), **how
             )
 
-        return _kept(
+        kept = _kept(
             self.runner, self.cache_dir, dataloader, settings, how, extract, Features.open, stack
         )
+        return replace(kept, known_classes=known_classes(dataloader.dataset))
 
     def _warn_about_rate(self, metrics: Mapping[str, float]) -> None:
         """A rate at the end of the range may not be the best there is."""
@@ -307,7 +310,8 @@ class FittedProbeTestLoop(_ProbeLoop):
         device = next(model.parameters()).device
 
         def bank() -> Features:
-            return Features.open(self.folder / found.bank)
+            kept = Features.open(self.folder / found.bank)
+            return replace(kept, known_classes=found.num_classes)
 
         return {name: class_scores(name, found.probes[name], bank, device) for name in self.probes}
 

@@ -284,6 +284,8 @@ class BenchRunner(Runner):
             strict: If False, keys that do not fit are accepted.
             revise_keys: (pattern, replacement) for the names in the file.
         """
+        if '://' not in str(filename) and not Path(filename).is_file():
+            raise CheckpointError(f'{filename}: there is no such checkpoint file. Check the path.')
         checkpoint = _load_checkpoint(str(filename), map_location=map_location)
         self._loaded_meta = checkpoint.get('meta')
         if self._resume:

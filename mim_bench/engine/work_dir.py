@@ -18,11 +18,16 @@ from mmengine.config import Config
 from mim_bench.engine.scalars import read_entries
 from mim_bench.errors import RecordError
 from mim_bench.evaluation.metric_names import METRICS
+from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.results.protocol_file import setting_differences
 
 _START = re.compile(r'^\d{8}_\d{6}$')
 _CHECKPOINTS = {
     'epoch': re.compile(r'epoch_(\d+)\.pth$'),
     'iteration': re.compile(r'iter_(\d+)\.pth$'),
+}
+_SAVED = {
+    unit: re.compile(rf'Saving checkpoint at (\d+) {unit}s') for unit in ('epoch', 'iteration')
 }
 # What a training logs itself is no evaluation.
 _EVALUATED = {key for key, spec in METRICS.items() if spec.split != 'train'}
@@ -62,6 +67,8 @@ class WorkDir:
         evaluations: In the order in which they were made.
         iterations: Logged training iterations by step, ascending; what a restart did again
             stands once.
+        is_anew: Whether the training began anew after another one in the same folder.
+        logs: Log files of the starts that count.
         facts: Versions, ``seed``, ``num_devices``, ``has_gpu``, ``gpu`` as the log states them.
     """
 
@@ -70,6 +77,8 @@ class WorkDir:
     started_at: str
     evaluations: list[Evaluation] = field(default_factory=list)
     iterations: dict[float, dict[str, Any]] = field(default_factory=dict)
+    is_anew: bool = False
+    logs: list[Path] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
 
 
@@ -96,31 +105,56 @@ def read_work_dir(path: Path) -> WorkDir:
     starts = sorted(p for p in path.iterdir() if _START.match(p.name) and p.is_dir())
     if not starts:
         raise RecordError('no run of mmengine started here. Give the work directory of one.')
-    evaluations, iterations = [], {}
+    # One that logged nothing, for example because it was refused, says nothing of the others.
+    starts = [start for start in starts if any(_entries(start)) or _tests(start)] or starts[-1:]
+    evaluations: dict[Path, list[Evaluation]] = {}
+    trainings: dict[Path, dict[float, dict[str, Any]]] = {}
     for start in starts:
         entries = list(_entries(start))
-        evaluations += [Evaluation(_metrics(e), e.get('step')) for e in entries if _metrics(e)]
+        found = [Evaluation(_metrics(e), e.get('step')) for e in entries if _metrics(e)]
         trained = {e['step']: e for e in entries if 'loss' in e and _is_number(e.get('step'))}
-        first = min(trained, default=float('inf'))
-        iterations = {step: e for step, e in iterations.items() if step < first} | trained
-        evaluations += _tests(start)
+        if trained:
+            first = min(trained)
+            if trainings and min(map(min, trainings.values())) >= first:  # begun anew
+                evaluations.clear()
+            trainings = {
+                earlier: kept
+                for earlier, steps in trainings.items()
+                if (kept := {step: e for step, e in steps.items() if step < first})
+            } | {start: trained}
+        evaluations[start] = found + _tests(start)
+    _check_one_training(path, list(trainings))
     return WorkDir(
         path=path,
         cfg=_config(path, starts[-1]),
-        started_at=_utc(starts[0].name),
-        evaluations=evaluations,
-        iterations=dict(sorted(iterations.items())),
+        started_at=_utc(next(iter(evaluations)).name),
+        evaluations=[e for start in evaluations for e in evaluations[start]],
+        iterations={s: trainings[t][s] for t in trainings for s in sorted(trainings[t])},
+        is_anew=len(evaluations) < len(starts),
+        logs=[log for start in evaluations for log in sorted(start.glob('*.log'))],
         facts=_facts(starts[-1]),
     )
 
 
-def check_finished(run: WorkDir) -> None:
+def _check_one_training(path: Path, starts: list[Path]) -> None:
+    """Refuse trainings with different settings: nothing says whose result the folder holds."""
+    settings = [protocol_settings(_config(path, start)) for start in starts]
+    for start, found in zip(starts[1:], settings[1:], strict=True):
+        if different := list(setting_differences(settings[0], found)):
+            raise RecordError(
+                f'the trainings {starts[0].name} and {start.name} in it had different settings '
+                f'({different[0].key} was {different[0].first}, then {different[0].second}). Give '
+                'each training a work directory of its own.'
+            )
+
+
+def check_finished(run: WorkDir, *, is_pretraining: bool = False) -> None:
     """Refuse a training that did not reach its end.
 
     Raises:
         RecordError: Says how far it got.
     """
-    if not run.iterations:
+    if not run.iterations and not is_pretraining:
         return  # a test of what was trained elsewhere
     train = run.cfg.get('train_cfg') or {}
     unit = 'epoch' if train.get('max_epochs') is not None else 'iteration'
@@ -130,16 +164,19 @@ def check_finished(run: WorkDir) -> None:
     steps = [evaluation.step for evaluation in run.evaluations if evaluation.step is not None]
     if unit == 'iteration':
         steps += list(run.iterations)
-    reached = max([0, *steps, _last_checkpoint(run.path, unit)])
+    reached = max([0, *steps, _last_checkpoint(run, unit)])
     if reached < end:
         raise RecordError(
             f'unfinished: it reached {unit} {reached:g} of {end:g}. Resume it, then collect again.'
         )
 
 
-def _last_checkpoint(path: Path, unit: str) -> int:
+def _last_checkpoint(run: WorkDir, unit: str) -> int:
+    if run.is_anew:  # the file may name a checkpoint of the training before
+        texts = (log.read_text('utf-8', errors='replace') for log in run.logs)
+        return max((int(n) for text in texts for n in _SAVED[unit].findall(text)), default=0)
     try:
-        name = (path / 'last_checkpoint').read_text('utf-8').strip()
+        name = (run.path / 'last_checkpoint').read_text('utf-8').strip()
     except (OSError, UnicodeDecodeError):
         return 0
     found = _CHECKPOINTS[unit].search(name)
@@ -148,9 +185,12 @@ def _last_checkpoint(path: Path, unit: str) -> int:
 
 def _config(path: Path, start: Path) -> Config:
     """The config that the runner dumped: under its own name, and for the visualizer."""
-    named = sorted(path.glob('*.py'))
-    # Of several nothing says which is the newest run's.
-    found = named[0] if len(named) == 1 else start / 'vis_data' / 'config.py'
+    dumped, named = start / 'vis_data' / 'config.py', sorted(path.glob('*.py'))
+    if dumped.is_file():  # later starts overwrite the named one
+        content = dumped.read_bytes()
+        found = next((file for file in named if file.read_bytes() == content), dumped)
+    else:
+        found = named[0] if len(named) == 1 else dumped
     if not found.is_file():
         raise RecordError('there is no config in it, so nothing says what was measured.')
     try:

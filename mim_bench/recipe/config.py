@@ -33,6 +33,7 @@ VARIABLE = re.compile(
     r'|\w+_lr|\w+_epochs|\w+_iters)'
 )
 RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
+_SHARES = ('mask_ratio', 'drop_path_rate')
 # A key this similar to one that is read counts as a typing error.
 SLIP_SIMILARITY = 0.9
 
@@ -56,8 +57,8 @@ def load_config(
         raise ConfigError(f'{path}: there is no such config file. Check the path.')
     try:
         cfg = Config.fromfile(path)
-    except (SyntaxError, NameError, KeyError, TypeError, AttributeError, FileNotFoundError) as e:
-        raise ConfigError(f'{path}: cannot be read as a config: {e}') from e
+    except Exception as e:  # a config is a program, which may raise anything
+        raise ConfigError(f'{path}: cannot be read as a config: {_reason(e)}') from e
     follow_pipelines(cfg)
     options = options or {}
     norms = take_backbone(cfg, backbone_of) if backbone_of else None
@@ -68,7 +69,26 @@ def load_config(
     _apply_loading(cfg)
     read_checked(cfg)
     check_top_level(cfg)
+    _check_shares(cfg._cfg_dict, f'{path}: ')
     return cfg
+
+
+def _reason(error: Exception) -> str:
+    """What an error says; of a failed import what failed first, not mmengine's summary of it."""
+    if not isinstance(error, ImportError):
+        return str(error) or type(error).__name__
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return f'{error}. Modules of custom_imports are found through PYTHONPATH.'
+
+
+def _check_shares(node: ConfigDict | list | tuple, place: str) -> None:
+    """Refuse shares outside [0, 1], of which mmpretrain would silently make something else."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list | tuple):
+            _check_shares(value, f'{place}{key}.')
+        elif key in _SHARES and isinstance(value, int | float) and not 0 <= value <= 1:
+            raise ConfigError(f'{place}{key} is {value}. Set a number from 0 to 1.')
 
 
 def _apply_loading(cfg: Config) -> None:

@@ -26,7 +26,7 @@ def summary_line(board: Board) -> str:
     if board.failed:
         parts.append(f'{len(board.failed):,} failed')
     if board.damaged:
-        parts.append(f'{plural(len(board.damaged), "damaged record")} left out')
+        parts.append(f'{plural(len(board.damaged), "damaged file")} left out')
     if board.folders:
         parts.append(f'merged from {", ".join(board.folders)}')
     days = sorted({record.started_at[:10] for record in board.records})

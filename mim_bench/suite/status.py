@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mim_bench.errors import ConfigError
+from mim_bench.results.validation import near
 from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.execute import LOG_FILE
 from mim_bench.suite.job import Job
@@ -37,9 +39,11 @@ def read_states(out: Path, *, ask: bool = True) -> list[StepState]:
     Args:
         out: The suite's folder.
         ask: Whether to ask the scheduler; else what it said last.
+
+    Raises:
+        ConfigError: No step was submitted from there.
     """
-    book = JobBook(out)
-    notes = book.read()
+    book, notes = _read(out)
     live = {name: note for name, note in notes.items() if note.state == SUBMITTED}
     if ask and live:
         jobs = {note.id: _job(name, note, out) for name, note in live.items()}
@@ -48,6 +52,17 @@ def read_states(out: Path, *, ask: bool = True) -> list[StepState]:
             name: replace(note, said=said.get(note.id) or note.said) for name, note in live.items()
         }
     return [_state(name, note, out) for name, note in notes.items()]
+
+
+def _read(out: Path) -> tuple[JobBook, dict[str, Note]]:
+    book = JobBook(out)
+    notes = book.read()
+    if not notes:
+        raise ConfigError(
+            f'{out}: no step was submitted to a cluster from here. Name the folder of the suite '
+            'with --out.'
+        )
+    return book, notes
 
 
 def _job(name: str, note: Note, out: Path) -> Job:
@@ -85,11 +100,19 @@ def cancel_jobs(out: Path, names: Iterable[str] = ()) -> list[str]:
 
     Returns:
         The steps whose jobs were cancelled.
+
+    Raises:
+        ConfigError: No step was submitted from there, or none of a name.
     """
-    book, wanted = JobBook(out), set(names)
+    (book, notes), wanted = _read(out), set(names)
+    for name in sorted(wanted - set(notes)):
+        raise ConfigError(
+            f'{out}: no step {name!r} was submitted from here.{near(name, notes)} '
+            f'`mim-bench status --out {out} --all` lists the steps.'
+        )
     live = {
         name: note.id
-        for name, note in book.read().items()
+        for name, note in notes.items()
         if note.state == SUBMITTED and not has_ended(note.said) and (not wanted or name in wanted)
     }
     if live:

@@ -73,6 +73,7 @@ def test_checkpoints_verify_tells_the_cases(manifest, tmp_path, capsys):
     (folder / 'renamed-too.pth').write_bytes(b'fourth')
     (folder / 'more.safetensors').write_bytes(b'more')
     (folder / 'notes.txt').write_text('no checkpoint')
+    (folder / 'folder.pth').mkdir()
     assert verify(manifest, folder) == 0
     lines = dict(line.split(': ', 1) for line in capsys.readouterr().out.splitlines())
     assert lines[str(folder / 'renamed.pth')] == f'match: a (sha256 {KNOWN})'

@@ -124,6 +124,14 @@ def test_collected_records_are_on_the_board_and_say_so(tmp_path, capsys):
     assert 'collected' in (tmp_path / 'out' / 'leaderboard.html').read_text('utf-8')
 
 
+def test_collect_facts_of_a_file_that_does_not_exist_are_refused(tmp_path, capsys):
+    run = make_work_dir(tmp_path, 'mmseg')
+    words = ['collect', str(run), '--results-dir', str(tmp_path / 'results'), '--task', 'my-task']
+    assert main([*words, '--record-checkpoint', 'file=absent.pth']) == 1
+    assert 'file=absent.pth: there is no such file' in capsys.readouterr().err
+    assert not (tmp_path / 'results').exists()
+
+
 def test_collect_folder_without_a_run_is_named(tmp_path, capsys):
     (tmp_path / 'empty').mkdir()
     words = ['collect', str(tmp_path / 'empty'), '--results-dir', str(tmp_path / 'results')]

@@ -138,3 +138,27 @@ def test_convert_to_timm_and_huggingface(vit_file, tmp_path):
         assert main(['convert', str(vit_file), str(path), '--to', to]) == 0
         content = torch.load(path, weights_only=True)
         assert key in content.get('state_dict', content)
+
+
+def test_convert_verify_of_another_layout_is_refused_before_anything_is_written(
+    official, tmp_path, capsys
+):
+    target = tmp_path / 'timm.pth'
+    assert main(['convert', str(official), str(target), '--verify', '--to', 'timm']) == 1
+    assert '--verify reads canonical files, not --to timm' in capsys.readouterr().err
+    assert not target.exists()
+
+
+@pytest.mark.parametrize('name', ['swin.safetensor', 'swin', 'notes.txt'])
+def test_convert_target_of_no_checkpoint_suffix_is_refused(official, tmp_path, capsys, name):
+    assert main(['convert', str(official), str(tmp_path / name)]) == 1
+    assert f'{name}: a checkpoint is written to a file that ends in' in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
+
+
+def test_convert_onto_its_own_source_keeps_the_source(official, tmp_path, capsys):
+    before = file_sha256(official)
+    (tmp_path / 'link.pth').symlink_to(official)
+    assert main(['convert', str(official), str(tmp_path / 'link.pth')]) == 1
+    assert 'would overwrite the checkpoint that it reads' in capsys.readouterr().err
+    assert file_sha256(official) == before

@@ -1,5 +1,6 @@
 """``mim-bench features`` and ``draw --features`` on small networks."""
 
+import re
 import zipfile
 
 import numpy as np
@@ -83,6 +84,57 @@ def test_features_slip_is_one_clear_error(words, message, photos, capsys, monkey
     words = [str(photos) if word == 'FOLDER' else word for word in words]
     assert main(['features', *words, '--size', '32', '--workers', '0']) == 1
     assert message in ' '.join(capsys.readouterr().err.split())
+
+
+def test_features_of_a_file_that_is_no_image_is_told_without_the_workers_traceback(photos, capsys):
+    (photos / 'z.png').write_text('text')
+    words = [str(photos), '--out', str(photos / 'a.npz'), '--size', '32', '--workers', '1']
+    assert main(['features', 'timm:test_vit', *words]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f'error: {photos / "z.png"}: does not decode')
+    assert 'Traceback' not in told
+
+
+@pytest.mark.parametrize(
+    ('device', 'reason'), [('nonsense', 'Expected one of cpu'), ('cuda:99', r'torch sees \d+ GPUs')]
+)
+@pytest.mark.parametrize('command', ['features', 'profile', 'knn'])
+def test_device_that_is_not_there_is_one_clear_error(
+    command, device, reason, photos, tmp_path, capsys
+):
+    words = {
+        'features': ['timm:test_vit', str(photos), '--out', str(tmp_path / 'a.npz')],
+        'profile': ['configs/demo/mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py'],
+        'knn': ['--train', '8', '--val', '2', '--dim', '2', '--k', '1'],
+    }[command]
+    assert main([command, *words, '--device', device]) == 1
+    assert re.match(rf"error: device '{device}': {reason}", capsys.readouterr().err)
+
+
+def test_draw_features_of_two_checkpoints_of_one_name_is_refused(photos, tmp_path, capsys):
+    words = [
+        '--checkpoint',
+        'a=timm:test_vit',
+        'a=timm:test_convnext',
+        '--out',
+        str(tmp_path / 'x'),
+    ]
+    assert main(['draw', '--features', str(photos), *words]) == 1
+    assert "--checkpoint: two are called 'a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ['draw', 'a.py', 'a.png', '--out', 'b.png', '--seed', '-1'],
+        ['train', 'a.py', '--seed', '4294967296'],
+        ['run', '--checkpoint', 'random:vit-toy', '--seeds', '0,-1'],
+    ],
+)
+def test_seed_that_no_generator_takes_is_used_wrongly(words, capsys):
+    with pytest.raises(SystemExit, match='2'):
+        main(words)
+    assert 'is not a whole number from 0 to 4294967295' in capsys.readouterr().err
 
 
 def test_draw_features_has_a_column_for_each_checkpoint(photos, tmp_path):

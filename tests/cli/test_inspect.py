@@ -97,3 +97,10 @@ def test_inspect_grid_of_positions_that_the_file_does_not_show(tmp_path, capsys)
     printed = capsys.readouterr().out
     assert '224 patches is of no square grid' in printed
     assert '--arch img_size=(height, width)' in printed
+
+
+def test_inspect_checkpoint_of_a_run_shows_its_epoch_once(tmp_path, capsys):
+    torch.save({'state_dict': {'a': torch.ones(2)}, 'meta': {'epoch': 2}}, tmp_path / 'epoch_2.pth')
+    assert main(['inspect', str(tmp_path / 'epoch_2.pth')]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [line[3] for line in lines if line[1:2] == ['epoch']] == ['2']

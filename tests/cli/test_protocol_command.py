@@ -23,6 +23,12 @@ def hash_of(*words):
     return re.search(r'in1k-ft: toy-ft, version 1, hash ([0-9a-f]{12})\n', done.stdout)[1]
 
 
+def test_protocol_fit_backbone_asks_for_its_own_option():
+    done = mim_bench('protocol', demo('finetune_vit-toy*'), '--fit-backbone')
+    assert done.returncode == 1
+    assert '--fit-backbone takes the backbone of --start.' in done.stderr
+
+
 def test_protocol_of_families_is_one_and_depends_on_settings_and_data(toy_root):
     vit, pvt = demo('finetune_vit-toy*'), demo('finetune_ummae-pvt-toy*')
     recipe = hash_of(vit)

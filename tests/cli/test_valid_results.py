@@ -5,9 +5,12 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mim_bench.cli.main import main
+from mim_bench.recipe.building import build_model
+from mim_bench.recipe.config import load_config
 from mim_bench.results.store import collect
 from mim_bench.testing.config_names import demo
 
@@ -15,11 +18,12 @@ from mim_bench.testing.config_names import demo
 ITERATIONS = ('train_cfg.max_iters=2', 'train_cfg.val_interval=2')
 
 
-def run(command, name, data_root, tmp_path, *options):
+def run(command, name, data_root, tmp_path, *options, model=()):
     """The exit status of a command on a demo config, and the records that it left by task."""
-    words = [command, demo(name), '--data-root', str(data_root), '--seed', '0']
+    words = [command, demo(name), *model, '--data-root', str(data_root), '--seed', '0']
     words += ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
     status = main([*words, *(('--cfg-options', *options) if options else ())])
+    (tmp_path / 'results').mkdir(exist_ok=True)
     collection = collect(tmp_path / 'results')
     assert not collection.damaged
     return status, {record.task: record for record in collection.records}
@@ -57,10 +61,20 @@ def unlabelled(toy_root, tmp_path):
 )
 def test_detector_without_objects_to_find_is_failed(coco, tmp_path, capsys, score_threshold):
     threshold = f'model.test_cfg.rcnn.score_thr={score_threshold}'
-    status, records = run('test', 'mask-rcnn_swin-toy', coco, tmp_path, threshold)
+    model = build_model(load_config(demo('mask-rcnn_swin-toy')))
+    torch.save({'state_dict': model.state_dict(), 'meta': {}}, tmp_path / 'model.pth')
+    words = [str(tmp_path / 'model.pth')]
+    status, records = run('test', 'mask-rcnn_swin-toy', coco, tmp_path, threshold, model=words)
     assert status == 1
     assert_failed(records['coco-mask-rcnn'], 'annotations: the list is empty')
     assert 'mim-bench data check coco' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('name', ['finetune_vit-toy', 'upernet_vit-toy', 'mask-rcnn_vit-toy'])
+def test_test_of_a_model_that_nothing_trained_is_refused(name, toy_root, tmp_path, capsys):
+    status, records = run('test', name, toy_root, tmp_path)
+    assert (status, records) == (1, {})
+    assert 'Name the trained checkpoint' in capsys.readouterr().err
 
 
 def test_segmentation_without_labels_is_failed_also_where_it_is_collected(

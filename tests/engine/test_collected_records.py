@@ -230,6 +230,60 @@ def test_check_finished_of_a_run_by_iterations(run, step, is_finished):
             check_finished(read)
 
 
+def start_again(run, *, change, scalars=''):
+    """Another start in a work directory, an hour later, with a changed config."""
+    (first,) = (path for path in run.iterdir() if path.is_dir() and path.name[:2] == '20')
+    later = run / f'{int(first.name[:8]) + 10000}_000000'
+    shutil.copytree(first, later)
+    (later / f'{first.name}.log').rename(later / f'{later.name}.log')
+    (later / f'{later.name}.log').write_text('')
+    (later / 'vis_data' / 'scalars.json').write_text(scalars)
+    config = later / 'vis_data' / 'config.py'
+    config.write_text(config.read_text() + change)
+    for named in run.glob('*.py'):
+        shutil.copy(config, named)
+    return first
+
+
+CHANGE = "\nprotocol = dict(name='other', task='ade20k-upernet')\n"
+
+
+def test_collect_work_dir_start_that_logged_nothing_says_nothing(run, tmp_path):
+    before = collect_one(run, tmp_path / 'before')
+    start_again(run, change=CHANGE)
+    after = collect_one(run, tmp_path / 'after')
+    assert after.protocol.name != 'other'
+    assert after.metrics == before.metrics
+
+
+def test_collect_work_dir_training_begun_anew_does_not_take_the_end_of_the_one_before(
+    run, tmp_path
+):
+    (scalars,) = run.glob('*/vis_data/scalars.json')
+    lines = [line for line in scalars.read_text().splitlines() if 'mIoU' not in line]
+    start_again(run, change='', scalars=lines[0] + '\n')
+    with pytest.raises(RecordError, match='unfinished: it reached epoch 0 of 2'):
+        collect_work_dir(run, tmp_path / 'results', WANTED)
+
+
+def test_collect_work_dir_resumed_with_other_settings_is_refused(run, tmp_path):
+    (scalars,) = run.glob('*/vis_data/scalars.json')
+    lines = [line for line in scalars.read_text().splitlines() if 'mIoU' not in line]
+    start_again(run, change="\noptim_wrapper['optimizer']['lr'] = 7.0\n", scalars=lines[-1] + '\n')
+    with pytest.raises(RecordError, match=r'different settings \(optim_wrapper\.optimizer\.lr was'):
+        collect_work_dir(run, tmp_path / 'results', WANTED)
+
+
+def test_collect_work_dir_pretraining_that_never_began_is_no_result(pretraining, tmp_path):
+    runner = make_runner(pretraining(log_level='INFO'))
+    runner.train()
+    work_dir = Path(runner.work_dir)
+    for path in (*work_dir.glob('*/vis_data/scalars.json'), work_dir / 'last_checkpoint'):
+        path.unlink()
+    with pytest.raises(RecordError, match='unfinished: it reached'):
+        collect_work_dir(work_dir, tmp_path / 'results', replace(WANTED, task='pretrain'))
+
+
 def test_find_work_dirs_at_and_below(run):
     assert find_work_dirs(run) == [run]
     assert find_work_dirs(run.parent) == [run]

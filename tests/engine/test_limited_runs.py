@@ -1,5 +1,6 @@
 """Runs on a few images of the embedded data, from the launch to the record."""
 
+import numpy as np
 import pytest
 
 from mim_bench.engine import launch as run
@@ -52,3 +53,17 @@ def test_limited_probe_is_no_row_beside_a_whole_one(toy_root, tmp_path):
     run.test(launch)
     record = read_record(tmp_path / 'results' / 'limited-in1k-knn' / 'record.json')
     assert (record.limit, record.protocol.name) == ('20:0', 'toy-probe-limit20s0')
+
+
+@pytest.mark.slow
+def test_limited_probe_that_sees_five_classes_scores_all_ten(toy_root, tmp_path):
+    """The first images of a folder are of its first classes."""
+    options = {'test_cfg.probes.knn.k': 5}
+    launch = limited('probe_vit-toy_*', toy_root, tmp_path, limit='20', options=options)
+    run.test(launch)
+    labels = [np.load(file) for file in tmp_path.glob('run/features/*/y.npy')]
+    assert min(found.max() for found in labels) < 5
+    for task in ('in1k-knn', 'in1k-linear'):
+        record = read_record(tmp_path / 'results' / f'limited-{task}' / 'record.json')
+        assert record.status == 'done'
+        assert any(name.endswith('top5') for name in record.metrics)

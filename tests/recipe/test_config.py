@@ -32,10 +32,37 @@ def test_load_config_missing_file_raises(tmp_path):
         load_config(tmp_path / 'absent.py')
 
 
-@pytest.mark.parametrize('text', ['model = dict(', 'model = dict(depth=deep)', "_base_ = './a.py'"])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'model = dict(',
+        'model = dict(depth=deep)',
+        "_base_ = './a.py'",
+        'depth = 1 / 0',
+        "raise RuntimeError('no')",
+    ],
+)
 def test_load_config_broken_file_raises(write, text):
     with pytest.raises(ConfigError, match=r'net\.py: cannot be read as a config'):
         load_config(write(text))
+
+
+def test_load_config_failed_custom_import_says_which_module_is_missing(
+    write, tmp_path, monkeypatch
+):
+    (tmp_path / 'own_net.py').write_text('import absent_module')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"^\S+net\.py: .*No module named 'absent_module'.*PYTHONPATH\.$"
+    ):
+        load_config(write(f"{TEXT}custom_imports = dict(imports=['own_net'])"))
+
+
+@pytest.mark.parametrize('ratio', [1.5, -0.25])
+def test_load_config_share_outside_0_to_1_raises(write, ratio):
+    options = {'custom_hooks.0.mask_ratio': ratio}
+    with pytest.raises(ConfigError, match=rf'net\.py: custom_hooks\.0\.mask_ratio is {ratio}\.'):
+        load_config(write(), options)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
+from mim_bench.report.notes import summary_line
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
@@ -147,6 +148,8 @@ def test_outcomes_of_another_run_are_named_and_not_used(results):
     (file,) = board.damaged
     assert file.path == 'in1k-ft-a-s0/outcomes.npz'
     assert 'give top1 = 25.000, the record 80.000' in file.reason
+    # The record itself is on the board.
+    assert '1 run · 1 damaged file left out' in summary_line(board)
 
 
 def test_damaged_outcomes_are_named_and_the_number_stays(results):

@@ -12,6 +12,7 @@ from mim_bench.suite.resources import Cluster, Resources
 from mim_bench.suite.schedulers import CommandScheduler, SubmissionFailed, fill
 from mim_bench.suite.status import count, read_states
 from mim_bench.suite.steps import Step
+from mim_bench.testing.commands import mim_bench
 
 
 @pytest.fixture
@@ -114,6 +115,22 @@ def test_command_without_a_word_on_states_watches_the_heartbeat(queue, tmp_path)
 def test_template_that_names_what_nobody_knows_is_refused():
     with pytest.raises(ConfigError, match=r'It may name \{id\}'):
         fill('qdel {job}', {'id': '1'})
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['status'], 'no step was submitted to a cluster from here'),
+        (['cancel'], 'no step was submitted to a cluster from here'),
+        (['cancel', 'step-b'], "no step 'step-b' was submitted from here. Did you mean 'step-a'?"),
+    ],
+)
+def test_command_on_jobs_that_do_not_exist_is_an_error(words, message, tmp_path):
+    if len(words) > 1:
+        JobBook(tmp_path).change({'step-a': Note(DONE)})
+    done = mim_bench(*words, '--out', tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
 
 
 def test_status_of_a_thousand_steps_takes_less_than_a_second(tmp_path):

@@ -1,5 +1,6 @@
 """The hook that follows a pre-training with k-NN accuracy."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mim_bench.data.summary import check_same_classes, summary_of
+from mim_bench.data.summary import check_same_classes, known_classes, summary_of
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.isolation import preserved_rng
@@ -109,4 +110,5 @@ class KnnHook(Hook):
                 extract_features(runner.model, self._loaders[name], folder, pooling=self.pooling)
                 for name, folder in (('bank', bank_folder), ('query', query_folder))
             )
+            bank = replace(bank, known_classes=known_classes(self._loaders['bank'].dataset))
             return run_probe('knn', bank, query, device=device, settings=self._settings).scores

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -84,10 +84,13 @@ def run_on_best_layer(
     layers = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
     found = []
     for columns in layers:
-        parts = (Features(RowsView(bank.x, columns, rows), bank.y[rows]) for rows in (train, held))
+        parts = (
+            replace(bank, x=RowsView(bank.x, columns, rows), y=bank.y[rows])
+            for rows in (train, held)
+        )
         found.append(run_probe(name, *parts, device=device, settings=settings).scores['top1'])
     best = max(range(len(layers)), key=lambda layer: found[layer])
-    chosen = (Features(RowsView(part.x, layers[best]), part.y) for part in (bank, query))
+    chosen = (replace(part, x=RowsView(part.x, layers[best])) for part in (bank, query))
     result = run_probe(name, *chosen, device=device, settings=settings)
     holdout = {f'holdout_top1_layer{n}': top1 for n, top1 in enumerate(found, start=1)}
     fitted = {**result.fitted, 'columns': [layers[best].start, layers[best].stop]}

@@ -1,6 +1,6 @@
 """Labelled features of a data set, in memory or in files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -21,10 +21,12 @@ class Features:
         x: (N, D) float32, on any device. A memory-mapped file returns tensors on the CPU when it
             is indexed by slices or row numbers.
         y: (N,) int64 on the CPU: labels, counted from 0.
+        known_classes: Classes of the data set, of which a few images may show only some.
     """
 
     x: torch.Tensor | MappedRows
     y: torch.Tensor
+    known_classes: int = 0
 
     def __post_init__(self) -> None:
         if self.x.ndim != 2 or self.y.shape != self.x.shape[:1] or not len(self.y):
@@ -37,8 +39,8 @@ class Features:
 
     @property
     def num_classes(self) -> int:
-        """One more than the largest label."""
-        return int(self.y.max()) + 1
+        """Those of the data set, at least one more than the largest label."""
+        return max(self.known_classes, int(self.y.max()) + 1)
 
     def near(self, device: torch.device | str, room_bytes: int | None = None) -> 'Features':
         """The same features on a device if they fit there, else as they are.
@@ -50,7 +52,7 @@ class Features:
             room_bytes = _room_bytes(torch.device(device))
         if 4 * self.x.shape[0] * self.x.shape[1] > room_bytes:
             return self
-        return Features(self.x[:].to(device), self.y)
+        return replace(self, x=self.x[:].to(device))
 
     @classmethod
     def open(cls, folder: str | Path) -> 'Features':

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ def class_scores(
     columns = slice(*fitted.get('columns', (None, None)))
     if name == 'knn':
         whole = bank()
-        near = Features(RowsView(whole.x, columns), whole.y).near(device)
+        near = replace(whole, x=RowsView(whole.x, columns)).near(device)
         settings = fitted['settings']
         return lambda x: knn_votes(near, x[:, columns], device=device, **settings)
     tensors = {key: value.to(device) for key, value in fitted['head'].items()}
