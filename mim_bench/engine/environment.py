@@ -51,10 +51,10 @@ def usable_device(name: torch.device | str | None) -> torch.device:
     try:
         device = torch.device(name)
         if device.type != 'cuda':  # a GPU's memory is not touched here
-            torch.empty(0, device=device)
+            torch.zeros(1, device=device).cpu()
         elif (device.index or 0) >= gpus:
             raise RuntimeError(f'torch sees {gpus} GPUs here')
-    except (RuntimeError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip('.')
         raise ConfigError(
             f"device {str(name)!r}: {reason}. Give another, such as 'cpu'."

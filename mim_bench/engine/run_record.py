@@ -1,6 +1,7 @@
 """The pieces of a run's record that follow from its runner and its config."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -116,7 +117,8 @@ def config_file(cfg: Config) -> ConfigFile:
     content = {key: value for key, value in cfg.items() if key not in _LAUNCH_KEYS}
     hooks = content.get('custom_hooks') or []
     content['custom_hooks'] = [h for h in hooks if not is_record_hook(h)]
-    text = Config(content).pretty_text
+    # Not the text that the run's folder holds, which changes with the release of yapf.
+    text = json.dumps(content, sort_keys=True, default=repr)
     digest = hashlib.sha256(text.encode()).hexdigest()
     return ConfigFile('/'.join(parts), digest, cfg.get('is_changed'))
 
