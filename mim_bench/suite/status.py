@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mim_bench.errors import ConfigError
-from mim_bench.results.validation import near
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.execute import LOG_FILE
 from mim_bench.suite.job import Job
@@ -107,7 +106,7 @@ def cancel_jobs(out: Path, names: Iterable[str] = ()) -> list[str]:
     (book, notes), wanted = _read(out), set(names)
     for name in sorted(wanted - set(notes)):
         raise ConfigError(
-            f'{out}: no step {name!r} was submitted from here.{near(name, notes)} '
+            f'{out}: no step {name!r} was submitted from here.{did_you_mean(name, notes)} '
             f'`mim-bench status --out {out} --all` lists the steps.'
         )
     live = {
