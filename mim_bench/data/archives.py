@@ -64,8 +64,8 @@ def read_file(path: str | Path) -> bytes:
     """
     place = place_of(path)
     if place is None:
-        with open(path, 'rb') as file:
-            return file.read()
+        with open(path, 'rb', buffering=0) as file:
+            return file.readall()
     return _opened(place.archive).read(place.name)
 
 

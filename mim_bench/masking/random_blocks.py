@@ -1,11 +1,12 @@
 """BEiT's mask: rectangles of patches, drawn until enough patches are hidden or none fits."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 BLOCK_TRIES = 10
+_DRAWS = 256  # in one call; a mask takes 20 to 120
 
 
 def random_block_mask(
@@ -36,25 +37,42 @@ def random_block_mask(
     Source: BEiT, arXiv:2106.08254; microsoft/unilm@768a3c8, beit/masking_generator.py.
     """
     mask = np.zeros(grid, dtype=bool)
-    (hide or hide_blocks)(mask, max_hidden, rng, min_block, math.log(min_aspect))
+    draws = rng.random(_DRAWS)
+    if hide is None:
+        hide, draws = hide_blocks, draws.tolist()
+    hide(mask, max_hidden, draws, min_block, math.log(min_aspect))
     return mask
 
 
 def hide_blocks(
-    mask: np.ndarray, max_hidden: int, rng: np.random.Generator, min_block: int, log_aspect: float
+    mask: np.ndarray,
+    max_hidden: int,
+    draws: Sequence[float],
+    min_block: int,
+    log_aspect: float,
 ) -> None:
-    """Draw :func:`random_block_mask` into an empty mask; loaders compile this with numba."""
+    """Draw :func:`random_block_mask` into an empty mask; loaders compile this with numba.
+
+    Args:
+        mask: Bool (rows, cols), overwritten.
+        max_hidden: See there.
+        draws: Uniform numbers from 0 to 1, four a block; begun anew where they do not suffice.
+        min_block: See there.
+        log_aspect: Logarithm of ``min_aspect``.
+    """
     rows, cols = mask.shape
-    left_over, failures = max_hidden, 0
+    left_over, failures, used = max_hidden, 0, 0
     while left_over > 0 and failures < BLOCK_TRIES:
         failures += 1
+        used = (used + 4) % len(draws)
         # Near the end the bounds change places, as in the official code.
-        area = min_block + (left_over - min_block) * rng.random()
-        aspect = math.exp(log_aspect + (-log_aspect - log_aspect) * rng.random())
+        area = min_block + (left_over - min_block) * draws[used]
+        aspect = math.exp(log_aspect * (1 - 2 * draws[used + 1]))
         height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if height >= rows or width >= cols:
             continue
-        top, left = rng.integers(0, rows - height + 1), rng.integers(0, cols - width + 1)
+        top = int(draws[used + 2] * (rows - height + 1))
+        left = int(draws[used + 3] * (cols - width + 1))
         block = mask[top : top + height, left : left + width]
         num_new = block.size - np.count_nonzero(block)
         if 0 < num_new <= left_over:

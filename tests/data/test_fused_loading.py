@@ -236,7 +236,7 @@ def test_another_arithmetic_than_pillows_is_noticed(monkeypatch):
 @pytest.mark.parametrize(('grid', 'max_hidden', 'min_block'), [((14, 14), 75, 16), ((5, 9), 30, 1)])
 def test_compiled_masks_are_those_of_the_step(grid, max_hidden, min_block):
     plain = RandomBlockMask(grid, max_hidden=max_hidden, min_block=min_block)
-    fast = pipeline._fast_mask(plain)
+    fast = pipeline._fast(plain)
     assert fast.hide is pipeline.hide_blocks
     for seed in range(200):
         masks = []

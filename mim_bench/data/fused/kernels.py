@@ -133,7 +133,7 @@ def _grey(blue: np.uint8, green: np.uint8, red: np.uint8) -> int:
 
 
 @_compiled
-def mean_grey(planes: np.ndarray) -> int:
+def _mean_grey(planes: np.ndarray) -> int:
     """The level that ``ImageEnhance.Contrast`` blends with, of B, G, R planes (3, pixels)."""
     total = 0
     for x in range(planes.shape[1]):
@@ -156,33 +156,51 @@ def blend(first: np.ndarray, second: np.ndarray, share: np.float32, out: np.ndar
 
 
 @_compiled
-def enhance(planes: np.ndarray, kinds: np.ndarray, factors: np.ndarray, mean: int) -> np.ndarray:
-    """``ImageEnhance``'s operations one after another.
+def _enhanced(image: np.ndarray, kind: int, factor: np.float32, mean: int) -> np.ndarray:
+    """One of ``ImageEnhance``'s operations on planes."""
+    planes, out = image.reshape(3, -1), np.empty_like(image)
+    lines = out.reshape(3, -1)
+    if kind == COLOR:
+        for x in range(planes.shape[1]):
+            level = np.float32(_grey(planes[0, x], planes[1, x], planes[2, x]))
+            for plane in range(3):
+                lines[plane, x] = _between_levels(level, planes[plane, x], factor)
+    else:
+        level = np.float32(mean if kind == CONTRAST else 0)
+        for plane in range(3):
+            for x in range(planes.shape[1]):
+                lines[plane, x] = _between_levels(level, planes[plane, x], factor)
+    return out
+
+
+@_compiled
+def enhance(
+    planes: np.ndarray,
+    kinds: np.ndarray,
+    factors: np.ndarray,
+    box: tuple[int, int, int, int],
+) -> np.ndarray:
+    """A box of what ``ImageEnhance``'s operations give one after another.
 
     Args:
-        planes: uint8 (3, pixels).
-        kinds: int64 (operations,): ``BRIGHTNESS``, ``CONTRAST`` or ``COLOR``.
+        planes: uint8 (3, height, width).
+        kinds: int64 (operations,): ``BRIGHTNESS``, ``COLOR``, and ``CONTRAST`` at most once, since
+            what comes before it is done to all planes, for their mean.
         factors: float32 (operations,); 1 changes nothing.
-        mean: What contrast blends with; -1 for that of the planes.
+        box: (top, left, height, width).
     """
+    first, mean = 0, 0
     for number in range(kinds.size):
-        out = np.empty_like(planes)
-        if kinds[number] == COLOR:
-            for x in range(planes.shape[1]):
-                level = np.float32(_grey(planes[0, x], planes[1, x], planes[2, x]))
-                out[0, x] = _between_levels(level, planes[0, x], factors[number])
-                out[1, x] = _between_levels(level, planes[1, x], factors[number])
-                out[2, x] = _between_levels(level, planes[2, x], factors[number])
-        else:
-            level = 0
-            if kinds[number] == CONTRAST:
-                level = mean if mean >= 0 else mean_grey(planes)
-            for plane in range(3):
-                for x in range(planes.shape[1]):
-                    out[plane, x] = _between_levels(
-                        np.float32(level), planes[plane, x], factors[number]
-                    )
-        planes = out
+        if kinds[number] == CONTRAST:
+            first = number
+    for number in range(first):
+        planes = _enhanced(planes, kinds[number], factors[number], 0)
+    if kinds.size > 0 and kinds[first] == CONTRAST:
+        mean = _mean_grey(planes.reshape(3, -1))
+    top, left, height, width = box
+    planes = planes[:, top : top + height, left : left + width].copy()
+    for number in range(first, kinds.size):
+        planes = _enhanced(planes, kinds[number], factors[number], mean)
     return planes
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
 from copy import copy, deepcopy
@@ -16,7 +17,8 @@ import torch
 import torchvision.transforms as tv
 from mmcv.transforms import BaseTransform, LoadImageFromFile, RandomFlip
 from mmengine.logging import print_log
-from mmpretrain.datasets.transforms import NumpyToPIL, PILToNumpy, RandomResizedCrop
+from mmpretrain.datasets.transforms import NumpyToPIL, PackInputs, PILToNumpy, RandomResizedCrop
+from mmpretrain.structures import DataSample
 from PIL import Image
 from timm.data import auto_augment as timm_ops
 
@@ -44,23 +46,53 @@ def fuse(transforms: Sequence[Callable]) -> list[Callable]:
         return list(transforms)
     if not all(_is_equal(kind) for kind in used if kind in _CHECKS):
         return list(transforms)
-    return [FusedLoading(transforms[0], transforms[1:end]), *map(_fast_mask, transforms[end:])]
+    return [FusedLoading(transforms[0], transforms[1:end]), *map(_fast, transforms[end:])]
 
 
-def _fast_mask(step: Callable) -> Callable:
-    """BEiT's mask with compiled loops; another step is returned as it is."""
+def _fast(step: Callable) -> Callable:
+    """BEiT's mask with compiled loops, packing at once; another step is returned as it is."""
     if isinstance(step, RandomBlockMask) and _is_equal('mask'):
         step = copy(step)
         step.hide = hide_blocks
-    return step
+    return FastPacking(step) if type(step) is PackInputs else step
+
+
+class FastPacking(BaseTransform):
+    """What mmpretrain's ``PackInputs`` gives of an image whose only label is a number.
+
+    That sets each field of a sample by a call of its own, which checks it.
+
+    Args:
+        step: The transform; it packs all else.
+    """
+
+    def __init__(self, step: PackInputs) -> None:
+        self.step = step
+
+    def transform(self, results: dict) -> dict:
+        """Pack ``inputs`` and ``data_samples``."""
+        label = results.get('gt_label')
+        if type(label) is not int or 'gt_score' in results:
+            return self.step(results)
+        data = {'gt_label': torch.from_numpy(np.array([label]))}
+        if 'mask' in results:
+            data['mask'] = torch.as_tensor(results['mask'])
+        data |= {key: results[key] for key in self.step.algorithm_keys if key in results}
+        facts = {key: results[key] for key in self.step.meta_keys if key in results}
+        sample = DataSample()
+        vars(sample).update(data | facts)
+        sample._data_fields.update(data)
+        sample._metainfo_fields.update(facts)
+        inputs = self.step.format_input(results[self.step.input_key])
+        return dict(inputs=inputs, data_samples=sample)
 
 
 class FusedLoading(BaseTransform):
     """Reads an image, and jitters, crops, flips and augments it as its steps do, byte for byte.
 
     Each step draws what it draws by itself, from the same generators in the same order. What they
-    do to pixels is done at once: jitter touches the crop alone where the mean of the whole image
-    permits, and nothing is converted to Pillow's images and back.
+    do to pixels is done at once: jitter touches the crop alone from the change of contrast on, and
+    nothing is converted to Pillow's images and back.
 
     ``img`` is a view whose memory is (3, height, width), which packing need not turn.
 
@@ -123,7 +155,7 @@ class _Work:
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
         self.jitter: list[_Op] = []
-        self.rows, self.columns = slice(None), slice(None)
+        self.box = (0, 0, *image.shape[:2])
         self.sizes: list[tuple[tuple[int, int], str]] = []
         self.is_flipped = False
         self.flips_source = False
@@ -147,11 +179,11 @@ class _Work:
 
     def draw_crop(self, prepared: tuple[RandomResizedCrop, Callable]) -> None:
         step, draw = prepared
-        top, left, height, width = draw(step, self.image)
+        top, left, height, width = draw(self.image)
         if self.is_flipped:  # drawn for the mirrored image, cut out of this one
             left = self.image.shape[1] - left - width
             self.flips_source = True
-        self.rows, self.columns = slice(top, top + height), slice(left, left + width)
+        self.box = (top, left, height, width)
         self.sizes = [(tuple(step.scale), step.interpolation)]
         if isinstance(step, TwoSizeCrop):
             self.is_pair = True
@@ -162,24 +194,14 @@ class _Work:
 
     def finish(self) -> list[np.ndarray]:
         """The images, (3, height, width)."""
-        planes = (
-            self._jittered() if self.jitter else fast.split(self.image[self.rows, self.columns])
-        )
+        top, left, height, width = self.box
+        if self.jitter:
+            planes = fast.enhance(fast.split(self.image), self.jitter, self.box)
+        else:
+            planes = fast.split(self.image[top : top + height, left : left + width])
         columns = fast.sideways(planes, is_mirrored=self.flips_source)
         how = dict(is_mirrored=self.is_flipped and not self.flips_source)
         return [self.augment(fast.resize(columns, *size, **how)) for size in self.sizes]
-
-    def _jittered(self) -> np.ndarray:
-        """The crop's planes. What comes before a change of contrast is done to the whole image."""
-        kinds = [kind for kind, _ in self.jitter]
-        if fast.CONTRAST not in kinds:
-            return fast.enhance(fast.split(self.image[self.rows, self.columns]), self.jitter)
-        first = kinds.index(fast.CONTRAST)
-        whole = fast.split(self.image)
-        if first:
-            whole = fast.enhance(whole, self.jitter[:first])
-        crop = np.ascontiguousarray(whole[:, self.rows, self.columns])
-        return fast.enhance(crop, self.jitter[first:], mean=fast.mean_grey(whole))
 
 
 # torchvision's numbers of the operations are their places here; hue is not fused.
@@ -237,9 +259,46 @@ def _fast_augment(step: RandAugment) -> Callable:
 
 
 def _with_draw(step: RandomResizedCrop) -> tuple[RandomResizedCrop, Callable]:
-    """The step and the function that draws its crop; mmcv's wrapper copies itself at each call."""
+    """The step and what draws its crop of an image."""
     draw = getattr_static(step, 'rand_crop_params')
-    return step, getattr(draw, 'func', draw)
+    if draw is not getattr_static(RandomResizedCrop, 'rand_crop_params'):
+        return step, partial(getattr(draw, 'func', draw), step)  # not mmcv's wrapper, which is slow
+    central = copy(step)
+    central.max_attempts = 0
+    return step, partial(_draw_crop, step, central)
+
+
+def _draw_crop(
+    step: RandomResizedCrop, central: RandomResizedCrop, image: np.ndarray
+) -> tuple[int, int, int, int]:
+    """``rand_crop_params`` in fewer calls of NumPy: (top, left, height, width).
+
+    Args:
+        step: The transform.
+        central: The same without attempts, for what it does after them.
+        image: (height, width, 3).
+    """
+    rows, cols = image.shape[:2]
+    (least, most), ratios = step.crop_ratio_range, step.aspect_ratio_range
+    low, high = math.log(ratios[0]), math.log(ratios[1])
+    for _ in range(step.max_attempts):
+        first, second = np.random.random_sample(2).tolist()
+        area = (least + (most - least) * first) * (rows * cols)
+        ratio = math.exp(low + (high - low) * second)
+        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < width <= cols and 0 < height <= rows:
+            return _below(rows - height + 1), _below(cols - width + 1), height, width
+    return central.rand_crop_params(image)
+
+
+def _below(end: int) -> int:
+    """``np.random.randint(end)``."""
+    if end == 1:
+        return 0
+    draw, mask = np.random.get_bit_generator().random_raw, (1 << (end - 1).bit_length()) - 1
+    while (number := draw() & mask) >= end:
+        pass
+    return number
 
 
 _PREPARE = {'jitter': _ranges, 'crop': _with_draw, 'augment': _fast_augment}
@@ -303,6 +362,21 @@ def _pillow_resize(image: np.ndarray, size: tuple[int, int], interpolation: str)
     return mmcv.imresize(image, size[::-1], interpolation=interpolation, backend='pillow')
 
 
+def _crops() -> list[bool]:
+    found, before = [], np.random.get_state()
+    for size in ((70, 90), (20, 200), (9, 9)):
+        step = RandomResizedCrop(32, crop_ratio_range=(0.3, 1.0))
+        image = _made_up(*size)
+        for seed in range(50):
+            drawn = []
+            for draw in (step.rand_crop_params, _with_draw(step)[1]):
+                np.random.seed(seed)
+                drawn.append((draw(image), np.random.random_sample()))
+            found.append(drawn[0] == drawn[1])
+    np.random.set_state(before)
+    return found
+
+
 def _resizes() -> list[bool]:
     found = []
     for image in (_made_up(70, 50), _made_up(50, 71)):
@@ -343,7 +417,7 @@ def _masks() -> list[bool]:
 _VALUES = dict(Brightness=0.7, Contrast=1.3, Color=1.4, Sharpness=0.3)
 _VALUES.update(Rotate=17.3, ShearX=0.21, ShearY=-0.3)
 _CHECKS: dict[str, Callable[[], list[bool]]] = {
-    'crop': _resizes,
+    'crop': lambda: _resizes() + _crops(),
     'jitter': lambda: _operations(('Brightness', 'Contrast', 'Color')),
     'augment': lambda: _operations(tuple(_VALUES)),
     'mask': _masks,

@@ -92,24 +92,21 @@ def _weights(
 BRIGHTNESS, CONTRAST, COLOR = kernels.BRIGHTNESS, kernels.CONTRAST, kernels.COLOR
 
 
-def mean_grey(planes: np.ndarray) -> int:
-    """The level that ``ImageEnhance.Contrast`` blends with."""
-    return kernels.mean_grey(planes.reshape(3, -1))
-
-
 def enhance(
-    planes: np.ndarray, operations: Sequence[tuple[int, float]], *, mean: int = -1
+    planes: np.ndarray,
+    operations: Sequence[tuple[int, float]],
+    box: tuple[int, int, int, int] | None = None,
 ) -> np.ndarray:
     """``ImageEnhance.Brightness``, ``Contrast`` and ``Color``, one after another.
 
     Args:
-        planes: The image, or a crop of it.
-        operations: Kind and factor of each; 1 changes nothing.
-        mean: :func:`mean_grey` of the whole image, where ``planes`` are a crop.
+        planes: The image.
+        operations: Kind and factor of each, no contrast twice; 1 changes nothing.
+        box: (top, left, height, width) of the result that is returned; None for all of it.
     """
-    kinds, factors = (np.array(part) for part in zip(*operations, strict=True))
-    found = kernels.enhance(planes.reshape(3, -1), kinds, factors.astype(np.float32), mean)
-    return found.reshape(planes.shape)
+    kinds, factors = zip(*operations, strict=True)
+    box = box or (0, 0, *planes.shape[1:])
+    return kernels.enhance(planes, np.array(kinds), np.array(factors, np.float32), box)
 
 
 def adjust_sharpness(planes: np.ndarray, factor: float) -> np.ndarray:
