@@ -70,6 +70,8 @@ def test_fused_steps_give_the_sample_of_the_recipes_steps(recipe, path):
             samples.append(transforms(dict(img_path=path, gt_label=0)))
         wanted, found = (sample['data_samples'] for sample in samples)
         assert found.metainfo == wanted.metainfo
+        assert found.keys() == wanted.keys()
+        assert found.gt_label.equal(wanted.gt_label)
         if 'mask' in wanted:
             assert found.mask.equal(wanted.mask)
         flips.add(found.get('flip'))
@@ -244,6 +246,18 @@ def test_compiled_masks_are_those_of_the_step(grid, max_hidden, min_block):
             seed_everything(seed)
             masks.append(step({})['mask'])
         assert masks[0].equal(masks[1])
+
+
+@pytest.mark.parametrize('size', [(90, 70), (224, 224), (1, 300), (1, 1)])
+def test_crops_are_those_of_the_step(size):
+    step = RandomResizedCrop(32, crop_ratio_range=(0.5, 1.0), max_attempts=2)
+    image = np.zeros((*size, 3), np.uint8)
+    for seed in range(100):
+        drawn = []
+        for draw in (step.rand_crop_params, pipeline._with_draw(step)[1]):
+            seed_everything(seed)
+            drawn.append((draw(image), np.random.random_sample()))
+        assert drawn[0] == drawn[1]
 
 
 def test_steps_in_an_unusual_order_are_not_fused():
