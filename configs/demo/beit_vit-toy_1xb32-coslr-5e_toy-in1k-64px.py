@@ -1,9 +1,9 @@
 # BEiT on the embedded digits: 64 patches of 8 px, up to 25 of them hidden in blocks. The tokenizer
 # is small and untrained on purpose: its tokens are a hash of the image, enough to see it all run.
-_base_ = './mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
+base_lr = 4e-3
 data_preprocessor = {**_base_.data_preprocessor, 'type': 'mim_bench.TokenizerDataPreprocessor'}
 model = dict(
-    _delete_=True,
     type='BEiT',
     data_preprocessor=data_preprocessor,
     backbone=dict(
@@ -34,5 +34,8 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# No k-NN on the way: the probes of the demo measure it.
+custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'mim_bench.KnnHook']
+optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-beit')
 pretraining = dict(method='beit')

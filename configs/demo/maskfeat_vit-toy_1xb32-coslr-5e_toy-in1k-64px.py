@@ -1,7 +1,7 @@
 # MaskFeat on the embedded digits: 64 patches of 8 px with 2x2 cells, up to 25 hidden in blocks.
-_base_ = './mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py'
+_base_ = '../_base_/recipes/toy_pretraining.py'
+base_lr = 4e-3
 model = dict(
-    _delete_=True,
     type='MaskFeat',
     data_preprocessor=_base_.data_preprocessor,
     backbone=dict(
@@ -23,5 +23,8 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+# No k-NN on the way: the probes of the demo measure it.
+custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'mim_bench.KnnHook']
+optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-maskfeat')
 pretraining = dict(method='maskfeat')

@@ -59,6 +59,7 @@ _ORDER = (
 _SECONDS = {
     'data': 38,
     'pretrain-localmim': 70,
+    'pretrain-mae': 130,
     'pretrain': 42,
     'convert': 1,
     'toy-probe': 9,

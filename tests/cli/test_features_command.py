@@ -104,7 +104,7 @@ def test_device_that_is_not_there_is_one_clear_error(
 ):
     words = {
         'features': ['timm:test_vit', str(photos), '--out', str(tmp_path / 'a.npz')],
-        'profile': ['configs/demo/mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py'],
+        'profile': ['configs/demo/mae_vit-toy_1xb32-coslr-16e_toy-in1k-64px.py'],
         'knn': ['--train', '8', '--val', '2', '--dim', '2', '--k', '1'],
     }[command]
     assert main([command, *words, '--device', device]) == 1

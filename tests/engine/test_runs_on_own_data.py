@@ -70,7 +70,7 @@ def test_broken_image_is_skipped_counted_and_recorded(three_classes, broken, tmp
 
 KINDS = {
     'pre-training': (
-        'mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py',
+        'mae_vit-toy_1xb32-coslr-16e_toy-in1k-64px.py',
         'imagenet',
         [
             'train_cfg.max_epochs=1',

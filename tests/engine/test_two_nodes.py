@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 NETWORK = '10.213.7'
 DEMO = 'configs/demo'
 CONFIGS = {  # config, data set, images a process
-    'pretrain': (f'{DEMO}/mae_vit-toy_1xb32-coslr-5e_toy-in1k-64px.py', 'in1k', 16),
+    'pretrain': (f'{DEMO}/mae_vit-toy_1xb32-coslr-16e_toy-in1k-64px.py', 'in1k', 16),
     'mask-rcnn': (f'{DEMO}/mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py', 'coco', 2),
 }
 
