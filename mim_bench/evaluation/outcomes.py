@@ -9,9 +9,8 @@ from mmengine.logging import print_log
 
 from mim_bench.errors import RecordError
 from mim_bench.results.outcomes import Hits, Outcomes
-from mim_bench.results.outcomes_file import OUTCOMES_FILE, write_outcomes
+from mim_bench.results.outcomes_file import OUTCOMES_FILE, contradiction, write_outcomes
 from mim_bench.results.record import Metric
-from mim_bench.results.statistics import LARGEST_DIFFERENCE
 
 
 def names_of_samples(paths: Sequence[str | None]) -> list[str]:
@@ -53,7 +52,8 @@ def save_outcomes(
             kept = {name: hits for name, hits in outcomes.hits.items() if name in names}
             outcomes = Hits(outcomes.images, kept)
         try:
-            _check_values(outcomes, metrics)
+            if reason := contradiction(outcomes.values(), metrics):
+                raise RecordError(f'{reason}.')
             write_outcomes(outcomes, folder)
         except RecordError as error:
             print_log(
@@ -64,12 +64,3 @@ def save_outcomes(
             return None
         return OUTCOMES_FILE
     return None
-
-
-def _check_values(outcomes: Outcomes, metrics: Mapping[str, Metric]) -> None:
-    for name, value in outcomes.values().items():
-        # NaN: nothing to measure, which a record holds no value for.
-        if name in metrics and abs(value - metrics[name].value) > LARGEST_DIFFERENCE:
-            raise RecordError(
-                f'they give {name} = {value:.3f}, the evaluation {metrics[name].value:.3f}.'
-            )

@@ -9,7 +9,6 @@ from mim_bench.report.board import Cell, Column
 from mim_bench.results.outcomes_file import read_samples
 from mim_bench.results.record import RunRecord
 from mim_bench.results.statistics import (
-    LARGEST_DIFFERENCE,
     Measured,
     Sample,
     compare,
@@ -34,26 +33,18 @@ class SampleReader:
         return Measured(tuple(run.metrics[metric].value for run in runs), samples)
 
     def _samples(self, run: RunRecord) -> dict[str, Sample]:
-        """The samples of a run by metric; none if it kept no outcomes, or none of use."""
+        """The samples of a run by metric; none if it kept no outcomes, or none that can be read."""
         relative = run.artifacts.outcomes
         if relative is None:
             return {}
         path = None
         try:
             path = self._collection.artifact_path(run, relative)
-            samples = self._read(path)
-            for name in filter(run.metrics.get, samples):
-                found, stated = samples[name].value, run.metrics[name].value
-                if abs(found - stated) > LARGEST_DIFFERENCE:
-                    raise RecordError(
-                        f'the outcomes give {name} = {found:.3f}, the record {stated:.3f}: they '
-                        'are of another run. Run again.'
-                    )
+            return self._read(path)
         except RecordError as error:
             where = f'{run.run_id}/{relative}'
             self.damaged[where] = DamagedFile(where, str(error).removeprefix(f'{path}: '))
             return {}
-        return samples
 
 
 def add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleReader) -> None:

@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -28,11 +28,15 @@ from mim_bench.results.outcomes import (
     MatchedDetections,
     Outcomes,
 )
+from mim_bench.results.record import Metric
 from mim_bench.results.statistics import NUM_RESAMPLES, SEED, Sample, make_samples
 from mim_bench.results.validation import Model, parse_json
 
 OUTCOMES_FILE = 'outcomes.npz'
 VERSION = 1
+# How far a value of outcomes may lie from the recorded one: mmdet rounds AP to 0.1 points, others
+# less, and sums in float32 differ by less than the rest of it.
+_LARGEST_DIFFERENCE = 0.051
 _AREAS = ('image', 'category', 'intersection', 'predicted', 'labelled')
 _MATCHES = tuple(field.name for field in fields(MatchedDetections))
 _Count = Annotated[int, Field(ge=1, lt=2**32)]
@@ -118,6 +122,26 @@ def read_samples(path: Path) -> dict[str, Sample]:
             return make_samples(_decode(facts, archive))
         rows = zip(facts.values.items(), archive['replicates'], strict=True)
         return {name: Sample(facts.images, value, replicates=row) for (name, value), row in rows}
+
+
+def read_values(path: Path) -> dict[str, float]:
+    """The metrics that the outcomes of a run give, in percent, without their samples.
+
+    Raises:
+        RecordError: Names the file and what is wrong with it.
+    """
+    with _opened(path) as (facts, archive):
+        return _decode(facts, archive).values() if facts.kind == 'top1' else facts.values
+
+
+def contradiction(values: Mapping[str, float], metrics: Mapping[str, Metric]) -> str | None:
+    """The first metric of a record that its outcomes give otherwise, by more than rounding."""
+    for name in filter(metrics.get, values):
+        found, stated = values[name], metrics[name].value
+        # NaN: nothing to measure, which a record holds no value for.
+        if abs(found - stated) > _LARGEST_DIFFERENCE:
+            return f'the outcomes give {name} = {found:.3f}, the record {stated:.3f}'
+    return None
 
 
 @contextmanager

@@ -18,9 +18,6 @@ LEVEL = 0.95
 ALPHA = 0.05
 NUM_RESAMPLES = 2000
 SEED = 20260101
-# How far a value of outcomes may lie from the recorded one: mmdet rounds AP to 0.1 points, others
-# less, and sums in float32 differ by less than the rest of it.
-LARGEST_DIFFERENCE = 0.051
 # Of the weights that are in memory at a time.
 _CHUNK_BYTES = 4 * 2**20
 

@@ -146,9 +146,9 @@ def read_curves(path: Path) -> list[Curve]:
 def collect(folder: Path) -> Collection:
     """Read every ``record.json`` below a folder.
 
-    Damaged files are listed and left out. Of records that share a run id none is kept,
-    since nothing says which of them is right. Hidden folders are not searched: other tools keep
-    their state there.
+    Damaged files are listed and left out, and so are records whose own outcomes give other
+    numbers. Of records that share a run id none is kept, since nothing says which of them is
+    right. Hidden folders are not searched: other tools keep their state there.
 
     Raises:
         RecordError: The folder does not exist.
@@ -181,7 +181,31 @@ def collect(folder: Path) -> Collection:
             others = ', '.join(sorted(other for other, _ in entries if other != where))
             reason = f'run id {run_id!r} also stands in {others}. Delete or rename all but one.'
             collection.damaged.append(DamagedFile(where, reason))
+    _leave_out_contradicted(collection, folder)
     collection.damaged.sort(key=lambda file: file.path)
     for path in sorted((folder / FEATURES_FOLDER).glob('*.png')):
         collection.features['', path.stem] = path
     return collection
+
+
+def _leave_out_contradicted(collection: Collection, folder: Path) -> None:
+    for record in list(collection.records):
+        if reason := _contradiction(collection, record):
+            where = collection.places.pop(id(record)).relative_to(folder) / RECORD_FILE
+            collection.records.remove(record)
+            collection.damaged.append(DamagedFile(where.as_posix(), reason))
+
+
+def _contradiction(collection: Collection, record: RunRecord) -> str | None:
+    """How the outcomes of a run contradict its record; None if they do not or cannot be read."""
+    if record.artifacts.outcomes is None:
+        return None
+    # Only boards need the outcomes, whose statistics import scipy, which takes a while.
+    from mim_bench.results.outcomes_file import contradiction, read_values
+
+    try:
+        values = read_values(collection.artifact_path(record, record.artifacts.outcomes))
+    except RecordError:
+        return None  # the board says so where it needs them
+    reason = contradiction(values, record.metrics)
+    return reason and f'{reason}. One of the two was changed. Delete its folder and run again.'

@@ -1,10 +1,15 @@
 """Damaged records, from the files to what a user sees of them."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from mim_bench.cli.main import main
+from mim_bench.results.outcomes import ClassAreas, Hits, ImageSet
+from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.store import record_to_json, write_record
-from mim_bench.testing.records import make_record
+from mim_bench.testing.records import make_checkpoint, make_record
 
 GOOD = make_record(metrics={'knn_top1': 51.2}, run_id='good')
 VALID = record_to_json(make_record(run_id='bad'))
@@ -50,6 +55,28 @@ def test_report_names_each_damaged_record_and_shows_the_rest(results, tmp_path, 
     for name, (_, reason) in DAMAGED.items():
         assert f'left out: {name}/record.json: ' in printed
         assert reason in printed
+
+
+@pytest.mark.parametrize('kind', ['hits', 'areas'])
+def test_report_record_that_its_outcomes_contradict_is_left_out(kind, tmp_path, capsys):
+    images = ImageSet(4, 'ab' * 32)
+    outcomes = {
+        'hits': Hits(images, {'top1': np.array([True, False, False, False])}),
+        'areas': ClassAreas(images, 1, *np.array([[0], [0], [1], [2], [3]])),  # IoU of 1 / 4
+    }[kind]
+    task, metric = {'hits': ('in1k-ft', 'top1'), 'areas': ('ade20k-upernet', 'mIoU')}[kind]
+    for name, value in (('measured', 25.04), ('edited', 83.5)):  # a record may be rounded
+        record = make_record(task, {metric: value}, make_checkpoint(id=name), run_id=name)
+        artifacts = replace(record.artifacts, outcomes='outcomes.npz')
+        write_record(replace(record, artifacts=artifacts), tmp_path / 'results')
+        write_outcomes(outcomes, tmp_path / 'results' / name)
+    assert main(['report', str(tmp_path / 'results'), '--out', str(tmp_path / 'out')]) == 0
+    printed = ' '.join(capsys.readouterr().out.split())
+    assert f'edited/record.json: the outcomes give {metric} = 25.000, the record 83.500' in printed
+    for name in ('runs.csv', 'leaderboard.csv'):
+        text = (tmp_path / 'out' / name).read_text('utf-8')
+        assert 'measured' in text
+        assert 'edited' not in text
 
 
 def test_report_damaged_records_are_in_no_table(results, tmp_path):

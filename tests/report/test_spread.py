@@ -11,7 +11,6 @@ from rich.console import Console
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
-from mim_bench.report.notes import summary_line
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
@@ -138,18 +137,6 @@ def test_rows_of_other_images_are_not_tested(results):
     cells, _ = cells_of(results.board())
     assert cells['b'].interval != NONE
     assert (cells['a'].is_tied, cells['b'].is_tied) == (None, None)
-
-
-def test_outcomes_of_another_run_are_named_and_not_used(results):
-    results.add(run('a', 80.0), right(100))
-    board = results.board()
-    cells, _ = cells_of(board)
-    assert cells['a'].interval == NONE
-    (file,) = board.damaged
-    assert file.path == 'in1k-ft-a-s0/outcomes.npz'
-    assert 'give top1 = 25.000, the record 80.000' in file.reason
-    # The record itself is on the board.
-    assert '1 run · 1 damaged file left out' in summary_line(board)
 
 
 def test_damaged_outcomes_are_named_and_the_number_stays(results):
