@@ -7,7 +7,6 @@ metrics. mmpretrain, mmdet and mmseg share it.
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -106,11 +105,11 @@ def read_work_dir(path: Path) -> WorkDir:
     if not starts:
         raise RecordError('no run of mmengine started here. Give the work directory of one.')
     # One that logged nothing, for example because it was refused, says nothing of the others.
-    starts = [start for start in starts if any(_entries(start)) or _tests(start)] or starts[-1:]
+    logged = {start: (_entries(start), _tests(start)) for start in starts}
+    logged = {start: both for start, both in logged.items() if any(both)} or {starts[-1]: ([], [])}
     evaluations: dict[Path, list[Evaluation]] = {}
     trainings: dict[Path, dict[float, dict[str, Any]]] = {}
-    for start in starts:
-        entries = list(_entries(start))
+    for start, (entries, tests) in logged.items():
         found = [Evaluation(_metrics(e), e.get('step')) for e in entries if _metrics(e)]
         trained = {e['step']: e for e in entries if 'loss' in e and _is_number(e.get('step'))}
         if trained:
@@ -122,17 +121,18 @@ def read_work_dir(path: Path) -> WorkDir:
                 for earlier, steps in trainings.items()
                 if (kept := {step: e for step, e in steps.items() if step < first})
             } | {start: trained}
-        evaluations[start] = found + _tests(start)
+        evaluations[start] = found + tests
     _check_one_training(path, list(trainings))
+    newest = list(logged)[-1]
     return WorkDir(
         path=path,
-        cfg=_config(path, starts[-1]),
+        cfg=_config(path, newest),
         started_at=_utc(next(iter(evaluations)).name),
         evaluations=[e for start in evaluations for e in evaluations[start]],
         iterations={s: trainings[t][s] for t in trainings for s in sorted(trainings[t])},
-        is_anew=len(evaluations) < len(starts),
+        is_anew=len(evaluations) < len(logged),
         logs=[log for start in evaluations for log in sorted(start.glob('*.log'))],
-        facts=_facts(starts[-1]),
+        facts=_facts(newest),
     )
 
 
@@ -203,10 +203,9 @@ def _config(path: Path, start: Path) -> Config:
         ) from error
 
 
-def _entries(start: Path) -> Iterator[dict[str, Any]]:
+def _entries(start: Path) -> list[dict[str, Any]]:
     path = start / 'vis_data' / 'scalars.json'
-    if path.is_file():
-        yield from read_entries(path)
+    return list(read_entries(path)) if path.is_file() else []
 
 
 def _tests(start: Path) -> list[Evaluation]:
