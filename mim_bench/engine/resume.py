@@ -54,6 +54,7 @@ def resume_settings(cfg: Config) -> dict[str, Any]:
     return {
         'settings': protocol_settings(cfg),
         'start': plain(cfg.get('protocol_start') or {}),
+        'files': plain(cfg.get('start_files') or {}),
         'data': plain(cfg.get('protocol_data') or {}),
     }
 
@@ -61,8 +62,9 @@ def resume_settings(cfg: Config) -> dict[str, Any]:
 def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> None:
     """Refuse to go on with other settings than a checkpoint was trained with.
 
-    The schedule and the optimiser come out of the checkpoint, so that other settings would have
-    no effect, or half of one, and the record would state them all the same.
+    Weights, schedule and optimiser come out of the checkpoint, so that other settings, or another
+    file to start from, would have no effect, or half of one, and the record would state them all
+    the same.
 
     Args:
         path: Path of the checkpoint, for messages.

@@ -33,6 +33,7 @@ _LAUNCH_KEYS = {
     'work_dir',
     'load_from',
     'resume',
+    'start_files',
     'launcher',
     'experiment_name',
     'backbone_checkpoint',

@@ -24,7 +24,8 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling track limit '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data cpu_products loading'
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data start_files '
+    'cpu_products loading'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())
 VARIABLE = re.compile(

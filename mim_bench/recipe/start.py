@@ -50,6 +50,14 @@ def protocol_start(cfg: Config) -> dict[str, Any]:
     return {**start, 'parts': parts} if parts else start
 
 
+def start_files(cfg: Config) -> dict[str, dict[str, str]]:
+    """Identity of each file that the weights of a run start from, by the key that names it."""
+    keys = ('backbone_checkpoint', 'load_from')
+    named = {key: cfg[key] for key in keys if cfg.get(key)}
+    named |= dict(_initialised(cfg.get('model') or {}, 'model'))
+    return {name: _identity(path) for name, path in named.items()}
+
+
 def _history(path: str | Path) -> dict[str, Any]:
     """Labels that the weights of a file saw, and the protocol that trained them with labels."""
     return label_history(Path(path)) if Path(path).is_file() else {}

@@ -4,7 +4,10 @@ import re
 import shutil
 
 import pytest
+import torch
 
+from mim_bench.results.hashing import file_sha256
+from mim_bench.results.store import read_record
 from mim_bench.testing.commands import mim_bench
 from mim_bench.testing.config_names import demo
 
@@ -81,3 +84,31 @@ def test_resume_with_other_data_is_refused(trained, toy_root, tmp_path):
 def test_resume_with_the_same_settings_and_other_intervals_goes_on(trained):
     done = mim_bench(*trained, '--cfg-options', *SHORT, 'val_dataloader.batch_size=3')
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize('option', ['--checkpoint', '--load-from'])
+def test_resume_goes_on_from_the_file_it_started_from_and_no_other(option, trained, tmp_path):
+    whole = trained[trained.index('--work-dir') + 1] / 'epoch_1.pth'
+    other = tmp_path / 'other.pth'
+    weights = torch.load(whole, weights_only=False)
+    weights['state_dict']['backbone.cls_token'] += 1
+    torch.save(weights, other)
+    words = [*trained, '--work-dir', tmp_path / 'work', '--results-dir', tmp_path / 'results']
+    options = ['--cfg-options', *SHORT, 'train_cfg.max_epochs=2']
+    records = []
+    for _ in range(2):
+        done = mim_bench(*words, option, whole, *options)
+        assert done.returncode == 0, done.stderr[-2000:]
+        (path,) = (tmp_path / 'results').glob('*/record.json')
+        records.append(read_record(path))
+        shutil.rmtree(tmp_path / 'results')
+        for name in ('epoch_2.pth', 'last_checkpoint'):  # as after a stop in the second epoch
+            (tmp_path / 'work' / name).unlink()
+    assert records[0].checkpoint.sha256 == file_sha256(whole)
+    assert records[0].checkpoint == records[1].checkpoint
+    assert records[0].protocol == records[1].protocol
+    done = mim_bench(*words, option, other, *options)
+    assert done.returncode == 1
+    assert re.search(
+        rf'was trained with .*"{file_sha256(whole)}" and is "{file_sha256(other)}"', done.stderr
+    )

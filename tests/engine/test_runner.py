@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from mim_bench.engine import launch
-from mim_bench.engine.launch import Launch, resolve, train
+from mim_bench.engine.launch import Launch, resolve_training
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import CheckpointError, ConfigError, DataError
+from mim_bench.errors import CheckpointError, DataError
 from mim_bench.testing.toy_runs import loader, make_runner
 
 
@@ -68,27 +67,14 @@ def write_config(tmp_path, **content):
 AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='SGD', lr=0.1))
 
 
-def test_train_mixed_precision_on_cpu_raises_and_tells_the_switch(tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, 'is_cpu_run', lambda: True)
-    path = write_config(
-        tmp_path,
-        model=dict(type='ToyNet'),
-        optim_wrapper=AMP,
-        train_dataloader=loader(),
-        train_cfg=dict(by_epoch=True, max_epochs=1),
-    )
-    with pytest.raises(ConfigError, match=r'toy\.py: .*mixed precision.*On a CPU pass --no-amp'):
-        train(Launch(path, work_dir=str(tmp_path / 'run')))
-
-
-def test_resolve_auto_resume_takes_the_newest_checkpoint_of_the_folder(tmp_path):
+def test_auto_resume_takes_the_newest_checkpoint_of_the_folder(tmp_path):
     path = write_config(tmp_path, model=dict(type='ToyNet'), optim_wrapper=AMP)
     work_dir = tmp_path / 'run'
     work_dir.mkdir()
     settings = dict(work_dir=str(work_dir), load_from='whole.pth')
-    assert resolve(Launch(path, auto_resume=True, **settings)).load_from == 'whole.pth'
+    assert resolve_training(Launch(path, auto_resume=True, **settings)).load_from == 'whole.pth'
     (work_dir / 'epoch_3.pth').touch()
     (work_dir / 'last_checkpoint').touch()  # empty: the process was killed as it wrote it
-    cfg = resolve(Launch(path, auto_resume=True, **settings))
+    cfg = resolve_training(Launch(path, auto_resume=True, **settings))
     assert (cfg.resume, cfg.load_from) == (True, str(work_dir / 'epoch_3.pth'))
-    assert not resolve(Launch(path, **settings)).get('resume')
+    assert not resolve_training(Launch(path, **settings)).get('resume')
