@@ -48,7 +48,7 @@ def test_config_runs_at_toy_width(path, toy_root, tmp_path):
     cfg = toy_width(load_config(path), toy_root)
     child = tmp_path / path.name
     cfg.dump(child)
-    run = Launch(str(child), work_dir=str(tmp_path / 'run'), no_amp=True)
+    run = Launch(str(child), work_dir=str(tmp_path / 'run'), precision='fp32')
     if cfg.get('train_cfg') is None:
         metrics = launch.test(run)
     else:

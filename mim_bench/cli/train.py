@@ -31,12 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='Resume from the newest checkpoint in the work directory, if there is one.',
     )
-    parser.add_argument('--no-amp', action='store_true', help='The same as --precision fp32.')
-    parser.add_argument(
+    precision = parser.add_mutually_exclusive_group()
+    precision.add_argument(
         '--precision',
         choices=['recipe', 'fp32', 'fp16', 'bf16'],
         default='recipe',
         help="Train in this precision (default: the recipe's).",
+    )
+    precision.add_argument(
+        '--no-amp',
+        action='store_const',
+        const='fp32',
+        dest='precision',
+        help='The same as --precision fp32.',
     )
     parser.add_argument(
         '--keep-batch',
@@ -84,7 +91,6 @@ def run(args: argparse.Namespace) -> int:
         args,
         load_from=args.load_from,
         auto_resume=args.auto_resume,
-        no_amp=args.no_amp,
         precision=args.precision,
         keep_batch=args.keep_batch,
         fsdp=args.fsdp,

@@ -67,7 +67,6 @@ class Launch:
         seed: Seed of the run. Defaults to the config's.
         data_root: Replaces the config's.
         launcher: What starts the processes: 'none', 'pytorch' or 'slurm'.
-        no_amp: The same as ``precision='fp32'``.
         precision: 'recipe', 'fp32', 'fp16' or 'bf16'.
         keep_batch: On another number of GPUs 'accumulate' keeps the recipe's batch, 'scale-lr'
             scales its learning rate, 'off' leaves both.
@@ -104,7 +103,6 @@ class Launch:
     seed: int | None = None
     data_root: str | None = None
     launcher: str = 'none'
-    no_amp: bool = False
     precision: str = 'recipe'
     keep_batch: str = 'accumulate'
     fsdp: bool = False
@@ -140,7 +138,7 @@ def _train(launch: Launch, stop: StopRequest) -> BenchRunner:
     _check_parts(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'train', 'test')
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     _as_training(cfg)
-    check_precision(cfg)
+    check_precision(cfg, launch.precision)
     with leaving_process_group(launch.launcher), _recorded(cfg) as run:
         run.runner = build_runner(cfg)
         run.runner.stop_request = stop
@@ -250,16 +248,19 @@ def groups_of(launch: Launch) -> list[LayerGroup]:
         return layer_groups(model, cfg.optim_wrapper)
 
 
-def check_precision(cfg: Config) -> None:
+def check_precision(cfg: Config, precision: str) -> None:
     """Refuse a training in mixed precision without a GPU.
 
     Raises:
         ConfigError: It names the options that make the training possible.
     """
     if is_cpu_run() and cfg.optim_wrapper.type == AMP_WRAPPER:
+        asked = (
+            f'{cfg.filename}: the recipe' if precision == 'recipe' else f'--precision {precision}'
+        )
         raise ConfigError(
-            f'{cfg.filename}: the recipe computes in mixed precision, which needs a GPU. '
-            'On a CPU pass --no-amp, or --precision bf16.'
+            f'{asked} computes in mixed precision, which needs a GPU. On a CPU pass '
+            '--precision fp32 or --precision bf16.'
         )
 
 
@@ -366,12 +367,6 @@ def resolve_training(launch: Launch) -> Config:
         ConfigError: They contradict each other or the config.
     """
     cfg = resolve(launch, is_test=False)
-    if launch.no_amp and launch.precision not in ('recipe', 'fp32'):
-        raise ConfigError(
-            f'--no-amp means --precision fp32, but --precision is {launch.precision}. Give one.'
-        )
-    if launch.no_amp:
-        disable_amp(cfg)
     set_precision(cfg, launch.precision)
     plan = apply_plan(cfg, gpus=num_processes(launch.launcher), keep=launch.keep_batch)
     if plan is not None:

@@ -49,7 +49,9 @@ def set_precision(cfg: Config, precision: str) -> None:
         known = ', '.join(PRECISIONS)
         raise ConfigError(f'--precision {precision!r} is unknown. Known: {known}.')
     wrapper = cfg.get('optim_wrapper')
-    if precision == 'recipe' or not wrapper or precision == precision_of(cfg):
+    # bf16 replaces mmengine's wrapper too, which needs a GPU.
+    is_set = precision == precision_of(cfg) != 'bf16'
+    if precision == 'recipe' or not wrapper or is_set:
         return
     if precision_of(cfg) == 'custom':
         raise ConfigError(

@@ -4,11 +4,12 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mim_bench.engine.launch import Launch, resolve_training
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.precision import precision_of, set_precision
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.testing.commands import mim_bench
+from mim_bench.testing.config_names import demo
 from mim_bench.testing.toy_runs import make_runner
 
 SGD = {'type': 'SGD', 'lr': 0.1}
@@ -25,7 +26,8 @@ def config(wrapper):
     [
         (FP16, 'recipe', FP16),
         (FP16, 'fp16', FP16),
-        (BF16, 'bf16', BF16),
+        (BF16, 'recipe', BF16),
+        (BF16, 'bf16', {'type': 'mim_bench.Bfloat16OptimWrapper', 'optimizer': SGD}),
         (FP16, 'fp32', {'type': 'OptimWrapper', 'optimizer': SGD}),
         (FP16, 'bf16', {'type': 'mim_bench.Bfloat16OptimWrapper', 'optimizer': SGD}),
         (BF16, 'fp16', {**FP16, 'dtype': 'float16', 'loss_scale': 'dynamic'}),
@@ -36,7 +38,7 @@ def test_set_precision_changes_the_wrapper_and_nothing_else(wrapper, precision, 
     cfg = config(wrapper)
     set_precision(cfg, precision)
     assert cfg.optim_wrapper == wanted
-    assert precision_of(cfg) == (precision if precision != 'recipe' else 'fp16')
+    assert precision == 'recipe' or precision_of(cfg) == precision
 
 
 def test_precision_is_in_the_protocol_and_both_ways_to_bfloat16_are_one():
@@ -68,7 +70,36 @@ def test_precision_of_another_wrapper_cannot_be_changed():
         set_precision(cfg, 'int8')
 
 
-def test_no_amp_beside_another_precision_is_refused(tmp_path):
-    (tmp_path / 'a.py').write_text(f'optim_wrapper = {FP16!r}')
-    with pytest.raises(ConfigError, match=r'--no-amp means --precision fp32, but .* bf16'):
-        resolve_training(Launch(str(tmp_path / 'a.py'), no_amp=True, precision='bf16'))
+@pytest.fixture
+def train(toy_root, tmp_path):
+    def run(*words):
+        folders = ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path]
+        options = ['param_scheduler.warmup_epochs=0', 'train_cfg.max_epochs=1']
+        options += ['optim_wrapper.type=AmpOptimWrapper', 'train_dataloader.batch_size=20']
+        options += ['effective_batch_size=20']
+        config = demo('finetune_vit-toy*')
+        return mim_bench('train', config, *folders, *words, '--cfg-options', *options)
+
+    return run
+
+
+def test_no_amp_is_fp32_and_not_given_beside_a_precision(train):
+    assert train('--no-amp').returncode == 0
+    done = train('--no-amp', '--precision', 'bf16')
+    assert done.returncode == 2
+    assert 'argument --precision: not allowed with argument --no-amp' in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='a GPU computes in fp16')
+@pytest.mark.parametrize(
+    ('words', 'blamed'),
+    [
+        (['--precision', 'fp16'], 'error: --precision fp16 computes'),
+        ([], '.py: the recipe computes'),
+    ],
+)
+def test_mixed_precision_on_a_cpu_is_blamed_on_what_asked_for_it(words, blamed, train):
+    done = train(*words)
+    assert done.returncode == 1
+    assert blamed in done.stderr
+    assert '--precision fp32 or --precision bf16' in done.stderr
