@@ -115,15 +115,13 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and print what was recognised, kept and dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
-    from mim_bench.conversion.files import is_hub_folder
+    from mim_bench.conversion.files import weights_file
     from mim_bench.conversion.provenance import meta_names
     from mim_bench.results.stated_facts import parse_facts
 
     if args.verify and args.to != 'canonical':
         raise CheckpointError(f'--verify reads canonical files, not --to {args.to}. Leave one out.')
-    src = args.src
-    if src.is_dir() and not is_hub_folder(src):
-        src = newest_checkpoint(src)
+    src = weights_file(args.src)
     conversion = convert_checkpoint(
         src,
         args.dst,
@@ -168,20 +166,3 @@ def _verified(path: Path) -> str:
     if difference is None:
         return 'not verified: timm has no network of this kind'
     return f"verified: the last map differs from timm's by {difference:.1e} of its largest value"
-
-
-def newest_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint of a run.
-
-    Raises:
-        CheckpointError: The folder has none.
-    """
-    from mim_bench.engine.resume import latest_checkpoint
-
-    latest = latest_checkpoint(folder)
-    if latest is None:
-        raise CheckpointError(
-            f'{folder}: no run wrote a checkpoint into this folder. Give a file; '
-            'shards of DeepSpeed or of torch.distributed are joined by their own tools first.'
-        )
-    return latest

@@ -37,7 +37,11 @@ _FOUND = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument('checkpoint', type=Path, help='Read this file, in any layout.')
+    parser.add_argument(
+        'checkpoint',
+        type=Path,
+        help='Read this file, in any layout, or the newest one of the work directory of a run.',
+    )
     parser.add_argument('--tensors', action='store_true', help='Print every tensor too.')
     parser.add_argument(
         '--config', action='store_true', help='Print only the config of the backbone.'
@@ -46,16 +50,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print format, architecture, epochs, method, sizes; or the config of the backbone."""
-    from mim_bench.conversion.files import read_checkpoint
+    from mim_bench.conversion.files import read_checkpoint, weights_file
     from mim_bench.conversion.inspection import inspect_content
 
-    content = read_checkpoint(args.checkpoint)
-    found = inspect_content(content, args.checkpoint.name)
+    path = weights_file(args.checkpoint)
+    content = read_checkpoint(path)
+    found = inspect_content(content, path.name)
     console = Console(soft_wrap=args.config)
     if args.config:
-        console.print(f'backbone = {_config(found, args.checkpoint)}', markup=False)
+        console.print(f'backbone = {_config(found, path)}', markup=False)
         return 0
-    console.print(_table(content, found, args.checkpoint), markup=False)
+    console.print(_table(content, found, path), markup=False)
     if args.tensors:
         for key, tensor in found.weights.state.items():
             console.print(f'{key} {tuple(tensor.shape)} {tensor.dtype}', markup=False)
@@ -76,7 +81,6 @@ def _config(found: 'Inspection', path: Path) -> str:
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     from mim_bench.conversion.architecture import unknown_grid
     from mim_bench.conversion.containers import one_valued
-    from mim_bench.conversion.files import weights_file
 
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
@@ -104,5 +108,5 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
     table.add_row('tensors', str(len(found.weights.state)))
     table.add_row('types', ', '.join(f'{n} {dtype}' for dtype, n in found.dtypes.items()))
     table.add_row('parameters', f'{found.num_parameters:,}')
-    table.add_row('file', f'{weights_file(path).stat().st_size:,} bytes')
+    table.add_row('file', f'{path.stat().st_size:,} bytes')
     return table

@@ -26,6 +26,10 @@ _FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
 # Of torch.compile, FSDP and activation checkpointing; anywhere in a name.
 _WRAPPERS = re.compile(r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
 _SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}(\.\w+)')
+_POINTER_FILE = 'last_checkpoint'  # mmengine's name
+# Saved between two numbered checkpoints; the later one of these removes it.
+INTERIM_FILE = 'interim.pth'
+_CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
@@ -36,7 +40,8 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
 
     Args:
         path: A file of torch or of safetensors, whatever its ending; a folder as Hugging Face's
-            hub holds it, or the index or a part of weights in several files.
+            hub holds it, the index or a part of weights in several files, or the work directory of
+            a run, whose newest checkpoint is taken.
         trust: Allow any pickled class, which can run code from the file.
 
     Returns:
@@ -66,11 +71,14 @@ def weights_file(path: str | Path) -> Path:
     if path.is_dir():
         names = [n for base in _FOLDER_FILES for n in (base, base + _INDEX)]
         found = [path / name for name in names if (path / name).is_file()]
-        if not found:
+        newest = found[0] if found else latest_checkpoint(path)
+        if newest is None:
             raise CheckpointError(
-                f'{path}: is a folder without {", ".join(names)}. Name the file with the weights.'
+                f'{path}: is a folder without {", ".join(names)} and without the checkpoint of a '
+                'run. Name the file with the weights; shards of DeepSpeed or of torch.distributed '
+                'are joined by their own tools first.'
             )
-        return found[0]
+        return newest
     shard = _SHARD.fullmatch(path.name)
     if shard and (index := path.with_name(f'{shard[1]}{shard[2]}{_INDEX}')).is_file():
         return index
@@ -79,9 +87,31 @@ def weights_file(path: str | Path) -> Path:
     return path
 
 
-def is_hub_folder(path: Path) -> bool:
-    """A folder with weights under the names that hubs have for them."""
-    return any((path / (name + end)).is_file() for name in _FOLDER_FILES for end in ('', _INDEX))
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The newest checkpoint of a work directory; None if it has none.
+
+    One that was saved between two intervals is the newest. mmengine names the others in a file
+    that it does not replace in one step: a run that is killed then, or whose disk is full, leaves
+    the file empty. The checkpoints themselves are whole or absent, so the one with the highest
+    number is taken then.
+
+    Args:
+        work_dir: It may have been moved since the run: only names count.
+    """
+    folder = Path(work_dir)
+    if (folder / INTERIM_FILE).is_file():
+        return folder / INTERIM_FILE
+    pointer = folder / _POINTER_FILE
+    text = pointer.read_text('utf-8', errors='replace') if pointer.is_file() else ''
+    name = Path(text.strip()).name
+    if name and (folder / name).is_file():
+        return folder / name
+    numbered = {
+        int(match[1]): path
+        for path in folder.glob('*.pth')
+        if (match := _CHECKPOINT.fullmatch(path.name))
+    }
+    return numbered[max(numbered)] if numbered else None
 
 
 def weights_sha256(path: str | Path) -> str:

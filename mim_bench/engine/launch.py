@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mim_bench.conversion.files import latest_checkpoint, weights_file
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts
@@ -21,7 +22,6 @@ from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.preemption import StopRequest, interruption_behind, seconds_of_job
-from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tracking import tracking_settings
@@ -59,7 +59,7 @@ class Launch:
     Attributes:
         config: Path of the config.
         work_dir: Folder of logs and checkpoints; ``work_dirs/<config name>`` if None.
-        checkpoint: Canonical checkpoint that fills the backbone.
+        checkpoint: Canonical checkpoint that fills the backbone, or a work directory with one.
         load_from: Checkpoint of the whole model, or the work directory of its training.
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
@@ -283,7 +283,7 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg.env_cfg = _environment(cfg, launch)
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
-        cfg.backbone_checkpoint = launch.checkpoint
+        cfg.backbone_checkpoint = _file_of(launch.checkpoint)
     if launch.load_from:
         _take_model(cfg, launch.load_from)
     if launch.seed is not None:
@@ -324,21 +324,16 @@ def _set_data(cfg: Config, launch: Launch) -> None:
 def _take_model(cfg: Config, place: str) -> None:
     """Test the model, or the fitted probes, of a file or a work directory."""
     if (cfg.get('test_cfg') or {}).get('type') != FITTED_LOOP:
-        cfg.load_from = _whole_model(place)
+        cfg.load_from = _file_of(place)
         return
     probes = FittedProbes.read(Path(place))
     cfg.test_cfg.fitted, cfg.test_cfg.bank = place, probes.bank_digest
     cfg.test_dataloader.dataset.num_classes = probes.num_classes
 
 
-def _whole_model(place: str) -> str:
-    """The file of a whole model, or the newest one of the folder that a training wrote."""
-    if not Path(place).is_dir():
-        return place
-    newest = latest_checkpoint(place)
-    if newest is None:
-        raise ConfigError(f'{place}: holds no checkpoint of a training. Train first.')
-    return str(newest)
+def _file_of(place: str) -> str:
+    """The file of a checkpoint, or the newest one of a folder that a training wrote."""
+    return str(weights_file(place)) if Path(place).is_dir() else place
 
 
 def _environment(cfg: Config, launch: Launch) -> dict[str, Any]:
@@ -417,7 +412,7 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
     stated = dict(launch.record_checkpoint or {})
-    start = start_facts(cfg, stated.pop('file', launch.checkpoint), is_test=is_test)
+    start = start_facts(cfg, stated.pop('file', cfg.get('backbone_checkpoint')), is_test=is_test)
     return dict(
         type='mim_bench.RecordHook',
         results_dir=launch.results_dir,

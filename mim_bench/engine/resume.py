@@ -1,8 +1,6 @@
-"""Finds the checkpoint that an interrupted run resumes from, and checks its settings."""
+"""Checks that a run resumes with the settings of its checkpoint."""
 
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -15,38 +13,6 @@ from mim_bench.results.protocol_file import setting_differences
 
 RESUME_KEY = 'settings'
 _MOST = 6
-
-POINTER_FILE = 'last_checkpoint'  # mmengine's name
-# Saved between two numbered checkpoints; the later one of these removes it.
-INTERIM_FILE = 'interim.pth'
-_CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
-
-
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The newest checkpoint of a work directory; None if it has none.
-
-    One that was saved between two intervals is the newest. mmengine names the others in a file
-    that it does not replace in one step: a run that is killed then, or whose disk is full, leaves
-    the file empty. The checkpoints themselves are whole or absent, so the one with the highest
-    number is taken then.
-
-    Args:
-        work_dir: It may have been moved since the run: only names count.
-    """
-    folder = Path(work_dir)
-    if (folder / INTERIM_FILE).is_file():
-        return folder / INTERIM_FILE
-    pointer = folder / POINTER_FILE
-    text = pointer.read_text('utf-8', errors='replace') if pointer.is_file() else ''
-    name = Path(text.strip()).name
-    if name and (folder / name).is_file():
-        return folder / name
-    numbered = {
-        int(match[1]): path
-        for path in folder.glob('*.pth')
-        if (match := _CHECKPOINT.fullmatch(path.name))
-    }
-    return numbered[max(numbered)] if numbered else None
 
 
 def resume_settings(cfg: Config) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from mim_bench.conversion.files import read_checkpoint
-from mim_bench.engine.resume import latest_checkpoint
+from mim_bench.conversion.files import latest_checkpoint, read_checkpoint
 from mim_bench.errors import RunInterrupted
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config

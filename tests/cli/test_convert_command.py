@@ -62,9 +62,10 @@ def test_convert_work_dir_takes_its_newest_checkpoint(tmp_path, capsys):
     assert (content['meta']['epochs'], content['meta']['method']) == (2, 'simmim')
 
 
-def test_convert_folder_without_a_run_is_one_message(tmp_path, capsys):
-    assert main(['convert', str(tmp_path), str(tmp_path / 'out.pth')]) == 1
-    assert 'no run wrote a checkpoint into this folder' in capsys.readouterr().err
+@pytest.mark.parametrize('words', [['convert', 'out.pth'], ['inspect']])
+def test_folder_without_a_run_is_one_message(words, tmp_path, capsys):
+    assert main([words[0], str(tmp_path), *words[1:]]) == 1
+    assert 'without the checkpoint of a run. Name the file' in capsys.readouterr().err
 
 
 class Payload:

@@ -4,11 +4,10 @@ from importlib.util import find_spec
 
 import pytest
 
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.files import latest_checkpoint, read_checkpoint
 from mim_bench.data.archives import pack
 from mim_bench.data.listing import list_files
 from mim_bench.engine.launch import Launch
-from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config
 from mim_bench.suite.locations import configs_folder

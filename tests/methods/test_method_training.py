@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from torch import multiprocessing
 
+from mim_bench.conversion.files import latest_checkpoint
 from mim_bench.engine.launch import Launch
-from mim_bench.engine.resume import latest_checkpoint
 from mim_bench.testing.demo_runs import (
     data_root,
     pretraining_configs,

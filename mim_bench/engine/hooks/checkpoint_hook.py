@@ -9,11 +9,11 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook as EveryInterval
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
+from mim_bench.conversion.files import INTERIM_FILE
 from mim_bench.engine.agreement import Agreement
 from mim_bench.engine.batch_stream import draws_of
 from mim_bench.engine.fsdp import is_sharded
 from mim_bench.engine.preemption import StopRequest
-from mim_bench.engine.resume import INTERIM_FILE
 from mim_bench.engine.saving import remove_leftovers
 from mim_bench.errors import ConfigError, RunInterrupted
 from mim_bench.registry import HOOKS
