@@ -114,7 +114,7 @@ def unknown_grid(arch: Mapping) -> str | None:
     count = f'{arch["num_patches"]} patches' if 'num_patches' in arch else 'relative positions'
     return (
         f'the table of {count} is of no square grid, and the weights do not show of which. Say '
-        '--arch img_size=(height, width), in pixels.'
+        'it by `mim-bench convert --arch img_size=(height, width)`, in pixels.'
     )
 
 

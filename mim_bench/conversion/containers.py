@@ -119,9 +119,9 @@ def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> We
     if not state:
         averages = [key for key in found if key in EMA_KEYS]
         advice = (
-            f'{averages[0]}, an average, with --use-ema'
+            f'{averages[0]}, an average, with `mim-bench convert --use-ema`'
             if averages
-            else 'them with --container KEY'
+            else 'them with `mim-bench convert --container KEY`'
         )
         raise ConversionError(
             f'{where}: has no weights under {", ".join(WEIGHT_KEYS)} or at its top level; it has '

@@ -47,7 +47,8 @@ def recognise(
     if len(inner) > 1:
         raise ConversionError(
             f'{where}: holds several networks, under '
-            f'{", ".join(part.prefix for part, _ in inner)}. Choose one with --prefix.'
+            f'{", ".join(part.prefix for part, _ in inner)}. Choose one with `mim-bench convert '
+            '--prefix P`.'
         )
     if inner:
         return inner[0]

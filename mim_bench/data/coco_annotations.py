@@ -67,7 +67,7 @@ def category_ids(
             + f' of the classes of the config: {difference(missing, only)} The config has '
             f'{listed(list(names))}; the file has {listed(list(found))}. Correct the names in '
             '`categories` (a category needs no object), name a part of them in metainfo.classes, '
-            'or train other data with `--own-data NAME`.'
+            'or train other data with `mim-bench train --own-data NAME`.'
         )
     return [found[name] for name in names]
 

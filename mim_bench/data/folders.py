@@ -90,7 +90,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
             raise DataError(
                 f'{self.img_prefix}: its class folders are not the classes of the config.{what} '
                 f'The config has {listed(given)}; the folder has {listed(names)}. Other data than '
-                "the config's are trained with `--own-data NAME`."
+                "the config's are trained with `mim-bench train --own-data NAME`."
             )
 
 

@@ -169,8 +169,8 @@ def _decode_by_pillow(content: bytes, *, is_photo: bool) -> np.ndarray:
 
 
 _ADVICE = (
-    'Fetch or save it again; `mim-bench data check` finds all such files, and '
-    '`--on-bad-image skip` trains without them.'
+    'Fetch or save it again; `mim-bench data check` finds all such files, and `mim-bench train '
+    '--on-bad-image skip` leaves them out.'
 )
 
 

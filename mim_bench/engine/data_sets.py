@@ -61,13 +61,13 @@ def _check_classes(what: str, summary: Summary, num_classes: int | None) -> None
         raise DataError(
             f'The {what} data ({summary.where}) have {listed(names)} classes, the head of the '
             f'model {num_classes} (0 to {num_classes - 1}). Give the data that belong to the '
-            'config, or train your own with `--own-data NAME`, which sets the head.'
+            'config, or train your own with `mim-bench train --own-data NAME`, which sets the head.'
         )
     if num_classes is not None and counts and max(counts) >= num_classes:
         raise DataError(
             f'The {what} data ({summary.where}) have the label {max(counts)}, the head of the '
             f'model {num_classes} classes (0 to {num_classes - 1}). Correct the list, or train '
-            'your own data with `--own-data NAME`, which sets the head.'
+            'your own data with `mim-bench train --own-data NAME`, which sets the head.'
         )
     if names is not None and counts is not None:
         empty = [name for number, name in enumerate(names) if not counts.get(number)]

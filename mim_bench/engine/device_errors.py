@@ -63,7 +63,7 @@ def explain_device_error(
     if isinstance(error, RuntimeError) and _CUDA.search(str(error)):
         known = [advice for text, advice in _ADVICE.items() if text in str(error)]
         advice = known[0] if known else 'Look at the GPU with nvidia-smi and at the kernel log'
-        return DeviceError(f'{place}: {first}. {advice}; start again with --auto-resume.')
+        return DeviceError(f'{place}: {first}. {advice}; {_again(cfg)}.')
     is_network = isinstance(error, _DISTRIBUTED) or (
         isinstance(error, RuntimeError) and get_world_size() > 1 and _NETWORK.search(str(error))
     )
@@ -74,9 +74,13 @@ def explain_device_error(
             f'{place}: the connection to the other processes failed ({first}). Most often another '
             'process or node failed first: its message names the cause. If none did, one of them '
             f'hung for {minutes:g} minutes (--dist-timeout; nccl-trace-* in the work directory '
-            'says in which operation), or the network did. Start again with --auto-resume.'
+            f'says in which operation), or the network did; {_again(cfg)}.'
         )
     return None
+
+
+def _again(cfg: Config) -> str:
+    return 'start again' + (' with --auto-resume' if cfg.get('train_dataloader') else '')
 
 
 def _place(iteration: int | None) -> str:

@@ -41,7 +41,7 @@ def load_backbone(
         backbone_state(state_dict_of(read_checkpoint(path)), path),
         path,
         allow_partial=allow_partial,
-        advice='Use the config of its architecture, or pass --allow-partial.',
+        advice='Use the config of its architecture, or train or test with --allow-partial.',
     )
 
 

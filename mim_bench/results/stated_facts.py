@@ -23,7 +23,7 @@ def parse_facts(words: Iterable[str], where: str, known: Mapping[str, str] = FAC
     Args:
         words: ``KEY=VALUE``. ``labels`` are joined by ``+`` (``in1k+ade20k``); ``labels=none``
             says that the weights saw none. Any other ``None`` is what is not known.
-        where: The option, for messages.
+        where: The option, or the checkpoint, for messages.
         known: Fields by key.
 
     Raises:

@@ -48,7 +48,7 @@ def feasible(
         raise ConfigError(
             'The backbone cannot do these tasks:\n'
             + '\n'.join(refused.values())
-            + '\nName the others with --tasks.'
+            + '\nLeave them out.'
         )
     for line in refused.values():
         leave_out(f'{line} Left out.')

@@ -60,20 +60,17 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
     checkpoint_id = re.sub(r'[^\w.+-]+', '_', name).strip('._') or 'checkpoint'
     if len(checkpoint_id.encode()) > ID_BYTES:
         raise ConfigError(
-            f'--checkpoint: the id of the row has {len(checkpoint_id.encode())} bytes; as a part '
-            f'of file names it may have {ID_BYTES}. Give a shorter one: --checkpoint ID={place}'
+            f'{place}: the id of the row has {len(checkpoint_id.encode())} bytes; as a part of '
+            f'file names it may have {ID_BYTES}. Give a shorter one, as in ID={place}'
         )
     given = dict(fact.split('=', 1) for fact in facts if fact.partition('=')[0] in READING)
     if kind != 'file' and given:
         raise ConfigError(
-            f'--checkpoint {word}: {", ".join(given)} are for files, and this is not one. Leave '
-            'them out.'
+            f'{word}: {", ".join(given)} are for files, and this is not one. Leave them out.'
         )
     if kind == 'file' and timm and (network := timm.get(checkpoint_id, timm.get(''))):
         given.setdefault('timm', network)
-    stated = parse_facts(
-        [fact for fact in facts if fact.partition('=')[0] not in READING], '--checkpoint'
-    )
+    stated = parse_facts((fact for fact in facts if fact.partition('=')[0] not in READING), place)
     return CheckpointWord(checkpoint_id, kind, rest, given, stated)
 
 

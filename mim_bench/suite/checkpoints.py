@@ -94,7 +94,7 @@ def rows_of(
         )
         if row.id in {*taken, *(other.id for other in rows)}:
             raise ConfigError(
-                f'{word}: another row is named {row.id!r}. Name this one: --checkpoint ID={word}'
+                f'{word}: another row is named {row.id!r}. Name this one, as in ID={word}'
             )
         rows.append(row)
     return rows
@@ -121,7 +121,7 @@ def facts_of(
         ConversionError: The format is not recognised.
     """
     if not path.exists():
-        raise ConfigError(f'--checkpoint {path}: there is no such file. Check the path.')
+        raise ConfigError(f'{path}: there is no such checkpoint file. Check the path.')
     if path.is_dir():
         from mim_bench.conversion.files import weights_file  # imports torch
 
@@ -144,7 +144,7 @@ def facts_of(
         elif known and known.path != where and known.file_sha256 != digest:
             raise ConfigError(
                 f'{path}: {folder} has results of another checkpoint {checkpoint_id!r}, '
-                f'{known.path}. Name this one: --checkpoint ID={path}, or choose another --out.'
+                f'{known.path}. Name this one, as in ID={path}, or choose another output folder.'
             )
         else:
             facts = _convert(path, converted, seen, digest, stated, reading)
@@ -194,7 +194,7 @@ def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
         if known is not None and known.path != where:
             raise ConfigError(
                 f'{where}: {folder} has results of another checkpoint {word.id!r}, {known.path}. '
-                f'Name this one: --checkpoint ID={where}, or choose another --out.'
+                f'Name this one, as in ID={where}, or choose another output folder.'
             )
         meta = timm_checkpoint(
             word.place, path, download=download, facts=_meta_names(word.stated)
@@ -233,7 +233,8 @@ def _check_known(suite: Suite, network: Network, where: str) -> None:
     known = list(dict.fromkeys(b for entry in suite.entries for b in entry.configs))
     raise ConfigError(
         f'{where}: the backbone is {network}; the suite {suite.name!r} has configs for '
-        f'{", ".join(known)}. Say --backbone NAME if it is one of these, or add configs.'
+        f'{", ".join(known)}. `mim-bench run --backbone NAME` says that it is one of these; else '
+        'add configs.'
     )
 
 
@@ -253,8 +254,8 @@ def _convert(
         hint = ''
         if '--' in str(error):  # it names options of `convert`
             hint = (
-                f' In `run`: --checkpoint {path},source=NAME ({", ".join(READING)} can be given '
-                'so); for other options convert the file with `mim-bench convert` first.'
+                f' Give it as {path},source=NAME ({", ".join(READING)} can be given so), or '
+                'convert the file with `mim-bench convert` first.'
             )
         raise type(error)(f'{error}{hint}') from error
     return _facts_of_meta(meta, path, seen, digest, stated)

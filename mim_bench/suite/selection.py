@@ -17,20 +17,20 @@ def parse_tasks(text: str, suite: Suite) -> dict[str, str]:
         task, _, recipe = word.partition('=')
         if task not in suite.tasks:
             raise ConfigError(
-                f'--tasks {word}: the suite {suite.name!r} has no task {task!r}.'
+                f'{word}: the suite {suite.name!r} has no task {task!r}.'
                 f'{did_you_mean(task, suite.tasks)} It has {", ".join(suite.tasks)}.'
             )
         if task in wanted:
-            raise ConfigError(f'--tasks: {task} is named twice. Name each task once.')
+            raise ConfigError(f'The task {task} is named twice. Name each task once.')
         recipes = [entry.recipe for entry in suite.entries if task in entry.tasks]
         if recipe and not any(is_called(known, recipe) for known in recipes):
             raise ConfigError(
-                f'--tasks {word}: {task} has no recipe {recipe!r}.{did_you_mean(recipe, recipes)} '
-                f'It has {", ".join(recipes)}.'
+                f'{word}: {task} has no recipe {recipe!r}.{did_you_mean(recipe, recipes)} It has '
+                f'{", ".join(recipes)}.'
             )
         wanted[task] = recipe
     if not wanted:
-        raise ConfigError(f'--tasks {text!r} names no task. Known: {", ".join(suite.tasks)}.')
+        raise ConfigError(f'{text!r} names no task. Known: {", ".join(suite.tasks)}.')
     return wanted
 
 

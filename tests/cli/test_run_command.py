@@ -114,7 +114,7 @@ def test_run_killed_run_is_recorded_by_the_suite(inputs, tmp_path):
         (['--workers', '0'], '--workers 0'),
         (['--gpus-per-run', '0'], '--gpus-per-run 0'),
         (['--timeout-hours', '0'], '--timeout-hours'),
-        (['--checkpoint', 'nowhere.pth'], 'there is no such file'),
+        (['--checkpoint', 'nowhere.pth'], 'there is no such checkpoint file'),
     ],
 )
 def test_run_wrong_arguments_are_one_message(tmp_path, capsys, words, message):

@@ -117,6 +117,13 @@ def test_error_of_a_device_is_one_message(error, part, cause):
     assert cause_of(found) == cause
 
 
+def test_error_of_a_device_in_a_test_does_not_say_to_resume():
+    error = RuntimeError('CUDA error: uncorrectable ECC error encountered')
+    assert str(explain(error)).endswith('start again with --auto-resume.')
+    test = Config(dict(train_dataloader=None, test_dataloader=dict(batch_size=64)))
+    assert str(explain(error, test)).endswith('; start again.')
+
+
 def test_other_errors_are_not_of_a_device():
     assert explain(RuntimeError('shapes do not match')) is None
     assert explain(KeyError('gloo')) is None

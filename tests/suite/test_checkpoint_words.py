@@ -26,7 +26,7 @@ def test_word_says_how_a_file_is_read_and_what_is_stated_of_it():
 
 
 def test_id_that_is_no_name_of_a_file_is_refused():
-    with pytest.raises(ConfigError, match=r'has 300 bytes.* --checkpoint ID=a\.pth'):
+    with pytest.raises(ConfigError, match=r'has 300 bytes.* ID=a\.pth'):
         parse_word(f'{"x" * 300}=a.pth')
 
 

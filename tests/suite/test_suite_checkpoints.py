@@ -138,7 +138,7 @@ def test_rows_of_size_without_a_name_may_be_said(checkpoint, tmp_path):
 
 def test_rows_of_file_that_is_no_checkpoint_raises(tmp_path):
     torch.save({'state_dict': {'foo': torch.zeros(1)}}, tmp_path / 'x.pth')
-    with pytest.raises(ConversionError, match=r'x\.pth.*In `run`: --checkpoint .*,source=NAME'):
+    with pytest.raises(ConversionError, match=r'x\.pth.*Give it as .*,source=NAME'):
         facts_of(tmp_path / 'x.pth', tmp_path / 'out', 'x')
 
 
@@ -208,8 +208,8 @@ def test_rows_of_file_with_commas_in_its_name(checkpoint, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'reason'),
     [
-        (',lables=none', '--checkpoint lables=none: is not KEY=VALUE with one of method, data'),
-        (',epochs=many', '--checkpoint epochs=many: .*Give a number'),
+        (',lables=none', 'lables=none: is not KEY=VALUE with one of method, data'),
+        (',epochs=many', 'epochs=many: .*Give a number'),
     ],
 )
 def test_rows_of_statement_that_is_none_raises(checkpoint, tmp_path, words, reason):
