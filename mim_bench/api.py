@@ -17,6 +17,7 @@ from mim_bench.cli.main import build_parser
 from mim_bench.conversion.architecture import BACKBONE, MODULE
 from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.conversion.provenance import FACTS, meta_names
+from mim_bench.data.image_file import check_sides
 from mim_bench.engine.environment import usable_device
 from mim_bench.engine.image_features import (
     FeatureNetwork,
@@ -144,6 +145,8 @@ def features(
             )
         if isinstance(picture, Image.Image) and 0 in picture.size:
             raise ConfigError(f'images: one is {picture.size} pixels. Give images with pixels.')
+        if isinstance(picture, Image.Image):
+            check_sides('images: one', picture.size[::-1])
         pictures += list_pictures([picture]) if isinstance(picture, str | Path) else [picture]
     if not pictures:
         raise ConfigError('images: is empty. Give at least one image.')

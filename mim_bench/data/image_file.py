@@ -40,6 +40,9 @@ _TURNS = {
 # The last bytes of a whole file; a decoder that accepts a file without them invents the rest.
 _ENDINGS = {b'\xff\xd8': b'\xff\xd9', b'\x89P': b'IEND'}
 _TAIL_BYTES = 1024
+# Tests of classification resize the short side, as torchvision and mmpretrain do without a limit:
+# 1 x 5000 pixels become 256 x 1,280,000, which take 4 GB. Smaller sides of other tasks become 0.
+_LONGEST = 200  # times the short side
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -76,8 +79,8 @@ def read_image(
         uint8 (height, width, 3), blue first.
 
     Raises:
-        DataError: It does not decode, is cut short, has another size than its annotation, or has
-            an EXIF orientation that nothing proves.
+        DataError: It does not decode, is cut short, is a line of pixels, has another size than
+            its annotation, or has an EXIF orientation that nothing proves.
     """
     content = read_bytes(path)
     pixels = _decode(path, content, is_photo=True, backend=backend)
@@ -159,7 +162,23 @@ def _decode(path: str | Path, content: bytes, *, is_photo: bool, backend: str) -
         raise DataError(f'{path}: does not decode: {_reason_of(error)}. {_ADVICE}') from error
     if pixels is None:
         raise DataError(f'{path}: does not decode: no format that is known. {_ADVICE}')
+    if is_photo:
+        check_sides(path, pixels.shape[:2])
     return pixels
+
+
+def check_sides(where: str | Path, size: tuple[int, int]) -> None:
+    """Refuse a photograph of (height, width) whose long side becomes too long when it is resized.
+
+    Raises:
+        DataError: It names the image by ``where``.
+    """
+    if max(size) > _LONGEST * min(size):
+        raise DataError(
+            f'{where}: is {size[1]} x {size[0]} pixels (width x height); one side may be at most '
+            f'{_LONGEST} times as long as the other. Crop it, or remove it; `mim-bench train '
+            '--on-bad-image skip` leaves it out.'
+        )
 
 
 def _decode_by_pillow(content: bytes, *, is_photo: bool) -> np.ndarray:

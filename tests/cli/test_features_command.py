@@ -11,6 +11,7 @@ from PIL import Image
 
 import mim_bench
 from mim_bench.cli.main import main
+from mim_bench.errors import DataError
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import picture_strips
 from mim_bench.results.store import collect, write_record
@@ -93,6 +94,16 @@ def test_features_of_a_file_that_is_no_image_is_told_without_the_workers_traceba
     told = capsys.readouterr().err
     assert told.startswith(f'error: {photos / "z.png"}: does not decode')
     assert 'Traceback' not in told
+
+
+def test_features_of_a_line_of_pixels_are_refused_as_a_file_and_as_an_image(photos, capsys):
+    line = Image.new('RGB', (1, 5000))
+    line.save(photos / 'z.png')
+    words = [str(photos), '--out', str(photos / 'a.npz'), '--size', '32', '--workers', '0']
+    assert main(['features', 'timm:test_vit', *words]) == 1
+    assert capsys.readouterr().err.startswith(f'error: {photos / "z.png"}: is 1 x 5000 pixels')
+    with pytest.raises(DataError, match='images: one: is 1 x 5000 pixels'):
+        mim_bench.features('timm:test_vit', line, size=32)
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,10 @@ BAD_FOLDERS = {
         lambda root: _image(root).write_bytes(b'<html>404</html>'),
         r'\.JPEG: does not decode',
     ),
+    'line of pixels': (
+        lambda root: Image.new('RGB', (5000, 1)).save(_image(root)),
+        r'\.JPEG: is 5000 x 1 pixels .* at most 200 times as long',
+    ),
     'dead link': (
         lambda root: (_folder(root) / 'gone.JPEG').symlink_to(root / 'nowhere.JPEG'),
         'gone.JPEG: cannot be read: No such file',
