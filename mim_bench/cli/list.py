@@ -137,14 +137,20 @@ def _tasks(_: argparse.Namespace) -> _Listing:
         if entry.method is None:
             key = (entry.task, entry.protocol, entry.version, entry.tier)
             found.setdefault(key, []).append(entry)
+    runs: dict[tuple, list[str]] = {}
     for suite in map(load_suite, SUITES):
-        # Robustness tests use the configs of the training or the probe that they test.
-        for test in (entry for entry in suite.entries if entry.variant is not None):
-            start = next(entry for entry in suite.entries if test.start in entry.tasks)
-            same = (test.start, start.protocol, start.version)
-            tier, tested = next((key[3], found[key]) for key in found if key[:3] == same)
-            for task in test.tasks:
-                found[task, f'{start.protocol}-{test.variant}', start.version, tier] = tested
+        for entry in suite.entries:
+            protocol, version = entry.protocol, entry.version
+            if entry.variant is not None:
+                # Robustness tests use the configs of the training or the probe that they test.
+                start = next(e for e in suite.entries if entry.start in e.tasks)
+                same = (entry.start, start.protocol, start.version)
+                tier, tested = next((key[3], found[key]) for key in found if key[:3] == same)
+                protocol, version = f'{start.protocol}-{entry.variant}', start.version
+                found |= {(task, protocol, version, tier): tested for task in entry.tasks}
+            for task in entry.tasks:
+                names = runs.setdefault((task, protocol, version), [])
+                names += [suite.name] if suite.name not in names else []
     ordered = sorted(found, key=lambda k: (task_rank(k[0]), TIER_ORDER.index(k[3]), k[1:]))
     data = [
         {
@@ -152,18 +158,18 @@ def _tasks(_: argparse.Namespace) -> _Listing:
             'title': task_title(task),
             'protocol': protocol,
             'version': version,
-            'tier': tier,
+            'suites': runs.get((task, protocol, version), []),
             'backbones': sorted({entry.backbone for entry in found[key]}),
             'configs': [entry.path for entry in found[key]],
         }
         for key in ordered
-        for task, protocol, version, tier in [key]
+        for task, protocol, version, _ in [key]
     ]
     rows = [
-        (t['task'], t['protocol'], t['version'], t['tier'], ', '.join(t['backbones']))
+        (t['task'], t['protocol'], t['version'], ', '.join(t['suites']), ', '.join(t['backbones']))
         for t in data
-    ]  # fmt: skip
-    headings = ('task', 'protocol', 'version', 'tier', 'backbones')
+    ]
+    headings = ('task', 'protocol', 'version', 'suites', 'backbones')
     return _Listing(data, [_Table('Tasks', headings, rows)])
 
 
