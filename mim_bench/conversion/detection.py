@@ -68,15 +68,13 @@ def source_named(name: str) -> Source:
 
 
 def find_source(
-    state: Mapping[str, torch.Tensor], name: str, where: str, content: Mapping | None = None
+    state: Mapping[str, torch.Tensor], where: str, content: Mapping | None = None
 ) -> Source:
-    """The source by name, or the one whose detector fits best.
+    """The source whose detector fits best.
 
     Raises:
-        ConversionError: Unknown name (with near ones), or none or several formats fit.
+        ConversionError: None or several formats fit.
     """
-    if name != AUTO:
-        return source_named(name)
     return only_source(fitting_sources(state, content or {}), state, where, content)
 
 

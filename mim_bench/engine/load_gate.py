@@ -19,6 +19,7 @@ from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
+_MOST = 8  # names in a message
 PREFIX = 'backbone.'
 TEACHER_PREFIX = 'teacher.module.backbone.'
 
@@ -86,7 +87,7 @@ def load_model(model: nn.Module, path: str | Path) -> LoadReport:
     state = state_dict_of(read_checkpoint(path))
     if not any(key.startswith(PREFIX) for key in state):
         name = Path(path).name
-        converted = find_source(state, 'auto', name).convert(state, name)
+        converted = find_source(state, name).convert(state, name)
         state = {**converted.backbone, **converted.rest}
     return load_state(
         model,
@@ -104,7 +105,6 @@ def load_state(
     path: str | Path,
     *,
     allow_partial: bool = False,
-    minimum_share: float = MINIMUM_SHARE,
     trainable_only: bool = False,
     advice: str,
 ) -> LoadReport:
@@ -114,8 +114,7 @@ def load_state(
         module: Not wrapped.
         state: Weights by the module's own names.
         path: Path of the file, for messages.
-        allow_partial: Go on with less than ``minimum_share``.
-        minimum_share: Smallest share of the parameters, by number of values.
+        allow_partial: Go on with less than 99 % of the parameters, by number of values.
         trainable_only: Count parameters only that are trained.
         advice: What to do where it does not fit.
 
@@ -131,7 +130,7 @@ def load_state(
     report = LoadReport(share, sorted(missing), sorted(unexpected), sorted(resized), parts)
     owner = type(module).__name__
     print_log(f'{path}: filled {owner}: {describe(report)}', logger='current')
-    if report.share < minimum_share and not allow_partial:
+    if report.share < MINIMUM_SHARE and not allow_partial:
         raise CheckpointError(
             f'{path}: fills only {report.share:.1%} of {owner}. '
             f'Missing: {_some(report.missing)}. Unexpected: {_some(report.unexpected)}. {advice}'
@@ -207,9 +206,9 @@ def _shares(
     return share, {part: filled[part] / max(total, 1) for part, total in totals.items()}
 
 
-def _some(keys: list[str], most: int = 8) -> str:
-    more = f' and {len(keys) - most} more' if len(keys) > most else ''
-    return (', '.join(keys[:most]) or 'nothing') + more
+def _some(keys: list[str]) -> str:
+    more = f' and {len(keys) - _MOST} more' if len(keys) > _MOST else ''
+    return (', '.join(keys[:_MOST]) or 'nothing') + more
 
 
 def _shapes(error: RuntimeError) -> str:

@@ -17,16 +17,15 @@ _SERIES = (
 )
 
 
-def collect_curves(work_dir: Path, max_points: int = MAX_POINTS) -> list[Curve]:
+def collect_curves(work_dir: Path) -> list[Curve]:
     """Loss by iteration and k-NN accuracy by epoch of the run in a work directory.
 
     Args:
         work_dir: Where the runner wrote; each start of the run has a folder there. What a
             resumed run measured again replaces what was measured before.
-        max_points: Longer curves are thinned: means of neighbouring points.
 
     Returns:
-        The curves that have points.
+        The curves that have points; longer ones than ``MAX_POINTS`` as means of neighbours.
     """
     files = sorted(Path(work_dir).glob(_SCALAR_FILES))
     curves = []
@@ -37,7 +36,7 @@ def collect_curves(work_dir: Path, max_points: int = MAX_POINTS) -> list[Curve]:
             first = min(found, default=math.inf)
             points = {step: value for step, value in points.items() if step < first} | found
         if points:
-            curves.append(Curve(series, unit, _thin(sorted(points.items()), max_points)))
+            curves.append(Curve(series, unit, _thin(sorted(points.items()))))
     return curves
 
 
@@ -64,8 +63,8 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
             yield entry
 
 
-def _thin(points: list[tuple[float, float]], max_points: int) -> list[list[float]]:
-    """At most ``max_points`` [last step, mean value] of groups of equal size."""
-    size = max(1, math.ceil(len(points) / max_points))
+def _thin(points: list[tuple[float, float]]) -> list[list[float]]:
+    """At most ``MAX_POINTS`` [last step, mean value] of groups of equal size."""
+    size = max(1, math.ceil(len(points) / MAX_POINTS))
     groups = (points[i : i + size] for i in range(0, len(points), size))
     return [[group[-1][0], sum(v for _, v in group) / len(group)] for group in groups]

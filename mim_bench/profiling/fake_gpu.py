@@ -14,7 +14,7 @@ import importlib
 import math
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -145,11 +145,9 @@ def register() -> None:
 class FakeGpu(FakeTensorMode):
     """Dispatch mode of the fake GPU; tensors of the CPU stay real.
 
-    Args:
-        known: Allowed read-backs, with the values that they read.
-
     Raises:
-        ReadBackError: Inside the context, another value is read back.
+        ReadBackError: Inside the context, a value is read back that is none of
+            ``KNOWN_READ_BACKS``.
         MixedDevicesError: Inside the context, an operator mixes devices.
     """
 
@@ -157,9 +155,8 @@ class FakeGpu(FakeTensorMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here, and the check costs as much as a small operator
 
-    def __init__(self, known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> None:
+    def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
-        self.known = known
         self.met: set[ReadBack] = set()
         self.late_errors: list[TrainingError] = []
         self._known_masks = WeakTensorKeyDictionary()  # the backward pass reads them again
@@ -243,7 +240,7 @@ class FakeGpu(FakeTensorMode):
         return tree_map_only(torch.Tensor, moved, (args, kwargs))
 
     def _known(self, path: str, function: str) -> ReadBack | None:
-        for known in self.known:
+        for known in KNOWN_READ_BACKS:
             if known.place in path and known.function in ('', function):
                 self.met.add(known)
                 return known
@@ -404,7 +401,7 @@ def put_on(model: nn.Module, mode: FakeGpu) -> nn.Module:
 
 
 @contextlib.contextmanager
-def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
+def fake_gpu() -> Iterator[FakeGpu]:
     """Context in which the device ``fakegpu`` replaces the GPU, also for ``autocast('cuda')``."""
     register()
     plain = torch.autocast.__init__
@@ -423,7 +420,7 @@ def fake_gpu(known: Sequence[ReadBack] = KNOWN_READ_BACKS) -> Iterator[FakeGpu]:
         mock.patch.object(instance_data, 'IndexType', instance_data.IndexType | torch.Tensor),
         # The backward pass runs in this thread, so that stack and errors are complete.
         torch.autograd.set_multithreading_enabled(False),
-        FakeGpu(known) as mode,
+        FakeGpu() as mode,
     ):
         yield mode
     if mode.late_errors:

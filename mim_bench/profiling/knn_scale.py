@@ -15,6 +15,7 @@ from mim_bench.evaluation.probes.knn import knn_hits
 from mim_bench.evaluation.probes.npy_rows import RowWriter
 
 _WRITTEN_ROWS = 16384
+_NUM_CLASSES = 1000
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,7 @@ class KnnCost:
     peak_gpu_bytes: int | None
 
 
-def write_random_features(
-    folder: Path, num_rows: int, width: int, *, num_classes: int = 1000, seed: int = 0
-) -> None:
+def write_random_features(folder: Path, num_rows: int, width: int, *, seed: int = 0) -> None:
     """Write normal features and uniform labels in pieces; existing features are kept.
 
     Raises:
@@ -58,7 +57,7 @@ def write_random_features(
         while out.num_rows < num_rows:
             rows = min(_WRITTEN_ROWS, num_rows - out.num_rows)
             out.append(torch.randn(rows, width, generator=generator))
-    np.save(folder / Y_FILE, torch.randint(num_classes, (num_rows,), generator=generator).numpy())
+    np.save(folder / Y_FILE, torch.randint(_NUM_CLASSES, (num_rows,), generator=generator).numpy())
 
 
 def measure_knn(

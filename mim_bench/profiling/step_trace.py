@@ -87,7 +87,6 @@ class StepTrace(TorchDispatchMode):
     Args:
         device_type: Device type of torch.
         model: Model whose parameters, buffers and gradients are counted from the start.
-        optimizer: Optimiser whose state is counted from the start.
 
     Attributes:
         peak: The parts at the peak.
@@ -99,12 +98,7 @@ class StepTrace(TorchDispatchMode):
     def _should_skip_dynamo(cls) -> bool:
         return False  # nothing is compiled here, and the check costs as much as a small operator
 
-    def __init__(
-        self,
-        device_type: str,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer | None = None,
-    ) -> None:
+    def __init__(self, device_type: str, model: nn.Module) -> None:
         super().__init__()
         self.device_type = device_type
         self.flops_forward = self.flops = 0
@@ -114,7 +108,7 @@ class StepTrace(TorchDispatchMode):
         self._is_in_optimizer = False
         for tensor in (*model.parameters(), *model.buffers()):
             self._note(tensor, 'parameters')
-        self.note_state(optimizer)
+        self.note_state(None)
         self.peak = self.now
         self._most = self.peak.total
 

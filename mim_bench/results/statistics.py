@@ -15,6 +15,7 @@ from mim_bench.results.outcomes import Hits, ImageSet, Outcomes
 
 # Of intervals, and of tests.
 LEVEL = 0.95
+_ENDS = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
 ALPHA = 0.05
 NUM_RESAMPLES = 2000
 SEED = 20260101
@@ -23,13 +24,13 @@ _CHUNK_BYTES = 4 * 2**20
 
 
 def seed_spread(
-    values: Sequence[float], level: float = LEVEL
+    values: Sequence[float],
 ) -> tuple[float | None, tuple[float, float] | None]:
     """Standard deviation (n - 1) over seeds, and the t-interval of their mean; None for one."""
     if len(values) == 1:
         return None, None
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
-    reach = float(special.stdtrit(len(values) - 1, (1 + level) / 2)) * sd / len(values) ** 0.5
+    reach = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * sd / len(values) ** 0.5
     return sd, (mean - reach, mean + reach)
 
 
@@ -98,16 +99,16 @@ def resample_weights(num_images: int, num_resamples: int = NUM_RESAMPLES) -> Ite
         yield counts.astype(np.int32).reshape(rows, num_images)
 
 
-def image_interval(sample: Sample, level: float = LEVEL) -> tuple[float, float] | None:
+def image_interval(sample: Sample) -> tuple[float, float] | None:
     """The bootstrap percentile interval over images, in percent; None if nothing was measured.
 
     The number of hits in a resample is binomial, so the interval of a mean of hits is exact.
     Replicates are centred at the value first, see :func:`centred`.
     """
     if sample.hits is None:
-        return _middle(centred(sample.replicates, sample.value), level)
-    num, ends = sample.images.num, [(1 - level) / 2, (1 + level) / 2]
-    low, high = stats.binom.ppf(ends, num, sample.hits.mean())
+        return _middle(centred(sample.replicates, sample.value))
+    num = sample.images.num
+    low, high = stats.binom.ppf(_ENDS, num, sample.hits.mean())
     return float(100 * low / num), float(100 * high / num)
 
 
@@ -122,11 +123,11 @@ def centred(replicates: np.ndarray, value: float) -> np.ndarray:
     return known + (value - known.mean()) if len(known) else known
 
 
-def _middle(replicates: np.ndarray, level: float) -> tuple[float, float] | None:
-    """The interval that holds the middle share ``level`` of the replicates; None of nothing."""
+def _middle(replicates: np.ndarray) -> tuple[float, float] | None:
+    """The interval that holds the middle share ``LEVEL`` of the replicates; None of nothing."""
     if not len(replicates):
         return None
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(replicates, _ENDS)
     return float(low), float(high)
 
 
@@ -180,7 +181,7 @@ def compare(a: Measured, b: Measured) -> Comparison:
     if not len(differences):
         return Comparison(difference, p_values, None, 'no resample holds anything to measure')
     p_values['bootstrap'] = two_sided_p(differences)
-    return Comparison(difference, p_values, _middle(differences, LEVEL))
+    return Comparison(difference, p_values, _middle(differences))
 
 
 def _missing(samples: Sequence[Sample | None]) -> str:

@@ -4,7 +4,6 @@ import torch
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint
-from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import ConversionError
 from mim_bench.registry import MODELS
 from mim_bench.results.hashing import file_sha256
@@ -96,15 +95,14 @@ def test_convert_file_without_backbone_raises(tmp_path):
 
 def test_find_source_auto_unknown_format_raises_and_shows_keys():
     with pytest.raises(ConversionError, match=r"not clear \(fits: none; .*--source.*\['odd'\]"):
-        find_source({'odd': torch.zeros(1)}, 'auto', 'a.pth')
+        find_source({'odd': torch.zeros(1)}, 'a.pth')
 
 
 def test_find_source_auto_ambiguous_raises_and_names_both():
     keys = ('encoder.layer.0.attention.attention.query.weight', 'blocks.0.attn.posmlp.0.weight')
     state = dict.fromkeys(keys, torch.zeros(1))
     with pytest.raises(ConversionError, match=r"fits: \['huggingface', 'ummae'\], which share"):
-        find_source(state, 'auto', 'a.pth')
-    assert find_source(state, 'ummae', 'a.pth') is SOURCES['ummae']
+        find_source(state, 'a.pth')
 
 
 def test_convert_half_precision_becomes_float32_and_says_so(backbone, tmp_path):

@@ -30,7 +30,7 @@ def official_state() -> dict[str, torch.Tensor]:
 
 
 def test_localmim_swin_source_is_found_and_alone():
-    assert find_source(official_state(), 'auto', 'x.pth').name == 'localmim'
+    assert find_source(official_state(), 'x.pth').name == 'localmim'
 
 
 def test_localmim_swin_source_names_every_key():

@@ -39,7 +39,7 @@ def test_mae_whole_file_loads_into_mmpretrains_mae(model, official, tmp_path):
 
 def test_mae_encoder_under_model_is_mae(model, official):
     state = encoder_of(official(model.state_dict()))
-    assert find_source(state, 'auto', 'a.pth', {'model': state}).name == 'mae'
+    assert find_source(state, 'a.pth', {'model': state}).name == 'mae'
 
 
 def test_mae_finetuned_file_could_be_that_of_its_followers(official):

@@ -27,7 +27,7 @@ BACKBONE = {'backbone.ln1.weight': ONE}
     ],
 )
 def test_openmmlab_file_is_told_by_what_it_says(content, name):
-    assert find_source(BACKBONE, 'auto', 'a.pth', content).name == name
+    assert find_source(BACKBONE, 'a.pth', content).name == name
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_openmmlab_file_is_told_by_what_it_says(content, name):
     ],
 )
 def test_openmmlab_file_is_told_by_its_own_keys(keys, name):
-    assert find_source(BACKBONE | dict.fromkeys(keys, ONE), 'auto', 'a.pth').name == name
+    assert find_source(BACKBONE | dict.fromkeys(keys, ONE), 'a.pth').name == name
 
 
 def test_mmselfsup_old_names_become_mmpretrains():

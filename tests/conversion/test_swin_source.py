@@ -69,4 +69,4 @@ def test_swin_merge_order_of_another_source_raises(official_file, tmp_path):
 def test_swin_v2_is_not_taken_for_swin():
     state = {'layers.0.blocks.0.attn.logit_scale': torch.zeros(1)}
     with pytest.raises(ConversionError, match='fits: none'):
-        find_source(state, 'auto', 'swinv2.pth')
+        find_source(state, 'swinv2.pth')

@@ -138,7 +138,7 @@ def test_timm_swin_gives_its_features_in_mmpretrain_and_here(redrawn, tmp_path):
 )
 def test_timm_bare_weights_are_recognised(make):
     state = make().state_dict()
-    assert find_source(state, 'auto', 'timm.pth', state).name == 'timm'
+    assert find_source(state, 'timm.pth', state).name == 'timm'
 
 
 def test_timm_register_tokens_are_unknown(tmp_path):

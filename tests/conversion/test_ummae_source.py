@@ -48,15 +48,13 @@ def sizes_of(state):
     ('state', 'backbone'), [(pvt(), 'mim_bench.UMMAEPvt'), (vit(), 'mim_bench.ViT')]
 )
 def test_ummae_source_alone_takes_its_files(state, backbone):
-    assert find_source(state, 'auto', 'official.pth') is SOURCE
+    assert find_source(state, 'official.pth') is SOURCE
     assert sizes_of(state).backbone_type == backbone
 
 
 def test_ummae_source_leaves_a_vit_without_the_secondary_token_to_mae():
     state = {key: value for key, value in vit().items() if key != 'vis_mask_token'}
-    assert (
-        find_source(state | weights(**{'decoder_embed.weight': (8, 8)}), 'auto', 'x').name == 'mae'
-    )
+    assert find_source(state | weights(**{'decoder_embed.weight': (8, 8)}), 'x').name == 'mae'
 
 
 def test_ummae_source_other_network_raises():
@@ -78,7 +76,7 @@ def test_ummae_source_takes_a_finetuned_vit_by_name_only():
     state = {k: v for k, v in vit().items() if 'decoder' not in k and k != 'vis_mask_token'}
     state |= weights(**{'fc_norm.weight': (128,), 'head.weight': (5, 128)})
     with pytest.raises(ConversionError, match=r"fits: \['localmim', 'mae', 'timm', 'ummae'\]"):
-        find_source(state, 'auto', 'x.pth')
+        find_source(state, 'x.pth')
     assert 'backbone.ln2.weight' in SOURCE.convert(state, 'x.pth').backbone
 
 

@@ -28,6 +28,7 @@ def make_features() -> list[torch.Tensor]:
 
 def build_model(target: str = 'hog', **backbone) -> torch.nn.Module:
     head = dict(type='mim_bench.LocalMIMHead', patch_size=32, scales=(4, 2, 1, 1), target=target)
+    blank = torch.zeros(1, 3, 96, 96)
     return MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
@@ -35,7 +36,7 @@ def build_model(target: str = 'hog', **backbone) -> torch.nn.Module:
             neck=dict(
                 type='mim_bench.LocalMIMSwinDecoder',
                 in_dims=[16, 32, 64, 64],
-                out_dims=MODELS.build(head).target_dims(),
+                out_dims=[t.shape[2] for t in MODELS.build(head).targets(blank)],
                 embed_dims=(8, 8, 8, 8),
                 grid=(3, 3),
             ),

@@ -17,6 +17,7 @@ HOG = dict(num_bins=9)
 
 def build_model(*, img_size=(32, 64), **head) -> torch.nn.Module:
     head = dict(type='mim_bench.LocalMIMHead', patch_size=8) | (head or HOG)
+    blank = torch.zeros(1, 3, *img_size)
     model = MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
@@ -30,7 +31,7 @@ def build_model(*, img_size=(32, 64), **head) -> torch.nn.Module:
             neck=dict(
                 type='mim_bench.LocalMIMDecoder',
                 in_dims=16,
-                out_dims=MODELS.build(head).target_dims(),
+                out_dims=[t.shape[2] for t in MODELS.build(head).targets(blank)],
                 grid=(img_size[0] // 8, img_size[1] // 8),
                 embed_dims=16,
                 num_heads=2,

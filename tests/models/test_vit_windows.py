@@ -5,7 +5,7 @@ from torch import nn
 from mim_bench.conversion.resizing.relative_bias import relative_position_index
 from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.layers import relative_bias
-from mim_bench.models.layers.relative_bias import BiasTable, pair_bias
+from mim_bench.models.layers.relative_bias import BiasTable
 from mim_bench.models.layers.transformer import Attention, TransformerBlock
 
 ARCH = dict(embed_dims=16, num_layers=3, num_heads=2, feedforward_channels=32)
@@ -102,11 +102,11 @@ def test_vit_windows_do_not_see_each_other():
 @pytest.mark.parametrize('grid', [(4, 4), (3, 5), (1, 2)])
 @pytest.mark.parametrize('class_rows', [False, True])
 @pytest.mark.parametrize('at_once', [1, 2**22])
-def test_pair_bias_is_the_entry_of_the_index(grid, class_rows, at_once, monkeypatch):
+def test_bias_of_all_pairs_is_the_entry_of_the_index(grid, class_rows, at_once, monkeypatch):
     monkeypatch.setattr(relative_bias, '_ENTRIES_AT_ONCE', at_once)
     num_rows = (2 * grid[0] - 1) * (2 * grid[1] - 1) + 3 * class_rows
     table = torch.randn(num_rows, 2, dtype=torch.float64, requires_grad=True)
-    bias = pair_bias(table, grid, class_rows=class_rows)
+    (bias,) = BiasTable(grid, class_rows, 'geometric').expand(table, [grid])[0]
     index = relative_position_index(grid, class_token=class_rows)
     expected = table[index].permute(2, 0, 1)
     assert torch.equal(bias, expected)
@@ -131,16 +131,20 @@ def test_attention_in_parts_of_the_queries_has_the_same_numbers(class_rows, monk
     torch.testing.assert_close(*found)
 
 
-def test_pair_bias_half_precision_sums_gradients_in_single():
+def test_bias_of_all_pairs_in_half_precision_sums_gradients_in_single():
     table = torch.zeros(31 * 31, 1, requires_grad=True)
-    pair_bias(table, (16, 16), class_rows=False, dtype=torch.bfloat16).sum().backward()
+    layout = BiasTable((16, 16), False, 'geometric')
+    with torch.autocast('cpu', torch.bfloat16):
+        (bias,) = layout.expand(table, [layout.grid])
+    assert bias.dtype == torch.bfloat16
+    bias.sum().backward()
     # The offset 0 occurs once for each of the 256 tokens.
     assert table.grad[31 * 31 // 2].item() == 256
 
 
-def test_pair_bias_class_rows_are_those_of_beit():
+def test_bias_of_all_pairs_class_rows_are_those_of_beit():
     table = torch.arange(12.0)[:, None]  # nine offsets of a 2x2 grid, then three rows
-    bias = pair_bias(table, (2, 2), class_rows=True)[0]
+    bias = BiasTable((2, 2), True, 'geometric').expand(table, [(2, 2)])[0][0, 0]
     assert bias[0].tolist() == [11, 9, 9, 9, 9]
     assert bias[:, 0].tolist() == [11, 10, 10, 10, 10]
     assert bias[1, 1:].tolist() == [4, 3, 1, 0]

@@ -37,6 +37,7 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
         norm_pix=spec['norm_pix_loss'],
     )
     dims = arch['decoder_embed_dim']
+    blank = torch.zeros(1, 3, arch['img_size'], arch['img_size'])
     model = MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
@@ -50,7 +51,7 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
             neck=dict(
                 type='mim_bench.LocalMIMSwinDecoder',
                 in_dims=[width * 2**merging for merging in mergings],
-                out_dims=MODELS.build(head).target_dims(),
+                out_dims=[t.shape[2] for t in MODELS.build(head).targets(blank)],
                 grid=(num_units(spec),) * 2,
                 tokens_per_unit=scales,
                 embed_dims=[dims // 2, *[dims] * last],

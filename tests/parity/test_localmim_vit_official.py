@@ -38,6 +38,7 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
         hog_bias=spec.get('hog_bias', False),
         norm_pix=spec.get('norm_pix_loss', True),
     )
+    blank = torch.zeros(1, 3, arch['img_size'], arch['img_size'])
     model = MODELS.build(
         dict(
             type='mim_bench.LocalMIM',
@@ -49,7 +50,7 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
             neck=dict(
                 type='mim_bench.LocalMIMDecoder',
                 in_dims=arch['embed_dim'],
-                out_dims=MODELS.build(head).target_dims(),
+                out_dims=[t.shape[2] for t in MODELS.build(head).targets(blank)],
                 grid=(arch['img_size'] // arch['patch_size'],) * 2,
                 scales=scales,
                 embed_dims=arch['decoder_embed_dim'],

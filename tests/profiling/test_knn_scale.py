@@ -8,10 +8,10 @@ from mim_bench.profiling.knn_scale import measure_knn, write_random_features
 
 
 def test_write_random_features_are_normal_and_stay(tmp_path):
-    write_random_features(tmp_path, 20000, 3, num_classes=7)
+    write_random_features(tmp_path, 20000, 3)
     features = Features.open(tmp_path)
     assert features.x.shape == (20000, 3)
-    assert features.num_classes == 7
+    assert features.num_classes == 1000
     assert features.x[:].std().item() == pytest.approx(1, abs=0.02)
     write_random_features(tmp_path, 20000, 3, seed=1)
     assert np.array_equal(np.load(tmp_path / 'x.npy'), features.x[:].numpy())

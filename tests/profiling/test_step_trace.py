@@ -19,7 +19,8 @@ def network():
 
 
 def followed(model, optimizer=None, step=None):
-    with StepTrace('cpu', model, optimizer) as memory:
+    with StepTrace('cpu', model) as memory:
+        memory.note_state(optimizer)
         (step or (lambda: model(torch.ones(ROWS, WIDTH))))()
     return memory.peak
 

@@ -69,7 +69,7 @@ class BiasTable:
         if torch.is_autocast_enabled(device):
             dtype = torch.get_autocast_dtype(device)
         fitted = fit_relative_bias(table, self.grid, grid, self.interpolation)
-        for part in pair_bias_parts(fitted, grid, class_rows=self.class_rows, dtype=dtype):
+        for part in _pair_bias_parts(fitted, grid, class_rows=self.class_rows, dtype=dtype):
             yield part[None]
 
 
@@ -86,15 +86,8 @@ class RelativePositionBias(nn.Module):
         return self.bias.expand(self.relative_position_bias_table, grids)
 
 
-def pair_bias(
-    table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
-) -> torch.Tensor:
-    """The parts of :func:`pair_bias_parts` joined: (heads, L, L)."""
-    return _joined(list(pair_bias_parts(table, grid, class_rows=class_rows, dtype=dtype)))
-
-
-def pair_bias_parts(
-    table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype | None = None
+def _pair_bias_parts(
+    table: torch.Tensor, grid: Grid, *, class_rows: bool, dtype: torch.dtype
 ) -> Iterator[torch.Tensor]:
     """Expand a table to the bias of all pairs of tokens, without an index of all pairs.
 
@@ -103,13 +96,13 @@ def pair_bias_parts(
             ``class_rows``, class to patches, patches to class, class to class.
         grid: (rows, cols).
         class_rows: Put a class token before the patches.
-        dtype: Type of the result; None: that of the table.
+        dtype: Type of the result.
 
     Yields:
         (heads, queries, L): from (query, key), for consecutive queries. The stride of a row is
         a multiple of 8.
     """
-    (rows, cols), dtype = grid, dtype or table.dtype
+    rows, cols = grid
     offsets = table[:-CLASS_ROWS] if class_rows else table
     maps = offsets.t().unflatten(1, (2 * rows - 1, 2 * cols - 1))
     step = max(1, _ENTRIES_AT_ONCE // (rows * cols**2))

@@ -395,12 +395,6 @@ class LocalMIMHead(BaseModule):
             for k, pair in enumerate((2 * drawn - 1) * BIAS_BOUND):
                 self.register_buffer(f'hog_bias{k}', pair.clone())
 
-    def target_dims(self, in_channels: int = 3) -> list[int]:
-        """Length of each task's target vectors."""
-        if self.target == 'hog':
-            return [in_channels * self.num_bins] * len(self.cells)
-        return [in_channels * cell**2 for cell in self.cells]
-
     def targets(self, images: torch.Tensor) -> list[torch.Tensor]:
         """The targets of each task.
 

@@ -143,8 +143,8 @@ def test_rows_of_other_images_or_kinds_are_not_tested(other, missing):
 
 
 def test_image_interval_of_hits_by_hand():
-    # Of four fair coins at most 0 with P = 1/16, at most 3 with 15/16: the middle 80 %.
-    assert image_interval(hits([1, 1, 0, 0]), level=0.8) == (25.0, 75.0)
+    # Of six fair coins at most 0 with P = 1/64, at most 5 with 63/64: the middle 95 %.
+    assert image_interval(hits([1, 1, 1, 0, 0, 0])) == pytest.approx((100 / 6, 500 / 6))
 
 
 def test_image_interval_lies_around_the_value():

@@ -7,8 +7,8 @@ from mim_bench.results.statistics import seed_spread, welch_test
 
 def test_seed_spread_equals_scipy():
     values = np.random.default_rng(0).normal(80, 1, 7)
-    sd, interval = seed_spread(values, level=0.9)
-    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    sd, interval = seed_spread(values)
+    wanted = stats.ttest_1samp(values, 0).confidence_interval(0.95)
     assert interval == pytest.approx(wanted, abs=1e-9)
     assert sd == pytest.approx(stats.tstd(values))
 
