@@ -113,10 +113,10 @@ def tag_exif(path: Path, tag: int) -> None:
     image.save(path, quality=95, exif=exif)
 
 
-def cut(path: Path, keep: float = 0.5) -> None:
-    """Keep the beginning of a file."""
+def cut(path: Path) -> None:
+    """Keep the first half of a file."""
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * keep)])
+    path.write_bytes(content[: len(content) // 2])
 
 
 def link(folder: Path, name: str = 'elsewhere') -> None:

@@ -6,7 +6,6 @@ What a job runs is its step's second word, a shell script, without a guard aroun
 import multiprocessing
 import os
 import signal
-import time
 from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
@@ -90,16 +89,3 @@ def _task(folder: str, node: int, nodes: int) -> int:
         traceback.print_exc()
     finally:
         os._exit(status % 256)
-
-
-def wait_for(path: Path, seconds: float = 60) -> None:
-    """Wait for a file.
-
-    Raises:
-        AssertionError: It does not come.
-    """
-    end = time.monotonic() + seconds
-    while not path.exists():
-        if time.monotonic() > end:
-            raise AssertionError(f'{path} does not come')
-        time.sleep(0.005)

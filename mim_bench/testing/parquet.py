@@ -36,14 +36,15 @@ def write_rows(
         table.to_parquet(str(folder / f'{split}-{part:05d}-of-{parts:05d}.parquet'))
 
 
-def write_parquet(source: Path, root: Path, names: Sequence[str] = (), every: int = 3) -> Path:
+def write_parquet(source: Path, root: Path, names: Sequence[str] = ()) -> Path:
     """Write the splits of a folder of class folders.
+
+    The rows are not sorted: first every third file, then those after them.
 
     Args:
         source: With ``train`` and ``val``.
         root: Root folder of the new data set.
         names: Classes by number; else sorted.
-        every: Rows are not sorted: first every third file, then those after them.
 
     Returns:
         The root.
@@ -51,7 +52,7 @@ def write_parquet(source: Path, root: Path, names: Sequence[str] = (), every: in
     for split, beginning in (('train', 'train'), ('val', 'validation')):
         classes = list(names) or class_folders(source / split)
         files = list_files(source / split).files
-        files = [Path(file) for start in range(every) for file in files[start::every]]
+        files = [Path(file) for start in range(3) for file in files[start::3]]
         rows = [
             (file.name, (source / split / file).read_bytes(), classes.index(file.parts[0]))
             for file in files

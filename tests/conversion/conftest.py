@@ -45,8 +45,8 @@ def official():
 def redrawn():
     """A function: a model with every parameter random, so that nothing is zero or one."""
 
-    def redraw(model: torch.nn.Module, seed: int = 0) -> torch.nn.Module:
-        generator = torch.Generator().manual_seed(seed)
+    def redraw(model: torch.nn.Module) -> torch.nn.Module:
+        generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)

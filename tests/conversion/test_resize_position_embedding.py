@@ -10,8 +10,8 @@ from mim_bench.conversion.resizing.sincos import sincos_order, sincos_position_e
 from mim_bench.errors import ConversionError
 
 
-def with_prefix(table, num_prefix=1):
-    return torch.cat((torch.zeros(num_prefix, table.shape[1]), table))[None]
+def with_prefix(table):
+    return torch.cat((torch.zeros(1, table.shape[1]), table))[None]
 
 
 @pytest.mark.parametrize('num_prefix', [0, 1, 2])

@@ -32,12 +32,12 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def iterate(ledger, clock, wait_s, step_s, samples=8):
+def iterate(ledger, clock, wait_s, step_s):
     ledger.wait_for_data()
     clock.now += wait_s
     ledger.begin_step()
     clock.now += step_s
-    ledger.end_step(samples)
+    ledger.end_step(8)
 
 
 def test_ledger_speed_is_the_median_after_the_warmup(clock):

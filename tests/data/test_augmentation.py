@@ -22,8 +22,8 @@ ALL = {
 }
 
 
-def image(height=32, width=48) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
 
 
 def plain(value):

@@ -13,23 +13,23 @@ SIZE = (80, 100)
 STILL = dict(scale=(1, 1), dx=1e9, dy=1e9, theta=(0, 0), color_prob=0, aug_ratio=1)
 
 
-def disc(x, y, radius, size=SIZE):
-    rows, columns = np.mgrid[: size[0], : size[1]]
+def disc(x, y, radius):
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     return ((columns - x) ** 2 + (rows - y) ** 2 <= radius**2).astype(np.uint8)
 
 
-def scene(discs, labels=None, ignored=(), size=SIZE):
+def scene(discs, labels=None, ignored=()):
     """A grey picture with one disc an object, of label 1, 2, ... in its stuff map."""
-    masks = [disc(*d, size) for d in discs]
+    masks = [disc(*d) for d in discs]
     labels = labels or list(range(1, len(masks) + 1))
-    image = np.full((*size, 3), 100, np.uint8)
-    stuff = np.full(size, 10, np.uint8)
+    image = np.full((*SIZE, 3), 100, np.uint8)
+    stuff = np.full(SIZE, 10, np.uint8)
     for mask, label in zip(masks, labels, strict=True):
         image[mask == 1] = 20 * label
         stuff[mask == 1] = label
     return {
         'img': image,
-        'gt_masks': BitmapMasks(masks, *size),
+        'gt_masks': BitmapMasks(masks, *SIZE),
         'gt_bboxes': HorizontalBoxes(torch.tensor([mask_box(m == 1) for m in masks]).float()),
         'gt_bboxes_labels': np.array(labels),
         'gt_ignore_flags': np.array([i in ignored for i in range(len(masks))]),

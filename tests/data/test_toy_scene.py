@@ -14,8 +14,8 @@ from mim_bench.data.toy.scene import (
 )
 
 
-def _pile(seed, split='train', count=5):
-    return pile_scene(np.random.default_rng(seed), split, (128, 128), count, (28.0, 72.0))
+def _pile(seed, split='train'):
+    return pile_scene(np.random.default_rng(seed), split, (128, 128), 5, (28.0, 72.0))
 
 
 def test_visible_shares_top_layer_takes_from_those_below():

@@ -34,12 +34,12 @@ from mim_bench.testing.bad_inputs import (
 # --- class folders
 
 
-def _folder(root, split='train', number=0):
-    return sorted(path for path in (root / split).iterdir() if path.name.startswith('n'))[number]
+def _folder(root, split='train'):
+    return sorted(path for path in (root / split).iterdir() if path.name.startswith('n'))[0]
 
 
-def _image(root, number=0):
-    return sorted(_folder(root).iterdir())[number]
+def _image(root):
+    return sorted(_folder(root).iterdir())[0]
 
 
 def _hide(root):
@@ -196,8 +196,8 @@ def test_exif_does_not_turn_an_image_of_a_class(copy):
 # --- images and label maps
 
 
-def _ade(root, kind='annotations', split='training', number=0):
-    return sorted((root / kind / split).iterdir())[number]
+def _ade(root, kind='annotations', split='training'):
+    return sorted((root / kind / split).iterdir())[0]
 
 
 def _labels(change):

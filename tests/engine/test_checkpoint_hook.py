@@ -39,12 +39,12 @@ class SignalHook(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def train(cfg, *, resume=False, stop=None):
+def train(cfg, *, resume=False):
     cfg.resume = resume
     if resume:
         cfg.load_from = str(latest_checkpoint(cfg.work_dir))
     runner = make_runner(cfg, BenchRunner)
-    runner.stop_request = stop or StopRequest()
+    runner.stop_request = StopRequest()
     with runner.stop_request.listening():
         runner.train()
     return runner

@@ -141,8 +141,8 @@ class Plan:
         """The mean loss of each iteration."""
         return torch.tensor(read_rank_losses(self.folder / name, processes)).mean(dim=0)
 
-    def checkpoint(self, name: str, epoch: int = 2) -> dict:
-        return read_checkpoint(self.folder / name / f'epoch_{epoch}.pth')
+    def checkpoint(self, name: str) -> dict:
+        return read_checkpoint(self.folder / name / 'epoch_2.pth')
 
 
 def _train(rank: int, port: int, trainings: list[Training]) -> None:

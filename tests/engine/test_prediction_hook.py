@@ -31,14 +31,14 @@ def runner(tmp_path):
     )  # fmt: skip
 
 
-def segmented(path, predicted=1):
+def segmented(path):
     sample = BaseDataElement(metainfo={'img_path': path})
     sample.gt_sem_seg = PixelData(data=torch.zeros(1, 16, 32, dtype=torch.long))
-    sample.pred_sem_seg = PixelData(data=torch.full((1, 16, 32), predicted))
+    sample.pred_sem_seg = PixelData(data=torch.ones(1, 16, 32, dtype=torch.long))
     return sample
 
 
-def detected(path, scores=(0.9, 0.2)):
+def detected(path):
     sample = BaseDataElement(metainfo={'img_path': path})
     boxes = torch.tensor([[2.0, 2, 12, 12], [18, 2, 30, 12]])
     masks = torch.zeros(2, 16, 32, dtype=torch.bool)
@@ -46,7 +46,7 @@ def detected(path, scores=(0.9, 0.2)):
     labels = torch.tensor([0, 1])
     sample.gt_instances = InstanceData(bboxes=boxes, labels=labels, masks=masks.numpy())
     sample.pred_instances = InstanceData(
-        bboxes=boxes, labels=labels, scores=torch.tensor(scores), masks=masks
+        bboxes=boxes, labels=labels, scores=torch.tensor([0.9, 0.2]), masks=masks
     )
     return sample
 

@@ -39,7 +39,7 @@ STAGES = {
 def train(toy_root, tmp_path):
     """Trains a stage; gives its work directory and its record."""
 
-    def start(stage, *words, more_options=()):
+    def start(stage, *words):
         prefix, options, _ = STAGES[stage]
         base = find_config(configs_folder(), f'{prefix}*')
         config = write_child(tmp_path / f'{stage}.py', base, "log_level = 'ERROR'")
@@ -47,7 +47,7 @@ def train(toy_root, tmp_path):
         record = ['--results-dir', tmp_path / 'results', '--run-id', stage]
         words = ['train', config, *folders, *record, *words]
         batch = next(o.partition('=')[2] for o in options if 'batch_size' in o)
-        words += ['--cfg-options', *options, f'effective_batch_size={batch}', *more_options]
+        words += ['--cfg-options', *options, f'effective_batch_size={batch}']
         assert main([str(word) for word in words]) == 0
         return tmp_path / stage, read_record(tmp_path / 'results' / stage / 'record.json')
 

@@ -14,11 +14,11 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.pooling import pool
 
 
-def needles(count, seed, width=8, classes=3):
+def needles(count, seed):
     """Images of noise tokens, of which one tells the class."""
     generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(count) % classes
-    x = 0.5 * torch.randn(count, NUM_TOKENS, width, generator=generator)
+    y = torch.arange(count) % 3
+    x = 0.5 * torch.randn(count, NUM_TOKENS, 8, generator=generator)
     place = torch.randint(NUM_TOKENS, (count,), generator=generator)
     x[torch.arange(count), place] = 0
     x[torch.arange(count), place, 0] = 8

@@ -29,10 +29,10 @@ EVALUATORS = [
 ]
 
 
-def words(overlaps, is_crowd=None, num=None):
+def words(overlaps, is_crowd=None):
     overlaps = np.array(overlaps, dtype=float)
     is_crowd = np.zeros(overlaps.shape[1], dtype=bool) if is_crowd is None else is_crowd
-    found = match_pair(overlaps, np.array(is_crowd), HALVES, num or len(overlaps))
+    found = match_pair(overlaps, np.array(is_crowd), HALVES, len(overlaps))
     return [column.tolist() for column in found]
 
 

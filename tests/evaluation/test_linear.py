@@ -8,11 +8,11 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.linear import LinearSweep, holdout_mask, linear_probe
 
 
-def clusters(per_class: int, seed: int, spread: float = 0.3, classes: int = 4) -> Features:
+def clusters(per_class: int, seed: int, spread: float = 0.3) -> Features:
     """Gaussian clusters around the axes, with very different scales of the features."""
     generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(classes).repeat_interleave(per_class)
-    x = torch.eye(classes)[y] + spread * torch.randn(len(y), classes, generator=generator)
+    y = torch.arange(4).repeat_interleave(per_class)
+    x = torch.eye(4)[y] + spread * torch.randn(len(y), 4, generator=generator)
     return Features(x * torch.tensor([1.0, 10.0, 100.0, 1000.0]) + 5, y)
 
 

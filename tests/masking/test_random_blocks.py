@@ -8,9 +8,9 @@ from mim_bench.data.transforms.masks import RandomBlockMask
 from mim_bench.masking.random_blocks import random_block_mask
 
 
-def masks(num=300):
+def masks():
     rng = np.random.default_rng(0)
-    return [random_block_mask((14, 14), 75, rng) for _ in range(num)]
+    return [random_block_mask((14, 14), 75, rng) for _ in range(300)]
 
 
 def test_random_block_mask_hides_at_most_what_is_asked():

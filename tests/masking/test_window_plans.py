@@ -26,9 +26,9 @@ def seen_pairs(plan: GroupPlan, num_tokens: int, window_size: int) -> np.ndarray
     return pairs[slots][:, slots]
 
 
-def draw_masks(count: int, ratio: float = 0.75, side: int = 7) -> torch.Tensor:
+def draw_masks(count: int) -> torch.Tensor:
     rng = np.random.default_rng(0)
-    return torch.from_numpy(np.stack([unit_mask((side, side), ratio, rng) for _ in range(count)]))
+    return torch.from_numpy(np.stack([unit_mask((7, 7), 0.75, rng) for _ in range(count)]))
 
 
 def test_pack_windows_fills_the_fullest_group_that_has_room():

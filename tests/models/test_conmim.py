@@ -39,10 +39,10 @@ def build_model(**backbone) -> torch.nn.Module:
     return model.train()
 
 
-def make_batch(size: int = 3) -> tuple[list[torch.Tensor], list[DataSample]]:
+def make_batch() -> tuple[list[torch.Tensor], list[DataSample]]:
     generator = torch.Generator().manual_seed(0)
-    views = [torch.randn(size, 3, 64, 64, generator=generator) for _ in range(2)]
-    mask = torch.rand(size, 16, generator=generator).argsort(dim=1) < 12
+    views = [torch.randn(3, 3, 64, 64, generator=generator) for _ in range(2)]
+    mask = torch.rand(3, 16, generator=generator).argsort(dim=1) < 12
     samples = []
     for m in mask:
         samples.append(DataSample())

@@ -5,11 +5,9 @@ from mim_bench.errors import ConfigError
 from mim_bench.models.necks.global_attention import GlobalAttention
 
 
-def maps(batch=2):
+def maps():
     generator = torch.Generator().manual_seed(0)
-    return tuple(
-        torch.randn(batch, 16 * 2**i, 8 >> i, 12 >> i, generator=generator) for i in range(3)
-    )
+    return tuple(torch.randn(2, 16 * 2**i, 8 >> i, 12 >> i, generator=generator) for i in range(3))
 
 
 def neck(**changes):

@@ -26,7 +26,7 @@ def roi_head(path=HTC, **options):
     return model.roi_head.eval(), features
 
 
-def annotated(num_stuff=11):
+def annotated():
     from mmdet.structures import DetDataSample
     from mmdet.structures.mask import BitmapMasks
 
@@ -38,7 +38,7 @@ def annotated(num_stuff=11):
         labels=torch.tensor([3]),
         masks=BitmapMasks(masks.numpy(), 64, 64),
     )
-    sample.gt_sem_seg = PixelData(sem_seg=torch.randint(0, num_stuff, (1, 64, 64)))
+    sample.gt_sem_seg = PixelData(sem_seg=torch.randint(0, 11, (1, 64, 64)))
     proposals = InstanceData(bboxes=torch.tensor([[8.0, 8, 42, 42], [0, 0, 20, 20]]))
     return sample, proposals
 

@@ -17,9 +17,9 @@ def build(**kwargs) -> HiddenDecoder:
     return block
 
 
-def make_mask(num_visible: int = 5) -> Mask:
+def make_mask() -> Mask:
     noise = torch.rand(2, 12, generator=torch.Generator().manual_seed(1))
-    return Mask.of((noise.argsort(1).argsort(1) >= num_visible).unflatten(1, GRID))
+    return Mask.of((noise.argsort(1).argsort(1) >= 5).unflatten(1, GRID))
 
 
 def plain_decoding(block, features, mask) -> torch.Tensor:

@@ -44,10 +44,10 @@ def build_model(*, img_size=(32, 64), **head) -> torch.nn.Module:
     return model
 
 
-def make_batch(num_visible: int = 8) -> tuple[torch.Tensor, list[DataSample]]:
+def make_batch() -> tuple[torch.Tensor, list[DataSample]]:
     generator = torch.Generator().manual_seed(1)
     order = torch.rand(2, 32, generator=generator).argsort(1).argsort(1)
-    masks = (order >= num_visible).reshape(2, 4, 8)
+    masks = (order >= 8).reshape(2, 4, 8)
     images = torch.randn(2, 3, 32, 64, generator=generator)
     return images, [DataSample(mask=mask) for mask in masks]
 

@@ -12,9 +12,9 @@ from mim_bench.registry import MODELS
 WIDTH = 16
 
 
-def make_mask(batch: int = 2) -> torch.Tensor:
+def make_mask() -> torch.Tensor:
     rng = np.random.default_rng(0)
-    return torch.from_numpy(np.stack([uniform_mask((4, 4), rng) for _ in range(batch)]))
+    return torch.from_numpy(np.stack([uniform_mask((4, 4), rng) for _ in range(2)]))
 
 
 def build(kind: str, **kwargs) -> torch.nn.Module:

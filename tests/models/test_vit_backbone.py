@@ -23,10 +23,10 @@ def make_vit(**settings):
     return redrawn(ViT(ARCH, **{'img_size': 64, 'out_indices': (0, 1, 2), **settings}))
 
 
-def assert_same_outputs(one, other, images, tolerance=1e-5):
+def assert_same_outputs(one, other, images):
     with torch.no_grad():
         for a, b in zip(one(images), other(images), strict=True):
-            torch.testing.assert_close(a, b, rtol=tolerance, atol=tolerance)
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('out_type', OUT_TYPES)

@@ -18,11 +18,11 @@ CHECKPOINT = make_checkpoint(id='ours', method='simmim', backbone='vit-base-p16'
 
 @pytest.fixture
 def board_with(tmp_path):
-    def build(*results, tier='full', task='in1k-ft', names=('in1k-ft-mae-100e',)):
+    def build(*results, tier='full', names=('in1k-ft-mae-100e',)):
         for name in names:
             protocol = make_protocol(name, tier=tier)
-            record = make_record(task, {'top1': 80.0}, CHECKPOINT, protocol=protocol, run_id=name)
-            write_record(record, tmp_path)
+            settings = dict(protocol=protocol, run_id=name)
+            write_record(make_record('in1k-ft', {'top1': 80.0}, CHECKPOINT, **settings), tmp_path)
         return build_leaderboard(collect(tmp_path), results)
 
     return build

@@ -34,7 +34,7 @@ IMAGES = ImageSet(NUM_IMAGES, 'ab' * 32)
 def add(tmp_path):
     """Write a record; with outcomes and with settings where they are given."""
 
-    def write(name, value, *, right=None, settings=None, task='in1k-ft', tier='full', seed=0):
+    def write(name, value, *, right=None, settings=None, task='in1k-ft', tier='full'):
         checkpoint = make_checkpoint(id=name, sha256=f'{len(name):02d}' * 32)
         content = {'task': task, 'settings': settings or {'epochs': 100}}
         record = make_record(
@@ -42,8 +42,7 @@ def add(tmp_path):
             {'top1': value},
             checkpoint,
             protocol=Protocol('recipe', '1', protocol_hash(content), tier),
-            run_id=f'{task}-{name}-s{seed}',
-            seed=seed,
+            run_id=f'{task}-{name}-s0',
         )
         folder, artifacts = tmp_path / record.run_id, record.artifacts
         if right is not None:

@@ -20,6 +20,7 @@ from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
 from mim_bench.testing.records import make_record
+from mim_bench.testing.waiting import wait_until
 
 GOOD = ('echo good',)
 BAD = ('echo bad; exit 3',)
@@ -475,10 +476,3 @@ def is_gone(pid):
             return file.read().rpartition(')')[2].split()[0] == 'Z'
     except OSError:
         return True
-
-
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'waited in vain'
-        time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from mim_bench.cli.main import main
 from mim_bench.suite import forking
 from mim_bench.suite.forking import ForkingLauncher
 from mim_bench.suite.steps import Step
+from mim_bench.testing.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='forks on Linux only')
 
@@ -24,17 +24,10 @@ def start(launcher, words, folder):
     return launcher.start(Step('x', words), words, folder / 'log.txt')
 
 
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.05)
-    return condition()
-
-
 def test_forked_step_writes_its_log_and_gives_its_status_and_room_back(launcher, tmp_path):
     process = start(launcher, ('convert', 'nothing.pth', 'out.pth'), tmp_path)
     assert not launcher.has_room(Step('y', ('train',)))
-    assert wait_for(lambda: process.poll() is not None)
+    wait_until(lambda: process.poll() is not None)
     assert process.poll() == 1
     assert 'nothing.pth' in (tmp_path / 'log.txt').read_text()
     assert launcher.has_room(Step('y', ('train',)))
@@ -59,6 +52,7 @@ from pathlib import Path
 from mim_bench.cli.main import main
 from mim_bench.suite import forking
 from mim_bench.suite.steps import Step
+from mim_bench.testing.waiting import wait_until
 if __name__ == '__main__':
     folder = Path(sys.argv[1])
     forking._COMMANDS, forking._IMPORTED = ('report',), []
@@ -76,4 +70,4 @@ def test_forked_step_ends_when_the_suite_is_killed(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as starter:
         step = int(starter.stdout.readline())
         starter.kill()
-    assert wait_for(lambda: not Path(f'/proc/{step}').exists(), seconds=60)
+    wait_until(lambda: not Path(f'/proc/{step}').exists())

@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -11,6 +10,7 @@ from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
 from mim_bench.suite.guard import descendants
 from mim_bench.suite.launching import GUARD, command_of
 from mim_bench.suite.steps import Step
+from mim_bench.testing.waiting import wait_until
 
 # A launcher as torchrun is one: its process has a session of its own, and outlives it.
 FAMILY = 'setsid sleep 60 & echo $! > {}; wait'
@@ -94,10 +94,3 @@ def test_choose_gpus_that_cannot_be_raise(wanted, message):
 def test_count_workers_default_is_the_cores_but_four_at_most():
     assert [count_workers(None, lambda n=n: n) for n in (None, 2, 64)] == [1, 2, 4]
     assert count_workers(7, lambda: 2) == 7
-
-
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, 'waited in vain'
-        time.sleep(0.02)

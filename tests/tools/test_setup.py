@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +30,9 @@ class Environment:
         (self.bin / 'python').chmod(0o755)
         (self.bin / 'has_libgl').touch()
 
-    def set_up(self, *words, is_active=True):
-        environment = {'PATH': f'/usr/bin{os.pathsep}/bin', 'HOME': str(self.folder)}
-        if is_active:
-            environment['VIRTUAL_ENV'] = str(self.folder)
+    def set_up(self, *words):
+        folder = str(self.folder)
+        environment = {'PATH': '/usr/bin:/bin', 'HOME': folder, 'VIRTUAL_ENV': folder}
         command = ['bash', str(SETUP), *words]
         return subprocess.run(command, capture_output=True, text=True, env=environment)
 

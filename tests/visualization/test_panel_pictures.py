@@ -19,9 +19,9 @@ from mim_bench.visualization.targets import CELL_PX, draw_features, draw_histogr
 TOP_RIGHT = torch.tensor([[[False, True], [False, False]]])  # of 2x2 patches
 
 
-def hidden_pixels(side=4):
-    hidden = torch.zeros(side, side, dtype=torch.bool)
-    hidden[: side // 2, side // 2 :] = True
+def hidden_pixels():
+    hidden = torch.zeros(4, 4, dtype=torch.bool)
+    hidden[:2, 2:] = True
     return hidden
 
 

@@ -53,12 +53,12 @@ def test_detection_scores_of_no_object_are_not_a_number():
     assert np.isnan(found.scores(ONCE)['bbox_mAP']).all()
 
 
-def random_case(seed, num_images=9, num_categories=4):
-    """Detections by image and category with scores, and the truth that counts."""
+def random_case(seed):
+    """Scored detections and the truth that counts, by 9 images and 4 categories."""
     rng = np.random.default_rng(seed)
     found, truth = defaultdict(list), {}
-    for image in range(num_images):
-        for category in range(num_categories):
+    for image in range(9):
+        for category in range(4):
             if rng.random() < 0.3:
                 continue
             truth[image, category] = int(rng.integers(0, 5))

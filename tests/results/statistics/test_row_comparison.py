@@ -25,8 +25,8 @@ def hits(right, images=None):
     return Sample(images or ImageSet(len(right), '0' * 64), 100 * right.mean(), hits=right)
 
 
-def replicated(value, replicates, images=IMAGES):
-    return Sample(images, value, replicates=np.array(replicates, dtype=float))
+def replicated(value, replicates):
+    return Sample(IMAGES, value, replicates=np.array(replicates, dtype=float))
 
 
 def one(sample):
