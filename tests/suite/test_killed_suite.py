@@ -55,7 +55,7 @@ def board(out):
 def wait_until_free(out):
     """Nothing of a killed suite runs any more when its steps can be claimed."""
     end, launcher = time.monotonic() + 60, LocalLauncher()
-    for home in (out / 'steps').iterdir():
+    for home in (out / 'steps').glob('*'):  # none yet if it was killed at once
         while (claim := launcher.claim(Step(home.name, ()), home)) is None:
             assert time.monotonic() < end, f'{home} is still claimed'
             time.sleep(0.05)
