@@ -15,7 +15,7 @@ from torch import nn
 
 from mim_bench.cli.main import build_parser
 from mim_bench.conversion.architecture import BACKBONE, MODULE
-from mim_bench.conversion.files import read_checkpoint, write_checkpoint
+from mim_bench.conversion.files import read_checkpoint, state_sha256, write_checkpoint
 from mim_bench.conversion.provenance import FACTS, meta_names
 from mim_bench.data.image_file import check_sides
 from mim_bench.engine.environment import usable_device
@@ -33,7 +33,6 @@ from mim_bench.models.backbones.module_backbone import (
     ModuleBackbone,
     describe_module,
     keep_module,
-    state_sha256,
 )
 from mim_bench.recipe.config import load_config
 from mim_bench.recipe.image_size import largest_side
@@ -418,7 +417,7 @@ def _write_module(
             'module that copy.deepcopy copies.'
         ) from error
     described = describe_module(module, size, num_prefix_tokens)
-    digest = state_sha256(module)
+    digest = state_sha256(module.state_dict())
     if path.exists() and read_checkpoint(path)['meta'].get('origin_sha256') != digest:
         raise ConfigError(
             f'{path.parent} has results of another module named {path.stem!r}. Pass another name '

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -235,6 +236,16 @@ def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
         for key, value in content.items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of a state dict: names, types, shapes and values, in order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
+        plain = value.detach().cpu().contiguous().reshape(-1)
+        digest.update(plain.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _torch_load(path: Path, kind: FileFormat, trust: bool) -> Any:

@@ -40,7 +40,7 @@ from mim_bench.recipe.own_data import use_own_data
 from mim_bench.recipe.precision import AMP_WRAPPER, disable_amp, set_precision
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.robustness import FITTED_LOOP, use_variant
-from mim_bench.recipe.start import protocol_start, start_files
+from mim_bench.recipe.start import protocol_start, start_weights
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
 from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH, Cause
@@ -374,7 +374,7 @@ def resolve_training(launch: Launch) -> Config:
         cfg[FSDP] = True
     if cfg.get(FSDP):
         check_sharding(cfg, launch.launcher)
-    cfg.start_files = start_files(cfg)
+    cfg.start_weights = start_weights(cfg)
     if launch.auto_resume and (latest := latest_checkpoint(cfg.work_dir)):
         # What the training started from is known by now, and is compared when it is resumed.
         cfg.resume, cfg.load_from = True, str(latest)

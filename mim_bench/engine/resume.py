@@ -20,7 +20,7 @@ def resume_settings(cfg: Config) -> dict[str, Any]:
     return {
         'settings': protocol_settings(cfg),
         'start': plain(cfg.get('protocol_start') or {}),
-        'files': plain(cfg.get('start_files') or {}),
+        'weights': plain(cfg.get('start_weights') or {}),
         'data': plain(cfg.get('protocol_data') or {}),
     }
 
@@ -28,8 +28,8 @@ def resume_settings(cfg: Config) -> dict[str, Any]:
 def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> None:
     """Refuse to go on with other settings than a checkpoint was trained with.
 
-    Weights, schedule and optimiser come out of the checkpoint, so that other settings, or another
-    file to start from, would have no effect, or half of one, and the record would state them all
+    Weights, schedule and optimiser come out of the checkpoint, so that other settings, or other
+    weights to start from, would have no effect, or half of one, and the record would state them all
     the same.
 
     Args:

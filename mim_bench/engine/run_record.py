@@ -33,7 +33,7 @@ _LAUNCH_KEYS = {
     'work_dir',
     'load_from',
     'resume',
-    'start_files',
+    'start_weights',
     'launcher',
     'experiment_name',
     'backbone_checkpoint',

@@ -24,7 +24,7 @@ _RUNNER_KEYS = (
     'model_wrapper_cfg sync_bn compile fsdp custom_imports '
     'backbone_checkpoint allow_partial pretraining protocol tta_model tta_pipeline '
     'vis_backends backend_args lr_scaling track limit '
-    'batch_plan effective_batch_size is_changed protocol_start protocol_data start_files '
+    'batch_plan effective_batch_size is_changed protocol_start protocol_data start_weights '
     'cpu_products loading'
 )
 RUNNER_KEYS = frozenset(_RUNNER_KEYS.split())

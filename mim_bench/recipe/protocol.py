@@ -36,7 +36,7 @@ HARMLESS = {
     'cpu_products': 'two ways to multiply, equal to rounding',
     'log_level log_processor visualizer vis_backends track': 'what is logged',
     'randomness': 'the seed stands in the record; rows show the spread over seeds',
-    'load_from resume backbone_checkpoint start_files': 'the start is hashed by what it is',
+    'load_from resume backbone_checkpoint start_weights': 'the start is hashed by what it is',
     'allow_partial': 'the record says which share of the backbone was filled',
     'protocol pretraining': 'task, name, version and table are hashed beside the settings',
     'train_dataloader.skip_list': 'the record counts the images that were left out',

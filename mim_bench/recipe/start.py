@@ -9,12 +9,15 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.files import read_checkpoint, state_dict_of, state_sha256
 from mim_bench.conversion.inspection import file_facts, label_history
 from mim_bench.recipe.by_backbone import plain
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.hashing import file_sha256
 
 PRETRAINED = 'Pretrained'
+# Modules whose start is known by the labels that it saw.
+_WHOLE = ('model', 'model.backbone')
 # Arguments of backbones that can be read from the keys and shapes of a file.
 _FIXED_IN_KIND = ('abs_pos', 'layer_scale', 'patch_size', 'qkv_bias', 'rel_pos_bias', 'window_size')
 
@@ -43,19 +46,25 @@ def protocol_start(cfg: Config) -> dict[str, Any]:
         start['model'] = _history(cfg.load_from) or _identity(cfg.load_from)
     parts = {}
     for name, path in _initialised(cfg.get('model') or {}, 'model'):
-        if name in ('model', 'model.backbone'):
+        if name in _WHOLE:
             start |= _history(path)
         else:
             parts[name] = _identity(path)
     return {**start, 'parts': parts} if parts else start
 
 
-def start_files(cfg: Config) -> dict[str, dict[str, str]]:
-    """Identity of each file that the weights of a run start from, by the key that names it."""
-    keys = ('backbone_checkpoint', 'load_from')
-    named = {key: cfg[key] for key in keys if cfg.get(key)}
-    named |= dict(_initialised(cfg.get('model') or {}, 'model'))
-    return {name: _identity(path) for name, path in named.items()}
+def start_weights(cfg: Config) -> dict[str, str]:
+    """SHA-256 of the weights that the network or its backbone starts from, by key of their file.
+
+    A file that is converted again, or moved, has the same.
+    """
+    named = {key: cfg.get(key) for key in ('backbone_checkpoint', 'load_from')}
+    named |= {k: path for k, path in _initialised(cfg.get('model') or {}, 'model') if k in _WHOLE}
+    return {
+        key: state_sha256(state_dict_of(read_checkpoint(path))) if Path(path).is_file() else path
+        for key, path in named.items()
+        if path
+    }
 
 
 def _history(path: str | Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
+from mim_bench.conversion.files import state_sha256
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.module_backbone import (
     ModuleBackbone,
     describe_module,
     keep_module,
-    state_sha256,
 )
 
 
@@ -130,9 +130,9 @@ def test_layers_are_the_entries_of_the_largest_list():
 def test_copy_is_trained_and_the_module_is_not():
     module = Pyramid()
     backbone = adapted(module)
-    digest = state_sha256(module)
+    digest = state_sha256(module.state_dict())
     nn.init.ones_(backbone.net.stages[0].weight)
-    assert state_sha256(module) == digest != state_sha256(backbone.net)
+    assert state_sha256(module.state_dict()) == digest != state_sha256(backbone.net.state_dict())
 
 
 def test_frozen_module_has_no_gradients_and_parts_of_it_are_refused():

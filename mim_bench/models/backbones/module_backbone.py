@@ -1,7 +1,6 @@
 """Any ``nn.Module`` that returns maps, tokens or vectors as a backbone of the three libraries."""
 
 import copy
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
@@ -177,16 +176,6 @@ class ModuleBackbone(Backbone):
 def keep_module(module: nn.Module, key: str) -> None:
     """Store a module under a key, from which configs of this process build copies."""
     _MODULES[key] = module
-
-
-def state_sha256(module: nn.Module) -> str:
-    """SHA-256 of a module's state dict: names, types, shapes and values, in order of the names."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
-        plain = value.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
 
 
 @torch.no_grad()
