@@ -47,7 +47,11 @@ TOGETHER = {
         'tests/parity/test_augmented_batches.py',
         'tests/parity/test_recipes.py',
     ),
-    'suite': ('tests/cli/test_identity_command.py', 'tests/cli/test_run_command.py'),
+    'suite': (
+        'tests/cli/test_identity_command.py',
+        'tests/cli/test_run_command.py',
+        'tests/docs/test_page_walks.py',
+    ),
 }
 GROUP_OF = {file: group for group, files in TOGETHER.items() for file in files}
 
@@ -138,3 +142,11 @@ def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('toy') / 'data'
     make_toy(root, size=SIZES['tiny'])
     return root
+
+
+@pytest.fixture(scope='session')
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What a suite starts from: a data set, and a checkpoint of a small Swin. Read them only."""
+    from mim_bench.testing.toy_suites import write_inputs
+
+    return write_inputs(tmp_path_factory.mktemp('inputs'))
