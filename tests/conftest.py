@@ -54,6 +54,8 @@ TOGETHER = {
     ),
 }
 GROUP_OF = {file: group for group, files in TOGETHER.items() for file in files}
+# The last file, and how much was imported, for which `_frozen_imports` froze what there was.
+FROZEN: list[tuple[Path, int]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -93,11 +95,17 @@ def _fresh_singletons() -> Iterator[None]:
             getattr(sys.modules[module], name)._instance_dict.clear()
 
 
-@pytest.fixture(autouse=True, scope='module')
-def _frozen_imports() -> None:
-    """What is imported stays, so the garbage collection of every data set need not look there."""
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(autouse=True)
+def _frozen_imports(request: pytest.FixtureRequest) -> None:
+    """What is imported stays, so the garbage collection of every data set need not look there.
+
+    Frozen for each file, and again where a test before has imported libraries.
+    """
+    seen = request.path, len(sys.modules) // 20
+    if seen not in FROZEN:
+        gc.collect()
+        gc.freeze()
+        FROZEN[:] = [seen]
 
 
 @pytest.fixture(autouse=True, scope='session')
