@@ -66,7 +66,7 @@ def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp('board')
     for record in awkward_records():
         write_plainly(record, folder / 'results')
-    with patch.object(page_module, 'ROWS_SHOWN', ROWS_SHOWN):
+    with patch.dict(page_module._environment().globals, rows_shown=ROWS_SHOWN):
         write_report(folder / 'results', folder)
     return (folder / PAGE).as_uri()
 
