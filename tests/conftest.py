@@ -47,9 +47,15 @@ TOGETHER = {
         'tests/parity/test_augmented_batches.py',
         'tests/parity/test_recipes.py',
     ),
-    'suite': ('tests/cli/test_identity_command.py', 'tests/cli/test_run_command.py'),
+    'suite': (
+        'tests/cli/test_identity_command.py',
+        'tests/cli/test_run_command.py',
+        'tests/docs/test_page_walks.py',
+    ),
 }
 GROUP_OF = {file: group for group, files in TOGETHER.items() for file in files}
+# The last file, and how much was imported, for which `_frozen_imports` froze what there was.
+FROZEN: list[tuple[Path, int]] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -89,11 +95,17 @@ def _fresh_singletons() -> Iterator[None]:
             getattr(sys.modules[module], name)._instance_dict.clear()
 
 
-@pytest.fixture(autouse=True, scope='module')
-def _frozen_imports() -> None:
-    """What is imported stays, so the garbage collection of every data set need not look there."""
-    gc.collect()
-    gc.freeze()
+@pytest.fixture(autouse=True)
+def _frozen_imports(request: pytest.FixtureRequest) -> None:
+    """What is imported stays, so the garbage collection of every data set need not look there.
+
+    Frozen for each file, and again where a test before has imported libraries.
+    """
+    seen = request.path, len(sys.modules) // 20
+    if seen not in FROZEN:
+        gc.collect()
+        gc.freeze()
+        FROZEN[:] = [seen]
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -138,3 +150,11 @@ def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp('toy') / 'data'
     make_toy(root, size=SIZES['tiny'])
     return root
+
+
+@pytest.fixture(scope='session')
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What a suite starts from: a data set, and a checkpoint of a small Swin. Read them only."""
+    from mim_bench.testing.toy_suites import write_inputs
+
+    return write_inputs(tmp_path_factory.mktemp('inputs'))

@@ -102,8 +102,9 @@ def protocol_settings(cfg: Config) -> dict[str, Any]:
 
 def read_settings(cfg: Config) -> Settings:
     """The settings of :func:`protocol_settings`, with those left out and the reasons."""
-    reader = _Reader(cfg)
-    covered = reader.read('', plain(cfg.to_dict()))
+    content = plain(cfg.to_dict())
+    reader = _Reader(cfg, _roots(content))
+    covered = reader.read('', content)
     wrapper = covered.get('optim_wrapper') or {}
     if wrapper.get('type') == BFLOAT16_WRAPPER:  # equivalent to AmpOptimWrapper in bfloat16
         wrapper.update(type=AMP_WRAPPER, dtype='bfloat16')
@@ -147,7 +148,7 @@ def _own_words(cfg: Config, table: Mapping[str, Any]) -> dict[str, Any]:
 
 def plain_settings(node: Any, cfg: Config) -> Any:
     """A part of a config as plain data, without locations and reading speed of data."""
-    return _Reader(cfg).read('part', plain(node))
+    return _Reader(cfg, data_roots(cfg)).read('part', plain(node))
 
 
 def data_roots(cfg: Config) -> list[str]:
@@ -155,8 +156,11 @@ def data_roots(cfg: Config) -> list[str]:
 
     The longest first, since one may be inside another.
     """
-    named = [cfg.get('data_root'), *named_roots(cfg.to_dict())]
-    roots = {root.rstrip('/') + '/' for root in named if isinstance(root, str) and root}
+    return _roots(cfg.to_dict())
+
+
+def _roots(content: Mapping[str, Any]) -> list[str]:
+    roots = {root.rstrip('/') + '/' for root in named_roots(content) if isinstance(root, str)}
     return sorted(roots, key=len, reverse=True)
 
 
@@ -184,8 +188,8 @@ def _listed(key: str) -> str | None:
 class _Reader:
     """Reads a config, and leaves out harmless and fixed settings."""
 
-    def __init__(self, cfg: Config) -> None:
-        self.cfg, self.roots = cfg, data_roots(cfg)
+    def __init__(self, cfg: Config, roots: Sequence[str]) -> None:
+        self.cfg, self.roots = cfg, roots
         self.left_out: dict[str, str] = {}
         self.is_training = bool(cfg.get('train_cfg'))
         self.is_pretraining = str((cfg.get('protocol') or {}).get('task')).startswith('pretrain')
@@ -237,8 +241,7 @@ class _Reader:
 
     def _reason_of_update(self, key: str) -> str | None:
         """The reason for leaving out a key of how GPUs share an update; None for other keys."""
-        wrapper = self.cfg.get('optim_wrapper') or {}
-        if key == 'optim_wrapper.loss_scale' and wrapper.get('dtype') == 'bfloat16':
+        if key == 'optim_wrapper.loss_scale' and self.cfg.optim_wrapper.get('dtype') == 'bfloat16':
             return 'nothing underflows in bfloat16 that would need one'
         if key in ('train_dataloader.batch_size', 'optim_wrapper.accumulative_counts') and (
             self.cfg.get('effective_batch_size') is not None

@@ -27,6 +27,7 @@ def started_browser(path: str) -> Iterator[Any]:
 
     # Its sandbox refuses to run as root, which containers do; the pages are our own.
     arguments = ['--no-sandbox'] if os.geteuid() == 0 else []
+    arguments.append('--renderer-process-limit=1')  # all pages in one process
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=arguments)
         try:

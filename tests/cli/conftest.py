@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mim_bench.testing.processes import run_forked
-from mim_bench.testing.toy_suites import suite_command, write_inputs
+from mim_bench.testing.toy_suites import suite_command
 
 DIMS, HEADS, POSMLP = (4, 8), (1, 2), 3
 
@@ -63,12 +63,6 @@ class Suite:
     words: list[str]
     out: Path
     process: subprocess.CompletedProcess
-
-
-@pytest.fixture(scope='session')
-def inputs(tmp_path_factory):
-    """A data set, and a checkpoint of a small Swin."""
-    return write_inputs(tmp_path_factory.mktemp('inputs'))
 
 
 @pytest.fixture(scope='session')

@@ -14,7 +14,6 @@ from mim_bench.cli.main import main
 from mim_bench.results.store import collect
 from mim_bench.suite import plan
 from mim_bench.testing.pages import ROOT, commands, words_of, write_files
-from mim_bench.testing.toy_suites import write_inputs
 
 LEFT_OUT = {
     'mim-bench data make-toy': 'the set of the fixture has fewer images',
@@ -34,21 +33,15 @@ WALKS = {
 SLOW = {'own-backbone.md', 'own-task.md', 'own-checkpoint.md'}
 
 
-@pytest.fixture(scope='module')
-def inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('walk')
-    write_inputs(folder)
-    return folder
-
-
 @pytest.fixture
 def clone(inputs, tmp_path, monkeypatch):
     """A folder like a clone's root, with configs that a page may add to, data and a checkpoint."""
     shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
     (tmp_path / 'checkpoints').mkdir()
     shutil.copy(ROOT / 'checkpoints' / 'manifest.yml', tmp_path / 'checkpoints')
-    shutil.copytree(inputs / 'data', tmp_path / 'data' / 'toy')
-    shutil.copy(inputs / 'tiny.pth', tmp_path / 'official.pth')
+    data, checkpoint = inputs
+    shutil.copytree(data, tmp_path / 'data' / 'toy')
+    shutil.copy(checkpoint, tmp_path / 'official.pth')
     monkeypatch.setattr(plan, 'make_data', make_small_data)
     monkeypatch.setattr(shipped, '_PACKAGE', tmp_path / 'mim_bench')
     monkeypatch.chdir(tmp_path)

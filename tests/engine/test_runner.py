@@ -49,6 +49,13 @@ def test_load_checkpoint_of_wrapped_model_loads(runner, tmp_path):
     assert all((p == state[f'module.{k}']).all() for k, p in runner.model.named_parameters())
 
 
+def test_groups_of_the_optimiser_are_plain_dictionaries(pretraining):
+    settings = dict(optimizer=dict(type='SGD', lr=0.1), paramwise_cfg=dict(bias_lr_mult=2.0))
+    runner = make_runner(pretraining(optim_wrapper=settings), BenchRunner)
+    groups = runner.build_optim_wrapper(runner.optim_wrapper).param_groups
+    assert [(type(group), group['lr']) for group in groups[:2]] == [(dict, 0.1), (dict, 0.2)]
+
+
 def test_train_loop_without_a_batch_names_the_sizes(pretraining):
     data = loader(batch_size=13) | {'drop_last': True}
     runner = make_runner(pretraining(train_dataloader=data), BenchRunner)

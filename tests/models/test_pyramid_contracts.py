@@ -9,7 +9,7 @@ from mim_bench.masking.uniform import secondary_mask, uniform_mask
 from mim_bench.masking.units import unit_mask
 from mim_bench.registry import MODELS
 
-SWIN = dict(embed_dims=16, depths=(2, 2, 1), num_heads=(2, 2, 4))
+SWIN = dict(embed_dims=16, depths=(2, 1, 1), num_heads=(2, 2, 4))
 PVT = dict(embed_dims=(16, 16, 32), depths=(1, 2, 1), num_heads=(2, 2, 4), mlp_ratios=(2, 2, 2))
 OFFSETS = dict(SWIN, posmlp_dims=8)
 COMPACT = dict(mask_patch_size=8)

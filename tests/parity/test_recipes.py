@@ -55,7 +55,7 @@ def test_parameters_have_the_official_rates_and_decays(recipe, monkeypatch):
     with torch.device('meta'):
         model = build_model(cfg)
     with library_scope(cfg):
-        optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper.to_dict()).optimizer
     found = rates_and_decays(model, optimizer)
     official = recipe.groups['groups']
     expected = {ours: official[theirs] for ours, theirs in recipe.ours_at_full_size().items()}
@@ -222,7 +222,7 @@ class Steps:
         self.load(weights)
         self.model.train()
         with library_scope(cfg):
-            self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper)
+            self.wrapper = build_optim_wrapper(self.model, cfg.optim_wrapper.to_dict())
         state = read_checkpoint(recipe.folder / self.spec['checkpoint'])['model']
         official = {name: state[name] for name in self.spec['parameters']}
         self.ours = {theirs: ours for ours, theirs in recipe.ours(official).items()}

@@ -11,7 +11,7 @@ import pytest
 from mim_bench.results.store import collect
 from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.steps import Step
-from mim_bench.testing.toy_suites import measured, run_suite, suite_command, write_inputs
+from mim_bench.testing.toy_suites import measured, run_suite, suite_command
 
 pytestmark = pytest.mark.slow
 TASKS = 'in1k-knn,in1k-linear,in1k-ft'
@@ -19,11 +19,6 @@ NUM_KILLS = 20
 # The latest moment, as a share of the time that the suite takes undisturbed: what was done before
 # a kill is not done again, so moments are spread over all of the suite.
 LATEST = 0.4
-
-
-@pytest.fixture(scope='module')
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp('inputs'))
 
 
 @pytest.fixture(scope='module')

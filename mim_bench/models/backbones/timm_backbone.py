@@ -164,8 +164,6 @@ class TimmBackbone(Backbone):
         if pos_resize and getattr(net, 'pos_embed', None) is not None:
             net.pos_resize = dict(pos_resize)
             net._pos_embed = MethodType(_add_positions, net)
-        if with_cp:
-            net.set_grad_checkpointing()
         # This module takes over the network's parameters and children, so that their names stay
         # timm's; a child module would add a prefix.
         self.__dict__['net'] = net
@@ -174,6 +172,8 @@ class TimmBackbone(Backbone):
         self.name, self.in_channels = name, args.get('in_chans', 3)
         self.register_load_state_dict_pre_hook(_fit_loaded)
         self.freeze_unused()
+        if with_cp:  # not before: a checkpoint may hide its parameters from the graph
+            net.set_grad_checkpointing()
         self.frozen_stages = frozen_stages
         self.freeze()
 
@@ -239,13 +239,11 @@ class TimmBackbone(Backbone):
             with torch.enable_grad():
                 # Modules may be shared; tied weights would be restored wrongly.
                 outs = functional_call(self, {**bare, **buffers}, (images,), tie_weights=False)
-                found = torch.autograd.grad(
-                    [out.sum() for out in outs], list(trained.values()), allow_unused=True
-                )
         except (RuntimeError, NotImplementedError, TypeError, ValueError):
             return
-        for name, gradient in zip(trained, found, strict=True):
-            if gradient is None:
+        used = _leaves_of(outs)
+        for name, parameter in trained.items():
+            if id(parameter) not in used:
                 tensors[name].requires_grad_(False)
 
     def _tokens(self, x: torch.Tensor) -> dict[int, torch.Tensor]:
@@ -564,6 +562,17 @@ def _accepted(name: str) -> frozenset[str]:
             if all(a.kind is not a.VAR_KEYWORD for a in arguments.values()):
                 break
     return frozenset(found)
+
+
+def _leaves_of(tensors: Sequence[torch.Tensor]) -> set[int]:
+    """The identities of the leaves that tensors depend on, without a backward pass."""
+    nodes, seen = [tensor.grad_fn for tensor in tensors], set()
+    while nodes:
+        node = nodes.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            nodes += [following for following, _ in node.next_functions]
+    return {id(node.variable) for node in seen if hasattr(node, 'variable')}
 
 
 def _check_name(name: str) -> None:
