@@ -115,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
     """Convert, and print what was recognised, kept and dropped."""
     from mim_bench.conversion.arch_options import parse_arch
     from mim_bench.conversion.convert import convert_checkpoint
-    from mim_bench.conversion.files import weights_file
     from mim_bench.conversion.provenance import meta_names
+    from mim_bench.conversion.weight_files import weights_file
     from mim_bench.results.stated_facts import parse_facts
 
     if args.verify and args.to != 'canonical':

@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print format, architecture, epochs, method, sizes; or the config of the backbone."""
-    from mim_bench.conversion.files import read_checkpoint, weights_file
+    from mim_bench.conversion.files import read_checkpoint
     from mim_bench.conversion.inspection import inspect_content
+    from mim_bench.conversion.weight_files import weights_file
 
     path = weights_file(args.checkpoint)
     content = read_checkpoint(path)

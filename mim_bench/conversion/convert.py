@@ -11,17 +11,13 @@ from mim_bench.conversion.canonical import backbone_alone, plain_tensors
 from mim_bench.conversion.containers import Weights, not_finite, one_valued, open_container
 from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
-from mim_bench.conversion.files import (
-    read_checkpoint,
-    weights_file,
-    weights_sha256,
-    write_checkpoint,
-)
+from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.conversion.key_table import Converted, listed
 from mim_bench.conversion.manifest import CHECKPOINT_SUFFIXES
 from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.timm_models import TimmModel, named_model
+from mim_bench.conversion.weight_files import weights_file, weights_sha256
 from mim_bench.errors import ConversionError
 
 

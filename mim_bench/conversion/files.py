@@ -13,24 +13,16 @@ import torch
 
 from mim_bench.compat.checkpoints import allowed_globals, explained
 from mim_bench.conversion.file_format import FileFormat, file_format, safetensors_metadata
+from mim_bench.conversion.weight_files import weights_file, weights_files
 from mim_bench.errors import CheckpointError
-from mim_bench.results.hashing import file_sha256
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
 META = 'meta'  # of the dictionary, and the text of safetensors that holds it as JSON
 # Key for the settings that lie beside the weights in a folder of Hugging Face or timm.
 SIDECAR = 'config.json'
-_INDEX = '.index.json'
-# In the order in which a folder of a hub is searched.
-_FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
 # Of torch.compile, FSDP and activation checkpointing; anywhere in a name.
 _WRAPPERS = re.compile(r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
-_SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}(\.\w+)')
-_POINTER_FILE = 'last_checkpoint'  # mmengine's name
-# Saved between two numbered checkpoints; the later one of these removes it.
-INTERIM_FILE = 'interim.pth'
-_CHECKPOINT = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
 
 def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
@@ -55,73 +47,9 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
     """
     path = weights_file(path)
     settings = _sidecar(path)
-    if path.name.endswith(_INDEX):
-        content = {'state_dict': _joined_shards(path, trust)}
-    else:
-        content = _read_file(path, trust)
+    _, *shards = weights_files(path)
+    content = {'state_dict': _joined(shards, trust)} if shards else _read_file(path, trust)
     return {**content, SIDECAR: settings} if settings else content
-
-
-def weights_file(path: str | Path) -> Path:
-    """The file that holds the weights, or the index of several, of what a user names.
-
-    Raises:
-        CheckpointError: There is none, or a folder holds several.
-    """
-    path = Path(path)
-    if path.is_dir():
-        names = [n for base in _FOLDER_FILES for n in (base, base + _INDEX)]
-        found = [path / name for name in names if (path / name).is_file()]
-        newest = found[0] if found else latest_checkpoint(path)
-        if newest is None:
-            raise CheckpointError(
-                f'{path}: is a folder without {", ".join(names)} and without the checkpoint of a '
-                'run. Name the file with the weights; shards of DeepSpeed or of torch.distributed '
-                'are joined by their own tools first.'
-            )
-        return newest
-    shard = _SHARD.fullmatch(path.name)
-    if shard and (index := path.with_name(f'{shard[1]}{shard[2]}{_INDEX}')).is_file():
-        return index
-    if not path.is_file():
-        raise CheckpointError(f'{path}: there is no such checkpoint file. Check the path.')
-    return path
-
-
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The newest checkpoint of a work directory; None if it has none.
-
-    One that was saved between two intervals is the newest. mmengine names the others in a file
-    that it does not replace in one step: a run that is killed then, or whose disk is full, leaves
-    the file empty. The checkpoints themselves are whole or absent, so the one with the highest
-    number is taken then.
-
-    Args:
-        work_dir: It may have been moved since the run: only names count.
-    """
-    folder = Path(work_dir)
-    if (folder / INTERIM_FILE).is_file():
-        return folder / INTERIM_FILE
-    pointer = folder / _POINTER_FILE
-    text = pointer.read_text('utf-8', errors='replace') if pointer.is_file() else ''
-    name = Path(text.strip()).name
-    if name and (folder / name).is_file():
-        return folder / name
-    numbered = {
-        int(match[1]): path
-        for path in folder.glob('*.pth')
-        if (match := _CHECKPOINT.fullmatch(path.name))
-    }
-    return numbered[max(numbered)] if numbered else None
-
-
-def weights_sha256(path: str | Path) -> str:
-    """SHA-256 of the weights that a user names; of several files, of their hashes in order."""
-    path = weights_file(path)
-    if not path.name.endswith(_INDEX):
-        return file_sha256(path)
-    digests = [file_sha256(shard) for shard in _shards(path)]
-    return hashlib.sha256('\n'.join(digests).encode()).hexdigest()
 
 
 def _sidecar(path: Path) -> dict:
@@ -135,24 +63,9 @@ def _sidecar(path: Path) -> dict:
     return settings if is_network else {}
 
 
-def _shards(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text('utf-8'))['weight_map'].values()))
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(
-            f'{index}: is not an index of weights in several files. Copy it again.'
-        ) from error
-    missing = [name for name in names if not index.with_name(name).is_file()]
-    if missing:
-        raise CheckpointError(
-            f'{index}: the files {", ".join(missing)} are not beside it. Fetch them, too.'
-        )
-    return [index.with_name(name) for name in names]
-
-
-def _joined_shards(index: Path, trust: bool) -> dict[str, torch.Tensor]:
+def _joined(shards: list[Path], trust: bool) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = {}
-    for shard in _shards(index):
+    for shard in shards:
         state |= state_dict_of(_read_file(shard, trust))
     return state
 

@@ -11,9 +11,10 @@ from mim_bench.conversion.architecture import found_architecture
 from mim_bench.conversion.canonical import backbone_alone
 from mim_bench.conversion.containers import Weights, not_finite, open_container
 from mim_bench.conversion.detection import AUTO, recognise
-from mim_bench.conversion.files import read_checkpoint, weights_file, weights_sha256
+from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
+from mim_bench.conversion.weight_files import weights_file, weights_sha256
 from mim_bench.errors import ConversionError
 
 

@@ -11,7 +11,7 @@ from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from torch.utils.data import BatchSampler, DataLoader
 
-from mim_bench.conversion.files import INTERIM_FILE
+from mim_bench.conversion.weight_files import INTERIM_FILE
 from mim_bench.data.seeding import SeededSampler, StartingBatchSampler
 from mim_bench.errors import ConfigError
 from mim_bench.registry import LOOPS

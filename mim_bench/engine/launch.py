@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mim_bench.conversion.files import latest_checkpoint, weights_file
+from mim_bench.conversion.weight_files import latest_checkpoint, weights_file
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
 from mim_bench.engine.checkpoint_identity import record_checkpoint, start_facts

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mim_bench.architectures import CLASSES, FAMILIES
+from mim_bench.conversion.weight_files import weights_file, weights_files, weights_sha256
 from mim_bench.errors import CheckpointError, ConfigError, ConversionError, did_you_mean
 from mim_bench.results.atomic import write_atomically
 from mim_bench.results.hashing import file_sha256
@@ -32,10 +33,10 @@ class Facts:
     """Facts of a checkpoint file.
 
     Attributes:
-        path: Path of the file.
-        size: Size in bytes.
-        mtime_ns: Time of its last change.
-        file_sha256: SHA-256 of its content.
+        path: Path of the file, or of the index of several.
+        size: Size in bytes; of several files, of all together.
+        mtime_ns: Time of its last change; of several files, of the latest.
+        file_sha256: SHA-256 of its content; of several files, of their hashes.
         sha256: SHA-256 of the file that it was converted from, else its own.
         stated: Facts that the user states.
         method: Method of its pre-training; 'unknown' where nothing states it.
@@ -122,25 +123,22 @@ def facts_of(
     """
     if not path.exists():
         raise ConfigError(f'{path}: there is no such checkpoint file. Check the path.')
-    if path.is_dir():
-        from mim_bench.conversion.files import weights_file  # imports torch
-
-        path = weights_file(path)
+    path = weights_file(path)
     stated, reading = dict(stated or {}), dict(reading or {})
     # The same file read in another way is another checkpoint.
     described_as = {**stated, **({'read as': reading} if reading else {})}
     folder.mkdir(parents=True, exist_ok=True)
     with leased(folder / f'.{checkpoint_id}.lease'):
         converted, described = folder / f'{checkpoint_id}.pth', folder / f'{checkpoint_id}.json'
-        stat, where = path.stat(), str(path.resolve())
+        where, stats = str(path.resolve()), [file.stat() for file in weights_files(path)]
         known = _read(described) if converted.is_file() else None
-        seen = (where, stat.st_size, stat.st_mtime_ns)
+        seen = (where, sum(s.st_size for s in stats), max(s.st_mtime_ns for s in stats))
         is_same = known is not None and known.stated == described_as
         if is_same and (known.path, known.size, known.mtime_ns) == seen:
             return known
-        digest = file_sha256(path)
+        digest = weights_sha256(path)
         if is_same and known.file_sha256 == digest:  # moved, or touched
-            facts = replace(known, path=where, size=stat.st_size, mtime_ns=stat.st_mtime_ns)
+            facts = replace(known, path=where, size=seen[1], mtime_ns=seen[2])
         elif known and known.path != where and known.file_sha256 != digest:
             raise ConfigError(
                 f'{path}: {folder} has results of another checkpoint {checkpoint_id!r}, '

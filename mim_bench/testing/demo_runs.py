@@ -13,7 +13,8 @@ from unittest.mock import patch
 from mmengine.config import Config
 from mmengine.runner import runner
 
-from mim_bench.conversion.files import latest_checkpoint, read_checkpoint
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.engine.config_layout import import_layout
 from mim_bench.suite.config_index import read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from mim_bench.conversion.files import latest_checkpoint, read_checkpoint
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.errors import RunInterrupted
 from mim_bench.results.store import read_record
 from mim_bench.suite.demo import find_config

@@ -8,8 +8,9 @@ import timm
 import torch
 
 from mim_bench.conversion.convert import convert_checkpoint
-from mim_bench.conversion.files import read_checkpoint, weights_sha256
+from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.inspection import inspect_content
+from mim_bench.conversion.weight_files import weights_sha256
 from mim_bench.errors import CheckpointError, ConversionError
 
 SIZES = dict(embed_dim=16, depth=2, num_heads=2, img_size=32)

@@ -11,7 +11,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
-from mim_bench.conversion.files import latest_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.engine.launch import Launch, set_save_minutes
 from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.runner import BenchRunner

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from mim_bench.conversion.files import latest_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.testing.stages import INTERRUPTED, Stage
 
 SLOW = [

@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from mim_bench.conversion.files import latest_checkpoint, read_checkpoint
+from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.data.archives import pack
 from mim_bench.data.listing import list_files
 from mim_bench.engine.launch import Launch

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch import multiprocessing
 
-from mim_bench.conversion.files import latest_checkpoint
+from mim_bench.conversion.weight_files import latest_checkpoint
 from mim_bench.engine.launch import Launch
 from mim_bench.testing.demo_runs import (
     data_root,

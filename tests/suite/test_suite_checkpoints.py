@@ -8,6 +8,7 @@ import torch
 
 from mim_bench.conversion import convert as conversion
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.weight_files import weights_sha256
 from mim_bench.errors import ConfigError, ConversionError
 from mim_bench.results.hashing import file_sha256
 from mim_bench.suite.checkpoints import facts_of, name_backbone, rows_of
@@ -43,6 +44,20 @@ def checkpoint(tmp_path, network):
         return tmp_path / name
 
     return write
+
+
+SHARD = 'pytorch_model-00001-of-00001.bin'
+
+
+def _sharded(path, folder, name):
+    """The index of a checkpoint whose weights lie in a file beside it."""
+    folder = folder / str(name)
+    folder.mkdir(parents=True)
+    state = torch.load(path)['state_dict']
+    torch.save(state, folder / SHARD)
+    index = folder / 'pytorch_model.bin.index.json'
+    index.write_text(json.dumps({'weight_map': dict.fromkeys(state, SHARD)}))
+    return index
 
 
 @pytest.fixture
@@ -83,6 +98,23 @@ def test_rows_of_changed_file_converts_again(checkpoint, tmp_path, count_convers
     (first,) = rows_of([str(checkpoint())], tmp_path / 'out', SMOKE)
     (second,) = rows_of([str(checkpoint(scale=2.0))], tmp_path / 'out', SMOKE)
     assert first.sha256 != second.sha256
+    assert len(count_conversions) == 2
+
+
+def test_rows_of_changed_shards_converts_again_though_their_index_is_the_same(
+    checkpoint, tmp_path, count_conversions
+):
+    first, second = (_sharded(checkpoint(scale=s), tmp_path / 'hub', s) for s in (1.0, 2.0))
+    assert first.read_bytes() == second.read_bytes()
+
+    rows = [rows_of([f'a={path}'], tmp_path / 'out', SMOKE)[0] for path in (first, first)]
+    with pytest.raises(ConfigError, match="results of another checkpoint 'a'"):
+        rows_of([f'a={second}'], tmp_path / 'out', SMOKE)
+    shutil.copy(second.with_name(SHARD), first.with_name(SHARD))
+    rows += rows_of([f'a={first.with_name(SHARD)}'], tmp_path / 'out', SMOKE)
+
+    assert rows[0] == rows[1] != rows[2]
+    assert rows[2].sha256 == weights_sha256(second)
     assert len(count_conversions) == 2
 
 

@@ -9,7 +9,7 @@ from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook as EveryInterval
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
-from mim_bench.conversion.files import INTERIM_FILE
+from mim_bench.conversion.weight_files import INTERIM_FILE
 from mim_bench.engine.agreement import Agreement
 from mim_bench.engine.batch_stream import draws_of
 from mim_bench.engine.fsdp import is_sharded
