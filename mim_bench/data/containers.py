@@ -5,6 +5,7 @@ a lock. What reads data asks :mod:`mim_bench.data.archives`, which knows where a
 """
 
 import os
+import stat
 import struct
 import tarfile
 import zipfile
@@ -149,16 +150,31 @@ def _zip_lines(path: str) -> list[str]:
             f'{path}: {packed.filename} is compressed in it, so it cannot be read at random. Pack '
             'the folder with `mim-bench data pack`, or with `zip -0`.'
         )
+    _refuse_links(path, [f.filename for f in files if stat.S_ISLNK(f.external_attr >> 16)])
     return sorted_lines((f.filename, f.header_offset, f.file_size) for f in files)
+
+
+def _refuse_links(path: str, names: Sequence[str]) -> None:
+    """Raise for files of which an archive holds only where they lay."""
+    if names:
+        raise DataError(
+            f'{path}: {names[0]} is a link in it, not a file ({len(names)} in all). Pack the '
+            'folder with `mim-bench data pack`, which packs the files that links lead to.'
+        )
 
 
 def _tar_lines(path: str) -> list[str]:
     try:
         with tarfile.open(path, 'r:') as archive:
-            files = [(m.name, m.offset_data, m.size) for m in archive if m.isfile()]
+            members = archive.getmembers()
     except (tarfile.TarError, OSError) as error:
         raise DataError(
             f'{path}: is not a complete, uncompressed tar file ({error}). Pack the folder with '
             '`mim-bench data pack`.'
         ) from error
-    return sorted_lines(files)
+    # A file of two names is stored once; its other name is a link to the first.
+    places = {m.name: (m.offset_data, m.size) for m in members if m.isfile()}
+    linked = {m.name: places.get(m.linkname) for m in members if m.islnk()}
+    _refuse_links(path, [m.name for m in members if m.issym()])
+    _refuse_links(path, [name for name, place in linked.items() if place is None])
+    return sorted_lines((name, *place) for name, place in {**places, **linked}.items())

@@ -1,6 +1,7 @@
 """Archives read like folders, and lists of files that are made once."""
 
 import os
+import tarfile
 import zipfile
 
 import mmengine
@@ -115,6 +116,36 @@ def test_compressed_archives_are_refused(folder):
         file.writestr('a.jpg', b'0' * 100)
     with pytest.raises(DataError, match=r'a\.jpg is compressed'):
         read_file(path / 'a.jpg')
+
+
+def test_a_file_of_two_names_and_one_that_was_added_again_are_read_from_a_tar(folder):
+    os.link(folder / 'train/b/1.jpg', folder / 'train/b/same.jpg')
+    path = folder.with_suffix('.tar')
+    with tarfile.open(path, 'w') as file:
+        file.add(folder, '.')
+        (folder / 'train/a/deep/4.jpg').write_bytes(b'newer')
+        file.add(folder / 'train/a', './train/a')
+
+    assert list_files(path) == list_files(folder)
+    assert read_file(path / 'train/b/same.jpg') == read_file(path / 'train/b/1.jpg') == b'one'
+    assert read_file(path / 'train/a/deep/4.jpg') == b'newer'
+
+
+@pytest.mark.parametrize('name', ['data.zip', 'data.tar'])
+def test_archives_of_links_are_refused(name, folder):
+    (folder / 'train/b/link.jpg').symlink_to('1.jpg')
+    path = folder.with_name(name)
+    if path.suffix == '.tar':
+        with tarfile.open(path, 'w') as file:
+            file.add(folder, '.')
+    else:
+        info = zipfile.ZipInfo('train/b/link.jpg')
+        info.external_attr = 0o120777 << 16
+        with zipfile.ZipFile(path, 'w') as file:
+            file.writestr(info, '1.jpg')
+
+    with pytest.raises(DataError, match=r'train/b/link\.jpg is a link in it, not a file \(1 in'):
+        is_folder(path / 'train')
 
 
 @pytest.mark.parametrize('name', ['data.zip', 'data.tar'])
