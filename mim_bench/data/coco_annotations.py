@@ -133,9 +133,10 @@ def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bo
             continue
         shown = '; '.join(messages[:_FAULTS_SHOWN])
         more = len(messages) - _FAULTS_SHOWN
+        advice = ' GFL needs boxes only (configs/detection/gfl).' if kind == 'outline' else ''
         raise DataError(
             f'{path}: {shown}{f"; and {more} more of this kind" if more > 0 else ""}. '
-            '`mim-bench data check coco` lists them all.'
+            f'`mim-bench data check coco` lists them all.{advice}'
         )
 
 
@@ -150,7 +151,10 @@ def document_faults(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     named = Counter(str(category.get('name')) for category in document['categories'])
     faults += [('id', f'categories: {n} are called {name!r}') for name, n in named.items() if n > 1]
     faults += [
-        ('described', f'image {entry["id"]} lacks a file_name, or a width and height in pixels')
+        (
+            'described',
+            f'image {entry["id"]} lacks a file_name, or a width and height in whole pixels',
+        )
         for entry in document['images']
         if not is_described(entry)
     ]
@@ -171,9 +175,9 @@ def _object_faults(
     image_id, category_id = entry.get('image_id'), entry.get('category_id')
     image = images[image_id] if _is_one(image_id, images) else None
     if image is None:
-        faults.append(('image', f'belongs to image {image_id}, which is not in the file'))
+        faults.append(('image', f'belongs to image {image_id!r}, which is not in the file'))
     if not _is_one(category_id, categories):
-        faults.append(('category', f'has category {category_id}, which is not in the file'))
+        faults.append(('category', f'has category {category_id!r}, which is not in the file'))
     is_sized = image is not None and is_described(image)
     box = entry.get('bbox')
     if not is_box(box):

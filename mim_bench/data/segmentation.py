@@ -2,6 +2,7 @@
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mim_bench.registry import DATASETS, TRANSFORMS
 
 CLASSES_FILE = 'classes.txt'
 _NAMES_SHOWN = 3
+_THREADS = 16
 
 
 def read_class_names(root: Path) -> list[str]:
@@ -33,6 +35,51 @@ def read_class_names(root: Path) -> list[str]:
             f'{path}: {twice[0]!r} stands on several lines. Give each class a name of its own.'
         )
     return names
+
+
+def highest_label(folder: Path, *, skips_bad: bool = False) -> int:
+    """The highest label in the maps of a folder; 0 where there is none.
+
+    Args:
+        folder: All its PNG files are read.
+        skips_bad: Leave out files that cannot be read.
+
+    Raises:
+        DataError: A file cannot be read, or is no label map of this layout.
+    """
+
+    def highest(file: str) -> int:
+        try:
+            labels = read_label_map(folder / file)
+            check_labels(labels, str(folder / file), counts_from_one=True)
+            return int(labels.max())
+        except DataError:
+            if skips_bad:
+                return 0
+            raise
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return max(pool.map(highest, list_files(folder, ('.png',)).files), default=0)
+
+
+def label_fault(highest: int, num_classes: int, *, is_learned: bool) -> str | None:
+    """What the highest label of a folder says against a number of classes; None if nothing.
+
+    Args:
+        highest: See :func:`highest_label`.
+        num_classes: The labels of the classes are 1 to this.
+        is_learned: Whether the maps are those of the training, which show every class.
+    """
+    if highest == 0:
+        return 'its label maps hold no label: every pixel is 0, which is unlabelled.'
+    if highest > num_classes or (is_learned and highest < num_classes):
+        return (
+            f'its highest label is {highest}, the number of classes {num_classes} (by '
+            f'{CLASSES_FILE}, else by the training). The first class is label 1, and 0 is '
+            'unlabelled: add 1 to labels that count from 0; remove names of classes that the '
+            'training does not show.'
+        )
+    return None
 
 
 @DATASETS.register_module(name='ADE20KDataset')

@@ -318,7 +318,7 @@ def _set_data(cfg: Config, launch: Launch) -> None:
     elif launch.data_root:
         set_data_root(cfg, launch.data_root)
     if launch.own_data:
-        use_own_data(cfg, launch.own_data)
+        use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
 
 
 def _take_model(cfg: Config, place: str) -> None:

@@ -18,7 +18,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
 from mim_bench.data.archives import file_facts, is_file, is_folder, place_of, read_file
-from mim_bench.errors import MimBenchError
+from mim_bench.errors import DataError, MimBenchError
 from mim_bench.recipe.building import explained, library_scope
 from mim_bench.recipe.protocol import data_roots
 from mim_bench.results.atomic import write_atomically
@@ -107,11 +107,11 @@ def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
         read: Digest the bytes of the files; else their sizes.
 
     Raises:
-        OSError: A file is missing.
+        DataError: A file is missing.
     """
     paths = sorted(set(paths))
     with ThreadPoolExecutor(_THREADS) as pool:
-        facts = list(pool.map(file_facts, paths, chunksize=256))
+        facts = list(pool.map(_facts, paths, chunksize=256))
         names = [os.path.relpath(path, root) if root else path for path in paths]
         sizes = [size for size, _ in facts]
         if not read:
@@ -125,6 +125,17 @@ def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
             digest = _digest(names, list(pool.map(_sha256, paths)))
             _keep(kept, digest)
     return digest
+
+
+def _facts(path: str) -> tuple[int, int]:
+    try:
+        return file_facts(path)
+    except OSError as error:
+        raise DataError(
+            f'{path}: the data set names this file, which cannot be read: '
+            f'{error.strerror or error}. Fetch it, or correct its name in the annotations; '
+            '`mim-bench data check` finds all such files.'
+        ) from error
 
 
 def _digest(*columns: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """Fits a config to the classes of a user's data set in a known layout."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,13 @@ from mmengine.config import Config, ConfigDict
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.coco_annotations import read_document
-from mim_bench.data.image_file import read_label_map
 from mim_bench.data.listing import class_folders, image_endings, list_files
-from mim_bench.data.segmentation import CLASSES_FILE, read_class_names
+from mim_bench.data.segmentation import (
+    CLASSES_FILE,
+    highest_label,
+    label_fault,
+    read_class_names,
+)
 from mim_bench.errors import ConfigError, DataError
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
@@ -24,7 +28,7 @@ _PUBLIC = ('in1k', 'ade20k', 'coco')
 _TOO_FEW_FOR_TOP5 = 5
 
 
-def use_own_data(cfg: Config, name: str) -> None:
+def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
     """Fit a config to the classes of the training data in its data root.
 
     The classes are those of the class folders, of the categories of the training annotations, or
@@ -34,10 +38,11 @@ def use_own_data(cfg: Config, name: str) -> None:
     Args:
         cfg: Config with its data root set; changed in place.
         name: Name of the data for task and protocol: ``in1k-ft`` becomes ``NAME-ft``.
+        skips_bad: Whether the training goes on without files that cannot be read.
 
     Raises:
         ConfigError: The name is invalid, or the config reads data of another layout.
-        DataError: The data have no classes.
+        DataError: The data have no classes, or other ones than ``classes.txt``.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
@@ -50,7 +55,10 @@ def use_own_data(cfg: Config, name: str) -> None:
             f'{cfg.filename}: --own-data needs a config that reads ImageNet, ADE20K or COCO, and '
             'this one reads none. Use another config.'
         )
-    names = _classes(training)
+    if training.type in _SEGMENTATION:
+        names = _classes_of_maps(training, data_sets, skips_bad)
+    else:
+        names = _classes(training)
     if not names:
         raise DataError(
             f'{training.data_root}: the training data have no classes. `mim-bench data check` '
@@ -100,19 +108,34 @@ def _classes(dataset: ConfigDict) -> list[str]:
         if not is_folder(folder):
             raise DataError(f'{folder}: is not a folder. Give the data with --data-root.')
         return class_folders(folder)
-    if dataset.type == _COCO:
-        document = read_document(str(root / dataset.ann_file))
-        return [str(category.get('name')) for category in document['categories']]
-    return _classes_of_maps(root, root / dataset.data_prefix['seg_map_path'])
+    document = read_document(str(root / dataset.ann_file))
+    return [str(category.get('name')) for category in document['categories']]
 
 
-def _classes_of_maps(root: Path, folder: Path) -> list[str]:
-    """Classes of label maps, by ``classes.txt`` or by the highest label."""
+def _classes_of_maps(
+    training: ConfigDict, data_sets: Sequence[ConfigDict], skips_bad: bool
+) -> list[str]:
+    """Classes of label maps, by ``classes.txt`` or by the highest label; all maps are read.
+
+    Raises:
+        DataError: The maps have other labels than the classes, or no label at all.
+    """
+    root, learned = Path(training.get('data_root') or ''), _folder_of_maps(training)
+    with_maps = [dataset for dataset in data_sets if dataset.data_prefix.get('seg_map_path')]
+    folders = dict.fromkeys([learned, *map(_folder_of_maps, with_maps)])
+    highest = {f: highest_label(f, skips_bad=skips_bad and f == learned) for f in folders}
     if is_file(root / CLASSES_FILE):
-        return read_class_names(root)
-    files = list_files(folder, ('.png',)).files
-    highest = max((int(read_label_map(folder / file).max()) for file in files), default=0)
-    return [f'class {number}' for number in range(1, highest + 1)]
+        names = read_class_names(root)
+    else:
+        names = [f'class {number}' for number in range(1, highest[learned] + 1)]
+    for folder, label in highest.items():
+        if fault := label_fault(label, len(names), is_learned=folder == learned):
+            raise DataError(f'{folder}: {fault}')
+    return names
+
+
+def _folder_of_maps(dataset: ConfigDict) -> Path:
+    return Path(dataset.get('data_root') or '') / dataset.data_prefix['seg_map_path']
 
 
 def _suffix(dataset: ConfigDict) -> str:

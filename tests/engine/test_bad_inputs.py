@@ -250,7 +250,25 @@ OWN_MAPS = {
     ),
     'names in UTF-16': (_names('a\nb\n'.encode('utf-16')), r'classes\.txt: is no text in UTF-8'),
     'a name twice': (_names(b'a\n' * 11), r"classes\.txt: 'a' stands on several lines"),
-    'too few names': (_names(b'a\nb\n'), 'but the model has 2 classes'),
+    'too few names': (
+        _names(b'a\nb\n'),
+        r'annotations/training: its highest label is 11, the number of classes 2 \(by classes\.txt',
+    ),
+    'labels that count from 0': (
+        lambda root: (
+            _names(b'a\nb\nc\n')(root),
+            _labels(lambda a, path: _save((a % 3).astype('uint8'), path))(root),
+        ),
+        r'training: its highest label is 2, the number of classes 3 .* The first class is label 1',
+    ),
+    'another label to validate': (
+        _labels(lambda a, path: 'val' not in path.name and _save(a.clip(0, 3), path)),
+        r'annotations/validation: its highest label is 11, the number of classes 3 ',
+    ),
+    'no label to validate': (
+        _labels(lambda a, path: 'val' in path.name and _save(a * 0, path)),
+        r'annotations/validation: its label maps hold no label',
+    ),
     'capitals': (
         lambda root: _ade(root, 'images').rename(_ade(root, 'images').with_suffix('.JPG')),
         None,

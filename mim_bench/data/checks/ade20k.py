@@ -17,7 +17,12 @@ from mim_bench.data.checks.files import (
 from mim_bench.data.checks.options import CheckOptions, expected, locate
 from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.listing import image_endings, list_files
-from mim_bench.data.segmentation import CLASSES_FILE, read_class_names
+from mim_bench.data.segmentation import (
+    CLASSES_FILE,
+    highest_label,
+    label_fault,
+    read_class_names,
+)
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.errors import DataError
 
@@ -74,7 +79,21 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
         report.add([Problem('images', Kind.UNREADABLE, message)])
     if not options.quick:
         report.add(inspect_all(partial(_inspect, root, rule), pairs, options))
+        is_own = wanted.classes is not None or is_file(root / CLASSES_FILE)
+        for split in _FOLDERS if pairs else ():
+            report.add(_check_highest(root, split, rule, is_learned=is_own and split == 'train'))
     return report
+
+
+def _check_highest(root: Path, split: str, rule: LabelRule, *, is_learned: bool) -> list[Problem]:
+    """Maps that hold no label, or do not show the last class; others are named one by one."""
+    where = f'annotations/{_FOLDERS[split]}'
+    try:
+        highest = highest_label(root / where)
+    except DataError:
+        return []
+    fault = label_fault(highest, rule.highest, is_learned=is_learned)
+    return [Problem(where, Kind.LABEL, fault)] if fault and highest <= rule.highest else []
 
 
 def _check_names(root: Path, rule: LabelRule) -> list[Problem]:
