@@ -87,12 +87,13 @@ def _facts(fixed: str) -> BackboneFacts:
     name = str(config['type']).rpartition('.')[2]
     with torch.device('meta'):
         network = MODELS.build({**config, 'out_indices': (0,)})
-        depth = getattr(network, 'num_outputs', None)
-        if depth is None:
-            raise ConfigError(
-                f'model.backbone: {name} does not say how many maps it can give (num_outputs), so '
-                'a protocol with by_backbone cannot set it up. Use a backbone of mim_bench.'
-            )
+        for member in ('num_outputs', 'out_channels', 'strides'):
+            if not hasattr(network, member):
+                raise ConfigError(
+                    f'model.backbone: {name} has no {member}, which a protocol with by_backbone '
+                    'needs to set it up. Use a backbone of mim_bench, or add the member.'
+                )
+        depth = network.num_outputs
         network = MODELS.build({**config, 'out_indices': tuple(range(depth))})
     kind = 'plain' if len(set(network.strides)) == 1 else 'pyramid'
     millions = sum(p.numel() for p in network.parameters()) / 1e6

@@ -8,7 +8,7 @@ from mmengine.config import Config, ConfigDict
 
 from mim_bench.data.archives import is_folder
 from mim_bench.data.fused import LOADING
-from mim_bench.errors import ConfigError, DataError, did_you_mean
+from mim_bench.errors import ConfigError, DataError, MimBenchError, did_you_mean
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
 from mim_bench.recipe.reading import read_checked
@@ -64,7 +64,15 @@ def load_config(
     options = options or {}
     norms = take_backbone(cfg, backbone_of) if backbone_of else None
     _merge_options(cfg, {k: v for k, v in options.items() if decides_architecture(cfg, k)}, path)
-    apply_by_backbone(cfg, norms)
+    try:
+        apply_by_backbone(cfg, norms)
+    except MimBenchError:
+        raise
+    except Exception as e:  # it builds the backbone, which may be a class of the user's
+        raise explain_build_error(cfg, e) or ConfigError(
+            f'{path}: model.backbone cannot be built: {type(e).__name__}: {_reason(e)}. Correct '
+            'the class or its arguments.'
+        ) from e
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
     _apply_loading(cfg)
@@ -151,22 +159,23 @@ def set_data_root(cfg: Config, data_root: str) -> None:
     _replace_prefix(cfg._cfg_dict, old.rstrip('/'), str(data_root).rstrip('/'))
 
 
-def explain_build_error(cfg: Config, error: TypeError | KeyError) -> ConfigError | None:
+def explain_build_error(cfg: Config, error: Exception) -> ConfigError | None:
     """A clear message for an unknown class or argument.
 
     Returns:
         None for other errors.
     """
-    text = str(error)
+    text, advice = str(error), ''
     if match := re.search(r"unexpected keyword argument '(\w+)'", text):
         owner = re.search(r'(\w+)\.__init__\(\) got an unexpected', text)
         where = f'class {owner[1]}' if owner else 'a class'
         problem = f'{where} does not take the key {match[1]!r}'
     elif match := re.search(r'([\w.]+) is not in the ([\w:]+(?: [\w:]+)*) registry', text):
         problem = f'there is no {match[1]!r} in the registry {match[2]}'
+        advice = ' The module of a class of your own must be named in custom_imports.'
     else:
         return None
-    return ConfigError(f'{cfg.filename}: {problem}. Correct or remove it.')
+    return ConfigError(f'{cfg.filename}: {problem}. Correct or remove it.{advice}')
 
 
 def _replace_prefix(node: ConfigDict | list, old: str, new: str) -> None:

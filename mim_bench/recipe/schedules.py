@@ -34,9 +34,11 @@ class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
 
     def __init__(self, optimizer: Any, *, warmup_epochs: int, end: int, **kwargs: Any) -> None:
         if not 0 <= warmup_epochs < end:
+            unit = 'epochs' if kwargs.get('by_epoch', True) else 'updates'
             raise ConfigError(
-                f'{type(self).__name__}: warmup_epochs {warmup_epochs} must be shorter than the '
-                f'training, {end}. Set param_scheduler.warmup_epochs.'
+                f'{type(self).__name__}: the warm-up (param_scheduler.warmup_epochs), '
+                f'{warmup_epochs} {unit}, must be shorter than the training, {end} {unit}. Change '
+                'one of them.'
             )
         self.warmup = warmup_epochs
         self.full_rate = getattr(optimizer, 'optimizer', optimizer).defaults['lr']

@@ -11,6 +11,7 @@ from mmengine.optim import _ParamScheduler
 from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SeededSampler
+from mim_bench.errors import ConfigError
 
 SCHEDULER_HOOK = 'mim_bench.ParamSchedulerHook'
 CHECKPOINT_HOOK = 'mim_bench.CheckpointHook'
@@ -23,7 +24,16 @@ def loop_in_iterations(loop: Any, every: int) -> Any:
     Args:
         loop: Config of a loop; anything else is returned unchanged.
         every: Iterations an update.
+
+    Raises:
+        ConfigError: A length is no whole number of at least 1.
     """
+    for key in ('max_epochs', 'max_iters', 'val_interval') if isinstance(loop, dict) else ():
+        if (value := loop.get(key, 1)) is not None and not (isinstance(value, int) and value > 0):
+            raise ConfigError(
+                f'train_cfg.{key} is {value!r}. Set a whole number of at least 1; a val_interval '
+                'as long as the training validates once, at its end.'
+            )
     if isinstance(loop, dict) and _is_over_epochs(loop):
         return {**{k: v for k, v in loop.items() if k != 'by_epoch'}, 'type': EPOCH_LOOP}
     if not isinstance(loop, dict) or loop.get('max_iters') is None or every == 1:

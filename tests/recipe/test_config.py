@@ -9,6 +9,8 @@ from mim_bench.recipe.config import (
     load_config,
     set_data_root,
 )
+from mim_bench.recipe.updates import loop_in_iterations
+from mim_bench.suite.locations import configs_folder
 
 TEXT = """
 model = dict(type='Net', backbone=dict(type='Swin', depth=2), plain=dict(width=1))
@@ -159,3 +161,51 @@ def test_set_data_root_config_without_raises(write):
 @pytest.mark.parametrize('error', [TypeError('unsupported operand'), KeyError('depth')])
 def test_explain_build_error_other_errors_stay(write, error):
     assert explain_build_error(load_config(write()), error) is None
+
+
+OWN_NET = """
+from torch import nn
+from mim_bench.registry import MODELS
+
+@MODELS.register_module(name='{name}', force=True)
+class OwnNet(nn.Module):
+    def __init__(self, out_indices, **settings):
+        super().__init__()
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ('name', 'body', 'message'),
+    [
+        ('Absent', None, r"there is no '.*Absent' in the registry .* named in custom_imports\.$"),
+        ('Bare', 'pass', 'Bare has no num_outputs'),
+        ('Half', 'self.num_outputs = 3', r'Half has no out_channels'),
+        ('Broken', 'self.x = 1 / 0', r'backbone cannot be built: ZeroDivisionError: '),
+        ('Index', 'self.x = settings["depth"]', r"backbone cannot be built: KeyError: .*'depth'"),
+    ],
+)
+def test_load_config_backbone_of_the_user_that_cannot_be_set_up_is_told(
+    tmp_path, monkeypatch, name, body, message
+):
+    imports = ''
+    if body:
+        (tmp_path / f'own_{name}.py').write_text(OWN_NET.format(name=name, body=body))
+        monkeypatch.syspath_prepend(tmp_path)
+        imports = f"custom_imports = dict(imports=['own_{name}'])\n"
+    demo = configs_folder() / 'demo/finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
+    (tmp_path / 'net.py').write_text(
+        f"_base_ = '{demo}'\n{imports}"
+        f"model = dict(backbone=dict(_delete_=True, type='mim_bench.{name}'))\n"
+    )
+
+    with pytest.raises(ConfigError, match=message):
+        load_config(tmp_path / 'net.py')
+
+
+@pytest.mark.parametrize(
+    'loop', [dict(max_epochs=0), dict(max_iters=2.5), dict(max_epochs=3, val_interval=0)]
+)
+def test_loop_of_no_whole_length_is_told_before_anything_is_built(loop):
+    with pytest.raises(ConfigError, match=r'train_cfg\.\w+ is (0|2\.5)\. Set a whole number'):
+        loop_in_iterations(loop, 1)

@@ -66,5 +66,5 @@ def test_timm_multi_step_counts_milestones_from_the_start():
 @pytest.mark.parametrize('kind', ['WarmupCosineLR', 'TimmMultiStepLR'])
 def test_warmup_longer_than_the_training_is_refused(kind):
     settings = {'milestones': [2]} if kind == 'TimmMultiStepLR' else {}
-    with pytest.raises(ConfigError, match='warmup_epochs 4 must be shorter than the training, 4'):
+    with pytest.raises(ConfigError, match='4 epochs, must be shorter than the training, 4 epochs'):
         rates(1, kind, warmup_epochs=4, end=4, **settings)
