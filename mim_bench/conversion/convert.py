@@ -1,5 +1,6 @@
 """Converts a foreign checkpoint to the canonical layout, or to that of another library."""
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             container=how.container,
             prefix=how.prefix,
         )
+        _check_types(weights, src.name)
         weights, source, is_certain = _source_of(weights, content, how, src.name)
         whole = source.convert(
             weights.state, src.name, merge_order=how.merge_order, content=content
@@ -144,6 +146,22 @@ def _check_target(src: Path, dst: Path) -> None:
         raise ConversionError(
             f'{dst}: the conversion would overwrite the checkpoint that it reads, of which it '
             'keeps only a part. Name another file.'
+        )
+
+
+def _check_types(weights: Weights, where: str) -> None:
+    """Refuse bytes in place of weights: without their scales they are other numbers."""
+    is_weight = re.compile(r'(?:^|[._])(?:weight|bias)$').search
+    found = {
+        k: v
+        for k, v in weights.state.items()
+        if is_weight(k) and v.element_size() == 1 and not v.is_floating_point()
+    }
+    if found:
+        key, value = next(iter(found.items()))
+        raise ConversionError(
+            f'{where}: {len(found)} weights are quantised, for example {key} ({value.dtype}). '
+            'Give the file that they were made from, or save them as floating-point numbers.'
         )
 
 

@@ -13,6 +13,7 @@ from mim_bench.errors import CheckpointError
 MAX_PICKLE_BYTES = 256 * 2**20
 MAX_HEADER_BYTES = 100 * 10**6  # safetensors' own limit
 _PICKLE_PROTOCOL = b'\x80'
+_LFS_POINTER = b'version https://git-lfs'
 
 
 class FileFormat(Enum):
@@ -47,6 +48,11 @@ def file_format(path: Path) -> FileFormat:
         return FileFormat.SAFETENSORS
     if head.startswith(_PICKLE_PROTOCOL):
         return FileFormat.TORCH_PICKLE
+    if _LFS_POINTER.startswith(head):
+        raise CheckpointError(
+            f'{path}: is a pointer of Git LFS ({size} bytes), not the file that it stands for. '
+            'Fetch that: `git lfs pull` in its repository.'
+        )
     raise CheckpointError(
         f'{path}: cannot be read: it is neither a file of torch nor of safetensors (it starts '
         f'with {head!r}, {size} bytes). Check the path, or fetch the file again: a web page '
@@ -63,6 +69,11 @@ def _check_archive(path: Path) -> None:
             raise CheckpointError(
                 f'{path}: is a zip archive, but not a checkpoint of torch (it holds {names}). '
                 'Unpack it, and give the checkpoint that lies in it.'
+            )
+        if any('/code/' in name for name in archive.namelist()):
+            raise CheckpointError(
+                f'{path}: is a program of TorchScript, not a file of weights. If you trust it, '
+                'save those: torch.save(torch.jit.load(FILE).state_dict(), NEW).'
             )
     if pickles[0].file_size > MAX_PICKLE_BYTES:
         raise CheckpointError(

@@ -2,6 +2,7 @@ import errno
 import io
 import os
 import resource
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -114,6 +115,12 @@ def sparse_safetensors(path):
         file.truncate(5 * 2**30)
 
 
+def script(path):
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', DeprecationWarning)
+        torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 2), torch.ones(1, 2)), path)
+
+
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
@@ -125,9 +132,17 @@ def sparse_safetensors(path):
         (lambda path: path.write_bytes(b'\x80\x02'), 'damaged or cut short'),
         (sparse, 'neither a file of torch nor'),
         (sparse_safetensors, 'its header alone takes'),
+        (
+            lambda path: path.write_text('version https://git-lfs.github.com/spec/v1\noid x\n'),
+            'is a pointer of Git LFS .*git lfs pull',
+        ),
+        (script, 'is a program of TorchScript, not a file of weights'),
     ],
-    ids=['empty', 'web-page', 'zip', 'cut', 'no-tensors', 'cut-pickle', '5-GB', '5-GB-header'],
-)
+    ids=[
+        'empty', 'web-page', 'zip', 'cut', 'no-tensors', 'cut-pickle', '5-GB', '5-GB-header', 'lfs',
+        'script',
+    ],
+)  # fmt: skip
 def test_read_checkpoint_bad_file_is_one_clear_error(tmp_path, make, message):
     make(tmp_path / 'bad.pth')
     with pytest.raises(CheckpointError, match=rf'bad\.pth: .*{message}'):

@@ -50,6 +50,14 @@ def test_any_wrapping_is_found_or_can_be_named(vit, wrap, options, tmp_path):
     assert torch.equal(state['backbone.layers.1.ln1.weight'], vit['blocks.1.norm1.weight'])
 
 
+def test_whole_numbers_in_place_of_weights_are_refused(vit, tmp_path):
+    key = 'blocks.0.attn.qkv.weight'
+    whole = (vit[key] * 100).to(torch.int8)
+    for weight in (whole, torch.quantize_per_tensor(vit[key], 0.1, 0, torch.qint8)):
+        with pytest.raises(ConversionError, match=rf'1 weights are quantised, for example {key}'):
+            converted(vit | {key: weight}, tmp_path)
+
+
 def test_of_two_networks_the_teacher_is_taken_and_others_must_be_named(vit, tmp_path):
     other = {key: value + 1 for key, value in vit.items()}
     both = prefixed(other, 'student.backbone.') | prefixed(vit, 'teacher.backbone.')
