@@ -148,7 +148,8 @@ def _models(kind: Any) -> dict[str, dict[str, Any]]:
 
 
 def _hint(word: Any, known: Sequence[str]) -> str:
-    text = did_you_mean(str(word), known).strip(' ?')
+    # A key that is read elsewhere in the file is no better writing of itself.
+    text = did_you_mean(str(word), [name for name in known if name != word]).strip(' ?')
     return f' ({text[0].lower()}{text[1:]}?)' if text else ''
 
 

@@ -43,7 +43,7 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
         timm: Networks of timm by id; under ``''`` that of every file.
 
     Raises:
-        ConfigError: A key is unknown, or the id is too long for the name of a file.
+        ConfigError: There is no path, a key is unknown, or the id is too long for a file name.
     """
     if exists(word) or exists(word.partition('=')[2]):
         facts: list[str] = []  # a path may have commas itself
@@ -52,6 +52,8 @@ def parse_word(word: str, timm: dict[str, str] | None = None) -> CheckpointWord:
     name, equals, place = word.partition('=')
     if not equals or exists(word):
         name, place = '', word
+    if not place:  # pathlib reads an empty one as the folder that the command runs in
+        raise ConfigError(f'--checkpoint {word!r}: names no file. Write [ID=]PATH.')
     kind, colon, rest = place.partition(':')
     if not colon or kind not in (RANDOM, TIMM) or exists(place):
         kind, rest = 'file', place

@@ -54,6 +54,7 @@ def test_read_yaml_gives_the_model(read):
         (('road', 'rode'), r"kind: .*'road' or 'track', not 'rode' \(did you mean 'road'\?\)"),
         (('kind: road', 'kid: road'), r"kid: nothing .* mean 'kind'\?\); missing: kind\. Correct"),
         (('kind', 'spare: {spkes: 40}\nkind'), r"spare\.spkes: .*'spokes'.*; missing: spare\.name"),
+        (('kind', 'spokes: 3\nkind'), r'spokes: nothing reads this key\. Correct'),
         (('kind', 'notes: {a: .nan}\nkind'), r'notes\.a: .*finite number, not nan'),
         (('kind', 'notes: {a: true}\nkind'), r'notes\.a: .*valid number, not True'),
         (('kind', 'kind: track\nkind'), r"cannot be read \(key 'kind' stands twice"),

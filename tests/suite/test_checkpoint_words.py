@@ -30,6 +30,12 @@ def test_id_that_is_no_name_of_a_file_is_refused():
         parse_word(f'{"x" * 300}=a.pth')
 
 
+@pytest.mark.parametrize('word', ['', 'mine=', 'mine=,method=mae'])
+def test_word_without_a_path_is_not_the_current_folder(word):
+    with pytest.raises(ConfigError, match='names no file'):
+        parse_word(word)
+
+
 def test_network_of_timm_is_of_every_file_or_of_one():
     assert parse_word('a=x.pth', parse_timm(['test_vit'])).reading == {'timm': 'test_vit'}
     assert parse_word('a=x.pth', parse_timm(['b=test_vit'])).reading == {}
