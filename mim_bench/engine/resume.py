@@ -52,6 +52,10 @@ def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> N
         f'{d.second or "not set"}'
         for d in setting_differences(stated, now)
     ]
+    # mmengine would take the old seed back, but the order and crops of images have the new one.
+    seeds = (meta or {}).get('seed'), (cfg.get('randomness') or {}).get('seed')
+    if None not in seeds and seeds[0] != seeds[1]:
+        found.insert(0, f'the seed was {seeds[0]} and is {seeds[1]}')
     if found:
         more = f', and {len(found) - _MOST} more' if len(found) > _MOST else ''
         raise ConfigError(

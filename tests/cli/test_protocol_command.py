@@ -68,6 +68,7 @@ def trained(toy_root, tmp_path_factory):
     [
         ('train_cfg.max_epochs=3', 'train_cfg.max_epochs was 1 and is 3'),
         ('optim_wrapper.optimizer.lr=0.5', 'optim_wrapper.optimizer.lr was 0.002 and is 0.5'),
+        ('randomness.seed=3', 'the seed was 0 and is 3'),
     ],
 )
 def test_resume_with_other_settings_is_refused(trained, option, message):
