@@ -1,7 +1,6 @@
 """Runs a config: what ``tools/train.py``, ``tools/test.py`` and the suite call."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +42,7 @@ from mim_bench.recipe.robustness import FITTED_LOOP, use_variant
 from mim_bench.recipe.start import protocol_start, start_weights
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
-from mim_bench.results.record import RUN_ID, RUN_ID_LENGTH, Cause
+from mim_bench.results.record import Cause, check_run_id
 from mim_bench.shipped import shipped_config
 
 NO_PLAN = (
@@ -317,7 +316,7 @@ def _set_data(cfg: Config, launch: Launch) -> None:
         use_variant(cfg, launch.variant, launch.data_root)
     elif launch.data_root:
         set_data_root(cfg, launch.data_root)
-    if launch.own_data:
+    if launch.own_data is not None:
         use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
 
 
@@ -408,7 +407,7 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     tasks = [dict(task) for task in protocol.pop('tasks', [])]
     tasks = tasks or [dict(task=protocol.pop('task', None))]
     if launch.run_id:
-        _check_run_id(launch.run_id)
+        check_run_id(launch.run_id, '--run-id')
         for task in tasks:
             task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
     stated = dict(launch.record_checkpoint or {})
@@ -420,14 +419,6 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
         protocol=protocol,
         tasks=tasks,
     )
-
-
-def _check_run_id(run_id: str) -> None:
-    if not re.match(RUN_ID, run_id) or len(run_id) > RUN_ID_LENGTH:
-        raise ConfigError(
-            f'--run-id {run_id!r}: the name of a folder is needed, without slashes and without a '
-            f'dot at its beginning, of at most {RUN_ID_LENGTH} characters.'
-        )
 
 
 def build_runner(cfg: Config) -> BenchRunner:

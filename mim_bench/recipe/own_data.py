@@ -48,6 +48,11 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
         raise ConfigError(
             f'--own-data {name!r}: give a name of small letters, digits, dots and underscores.'
         )
+    if name in _PUBLIC:
+        raise ConfigError(
+            f'--own-data {name}: is the name of a public data set, whose tasks yours would be '
+            'called after. Give your data another one.'
+        )
     data_sets = list(_data_sets(cfg))
     training = next(iter(_training(cfg)), None)
     if training is None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator, with_config
 
+from mim_bench.errors import ConfigError
 from mim_bench.results.validation import STRICT
 
 SCHEMA_VERSION = 1
@@ -344,6 +345,19 @@ class Curve:
     """Unit of the steps."""
     points: list[Annotated[list[float], Field(min_length=2, max_length=2)]]
     """Pairs of step and value."""
+
+
+def check_run_id(run_id: str, where: str) -> None:
+    """Refuse a name that a record cannot have.
+
+    Raises:
+        ConfigError: It is no name of a folder, or too long.
+    """
+    if not re.match(RUN_ID, run_id) or len(run_id) > RUN_ID_LENGTH:
+        raise ConfigError(
+            f'{where} {run_id!r}: the name of a folder is needed, without slashes and without a '
+            f'dot at its beginning, of at most {RUN_ID_LENGTH} characters.'
+        )
 
 
 def data_set_of(task: str) -> str:

@@ -1,9 +1,14 @@
 """What a user states about a checkpoint, as ``KEY=VALUE`` words of a command."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from mim_bench.errors import ConfigError
+from mim_bench.results.record import Checkpoint
+from mim_bench.results.validation import adapter, explain
 
 # The words of a command -> the fields of a record's checkpoint.
 FACTS = {
@@ -27,7 +32,7 @@ def parse_facts(words: Iterable[str], where: str, known: Mapping[str, str] = FAC
         known: Fields by key.
 
     Raises:
-        ConfigError: A word is not ``KEY=VALUE`` with a known key, or a number is none.
+        ConfigError: A word is not ``KEY=VALUE`` with a known key, or no record takes the value.
     """
     facts: dict[str, Any] = {}
     for word in words:
@@ -46,4 +51,17 @@ def parse_facts(words: Iterable[str], where: str, known: Mapping[str, str] = FAC
                 facts[field] = _NUMBERS.get(field, str)(value)
             except ValueError as error:
                 raise ConfigError(f'{where} {word}: {error}. Give a number.') from error
+    _check_values(facts, where)
     return facts
+
+
+def _check_values(facts: Mapping[str, Any], where: str) -> None:
+    """Refuse what no record takes, before a run that ends in one."""
+    others = {'id': '-', 'method': '-', 'backbone': '-'}
+    try:
+        found = adapter(Checkpoint).validate_python({**others, **facts})
+    except ValidationError as problem:
+        text = explain(problem, Checkpoint).removesuffix('. Correct the file, or what wrote it.')
+        raise ConfigError(f'{where}: {text}. Correct it.') from None
+    if not math.isfinite(found.pretrain_epochs or 0):
+        raise ConfigError(f'{where}: epochs={found.pretrain_epochs}: give a finite number.')

@@ -155,6 +155,32 @@ def test_run_id_that_is_no_folder_is_told_before_anything_is_built(run_id, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--record-checkpoint', 'id=a/b'], "'flowers-ft-a/b-s0': the name of a folder is needed"),
+        (['--record-checkpoint', 'img_size=0'], '--record-checkpoint: img_size: input should be'),
+        (['--record-checkpoint', 'epochs=-3'], '--record-checkpoint: pretrain_epochs: input'),
+        (['--record-checkpoint', 'epochs=inf'], 'epochs=inf: give a finite number'),
+        (['--record-checkpoint', 'id='], '--record-checkpoint: id: string should have at least 1'),
+        (['--own-data', ''], "--own-data '': give a name"),
+        (['--own-data', 'in1k'], '--own-data in1k: is the name of a public data set'),
+    ],
+)
+def test_what_no_record_takes_is_told_before_the_training(
+    words, message, three_classes, tmp_path, capsys
+):
+    run_id = [] if words[0] == '--record-checkpoint' else ['--run-id', 'mine']
+    command = ['train', str(FINETUNE), '--data-root', str(three_classes), '--own-data', 'flowers']
+    command += ['--work-dir', str(tmp_path / 'run'), '--results-dir', str(tmp_path / 'results')]
+
+    assert main([*command, *run_id, *words, '--cfg-options', *SHORT]) == 1
+
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / 'run').glob('*.pth'))
+    assert not list(tmp_path.glob('results/*/b*'))
+
+
 @pytest.mark.slow
 def test_batch_of_one_image_is_told_with_its_remedy(toy_root, tmp_path, capsys):
     words = ['--data-root', str(toy_root / 'ade/ADEChallengeData2016'), '--work-dir', str(tmp_path)]

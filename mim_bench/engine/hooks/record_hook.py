@@ -47,6 +47,7 @@ from mim_bench.results.record import (
     Cost,
     Metric,
     RunRecord,
+    check_run_id,
     utc_now,
 )
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
@@ -151,6 +152,9 @@ class RecordHook(Hook):
             )
         if is_main_process():
             for task in self.tasks:
+                check_run_id(
+                    self._run_id(task, runner.seed), 'Record (--record-checkpoint id=, --run-id)'
+                )
                 _check_writable(self._folder(task, runner.seed))
             runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
