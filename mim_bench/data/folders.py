@@ -63,7 +63,9 @@ class _Folders(mmpretrain.datasets.CustomDataset):
         self.summary.names = tuple(names)
         loose = [file for file in listing.files if '/' not in file]
         self.summary.images += len(loose)
-        self.summary.add_unused('images outside of class folders', len(loose))
+        self.summary.add_unused(
+            'images outside of class folders, of which a pre-training needs one', len(loose)
+        )
         by_class: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
         for file in listing.files:
             if '/' in file:
