@@ -68,16 +68,21 @@ def label_fault(highest: int, num_classes: int, *, is_learned: bool) -> str | No
     Args:
         highest: See :func:`highest_label`.
         num_classes: The labels of the classes are 1 to this.
-        is_learned: Whether the maps are those of the training, which show every class.
+        is_learned: Whether the maps are those of the training.
     """
     if highest == 0:
         return 'its label maps hold no label: every pixel is 0, which is unlabelled.'
-    if highest > num_classes or (is_learned and highest < num_classes):
+    if highest > num_classes:
         return (
             f'its highest label is {highest}, the number of classes {num_classes} (by '
             f'{CLASSES_FILE}, else by the training). The first class is label 1, and 0 is '
-            'unlabelled: add 1 to labels that count from 0; remove names of classes that the '
-            'training does not show.'
+            'unlabelled. Correct the labels or the names.'
+        )
+    if is_learned and highest == num_classes - 1:
+        return (
+            f'its highest label is {highest}, and {CLASSES_FILE} names {num_classes} classes, as '
+            'where labels count from 0. The first class is label 1, and 0 is unlabelled: add 1 to '
+            'labels that count from 0, or remove the last name if the training does not show it.'
         )
     return None
 

@@ -340,7 +340,7 @@ def test_own_categories_set_all_heads(copy):
     launched('coco', root, own_data='numbers')
 
 
-@pytest.mark.parametrize('names', [[*'abcdefghijk'], None], ids=['listed', 'numbered'])
+@pytest.mark.parametrize('names', [[*'abcdefghijkmn'], None], ids=['listed', 'numbered'])
 def test_own_label_maps_set_the_head(copy, names):
     root = copy('ade20k')
     for path in (root / 'images').rglob('*.jpg'):

@@ -259,11 +259,11 @@ OWN_MAPS = {
             _names(b'a\nb\nc\n')(root),
             _labels(lambda a, path: _save((a % 3).astype('uint8'), path))(root),
         ),
-        r'training: its highest label is 2, the number of classes 3 .* The first class is label 1',
+        r'training: its highest label is 2, and classes\.txt names 3 .* The first class is label 1',
     ),
     'another label to validate': (
-        _labels(lambda a, path: 'val' not in path.name and _save(a.clip(0, 3), path)),
-        r'annotations/validation: its highest label is 11, the number of classes 3 ',
+        _labels(lambda a, path: 'val' not in path.name and _save(a.clip(0, 10), path)),
+        r'annotations/validation: its highest label is 11, the number of classes 10 ',
     ),
     'no label to validate': (
         _labels(lambda a, path: 'val' in path.name and _save(a * 0, path)),
