@@ -207,7 +207,7 @@ def run(args: argparse.Namespace) -> int:
     _check_track(args.track)
     local = _local_launcher(args)
     suite = load_suite(args.suite, tasks_files=args.tasks_file)
-    wanted = parse_tasks(args.tasks, suite) if args.tasks else None
+    wanted = None if args.tasks is None else parse_tasks(args.tasks, suite)
     out = args.out.resolve()
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
     is_embedded = suite.tier == 'smoke' and root is None and not roots

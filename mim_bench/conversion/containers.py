@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from mim_bench.conversion.files import WEIGHT_KEYS, state_dict_of
@@ -113,10 +114,16 @@ def _chosen(content: Mapping, where: str, found: list[str], use_ema: bool) -> We
             f'{", ".join(found) or "bare weights"}). Leave --use-ema out.'
         )
     container = names[0] if names else TOP_LEVEL
-    state = _unwrapped(state_dict_of(dict(content[container]) if names else dict(content)))
+    held = dict(content[container]) if names else dict(content)
+    state = _unwrapped(state_dict_of(held))
     if use_ema:
         state.pop('steps', None)  # mmengine's counter
     if not state:
+        if arrays := [key for key, value in held.items() if isinstance(value, np.ndarray)]:
+            raise ConversionError(
+                f'{where}: holds NumPy arrays ({", ".join(map(str, arrays[:3]))}). Save them as '
+                'tensors: `torch.save({k: torch.from_numpy(v) for k, v in state.items()}, FILE)`.'
+            )
         averages = [key for key in found if key in EMA_KEYS]
         advice = (
             f'{averages[0]}, an average, with `mim-bench convert --use-ema`'

@@ -147,7 +147,7 @@ def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
     return {
         _WRAPPERS.sub('', key).removeprefix('module.'): value
         for key, value in content.items()
-        if isinstance(value, torch.Tensor)
+        if isinstance(key, str) and isinstance(value, torch.Tensor)
     }
 
 

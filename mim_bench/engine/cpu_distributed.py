@@ -13,7 +13,7 @@ from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
 from torch import distributed as torch_dist
 from torch import nn
 
-from mim_bench.errors import StackError
+from mim_bench.errors import ConfigError, StackError
 
 # NCCL's own 10 minutes are less than a process waits while the main one evaluates COCO.
 DIST_TIMEOUT_S = 1800
@@ -80,8 +80,16 @@ def read_slurm() -> None:
 
     The address is that of the first node of the step, which may have fewer nodes than its job. The
     port follows from job and step, so that two of them may share a node.
+
+    Raises:
+        ConfigError: Slurm did not start this process.
     """
     environment = os.environ
+    if 'SLURM_PROCID' not in environment:
+        raise ConfigError(
+            '--launcher slurm: srun did not start this process (there is no SLURM_PROCID). Start '
+            'it by srun, or leave --launcher out.'
+        )
     if 'MASTER_ADDR' not in environment:
         nodes = environment.get('SLURM_STEP_NODELIST') or environment['SLURM_NODELIST']
         command = ['scontrol', 'show', 'hostnames', nodes]

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
@@ -114,11 +115,15 @@ def _apply_loading(cfg: Config) -> None:
 
 
 def check_top_level(cfg: Config) -> None:
-    """Refuse a top-level key that neither the runner nor the config itself reads.
+    """Refuse a top-level key that neither the runner nor the config itself reads, and no model.
 
     Raises:
         ConfigError: Names the key and near ones.
     """
+    if not isinstance(cfg.get('model', {}), Mapping):
+        raise ConfigError(
+            f'{cfg.filename}: model is {cfg.model!r}. Give the settings of a network, with a type.'
+        )
     for key in cfg:
         if key in RUNNER_KEYS:
             continue

@@ -109,6 +109,7 @@ def test_run_killed_run_is_recorded_by_the_suite(inputs, tmp_path):
     ('words', 'message'),
     [
         (['--tasks', 'in1k-kn'], "Did you mean 'in1k-knn'"),
+        (['--tasks', ''], "'' names no task"),
         (['--data-root', 'coko=x'], "'coko' is not a data set"),
         (['--data-root', 'x', 'y'], 'two folders of all data sets'),
         (['--workers', '0'], '--workers 0'),

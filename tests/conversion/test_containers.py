@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -51,6 +52,17 @@ def test_open_container_without_an_average_raises():
 def test_open_container_with_an_average_alone_says_how_to_take_it():
     with pytest.raises(ConversionError, match=r'Take model_ema, an average, .* --use-ema'):
         open_container({'epoch': 3, 'model_ema': {'a': ONE}}, 'a.pth')
+
+
+@pytest.mark.parametrize('key', ['model', 'a'])
+def test_open_container_with_arrays_says_how_to_save_them(key):
+    content = {'model': {'b': np.zeros(2)}} if key == 'model' else {'a': np.zeros(2)}
+    with pytest.raises(ConversionError, match=r'a\.pth: holds NumPy arrays \([ab]\)'):
+        open_container(content, 'a.pth')
+
+
+def test_open_container_leaves_out_what_has_a_number_for_a_name():
+    assert open_container({0: ONE, 'a': TWO}, 'a.pth').state == {'a': TWO}
 
 
 def test_open_container_without_weights_raises_and_says_what_there_is():

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mim_bench.engine.cpu_distributed import read_slurm
 from mim_bench.engine.launch import Launch, resolve_training
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.errors import CheckpointError, DataError
+from mim_bench.errors import CheckpointError, ConfigError, DataError
 from mim_bench.testing.toy_runs import loader, make_runner
 
 
@@ -72,6 +73,12 @@ def write_config(tmp_path, **content):
 
 
 AMP = dict(type='AmpOptimWrapper', loss_scale='dynamic', optimizer=dict(type='SGD', lr=0.1))
+
+
+def test_slurm_without_srun_is_refused(monkeypatch):
+    monkeypatch.delenv('SLURM_PROCID', raising=False)
+    with pytest.raises(ConfigError, match='srun did not start this process'):
+        read_slurm()
 
 
 def test_auto_resume_takes_the_newest_checkpoint_of_the_folder(tmp_path):

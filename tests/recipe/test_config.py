@@ -118,6 +118,11 @@ def test_load_config_option_without_a_place_raises(write, key, message):
         load_config(write(), {key: 1})
 
 
+def test_load_config_without_a_model_raises(write):
+    with pytest.raises(ConfigError, match='model is None. Give the settings of a network'):
+        load_config(write(), {'model': None})
+
+
 def test_check_data_roots_missing_folder_is_named(write, tmp_path):
     cfg = load_config(write())
     with pytest.raises(DataError, match=r'train_dataloader reads data/x/, .*--data-root DIR'):
