@@ -119,7 +119,7 @@ def test_load_config_option_without_a_place_raises(write, key, message):
 
 
 def test_load_config_without_a_model_raises(write):
-    with pytest.raises(ConfigError, match='model is None. Give the settings of a network'):
+    with pytest.raises(ConfigError, match='model is None'):
         load_config(write(), {'model': None})
 
 
