@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing import forkserver, util
@@ -199,21 +200,36 @@ def train_forked(launch: Launch, num_processes: int = 1) -> None:
         start_together(_train, (launch, num_processes, free_port()), num_processes)
 
 
-def start_together(function: Callable[..., None], arguments: tuple, num_processes: int = 2) -> None:
+def start_together(
+    function: Callable[..., None],
+    arguments: tuple,
+    num_processes: int = 2,
+    *,
+    limit_s: float = 600,
+) -> None:
     """Call a function of a module in forked processes and wait for them.
 
     Args:
         function: Called with the number of its process and the arguments.
         arguments: Pickled.
         num_processes: If one fails, the others are ended.
+        limit_s: After so many seconds they are killed: gloo of torch 2.11 can wait in the
+            destructor of a buffer for ever.
 
     Raises:
+        TimeoutError: They were killed.
         multiprocessing.ProcessRaisedException: With the traceback of the process.
         multiprocessing.ProcessExitedException: It was killed.
     """
-    multiprocessing.start_processes(
-        function, arguments, nprocs=num_processes, start_method='forkserver'
+    started = multiprocessing.start_processes(
+        function, arguments, nprocs=num_processes, join=False, start_method='forkserver'
     )
+    end = time.monotonic() + limit_s
+    while not started.join(max(0.1, end - time.monotonic())):
+        if time.monotonic() > end:
+            for process in started.processes:
+                process.kill()
+            raise TimeoutError(f'{function.__name__}: processes did not end in {limit_s:g} s')
 
 
 def _train(rank: int, launch: Launch, num_processes: int, port: int) -> None:

@@ -134,7 +134,13 @@ class Plan:
         self.add(f'{name}-resumed', base, text, f'{name}-sharded/epoch_1.pth', fsdp=True)
 
     def start(self) -> 'Plan':
-        start_together(_train, (free_port(), self.trainings), PAIR + 1)
+        limit_s = 60 * len(self.trainings)
+        try:
+            start_together(_train, (free_port(), self.trainings), PAIR + 1, limit_s=limit_s)
+        except TimeoutError:  # gloo's fault, seen once in hundreds of runs
+            for training in self.trainings:
+                shutil.rmtree(training.launch.work_dir, ignore_errors=True)
+            start_together(_train, (free_port(), self.trainings), PAIR + 1, limit_s=limit_s)
         return self
 
     def losses(self, name: str, processes: int = PAIR) -> torch.Tensor:
