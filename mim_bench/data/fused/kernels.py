@@ -184,8 +184,8 @@ def enhance(
 
     Args:
         planes: uint8 (3, height, width).
-        kinds: int64 (operations,): ``BRIGHTNESS``, ``COLOR``, and ``CONTRAST`` at most once, since
-            what comes before it is done to all planes, for their mean.
+        kinds: int64 (operations,), one or more: ``BRIGHTNESS``, ``COLOR``, and ``CONTRAST`` at
+            most once, since what comes before it is done to all planes, for their mean.
         factors: float32 (operations,); 1 changes nothing.
         box: (top, left, height, width).
     """
@@ -195,7 +195,7 @@ def enhance(
             first = number
     for number in range(first):
         planes = _enhanced(planes, kinds[number], factors[number], 0)
-    if kinds.size > 0 and kinds[first] == CONTRAST:
+    if kinds[first] == CONTRAST:
         mean = _mean_grey(planes.reshape(3, -1))
     top, left, height, width = box
     planes = planes[:, top : top + height, left : left + width].copy()
