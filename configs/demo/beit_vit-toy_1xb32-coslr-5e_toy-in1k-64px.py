@@ -34,8 +34,6 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-# No k-NN on the way: the probes of the demo measure it.
-custom_hooks = [hook for hook in _base_.custom_hooks if hook['type'] != 'mim_bench.KnnHook']
 optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-beit')
 pretraining = dict(method='beit')

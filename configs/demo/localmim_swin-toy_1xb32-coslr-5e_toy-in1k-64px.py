@@ -29,6 +29,7 @@ train_dataloader = dict(
     collate_fn=dict(type='mim_bench.collate_masks', window_sizes=[8, 8, 4]),
     dataset=dict(pipeline=train_pipeline),
 )
+custom_hooks = [*_base_.custom_hooks, _base_.knn_hook_cfg]
 optim_wrapper = dict(
     optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256),
     paramwise_cfg=dict(

@@ -32,6 +32,7 @@ train_pipeline = [
     dict(type='PackInputs'),
 ]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+custom_hooks = [*_base_.custom_hooks, _base_.knn_hook_cfg]
 base_lr = 8e-3
 base_batch_size = 32
 optim_wrapper = dict(optimizer=dict(lr=base_lr))

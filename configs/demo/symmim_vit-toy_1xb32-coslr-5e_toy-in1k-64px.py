@@ -42,7 +42,7 @@ train_dataloader = dict(
     collate_fn=dict(type='mim_bench.collate_masks'),
     dataset=dict(pipeline=train_pipeline),
 )
-custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MomentumHook')]
+custom_hooks = [*_base_.custom_hooks, _base_.knn_hook_cfg, dict(type='mim_bench.MomentumHook')]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * _base_.effective_batch_size / 256))
 protocol = dict(name='toy-pretrain-symmim')
 pretraining = dict(method='symmim')

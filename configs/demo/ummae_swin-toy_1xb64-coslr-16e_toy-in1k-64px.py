@@ -35,6 +35,7 @@ train_dataloader = dict(
     collate_fn=dict(type='mim_bench.collate_masks'),
     dataset=dict(pipeline=train_pipeline),
 )
+custom_hooks = [*_base_.custom_hooks, _base_.knn_hook_cfg]
 optim_wrapper = dict(optimizer=dict(lr=base_lr * effective_batch_size / 256))
 param_scheduler = dict(warmup_epochs=2)
 train_cfg = dict(max_epochs=16)

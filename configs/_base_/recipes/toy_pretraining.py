@@ -1,4 +1,4 @@
-# Pre-training on the embedded digits at 64 px: 5 epochs of batches of 32 in float32, with k-NN and
+# Pre-training on the embedded digits at 64 px: 5 epochs of batches of 32 in float32, with
 # pictures on the way. A recipe adds its model, mask and rate.
 _base_ = [
     '../datasets/in1k_mim_256px.py',
@@ -37,21 +37,19 @@ probe_loader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
 )
-custom_hooks = [
-    *_base_.custom_hooks,
-    dict(
-        type='mim_bench.KnnHook',
-        bank_dataloader=dict(
-            **probe_loader, dataset=dict(**dataset, data_prefix='train', pipeline=test_pipeline)
-        ),
-        query_dataloader=dict(
-            **probe_loader, dataset=dict(**dataset, data_prefix='val', pipeline=test_pipeline)
-        ),
-        pooling='gap',
-        interval=8,
+# A recipe that measures k-NN on the way appends it to custom_hooks.
+knn_hook_cfg = dict(
+    type='mim_bench.KnnHook',
+    bank_dataloader=dict(
+        **probe_loader, dataset=dict(**dataset, data_prefix='train', pipeline=test_pipeline)
     ),
-    dict(type='mim_bench.ReconstructionHook', interval=8),
-]
+    query_dataloader=dict(
+        **probe_loader, dataset=dict(**dataset, data_prefix='val', pipeline=test_pipeline)
+    ),
+    pooling='gap',
+    interval=8,
+)
+custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.ReconstructionHook', interval=8)]
 optim_wrapper = dict(
     _delete_=True,
     type='OptimWrapper',
