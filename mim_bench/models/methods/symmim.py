@@ -12,14 +12,11 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn import functional as F
 
-from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.vit import VisibleViT
-from mim_bench.models.layers.base import OwnWeights
 from mim_bench.models.layers.momentum import MomentumNetwork
-from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.registry import MODELS
 from mim_bench.targets.hidden_pixels import hidden_pixels
 
@@ -55,13 +52,11 @@ class SymMIM(BaseSelfSupervisor):
     Args:
         backbone: Config of an encoder with mask tokens: :class:`MaskTokenViT` (fixed absolute
             positions), :class:`ConMIMViT` (shared relative ones), or a pyramid such as
-            :class:`MaskTokenSwin`. With a ``decoder``, one that leaves the hidden patches out:
-            :class:`VisibleViT`.
+            :class:`MaskTokenSwin`.
         neck: Config of the projector; the momentum network has a copy.
         head: Config of :class:`HiddenPixelHead`.
         contrast_head: Config of :class:`MomentumContrastHead` (images of the batch) or
             :class:`PatchContrastHead` (patches of the image; one view only).
-        decoder: Config of :class:`HiddenPatchDecoder`; None where the encoder has mask tokens.
         pooling: One vector an image is the class token ('cls') or the mean over the patch
             tokens ('gap', the only one for pyramids).
         contrast_weight: Weight lambda of the contrast.
@@ -72,7 +67,7 @@ class SymMIM(BaseSelfSupervisor):
         init_cfg: Initialisation of mmengine.
 
     Raises:
-        ConfigError: ``pooling`` is unknown, or ``decoder`` does not fit the rest.
+        ConfigError: ``pooling`` is unknown, or the backbone leaves the hidden patches out.
 
     Source: SymMIM, arXiv:2408.12772, whose body was not read. SPECIFIED: missing pixels are
     estimated; the two masks need no search for a ratio. SPECIFIED-2ND (third-party summaries):
@@ -90,7 +85,6 @@ class SymMIM(BaseSelfSupervisor):
         head: dict,
         contrast_head: dict,
         *,
-        decoder: dict | None = None,
         pooling: str = 'cls',
         contrast_weight: float = 1.0,
         symmetrised: bool = False,
@@ -104,8 +98,12 @@ class SymMIM(BaseSelfSupervisor):
         if pooling not in POOLINGS:
             raise ConfigError(f'SymMIM: pooling {pooling!r} must be one of {POOLINGS}.')
         self.contrast_head = MMPRETRAIN_MODELS.build(contrast_head)
-        self.decoder = decoder and MMPRETRAIN_MODELS.build(decoder)
-        self._check_decoder()
+        if isinstance(self.backbone, VisibleViT) and not isinstance(self.backbone, MaskTokenViT):
+            raise ConfigError(
+                f'SymMIM: {type(self.backbone).__name__} leaves the hidden patches out, and their '
+                'tokens are what the head reads. Use a backbone with mask tokens: MaskTokenViT, '
+                'ConMIMViT or MaskTokenSwin.'
+            )
         self.pooling, self.contrast_weight = pooling, contrast_weight
         self.symmetrised = symmetrised
         # INFERRED: MoCo v3's ViT recipe, 0.99 -> 1.
@@ -153,10 +151,7 @@ class SymMIM(BaseSelfSupervisor):
         if self._reads_class_token:
             (tokens,) = self.backbone(images, mask, wanted='hidden')
             return Encoded(tokens[:, 0], tokens[:, 1:], mask.hidden)
-        outputs = self.backbone(images, mask)
-        pooled, patches = pooled_and_patches(outputs, self.pooling)
-        if self.decoder is not None:
-            return Encoded(pooled, self.decoder(outputs[-1], mask), mask.hidden)
+        pooled, patches = pooled_and_patches(self.backbone(images, mask), self.pooling)
         index = mask.at(patches.shape[1]).hidden
         return Encoded(pooled, take_tokens(patches, index), index)
 
@@ -173,18 +168,6 @@ class SymMIM(BaseSelfSupervisor):
                 'do not show the same.'
             )
         return views[0], views[1]
-
-    def _check_decoder(self) -> None:
-        drops = isinstance(self.backbone, VisibleViT) and not isinstance(
-            self.backbone, MaskTokenViT
-        )
-        if drops != (self.decoder is not None) or (drops and self.contrast_head.level == 'patch'):
-            raise ConfigError(
-                f'SymMIM: backbone {type(self.backbone).__name__}, decoder '
-                f'{type(self.decoder).__name__}, contrast of {self.contrast_head.level} level. '
-                'VisibleViT, and no other backbone, needs a decoder, and its momentum network '
-                'has keys of images only.'
-            )
 
     @property
     def _reads_class_token(self) -> bool:
@@ -309,65 +292,6 @@ class MaskTokenViT(VisibleViT):
             return (tokens,)
         patches = torch.cat((tokens[:, :n], tokens[:, n + 1 :]), dim=1)
         return (torch.cat((tokens[:, n : n + 1], take_tokens(patches, mask.ranks)), dim=1),)
-
-
-@MODELS.register_module()
-class HiddenPatchDecoder(OwnWeights, BaseModule):
-    """MAE's decoder without its last linear layer, evaluated at the hidden patches only.
-
-    Args:
-        in_dims: Width of the encoder.
-        grid: Patches of an image as (rows, cols).
-        embed_dims: Width of the decoder and of what it returns.
-        depth: Transformer blocks.
-        num_heads: Heads of a block.
-        init_cfg: Initialisation of mmengine.
-
-    Source: MAE, arXiv:2111.06377. Differs: the last block and norm leave out the visible
-    patches, which get no loss; the numbers of the hidden ones are the same.
-    """
-
-    def __init__(
-        self,
-        in_dims: int,
-        grid: tuple[int, int],
-        *,
-        embed_dims: int = 512,
-        depth: int = 8,
-        num_heads: int = 16,
-        init_cfg: dict | list | None = None,
-    ) -> None:
-        super().__init__(init_cfg)
-        self.embed = nn.Linear(in_dims, embed_dims)
-        self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
-        table = sincos_position_embedding(tuple(grid), embed_dims)
-        self.pos_embed = nn.Parameter(table[None], requires_grad=False)
-        self.layers = nn.ModuleList(TransformerBlock(embed_dims, num_heads) for _ in range(depth))
-        self.ln1 = nn.LayerNorm(embed_dims, eps=NORM_EPS)
-
-    def init_own_weights(self) -> None:
-        """Xavier for linear layers; the mask token is normal with deviation 0.02."""
-        self.apply(init_mae_weights)
-        nn.init.normal_(self.mask_token, std=STD)
-
-    def forward(self, tokens: torch.Tensor, mask: Mask | torch.Tensor) -> torch.Tensor:
-        """Decode the hidden patches.
-
-        Args:
-            tokens: (B, 1 + visible, in_dims): class token, visible patches in raster order.
-            mask: Hidden patches.
-
-        Returns:
-            (B, hidden, embed_dims) in raster order.
-        """
-        mask, x = Mask.of(mask), self.embed(tokens)
-        seen = x[:, 1:] + take_tokens(self.pos_embed, mask.visible)
-        queries = self.mask_token + take_tokens(self.pos_embed, mask.hidden)
-        x = torch.cat((x[:, :1], seen, queries.expand(len(x), -1, -1)), dim=1)
-        *layers, last = self.layers
-        for layer in layers:
-            x = layer(x)
-        return self.ln1(last(x, None, slice(tokens.shape[1], None)))
 
 
 @MODELS.register_module()
