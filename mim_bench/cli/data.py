@@ -187,6 +187,8 @@ def _print_report(console: Console, report: 'Report') -> None:
     for path in report.left_out:
         line = f'left out: {escape(path)} is hidden; the loaders do not read it'
         console.print(line, soft_wrap=True, highlight=False)
+    for note in report.notes:
+        console.print(f'note: {escape(note)}', soft_wrap=True, highlight=False)
     console.print(escape(f'{report.dataset} in {report.root}'), soft_wrap=True)
     table = Table()
     table.add_column('what')

@@ -81,8 +81,11 @@ def _dataset_class() -> type:
                 self.ann_file, len(document['images']), len(document['annotations'])
             )
             self.summary.names = tuple(names)
-            used = unused_objects(document, set(self.cat_ids), is_test=self.test_mode)
-            for reason, number in used.items():
+            unused, used = unused_objects(document, set(self.cat_ids), is_test=self.test_mode)
+            self.summary.empty = tuple(
+                name for name, number in zip(names, self.cat_ids, strict=True) if number not in used
+            )
+            for reason, number in unused.items():
                 self.summary.add_unused(f'objects {reason}', number)
             self.summary.add_unused('areas computed, not stated or 0', opened.area_computed)
             return found

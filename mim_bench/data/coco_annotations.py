@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -197,11 +197,12 @@ def _object_faults(
 
 
 def unused_objects(
-    document: Mapping[str, Any], category_ids: set[int], *, is_test: bool
-) -> dict[str, int]:
-    """Objects that a training or a metric does not use, by reason."""
+    document: Mapping[str, Any], category_ids: Collection[int], *, is_test: bool
+) -> tuple[dict[str, int], set[int]]:
+    """Objects that a training or a metric does not use, by reason; categories of the others."""
     images = {image['id'] for image in document['images']}
     reasons: Counter[str] = Counter()
+    used = set()
     rules: list[tuple[str, Callable[[Mapping[str, Any]], bool]]] = [
         ('without a box', lambda a: not is_box(a.get('bbox'))),
         ('of images that the file does not list', lambda a: not _is_one(a.get('image_id'), images)),
@@ -213,9 +214,11 @@ def unused_objects(
         rules.append(('under one pixel wide or high', lambda a: min(a['bbox'][2:]) < 1))
     for entry in document['annotations']:
         reason = next((name for name, holds in rules if holds(entry)), None)
-        if reason is not None:
+        if reason is None:
+            used.add(entry['category_id'])
+        else:
             reasons[reason] += 1
-    return dict(reasons)
+    return dict(reasons), used
 
 
 def _is_one(number: Any, ids: Container[int]) -> bool:

@@ -1,16 +1,20 @@
 """ADE20K's layout as mmseg loads it: every image with its label map, labels that are labels."""
 
+import hashlib
 import os
 from collections import Counter
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mim_bench.data.archives import is_file, is_folder, read_text
+from mim_bench.data.archives import file_facts, is_file, is_folder, read_text
 from mim_bench.data.image_file import read_bytes, read_label_map
+from mim_bench.data.kept_list import kept_lines
 from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
 from mim_bench.data.summary import Summary
@@ -20,6 +24,8 @@ from mim_bench.registry import DATASETS, TRANSFORMS
 CLASSES_FILE = 'classes.txt'
 _NAMES_SHOWN = 3
 _THREADS = 16
+# Fewer label maps are read in about a second, so what they hold is not kept.
+_KEPT_FROM = 1000
 
 
 def read_class_names(root: Path) -> list[str]:
@@ -37,8 +43,8 @@ def read_class_names(root: Path) -> list[str]:
     return names
 
 
-def highest_label(folder: Path, *, skips_bad: bool = False) -> int:
-    """The highest label in the maps of a folder; 0 where there is none.
+def labels_in(folder: Path, *, skips_bad: bool = False) -> list[int]:
+    """The labels in the maps of a folder, sorted; kept on disk until a file changes.
 
     Args:
         folder: All its PNG files are read.
@@ -48,28 +54,45 @@ def highest_label(folder: Path, *, skips_bad: bool = False) -> int:
         DataError: A file cannot be read, or is no label map of this layout.
     """
 
-    def highest(file: str) -> int:
+    def read(file: str) -> set[int]:
         try:
             labels = read_label_map(folder / file)
             check_labels(labels, str(folder / file), counts_from_one=True)
-            return int(labels.max())
+            return set(np.flatnonzero(np.bincount(labels.ravel())).tolist())
         except DataError:
             if skips_bad:
-                return 0
+                return set()
             raise
 
+    def facts(file: str) -> str:
+        with suppress(OSError):  # of a broken link
+            return f'{file} {file_facts(folder / file)}\n'
+        return f'{file}\n'
+
+    files = list_files(folder, ('.png',)).files
     with ThreadPoolExecutor(_THREADS) as pool:
-        return max(pool.map(highest, list_files(folder, ('.png',)).files), default=0)
+
+        def read_all() -> list[str]:
+            return [str(label) for label in sorted(set().union(*pool.map(read, files)))]
+
+        if len(files) < _KEPT_FROM:
+            lines = read_all()
+        else:
+            content = ''.join(pool.map(facts, files)).encode(errors='surrogateescape')
+            stamp = [hashlib.sha256(content).hexdigest(), f'skips bad: {skips_bad}']
+            lines = kept_lines(folder, 'labels', stamp, read_all)
+    return [int(line) for line in lines]
 
 
-def label_fault(highest: int, num_classes: int, *, is_learned: bool) -> str | None:
-    """What the highest label of a folder says against a number of classes; None if nothing.
+def label_fault(labels: Collection[int], num_classes: int, *, is_learned: bool) -> str | None:
+    """What the labels of a folder say against a number of classes; None if nothing.
 
     Args:
-        highest: See :func:`highest_label`.
+        labels: See :func:`labels_in`.
         num_classes: The labels of the classes are 1 to this.
         is_learned: Whether the maps are those of the training.
     """
+    highest = max(labels, default=0)
     if highest == 0:
         return 'its label maps hold no label: every pixel is 0, which is unlabelled.'
     if highest > num_classes:
@@ -85,6 +108,11 @@ def label_fault(highest: int, num_classes: int, *, is_learned: bool) -> str | No
             'labels that count from 0, or remove the last name if the training does not show it.'
         )
     return None
+
+
+def absent_classes(labels: Collection[int], names: Sequence[str]) -> list[str]:
+    """Names of the classes that no label map of a folder shows; the first is label 1."""
+    return [name for label, name in enumerate(names, start=1) if label not in labels]
 
 
 @DATASETS.register_module(name='ADE20KDataset')

@@ -24,6 +24,7 @@ class Summary:
         unused: Number of what is not used by reason; the reason begins with ``images``,
             ``objects``, or what else it counts.
         names: Classes by the number that the loader gives them; None where only numbers are known.
+        empty: Those of the names of which no object is used.
         class_images: Images by class number; None where images have no single class.
     """
 
@@ -32,6 +33,7 @@ class Summary:
     objects: int | None = None
     unused: dict[str, int] = field(default_factory=dict)
     names: tuple[str, ...] | None = None
+    empty: tuple[str, ...] = ()
     class_images: dict[int, int] | None = None
 
     def used(self, what: str) -> int:
@@ -65,6 +67,8 @@ class Summary:
             parts.append(f'{self.objects:,} objects, {self.used("objects"):,} used')
         if self.names is not None:
             parts.append(f'{len(self.names)} classes')
+        if self.empty:
+            parts.append(f'no object of {listed(self.empty)} of them')
         text = ', '.join(parts)
         if self.unused:
             reasons = (f'{number:,} {reason}' for reason, number in self.unused.items())

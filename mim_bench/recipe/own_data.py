@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.coco_annotations import read_document
 from mim_bench.data.listing import class_folders, image_endings, list_files
 from mim_bench.data.segmentation import (
     CLASSES_FILE,
-    highest_label,
+    absent_classes,
     label_fault,
+    labels_in,
     read_class_names,
 )
+from mim_bench.data.summary import listed
 from mim_bench.errors import ConfigError, DataError
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
@@ -120,7 +123,7 @@ def _classes(dataset: ConfigDict) -> list[str]:
 def _classes_of_maps(
     training: ConfigDict, data_sets: Sequence[ConfigDict], skips_bad: bool
 ) -> list[str]:
-    """Classes of label maps, by ``classes.txt`` or by the highest label; all maps are read.
+    """Classes of label maps, by ``classes.txt`` or by the highest label.
 
     Raises:
         DataError: The maps have other labels than the classes, or no label at all.
@@ -128,14 +131,16 @@ def _classes_of_maps(
     root, learned = Path(training.get('data_root') or ''), _folder_of_maps(training)
     with_maps = [dataset for dataset in data_sets if dataset.data_prefix.get('seg_map_path')]
     folders = dict.fromkeys([learned, *map(_folder_of_maps, with_maps)])
-    highest = {f: highest_label(f, skips_bad=skips_bad and f == learned) for f in folders}
+    found = {f: labels_in(f, skips_bad=skips_bad and f == learned) for f in folders}
     if is_file(root / CLASSES_FILE):
         names = read_class_names(root)
     else:
-        names = [f'class {number}' for number in range(1, highest[learned] + 1)]
-    for folder, label in highest.items():
-        if fault := label_fault(label, len(names), is_learned=folder == learned):
+        names = [f'class {number}' for number in range(1, max(found[learned], default=0) + 1)]
+    for folder, labels in found.items():
+        if fault := label_fault(labels, len(names), is_learned=folder == learned):
             raise DataError(f'{folder}: {fault}')
+    if absent := absent_classes(found[learned], names):
+        print_log(f'{learned}: no label map shows {listed(absent)} of {len(names)} classes.')
     return names
 
 

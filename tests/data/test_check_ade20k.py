@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mim_bench.cli.main import main
+from mim_bench.data import image_file
 from mim_bench.data.checks import CheckOptions, Kind, check_ade20k
 from mim_bench.errors import DataError
 
@@ -109,6 +111,43 @@ def test_check_ade20k_undecodable_image_and_annotation_are_both_named(toy_copy):
 
     assert found == {(Kind.UNREADABLE, IMAGE), (Kind.UNREADABLE, MAP)}
     assert check_ade20k(toy_copy, CheckOptions(quick=True)).is_ok
+
+
+def _all_but_3(image):
+    labels = np.array(image)
+    labels[0, :11] = range(1, 12)
+    return Image.fromarray(np.where(labels == 3, 0, labels))
+
+
+def test_check_ade20k_class_that_no_training_map_shows_is_a_note(toy_copy, capsys):
+    for path in (toy_copy / BASE / 'annotations/training').glob('*.png'):
+        _change(path, _all_but_3)
+    words = ['data', 'check', 'ade20k', str(toy_copy), '--expect', 'train=8,val=4,classes=11']
+
+    assert main(words) == 0
+
+    note = 'note: annotations/training does not show 1 (label 3) of 11 classes'
+    assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('split', ['training', 'validation'])
+def test_check_ade20k_maps_without_a_label_are_named(toy_copy, split):
+    for path in (toy_copy / BASE / 'annotations' / split).glob('*.png'):
+        _change(path, lambda image: image.point(lambda _: 0))
+
+    assert _found(check_ade20k(toy_copy, OPTIONS)) == {(Kind.LABEL, f'annotations/{split}')}
+
+
+def test_check_ade20k_decodes_each_file_once(toy_copy, monkeypatch):
+    read = []
+    decode = image_file._decode
+    monkeypatch.setattr(
+        image_file, '_decode', lambda path, *a, **k: read.append(path) or decode(path, *a, **k)
+    )
+
+    assert check_ade20k(toy_copy, OPTIONS).is_ok
+
+    assert len(read) == len(set(read)) == 2 * (8 + 4)
 
 
 def test_check_ade20k_missing_folder_says_how_to_get_it(tmp_path):

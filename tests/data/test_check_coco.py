@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mim_bench.cli.main import main
 from mim_bench.data.checks import CheckOptions, Kind, check_coco
 from mim_bench.errors import DataError
 
@@ -184,6 +185,20 @@ def test_check_coco_json_without_a_list_is_named(toy_copy):
 
     assert (problem.kind, problem.path) == (Kind.UNREADABLE, JSON)
     assert problem.message.startswith("needs a list 'categories'")
+
+
+def test_check_coco_category_without_training_objects_is_a_note(toy_copy, capsys):
+    path = toy_copy / 'coco/annotations/instances_train2017.json'
+    document = json.loads(path.read_text())
+    names = {category['id']: category['name'] for category in document['categories']}
+    *kept, last = names
+    objects = [entry for entry in document['annotations'] if entry['category_id'] in kept]
+    path.write_text(json.dumps(document | {'annotations': objects}))
+
+    assert main(['data', 'check', 'coco', str(toy_copy)]) == 0
+
+    note = f'instances_train2017.json has no object of 1 ({names[last]}) of its categories'
+    assert note in capsys.readouterr().out
 
 
 def test_check_coco_missing_folder_says_how_to_get_it(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from mmengine.registry import METRICS
 from PIL import Image
 
+from mim_bench.data import image_file, segmentation
 from mim_bench.data.summary import summary_of
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.config import load_config, set_data_root
@@ -356,6 +357,63 @@ def test_own_label_maps_set_the_head(copy, names):
     assert cfg.model.decode_head.num_classes == cfg.model.auxiliary_head.num_classes == number
     assert len(cfg.train_dataloader.dataset.metainfo.classes) == number
     launched('ade20k', root, own_data='streets')
+
+
+def test_category_without_training_objects_is_told_at_the_start(copy):
+    root = copy('coco')
+    document = json.loads((root / 'annotations/instances_train2017.json').read_text())
+    gone = document['categories'][2]
+    _document(
+        root,
+        lambda d: {
+            **d, 'annotations': [a for a in d['annotations'] if a['category_id'] != gone['id']],
+        },
+        'train',
+    )  # fmt: skip
+
+    dataset = launched('coco', root)['train']
+
+    assert f'10 classes, no object of 1 ({gone["name"]}) of them' in str(summary_of(dataset))
+
+
+def test_class_that_no_label_map_shows_is_told_at_the_start(copy, capsys):
+    root = copy('ade20k')
+    maps = root / 'annotations/training'
+    for path in maps.glob('*.png'):
+        with Image.open(path) as image:
+            labels = np.array(image)
+        labels[0, :11] = range(1, 12)
+        Image.fromarray(np.where(labels == 3, 0, labels)).save(path)
+
+    launched('ade20k', root, own_data='streets')
+
+    told = f'{maps}: no label map shows 1 (class 3) of 11 classes.'
+    assert told in capsys.readouterr().out
+
+
+def test_labels_of_many_maps_are_read_once_until_one_changes(copy, monkeypatch):
+    root = copy('ade20k')
+    maps = root / 'annotations/training'
+    for number in range(1000):
+        Image.fromarray(np.uint8([[0, number % 12]])).save(maps / f'more_{number}.png')
+    read = []
+    monkeypatch.setattr(
+        segmentation,
+        'read_label_map',
+        lambda path: read.append(path) or image_file.read_label_map(path),
+    )
+
+    assert segmentation.labels_in(maps) == segmentation.labels_in(maps) == [*range(12)]
+    assert len(read) == len(set(read)) > 1000
+
+    # Written in place, which does not change the time of the folder.
+    Image.fromarray(np.uint8([[0, 12, 12]])).save(maps / 'more_0.png')
+    assert segmentation.labels_in(maps) == [*range(13)]
+
+    (maps / 'gone.png').symlink_to(maps / 'nowhere.png')
+    assert segmentation.labels_in(maps, skips_bad=True) == [*range(13)]
+    with pytest.raises(MimBenchError, match=r'gone\.png: cannot be read'):
+        segmentation.labels_in(maps)
 
 
 def test_part_of_the_categories_is_learned_by_name(copy):

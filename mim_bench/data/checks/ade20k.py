@@ -1,6 +1,9 @@
 """Checking ADE20K: image and annotation pairs, their sizes, modes and labels."""
 
+from collections import defaultdict
+from collections.abc import Collection
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from mim_bench.data.archives import is_file
@@ -19,10 +22,11 @@ from mim_bench.data.checks.report import Kind, Problem, Report
 from mim_bench.data.listing import image_endings, list_files
 from mim_bench.data.segmentation import (
     CLASSES_FILE,
-    highest_label,
+    absent_classes,
     label_fault,
     read_class_names,
 )
+from mim_bench.data.summary import listed
 from mim_bench.data.toy.digits import NUM_DIGITS
 from mim_bench.errors import DataError
 
@@ -55,7 +59,7 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
     if is_file(root / CLASSES_FILE):
         report.add(_check_names(root, rule))
     endings: set[str] = set()
-    pairs: list[tuple[Path, Path]] = []
+    pairs: list[tuple[str, Path, Path]] = []
     for split, name in _FOLDERS.items():
         found = list_files(root / 'images' / name)
         report.leave_out(f'images/{name}', found.hidden)
@@ -73,27 +77,37 @@ def check_ade20k(folder: Path, options: CheckOptions) -> Report:
         report.add(check_count(f'images/{name}', len(images), wanted.counts.get(split)))
         report.add(_unpaired(f'annotations/{name}', '.png', images, maps))
         report.add(_unpaired(f'images/{name}', '.jpg', maps, images))
-        pairs += [(images[stem], maps[stem]) for stem in sorted(images.keys() & maps.keys())]
+        pairs += [(split, images[stem], maps[stem]) for stem in sorted(images.keys() & maps.keys())]
     if len(endings) > 1:
         message = f'have the endings {", ".join(sorted(endings))}; a run reads one of them'
         report.add([Problem('images', Kind.UNREADABLE, message)])
     if not options.quick:
-        report.add(inspect_all(partial(_inspect, root, rule), pairs, options))
+        labels: dict[str, list[list[int]]] = defaultdict(list)
+        results = inspect_all(partial(_inspect, root, rule), pairs, options)
+        for (split, *_), (problems, found) in zip(pairs, results, strict=True):
+            report.add(problems)
+            labels[split].append(found)
         is_own = wanted.classes is not None or is_file(root / CLASSES_FILE)
-        for split in _FOLDERS if pairs else ():
-            report.add(_check_highest(root, split, rule, is_learned=is_own and split == 'train'))
+        for split, maps in labels.items():
+            if all(maps):  # else what some of them hold is not known
+                is_learned = is_own and split == 'train'
+                _check_labels(report, split, {*chain(*maps)}, rule, is_learned=is_learned)
     return report
 
 
-def _check_highest(root: Path, split: str, rule: LabelRule, *, is_learned: bool) -> list[Problem]:
-    """Maps that hold no label, or do not show the last class; others are named one by one."""
+def _check_labels(
+    report: Report, split: str, labels: Collection[int], rule: LabelRule, *, is_learned: bool
+) -> None:
+    """Maps that hold no label, or do not show a class; labels out of range are named by file."""
     where = f'annotations/{_FOLDERS[split]}'
-    try:
-        highest = highest_label(root / where)
-    except DataError:
-        return []
-    fault = label_fault(highest, rule.highest, is_learned=is_learned)
-    return [Problem(where, Kind.LABEL, fault)] if fault and highest <= rule.highest else []
+    if max(labels) > rule.highest:
+        return
+    if fault := label_fault(labels, rule.highest, is_learned=is_learned):
+        report.add([Problem(where, Kind.LABEL, fault)])
+    elif is_learned and (
+        absent := absent_classes(labels, [f'label {n + 1}' for n in range(rule.highest)])
+    ):
+        report.notes.append(f'{where} does not show {listed(absent)} of {rule.highest} classes')
 
 
 def _check_names(root: Path, rule: LabelRule) -> list[Problem]:
@@ -115,8 +129,10 @@ def _unpaired(
     return absent(where, wanted, found, 'is not there, its other half is')
 
 
-def _inspect(root: Path, rule: LabelRule, pair: tuple[Path, Path]) -> list[Problem]:
-    """Problems of one image and its annotation."""
-    image, labels = (path.relative_to(root).as_posix() for path in pair)
-    size, problems = check_label_map(pair[1], labels, rule)
-    return check_photo(pair[0], image, size=size) + problems
+def _inspect(
+    root: Path, rule: LabelRule, pair: tuple[str, Path, Path]
+) -> tuple[list[Problem], list[int]]:
+    """Problems of one image and its annotation, and the labels of this."""
+    image, labels = (path.relative_to(root).as_posix() for path in pair[1:])
+    size, found, problems = check_label_map(pair[2], labels, rule)
+    return check_photo(pair[1], image, size=size) + problems, found

@@ -87,7 +87,7 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
         report.add(check_count(f'{split}2017', len(on_disk), wanted.counts.get(split)))
         if not document:
             continue
-        report.add(_check_document(document, name, split, report.counts))
+        report.add(_check_document(document, name, split, report))
         names[split] = [str(category.get('name')) for category in document['categories']]
         report.add(_check_number(name, names[split], wanted.classes))
         where, message = f'{split}2017', f'is named in {name} but not there'
@@ -104,25 +104,28 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
         report.add([Problem('annotations/instances_val2017.json', Kind.CLASSES, message)])
     if not options.quick:
         rule = _TOY if wanted.is_toy else _REAL
-        report.add(inspect_all(partial(_inspect, root, rule), items, options))
+        for problems in inspect_all(partial(_inspect, root, rule), items, options):
+            report.add(problems)
     return report
 
 
 def _check_document(
-    document: dict[str, Any], name: str, split: Split, counts: dict[str, int]
+    document: dict[str, Any], name: str, split: Split, report: Report
 ) -> list[Problem]:
     """Problems of ids, categories, boxes and outlines, each named by its id; and what is counted.
 
     The loaders skip boxes of no width or height, of which COCO has a few.
     """
-    objects = document['annotations']
+    objects, counts = document['annotations'], report.counts
     counts[f'{split} annotations'] = len(objects)
     boxes = [entry['bbox'] for entry in objects if is_box(entry.get('bbox'))]
     counts[f'{split} boxes without area'] = sum(min(box[2:]) == 0 for box in boxes)
     if computed := complete(document):
         counts[f'{split} areas computed, not stated or 0'] = computed
-    ids = {category['id'] for category in document['categories']}
-    unused = unused_objects(document, ids, is_test=split == 'val')
+    names = {category['id']: str(category.get('name')) for category in document['categories']}
+    unused, used = unused_objects(document, names.keys(), is_test=split == 'val')
+    if split == 'train' and (empty := [names[number] for number in names.keys() - used]):
+        report.notes.append(f'{name} has no object of {listed(sorted(empty))} of its categories')
     for reason, number in unused.items():
         counts[f'{split} objects not used: {reason}'] = number
     problems = [Problem(name, Kind.ANNOTATION, text) for _, text in document_faults(document)]
@@ -175,7 +178,7 @@ def _inspect(root: Path, rule: LabelRule, item: _Item) -> list[Problem]:
     problems = check_photo(item.image, item.image.relative_to(root).as_posix(), size=item.size)
     if item.stuff is not None:
         name = item.stuff.relative_to(root).as_posix()
-        size, more = check_label_map(item.stuff, name, rule)
+        size, _, more = check_label_map(item.stuff, name, rule)
         problems += more
         if size not in (None, item.size):
             message = f'is {size} pixels (height, width), its image {item.size}'

@@ -18,6 +18,7 @@ from mim_bench.errors import DataError
 _VALUES_NAMED = 5
 
 T = TypeVar('T')
+R = TypeVar('R')
 
 
 @dataclass(frozen=True)
@@ -91,23 +92,24 @@ def check_labelled_photo(root: Path, path: Path) -> list[Problem]:
 
 def check_label_map(
     path: Path, name: str, rule: LabelRule
-) -> tuple[tuple[int, int] | None, list[Problem]]:
+) -> tuple[tuple[int, int] | None, list[int], list[Problem]]:
     """Decode a label map as the loaders do, and compare its labels with a rule.
 
     Returns:
-        Its (height, width), None if it is no label map, and the problems.
+        Its (height, width), None if it is no label map; its labels, sorted; and the problems.
     """
     try:
         labels = read_label_map(path, rule.backend)
     except DataError as error:
-        return None, [refused(error, path, name)]
-    wrong = [int(v) for v in np.unique(labels) if v > rule.highest and v != rule.ignored]
+        return None, [], [refused(error, path, name)]
+    found = np.unique(labels).tolist()
+    wrong = [value for value in found if value > rule.highest and value != rule.ignored]
     if not wrong:
-        return labels.shape, []
+        return labels.shape, found, []
     named = ', '.join(map(str, wrong[:_VALUES_NAMED])) + (', …' * (len(wrong) > _VALUES_NAMED))
     also = '' if rule.ignored is None else f' and {rule.ignored}'
     message = f'holds the label {named}; allowed are 0..{rule.highest}{also}'
-    return labels.shape, [Problem(name, Kind.LABEL, message)]
+    return labels.shape, found, [Problem(name, Kind.LABEL, message)]
 
 
 def refused(error: DataError, path: Path, name: str) -> Problem:
@@ -121,10 +123,10 @@ def _without_path(error: DataError, path: Path) -> str:
 
 
 def inspect_all(
-    inspect: Callable[[T], list[Problem]], items: Sequence[T], options: CheckOptions
-) -> Iterator[Problem]:
+    inspect: Callable[[T], R], items: Sequence[T], options: CheckOptions
+) -> Iterator[R]:
     """Apply a function to many files as :func:`mapped` does, and report progress."""
-    for done, problems in enumerate(mapped(inspect, items, options.workers), start=1):
-        yield from problems
+    for done, result in enumerate(mapped(inspect, items, options.workers), start=1):
+        yield result
         if options.progress is not None:
             options.progress(done, len(items))

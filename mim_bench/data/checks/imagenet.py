@@ -50,7 +50,8 @@ def check_imagenet(folder: Path, options: CheckOptions) -> Report:
     report.add(_check_numbers(numbered.get('train'), numbered.get('val')))
     if not options.quick:
         everything = [path for split in SPLITS for path in images[split]]
-        report.add(inspect_all(partial(check_labelled_photo, root), everything, options))
+        for problems in inspect_all(partial(check_labelled_photo, root), everything, options):
+            report.add(problems)
     return report
 
 

@@ -48,6 +48,7 @@ class Report:
         counts: Whatever was counted, by a name that can be printed.
         problems: In the order of files.
         left_out: Hidden files and folders, which the loaders do not read.
+        notes: What a run accepts, and its owner may not know.
     """
 
     dataset: str
@@ -55,6 +56,7 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def is_ok(self) -> bool:
@@ -88,6 +90,7 @@ class Report:
             'ok': self.is_ok,
             'counts': self.counts,
             'left_out': self.left_out,
+            'notes': self.notes,
             'problems': [
                 {'path': entry.path, 'kind': entry.kind.value, 'message': entry.message}
                 for entry in self.problems

@@ -43,7 +43,8 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
     if name == 'imagenet-real':
         report.add(_check_real(root, wanted))
     if not options.quick:
-        report.add(inspect_all(partial(check_labelled_photo, root), images, options))
+        for problems in inspect_all(partial(check_labelled_photo, root), images, options):
+            report.add(problems)
     return report
 
 
