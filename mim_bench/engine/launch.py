@@ -20,6 +20,7 @@ from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.one_training import only_training
 from mim_bench.engine.preemption import StopRequest, interruption_behind, seconds_of_job
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
@@ -138,7 +139,11 @@ def _train(launch: Launch, stop: StopRequest) -> BenchRunner:
     check_data_roots(cfg, ('train_dataloader', 'val_dataloader'))
     _as_training(cfg)
     check_precision(cfg, launch.precision)
-    with leaving_process_group(launch.launcher), _recorded(cfg) as run:
+    with (
+        only_training(cfg.work_dir, launch.launcher, is_restart=launch.auto_resume),
+        leaving_process_group(launch.launcher),
+        _recorded(cfg) as run,
+    ):
         run.runner = build_runner(cfg)
         run.runner.stop_request = stop
         plan = cfg.get('batch_plan')
