@@ -32,11 +32,14 @@ from mim_bench.engine.fsdp import is_sharded
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
 from mim_bench.evaluation.metric_names import METRICS, primary_metric, record_metrics
+from mim_bench.evaluation.probes.dispatch import check_bank
 from mim_bench.evaluation.probes.extraction import arithmetic, backbone_of, features_of_batches
 from mim_bench.evaluation.probes.pooling import backbone_outputs
 from mim_bench.recipe.tta import unwrap
 
 NUM_IMAGES = 2
+# From more on a probe has enough images of some class.
+_FEW_IMAGES = 10_000
 _TRIAL = 'trying the evaluation before the first step'
 # Copies of the trained weights that an optimiser keeps, by a part of its name.
 _STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
@@ -154,20 +157,21 @@ def try_probes(runner: Runner) -> None:
     """Put two images of each data set of a probe through the model.
 
     Raises:
-        ConfigError: A probe asks for more neighbours than there are images.
+        ConfigError: There are too few training images for a probe.
     """
     loop = runner.test_loop
-    bank = getattr(loop, 'bank_dataloader', None)
-    k = loop.probes.get('knn', {}).get('k')
-    size = len(bank.dataset) if bank else None
-    if k is not None and bank and k > size:
-        raise ConfigError(
-            f'{runner.cfg.filename}: the k-NN probe asks for {k} neighbours, the bank has {size} '
-            f'images. Set test_cfg.probes.knn.k to at most {size}.'
-        )
+    if bank := getattr(loop, 'bank_dataloader', None):
+        check_bank(_labels(bank.dataset), loop.probes, on_best_layer=loop.layers == 'best')
     for loader in filter(None, (bank, loop.dataloader)):
         batches = list(few_batches(loader))
         list(features_of_batches(unwrap(runner.model), batches, loop.pooling, loop.fp16))
+
+
+def _labels(dataset: Any) -> torch.Tensor:
+    """The labels of few images; one for all where there are enough, or none are known."""
+    if len(dataset) > _FEW_IMAGES or not hasattr(dataset, 'get_data_info'):
+        return torch.zeros(len(dataset), dtype=torch.int64)
+    return torch.tensor([dataset.get_data_info(n).get('gt_label', 0) for n in range(len(dataset))])
 
 
 def try_smallest_batch(runner: Runner) -> None:

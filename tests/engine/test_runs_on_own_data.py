@@ -11,6 +11,7 @@ from mim_bench.results.store import read_record
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FINETUNE = DEMO / 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
 PROBE = DEMO / 'probe_vit-toy_1xb64_toy-in1k-64px.py'
+BEST_LAYER = DEMO / 'best-layer_vit-toy_1xb64_toy-in1k-64px.py'
 PATCHES = DEMO / 'knn_vit-toy_1xb8_toy-ade20k-128px.py'
 UPERNET = DEMO / 'upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py'
 SHORT = [
@@ -119,6 +120,31 @@ def test_broken_image_stops_or_is_skipped_in_every_kind_of_training(kind, copy, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ('config', 'images', 'k', 'message'),
+    [
+        (PROBE, 1, 1, 'can hold out none of 3 training features'),
+        (BEST_LAYER, 1, 1, 'can hold out none of 3 training features'),
+        # One of two chooses the layer, and none is left to choose the rate.
+        (BEST_LAYER, 2, 1, 'can hold out none of 3 training features'),
+        (BEST_LAYER, 3, 7, 'asks for 7 neighbours, the bank has 6 images, less those'),
+    ],
+)
+def test_too_few_images_of_a_class_are_told_before_features_are_computed(
+    three_classes, tmp_path, capsys, config, images, k, message
+):
+    for folder in (three_classes / 'train').iterdir():
+        for path in sorted(folder.iterdir())[images:]:
+            path.unlink()
+    words = ['--data-root', str(three_classes), '--own-data', 'flowers']
+    words += ['--work-dir', str(tmp_path / 'run'), '--cfg-options', f'test_cfg.probes.knn.k={k}']
+
+    assert main(['test', str(config), *words]) == 1
+
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'run/features').exists()
+
+
 def test_broken_image_stops_a_probe(three_classes, broken, tmp_path, capsys):
     words = ['--own-data', 'flowers', '--work-dir', str(tmp_path / 'run')]
     words += ['--results-dir', str(tmp_path / 'results'), '--run-id', 'mine']

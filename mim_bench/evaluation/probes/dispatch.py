@@ -18,6 +18,8 @@ from mim_bench.evaluation.probes.linear import SweepResult, holdout_mask, linear
 from mim_bench.evaluation.probes.npy_rows import RowsView
 from mim_bench.evaluation.probes.scores import accuracies
 
+_LAYERS_SHARE = 0.1
+
 
 @dataclass(frozen=True)
 class ProbeResult:
@@ -62,7 +64,7 @@ def run_on_best_layer(
     *,
     device: torch.device | str,
     settings: Mapping[str, Any],
-    holdout_share: float = 0.1,
+    holdout_share: float = _LAYERS_SHARE,
 ) -> ProbeResult:
     """Run a probe on the layer that is best on a held-out part of the training features.
 
@@ -78,7 +80,7 @@ def run_on_best_layer(
     Returns:
         The result, with the layer, counted from 1, and all held-out accuracies in ``scores``.
     """
-    is_held = holdout_mask(bank.y, holdout_share, torch.Generator().manual_seed(0))
+    is_held = _held_for_layers(bank.y, holdout_share)
     train, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
     ends = list(accumulate(widths))
     layers = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
@@ -95,6 +97,36 @@ def run_on_best_layer(
     holdout = {f'holdout_top1_layer{n}': top1 for n, top1 in enumerate(found, start=1)}
     fitted = {**result.fitted, 'columns': [layers[best].start, layers[best].stop]}
     return ProbeResult({**result.scores, 'layer': best + 1, **holdout}, result.hits, fitted)
+
+
+def _held_for_layers(y: torch.Tensor, share: float) -> torch.Tensor:
+    return holdout_mask(y, share, torch.Generator().manual_seed(0))
+
+
+def check_bank(
+    y: torch.Tensor, probes: Mapping[str, Mapping[str, Any]], *, on_best_layer: bool
+) -> None:
+    """Refuse training images that are too few for the probes.
+
+    Args:
+        y: Their labels (N,).
+        probes: Settings by probe.
+        on_best_layer: Whether a part is held out to choose the layer.
+
+    Raises:
+        ConfigError: Nothing can be held out, or k-NN asks for more neighbours than are left.
+    """
+    if on_best_layer:
+        y = y[~_held_for_layers(y, _LAYERS_SHARE)]
+    for name, settings in probes.items():
+        if name in SWEEPS:
+            holdout_mask(y, settings.get('holdout_share', 0.1), torch.Generator())
+        elif settings.get('k', 0) > len(y):
+            left = ', less those that choose the layer' if on_best_layer else ''
+            raise ConfigError(
+                f'The k-NN probe asks for {settings["k"]} neighbours, the bank has {len(y)} '
+                f'images{left}. Set test_cfg.probes.knn.k to at most {len(y)}.'
+            )
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
