@@ -76,6 +76,12 @@ KNOWN = (
         'The machine ran out of memory. Lower num_workers or the batch size.',
     ),
     (
+        r'Output size is too small|sizes should be greater than 0|'
+        r'bound inconsistent with step sign',
+        'Resized, a side of the image is shorter than what the network divides it into. Crop the '
+        'image, or remove it.',
+    ),
+    (
         r'num_samples should be a positive integer',
         'The data set holds no image. Check it with `mim-bench data check`.',
     ),

@@ -6,7 +6,8 @@ Nothing that counts changes: random states, weights, buffers and metrics are as 
 import logging
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import deepcopy
 from numbers import Real
@@ -24,6 +25,7 @@ from mmengine.runner.amp import autocast
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mim_bench.data.image_file import image_size
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.boundary import doing
@@ -35,11 +37,13 @@ from mim_bench.evaluation.metric_names import METRICS, primary_metric, record_me
 from mim_bench.evaluation.probes.dispatch import check_bank
 from mim_bench.evaluation.probes.extraction import arithmetic, backbone_of, features_of_batches
 from mim_bench.evaluation.probes.pooling import backbone_outputs
+from mim_bench.evaluation.probes.together import on_main_process
 from mim_bench.recipe.tta import unwrap
 
 NUM_IMAGES = 2
 # From more on a probe has enough images of some class.
 _FEW_IMAGES = 10_000
+_THREADS = 16  # that read the headers of images
 _TRIAL = 'trying the evaluation before the first step'
 # Copies of the trained weights that an optimiser keeps, by a part of its name.
 _STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
@@ -136,10 +140,11 @@ def try_evaluation(runner: Runner, loop: Any, step: Any) -> dict[str, Any]:
         ConfigError: The record asks for a metric that the evaluator does not measure.
         ResultError: The metric that ranks a task is not measured, or is no number.
     """
-    evaluator = deepcopy(loop.evaluator)
+    evaluator, dataset = deepcopy(loop.evaluator), loop.dataloader.dataset
+    more = on_main_process(lambda: narrowest(dataset))  # it reads the header of every image
     num_samples = 0
     with _quiet(), evaluating(runner.model), autocast(enabled=loop.fp16):
-        for batch in few_batches(loop.dataloader):
+        for batch in few_batches(loop.dataloader, more=more):
             with doing(runner, _TRIAL, batch):
                 outputs = step(batch)
                 evaluator.process(data_samples=outputs, data_batch=batch)
@@ -209,16 +214,38 @@ def last_batch_size(loader: DataLoader) -> int:
     return share % size or size
 
 
-def few_batches(loader: DataLoader, *, batch_size: int | None = None) -> Iterator[Any]:
+def narrowest(dataset: Any) -> list[int]:
+    """The number of the image with the most unequal sides, if images are evaluated as a whole.
+
+    Resized, its short side may be less than what a network divides an image into.
+    """
+
+    def ratio(number: int) -> float:
+        info = dataset.get_data_info(number)
+        size = image_size(info['img_path']) if 'seg_map_path' in info else None
+        size = size or (info.get('height', 1), info.get('width', 1))
+        return max(size) / max(1, min(size))
+
+    if not hasattr(dataset, 'get_data_info') or 'gt_label' in dataset.get_data_info(0):
+        return []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return [int(np.argmax([*pool.map(ratio, range(len(dataset)))]))]
+
+
+def few_batches(
+    loader: DataLoader, *, batch_size: int | None = None, more: Sequence[int] = ()
+) -> Iterator[Any]:
     """Batches of :data:`NUM_IMAGES` samples, the first and the last, made in this process.
 
     Args:
         loader: Says the size of a batch, which samples of different size may need to be 1.
         batch_size: In place of it.
+        more: Numbers of further samples.
     """
     dataset = loader.dataset
     size = batch_size or loader.batch_size or 1
     indices = np.linspace(0, len(dataset) - 1, min(NUM_IMAGES, len(dataset)), dtype=int).tolist()
+    indices += [index for index in more if index not in indices]
     for start in range(0, len(indices), size):
         yield loader.collate_fn([dataset[i] for i in indices[start : start + size]])
 

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mim_bench.cli.main import main
 from mim_bench.results.store import read_record
@@ -120,6 +121,24 @@ def test_broken_image_stops_or_is_skipped_in_every_kind_of_training(kind, copy, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('family', ['vit', 'ummae-swin'])
+def test_image_that_is_too_narrow_for_the_network_is_told_at_the_start(
+    family, copy, tmp_path, capsys
+):
+    root = copy('ade20k')
+    narrow = root / 'images/validation/ADE_val_00000002.jpg'
+    labels = root / 'annotations/validation/ADE_val_00000002.png'
+    Image.new('RGB', (4000, 20)).save(narrow)
+    Image.new('L', (4000, 20), 1).save(labels)
+    config = DEMO / UPERNET.name.replace('vit', family)
+
+    assert main(['train', str(config), '--data-root', str(root), '--work-dir', str(tmp_path)]) == 1
+
+    message = capsys.readouterr().err
+    assert f'trying the evaluation before the first step, images {narrow}:' in message
+    assert 'Crop the image, or remove it.' in message
+
+
 @pytest.mark.parametrize(
     ('config', 'images', 'k', 'message'),
     [
