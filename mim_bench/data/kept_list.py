@@ -1,15 +1,19 @@
 """Lists of files that are made once and kept: beside the data, or in the user's cache folder.
 
 A list says what it was made from (its stamp) and how many lines it has; one that differs in either
-is made again. Processes that make one at the same time write the same, each under its own name.
+is made again. Of the processes of a machine one makes it, while the others wait to read it; several
+machines write the same, each under its own name.
 """
 
 import contextlib
 import hashlib
 import os
+import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from filelock import FileLock
 
 _VERSION = 'mim-bench list 1'
 
@@ -25,15 +29,30 @@ def kept_lines(
         stamp: Lines that change when the source does.
         make: Makes the lines.
     """
-    for path in list_places(source, kind):
-        lines = read_kept(path, stamp)
-        if lines is not None:
-            return lines
-    lines = make()
-    for path in list_places(source, kind):
-        if _write(path, stamp, lines):
-            break
+    places = list_places(source, kind)
+    if (lines := _read_any(places, stamp)) is not None:
+        return lines
+    with _alone(places[-1].stem):
+        if (lines := _read_any(places, stamp)) is None:
+            lines = make()
+            any(_write(path, stamp, lines) for path in places)
     return lines
+
+
+def _read_any(places: Sequence[Path], stamp: Sequence[str]) -> list[str] | None:
+    found = (read_kept(path, stamp) for path in places)
+    return next((lines for lines in found if lines is not None), None)
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Hold a lock of this machine, where there is a folder for it."""
+    user = os.getuid() if hasattr(os, 'getuid') else 0
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError, NotImplementedError):
+            path = Path(tempfile.gettempdir()) / f'mim_bench-{user}-list-{name}.lock'
+            stack.enter_context(FileLock(path))
+        yield
 
 
 def read_kept(path: Path, stamp: Sequence[str] | None = None) -> list[str] | None:
