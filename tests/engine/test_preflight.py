@@ -105,7 +105,7 @@ def test_probe_with_more_neighbours_than_images_is_told_before_features(pretrain
         BenchRunner,
     )
 
-    with pytest.raises(ConfigError, match='asks for 31 neighbours, the bank has 30 images'):
+    with pytest.raises(ConfigError, match='k = 31 with a bank of 30 features'):
         runner.test()
 
     assert not (Path(runner.work_dir) / 'features').exists()

@@ -146,7 +146,7 @@ def test_image_that_is_too_narrow_for_the_network_is_told_at_the_start(
         (BEST_LAYER, 1, 1, 'can hold out none of 3 training features'),
         # One of two chooses the layer, and none is left to choose the rate.
         (BEST_LAYER, 2, 1, 'can hold out none of 3 training features'),
-        (BEST_LAYER, 3, 7, 'asks for 7 neighbours, the bank has 6 images, less those'),
+        (BEST_LAYER, 3, 7, 'k = 7 with a bank of 6 features'),
     ],
 )
 def test_too_few_images_of_a_class_are_told_before_features_are_computed(

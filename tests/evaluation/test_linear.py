@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes.dispatch import check_bank
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.linear import LinearSweep, holdout_mask, linear_probe
 
@@ -109,9 +110,10 @@ def test_linear_holdout_takes_the_share_of_each_class():
         ({'holdout_share': 1.0}, 'holdout_share = 1.0'),
     ],
 )
-def test_linear_probe_bad_setting_raises(settings, message):
+@pytest.mark.parametrize('probe', ['linear', 'attentive'])
+def test_bad_setting_of_a_sweep_is_refused_before_there_are_features(probe, settings, message):
     with pytest.raises(ConfigError, match=message):
-        linear_probe(clusters(5, 0), clusters(5, 1), **settings)
+        check_bank(clusters(5, 0).y, {probe: settings}, on_best_layer=False)
 
 
 def test_linear_probe_nothing_to_hold_out_raises():

@@ -12,7 +12,6 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.linear import (
     RateSweep,
     SweepResult,
-    check_sweep,
     row_statistics,
     select_and_score,
 )
@@ -63,7 +62,6 @@ def attentive_probe(
     averaged to 7 x 7 tokens. The query's product with the keys is taken before the product with
     the tokens, which is the same function with fewer operations.
     """
-    check_sweep('Attentive probe', learning_rates, epochs, batch_size, holdout_share)
     if train.x.shape[1] % NUM_TOKENS:
         raise ConfigError(
             f'Attentive probe: features of width {train.x.shape[1]} are not {NUM_TOKENS} tokens. '

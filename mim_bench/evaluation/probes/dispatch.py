@@ -13,8 +13,8 @@ from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.fitted import tensors_of
-from mim_bench.evaluation.probes.knn import knn_hits
-from mim_bench.evaluation.probes.linear import SweepResult, holdout_mask, linear_probe
+from mim_bench.evaluation.probes.knn import check_knn, knn_hits
+from mim_bench.evaluation.probes.linear import SweepResult, check_sweep, holdout_mask, linear_probe
 from mim_bench.evaluation.probes.npy_rows import RowsView
 from mim_bench.evaluation.probes.scores import accuracies
 
@@ -106,34 +106,34 @@ def _held_for_layers(y: torch.Tensor, share: float) -> torch.Tensor:
 def check_bank(
     y: torch.Tensor, probes: Mapping[str, Mapping[str, Any]], *, on_best_layer: bool
 ) -> None:
-    """Refuse training images that are too few for the probes.
+    """Refuse training images that are too few for the probes, and values out of range.
 
     Args:
-        y: Their labels (N,).
+        y: Labels of the images (N,).
         probes: Settings by probe.
         on_best_layer: Whether a part is held out to choose the layer.
 
     Raises:
-        ConfigError: Nothing can be held out, or k-NN asks for more neighbours than are left.
+        ConfigError: What a probe would raise once there are features.
     """
     if on_best_layer:
         y = y[~_held_for_layers(y, _LAYERS_SHARE)]
     for name, settings in probes.items():
-        if name in SWEEPS:
-            holdout_mask(y, settings.get('holdout_share', 0.1), torch.Generator())
-        elif settings.get('k', 0) > len(y):
-            left = ', less those that choose the layer' if on_best_layer else ''
-            raise ConfigError(
-                f'The k-NN probe asks for {settings["k"]} neighbours, the bank has {len(y)} '
-                f'images{left}. Set test_cfg.probes.knn.k to at most {len(y)}.'
-            )
+        parameters = inspect.signature(_FUNCTIONS[name]).parameters.values()
+        values = {p.name: p.default for p in parameters} | settings
+        if name == 'knn':
+            check_knn(len(y), values['k'], values['temperature'])
+            continue
+        sizes = (values[key] for key in ('epochs', 'batch_size', 'holdout_share'))
+        check_sweep(f'Probe {name!r}', values['learning_rates'], *sizes)
+        holdout_mask(y, values['holdout_share'], torch.Generator())
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown probe or an unknown setting of it by a ``ConfigError``."""
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    check_settings(f'probe {name!r}', {'knn': knn_hits, **SWEEPS}[name], settings)
+    check_settings(f'probe {name!r}', _FUNCTIONS[name], settings)
 
 
 def check_settings(what: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
@@ -179,6 +179,7 @@ def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
 
 
 SWEEPS = {'linear': linear_probe, 'attentive': attentive_probe}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {'knn': knn_hits, **SWEEPS}
 PROBES: dict[str, Callable[..., ProbeResult]] = {
     'knn': _knn,
     **{name: _swept(measure) for name, measure in SWEEPS.items()},

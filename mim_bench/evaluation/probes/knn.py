@@ -153,14 +153,19 @@ def _votes(
     return votes.scatter_add_(1, labels, weights)
 
 
-def _check(bank: Features, query_x: torch.Tensor | MappedRows, k: int, temperature: float) -> None:
-    if not 1 <= k <= len(bank.x):
+def check_knn(size: int, k: int, temperature: float) -> None:
+    """Refuse settings that are out of range for a bank of a size by a ``ConfigError``."""
+    if not 1 <= k <= size:
         raise ConfigError(
-            f'k-NN: k = {k} with a bank of {len(bank.x)} features. '
+            f'k-NN: k = {k} with a bank of {size} features. '
             'Set k between 1 and the size of the bank, or use a larger bank.'
         )
     if temperature <= 0:
         raise ConfigError(f'k-NN: temperature = {temperature} is not positive. Use 0.07.')
+
+
+def _check(bank: Features, query_x: torch.Tensor | MappedRows, k: int, temperature: float) -> None:
+    check_knn(len(bank.x), k, temperature)
     if query_x.shape[1:] != bank.x.shape[1:]:
         raise ConfigError(
             f'k-NN: queries of shape {tuple(query_x.shape)} against a bank of shape '

@@ -72,14 +72,13 @@ def linear_probe(
         device: Device to compute on.
 
     Raises:
-        ConfigError: An argument is out of range, or nothing can be held out.
+        ConfigError: Nothing can be held out.
 
     Source: MAE, arXiv:2111.06377, appendix A.1: a linear layer behind a BatchNorm without
     affine parameters, 90 epochs, no weight decay. Differs: features are extracted once, so there is
     no augmentation, and the normalisation uses the statistics of the training set; SGD and a
     selected learning rate instead of LARS with 0.1.
     """
-    check_sweep('Linear probe', learning_rates, epochs, batch_size, holdout_share)
     train = train.near(device)
     fit = LinearSweep(train, row_statistics(train.x), epochs, batch_size, device)
     return select_and_score(fit, val, learning_rates, holdout_share, seed)
