@@ -22,6 +22,7 @@ TOGETHER = {
         'tests/engine/test_failures.py',
         'tests/engine/test_fsdp.py',
         'tests/evaluation/test_iou_metric.py',
+        'tests/engine/test_one_training.py',
         'tests/engine/test_resume.py',
         'tests/engine/test_same_curve.py',
         'tests/methods/test_method_training.py',
