@@ -198,5 +198,6 @@ def _print_report(console: Console, report: 'Report') -> None:
     for kind, number in report.kinds().items():
         table.add_row(f'[red]{kind.value}[/]', f'[red]{number:,}[/]')
     console.print(table)
-    verdict = '[green]ok[/]' if report.is_ok else f'[red]{len(report.problems):,} problems[/]'
-    console.print(verdict)
+    count = len(report.problems)
+    noun = 'problem' if count == 1 else 'problems'
+    console.print('[green]ok[/]' if report.is_ok else f'[red]{count:,} {noun}[/]')
