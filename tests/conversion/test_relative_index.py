@@ -4,6 +4,7 @@ import pytest
 import torch
 from mmpretrain.models import BEiTViT
 from mmpretrain.models.utils.attention import WindowMSA
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mim_bench.conversion.resizing.relative_bias import relative_position_index, with_indices
 
@@ -20,6 +21,14 @@ def test_relative_position_index_with_class_token_is_beits(size):
     stock = BEiTViT(arch, img_size=size).layers[0].attn.relative_position_index
     index = relative_position_index((size[0] // 16, size[1] // 16), class_token=True)
     assert torch.equal(index, stock)
+
+
+@pytest.mark.parametrize('mode', [torch.device('meta'), FakeTensorMode()])
+def test_index_serves_a_network_after_one_without_memory(mode):
+    with mode:
+        relative_position_index((2, 3), class_token=True)
+    index = relative_position_index((2, 3), class_token=True)
+    assert index.tolist()[0] == [17, 15, 15, 15, 15, 15, 15]
 
 
 def test_with_indices_adds_an_index_to_each_square_table():

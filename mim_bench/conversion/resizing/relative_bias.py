@@ -9,6 +9,7 @@ import functools
 import math
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -191,25 +192,28 @@ def _resample(
     return maps.flatten(1).t()
 
 
-@functools.lru_cache(maxsize=8)
 def relative_position_index(grid: tuple[int, int], *, class_token: bool) -> torch.Tensor:
     """The row of the table for each pair (query, key) of tokens of a grid, in raster order.
 
     Returns:
-        (L, L) int64, L = rows * cols (+ 1 for a class token, the first). Do not write into it.
+        (L, L) int64, L = rows * cols (+ 1 for a class token, the first).
 
     Source: Swin, arXiv:2103.14030; BEiT, arXiv:2106.08254, for the class token.
     """
-    row, col = torch.meshgrid(*map(torch.arange, grid), indexing='ij')
-    places = torch.stack((row.flatten(), col.flatten()))
+    return torch.from_numpy(_index(grid, class_token).copy())
+
+
+@functools.lru_cache(maxsize=8)
+def _index(grid: tuple[int, int], class_token: bool) -> np.ndarray:
+    # A tensor that is kept would have the device, or the fake, of the network that is built first.
+    places = np.indices(grid).reshape(2, -1)
     down, right = places[:, :, None] - places[:, None, :]
     index = (down + grid[0] - 1) * (2 * grid[1] - 1) + right + grid[1] - 1
-    if not class_token:
-        return index
-    first = num_table_rows(grid, class_rows=True) - CLASS_ROWS
-    index = torch.nn.functional.pad(index, (1, 0, 1, 0), value=first)
-    index[1:, 0] = first + 1
-    index[0, 0] = first + 2
+    if class_token:
+        first = num_table_rows(grid, class_rows=True) - CLASS_ROWS
+        index = np.pad(index, ((1, 0), (1, 0)), constant_values=first)
+        index[1:, 0] = first + 1
+        index[0, 0] = first + 2
     return index
 
 
@@ -227,7 +231,7 @@ def with_indices(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             except ConversionError:
                 continue
             index = relative_position_index(grid, class_token=class_token)
-            indexed[key.removesuffix(TABLE) + INDEX] = index.clone()
+            indexed[key.removesuffix(TABLE) + INDEX] = index
     return indexed
 
 

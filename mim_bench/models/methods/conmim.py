@@ -171,7 +171,7 @@ class ConMIMViT(ViT):
         self.mask_token = nn.Parameter(torch.zeros(1, 1, self.embed_dims))
         if self.rel_pos_bias is not None:
             index = relative_position_index(self.grid, class_token=True)
-            self.rel_pos_bias.register_buffer(INDEX, index.clone())  # mmpretrain's files have it
+            self.rel_pos_bias.register_buffer(INDEX, index)  # mmpretrain's files have it
 
     def init_own_weights(self) -> None:
         """Initialise as BEiT: truncated normal at one deviation, smaller in deeper projections."""
