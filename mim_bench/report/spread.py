@@ -56,11 +56,11 @@ def add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleR
     for cell in results:
         measured = reader.measured(cell.runs, columns[cell.column].metric)
         cell.sd, interval = seed_spread(measured.values)
-        if cell.sd is None and measured.samples[0] is not None:
-            interval = image_interval(measured.samples[0])
+        interval_of = 'seeds'
+        if interval is None and measured.samples[0] is not None:
+            interval, interval_of = image_interval(measured.samples[0]), 'images'
         if interval is not None:
-            cell.low, cell.high = interval
-            cell.interval_of = 'images' if cell.sd is None else 'seeds'
+            (cell.low, cell.high), cell.interval_of = interval, interval_of
         if cell.column in best and cell is not leaders[cell.column]:
             differs = compare(best[cell.column], measured).is_distinguishable
             cell.is_tied = None if differs is None else not differs

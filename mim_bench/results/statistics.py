@@ -26,21 +26,26 @@ _CHUNK_BYTES = 4 * 2**20
 def seed_spread(
     values: Sequence[float],
 ) -> tuple[float | None, tuple[float, float] | None]:
-    """Standard deviation (n - 1) over seeds, and the t-interval of their mean; None for one."""
+    """Standard deviation (n - 1) over seeds, and the t-interval of their mean; None for one.
+
+    Equal values have no interval: of k-NN, say, they are one measurement that was repeated.
+    """
     if len(values) == 1:
         return None, None
+    if np.ptp(values) == 0:
+        return 0.0, None
     mean, sd = float(np.mean(values)), float(np.std(values, ddof=1))
     reach = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2)) * sd / len(values) ** 0.5
     return sd, (mean - reach, mean + reach)
 
 
-def welch_test(a: Sequence[float], b: Sequence[float]) -> float:
+def welch_test(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Two-sided p-value of equal means of two seeds or more a side, by Welch's t-test.
 
-    Where neither side varies at all the test has no denominator: equal values give 1, others 0.
+    None where neither side varies at all: the seeds then say nothing.
     """
     if np.ptp(a) == 0 and np.ptp(b) == 0:
-        return 1.0 if a[0] == b[0] else 0.0
+        return None
     # The same numbers as ttest_ind of the values, ten times as fast.
     facts = [fact for side in (a, b) for fact in (np.mean(side), np.std(side, ddof=1), len(side))]
     return float(stats.ttest_ind_from_stats(*facts, equal_var=False).pvalue)
@@ -170,7 +175,8 @@ def compare(a: Measured, b: Measured) -> Comparison:
     difference = float(np.mean(a.values) - np.mean(b.values))
     p_values = {}
     if min(len(a.values), len(b.values)) > 1:
-        p_values['welch'] = welch_test(a.values, b.values)
+        p_value = welch_test(a.values, b.values)
+        p_values |= {} if p_value is None else {'welch': p_value}
     if missing := _missing([*a.samples, *b.samples]):
         return Comparison(difference, p_values, None, missing)
     # The recorded values are rounded.

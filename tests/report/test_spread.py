@@ -92,6 +92,16 @@ def test_cell_of_one_seed_has_the_interval_over_images(results):
     assert texts['a'] == '75.0'
 
 
+def test_seeds_that_change_nothing_leave_the_interval_over_images(results):
+    for seed in range(3):  # k-NN draws nothing
+        results.add_hits('a', right(300), seed=seed)
+        results.add(run('b', 74.5, seed))
+    cells, texts = cells_of(results.board())
+    assert (cells['a'].interval_of, texts['a']) == ('images', '75.0 ± 0.0 (n=3)')
+    assert cells['a'].interval == pytest.approx((70.76, 79.24), abs=0.3)
+    assert cells['b'].is_tied is None
+
+
 def test_cell_without_outcomes_has_no_interval(results):
     results.add(run('a', 75.0))
     cells, _ = cells_of(results.board())

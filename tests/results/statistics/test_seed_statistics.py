@@ -24,6 +24,6 @@ def test_welch_test_equals_scipy():
     assert welch_test(a, b) == pytest.approx(wanted, rel=1e-12)
 
 
-@pytest.mark.parametrize(('other', 'wanted'), [(80.0, 1.0), (81.0, 0.0)])
-def test_welch_test_without_any_spread(other, wanted):
-    assert welch_test([80.0, 80.0], [other, other]) == wanted
+def test_seeds_that_change_nothing_say_nothing():
+    assert seed_spread([80.0, 80.0]) == (0.0, None)
+    assert welch_test([80.0, 80.0], [81.0, 81.0]) is None
