@@ -1,5 +1,6 @@
 """The loops that evaluate frozen features; registered in LOOPS."""
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -20,6 +21,7 @@ from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
 from mim_bench.evaluation.probes.dispatch import (
+    FUNCTIONS,
     SWEEPS,
     check_probe,
     run_on_best_layer,
@@ -36,7 +38,11 @@ from mim_bench.evaluation.probes.feature_cache import cached_features
 from mim_bench.evaluation.probes.feature_settings import feature_settings, weights_digest
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.fitted import FittedProbes, class_scores
-from mim_bench.evaluation.probes.patch_classifiers import check_classifier, fit_patches
+from mim_bench.evaluation.probes.patch_classifiers import (
+    CLASSIFIERS,
+    check_classifier,
+    fit_patches,
+)
 from mim_bench.evaluation.probes.patches import PatchBank, extract_patches
 from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
 from mim_bench.recipe.protocol import plain_settings
@@ -44,6 +50,7 @@ from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import LOOPS
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, number_images
+from mim_bench.results.protocol_file import setting_differences
 
 LOG_EVERY = 50
 # Images that are compared with the bank of k-NN at a time.
@@ -86,6 +93,23 @@ class _ProbeLoop(TestLoop):
 
     def _test(self) -> dict[str, float]:
         raise NotImplementedError
+
+    def _fit_settings(self) -> dict[str, Any]:
+        """What, besides weights and images, decides the probes that are fitted: plain data."""
+        cfg = self.runner.cfg
+        backbone = {k: v for k, v in cfg.model.backbone.items() if k != 'init_cfg'}
+        how = {
+            'test_cfg': {
+                'probes': self.probes,
+                'pooling': self.pooling,
+                'fp16': self.fp16,
+                'feature_dtype': self.feature_dtype,
+                'layers': self.layers,
+            },
+            'model.backbone': backbone,
+            'randomness.seed': self.runner.seed,
+        }
+        return plain_settings(how, cfg)
 
 
 @LOOPS.register_module()
@@ -161,7 +185,8 @@ class ProbeTestLoop(_ProbeLoop):
         device = next(self.runner.model.parameters()).device
         metrics, hits, fitted = {}, {}, {}
         for name, settings in self.probes.items():
-            how = {'device': device, 'settings': dict(settings)}
+            drawn = _with_seed(FUNCTIONS[name], settings, self.runner.seed)
+            how = {'device': device, 'settings': drawn}
             if self.layers == 'best':
                 widths = self._widths(bank)
                 result = run_on_best_layer(name, bank, query, widths, **how)
@@ -187,6 +212,7 @@ class ProbeTestLoop(_ProbeLoop):
             num_classes=bank.num_classes,
             bank=os.path.relpath(bank.x.path.parent, folder),
             bank_digest=protocol_hash(content),
+            fit=self._fit_settings(),
             probes=fitted,
         ).write(folder)
 
@@ -307,6 +333,12 @@ class FittedProbeTestLoop(_ProbeLoop):
                 f'{self.folder}: its probes were fitted to features of other weights. Give the '
                 'work directory of the test of this checkpoint.'
             )
+        if differ := list(setting_differences(found.fit, self._fit_settings())):
+            told = '; '.join(f'{d.key}: {d.first} there, {d.second} here' for d in differ)
+            raise ConfigError(
+                f'{self.folder}: its probes were fitted with other settings ({told}). Test with '
+                'the settings, options and --seed of that test.'
+            )
         device = next(model.parameters()).device
 
         def bank() -> Features:
@@ -334,6 +366,15 @@ class FittedProbeTestLoop(_ProbeLoop):
         info = self.dataloader.dataset.get_data_info(number)
         kept = {key: info[key] for key in ('img_path', 'corruption') if key in info}
         return {'gt_label': torch.tensor([info['gt_label']]), **kept}
+
+
+def _with_seed(
+    function: Callable[..., Any], settings: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """Settings of a function; its ``seed``, where it has one, and the run's are added up."""
+    if 'seed' not in inspect.signature(function).parameters:
+        return dict(settings)
+    return {**settings, 'seed': settings.get('seed', 0) + seed}
 
 
 def _joined(batches: Iterable[torch.Tensor], least_rows: int) -> Iterator[torch.Tensor]:
@@ -366,7 +407,7 @@ class PatchProbeTestLoop(TestLoop):
             :mod:`mim_bench.evaluation.probes.patch_classifiers`.
         num_patches: Size of the bank.
         sampling: See :func:`mim_bench.evaluation.probes.patches.extract_patches`.
-        seed: Decides the patches of the bank.
+        seed: Decides, with the run's seed, the patches of the bank.
         fp16: See :class:`ProbeTestLoop`.
         cache_dir: As of :class:`ProbeTestLoop`.
         feature_dtype: Type of the files, ``'float32'`` or ``'float16'``.
@@ -406,7 +447,7 @@ class PatchProbeTestLoop(TestLoop):
         self._how = {
             'num_patches': num_patches,
             'sampling': sampling,
-            'seed': seed,
+            'seed': seed + runner.seed,
             'dtype': feature_dtype,
         }
 
@@ -431,7 +472,8 @@ class PatchProbeTestLoop(TestLoop):
         device = next(model.parameters()).device
         with ExitStack() as stack:
             bank = self._bank(model, stack)
-            fitted = fit_patches(self._name, bank, device=device, settings=self._classifier)
+            settings = _with_seed(CLASSIFIERS[self._name], self._classifier, self.runner.seed)
+            fitted = fit_patches(self._name, bank, device=device, settings=settings)
         for name, value in fitted.chosen.items():
             self.runner.logger.info(f'{name}: {value:g}')
         model.decode_head.classifier = fitted.scores

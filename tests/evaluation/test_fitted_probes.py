@@ -25,7 +25,7 @@ def features(count, seed, width):
 
 
 def through_a_file(folder, name, result, bank):
-    FittedProbes('digest', CLASSES, '.', 'bank', {name: result.fitted}).write(folder)
+    FittedProbes('digest', CLASSES, '.', 'bank', {}, {name: result.fitted}).write(folder)
     found = FittedProbes.read(folder)
     return class_scores(name, found.probes[name], lambda: bank, 'cpu')
 

@@ -29,6 +29,7 @@ class FittedProbes:
         num_classes: C.
         bank: Folder of the training features, relative to that of the file.
         bank_digest: Digest of settings and content of the training images, for the protocol.
+        fit: What else decided the probes: settings of the test, of the backbone, and the seed.
         probes: ``fitted`` of :class:`mim_bench.evaluation.probes.dispatch.ProbeResult`, by name.
     """
 
@@ -36,6 +37,7 @@ class FittedProbes:
     num_classes: int
     bank: str
     bank_digest: str
+    fit: dict[str, Any]
     probes: dict[str, dict[str, Any]]
 
     def write(self, folder: Path) -> None:
