@@ -84,9 +84,10 @@ def load(
         device: Device of torch.
 
     Returns:
-        A module that takes RGB images (B, 3, H, W), normalised by ImageNet's mean and deviation,
-        and returns a tuple with its last map (B, C, rows, cols), set up as by the common probe.
-        ``out_channels`` and ``strides`` give the map's width and stride.
+        A module that takes RGB images (B, 3, H, W), normalised as its weights were trained (by
+        ImageNet's mean and deviation unless ``docs/timm.md`` says others), and returns a tuple
+        with its last map (B, C, rows, cols), set up as by the common probe. ``out_channels`` and
+        ``strides`` give the map's width and stride.
 
     Raises:
         MimBenchError: The file is not recognised, or does not fill the network.

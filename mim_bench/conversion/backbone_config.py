@@ -34,7 +34,7 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
     """
     name, arch = meta.get('backbone_type'), meta.get('arch') or {}
     if name == TIMM:
-        own = {key: arch[key] for key in ('name', 'pos_resize') if key in arch}
+        own = {key: arch[key] for key in ('name', 'pos_resize', 'pixels') if key in arch}
         args = {key: value for key, value in arch.items() if key not in own}
         return {'type': name, **own, 'model_args': args, **overrides}
     if name == MODULE:

@@ -4,7 +4,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ _FILTERS = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretraine
 # or not.
 _HEADS = re.compile(r'(?:head|head_\w+|classifier|fc|last_linear|fc_norm|attn_pool|aux_head)\..+')
 _ADDED = ('cls_token', 'pos_embed')
+# Mean and standard deviation of the images, from 0 to 1, that most weights were trained on.
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Only what decides the network; the rest of a timm folder's settings is about training.
 _NOT_ARCHITECTURE = ('num_classes', 'pretrained', 'features_only', 'drop_rate', 'drop_path_rate')
 
@@ -41,6 +43,8 @@ class TimmModel:
             :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
             empty: as timm does it.
         assumed: Names of ``args`` that the file does not show.
+        pixels: ``mean`` and ``std`` by which images were normalised in training, from 0 to 1;
+            empty: ImageNet's, or not known.
         dropped: Pattern of the file's names that are no part of the network.
     """
 
@@ -48,13 +52,14 @@ class TimmModel:
     args: Mapping[str, Any] = field(default_factory=dict)
     pos_resize: Mapping[str, Any] = field(default_factory=dict)
     assumed: tuple[str, ...] = ()
+    pixels: Mapping[str, Any] = field(default_factory=dict)
     dropped: str = r'(?!)'
 
     @property
     def arch(self) -> dict[str, Any]:
         """As ``meta`` of a canonical file has it."""
-        resize = {'pos_resize': dict(self.pos_resize)} if self.pos_resize else {}
-        return {'name': self.name, **self.args, **resize}
+        kept = {'pos_resize': self.pos_resize, 'pixels': self.pixels}
+        return {'name': self.name, **self.args, **{k: dict(v) for k, v in kept.items() if v}}
 
 
 def read_settings(content: Mapping) -> TimmModel | None:
@@ -69,37 +74,71 @@ def read_settings(content: Mapping) -> TimmModel | None:
     args = {k: v for k, v in args.items() if k not in _NOT_ARCHITECTURE}
     if args.get('in_chans') == 3:
         del args['in_chans']
-    return TimmModel(name, args)
+    return TimmModel(name, args, pixels=_pixels(settings.get('pretrained_cfg') or {}))
 
 
 def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str) -> TimmModel:
     """The network of a name, at the size of image that the file's table of positions is for.
 
     Args:
-        name: Of timm, with or without a tag.
+        name: Of timm, with or without a tag, which says by what images were normalised.
         state: The weights.
         arch: Arguments of timm's ``create_model`` that the user states.
         where: The file, for messages.
     """
+    pixels = _pixels(vars(tagged_settings(name, where))) if has_tag(name) else {}
     name = check_name(name, where)
     args = dict(arch)
     if 'fc_norm.weight' in state and 'norm.weight' not in state:
         args.setdefault('global_pool', 'avg')
     table = next((v for k, v in state.items() if k.split('.')[-1] == 'pos_embed'), None)
+    named = TimmModel(name, args, pixels=pixels)
     if table is None or 'img_size' in args or table.ndim != 3:
-        return TimmModel(name, args)
-    net = build(TimmModel(name, args), where)
+        return named
+    net = build(named, where)
     own = getattr(net, 'pos_embed', None)
     patch = getattr(getattr(net, 'patch_embed', None), 'patch_size', None)
     if own is None or patch is None or own.shape == table.shape:
-        return TimmModel(name, args)
+        return named
     # A file may have rows for tokens that timm adds no positions to.
     for prefix in range(6):
         side = math.isqrt(max(table.shape[1] - prefix, 0))
-        sized = TimmModel(name, {**args, 'img_size': side * patch[0]})
+        sized = replace(named, args={**args, 'img_size': side * patch[0]})
         if side * side == table.shape[1] - prefix and _fits(sized, state, where):
             return sized
-    return TimmModel(name, args)
+    return named
+
+
+def has_tag(name: str) -> bool:
+    """Whether a name of timm says which weights are meant, as in ``vit_base_patch16_224.mae``."""
+    return '.' in name.rpartition('/')[2]
+
+
+def tagged_settings(name: str, where: str) -> Any:
+    """What timm states of the weights of a name with a tag.
+
+    Raises:
+        ConversionError: timm has no such network, or no such weights.
+    """
+    import timm
+
+    check_name(name, where)
+    name = name.removeprefix('hf-hub:').removeprefix('timm/')
+    try:
+        return timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        known = ', '.join(timm.list_pretrained(f'{name.partition(".")[0]}.*')) or 'none'
+        raise ConversionError(
+            f'{where}: timm {timm.__version__} has no weights of that name. It has {known}.'
+        ) from error
+
+
+def _pixels(settings: Mapping) -> dict[str, Any]:
+    """The mean and standard deviation that timm states, unless they are ImageNet's."""
+    found = {key: settings.get(key) for key in ('mean', 'std')}
+    if None in found.values() or tuple(map(tuple, found.values())) == _IMAGENET:
+        return {}
+    return {key: list(value) for key, value in found.items()}
 
 
 def check_name(name: str, where: str) -> str:

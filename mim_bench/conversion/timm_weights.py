@@ -10,18 +10,13 @@ from mim_bench.conversion.architecture import BACKBONE, TIMM
 from mim_bench.conversion.convert import Conversion, convert_checkpoint
 from mim_bench.conversion.files import write_checkpoint
 from mim_bench.conversion.provenance import FACTS
-from mim_bench.conversion.timm_models import check_name
+from mim_bench.conversion.timm_models import check_name, has_tag, tagged_settings
 from mim_bench.errors import CheckpointError
 from mim_bench.results.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
 
 # In the order in which the hub's repositories are searched.
 _HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
-
-
-def has_tag(name: str) -> bool:
-    """Whether a name of timm says which weights are meant, as in ``vit_base_patch16_224.mae``."""
-    return '.' in name.rpartition('/')[2]
 
 
 def timm_checkpoint(
@@ -42,7 +37,7 @@ def timm_checkpoint(
     if not has_tag(name):
         return untrained(name, path)
     weights = cached_weights(name, download=download)
-    licence = _settings(name).license
+    licence = tagged_settings(name, f'timm:{name}').license
     known = {**({'licence': licence} if licence else {}), **(facts or {})}
     return convert_checkpoint(weights, path, timm=name, facts=known)
 
@@ -55,8 +50,7 @@ def cached_weights(name: str, *, download: bool = False) -> Path:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    check_name(name, name)
-    settings = _settings(name)
+    settings = tagged_settings(name, f'timm:{name}')
     if settings.custom_load:
         raise CheckpointError(
             f'timm:{name}: these weights are in a format of their own (.npz). Save them by timm, '
@@ -98,18 +92,6 @@ def _fetched(name: str, repository: str | None, url: str, files: list[str]) -> P
     raise CheckpointError(
         f'timm:{name}: cannot be fetched from {repository or url}: {error}. Check the network.'
     ) from error
-
-
-def _settings(name: str) -> Any:
-    import timm
-
-    try:
-        return timm.get_pretrained_cfg(name.removeprefix('timm/'))
-    except RuntimeError as error:
-        known = ', '.join(timm.list_pretrained(f'{name.partition(".")[0]}.*')) or 'none'
-        raise CheckpointError(
-            f'timm:{name}: timm {timm.__version__} has no weights of that name. It has {known}.'
-        ) from error
 
 
 def untrained(name: str, path: Path, args: Mapping[str, Any] | None = None) -> Conversion:

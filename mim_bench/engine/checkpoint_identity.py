@@ -131,8 +131,8 @@ def _stated_network(cfg: Config) -> dict[str, Any]:
         return {'module': plain({k: v for k, v in fixed.items() if k != 'img_size'})}
     if not str(backbone.get('type')).endswith('TimmBackbone'):
         return {}
-    resize = {'pos_resize': dict(backbone['pos_resize'])} if backbone.get('pos_resize') else {}
-    return {'timm': {'name': backbone.name, **dict(backbone.get('model_args') or {}), **resize}}
+    kept = {k: dict(backbone[k]) for k in ('pos_resize', 'pixels') if backbone.get(k)}
+    return {'timm': {'name': backbone.name, **dict(backbone.get('model_args') or {}), **kept}}
 
 
 def _hidden_arch(cfg: Config) -> dict[str, Any]:

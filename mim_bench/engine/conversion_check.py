@@ -69,7 +69,7 @@ def _reference(
     """The network of timm with the weights, and the size of image that it takes."""
     kind, arch = meta['backbone_type'], meta['arch']
     if kind == TIMM:
-        args = {k: v for k, v in arch.items() if k not in ('name', 'pos_resize')}
+        args = {k: v for k, v in arch.items() if k not in ('name', 'pos_resize', 'pixels')}
         args |= {k: tuple(v) for k, v in args.items() if isinstance(v, list)}
         name, weights = arch['name'], {k.removeprefix('backbone.'): v for k, v in state.items()}
     elif kind in (VIT, SWIN) and 'num_patches' not in arch:

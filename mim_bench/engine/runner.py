@@ -44,6 +44,7 @@ from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.engine.saving import whole_file
 from mim_bench.engine.tracking import tracked_visualizer
 from mim_bench.errors import CheckpointError, DataError
+from mim_bench.recipe.building import normalised_as_trained
 from mim_bench.recipe.effective_batch import iterations_per_update
 from mim_bench.recipe.tta import unwrap
 from mim_bench.recipe.updates import (
@@ -155,6 +156,12 @@ class BenchRunner(Runner):
         if self.distributed and is_cpu_run() and model_wrapper_cfg is None:
             return wrap_for_gloo(model, self.cfg.get('find_unused_parameters', False))
         return super().wrap_model(model_wrapper_cfg, model)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build it with images normalised as its weights were trained."""
+        return super().build_model(
+            normalised_as_trained(model) if isinstance(model, dict) else model
+        )
 
     def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
         """Build it with groups that are plain dictionaries.

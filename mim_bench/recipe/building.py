@@ -1,6 +1,6 @@
 """Builds a config's model and pipelines without a runner."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from functools import partial
@@ -15,6 +15,8 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.config import explain_build_error
+
+_IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
 
 
 def library_scope(cfg: Config) -> AbstractContextManager[None]:
@@ -32,7 +34,26 @@ def build_model(cfg: Config) -> nn.Module:
     if cfg.get('data_preprocessor') is not None:
         settings.setdefault('data_preprocessor', cfg.data_preprocessor)
     with library_scope(cfg), explained(cfg):
-        return MODELS.build(settings)
+        return MODELS.build(normalised_as_trained(settings))
+
+
+def normalised_as_trained(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Settings of a model whose preprocessor normalises as the backbone's weights were trained.
+
+    A recipe that normalises by other numbers than ImageNet's keeps them.
+
+    Args:
+        model: The settings, which stay as they are: a checkpoint fixes this as it fixes the
+            arguments of the backbone, so it is no part of a protocol.
+    """
+    if isinstance(model.get('module'), dict):  # inside test-time augmentation
+        return {**model, 'module': normalised_as_trained(model['module'])}
+    pixels = (model.get('backbone') or {}).get('pixels')
+    images = model.get('data_preprocessor') or {}
+    if not pixels or any(list(images.get(key) or ()) != _IMAGENET[key] for key in _IMAGENET):
+        return model
+    own = {key: [255 * value for value in pixels[key]] for key in _IMAGENET}
+    return {**model, 'data_preprocessor': {**images, **own}}
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from mim_bench.suite.leases import leased
 from mim_bench.suite.plan import Row
 from mim_bench.suite.tasks import Network, Suite
 
-_FORMAT = 2
+_FORMAT = 3
 # Class of a backbone -> its family.
 _FAMILY_OF = {name: family for family, name in CLASSES.items()}
 

@@ -12,6 +12,11 @@ from mim_bench.errors import ConversionError
 _ROPE = 'rope.freqs_cos'
 _JOINED = 'blocks.0.mlp.w12.weight'  # of xformers, in the sizes Ti and S
 _GATES = {'blocks.0.mlp.w1.weight', _JOINED}
+# CLIP's.
+_PIXELS = {
+    'mean': [0.48145466, 0.4578275, 0.40821073],
+    'std': [0.26862954, 0.26130258, 0.27577711],
+}
 _THETA, _PRETRAINED_GRID = 10000.0, 16
 
 
@@ -44,7 +49,10 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
         'global_pool': 'token' if 'norm.weight' in state else 'avg',
     }
     dropped = r'mask_token|lm_head\..+|(?:blocks\.\d+\.attn\.)?rope\..+'
-    return TimmModel('eva02_base_patch14_224', args, {'antialias': False}, dropped=dropped), state
+    model = TimmModel(
+        'eva02_base_patch14_224', args, {'antialias': False}, pixels=_PIXELS, dropped=dropped
+    )
+    return model, state
 
 
 def _join_gates(state: dict[str, torch.Tensor]) -> None:

@@ -24,6 +24,7 @@ _RULES: Rules = (
     (r'text_model\..+|classifier\..+|logit_scale|logit_bias', None),
     (rf'{_TOWER}embeddings\.position_ids', None),
 )
+_PIXELS = {'mean': [0.5] * 3, 'std': [0.5] * 3}
 _ACTIVATIONS = {'gelu_pytorch_tanh': 'gelu_tanh', 'gelu': 'gelu'}
 
 
@@ -59,8 +60,8 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
     args = vit_args(weights, where, num_prefix=0, hidden=hidden, num_heads=heads)
     args |= {'act_layer': _ACTIVATIONS[activation], 'global_pool': ''}
     assumed = () if heads else ('num_heads',)
-    resize = {'antialias': False}
-    return TimmModel('vit_base_patch16_siglip_224', args, resize, assumed), weights
+    model = TimmModel('vit_base_patch16_siglip_224', args, {'antialias': False}, assumed, _PIXELS)
+    return model, weights
 
 
 SOURCES = (

@@ -79,6 +79,9 @@ class TimmBackbone(Backbone):
         pos_resize: How the source of the weights fits absolute positions to other grids: arguments
             of :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
             None: timm's bicubic interpolation with antialias.
+        pixels: ``mean`` and ``std``, from 0 to 1, of the images that the weights were trained on;
+            None: ImageNet's. The network does not read it: the data preprocessor of the model does
+            (:func:`mim_bench.recipe.building.normalised_as_trained`).
         out_indices: Stages (of a plain network: blocks) to return; negative ones count from the
             last.
         out_type: 'featmap', or 'raw' (tokens of a plain network, prefix tokens first).
@@ -106,7 +109,7 @@ class TimmBackbone(Backbone):
     """
 
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
-        {'name', 'model_args', 'pos_resize', 'img_size'}
+        {'name', 'model_args', 'pos_resize', 'pixels', 'img_size'}
     )
 
     def __init__(
@@ -115,6 +118,7 @@ class TimmBackbone(Backbone):
         *,
         model_args: Mapping[str, Any] | None = None,
         pos_resize: Mapping[str, Any] | None = None,
+        pixels: Mapping[str, Any] | None = None,
         out_indices: int | Sequence[int] = -1,
         out_type: str = 'featmap',
         final_norm: bool = True,
