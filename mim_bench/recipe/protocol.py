@@ -47,7 +47,6 @@ HARMLESS = {
     'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
     'their content is hashed',
     '**.num_workers **.persistent_workers **.pin_memory **.prefetch_factor': 'how fast data come',
-    'val_dataloader.batch_size test_dataloader.batch_size': 'each image is evaluated by itself',
     'train_cfg.val_interval train_cfg.val_begin train_cfg.dynamic_intervals': 'when a run looks',
     'test_cfg.**.cache_dir test_cfg.cache_dir test_cfg.fitted': 'where features, probes lie',
     '**.outfile_prefix **.eval_backend': 'where results go, and which of two equal counters',
@@ -228,7 +227,7 @@ class _Reader:
                 return 'hashed beside the settings'
             if key in _TEST_PARTS and self.is_training:
                 return 'a training does not test'
-        if reason := _listed(key):
+        if reason := _listed(key) or self._reason_of_evaluated_batch(key, value):
             return reason
         is_hook = first == 'custom_hooks' and isinstance(value, dict) and '.' not in rest
         if is_hook and _observes(value.get('type')):
@@ -238,6 +237,16 @@ class _Reader:
             or (self._reason_in_model(key) if first == 'model' else None)
             or self._reason_of_table(key, value)
         )
+
+    def _reason_of_evaluated_batch(self, key: str, value: Any) -> str | None:
+        """The reason for leaving out a batch size of an evaluation.
+
+        Detectors pad images to the largest of a batch, which changes what they find.
+        """
+        is_padded = self.cfg.get('default_scope') == 'mmdet' and value != 1
+        if key in ('val_dataloader.batch_size', 'test_dataloader.batch_size') and not is_padded:
+            return 'each image is evaluated by itself'
+        return None
 
     def _reason_of_update(self, key: str) -> str | None:
         """The reason for leaving out a key of how GPUs share an update; None for other keys."""

@@ -61,6 +61,9 @@ def changed(path, options):
         pytest.param(
             WINDOWED, {'model.backbone.global_blocks': list(range(12))}, id='all blocks global'
         ),
+        pytest.param(
+            WINDOWED, {'val_dataloader.batch_size': 4}, id='images padded to others of a batch'
+        ),
         pytest.param(FINETUNE, {'optim_wrapper.optimizer.lr': 1e-3}, id='rate of the table'),
         pytest.param(
             FINETUNE,
