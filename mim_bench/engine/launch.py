@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.weight_files import latest_checkpoint, weights_file
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
@@ -288,10 +289,13 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
     cfg.allow_partial = launch.allow_partial
     if launch.checkpoint:
         cfg.backbone_checkpoint = _file_of(launch.checkpoint)
+    seed = launch.seed
     if launch.load_from:
-        _take_model(cfg, launch.load_from)
-    if launch.seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': launch.seed}
+        trained = _take_model(cfg, launch.load_from)
+        if is_test:
+            seed = _seed_of_test(launch, trained)
+    if seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
     _change_test_and_data(cfg, launch)
     cfg.protocol_start = protocol_start(cfg)
     _track(cfg, launch)
@@ -325,14 +329,37 @@ def _set_data(cfg: Config, launch: Launch) -> None:
         use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
 
 
-def _take_model(cfg: Config, place: str) -> None:
-    """Test the model, or the fitted probes, of a file or a work directory."""
+def _take_model(cfg: Config, place: str) -> int | None:
+    """Take the model, or the fitted probes, of a file or a work directory.
+
+    Returns:
+        The seed of the run that made it; None if it does not say.
+    """
     if (cfg.get('test_cfg') or {}).get('type') != FITTED_LOOP:
         cfg.load_from = _file_of(place)
-        return
+        is_there = Path(cfg.load_from).is_file()  # else the load gate reports it
+        meta = read_checkpoint(cfg.load_from).get('meta') if is_there else None
+        return meta.get('seed') if isinstance(meta, Mapping) else None
     probes = FittedProbes.read(Path(place))
     cfg.test_cfg.fitted, cfg.test_cfg.bank = place, probes.bank_digest
     cfg.test_dataloader.dataset.num_classes = probes.num_classes
+    return probes.fit['randomness.seed']
+
+
+def _seed_of_test(launch: Launch, trained: int | None) -> int | None:
+    """The seed that the record of a test states: that of the training, which drew.
+
+    Raises:
+        ConfigError: The launch asks for another.
+    """
+    if trained is None:
+        return launch.seed
+    if launch.seed not in (None, trained):
+        raise ConfigError(
+            f'--seed {launch.seed}: {launch.load_from} was made with the seed {trained}, and a '
+            'test draws nothing. Leave --seed out.'
+        )
+    return trained
 
 
 def _file_of(place: str) -> str:

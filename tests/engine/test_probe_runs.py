@@ -12,6 +12,16 @@ from mim_bench.testing.bad_inputs import DEMO
 PROBE = str(DEMO / 'probe_vit-toy_1xb64_toy-in1k-64px.py')
 
 
+@pytest.mark.parametrize('asked', [None, 5])
+def test_test_of_a_model_states_the_seed_of_its_training(asked, tmp_path):
+    path, config = tmp_path / 'epoch_1.pth', next(DEMO.glob('finetune_vit-toy_*'))
+    torch.save({'state_dict': {}, 'meta': {'seed': 5}}, path)
+    cfg = launch.resolve(launch.Launch(config=str(config), load_from=str(path), seed=asked))
+    assert cfg.randomness.seed == 5
+    with pytest.raises(ConfigError, match=r'--seed 0: .* was made with the seed 5'):
+        launch.resolve(launch.Launch(config=str(config), load_from=str(path), seed=0))
+
+
 @pytest.fixture(scope='module')
 def probed(toy_root, tmp_path_factory):
     """Tests the same weights; by default the probes of the seeds 0 and 1 are there."""
@@ -51,7 +61,7 @@ def test_seed_of_the_run_decides_what_a_probe_holds_out(probed):
     [
         (0, {'test_cfg.probes.knn.k': 3}, r'test_cfg\.probes\.knn\.k: 20 there, 3 here'),
         (0, {'test_cfg.fp16': 'bf16'}, r'test_cfg\.fp16: false there, "bf16" here'),
-        (1, {}, r'randomness\.seed: 0 there, 1 here'),
+        (1, {}, r'--seed 1: .*s0 was made with the seed 0'),
     ],
 )
 def test_fitted_probes_are_not_tested_as_others(probed, seed, options, told):
