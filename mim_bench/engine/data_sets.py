@@ -6,7 +6,8 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mim_bench.data.summary import Summary, check_same_classes, listed, summary_of
+from mim_bench.conversion.provenance import run_meta
+from mim_bench.data.summary import Summary, check_same_classes, difference, listed, summary_of
 from mim_bench.engine.hooks.label_range_hook import count_classes
 from mim_bench.errors import DataError
 
@@ -34,6 +35,28 @@ def check_data_sets(runner: Runner) -> None:
             _check_classes(what, summary, num_classes)
     if bank := summaries.get('bank'):
         _check_bank(bank, summaries.get('test'))
+
+
+def check_trained_classes(runner: Runner) -> None:
+    """Refuse to test a model of a run on other classes than it was trained on.
+
+    Args:
+        runner: A test with its model loaded.
+
+    Raises:
+        DataError: The data set names its classes otherwise than that of the training.
+    """
+    meta = runner._loaded_meta or {}
+    here = getattr(runner.test_loop.dataloader.dataset, 'metainfo', None)
+    trained, tested = (
+        list((known or {}).get('classes') or ()) for known in (meta.get('dataset_meta'), here)
+    )
+    if run_meta({'meta': meta}) and trained and tested and trained != tested:
+        raise DataError(
+            f'The model of {runner._load_from} was trained on other classes than those of the test '
+            f'data: {difference(trained, tested)} It knows {listed(trained)}; the test data have '
+            f'{listed(tested)}. Give data with the classes of the training, in their order.'
+        )
 
 
 def data_sets(runner: Runner) -> Iterator[tuple[str, Any]]:

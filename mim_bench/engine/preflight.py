@@ -29,7 +29,7 @@ from mim_bench.data.image_file import image_size
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.boundary import doing
-from mim_bench.engine.data_sets import check_data_sets
+from mim_bench.engine.data_sets import check_data_sets, check_trained_classes
 from mim_bench.engine.fsdp import is_sharded
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
@@ -86,6 +86,8 @@ class PreflightHook(Hook):
                 return
             if hasattr(loop, 'bank_dataloader'):
                 list(few_batches(loop.bank_dataloader))
+            else:
+                check_trained_classes(runner)
             try_evaluation(runner, loop, runner.model.test_step)
 
 

@@ -70,6 +70,20 @@ def test_broken_image_is_skipped_counted_and_recorded(three_classes, broken, tmp
     assert (record.task, set(record.metrics)) == ('flowers-ft', {'top1', 'loss'})
 
 
+def test_model_is_not_tested_on_other_classes(three_classes, tmp_path, capsys):
+    assert train(three_classes, tmp_path) == 0
+    words = ['test', str(FINETUNE), str(tmp_path / 'run'), '--own-data', 'flowers']
+    words += ['--work-dir', str(tmp_path / 'test'), '--data-root', str(three_classes)]
+    assert main([*words, '--cfg-options', 'log_level=ERROR']) == 0
+    first = min((three_classes / 'val').iterdir())
+    for split in ('train', 'val'):  # what was the first is the last
+        (three_classes / split / first.name).rename(three_classes / split / 'zinnia')
+    assert main([*words, '--cfg-options', 'log_level=ERROR']) == 1
+    message = capsys.readouterr().err
+    assert 'was trained on other classes' in message
+    assert f'1 ({first.name}) only in the first and 1 (zinnia) only in the second' in message
+
+
 KINDS = {
     'pre-training': (
         'mae_vit-toy_1xb32-coslr-16e_toy-in1k-64px.py',
