@@ -21,7 +21,7 @@ from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
 from mim_bench.evaluation.probes.dispatch import (
-    FUNCTIONS,
+    PROBE_FUNCTIONS,
     SWEEPS,
     check_probe,
     run_on_best_layer,
@@ -185,7 +185,7 @@ class ProbeTestLoop(_ProbeLoop):
         device = next(self.runner.model.parameters()).device
         metrics, hits, fitted = {}, {}, {}
         for name, settings in self.probes.items():
-            drawn = _with_seed(FUNCTIONS[name], settings, self.runner.seed)
+            drawn = _with_seed(PROBE_FUNCTIONS[name], settings, self.runner.seed)
             how = {'device': device, 'settings': drawn}
             if self.layers == 'best':
                 widths = self._widths(bank)

@@ -119,7 +119,7 @@ def check_bank(
     if on_best_layer:
         y = y[~_held_for_layers(y, _LAYERS_SHARE)]
     for name, settings in probes.items():
-        parameters = inspect.signature(FUNCTIONS[name]).parameters.values()
+        parameters = inspect.signature(PROBE_FUNCTIONS[name]).parameters.values()
         values = {p.name: p.default for p in parameters} | settings
         if name == 'knn':
             check_knn(len(y), values['k'], values['temperature'])
@@ -133,7 +133,7 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown probe or an unknown setting of it by a ``ConfigError``."""
     if name not in PROBES:
         raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
-    check_settings(f'probe {name!r}', FUNCTIONS[name], settings)
+    check_settings(f'probe {name!r}', PROBE_FUNCTIONS[name], settings)
 
 
 def check_settings(what: str, function: Callable[..., Any], settings: Mapping[str, Any]) -> None:
@@ -179,7 +179,7 @@ def _swept(measure: Callable[..., SweepResult]) -> Callable[..., ProbeResult]:
 
 
 SWEEPS = {'linear': linear_probe, 'attentive': attentive_probe}
-FUNCTIONS: dict[str, Callable[..., Any]] = {'knn': knn_hits, **SWEEPS}
+PROBE_FUNCTIONS: dict[str, Callable[..., Any]] = {'knn': knn_hits, **SWEEPS}
 PROBES: dict[str, Callable[..., ProbeResult]] = {
     'knn': _knn,
     **{name: _swept(measure) for name, measure in SWEEPS.items()},
