@@ -44,7 +44,12 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         help='Train on data of your own in --data-root, which have the layout of the data set of '
         'the config; the classes are read from them, and the task is called NAME-....',
     )
-    parser.add_argument('--seed', type=seed, help="Run with this seed (default: the config's).")
+    parser.add_argument(
+        '--seed',
+        type=seed,
+        help="Run with this seed (default: the config's; in the test of a trained model, that of "
+        'its training).',
+    )
     parser.add_argument(
         '--allow-partial',
         action='store_true',

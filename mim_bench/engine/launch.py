@@ -65,7 +65,7 @@ class Launch:
         fit_backbone: Take the backbone of the checkpoint in place of the config's.
         allow_partial: Accept a checkpoint that fills less than 99 % of the backbone.
         auto_resume: Resume from the newest checkpoint of the work directory, if there is one.
-        seed: Seed of the run. Defaults to the config's.
+        seed: Seed of the run. Defaults to the config's, and of a test to that of the training.
         data_root: Replaces the config's.
         launcher: What starts the processes: 'none', 'pytorch' or 'slurm'.
         precision: 'recipe', 'fp32', 'fp16' or 'bf16'.
