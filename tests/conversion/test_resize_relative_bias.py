@@ -163,3 +163,14 @@ def test_bilinear_tables_are_stretched_and_shrunk_as_transformers_does(grid):
     torch.testing.assert_close(fit_relative_bias(table, (4, 4), grid, 'bilinear'), expected)
     resized = resize_relative_bias(table, grid, interpolation='bilinear')
     torch.testing.assert_close(resized, expected)
+
+
+def test_axis_weights_compile_for_two_axes_whose_lengths_vary():
+    def resized(maps):
+        rows, cols = (axis_weights(5, side + 2) for side in maps.shape)
+        return rows.sum(0), cols.sum(0)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(resized, backend='eager', fullgraph=True)
+    for shape in ((5, 7), (9, 11)):
+        torch.testing.assert_close(compiled(torch.ones(shape)), resized(torch.ones(shape)))

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from mim_bench.masking.mask import Mask
+from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.transformer import TransformerBlock
 from mim_bench.registry import MODELS
 
@@ -139,3 +140,28 @@ def test_block_gradients_in_half_precision_are_those_of_single(settings, dtype):
     for name, expected in gradients[0].items():
         error = (gradients[1][name] - expected).norm() / expected.norm()
         assert error < 0.01, f'{name}: {error:.4f}'
+
+
+@pytest.mark.slow
+def test_vit_compiles_for_images_of_varying_size():
+    # Its positions, absolute and relative, are fitted to each grid.
+    arch = dict(embed_dims=16, num_layers=1, num_heads=2, feedforward_channels=32)
+    settings = dict(img_size=64, rel_pos_bias='per_block', qkv_bias='qv')
+    vit = MODELS.build(dict(type='mim_bench.ViT', arch=arch, **settings)).eval()
+    torch._dynamo.reset()
+    compiled = torch.compile(vit, backend='aot_eager', fullgraph=True)
+    with torch.no_grad():
+        for size in ((67, 64), (80, 97)):
+            images = torch.randn(1, 3, *size)
+            torch.testing.assert_close(compiled(images), vit(images))
+
+
+def test_filling_compiles_where_positions_are_fitted_to_a_size_that_varies():
+    def positions(images):
+        cells = filled_up(images, (16, 16)).shape[-1] // 16
+        return nn.functional.interpolate(images[..., :8, :8], size=(cells, 8), mode='bicubic')
+
+    torch._dynamo.reset()
+    compiled = torch.compile(positions, backend='aot_eager', fullgraph=True, dynamic=True)
+    for side, cells in ((67, 5), (96, 6)):
+        assert compiled(torch.ones(1, 1, 16, side)).shape == (1, 1, cells, 8)

@@ -244,13 +244,19 @@ def check_interpolation(interpolation: str) -> None:
         )
 
 
-@torch.compiler.assume_constant_result  # scipy cannot be traced
+# scipy cannot be traced; as an operator it is compiled, also for grids of varying size.
+@torch.library.custom_op('mim_bench::axis_weights', mutates_args=())
 def axis_weights(source: int, target: int) -> torch.Tensor:
     """The matrix (target, source) from offsets along one axis to others, geometrically spaced.
 
-    Fewer are interpolated bicubically. It is float64 and shared, not to be changed.
+    Fewer are interpolated bicubically. It is float64.
     """
-    return _axis_weights(source, target)
+    return _axis_weights(source, target).clone()
+
+
+@axis_weights.register_fake
+def _(source: int, target: int) -> torch.Tensor:
+    return torch.empty(target, source, dtype=torch.float64)
 
 
 @functools.lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.registry import MODELS
 
@@ -151,10 +152,7 @@ class CapiViT(Backbone):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute a map, or its tokens, for each of ``out_indices``; images are (B, 3, H, W)."""
-        bottom, right = (-side % self.patch_size for side in x.shape[-2:])
-        if bottom or right:
-            x = F.pad(x, (0, right, 0, bottom))
-        x = self.patch_embed(x)
+        x = self.patch_embed(filled_up(x, (self.patch_size,) * 2))
         grid = tuple(x.shape[-2:])
         tokens = x.flatten(2).transpose(1, 2)
         tokens = torch.cat((self.registers.expand(len(x), -1, -1), tokens), dim=1)

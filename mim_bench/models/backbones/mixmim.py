@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.swin import Swin
+from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.transformer import FeedForward
 from mim_bench.registry import MODELS
 
@@ -71,10 +71,7 @@ class MixMIMEncoder(Swin):
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute a map for each stage of ``out_indices``; images are (B, C, H, W) of any size."""
-        p = self.patch_size
-        if x.shape[-2] % p or x.shape[-1] % p:
-            x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
-        x = self.patch_embed(x)
+        x = self.patch_embed(filled_up(x, (self.patch_size,) * 2))
         grid = tuple(x.shape[1:3])
         positions = resize_position_embedding(self.absolute_pos_embed, grid, source_grid=self.grid)
         outs = self.run_stages(x + positions.unflatten(1, grid))

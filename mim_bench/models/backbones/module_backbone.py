@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch
 from mmengine.logging import print_log
 from torch import nn
-from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.stages import chosen_stages, stages_of
 from mim_bench.registry import MODELS
 
@@ -112,8 +112,7 @@ class ModuleBackbone(Backbone):
             ConfigError: The module's outputs are not those that it was described with.
         """
         size = tuple(x.shape[-2:])
-        bottom, right = (-side % self.multiple for side in size)
-        x = F.pad(x, (0, right, 0, bottom)) if bottom or right else x
+        x = filled_up(x, (self.multiple,) * 2)
         outs = outputs_of(self.net(x))
         if len(outs) != len(self.own_strides):
             raise ConfigError(
@@ -125,7 +124,7 @@ class ModuleBackbone(Backbone):
             out = outs[stage.tap]
             if stage.own:
                 out = as_map(out, tuple(x.shape[-2:]), stage.own, self.num_prefix_tokens)
-                out = stage.fitted(out, size, bool(bottom or right))
+                out = stage.fitted(out, size, tuple(x.shape[-2:]) != size)
             returned.append(out)
         return tuple(returned)
 

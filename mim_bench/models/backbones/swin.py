@@ -8,12 +8,11 @@ from typing import ClassVar, Protocol
 import torch
 from mmengine.model import BaseModule
 from torch import nn
-from torch.nn import functional as F
 
 from mim_bench.architectures import SWIN as ARCHITECTURES
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.patches import PatchEmbed
+from mim_bench.models.layers.patches import PatchEmbed, filled_up
 from mim_bench.models.layers.pyramid import (
     Pyramid,
     PyramidBlock,
@@ -267,10 +266,7 @@ class Swin(Pyramid):
             A map (B, C_i, H_i, W_i) for each stage of ``out_indices``; stage i has a token for
             each (also incomplete) square of ``patch_size * 2 ** i`` pixels.
         """
-        p = self.patch_size
-        if x.shape[-2] % p or x.shape[-1] % p:
-            x = F.pad(x, (0, -x.shape[-1] % p, 0, -x.shape[-2] % p))
-        return self.run_stages(self.patch_embed(x))
+        return self.run_stages(self.patch_embed(filled_up(x, (self.patch_size,) * 2)))
 
     def run_stages(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Run the stages on a map (B, rows, cols, C); the maps of ``out_indices``."""

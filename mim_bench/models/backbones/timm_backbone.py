@@ -20,6 +20,7 @@ from mim_bench.conversion.resizing.position_embedding import resize_position_emb
 from mim_bench.conversion.timm_models import filter_of
 from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.patches import filling
 from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
 
@@ -283,7 +284,7 @@ class TimmBackbone(Backbone):
                 )
         else:
             sides = zip((height, width), self.multiples, strict=True)
-            bottom, right = (max(-side % multiple, self.least - side) for side, multiple in sides)
+            bottom, right = (max(filling(s, multiple), self.least - s) for s, multiple in sides)
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:

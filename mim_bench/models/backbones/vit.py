@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from timm.layers import calculate_drop_path_rates
 from torch import nn
-from torch.nn import functional as F
 
 from mim_bench.architectures import VIT as ARCHITECTURES
 from mim_bench.architectures import VIT_KEYS as ARCHITECTURE_KEYS
@@ -18,7 +17,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.vit_loading import fit_loaded_weights, save_grid
 from mim_bench.models.layers.base import Backbone
-from mim_bench.models.layers.patches import PatchEmbed
+from mim_bench.models.layers.patches import PatchEmbed, filled_up
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.models.layers.relative_bias import AxisTables, BiasTable, RelativePositionBias
 from mim_bench.models.layers.stages import plain_stage
@@ -411,10 +410,7 @@ class ViT(Backbone):
 
     def embed_patches(self, images: torch.Tensor) -> tuple[torch.Tensor, Grid]:
         """Embed images to patches (B, rows * cols, C), without positions; also returns the grid."""
-        bottom, right = (-s % p for s, p in zip(images.shape[-2:], self.patch_size, strict=True))
-        if bottom or right:
-            images = F.pad(images, (0, right, 0, bottom))
-        tokens = self.patch_embed(images)
+        tokens = self.patch_embed(filled_up(images, self.patch_size))
         return tokens.flatten(1, 2), tuple(tokens.shape[1:3])
 
     def with_positions(self, patches: torch.Tensor, grid: Grid) -> torch.Tensor:

@@ -1,8 +1,25 @@
 """Cutting images into patches, all or some of them, and embedding them."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+
+def filling(side: int, multiple: int) -> int:
+    """What a side lacks to the next multiple.
+
+    Not by ``-side % multiple``: torch 2.11 does not compile the remainder of a negative number
+    where the size of the images varies.
+    """
+    return (side + multiple - 1) // multiple * multiple - side
+
+
+def filled_up(images: torch.Tensor, multiples: Sequence[int]) -> torch.Tensor:
+    """Pad images (B, C, H, W) with zeros at the bottom and right to multiples (height, width)."""
+    bottom, right = (filling(*pair) for pair in zip(images.shape[-2:], multiples, strict=True))
+    return F.pad(images, (0, right, 0, bottom)) if bottom or right else images
 
 
 def cut_patches(images: torch.Tensor, patch_size: tuple[int, int]) -> torch.Tensor:
