@@ -6,6 +6,7 @@ from torch import nn
 
 from mim_bench.engine.load_gate import backbone_of, load_backbone
 from mim_bench.errors import CheckpointError
+from mim_bench.registry import MODELS
 from mim_bench.results.record import LoadReport
 
 
@@ -98,3 +99,46 @@ def test_backbone_of_wrapped_model_is_found():
 def test_backbone_of_model_without_raises():
     with pytest.raises(CheckpointError, match='Linear has no attribute `backbone`'):
         backbone_of(nn.Linear(1, 1))
+
+
+PLAIN = dict(type='mim_bench.ViT', patch_size=8, img_size=16)
+SIZES = dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=16)
+TIMM = dict(type='mim_bench.TimmBackbone', name='vit_tiny_patch16_224')
+TIMM_SIZES = dict(embed_dim=12, depth=1, num_heads=3, img_size=32)
+STAGES = dict(embed_dims=8, depths=[1, 1], num_heads=[1, 2])
+
+
+@pytest.mark.parametrize(
+    ('network', 'other', 'told'),
+    [
+        (PLAIN | dict(arch=SIZES), PLAIN | dict(arch=SIZES | dict(num_layers=2)), 'layers.1'),
+        (
+            dict(type='mim_bench.Swin', arch=STAGES),
+            dict(type='mim_bench.Swin', arch=STAGES | dict(depths=[1, 2])),
+            'stages.1.blocks.1',
+        ),
+        (
+            dict(type='mim_bench.CapiViT', arch=SIZES, patch_size=8),
+            dict(type='mim_bench.CapiViT', arch=SIZES | dict(num_layers=2), patch_size=8),
+            'blocks.1',
+        ),
+        *(
+            (TIMM | dict(model_args=TIMM_SIZES), TIMM | dict(model_args=TIMM_SIZES | more), told)
+            for more, told in (
+                (dict(reg_tokens=2, no_embed_class=True), 'reg_token'),
+                (dict(init_values=0.1), r'ls1\.gamma'),
+                (dict(depth=2), r'blocks\.1'),
+            )
+        ),
+    ],
+)
+def test_load_backbone_of_a_network_with_further_parts_raises(network, other, told, tmp_path):
+    for settings in (network, other):
+        state = MODELS.build(settings).state_dict()
+        state = {f'backbone.{key}': torch.rand(value.shape) for key, value in state.items()}
+        torch.save({'state_dict': state}, tmp_path / 'a.pth')
+        if settings is other:
+            with pytest.raises(CheckpointError, match=rf'weights that this \w+ lacks: .*{told}'):
+                load_backbone(MODELS.build(network), tmp_path / 'a.pth', allow_partial=True)
+        else:
+            assert load_backbone(MODELS.build(network), tmp_path / 'a.pth').share == 1

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.base import Backbone, refuse_others_loaded
 from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.registry import MODELS
@@ -111,6 +111,7 @@ class CapiViT(Backbone):
     FIXED_BY_CHECKPOINT: ClassVar[frozenset[str]] = frozenset(
         {'arch', 'patch_size', 'num_registers'}
     )
+    SPARE = 'mask_token'
 
     def __init__(
         self,
@@ -148,6 +149,7 @@ class CapiViT(Backbone):
         self.blocks = nn.ModuleList(CapiBlock(dims, num_heads, hidden_dims, r) for r in rates)
         for block in self.blocks[max(self.out_indices) + 1 :]:
             block.requires_grad_(False)
+        self.register_load_state_dict_pre_hook(refuse_others_loaded)
         self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

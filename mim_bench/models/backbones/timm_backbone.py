@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
 from mim_bench.conversion.timm_models import filter_of
 from mim_bench.errors import ConfigError, did_you_mean
-from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.base import Backbone, refuse_others
 from mim_bench.models.layers.patches import filling
 from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
@@ -113,6 +113,8 @@ class TimmBackbone(Backbone):
         {'name', 'model_args', 'pos_resize', 'pixels', 'img_size'}
     )
 
+    SPARE = rf'(?:{"|".join(_HEADS)})(?:\..+)?'
+
     def __init__(
         self,
         name: str,
@@ -138,6 +140,7 @@ class TimmBackbone(Backbone):
         net = _build(
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
+        names = frozenset(net.state_dict())
         self.stages = _stages(net)
         self.is_plain = is_plain(self.stages)
         self.num_outputs = len(self.stages)
@@ -174,6 +177,7 @@ class TimmBackbone(Backbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
+        self.names = names  # before parts were removed
         self.name, self.in_channels = name, args.get('in_chans', 3)
         self.register_load_state_dict_pre_hook(_fit_loaded)
         self.freeze_unused()
@@ -284,7 +288,9 @@ class TimmBackbone(Backbone):
                 )
         else:
             sides = zip((height, width), self.multiples, strict=True)
-            bottom, right = (max(filling(s, multiple), self.least - s) for s, multiple in sides)
+            bottom, right = (
+                max(filling(side, multiple), self.least - side) for side, multiple in sides
+            )
         return F.pad(x, (0, right, 0, bottom)) if bottom or right else x
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
@@ -483,6 +489,7 @@ def _fit_loaded(
     backbone.resized_keys = []
     own = {key: value.shape for key, value in backbone.net.state_dict().items()}
     given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    refuse_others(backbone, given, backbone.names)
     other = [key for key, value in given.items() if key in own and value.shape != own[key]]
     if not other or backbone.fixed_size is None:
         return

@@ -194,6 +194,12 @@ class ViT(Backbone):
         )
     )  # fmt: skip
 
+    # Of pre-trainings, of tables that are computed or spread, and of norms behind the last block.
+    SPARE = (
+        r'(?:cls|dist|mask|vis_mask)_token|ln[12]\..+|(?:window_)?rel_pos_bias\..+|'
+        r'proj_(?:weights|layers\..+)'
+    )
+
     def __init__(
         self,
         arch: str | dict = 'base',

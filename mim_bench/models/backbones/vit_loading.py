@@ -18,6 +18,7 @@ from mim_bench.conversion.resizing.relative_bias import (
     square_table_grid,
 )
 from mim_bench.errors import CheckpointError
+from mim_bench.models.layers.base import refuse_others
 from mim_bench.models.layers.relative_bias import AxisTables, BiasTable
 
 Weights = dict[str, torch.Tensor]
@@ -63,6 +64,7 @@ def fit_loaded_weights(
     weights = {k: v for k, v in weights.items() if not k.endswith(INDEX)}
     weights |= {k: v for k, v in backbone.named_buffers() if k.endswith(INDEX)}
     _check_kinds(backbone, weights)
+    refuse_others(backbone, weights, backbone.state_dict())
     num_prefix = sum(name in weights for name in _PREFIX_TOKENS)
     # A grid that the file states has precedence over the config's.
     grids = [g for g in (metadata.get(_GRID), backbone.checkpoint_grid) if g is not None]

@@ -1,10 +1,42 @@
 """Base classes of this project's networks: weight initialisation and frozen stages."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 
 import torch
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
+
+from mim_bench.conversion.key_table import listed
+from mim_bench.errors import CheckpointError
+
+
+def refuse_others(backbone: nn.Module, given: Iterable[str], own: Iterable[str]) -> None:
+    """Refuse a file with weights that a network does not have, whose features would be others.
+
+    Args:
+        backbone: Its class has the pattern ``SPARE``.
+        given: Names in the file.
+        own: Names in the network.
+
+    Raises:
+        CheckpointError: Names the weights.
+    """
+    own = set(own)
+    if other := [k for k in given if k not in own and not re.fullmatch(backbone.SPARE, k)]:
+        raise CheckpointError(
+            f'The checkpoint has weights that this {type(backbone).__name__} lacks: '
+            f'{listed(other, 4)}. It is of another network. Build it as the checkpoint is, with '
+            '--fit-backbone, or give another file (mim-bench inspect shows what it is).'
+        )
+
+
+def refuse_others_loaded(
+    backbone: nn.Module, state: Mapping[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Load hook that does :func:`refuse_others` for a network that fits nothing else."""
+    given = (key.removeprefix(prefix) for key in state if key.startswith(prefix))
+    refuse_others(backbone, given, backbone.state_dict())
 
 
 class OwnWeights:

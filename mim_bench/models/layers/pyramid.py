@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.base import Backbone, refuse_others_loaded
 from mim_bench.models.layers.patches import PatchConv, PatchEmbed
 from mim_bench.models.layers.transformer import FeedForward, init_mae_weights
 
@@ -197,6 +197,8 @@ class UMMAEPyramid(Pyramid):
     Source: UM-MAE, arXiv:2205.10063.
     """
 
+    SPARE = r'(?:vis_)?mask_token|norm\..+'
+
     def __init__(
         self,
         patch_embed: PatchEmbed,
@@ -207,6 +209,7 @@ class UMMAEPyramid(Pyramid):
     ) -> None:
         super().__init__(patch_embed, stages, **kwargs)
         self.norm = nn.LayerNorm(self.stage_dims[-1], eps=UMMAE_EPS) if final_norm else None
+        self.register_load_state_dict_pre_hook(refuse_others_loaded)
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Features of full images.
