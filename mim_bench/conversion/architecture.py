@@ -1,6 +1,7 @@
 """The architecture of a backbone, read off its weights under canonical names."""
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from mim_bench.architectures import CLASSES
-from mim_bench.conversion.key_table import Converted, count
+from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.huggingface_keys import hub_settings
+from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
     TABLE,
@@ -32,6 +35,7 @@ STATED = {'timm': TIMM, 'module': MODULE}
 # How the code that a file comes from fits positions to other grids.
 OF_SOURCE = ('pos_resize', 'bias_interpolation')
 _HEAD_DIMS = 64
+_ENDING = r'\.(?:weight|bias)'
 _USUAL_EPS = 1e-6  # of the norms of ViTs
 # MAE's ViT-H/14 is the exception: LocalMIM, table of section 1.1 of its specification.
 _UNUSUAL_HEADS = {1280: 16}
@@ -59,7 +63,7 @@ def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
     """Read the architecture off a model's weights under canonical names.
 
     Raises:
-        ConversionError: A weight that tells a size is not there.
+        ConversionError: A weight that tells a size is not there, or the class has no place for one.
     """
     backbone = _Backbone(
         {k.removeprefix(BACKBONE): v for k, v in state.items() if k.startswith(BACKBONE)}
@@ -67,7 +71,14 @@ def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
     name = next((name for name, kind in KINDS.items() if kind.mark in backbone.state), None)
     if name is None:
         return Architecture()
-    return Architecture(name, *KINDS[name].read(backbone))
+    kind = KINDS[name]
+    if other := [key for key in backbone.state if not re.fullmatch(kind.weights, key)]:
+        raise ConversionError(
+            f'{name} has no place for the weights {listed(other, 4)} under {BACKBONE}, so they are '
+            'of another network. If timm has it, give its file in the names of timm or of the '
+            'official repository, with --timm NAME.'
+        )
+    return Architecture(name, *kind.read(backbone))
 
 
 def stated_network(content: Mapping) -> Architecture | None:
@@ -91,7 +102,8 @@ def found_architecture(converted: Converted, source: 'Source', content: Mapping)
     """The architecture of converted weights, with what the source and the file's settings add."""
     found = converted.built or architecture_of(converted.backbone)
     arch, assumed = dict(found.arch), list(found.assumed)
-    settings = content.get('config.json') or {}
+    settings = hub_settings(content)
+    _check_settings(settings, arch)
     if found.backbone_type == VIT:
         if source.pos_resize and arch['abs_pos'] == 'learned':
             arch['pos_resize'] = dict(source.pos_resize)
@@ -104,6 +116,26 @@ def found_architecture(converted: Converted, source: 'Source', content: Mapping)
         arch['num_heads'] = heads
         assumed.remove('num_heads')
     return Architecture(found.backbone_type, arch, assumed)
+
+
+def _check_settings(settings: Mapping, arch: Mapping) -> None:
+    """Refuse settings beside a plain transformer that its weights contradict."""
+    if not {'num_layers', 'depth'} & set(arch):
+        return
+    dims = arch.get('embed_dims', arch.get('embed_dim'))
+    shown = {'hidden_size': dims, 'num_hidden_layers': arch.get('num_layers', arch.get('depth'))}
+    for key, value in shown.items():
+        if settings.get(key, value) != value:
+            raise ConversionError(
+                f'{SIDECAR} beside the file is of another network: it says {key}={settings[key]}, '
+                f'the weights say {value}. Put the file beside its own, or alone into a folder.'
+            )
+    heads, eps = settings.get('num_attention_heads', 1), settings.get('layer_norm_eps', 1.0)
+    if not isinstance(heads, int) or dims % heads or not isinstance(eps, int | float):
+        raise ConversionError(
+            f'{SIDECAR} beside the file says num_attention_heads={heads!r} and layer_norm_eps='
+            f'{eps!r} for weights of {dims} channels. Correct it.'
+        )
 
 
 def unknown_grid(arch: Mapping) -> str | None:
@@ -149,7 +181,12 @@ class _Backbone:
 
     def patches(self) -> dict:
         """Size of the patches, and channels of the input where they are not three."""
-        _, channels, *sides = self.shape('patch_embed.projection.weight')
+        _, channels, *sides = shape = self.shape('patch_embed.projection.weight')
+        if len(sides) != 2:
+            raise ConversionError(
+                f'The patches of the weights have the shape {tuple(shape)}: mim_bench reads '
+                'networks for images, with (width, channels, height, width).'
+            )
         size = sides[0] if sides[0] == sides[1] else tuple(sides)
         return {'patch_size': size} | ({'in_channels': channels} if channels != 3 else {})
 
@@ -178,6 +215,16 @@ def _read_vit(backbone: _Backbone) -> Read:
     for norm in ('ln1', 'ln2'):
         if f'layers.0.{norm}.weight' in state:
             backbone.shape(f'layers.0.{norm}.bias')  # RMSNorm has none
+    if 'layers.0.ffn.layers.1.weight' in state:
+        taken = backbone.shape('layers.0.ffn.layers.1.weight')[1]
+        if taken != arch['feedforward_channels']:
+            raise ConversionError(
+                f'The MLPs of the weights have {arch["feedforward_channels"]} channels behind the '
+                f'first layer and {taken} before the second, as gated ones (SwiGLU), which '
+                'mim_bench.ViT lacks. If timm has the network, name it: --timm NAME.'
+            )
+    if not arch['qv_bias'] and 'layers.0.attn.qkv.bias' not in state:
+        arch['qkv_bias'] = 'none'
     if 'cls_token' not in state:
         arch['with_cls_token'] = False
     return arch, [] if tables else ['num_heads']
@@ -270,6 +317,7 @@ class Kind:
         sizes: What the class takes under ``arch``.
         settings: Further arguments that have the same name in ``meta``.
         unseen: Those among them that leave no trace in the weights.
+        weights: Pattern of all weights that files may have, those of pre-training included.
     """
 
     mark: str
@@ -277,8 +325,25 @@ class Kind:
     sizes: tuple[str, ...]
     settings: tuple[str, ...]
     unseen: tuple[str, ...] = ()
+    weights: str = '.+'
 
 
+_TOKENS = 'cls_token|dist_token|mask_token|vis_mask_token'
+_RELATIVE = 'relative_position_(?:bias_table|index)'
+_MLP = r'ffn\.layers\.(?:0\.0|1)'
+_VIT_WEIGHTS = (
+    rf'{_TOKENS}|pos_embed|(?:patch_embed\.projection|ln[12]){_ENDING}|'
+    rf'layers\.\d+\.(?:ln[12]|attn\.(?:qkv|proj)|{_MLP}){_ENDING}|'
+    rf'layers\.\d+\.(?:gamma_[12]|attn\.(?:[qv]_bias|rel_pos_[hw]|{_RELATIVE}))|'
+    rf'(?:window_)?rel_pos_bias\.{_RELATIVE}|'
+    r'proj_(?:weights|layers\..+)'  # MFF fuses blocks by them, in pre-training alone
+)
+_SWIN_WEIGHTS = (
+    rf'{_TOKENS}|patch_embed\.(?:projection|norm){_ENDING}|'
+    rf'stages\.\d+\.blocks\.\d+\.(?:norm[12]|attn\.w_msa\.(?:qkv|proj)|{_MLP}){_ENDING}|'
+    rf'stages\.\d+\.blocks\.\d+\.attn\.(?:w_msa\.{_RELATIVE}|attn_mask)|'
+    rf'stages\.\d+\.downsample\.(?:norm{_ENDING}|reduction\.weight)'
+)
 _PLAIN = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
 _PYRAMID = ('embed_dims', 'depths', 'num_heads')
 _IMAGES = ('patch_size', 'in_channels')
@@ -290,6 +355,7 @@ KINDS = {
         _read_mixmim,
         (*_PYRAMID, 'mlp_ratio'),
         (*_IMAGES, 'img_size', 'window_size'),
+        weights=rf'{_SWIN_WEIGHTS}|absolute_pos_embed|norm{_ENDING}',
     ),
     UMMAE_SWIN: Kind(
         'stages.0.blocks.0.attn.w_msa.posmlp.0.weight',
@@ -311,6 +377,7 @@ KINDS = {
         _PYRAMID,
         (*_IMAGES, 'window_size', 'norm_eps', 'norm2_eps'),
         ('norm_eps', 'norm2_eps'),
+        rf'{_SWIN_WEIGHTS}|norm\d{_ENDING}',
     ),
     VIT: Kind(
         'layers.0.attn.qkv.weight',
@@ -321,5 +388,6 @@ KINDS = {
             'bias_interpolation', 'norm_eps',
         ),
         ('img_size', 'pos_resize', 'bias_interpolation', 'norm_eps'),
+        _VIT_WEIGHTS,
     ),
 }  # fmt: skip

@@ -57,7 +57,7 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
 
 def _vit(arch: Mapping) -> dict:
     config = {
-        'qkv_bias': 'qv' if arch['qv_bias'] else 'full',
+        'qkv_bias': arch.get('qkv_bias') or ('qv' if arch['qv_bias'] else 'full'),
         'layer_scale': _LAYER_SCALE if arch['layer_scale'] else None,
         'final_norm': 'ln1' in arch['norms'],
     }

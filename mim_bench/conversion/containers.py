@@ -1,7 +1,9 @@
 """Finds the weights in a checkpoint's dictionary, under any key and prefix."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,6 +20,8 @@ NETWORK_KEYS = (
 )  # fmt: skip
 TOP_LEVEL = 'top level'
 _WRAPPERS = ('module.', 'model.')
+_IS_WEIGHT = re.compile(r'(?:.*[._])?(?:weight|bias)').fullmatch
+_IS_ADAPTER = re.compile(r'(?:.*\.)?(?:lora_\w+|base_layer|original_layer)(?:\..+)?').fullmatch
 # The first weights of networks, by which a network inside of a larger one is found.
 _ANCHORS = (
     'patch_embed.proj.weight',
@@ -88,9 +92,35 @@ def open_container(
     return weights if prefix is None else _under(weights, prefix, where)
 
 
+def check_numbers(state: Mapping[str, torch.Tensor], where: str | Path) -> None:
+    """Refuse weights in bytes, which are other numbers without their scales, and complex ones."""
+    found = {
+        key: value.dtype
+        for key, value in state.items()
+        if _IS_WEIGHT(key) and (value.element_size() == 1 or value.is_complex())
+    }
+    if found:
+        key, dtype = next(iter(found.items()))
+        raise ConversionError(
+            f'{where}: {len(found)} weights are quantised or complex, for example {key} ({dtype}). '
+            'Give the file that they were made from, or save them as floating-point numbers.'
+        )
+
+
+def check_whole(state: Mapping[str, torch.Tensor], where: str | Path) -> None:
+    """Refuse adapters that are not merged into the network."""
+    if found := [key for key in state if _IS_ADAPTER(key)]:
+        raise ConversionError(
+            f'{where}: {len(found)} weights are adapters of a fine-tuning (LoRA), for example '
+            f'{found[0]}. Merge them into the network (peft: model.merge_and_unload()), and save '
+            'its weights.'
+        )
+
+
 def not_finite(state: Mapping[str, torch.Tensor]) -> list[str]:
     """Names of the tensors that hold infinities or values that are no numbers."""
-    return [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+    floating = {k: v for k, v in state.items() if v.is_floating_point() and v.element_size() > 1}
+    return [k for k, v in floating.items() if not v.isfinite().all()]
 
 
 def one_valued(state: Mapping[str, torch.Tensor]) -> list[str]:

@@ -1,6 +1,5 @@
 """Converts a foreign checkpoint to the canonical layout, or to that of another library."""
 
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -9,7 +8,14 @@ from pathlib import Path
 from mim_bench.conversion.arch_options import apply_arch
 from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
-from mim_bench.conversion.containers import Weights, not_finite, one_valued, open_container
+from mim_bench.conversion.containers import (
+    Weights,
+    check_numbers,
+    check_whole,
+    not_finite,
+    one_valued,
+    open_container,
+)
 from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import read_checkpoint, write_checkpoint
@@ -102,7 +108,8 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             container=how.container,
             prefix=how.prefix,
         )
-        _check_types(weights, src.name)
+        check_numbers(weights.state, src.name)
+        check_whole(weights.state, src.name)
         weights, source, is_certain = _source_of(weights, content, how, src.name)
         whole = source.convert(
             weights.state, src.name, merge_order=how.merge_order, content=content
@@ -149,22 +156,6 @@ def _check_target(src: Path, dst: Path) -> None:
         )
 
 
-def _check_types(weights: Weights, where: str) -> None:
-    """Refuse bytes in place of weights: without their scales they are other numbers."""
-    is_weight = re.compile(r'(?:^|[._])(?:weight|bias)$').search
-    found = {
-        k: v
-        for k, v in weights.state.items()
-        if is_weight(k) and v.element_size() == 1 and not v.is_floating_point()
-    }
-    if found:
-        key, value = next(iter(found.items()))
-        raise ConversionError(
-            f'{where}: {len(found)} weights are quantised, for example {key} ({value.dtype}). '
-            'Give the file that they were made from, or save them as floating-point numbers.'
-        )
-
-
 def _source_of(
     weights: Weights, content: Mapping, how: Options, where: str
 ) -> tuple[Weights, Source, bool]:
@@ -194,7 +185,10 @@ def _by_timm(how: Options) -> Source:
 def _architecture(
     converted: Converted, source: Source, content: Mapping, where: str, how: Options
 ) -> Architecture:
-    found = found_architecture(converted, source, content)
+    try:
+        found = found_architecture(converted, source, content)
+    except ConversionError as error:
+        raise ConversionError(f'{where}: {error}') from error
     if found.backbone_type is None:
         raise ConversionError(
             f'{where}: the weights under backbone. fit no network that mim_bench builds '

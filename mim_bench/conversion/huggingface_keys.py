@@ -19,12 +19,19 @@ LAYER_PARTS = {
 }
 
 
+def hub_settings(content: Mapping) -> dict:
+    """The settings beside the weights; those of a vision tower or a backbone inside come first."""
+    settings = content.get(SIDECAR) or {}
+    inner = settings.get('vision_config') or settings.get('backbone_config')
+    return {**settings, **inner} if isinstance(inner, Mapping) else dict(settings)
+
+
 def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:
     """Refuse a network that computes otherwise than ours, by the settings beside its weights.
 
     ``eps`` None: ours has that of the settings.
     """
-    settings = content.get(SIDECAR) or {}
+    settings = hub_settings(content)
     wanted = {'hidden_act': activation} | ({} if eps is None else {'layer_norm_eps': eps})
     for key, value in wanted.items():
         if settings.get(key, value) != value:

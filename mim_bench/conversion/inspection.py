@@ -9,7 +9,13 @@ from typing import Any
 
 from mim_bench.conversion.architecture import found_architecture
 from mim_bench.conversion.canonical import backbone_alone
-from mim_bench.conversion.containers import Weights, not_finite, open_container
+from mim_bench.conversion.containers import (
+    Weights,
+    check_numbers,
+    check_whole,
+    not_finite,
+    open_container,
+)
 from mim_bench.conversion.detection import AUTO, recognise
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, with_earlier
@@ -50,11 +56,13 @@ def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> 
     weights = open_container(content, where)
     weights, sources = recognise(weights, content, AUTO, where)
     meta, problem = {}, None
-    if sources:
-        try:
+    try:
+        check_numbers(weights.state, where)
+        check_whole(weights.state, where)
+        if sources:
             meta = _meta(weights, sources, content, where, sha256)
-        except ConversionError as error:
-            problem = str(error)
+    except ConversionError as error:
+        problem = str(error)
     tensors = weights.state.values()
     return Inspection(
         weights,

@@ -77,11 +77,18 @@ class Source:
             ConversionError: Keys without a rule, no weight of a backbone, or an order that the
                 format or the network does not have.
         """
-        found = self.network(state, content or {}, where) if self.network else None
+        try:
+            found = self.network(state, content or {}, where) if self.network else None
+            renamed = self.rename(state, where) if found is None and self.rename else None
+        except (KeyError, IndexError, ValueError, RuntimeError) as error:
+            fault = f'it lacks {error}' if isinstance(error, KeyError) else str(error)
+            raise ConversionError(
+                f'{where}: is not a checkpoint of {self.name}: {fault}. Name the right --source.'
+            ) from error
         if found is not None:
             converted = through_timm(*found, where)
-        elif self.rename is not None:
-            converted = self.rename(state, where)
+        elif renamed is not None:
+            converted = renamed
             if (built := stated_network(content or {})) is not None:
                 converted = replace(converted, built=built)
         else:

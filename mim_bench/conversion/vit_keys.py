@@ -7,6 +7,7 @@ import torch
 
 from mim_bench.conversion.key_table import Rules, Target
 from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
+from mim_bench.errors import ConversionError
 
 ENDING = r'\.(weight|bias)'
 MLP_PARTS = {'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1'}
@@ -81,7 +82,7 @@ def is_plain_vit(state: Mapping[str, torch.Tensor]) -> bool:
 
 def is_mean_pooled(state: Mapping[str, torch.Tensor]) -> bool:
     """A plain ViT that was fine-tuned on the average of its patches."""
-    return is_plain_vit(state) and 'fc_norm.weight' in state
+    return is_plain_vit(state) and {'cls_token', 'fc_norm.weight'} <= set(state)
 
 
 def beit_rules(prefix: str = '') -> Rules:
@@ -114,3 +115,17 @@ def is_official_beit(state: Mapping[str, torch.Tensor]) -> bool:
     return is_beit(state) and all(
         table.replace(TABLE, INDEX) in state for table in tables if table in state
     )
+
+
+def check_positions(state: Mapping[str, torch.Tensor], where: str) -> None:
+    """Refuse blocks without any position in the file.
+
+    Raises:
+        ConversionError: The positions may be rotary.
+    """
+    has_positions = any(key.endswith(('pos_embed', TABLE)) for key in state)
+    if any(key.endswith('blocks.0.norm1.weight') for key in state) and not has_positions:
+        raise ConversionError(
+            f'{where}: has blocks of a transformer and no positions, so its positions may be '
+            'rotary, which leaves no trace in the weights. Name the network: --timm NAME.'
+        )

@@ -112,6 +112,7 @@ def _args_of_vit(arch: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     with_token = arch.get('with_cls_token', True)
     return 'vit_base_patch16_224', {
         **args,
+        'qkv_bias': arch.get('qkv_bias') != 'none',
         'class_token': with_token,
         'global_pool': 'token' if with_token else 'avg',
     }

@@ -12,7 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mim_bench.conversion.containers import not_finite, one_valued
+from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.errors import CheckpointError
@@ -165,6 +165,7 @@ def backbone_of(model: nn.Module) -> nn.Module:
 
 def _check_values(module: nn.Module, state: Mapping[str, torch.Tensor], path: str | Path) -> None:
     weights = {name: state[name] for name, _ in module.named_parameters() if name in state}
+    check_numbers(weights, path)
     if bad := not_finite(weights):
         fault = f'{len(bad)} weights hold values that are not finite, for example {bad[0]}'
     elif flat := one_valued(weights):

@@ -69,7 +69,7 @@ def test_inspect_runs_no_code_from_the_file(tmp_path, capsys):
 
 def test_inspect_says_what_shares_the_keys(tmp_path, capsys):
     keys = ('pos_embed', 'patch_embed.proj.weight', 'blocks.0.attn.qkv.bias', 'fc_norm.weight')
-    torch.save({'model': dict.fromkeys(keys, torch.ones(1))}, tmp_path / 'a.pth')
+    torch.save({'model': dict.fromkeys((*keys, 'cls_token'), torch.ones(1))}, tmp_path / 'a.pth')
     assert main(['inspect', str(tmp_path / 'a.pth')]) == 0
     printed = capsys.readouterr().out
     assert 'localmim, mae, ummae' in printed

@@ -13,6 +13,7 @@ from mim_bench.conversion.inspection import inspect_content
 from mim_bench.conversion.weight_files import weights_sha256
 from mim_bench.errors import CheckpointError, ConversionError
 
+ONE = torch.ones(1)
 SIZES = dict(embed_dim=16, depth=2, num_heads=2, img_size=32)
 
 
@@ -54,7 +55,9 @@ def test_whole_numbers_in_place_of_weights_are_refused(vit, tmp_path):
     key = 'blocks.0.attn.qkv.weight'
     whole = (vit[key] * 100).to(torch.int8)
     for weight in (whole, torch.quantize_per_tensor(vit[key], 0.1, 0, torch.qint8)):
-        with pytest.raises(ConversionError, match=rf'1 weights are quantised, for example {key}'):
+        with pytest.raises(
+            ConversionError, match=rf'1 weights are quantised or complex, for example {key}'
+        ):
             converted(vit | {key: weight}, tmp_path)
 
 
@@ -171,3 +174,76 @@ def test_file_of_another_network_is_refused(vit, name, args, told, tmp_path):
     torch.save(vit, tmp_path / 'a.pth')
     with pytest.raises(ConversionError, match=told):
         convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', timm=name, arch=args)
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda s: prefixed(s, 'base_model.model.') | {'base_model.model.a.lora_A.weight': ONE},
+        lambda s: s | {'blocks.0.attn.qkv.base_layer.weight': ONE},
+        lambda s: s | {'blocks.0.attn.qkv.lora_up.weight': ONE},
+    ],
+)
+def test_adapters_beside_the_weights_are_refused(vit, change, tmp_path):
+    with pytest.raises(ConversionError, match=r'1 weights are adapters .*merge_and_unload'):
+        converted(change(vit), tmp_path)
+
+
+def test_inspect_tells_quantised_weights(vit):
+    state = {k: v.to(torch.float8_e4m3fn) if v.ndim == 2 else v for k, v in vit.items()}
+    assert 'are quantised' in inspect_content(state, 'a.pth').problem
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        ({'hidden_size': 32}, r'of another network: it says hidden_size=32, the weights say 16'),
+        ({'num_hidden_layers': 12}, 'it says num_hidden_layers=12'),
+        ({'num_attention_heads': 5}, 'says num_attention_heads=5 .* for weights of 16 channels'),
+        ({'vision_config': {'num_attention_heads': 3}}, 'says num_attention_heads=3'),
+        ({'layer_norm_eps': '1e-6'}, "layer_norm_eps='1e-6'"),
+    ],
+)
+def test_settings_beside_the_weights_that_contradict_them_are_refused(vit, change, told, tmp_path):
+    settings = {'model_type': 'vit', 'hidden_size': 16, 'num_hidden_layers': 2}
+    for more in ({'num_attention_heads': 2}, change):
+        (tmp_path / 'config.json').write_text(json.dumps(settings | more))
+        if more is change:
+            with pytest.raises(ConversionError, match=told):
+                converted(vit, tmp_path)
+        else:
+            assert converted(vit, tmp_path)[0].meta['arch']['num_heads'] == 2
+
+
+@pytest.mark.parametrize('source', ['dinov2', 'dinov3', 'siglip', 'hiera', 'eva02', 'capi'])
+def test_source_of_another_network_is_one_message(vit, source, tmp_path):
+    torch.save(vit, tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match=r'^a\.pth: '):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source=source)
+
+
+@pytest.mark.parametrize(
+    ('name', 'source', 'told'),
+    [
+        ('vit_small_patch16_rope_224', 'beit', 'may be rotary'),
+        ('vit_small_patch16_rope_224', 'simmim', 'may be rotary'),
+        ('vit_small_patch16_rope_ape_224', 'timm', 'several networks of timm'),
+        ('eva02_enormous_patch14_clip_224', 'timm', 'several networks of timm'),
+        ('qwen3_vit_88m', 'timm', 'several networks of timm'),
+        ('vit_base_patch16_siglip_gap_224', 'timm', 'several networks of timm'),
+    ],
+)
+def test_names_that_several_networks_share_need_that_of_the_network(name, source, told, tmp_path):
+    args = dict(embed_dim=16, depth=2, num_heads=2, num_classes=0)
+    torch.save(timm.create_model(name, **args).state_dict(), tmp_path / 'a.pth')
+    with pytest.raises(ConversionError, match=f'{told}.*--timm NAME'):
+        convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source=source)
+
+
+def test_gated_layers_and_patches_of_video_are_refused(vit, tmp_path):
+    narrow = {k: v[:, ::2] if k.endswith('fc2.weight') else v for k, v in vit.items()}
+    with pytest.raises(ConversionError, match=r'a\.pth: .*64 channels .* 32 before'):
+        converted(narrow, tmp_path)
+    key = 'patch_embed.proj.weight'
+    with pytest.raises(ConversionError, match=r'shape \(16, 3, 2, 16, 16\): .* for images'):
+        converted(vit | {key: vit[key][:, :, None].repeat(1, 1, 2, 1, 1)}, tmp_path)

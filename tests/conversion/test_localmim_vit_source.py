@@ -34,7 +34,8 @@ def official_state(*, hog_bias: bool = False) -> dict[str, torch.Tensor]:
             state[f'decoder.{k}.pred.{i}.weight'] = torch.zeros(shape)
             state[f'decoder.{k}.pred.{i}.bias'] = torch.zeros(shape[0])
     for name in names:
-        state |= {f'{name}.weight': torch.zeros(32, 3, 16, 16), f'{name}.bias': torch.zeros(32)}
+        shape = (16, 32) if name.endswith('fc2') else (32, 3, 16, 16)
+        state |= {f'{name}.weight': torch.zeros(shape), f'{name}.bias': torch.zeros(32)}
     return state
 
 

@@ -3,12 +3,17 @@
 import pytest
 import timm
 import torch
+from mmpretrain.models import SwinTransformer, VisionTransformer
 
+from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.detection import find_source
+from mim_bench.conversion.inspection import inspect_content
 from mim_bench.conversion.source import Fit
 from mim_bench.conversion.sources import SOURCES
+from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import ConversionError
+from mim_bench.registry import MODELS
 
 ONE = torch.ones(1)
 BACKBONE = {'backbone.ln1.weight': ONE}
@@ -85,3 +90,41 @@ def test_network_that_nobody_builds_is_refused(tmp_path):
     torch.save({'state_dict': {'backbone.conv1.weight': ONE}}, tmp_path / 'a.pth')
     with pytest.raises(ConversionError, match='fit no network that mim_bench builds'):
         convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+
+
+VIT = dict(
+    arch=dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32),
+    img_size=32,
+    out_type='raw',
+)
+SWIN = dict(arch=dict(embed_dims=8, depths=[1, 1], num_heads=[1, 2]), img_size=64, window_size=4)
+
+
+def saved(network, folder):
+    state = {f'backbone.{key}': value for key, value in network.state_dict().items()}
+    torch.save({'state_dict': state, 'meta': {}}, folder / 'a.pth')
+    return folder / 'a.pth'
+
+
+@pytest.mark.parametrize(
+    ('network', 'told'),
+    [
+        (lambda: VisionTransformer(**VIT, pre_norm=True), r'pre_norm\.weight'),  # CLIP's
+        (lambda: VisionTransformer(**VIT, layer_scale_init_value=0.1), r'gamma1\.weight'),  # DINOv2
+        (lambda: SwinTransformer(**SWIN, out_indices=(1,), use_abs_pos_embed=True), 'norm1'),
+    ],
+)
+def test_mmpretrain_network_with_parts_that_ours_lacks_is_refused(network, told, tmp_path):
+    path = saved(network(), tmp_path)
+    with pytest.raises(ConversionError, match=rf'a\.pth: .* has no place for .*{told}'):
+        convert_checkpoint(path, tmp_path / 'b.pth')
+    assert 'has no place' in inspect_content(torch.load(path), 'a.pth').problem
+
+
+def test_mmpretrain_vit_without_biases_of_the_attention_gives_its_features(redrawn, tmp_path):
+    theirs = redrawn(VisionTransformer(**VIT, qkv_bias=False))
+    file = convert_checkpoint(saved(theirs, tmp_path), tmp_path / 'b.pth', arch={'num_heads': 2})
+    own = MODELS.build(backbone_config(file.meta, out_type='raw')).eval()
+    load_backbone(own, file.path)
+    images = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(own(images)[-1], theirs(images)[-1])

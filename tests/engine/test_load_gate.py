@@ -142,3 +142,11 @@ def test_load_backbone_of_a_network_with_further_parts_raises(network, other, to
                 load_backbone(MODELS.build(network), tmp_path / 'a.pth', allow_partial=True)
         else:
             assert load_backbone(MODELS.build(network), tmp_path / 'a.pth').share == 1
+
+
+def test_load_backbone_quantised_weights_raise(tmp_path):
+    state = {f'backbone.{k}': v for k, v in nn.Linear(4, 4).state_dict().items()}
+    state['backbone.weight'] = torch.ones(4, 4, dtype=torch.int8)
+    torch.save({'state_dict': state}, tmp_path / 'a.pth')
+    with pytest.raises(CheckpointError, match=r'1 weights are quantised or complex.*int8'):
+        load_backbone(nn.Linear(4, 4), tmp_path / 'a.pth')

@@ -10,6 +10,7 @@ from mim_bench.conversion.vit_keys import (
     ENDING,
     beit_rules,
     block_rule,
+    check_positions,
     is_beit,
     is_official_beit,
 )
@@ -67,6 +68,7 @@ def _detect(name: str, state: StateDict, content: Mapping) -> Fit:
 
 def _rename(name: str, state: StateDict, where: str) -> Converted:
     """To the names of mmpretrain's ``BEiT`` with its necks and heads, or of a classifier."""
+    check_positions(state, where)
     first = _CLASS_TOKEN_RULES if name == 'beitv2' and _CLASS_LAYER in state else ()
     token = (r'mask_token', 'backbone.mask_token')
     rules = (*first, *_OWN_RULES[name], token, *beit_rules(), *CLASSIFIER_RULES)

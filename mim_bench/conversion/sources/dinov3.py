@@ -6,8 +6,7 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.architecture import assumed_heads
-from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
+from mim_bench.conversion.huggingface_keys import check_settings, hub_settings, joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules, count
 from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel
@@ -52,7 +51,7 @@ def _is_huggingface(state: StateDict) -> bool:
 def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm; a head has four channels for each period."""
     if _is_huggingface(state):
-        settings = content.get(SIDECAR) or {}
+        settings = hub_settings(content)
         is_gated = 'layer.0.mlp.gate_proj.weight' in state
         check_settings(content, where, activation='silu' if is_gated else 'gelu', eps=1e-5)
         model, weights = _network(_official(state, settings, where), {}, where)

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import torch
 
-from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import check_settings
+from mim_bench.conversion.huggingface_keys import check_settings, hub_settings
 from mim_bench.conversion.key_table import KeyTable, Rules, count
 from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, square_side
@@ -68,7 +67,7 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
     starts = [0, *sorted(int(m[1]) for key in state if (m := _OPENING.fullmatch(key)))]
     ends = [*starts[1:], count(state)]
     dims = state['patch_embed.proj.weight'].shape[0]
-    stated = (content.get(SIDECAR) or {}).get('num_heads')
+    stated = hub_settings(content).get('num_heads')
     args = {
         'embed_dim': dims,
         'num_heads': stated[0] if stated else _HEADS.get(dims, 1),

@@ -7,11 +7,11 @@ from dataclasses import replace
 import torch
 
 from mim_bench.conversion.exports import vit_names
-from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import (
     LAYER_PARTS,
     PARTS_OF_QKV,
     check_settings,
+    hub_settings,
     joined_qkv,
 )
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
@@ -81,7 +81,7 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network | None:
         if match := _GATED.search(key):
             part = {'weights_in': 'fc1', 'weights_out': 'fc2'}[match[2]]
             weights[f'blocks.{match[1]}.mlp.{part}.{match[3]}'] = value
-    settings = content.get(SIDECAR) or {}
+    settings = hub_settings(content)
     hidden, heads = len(weights['blocks.0.mlp.fc1.weight']), settings.get('num_attention_heads')
     args = vit_args(weights, where, num_prefix=1, hidden=hidden, num_heads=heads)
     assumed = () if heads else ('num_heads',)

@@ -27,7 +27,8 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
     its repository: plain ViTs of other origin are stored so. Methods that came after it share
     encoder and decoder with it; where the file says the name of its model, that tells.
     """
-    if not is_plain_vit(state) or 'vis_mask_token' in state or 'norm.0.weight' in state:
+    others = {'vis_mask_token', 'norm.0.weight'}
+    if not is_plain_vit(state) or others & set(state) or 'cls_token' not in state:
         return Fit.NO
     if 'decoder_embed.weight' in state:
         return Fit.LAYOUT if _says_another(content) else Fit.MARK

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import check_settings, joined_qkv
+from mim_bench.conversion.huggingface_keys import check_settings, hub_settings, joined_qkv
 from mim_bench.conversion.key_table import KeyTable, Rules
 from mim_bench.conversion.source import Fit, Network, Source, StateDict
 from mim_bench.conversion.timm_models import TimmModel, vit_args
@@ -47,15 +46,14 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
             f'{where}: is a tower for images of any shape (NaFlex), which mim_bench does not read. '
             'Take the release for one size.'
         )
-    settings = content.get(SIDECAR) or {}
-    vision = settings.get('vision_config', settings)
+    vision = hub_settings(content)
     activation = vision.get('hidden_act', 'gelu_pytorch_tanh')
     if activation not in _ACTIVATIONS:
         raise ConversionError(
             f'{where}: has the activation {activation!r}; SigLIP has {", ".join(_ACTIVATIONS)}. '
             'Give a checkpoint of SigLIP.'
         )
-    check_settings({SIDECAR: vision}, where, activation=activation, eps=1e-6)
+    check_settings(content, where, activation=activation, eps=1e-6)
     hidden, heads = len(weights['blocks.0.mlp.fc1.weight']), vision.get('num_attention_heads')
     args = vit_args(weights, where, num_prefix=0, hidden=hidden, num_heads=heads)
     args |= {'act_layer': _ACTIVATIONS[activation], 'global_pool': ''}

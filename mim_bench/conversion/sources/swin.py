@@ -16,6 +16,7 @@ from mim_bench.conversion.vit_keys import (
     CLASSIFIER_RULES,
     ENDING,
     beit_rules,
+    check_positions,
     is_beit,
     is_official_beit,
 )
@@ -44,6 +45,7 @@ def _detect_simmim(state: StateDict, content: Mapping) -> Fit:
 
 def _rename(name: str, state: StateDict, where: str) -> Converted:
     """To the names of mmpretrain's ``SimMIM``, the decoder's too, or of a classifier."""
+    check_positions(state, where)
     prefix = _PREFIX if f'{_PREFIX}patch_embed.proj.weight' in state else ''
     rules = beit_rules(prefix)
     if name == 'swin' or is_swin(state, prefix):

@@ -23,6 +23,7 @@ from mim_bench.conversion.vit_keys import (
     CLASSIFIER_RULES,
     ENDING,
     beit_rules,
+    check_positions,
     is_beit,
     is_plain_vit,
 )
@@ -85,17 +86,28 @@ def _rename(state: StateDict, where: str) -> Converted:
     """To mmpretrain's names; a class token without a position gets one of zeros.
 
     Raises:
-        ConversionError: The network cannot be told from these names: without a table of positions
-            it may be one with rotary ones, which leave no trace.
+        ConversionError: The network cannot be told from these names.
     """
-    has_positions = 'pos_embed' in state or any(key.endswith(TABLE) for key in state)
-    if not is_swin(state) and not has_positions and 'blocks.0.norm1.weight' in state:
-        raise ConversionError(
-            f'{where}: has blocks of a transformer and no positions, so its positions may be '
-            'rotary, which leaves no trace in the weights. Name the network: --timm NAME.'
-        )
+    if not is_swin(state):
+        check_positions(state, where)
+        _check_kind(state, where)
     rules = (*_SWIN_RULES, *last_norm_rule(state)) if is_swin(state) else _VIT_RULES
     return _with_class_position(KeyTable('timm', rules).apply(state, where))
+
+
+def _check_kind(state: StateDict, where: str) -> None:
+    """Refuse names that networks of timm share which compute otherwise: EVA's, Qwen3's, SigLIP's.
+
+    BEiT's have tables of relative positions, and the layer scales of ViTs are called ``ls1``.
+    """
+    has_table = any(key.endswith(TABLE) for key in state)
+    is_eva = {'blocks.0.attn.q_bias', 'blocks.0.gamma_1'} & set(state) and not has_table
+    if is_eva or (not has_table and 'cls_token' not in state):
+        raise ConversionError(
+            f'{where}: several networks of timm have weights of these names and compute otherwise: '
+            'with rotary positions besides, another activation, or norms behind the layers. Name '
+            'the network: --timm NAME.'
+        )
 
 
 def _with_class_position(converted: Converted) -> Converted:
