@@ -23,7 +23,7 @@ from mim_bench.conversion.key_table import Converted, listed
 from mim_bench.conversion.manifest import CHECKPOINT_SUFFIXES
 from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
-from mim_bench.conversion.timm_models import TimmModel, named_model
+from mim_bench.conversion.timm_models import TimmModel, activation_note, named_model, settings_name
 from mim_bench.conversion.weight_files import weights_file, weights_sha256
 from mim_bench.errors import ConversionError
 
@@ -128,6 +128,8 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             is_certain=is_certain,
         )
         notes = _notes(weights, architecture)
+        if note := activation_note(how.timm or settings_name(content)):
+            notes.append(note)
         if every := list(dict.fromkeys([*meta.get('notes', []), *notes])):
             meta['notes'] = every
         changes = ('dropped', 'reordered', 'expanded')

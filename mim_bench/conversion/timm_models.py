@@ -77,6 +77,13 @@ def read_settings(content: Mapping) -> TimmModel | None:
     return TimmModel(name, args, pixels=_pixels(settings.get('pretrained_cfg') or {}))
 
 
+def settings_name(content: Mapping) -> str:
+    """The name and tag in the ``config.json`` of a timm folder; '' where there is none."""
+    settings = content.get(SIDECAR) or {}
+    tag = (settings.get('pretrained_cfg') or {}).get('tag')
+    return '.'.join(filter(None, (settings.get('architecture'), tag)))
+
+
 def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str) -> TimmModel:
     """The network of a name, at the size of image that the file's table of positions is for.
 
@@ -154,6 +161,24 @@ def check_name(name: str, where: str) -> str:
         hint = did_you_mean(architecture, timm.list_models(), n=3)
         raise ConversionError(f'{where}: timm {timm.__version__} has no {architecture!r}.{hint}')
     return architecture
+
+
+def activation_note(name: str) -> str | None:
+    """What to say of a CLIP of timm, whose activation leaves no trace in the weights.
+
+    None where timm has the weights of that tag with one activation only.
+    """
+    import timm
+
+    base, _, tag = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')
+    quick = base.replace('_clip_', '_clip_quickgelu_')
+    is_open = quick != base and timm.is_model(quick)
+    if not is_open or (tag and not timm.list_pretrained(f'{quick}.{tag}')):
+        return None
+    return (
+        f'{base} computes GELU, and some CLIPs (of OpenAI, MetaCLIP, DFN) were trained with quick '
+        f'GELU, which leaves no trace in the weights: {quick} computes that.'
+    )
 
 
 def build(model: TimmModel, where: str) -> 'nn.Module':

@@ -145,3 +145,14 @@ def test_timm_register_tokens_are_unknown(tmp_path):
     torch.save(vit(reg_tokens=2).state_dict(), tmp_path / 'a.pth')
     with pytest.raises(ConversionError, match=r"no rule in source 'timm': reg_token"):
         convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', source='timm')
+
+
+@pytest.mark.parametrize(
+    ('tag', 'is_noted'), [('', True), ('.openai', True), ('.laion2b', False), ('.other', False)]
+)
+def test_clip_whose_activation_may_be_another_is_noted(tag, is_noted, tmp_path):
+    name, args = 'vit_base_patch16_clip_224', dict(embed_dim=16, depth=1, num_heads=2)
+    torch.save(timm.create_model(name, num_classes=0, **args).state_dict(), tmp_path / 'a.pth')
+    options = dict(timm=name + tag, arch=args)
+    notes = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth', **options).notes
+    assert any('vit_base_patch16_clip_quickgelu_224 computes' in n for n in notes) == is_noted
