@@ -111,11 +111,31 @@ def found_architecture(converted: Converted, source: 'Source', content: Mapping)
             arch['bias_interpolation'] = source.bias_interpolation
         if (eps := settings.get('layer_norm_eps')) not in (None, _USUAL_EPS):
             arch['norm_eps'] = eps
+        arch |= _stated_grid(settings.get('image_size'), arch)
     heads = settings.get('num_attention_heads')
     if heads and 'num_heads' in assumed:
         arch['num_heads'] = heads
         assumed.remove('num_heads')
     return Architecture(found.backbone_type, arch, assumed)
+
+
+def _stated_grid(size: object, arch: Mapping) -> dict:
+    """The oblong images that settings name, whose grid a table of positions does not show."""
+    is_pair = isinstance(size, list) and len(size) == 2 and size[0] != size[1]
+    if not is_pair or arch['abs_pos'] == 'none':
+        return {}
+    patch = (
+        arch['patch_size'] if isinstance(arch['patch_size'], tuple) else (arch['patch_size'],) * 2
+    )
+    own = arch.get('img_size')
+    sides = own if isinstance(own, tuple) else (own, own)
+    count = arch.get('num_patches') or math.prod(s // p for s, p in zip(sides, patch, strict=True))
+    if math.prod(s // p for s, p in zip(size, patch, strict=True)) != count:
+        raise ConversionError(
+            f'{SIDECAR} beside the file says image_size={size} for a table of {count} positions. '
+            'Correct it.'
+        )
+    return {'img_size': size, 'num_patches': count}
 
 
 def _check_settings(settings: Mapping, arch: Mapping) -> None:

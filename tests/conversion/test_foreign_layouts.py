@@ -7,11 +7,14 @@ import safetensors.torch
 import timm
 import torch
 
+from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.inspection import inspect_content
 from mim_bench.conversion.weight_files import weights_sha256
+from mim_bench.engine.load_gate import load_backbone
 from mim_bench.errors import CheckpointError, ConversionError
+from mim_bench.registry import MODELS
 
 ONE = torch.ones(1)
 SIZES = dict(embed_dim=16, depth=2, num_heads=2, img_size=32)
@@ -202,6 +205,7 @@ def test_inspect_tells_quantised_weights(vit):
         ({'num_attention_heads': 5}, 'says num_attention_heads=5 .* for weights of 16 channels'),
         ({'vision_config': {'num_attention_heads': 3}}, 'says num_attention_heads=3'),
         ({'layer_norm_eps': '1e-6'}, "layer_norm_eps='1e-6'"),
+        ({'image_size': [16, 32]}, r'image_size=\[16, 32\] for a table of 4 positions'),
     ],
 )
 def test_settings_beside_the_weights_that_contradict_them_are_refused(vit, change, told, tmp_path):
@@ -213,6 +217,17 @@ def test_settings_beside_the_weights_that_contradict_them_are_refused(vit, chang
                 converted(vit, tmp_path)
         else:
             assert converted(vit, tmp_path)[0].meta['arch']['num_heads'] == 2
+
+
+def test_grid_of_oblong_images_is_that_of_the_settings(vit, tmp_path):
+    settings = {'model_type': 'vit', 'image_size': [16, 64]}
+    (tmp_path / 'config.json').write_text(json.dumps(settings))
+    file, _ = converted(vit, tmp_path)
+    # 4 positions, which without settings are those of a square.
+    assert (file.meta['arch']['img_size'], file.meta['arch']['num_patches']) == ([16, 64], 4)
+    images = dict(out_type='raw', img_size=(16, 64))
+    network = MODELS.build(backbone_config(file.meta, **images))
+    assert load_backbone(network, file.path).resized == []
 
 
 @pytest.mark.parametrize('source', ['dinov2', 'dinov3', 'siglip', 'hiera', 'eva02', 'capi'])
