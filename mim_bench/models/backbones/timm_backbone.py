@@ -140,7 +140,7 @@ class TimmBackbone(Backbone):
         net = _build(
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
-        names = frozenset(net.state_dict())
+        self.names = frozenset(net.state_dict())  # before parts are removed
         self.stages = _stages(net)
         self.is_plain = is_plain(self.stages)
         self.num_outputs = len(self.stages)
@@ -177,7 +177,6 @@ class TimmBackbone(Backbone):
         self.__dict__['net'] = net
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
-        self.names = names  # before parts were removed
         self.name, self.in_channels = name, args.get('in_chans', 3)
         self.register_load_state_dict_pre_hook(_fit_loaded)
         self.freeze_unused()
