@@ -65,11 +65,15 @@ def softnms(
     Differs: two boxes without area overlap by 0, where mmcv divides 0 by 0 and the
         gaussian makes the score NaN.
     """
-    coordinates = boxes.detach().numpy().T
+    # numpy has no bfloat16, in which a detector under autocast scores its proposals.
+    boxes, scores = (
+        t.detach().to(torch.promote_types(t.dtype, torch.float32)) for t in (boxes, scores)
+    )
+    coordinates = boxes.numpy().T
     x1, y1, x2, y2 = coordinates
     areas = (x2 - x1 + offset) * (y2 - y1 + offset)
     # Columns are boxes, columns [0, fixed) are final, columns from num_boxes on removed.
-    state = np.stack([*coordinates, areas, scores.detach().numpy()])
+    state = np.stack([*coordinates, areas, scores.numpy()])
     order = np.arange(len(areas))
     num_boxes = len(order)
     fixed = 0

@@ -184,8 +184,8 @@ class FakeGpu(FakeTensorMode):
     ) -> Any:
         if func in _COPIES:
             if _is_to_cpu(func, args, kwargs):
-                self._allow(func)
-                copy = torch.zeros(args[-1].shape, dtype=kwargs.get('dtype') or args[-1].dtype)
+                dtype = kwargs.get('dtype') or args[-1].dtype
+                copy = torch.full(args[-1].shape, self._allow(func).copied, dtype=dtype)
                 return copy if func is _aten._to_copy.default else args[0].copy_(copy)
         elif any(t.device.type == 'cpu' and t.dim() for t in tensors):
             args, kwargs = self._on_one_device(func, args, kwargs, tensors)

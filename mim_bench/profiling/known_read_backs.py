@@ -14,6 +14,7 @@ class ReadBack:
         value: The value that the fake GPU returns for a number that is read.
         share: Share of the elements that are found where positions are read.
         distinct: Number of distinct values where these are read; a share of all if None.
+        copied: What tensors hold that are copied to the CPU.
     """
 
     place: str
@@ -22,6 +23,7 @@ class ReadBack:
     value: float = 1
     share: float = 1.0
     distinct: int | None = None
+    copied: float = 0
 
 
 # A detector counts its candidates in every step: file of mmdet, function, reason.
@@ -81,6 +83,12 @@ KNOWN_READ_BACKS = (
         'mim_bench/compat/nms.py',
         '',
         'it keeps as many boxes as it finds',
+    ),
+    ReadBack(
+        'mmcv/ops/nms.py',
+        'soft_nms',
+        'mmcv computes soft-NMS on the CPU',
+        copied=1,  # so that all boxes are kept
     ),
     ReadBack(
         'mmdet/models/roi_heads/bbox_heads/bbox_head.py',

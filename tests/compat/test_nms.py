@@ -88,6 +88,13 @@ def test_nms_half_precision_equals_full(boxes, scores):
     assert kept.tolist() == nms(boxes.float(), scores.float(), 0.3)[1].tolist()
 
 
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_soft_nms_takes_scores_of_a_detector_in_low_precision(boxes, scores, dtype):
+    boxes, scores = torch.tensor(boxes).float(), torch.tensor(scores).to(dtype)
+    kept = soft_nms(boxes, scores, 0.3)[1]
+    assert kept.tolist() == soft_nms(boxes, scores.float(), 0.3)[1].tolist()
+
+
 @pytest.mark.parametrize('min_score', [0.0, 0.3])
 @pytest.mark.parametrize('offset', [0, 1])
 @pytest.mark.parametrize('method', ['naive', 'linear', 'gaussian'])
