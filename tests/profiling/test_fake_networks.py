@@ -25,7 +25,7 @@ def check(path, found):
     if has_schedule(path):
         assert found['loss'] == 'torch.float32'
     waits = {place.split('/')[0] for place, _ in found['waits']}
-    assert waits <= {'mmpretrain', 'mmdet', 'mmseg', 'mim_bench'}
+    assert waits <= {'mmpretrain', 'mmdet', 'mmseg', 'mmcv', 'mim_bench'}
     # Of this package only the operators of detection wait.
     assert ('mim_bench' in waits) <= ('detection' in path.parts)
 
