@@ -98,7 +98,7 @@ def test_known_read_backs_are_known_while_memory_is_followed(process):
 def test_estimate_is_near_the_measured_peak_of_a_cpu(process, config):
     # Wide and many enough that tensors outweigh what a process allocates besides.
     options = {'model.backbone.drop_path_rate': 0.0} if config is UMMAE else {}
-    batch_size = 128
+    batch_size = 256
     expected = estimate_config(
         str(config), options, precision='fp32', batch_size=batch_size, process=process
     )
