@@ -10,7 +10,7 @@ import torch
 
 from mim_bench.architectures import CLASSES
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import hub_settings
+from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
@@ -32,8 +32,8 @@ MODULE = 'mim_bench.ModuleBackbone'  # a module of the process that measures it
 CAPI, MIXMIM = 'mim_bench.CapiViT', 'mim_bench.MixMIMEncoder'
 # Backbones that their weights do not show, by the key under which a run names them.
 STATED = {'timm': TIMM, 'module': MODULE}
-# How the code that a file comes from fits positions to other grids.
-OF_SOURCE = ('pos_resize', 'bias_interpolation')
+# How the code that a file comes from fits positions to other grids, and normalises images.
+OF_SOURCE = ('pos_resize', 'bias_interpolation', 'pixels')
 _HEAD_DIMS = 64
 _ENDING = r'\.(?:weight|bias)'
 _USUAL_EPS = 1e-6  # of the norms of ViTs
@@ -112,6 +112,9 @@ def found_architecture(converted: Converted, source: 'Source', content: Mapping)
         if (eps := settings.get('layer_norm_eps')) not in (None, _USUAL_EPS):
             arch['norm_eps'] = eps
         arch |= _stated_grid(settings.get('image_size'), arch)
+    pixels = stated_pixels(settings.get('image_mean'), settings.get('image_std'))
+    if pixels and found.backbone_type in (VIT, TIMM):
+        arch['pixels'] = pixels
     heads = settings.get('num_attention_heads')
     if heads and 'num_heads' in assumed:
         arch['num_heads'] = heads
@@ -405,9 +408,9 @@ KINDS = {
         _PLAIN,
         (
             *_IMAGES, 'img_size', 'abs_pos', 'rel_pos_bias', 'with_cls_token', 'pos_resize',
-            'bias_interpolation', 'norm_eps',
+            'bias_interpolation', 'norm_eps', 'pixels',
         ),
-        ('img_size', 'pos_resize', 'bias_interpolation', 'norm_eps'),
+        ('img_size', 'pos_resize', 'bias_interpolation', 'norm_eps', 'pixels'),
         _VIT_WEIGHTS,
     ),
 }  # fmt: skip

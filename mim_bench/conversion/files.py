@@ -21,6 +21,7 @@ WEIGHT_KEYS = ('state_dict', 'model', 'module')
 META = 'meta'  # of the dictionary, and the text of safetensors that holds it as JSON
 # Key for the settings that lie beside the weights in a folder of Hugging Face or timm.
 SIDECAR = 'config.json'
+_PROCESSOR = 'preprocessor_config.json'
 # Of torch.compile, FSDP and activation checkpointing; anywhere in a name.
 _WRAPPERS = re.compile(r'(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.')
 
@@ -53,14 +54,23 @@ def read_checkpoint(path: str | Path, *, trust: bool = False) -> dict:
 
 
 def _sidecar(path: Path) -> dict:
-    """The settings beside the weights, {} where the file there is of something else."""
-    beside = path.with_name(SIDECAR)
+    """The settings beside the weights, {} where the file there is of something else.
+
+    With them come those of the images, of a file of their own in transformers.
+    """
+    settings = _read_json(path.with_name(SIDECAR))
+    if not {'architecture', 'model_type'} & set(settings):
+        return {}
+    images = _read_json(path.with_name(_PROCESSOR))
+    return settings | {k: images[k] for k in ('image_mean', 'image_std') if k in images}
+
+
+def _read_json(path: Path) -> dict:
     try:
-        settings = json.loads(beside.read_text('utf-8')) if beside.is_file() else {}
+        content = json.loads(path.read_text('utf-8')) if path.is_file() else {}
     except (OSError, ValueError):
         return {}
-    is_network = isinstance(settings, dict) and {'architecture', 'model_type'} & set(settings)
-    return settings if is_network else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _joined(shards: list[Path], trust: bool) -> dict[str, torch.Tensor]:

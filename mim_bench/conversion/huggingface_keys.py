@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -17,6 +18,8 @@ LAYER_PARTS = {
     'ffn.layers.0.0': 'intermediate.dense',
     'ffn.layers.1': 'output.dense',
 }
+# Mean and standard deviation of the images, from 0 to 1, that most weights were trained on.
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def hub_settings(content: Mapping) -> dict:
@@ -24,6 +27,18 @@ def hub_settings(content: Mapping) -> dict:
     settings = content.get(SIDECAR) or {}
     inner = settings.get('vision_config') or settings.get('backbone_config')
     return {**settings, **inner} if isinstance(inner, Mapping) else dict(settings)
+
+
+def stated_pixels(mean: Any, std: Any) -> dict[str, list[float]]:
+    """``mean`` and ``std``, from 0 to 1, by which images were normalised in training.
+
+    Empty for ImageNet's, or what is none of three channels.
+    """
+    if any(not isinstance(value, list | tuple) or len(value) != 3 for value in (mean, std)):
+        return {}
+    if (tuple(mean), tuple(std)) == _IMAGENET:
+        return {}
+    return {'mean': list(mean), 'std': list(std)}
 
 
 def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.huggingface_keys import stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.errors import ConversionError, did_you_mean
 
@@ -26,8 +27,6 @@ _FILTERS = ('checkpoint_filter_fn', '_filter_fn', '_filter_torchvision_pretraine
 # or not.
 _HEADS = re.compile(r'(?:head|head_\w+|classifier|fc|last_linear|fc_norm|attn_pool|aux_head)\..+')
 _ADDED = ('cls_token', 'pos_embed')
-# Mean and standard deviation of the images, from 0 to 1, that most weights were trained on.
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # Only what decides the network; the rest of a timm folder's settings is about training.
 _NOT_ARCHITECTURE = ('num_classes', 'pretrained', 'features_only', 'drop_rate', 'drop_path_rate')
 
@@ -74,7 +73,8 @@ def read_settings(content: Mapping) -> TimmModel | None:
     args = {k: v for k, v in args.items() if k not in _NOT_ARCHITECTURE}
     if args.get('in_chans') == 3:
         del args['in_chans']
-    return TimmModel(name, args, pixels=_pixels(settings.get('pretrained_cfg') or {}))
+    stated = settings.get('pretrained_cfg') or {}
+    return TimmModel(name, args, pixels=stated_pixels(stated.get('mean'), stated.get('std')))
 
 
 def settings_name(content: Mapping) -> str:
@@ -93,7 +93,8 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
         arch: Arguments of timm's ``create_model`` that the user states.
         where: The file, for messages.
     """
-    pixels = _pixels(vars(tagged_settings(name, where))) if has_tag(name) else {}
+    stated = tagged_settings(name, where) if has_tag(name) else None
+    pixels = stated_pixels(stated.mean, stated.std) if stated else {}
     name = check_name(name, where)
     args = dict(arch)
     if 'fc_norm.weight' in state and 'norm.weight' not in state:
@@ -138,14 +139,6 @@ def tagged_settings(name: str, where: str) -> Any:
         raise ConversionError(
             f'{where}: timm {timm.__version__} has no weights of that name. It has {known}.'
         ) from error
-
-
-def _pixels(settings: Mapping) -> dict[str, Any]:
-    """The mean and standard deviation that timm states, unless they are ImageNet's."""
-    found = {key: settings.get(key) for key in ('mean', 'std')}
-    if None in found.values() or tuple(map(tuple, found.values())) == _IMAGENET:
-        return {}
-    return {key: list(value) for key, value in found.items()}
 
 
 def check_name(name: str, where: str) -> str:

@@ -138,14 +138,14 @@ def _stated_network(cfg: Config) -> dict[str, Any]:
 def _hidden_arch(cfg: Config) -> dict[str, Any]:
     """The settings of the backbone's architecture that its weights do not show."""
     backbone = network_settings(cfg).get('backbone') or {}
-    arch, resize = backbone.get('arch'), backbone.get('pos_resize')
+    arch = backbone.get('arch')
     heads = arch.get('num_heads') if isinstance(arch, Mapping) else None
     hidden = {} if heads is None else {'num_heads': heads}
     if str(backbone.get('type')).endswith('.ViT') and backbone.get('norm_eps') is not None:
         hidden['norm_eps'] = backbone['norm_eps']
     if is_fixed(backbone, 'bias_interpolation'):
         hidden['bias_interpolation'] = backbone['bias_interpolation']
-    return hidden | ({'pos_resize': dict(resize)} if resize else {})
+    return hidden | {k: dict(backbone[k]) for k in ('pos_resize', 'pixels') if backbone.get(k)}
 
 
 def _protocol_hash(cfg: Config) -> str | None:

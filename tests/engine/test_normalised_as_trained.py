@@ -1,4 +1,6 @@
-"""Images are normalised as the weights of a network of timm were trained."""
+"""Images are normalised as the weights of a network were trained."""
+
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 import mim_bench
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.errors import ConversionError
-from mim_bench.recipe.building import normalised_as_trained
+from mim_bench.recipe.building import build_model, normalised_as_trained
 from mim_bench.recipe.config import load_config
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.testing.bad_inputs import DEMO
@@ -53,6 +55,27 @@ def test_normalisation_is_fixed_by_the_checkpoint_and_no_other_protocol(network,
         settings.append(protocol_settings(cfg))
         assert cfg.model.backbone.get('pixels') == (HALVES if name == TAGGED else None)
     assert settings[0] == settings[1]
+
+
+def test_folder_of_transformers_says_how_images_were_normalised(tmp_path):
+    net = timm.create_model('vit_tiny_patch16_224', num_classes=0, depth=2, img_size=64)
+    torch.save(net.state_dict(), tmp_path / 'model.pth')
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'vit'}))
+    recipe = DEMO / 'finetune_vit-toy_1xb64-coslr-4e_toy-in1k-64px.py'
+    for number, told in enumerate([0.5, None]):
+        images = {} if told is None else {'image_mean': [told] * 3, 'image_std': [told] * 3}
+        (tmp_path / 'preprocessor_config.json').write_text(json.dumps(images))
+        one, again = (tmp_path / f'{number}-{name}.pth' for name in ('one', 'again'))
+        convert_checkpoint(tmp_path / 'model.pth', one, source='timm')
+        convert_checkpoint(one, again)
+        for path in (one, again):
+            cfg = load_config(recipe, backbone_of=path)
+            assert cfg.model.backbone.get('pixels') == (HALVES if told else None)
+    stated = {'arch': {'pixels': HALVES}, 'source': 'timm'}
+    convert_checkpoint(tmp_path / 'model.pth', tmp_path / 'stated.pth', **stated)
+    cfg = load_config(recipe, backbone_of=tmp_path / 'stated.pth')
+    images = build_model(cfg).data_preprocessor
+    assert images.mean.flatten().tolist() == images.std.flatten().tolist() == [127.5] * 3
 
 
 def test_recipe_with_numbers_of_its_own_keeps_them():

@@ -171,6 +171,8 @@ class ViT(Backbone):
             ``antialias``, ``offset`` or ``recompute_sincos`` of
             :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`.
         norm_eps: Epsilon of all norms.
+        pixels: ``mean`` and ``std``, from 0 to 1, of the images that the weights were trained on,
+            for :func:`mim_bench.recipe.building.normalised_as_trained`; None: ImageNet's.
         frozen_stages: Freeze patch embedding, class token and absolute positions (>= 0) and
             the first n blocks; the number of blocks freezes everything.
         with_cp: Recompute the blocks in the backward pass to save memory.
@@ -189,7 +191,7 @@ class ViT(Backbone):
         (
             'arch', 'patch_size', 'in_channels', 'abs_pos=learned', 'abs_pos=zeros', 'abs_pos=none',
             'rel_pos_bias=none', 'rel_pos_bias=per_block', 'qkv_bias', 'layer_scale',
-            'with_cls_token', 'checkpoint_grid', 'pos_resize', 'norm_eps',
+            'with_cls_token', 'checkpoint_grid', 'pos_resize', 'norm_eps', 'pixels',
             'bias_interpolation=bilinear',
         )
     )  # fmt: skip
@@ -226,6 +228,7 @@ class ViT(Backbone):
         recompute_positions: bool = False,
         pos_resize: dict | None = None,
         norm_eps: float = NORM_EPS,
+        pixels: dict | None = None,
         frozen_stages: int = -1,
         with_cp: bool = False,
         init_cfg: dict | list | None = None,
