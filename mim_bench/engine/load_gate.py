@@ -184,6 +184,8 @@ def _fill(
     """Load what fits by name; the missing and the unexpected keys."""
     try:
         missing, unexpected = module.load_state_dict(dict(weights), strict=False)
+    except CheckpointError as error:  # of a network's own check
+        raise CheckpointError(f'{path}: {error}') from error
     except RuntimeError as error:
         raise CheckpointError(
             f'{path}: does not fit {type(module).__name__}. {_shapes(error)} Use the config '

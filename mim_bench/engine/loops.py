@@ -97,7 +97,8 @@ class _ProbeLoop(TestLoop):
     def _fit_settings(self) -> dict[str, Any]:
         """What, besides weights and images, decides the probes that are fitted: plain data."""
         cfg = self.runner.cfg
-        backbone = {k: v for k, v in cfg.model.backbone.items() if k != 'init_cfg'}
+        backbone = cfg.model.get('backbone') or {}
+        backbone = {k: v for k, v in backbone.items() if k != 'init_cfg'}
         how = {
             'test_cfg': {
                 'probes': self.probes,
