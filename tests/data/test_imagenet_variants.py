@@ -46,6 +46,7 @@ def test_class_numbers_are_numbers_ids_or_places():
     assert class_numbers(['0', '10', '2'], 1000, '') == {'0': 0, '10': 10, '2': 2}
     assert class_numbers(['n01443537'], 1000, '') == {'n01443537': 1}
     assert class_numbers(['cat', 'dog'], 2, '') == {'cat': 0, 'dog': 1}
+    assert class_numbers(['1', '10', '2'], 11, '') == {'1': 1, '10': 2, '2': 3}
     with pytest.raises(DataError, match='of which cat is no class of a classifier of 1000'):
         class_numbers(['cat', 'n01443537'], 1000, 'here')
 
