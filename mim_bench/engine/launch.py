@@ -291,8 +291,9 @@ def resolve(launch: Launch, *, is_test: bool = True) -> Config:
         cfg.backbone_checkpoint = _file_of(launch.checkpoint)
     seed = launch.seed
     if launch.load_from:
-        trained = _take_model(cfg, launch.load_from)
+        probes = _take_model(cfg, launch.load_from)
         if is_test:
+            trained = probes.fit['randomness.seed'] if probes else _seed_in(cfg.load_from)
             seed = _seed_of_test(launch, trained)
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
@@ -329,21 +330,22 @@ def _set_data(cfg: Config, launch: Launch) -> None:
         use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
 
 
-def _take_model(cfg: Config, place: str) -> int | None:
-    """Take the model, or the fitted probes, of a file or a work directory.
-
-    Returns:
-        The seed of the run that made it; None if it does not say.
-    """
+def _take_model(cfg: Config, place: str) -> FittedProbes | None:
+    """Take the model, or the fitted probes, of a file or a work directory; returns the probes."""
     if (cfg.get('test_cfg') or {}).get('type') != FITTED_LOOP:
         cfg.load_from = _file_of(place)
-        is_there = Path(cfg.load_from).is_file()  # else the load gate reports it
-        meta = read_checkpoint(cfg.load_from).get('meta') if is_there else None
-        return meta.get('seed') if isinstance(meta, Mapping) else None
+        return None
     probes = FittedProbes.read(Path(place))
     cfg.test_cfg.fitted, cfg.test_cfg.bank = place, probes.bank_digest
     cfg.test_dataloader.dataset.num_classes = probes.num_classes
-    return probes.fit['randomness.seed']
+    return probes
+
+
+def _seed_in(path: str) -> int | None:
+    """The seed of the training that wrote a checkpoint; None if the file does not say."""
+    is_there = Path(path).is_file()  # else the load gate reports it
+    meta = read_checkpoint(path).get('meta') if is_there else None
+    return meta.get('seed') if isinstance(meta, Mapping) else None
 
 
 def _seed_of_test(launch: Launch, trained: int | None) -> int | None:
