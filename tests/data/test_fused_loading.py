@@ -38,7 +38,7 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def resized(image: np.ndarray, *how: object) -> np.ndarray:
-    return planes.resize(planes.sideways(planes.split(image)), *how).transpose(1, 2, 0)
+    return planes.resize(planes.columns_of(image), *how).transpose(1, 2, 0)
 
 
 def rgb(image: np.ndarray) -> Image.Image:

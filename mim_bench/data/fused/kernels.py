@@ -7,14 +7,17 @@ makes vector instructions of them.
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numba
 import numpy as np
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from mim_bench.masking import random_blocks
 
 _BITS = 22  # of the fractions of a filter's weights: Pillow's PRECISION_BITS
 _HALF = 1 << (_BITS - 1)
+GROUP = 8
 
 
 def _compiled(function: Callable) -> Callable:
@@ -29,52 +32,60 @@ hide_blocks = _compiled(random_blocks.hide_blocks)
 
 
 @_compiled
-def _weigh(
-    source: np.ndarray, first: np.ndarray, weights: np.ndarray, total: np.ndarray, out: np.ndarray
-) -> None:
-    rows, length = out.shape
-    last = source.shape[0] - 1
-    taps = weights.shape[1]
-    for row in range(rows):
-        line = out[row]
-        for start in range(0, taps, 4):
-            place = first[row] + start
-            w0, w1 = weights[row, start], weights[row, start + 1]
-            w2, w3 = weights[row, start + 2], weights[row, start + 3]
-            p0, p1 = source[min(place, last)], source[min(place + 1, last)]
-            p2, p3 = source[min(place + 2, last)], source[min(place + 3, last)]
-            if taps == 4:
-                for x in range(length):
-                    level = np.int32(_HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
-                    line[x] = min(max(level >> _BITS, 0), 255)
-            elif start == 0:
-                for x in range(length):
-                    total[x] = _HALF + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
-            elif start < taps - 4:
-                for x in range(length):
-                    total[x] += w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x]
-            else:
-                for x in range(length):
-                    level = np.int32(total[x] + w0 * p0[x] + w1 * p1[x] + w2 * p2[x] + w3 * p3[x])
-                    line[x] = min(max(level >> _BITS, 0), 255)
+def _level(total: int) -> np.int32:
+    """The level, 0 to 255, of a sum of fractions."""
+    return min(max(total >> _BITS, 0), 255)
 
 
 @_compiled
-def weigh(
-    source: np.ndarray, first: np.ndarray, weights: np.ndarray, total: np.ndarray, out: np.ndarray
-) -> None:
-    """Resample the rows of planes.
+def _add(total: int, weights: tuple[int, ...], rows: np.ndarray, x: int) -> np.int32:
+    for tap in range(len(weights)):
+        total = np.int32(total + np.int32(weights[tap] * np.int32(rows[tap, x])))
+    return total
 
-    Args:
+
+@cache
+def weigher(taps: int) -> Callable[..., None]:
+    """What resamples the rows of planes by filters of ``taps`` weights.
+
+    It is compiled for that number: LLVM writes the sum out, and the loop over a row then holds
+    bytes alone, of which an instruction takes the most.
+
+    Its arguments:
         source: uint8 (planes, source rows, row length).
-        first: int64 (rows,): where the filter of each row begins.
-        weights: int32 (rows, taps), fractions of ``_BITS``; taps are a multiple of four. Those that
-            lie beyond the last source row are 0.
-        total: int32 (row length,), overwritten.
+        first: int64 (rows,): where the filter of each row begins; all of it is in the source.
+        weights: int32 (rows, taps), fractions of ``_BITS``.
         out: uint8 (planes, rows, row length), the result.
     """
-    for source_plane, plane in zip(source, out):  # noqa: B905  numba knows no strict
-        _weigh(source_plane, first, weights, total, plane)
+
+    @_compiled
+    def weigh(source: np.ndarray, first: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+        planes, rows, length = out.shape
+        for plane in range(planes):
+            for row in range(rows):
+                line, near = out[plane, row], source[plane, first[row] :]
+                few = to_fixed_tuple(weights[row], taps)
+                for x in range(length):
+                    line[x] = _level(_add(np.int32(_HALF), few, near, x))
+
+    return weigh
+
+
+@_compiled
+def weigh_long(source: np.ndarray, first: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    """The same by filters of any length, a multiple of :data:`GROUP`."""
+    planes, rows, length = out.shape
+    totals = np.empty(length, np.int32)
+    for plane in range(planes):
+        for row in range(rows):
+            totals[:] = _HALF
+            for start in range(0, weights.shape[1], GROUP):
+                few = to_fixed_tuple(weights[row, start : start + GROUP], GROUP)
+                near = source[plane, first[row] + start :]
+                for x in range(length):
+                    totals[x] = _add(totals[x], few, near, x)
+            for x in range(length):
+                out[plane, row, x] = _level(totals[x])
 
 
 @_compiled
@@ -97,7 +108,7 @@ def _curve(x: float, radius: int) -> float:
 
 @_compiled
 def filter_weights(source: int, radius: int, first: np.ndarray, weights: np.ndarray) -> None:
-    """The arguments ``first`` and ``weights`` of :func:`weigh`.
+    """Where the filter of each row begins, and its weights; see :func:`weigher`.
 
     Args:
         source: Rows.

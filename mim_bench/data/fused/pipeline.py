@@ -10,6 +10,7 @@ from functools import cache, partial
 from inspect import getattr_static
 from typing import Any
 
+import cv2
 import mmcv
 import numpy as np
 import PIL
@@ -197,9 +198,11 @@ class _Work:
         top, left, height, width = self.box
         if self.jitter:
             planes = fast.enhance(fast.split(self.image), self.jitter, self.box)
+            columns = fast.columns_of_planes(planes)
         else:
-            planes = fast.split(self.image[top : top + height, left : left + width])
-        columns = fast.sideways(planes, is_mirrored=self.flips_source)
+            columns = fast.columns_of(self.image[top : top + height, left : left + width])
+        if self.flips_source:
+            columns = cv2.flip(columns, 0)
         how = dict(is_mirrored=self.is_flipped and not self.flips_source)
         return [self.augment(fast.resize(columns, *size, **how)) for size in self.sizes]
 
@@ -380,7 +383,7 @@ def _crops() -> list[bool]:
 def _resizes() -> list[bool]:
     found = []
     for image in (_made_up(70, 50), _made_up(50, 71)):
-        columns = fast.sideways(fast.split(image))
+        columns = fast.columns_of(image)
         for size in ((40, 90), (90, 40), (20, 18)):
             for name in ('bilinear', 'bicubic', 'lanczos'):
                 ours = fast.resize(columns, size, name).transpose(1, 2, 0)

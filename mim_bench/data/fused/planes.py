@@ -27,11 +27,18 @@ def split(image: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------- resizing
 
 
-def sideways(planes: np.ndarray, *, is_mirrored: bool = False) -> np.ndarray:
-    """The columns of planes as rows, uint8 (width, 3 x height), from the right if mirrored."""
-    # All rows as one matrix, so that one call turns it.
-    columns = cv2.transpose(planes.reshape(-1, planes.shape[2]))
-    return cv2.flip(columns, 0) if is_mirrored else columns
+def columns_of(image: np.ndarray) -> np.ndarray:
+    """The columns of an array (height, width, 3) as rows, uint8 (width, 3 x height).
+
+    A row holds that column of each plane. The array may be a view of a larger one.
+    """
+    height, width, _ = image.shape
+    return cv2.transpose(image.reshape(height, -1)).reshape(width, -1)
+
+
+def columns_of_planes(planes: np.ndarray) -> np.ndarray:
+    """The same of planes."""
+    return cv2.transpose(planes.reshape(-1, planes.shape[2]))
 
 
 def resize(
@@ -40,7 +47,7 @@ def resize(
     """``image.resize``, whose filters grow with the image that they shrink.
 
     Args:
-        columns: The image, :func:`sideways`.
+        columns: The image, :func:`columns_of`.
         size: (height, width).
         interpolation: 'bilinear', 'bicubic' or 'lanczos'.
         is_mirrored: Mirror the result from left to right.
@@ -61,12 +68,17 @@ def _resize_rows(
     if source == target:
         return np.ascontiguousarray(planes[:, ::-1]) if is_mirrored else planes
     first, weights = _weights(source, target, interpolation, is_mirrored)
-    out, total = np.empty((count, target, length), np.uint8), np.empty(length, np.int32)
-    kernels.weigh(planes, first, weights, total, out)
+    taps = weights.shape[1]
+    if taps > source:
+        planes = np.pad(planes, ((0, 0), (0, taps - source), (0, 0)))  # with weights of 0
+    weigh = kernels.weigher(taps) if taps <= _MOST_TAPS else kernels.weigh_long
+    out = np.empty((count, target, length), np.uint8)
+    weigh(planes, first, weights, out)
     return out
 
 
 _RADII = {'bilinear': 1, 'bicubic': 2, 'lanczos': 3}
+_MOST_TAPS = 12  # of a sum that LLVM writes out
 
 
 @lru_cache(maxsize=4096)
@@ -75,15 +87,19 @@ def _weights(
 ) -> tuple[np.ndarray, np.ndarray]:
     """First source row of each row, int64 (target,), and weights, int32 (target, taps)."""
     radius = _RADII[interpolation]
-    taps = math.ceil(radius * max(source / target, 1)) * 2 + 1
-    first, weights = np.empty(target, np.int64), np.empty((target, taps), np.int32)
+    most = math.ceil(radius * max(source / target, 1)) * 2 + 1
+    first, weights = np.empty(target, np.int64), np.empty((target, most), np.int32)
     kernels.filter_weights(source, radius, first, weights)
     used = int(weights.any(0).nonzero()[0][-1]) + 1
-    padded = np.zeros((target, -(-used // 4) * 4), np.int32)
-    padded[:, :used] = weights[:, :used]
-    if is_mirrored:
-        return first[::-1].copy(), padded[::-1].copy()
-    return first, padded
+    # Even numbers, since each is compiled for.
+    step = 2 if used <= _MOST_TAPS else kernels.GROUP
+    taps = -(-used // step) * step
+    begin = np.minimum(first, max(source - taps, 0))
+    places = (first - begin)[:, None] + np.arange(used)
+    moved = np.zeros((target, taps + used), np.int32)
+    np.put_along_axis(moved, places, weights[:, :used], axis=1)
+    order = slice(None, None, -1 if is_mirrored else 1)
+    return begin[order].copy(), moved[order, :taps].copy()
 
 
 # ------------------------------------------------------------------------------ colour and tables
