@@ -18,7 +18,7 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.knn import knn_hits
 from mim_bench.evaluation.probes.linear import linear_probe
 from mim_bench.evaluation.probes.pooling import pool
-from mim_bench.models.backbones.timm_backbone import (
+from mim_bench.models.backbones.timm_families import (
     FIXED_SIZE,
     LEAST,
     MULTIPLES,

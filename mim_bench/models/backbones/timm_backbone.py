@@ -1,55 +1,37 @@
 """Any model of timm as a backbone of the three libraries, under timm's own names."""
 
-import inspect
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from types import MethodType, SimpleNamespace
 from typing import Any, ClassVar
 
 import timm
 import torch
 from mmengine.logging import print_log
-from timm.layers import resample_abs_pos_embed
 from timm.models import group_parameters
 from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
-from mim_bench.conversion.timm_models import filter_of
-from mim_bench.errors import ConfigError, did_you_mean
-from mim_bench.models.layers.base import Backbone, refuse_others
+from mim_bench.errors import ConfigError
+from mim_bench.models.backbones.timm_families import (
+    FIXED_SIZE,
+    LEAST,
+    MULTIPLES,
+    accepted_arguments,
+    check_name,
+    families_for_any_size,
+    family_of,
+    fixed_size,
+)
+from mim_bench.models.backbones.timm_loading import fit_loaded
+from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import filling
 from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
 from mim_bench.registry import MODELS
 
 # Arguments by which families permit images of another size than the network's.
 _ANY_SIZE = {'dynamic_img_size': True, 'strict_img_size': False}
-# Measured with timm 1.0.31. Modules whose networks are built for images of one size; those without
-# an argument for it take only timm's size.
-FIXED_SIZE = frozenset(
-    (
-        'beit', 'cait', 'coat', 'convit', 'crossvit', 'efficientformer',
-        'efficientformer_v2', 'efficientvit_msra', 'gcvit', 'hiera', 'levit', 'maxxvit',
-        'mlp_mixer', 'nest', 'pit', 'tnt', 'visformer', 'vision_transformer_relpos', 'vitamin',
-        'volo',
-    )
-)  # fmt: skip
-# Modules whose networks take images of any size that is a multiple of this.
-MULTIPLES = {
-    'byoanet': 256,
-    'dla': 32,
-    'hrnet': 32,
-    'hieradet_sam2': 32,
-    'csatv2': 64,
-    'sequencer': 14,
-}
-# Smallest image side in pixels by module, for networks with convolutions without padding.
-LEAST = {'inception_resnet_v2': 96, 'inception_v3': 96, 'inception_v4': 96}
-# Modules whose weights fit only the image size that timm gives the network: layers over all tokens,
-# or grids of two sizes.
-ONE_SIZE = frozenset(('crossvit', 'efficientformer', 'mlp_mixer'))
 # Parts behind the maps: classifiers, poolings and their norms.
 _HEADS = (
     'head', 'head_dist', 'head_drop', 'classifier', 'fc', 'last_linear', 'fc_norm', 'attn_pool',
@@ -134,9 +116,9 @@ class TimmBackbone(Backbone):
         **kwargs: object,
     ) -> None:
         super().__init__(init_cfg)
-        _check_name(name)
+        check_name(name)
         args = {**(model_args or {}), **kwargs}
-        self.fixed_size = _fixed_size(name, img_size or args.get('img_size'))
+        self.fixed_size = fixed_size(name, img_size or args.get('img_size'))
         net = _build(
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
@@ -178,7 +160,7 @@ class TimmBackbone(Backbone):
         for table in ('_parameters', '_buffers', '_non_persistent_buffers_set', '_modules'):
             self.__dict__[table] = net.__dict__[table]
         self.name, self.in_channels = name, args.get('in_chans', 3)
-        self.register_load_state_dict_pre_hook(_fit_loaded)
+        self.register_load_state_dict_pre_hook(fit_loaded)
         self.freeze_unused()
         if with_cp:  # not before: a checkpoint may hide its parameters from the graph
             net.set_grad_checkpointing()
@@ -367,25 +349,6 @@ _PROBED_PX = 128
 _REST = '<rest>'  # matches no group; stands for necks and heads
 
 
-def _fixed_size(name: str, img_size: int | Sequence[int] | None) -> tuple[int, int] | None:
-    """The (height, width) that a network for images of one size is built for; None for others.
-
-    Raises:
-        ConfigError: The network takes only timm's size, and another one is asked for.
-    """
-    if family_of(name) not in FIXED_SIZE:
-        return None
-    size = img_size or input_side(name)
-    size = (size, size) if isinstance(size, int) else tuple(size)
-    takes_other = 'img_size' in _accepted(name) and family_of(name) not in ONE_SIZE
-    if not takes_other and size != (input_side(name),) * 2:
-        raise ConfigError(
-            f'TimmBackbone: {name!r} takes images of {input_side(name)} px alone, not of {size}. '
-            f'{families_for_any_size()}'
-        )
-    return size
-
-
 def _build(
     name: str,
     args: Mapping[str, Any],
@@ -395,7 +358,7 @@ def _build(
     pretrained: bool,
 ) -> nn.Module:
     """Build the network, for images of any size if its family permits that."""
-    accepted, args = _accepted(name), dict(args)
+    accepted, args = accepted_arguments(name), dict(args)
     if fixed_size is None:
         args |= {key: value for key, value in _ANY_SIZE.items() if key in accepted}
     elif 'img_size' in accepted:
@@ -481,100 +444,6 @@ def _add_positions(net: nn.Module, x: torch.Tensor) -> Any:
     return x, None if net.rope is None else net.rope.get_embed(shape=grid)
 
 
-def _fit_loaded(
-    backbone: TimmBackbone, state: dict[str, torch.Tensor], prefix: str, *_: object
-) -> None:
-    """Resize tables for another image size before loading, as timm's loader of the family does."""
-    backbone.resized_keys = []
-    own = {key: value.shape for key, value in backbone.net.state_dict().items()}
-    given = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    refuse_others(backbone, given, backbone.names)
-    other = [key for key, value in given.items() if key in own and value.shape != own[key]]
-    if not other or backbone.fixed_size is None:
-        return
-    rename = filter_of(backbone.name.partition('.')[0])
-    fitted = given if rename is None else rename(dict(given), backbone.net)
-    for key in other:
-        table = fitted.get(key, given[key])
-        table = table if table.shape == own[key] else _resized_table(table, own[key])
-        if table is not None:
-            state[prefix + key] = table
-            backbone.resized_keys.append(key)
-
-
-def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | None:
-    """Resize a table to another grid, bicubic with antialias as timm does; None if it is no table.
-
-    Args:
-        table: Positions (1, prefix + side * side, C), (1, C, rows, cols) or (1, rows, cols, C), or
-            biases of distances (heads, side * side) or (side * side, heads).
-        shape: The wanted shape.
-    """
-    if table.ndim != len(shape) or table.ndim not in (2, 3, 4):
-        return None
-    if table.ndim == 4 and table.shape[1] == shape[1]:
-        return _bicubic(table, shape[2:])
-    if table.ndim == 4:
-        is_last = table.shape[3] == shape[3]
-        resized = _bicubic(table.permute(0, 3, 1, 2), shape[1:3]) if is_last else None
-        return None if resized is None else resized.permute(0, 2, 3, 1)
-    if table.ndim == 2 and table.shape[1] == shape[1]:  # biases of distances (side * side, heads)
-        turned = _resized_table(table.T, torch.Size((shape[1], shape[0])))
-        return None if turned is None else turned.T.contiguous()
-    axis = table.ndim - 2 if table.ndim == 3 else 1
-    for num_prefix in range(3 if table.ndim == 3 else 1):
-        sides = [math.isqrt(max(rows - num_prefix, 0)) for rows in (table.shape[axis], shape[axis])]
-        are_square = [
-            side > 0 and side**2 == rows - num_prefix
-            for side, rows in zip(sides, (table.shape[axis], shape[axis]), strict=True)
-        ]
-        if not all(are_square):
-            continue
-        if table.ndim == 2:
-            return _bicubic(table.unflatten(1, (sides[0],) * 2)[None], (sides[1],) * 2)[0].flatten(
-                1
-            )
-        return resample_abs_pos_embed(table, [sides[1]] * 2, num_prefix_tokens=num_prefix)
-    return None
-
-
-def _bicubic(maps: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
-    return F.interpolate(maps, tuple(size), mode='bicubic', antialias=True)
-
-
-def family_of(name: str) -> str:
-    """The module of timm that defines a model."""
-    return timm.model_entrypoint(name).__module__.rpartition('.')[2]
-
-
-def input_side(name: str) -> int:
-    """Side in pixels of the images in timm's configuration of a model."""
-    return timm.get_pretrained_cfg(name).input_size[-1]
-
-
-def families_for_any_size() -> str:
-    """The advice of errors about families that take images of one size only."""
-    return (
-        'Families that take any size: convnext, eva, hieradet_sam2, resnet, swin_transformer, '
-        'vision_transformer and most others (docs/timm.md).'
-    )
-
-
-@cache
-def _accepted(name: str) -> frozenset[str]:
-    """Arguments of a model's class and of the classes that it passes further arguments to."""
-    with torch.device('meta'):
-        net = timm.create_model(name, num_classes=0)
-    found: set[str] = set()
-    for cls in type(net).__mro__:
-        if '__init__' in vars(cls):
-            arguments = inspect.signature(cls.__init__).parameters
-            found |= set(arguments)
-            if all(a.kind is not a.VAR_KEYWORD for a in arguments.values()):
-                break
-    return frozenset(found)
-
-
 def _leaves_of(tensors: Sequence[torch.Tensor]) -> set[int]:
     """The identities of the leaves that tensors depend on, without a backward pass."""
     nodes, seen = [tensor.grad_fn for tensor in tensors], set()
@@ -584,17 +453,3 @@ def _leaves_of(tensors: Sequence[torch.Tensor]) -> set[int]:
             seen.add(node)
             nodes += [following for following, _ in node.next_functions]
     return {id(node.variable) for node in seen if hasattr(node, 'variable')}
-
-
-def _check_name(name: str) -> None:
-    architecture, _, tag = name.partition('.')
-    if not timm.is_model(architecture):
-        hint = did_you_mean(architecture, timm.list_models(), n=3)
-        raise ConfigError(f'TimmBackbone: timm {timm.__version__} has no {architecture!r}.{hint}')
-    try:
-        timm.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        raise ConfigError(
-            f'TimmBackbone: {architecture!r} of timm {timm.__version__} has no tag {tag!r}. Give '
-            'the name without it, or with one of timm.list_pretrained.'
-        ) from error
