@@ -20,7 +20,7 @@ from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.masking.units import token_places
-from mim_bench.models.backbones.vit import VisibleViT
+from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.models.layers.base import OwnWeights
 from mim_bench.models.layers.patches import PatchConv
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights

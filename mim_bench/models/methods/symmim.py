@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
 from mim_bench.masking.mask import Mask, take_tokens
-from mim_bench.models.backbones.vit import VisibleViT
+from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.registry import MODELS
 from mim_bench.targets.hidden_pixels import hidden_pixels

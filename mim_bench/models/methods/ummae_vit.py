@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.masking.mask import Mask, take_tokens
-from mim_bench.models.backbones.vit import STD, VisibleViT
+from mim_bench.models.backbones.visible_vit import VisibleViT
+from mim_bench.models.backbones.vit import STD
 from mim_bench.models.methods.ummae import check_secondary_masking
 from mim_bench.registry import MODELS
 
