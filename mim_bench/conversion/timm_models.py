@@ -207,7 +207,11 @@ def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
     weights = filtered(model.name, net, kept, where)
     shapes = {key: value.shape for key, value in net.state_dict().items()}
     missing = [key for key in shapes if key not in weights and not _HEADS.fullmatch(key)]
-    left = [key for key in weights if key not in shapes and not _HEADS.fullmatch(key)]
+    left = [
+        key
+        for key, value in weights.items()
+        if key not in shapes and value.numel() and not _HEADS.fullmatch(key)
+    ]
     other = [key for key in weights if key in shapes and weights[key].shape != shapes[key]]
     resized = [key for key in weights if key in kept and _is_resized(kept[key], weights[key])]
     problems = {
@@ -303,6 +307,7 @@ def vit_args(
         'depth': count(weights),
         'num_heads': num_heads or assumed_heads(dims),
         'mlp_ratio': hidden / dims,
+        **({} if 'blocks.0.attn.qkv.bias' in weights else {'qkv_bias': False}),
     }
 
 

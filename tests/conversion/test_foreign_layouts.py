@@ -262,3 +262,30 @@ def test_gated_layers_and_patches_of_video_are_refused(vit, tmp_path):
     key = 'patch_embed.proj.weight'
     with pytest.raises(ConversionError, match=r'shape \(16, 3, 2, 16, 16\): .* for images'):
         converted(vit | {key: vit[key][:, :, None].repeat(1, 1, 2, 1, 1)}, tmp_path)
+
+
+def test_dinov3_without_registers_has_the_features_of_its_network(tmp_path):
+    torch.manual_seed(0)
+    args = dict(embed_dim=16, depth=2, num_heads=1, img_size=32, num_reg_tokens=0)
+    net = timm.create_model('vit_small_patch16_dinov3', num_classes=0, **args).eval()
+    parts = {'gamma_1': 'ls1.gamma', 'gamma_2': 'ls2.gamma'}
+    state = {
+        '.'.join(parts.get(part, part) for part in key.split('.')): value
+        for key, value in net.state_dict().items()
+    }
+    state |= {'mask_token': torch.zeros(1, 16), 'rope_embed.periods': 100 ** (torch.arange(4) / 4)}
+    torch.save(state, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert (file.source, file.meta['arch']['num_reg_tokens']) == ('dinov3', 0)
+    built = MODELS.build(backbone_config(file.meta, out_type='raw')).eval()
+    load_backbone(built, file.path)
+    image = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(built(image)[-1], net.forward_features(image))
+
+
+def test_dinov2_without_biases_of_queries_is_read(tmp_path):
+    args = dict(embed_dim=16, depth=2, num_heads=1, img_size=28, qkv_bias=False)
+    net = timm.create_model('vit_small_patch14_dinov2', num_classes=0, **args)
+    torch.save(net.state_dict() | {'mask_token': torch.zeros(1, 16)}, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert (file.source, file.meta['arch']['qkv_bias']) == ('dinov2', False)
