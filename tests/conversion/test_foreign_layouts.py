@@ -101,7 +101,6 @@ def test_weights_in_several_files_are_one(vit, tmp_path):
 
 def test_values_that_are_not_finite_are_reported(vit, tmp_path):
     bad = vit | {'norm.weight': vit['norm.weight'] * float('inf')}
-    assert inspect_content(bad, 'a.pth').not_finite == ['norm.weight']
     file, _ = converted(bad, tmp_path)
     assert any('1 tensors hold values that are not finite: norm.weight' in n for n in file.notes)
 
@@ -190,6 +189,48 @@ def test_file_of_another_network_is_refused(vit, name, args, told, tmp_path):
 def test_adapters_beside_the_weights_are_refused(vit, change, tmp_path):
     with pytest.raises(ConversionError, match=r'1 weights are adapters .*merge_and_unload'):
         converted(change(vit), tmp_path)
+
+
+@pytest.mark.parametrize('name', ['adapter_config.json', 'adapter_model.safetensors'])
+def test_folder_with_an_adapter_is_refused_and_its_weights_can_be_named(vit, name, tmp_path):
+    safetensors.torch.save_file(vit, tmp_path / 'model.safetensors')
+    (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=rf'an adapter .*{name}.*merge_and_unload'):
+        read_checkpoint(tmp_path)
+    assert read_checkpoint(tmp_path / 'model.safetensors')['state_dict'].keys() == vit.keys()
+
+
+HALF = {'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
+
+
+def test_pixels_that_a_file_does_not_show_are_noted_until_they_are_stated(vit, tmp_path):
+    def pixel_notes(**options):
+        file, _ = converted(vit, tmp_path, **options)
+        return [n for n in file.notes if 'normalised' in n], file.meta['arch'].get('pixels')
+
+    (note,), pixels = pixel_notes()
+    assert ("Google's ViTs" in note, pixels) == (True, None)
+    assert pixel_notes(arch={'pixels': HALF}) == ([], HALF)
+    own = dict(timm='vit_tiny_patch16_224', arch=SIZES)
+    (note,), pixels = pixel_notes(**own)
+    assert ('--timm vit_tiny_patch16_224.augreg' in note, pixels) == (True, None)
+    assert pixel_notes(**own | {'arch': SIZES | {'pixels': HALF}}) == ([], HALF)
+    for options in ({}, own):
+        with pytest.raises(ConversionError, match=r'pixels=0\.5: give mean and standard dev'):
+            converted(vit, tmp_path, **options | {'arch': {'pixels': 0.5}})
+
+
+def test_missing_settings_of_transformers_are_noted(vit, tmp_path):
+    file, _ = converted(vit, tmp_path)
+    out = convert_checkpoint(file.path, tmp_path / 'pytorch_model.bin', to='huggingface').path
+
+    def is_noted(**options):
+        notes = convert_checkpoint(out, tmp_path / 'c.pth', **options).notes
+        return any('no config.json of transformers lies beside' in note for note in notes)
+
+    assert is_noted()
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'vit'}))
+    assert not is_noted()
 
 
 def test_inspect_tells_quantised_weights(vit):
