@@ -80,8 +80,7 @@ def _config(found: 'Inspection', path: Path) -> str:
 
 
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
-    from mim_bench.conversion.architecture import unknown_grid
-    from mim_bench.conversion.containers import one_valued
+    from mim_bench.conversion.notes import notes_on
 
     table = Table('', '', show_header=False, title=str(path))
     table.add_row('format', ', '.join(found.formats) or 'unknown')
@@ -96,14 +95,8 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         text = str(value)
         is_whole = key in _FOUND or len(text) <= _MAX_TEXT
         table.add_row(key, text if is_whole else f'{text[:_MAX_TEXT]} ...')
-    if grid := unknown_grid(found.meta.get('arch') or {}):
-        table.add_row('note', grid)
-    if found.not_finite:
-        table.add_row('not finite', ', '.join(found.not_finite[:8]))
-    if flat := one_valued(found.weights.state):
-        table.add_row('single value', ', '.join(flat[:8]))
-    if found.weights.others:
-        table.add_row('further weights', ', '.join(found.weights.others))
+    for note in notes_on(found.weights, found.meta, content, found.formats):
+        table.add_row('note', note)
     if 'epoch' not in rows:
         table.add_row('epoch', str(content.get('epoch', 'not stored')))
     table.add_row('tensors', str(len(found.weights.state)))

@@ -92,6 +92,12 @@ def explained(load: Callable[..., Any]) -> Callable[..., Any]:
             return load(filename, *args, **kwargs)
         except pickle.UnpicklingError as error:
             raise CheckpointError(_refusal(filename, error)) from error
+        except (ImportError, AttributeError) as error:  # only where any class is allowed
+            raise CheckpointError(
+                f'{filename}: holds objects of classes that are not installed here '
+                f'({_first_sentence(error)}). Where they are, save the weights alone: '
+                'torch.save(model.state_dict(), FILE).'
+            ) from error
         except Exception as error:
             # A whole file (an archive with its directory at the end) fails for
             # other reasons, such as a full GPU: those keep their error.
@@ -116,8 +122,8 @@ def _refusal(filename: str | os.PathLike, error: pickle.UnpicklingError) -> str:
         )
     return (
         f'{filename}: refused, because reading it would run code of {named.group(1)}, '
-        'which is not on the allow-list. Convert the file with mim-bench convert --trust, '
-        'if you trust whoever wrote it.'
+        'which is not on the allow-list. Save the weights alone (torch.save(model.state_dict(), '
+        'FILE)), or convert the file with mim-bench convert --trust, if you trust whoever wrote it.'
     )
 
 

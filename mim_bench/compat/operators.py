@@ -12,7 +12,7 @@ PROVIDED = {
     'roi_align_backward': 'torchvision',
     'bbox_overlaps': 'torch',
     'nms': 'torchvision',
-    'softnms': 'numpy',
+    'softnms': 'numba',
     'deform_conv_forward': 'torchvision',
     'deform_conv_backward_input': 'torchvision',
     'deform_conv_backward_parameters': 'torchvision',
@@ -30,7 +30,7 @@ def operator_sources() -> dict[str, str]:
     """The origin of each operator that the installed mmcv uses.
 
     Returns:
-        Operator name to ``torchvision``, ``torch``, ``numpy``, ``compiled`` (an
+        Operator name to ``torchvision``, ``torch``, ``numba``, ``compiled`` (an
         installed ``mmcv._ext``) or ``missing`` (raises when called), sorted by
         name. Empty without mmcv.
     """

@@ -44,12 +44,6 @@ class Stack:
         """``onedl``, ``openmmlab``, ``none``, or both joined by ``+``."""
         return '+'.join(sorted({library.distribution for library in self.libraries})) or 'none'
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Import names that nothing installed provides."""
-        present = {library.import_name for library in self.libraries}
-        return tuple(name for name in LIBRARIES if name not in present)
-
 
 def describe_stack(path: Sequence[str] | None = None) -> Stack:
     """Read the installed packages' metadata.

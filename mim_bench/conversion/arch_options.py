@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mim_bench.architectures import VIT as VITS
 from mim_bench.conversion.architecture import KINDS, OF_SOURCE, Architecture
+from mim_bench.conversion.huggingface_keys import checked_pixels
 from mim_bench.errors import ConversionError, did_you_mean
 
 
@@ -51,6 +52,8 @@ def apply_arch(found: Architecture, wanted: Mapping, where: str) -> Architecture
                 f'say {found.arch[key]}. Give the right file, or leave {key} out.'
             )
     arch = {**found.arch, **{key: _plain(value) for key, value in wanted.items()}}
+    if 'pixels' in wanted:
+        arch['pixels'] = checked_pixels(wanted['pixels'], where)
     if 'img_size' in wanted and 'num_patches' in arch:
         _check_patches(arch, where)
     if 'num_heads' in wanted and 'num_heads' in found.assumed:

@@ -6,14 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mim_bench.conversion.arch_options import apply_arch
-from mim_bench.conversion.architecture import Architecture, found_architecture, unknown_grid
+from mim_bench.conversion.architecture import Architecture, found_architecture
 from mim_bench.conversion.canonical import backbone_alone, plain_tensors
 from mim_bench.conversion.containers import (
     Weights,
     check_numbers,
     check_whole,
-    not_finite,
-    one_valued,
     open_container,
 )
 from mim_bench.conversion.detection import AUTO, only_source, recognise
@@ -21,9 +19,10 @@ from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import read_checkpoint, write_checkpoint
 from mim_bench.conversion.key_table import Converted, listed
 from mim_bench.conversion.manifest import CHECKPOINT_SUFFIXES
+from mim_bench.conversion.notes import notes_on
 from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
-from mim_bench.conversion.timm_models import TimmModel, activation_note, named_model, settings_name
+from mim_bench.conversion.timm_models import TimmModel, named_model
 from mim_bench.conversion.weight_files import weights_file, weights_sha256
 from mim_bench.errors import ConversionError
 
@@ -127,9 +126,7 @@ def convert_checkpoint(src: str | Path, dst: str | Path, **options: object) -> C
             stated=how.facts,
             is_certain=is_certain,
         )
-        notes = _notes(weights, architecture)
-        if note := activation_note(how.timm or settings_name(content)):
-            notes.append(note)
+        notes = notes_on(weights, meta, content, [source.name], how.timm or '')
         if every := list(dict.fromkeys([*meta.get('notes', []), *notes])):
             meta['notes'] = every
         changes = ('dropped', 'reordered', 'expanded')
@@ -201,36 +198,3 @@ def _architecture(
     facts = source.unseen_settings.get(found.backbone_type, {})
     facts = {**facts, **source.order_settings.get(how.merge_order, {})}
     return apply_arch(with_earlier(found, content), {**facts, **how.arch}, where)
-
-
-def _notes(weights: Weights, architecture: Architecture) -> list[str]:
-    notes = [
-        f'{key}={architecture.arch[key]} is assumed (heads about 64 wide): the weights do not show '
-        f'it. Say --arch {key}=... if it is another.'
-        for key in architecture.assumed
-    ]
-    if grid := unknown_grid(architecture.arch):
-        notes.append(grid)
-    if architecture.arch.get('bias_interpolation') == 'bilinear':
-        notes.append(
-            'relative positions are fitted to other sizes bilinearly, as transformers does it; the '
-            'official code of BEiT, which spreads them, gives other features there. Say --arch '
-            'bias_interpolation=geometric for those.'
-        )
-    if weights.others:
-        place = f'{weights.container!r}' + (f' under {weights.prefix}' if weights.prefix else '')
-        notes.append(
-            f'weights taken from {place}; {", ".join(weights.others)} not taken (--use-ema takes '
-            'the average, --container KEY another network)'
-        )
-    if bad := not_finite(weights.state):
-        notes.append(
-            f'{len(bad)} tensors hold values that are not finite: {listed(bad, 4)}. The file is '
-            'damaged, or the training went wrong.'
-        )
-    if flat := one_valued(weights.state):
-        notes.append(
-            f'{len(flat)} weight matrices hold a single value: {listed(flat, 4)}. The file is '
-            'damaged or holds no trained weights.'
-        )
-    return notes

@@ -95,12 +95,14 @@ def _read_file(path: Path, trust: bool) -> dict:
             f'{path}: this checkpoint is damaged ({str(error).splitlines()[0][:200]}). Delete it '
             'and go on from an earlier one, or fetch it again.'
         ) from error
+    if isinstance(content, torch.nn.Module):  # saved whole, and trusted
+        content = {'state_dict': content}
     if not isinstance(content, dict):
         raise CheckpointError(
             f'{path}: holds a {type(content).__name__}, not a dictionary of weights. Save the '
             'state dict: torch.save(model.state_dict(), FILE).'
         )
-    return content
+    return {k: v.state_dict() if isinstance(v, torch.nn.Module) else v for k, v in content.items()}
 
 
 def write_checkpoint(content: dict, path: str | Path) -> Path:

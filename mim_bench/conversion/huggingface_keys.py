@@ -41,6 +41,23 @@ def stated_pixels(mean: Any, std: Any) -> dict[str, list[float]]:
     return {'mean': list(mean), 'std': list(std)}
 
 
+def checked_pixels(value: Any, where: str) -> dict[str, list[float]]:
+    """What a user states as ``pixels``.
+
+    Raises:
+        ConversionError: It is no mean and standard deviation of three channels.
+    """
+    pixels = dict(value) if isinstance(value, Mapping) else {}
+    numbers = [x for entry in pixels.values() if isinstance(entry, list | tuple) for x in entry]
+    is_numbers = len(numbers) == 6 and all(isinstance(x, int | float) for x in numbers)
+    if pixels.keys() != {'mean', 'std'} or not is_numbers or not min(pixels['std']) > 0:
+        raise ConversionError(
+            f'{where}: --arch pixels={value!r}: give mean and standard deviation of three channels '
+            "from 0 to 1: pixels={'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}."
+        )
+    return {key: list(entry) for key, entry in pixels.items()}
+
+
 def check_settings(content: Mapping, where: str, *, activation: str, eps: float | None) -> None:
     """Refuse a network that computes otherwise than ours, by the settings beside its weights.
 

@@ -13,7 +13,6 @@ from mim_bench.conversion.containers import (
     Weights,
     check_numbers,
     check_whole,
-    not_finite,
     open_container,
 )
 from mim_bench.conversion.detection import AUTO, recognise
@@ -35,7 +34,6 @@ class Inspection:
         problem: Why ``meta`` is empty although a format fits.
         dtypes: How many tensors there are of which type.
         num_parameters: Values of all tensors.
-        not_finite: Names of tensors that hold infinities or values that are no numbers.
     """
 
     weights: Weights
@@ -44,7 +42,6 @@ class Inspection:
     problem: str | None = None
     dtypes: dict[str, int] = field(default_factory=dict)
     num_parameters: int = 0
-    not_finite: list[str] = field(default_factory=list)
 
 
 def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> Inspection:
@@ -71,7 +68,6 @@ def inspect_content(content: Mapping, where: str, sha256: str | None = None) -> 
         problem,
         dict(Counter(str(tensor.dtype).removeprefix('torch.') for tensor in tensors)),
         sum(tensor.numel() for tensor in tensors),
-        not_finite(weights.state),
     )
 
 

@@ -12,7 +12,7 @@ import torch
 
 from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
-from mim_bench.conversion.huggingface_keys import stated_pixels
+from mim_bench.conversion.huggingface_keys import checked_pixels, stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.errors import ConversionError, did_you_mean
 
@@ -90,13 +90,15 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
     Args:
         name: Of timm, with or without a tag, which says by what images were normalised.
         state: The weights.
-        arch: Arguments of timm's ``create_model`` that the user states.
+        arch: Arguments of timm's ``create_model`` that the user states, and ``pixels``.
         where: The file, for messages.
     """
     stated = tagged_settings(name, where) if has_tag(name) else None
     pixels = stated_pixels(stated.mean, stated.std) if stated else {}
     name = check_name(name, where)
     args = dict(arch)
+    if 'pixels' in args:
+        pixels = checked_pixels(args.pop('pixels'), where)
     if 'fc_norm.weight' in state and 'norm.weight' not in state:
         args.setdefault('global_pool', 'avg')
     table = next((v for k, v in state.items() if k.split('.')[-1] == 'pos_embed'), None)
@@ -174,6 +176,27 @@ def activation_note(name: str) -> str | None:
     )
 
 
+def pixels_note(name: str) -> str | None:
+    """What to say of a name without a tag of which timm has weights for other pixels.
+
+    None where all were trained on images that were normalised by ImageNet's numbers.
+    """
+    import timm
+
+    if has_tag(name):
+        return None
+    name = name.removeprefix('timm/').removeprefix('hf-hub:')
+    stated = {tag: timm.get_pretrained_cfg(tag) for tag in timm.list_pretrained(f'{name}.*')}
+    others = [tag for tag, cfg in stated.items() if stated_pixels(cfg.mean, cfg.std)]
+    if not others:
+        return None
+    return (
+        f'timm has weights of {name} whose images were not normalised by the mean and deviation of '
+        f'ImageNet ({", ".join(others[:3])}). If the file is of such a training, name it: --timm '
+        f'{others[0]}, or --arch pixels=....'
+    )
+
+
 def build(model: TimmModel, where: str) -> 'nn.Module':
     """The network without memory for its weights.
 
@@ -207,7 +230,11 @@ def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
     weights = filtered(model.name, net, kept, where)
     shapes = {key: value.shape for key, value in net.state_dict().items()}
     missing = [key for key in shapes if key not in weights and not _HEADS.fullmatch(key)]
-    left = [key for key in weights if key not in shapes and not _HEADS.fullmatch(key)]
+    left = [
+        key
+        for key, value in weights.items()
+        if key not in shapes and value.numel() and not _HEADS.fullmatch(key)
+    ]
     other = [key for key in weights if key in shapes and weights[key].shape != shapes[key]]
     resized = [key for key in weights if key in kept and _is_resized(kept[key], weights[key])]
     problems = {
@@ -303,6 +330,7 @@ def vit_args(
         'depth': count(weights),
         'num_heads': num_heads or assumed_heads(dims),
         'mlp_ratio': hidden / dims,
+        **({} if 'blocks.0.attn.qkv.bias' in weights else {'qkv_bias': False}),
     }
 
 

@@ -11,6 +11,7 @@ from mim_bench.results.hashing import file_sha256
 _INDEX = '.index.json'
 # In the order in which a folder of a hub is searched.
 _FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
+_ADAPTER_FILES = ('adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin')
 _SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}(\.\w+)')
 _POINTER_FILE = 'last_checkpoint'  # mmengine's name
 # Saved between two numbered checkpoints; the later one of these removes it.
@@ -22,10 +23,11 @@ def weights_file(path: str | Path) -> Path:
     """The file that holds the weights, or the index of several, of what a user names.
 
     Raises:
-        CheckpointError: There is none, or a folder holds several.
+        CheckpointError: There is none, or a folder holds an adapter.
     """
     path = Path(path)
     if path.is_dir():
+        _refuse_adapter(path)
         names = [n for base in _FOLDER_FILES for n in (base, base + _INDEX)]
         found = [path / name for name in names if (path / name).is_file()]
         newest = found[0] if found else latest_checkpoint(path)
@@ -42,6 +44,16 @@ def weights_file(path: str | Path) -> Path:
     if not path.is_file():
         raise CheckpointError(f'{path}: there is no such checkpoint file. Check the path.')
     return path
+
+
+def _refuse_adapter(folder: Path) -> None:
+    """Refuse a folder whose network is changed by weights that PEFT keeps apart."""
+    if found := [name for name in _ADAPTER_FILES if (folder / name).is_file()]:
+        raise CheckpointError(
+            f'{folder}: holds an adapter of a fine-tuning ({found[0]}), which is not part of the '
+            'weights of the network. Merge it into them (peft: model.merge_and_unload()) and save '
+            'those, or name the file of the weights for the network without it.'
+        )
 
 
 def latest_checkpoint(work_dir: str | Path) -> Path | None:

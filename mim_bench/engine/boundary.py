@@ -51,6 +51,11 @@ KNOWN = (
         'size, and look for label maps of another size with `mim-bench data check`.',
     ),
     (
+        r'image size in a batch should be the same',
+        'mmseg evaluates images of different sizes one by one. Set val_dataloader.batch_size and '
+        'test_dataloader.batch_size to 1.',
+    ),
+    (
         r'selected index k out of range',
         'More ranks are asked for than there are classes. Set topk of the evaluator to no more.',
     ),

@@ -21,7 +21,7 @@ from mim_bench.engine.fsdp import KEY as FSDP
 from mim_bench.engine.fsdp import check_sharding
 from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
-from mim_bench.engine.one_training import only_training
+from mim_bench.engine.one_training import is_first_process, only_training
 from mim_bench.engine.preemption import StopRequest, interruption_behind, seconds_of_job
 from mim_bench.engine.run_record import is_record_hook
 from mim_bench.engine.runner import BenchRunner
@@ -327,7 +327,9 @@ def _set_data(cfg: Config, launch: Launch) -> None:
     elif launch.data_root:
         set_data_root(cfg, launch.data_root)
     if launch.own_data is not None:
-        use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
+        note = use_own_data(cfg, launch.own_data, skips_bad=launch.on_bad_image == 'skip')
+        if note and is_first_process(launch.launcher):
+            print_log(note)
 
 
 def _take_model(cfg: Config, place: str) -> FittedProbes | None:

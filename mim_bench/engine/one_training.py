@@ -36,7 +36,7 @@ def only_training(work_dir: str | Path, launcher: str, *, is_restart: bool) -> I
         TrainingError: Another training holds it.
     """
     path = Path(work_dir) / LOCK_FILE
-    if os.environ.get(_RANKS.get(launcher, ''), '0') != '0':
+    if not is_first_process(launcher):
         yield
         return
     try:
@@ -57,6 +57,15 @@ def only_training(work_dir: str | Path, launcher: str, *, is_restart: bool) -> I
                 )
             print_log(f'{found} It is taken for dead, since --auto-resume starts this one.')
         yield
+
+
+def is_first_process(launcher: str) -> bool:
+    """Whether this is the first process of a run, which may not be connected yet.
+
+    Args:
+        launcher: 'none', 'pytorch' or 'slurm'.
+    """
+    return os.environ.get(_RANKS.get(launcher, ''), '0') == '0'
 
 
 def _lock(file: FileIO) -> bool:

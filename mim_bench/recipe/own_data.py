@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 
 from mim_bench.data.archives import is_file, is_folder
 from mim_bench.data.coco_annotations import read_document
@@ -31,7 +30,7 @@ _PUBLIC = ('in1k', 'ade20k', 'coco')
 _TOO_FEW_FOR_TOP5 = 5
 
 
-def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
+def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> str | None:
     """Fit a config to the classes of the training data in its data root.
 
     The classes are those of the class folders, of the categories of the training annotations, or
@@ -42,6 +41,9 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
         cfg: Config with its data root set; changed in place.
         name: Name of the data for task and protocol: ``in1k-ft`` becomes ``NAME-ft``.
         skips_bad: Whether the training goes on without files that cannot be read.
+
+    Returns:
+        Which classes no label map shows, as a note for the user; None if there are none.
 
     Raises:
         ConfigError: The name is invalid, or the config reads data of another layout.
@@ -63,8 +65,9 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
             f'{cfg.filename}: --own-data needs a config that reads ImageNet, ADE20K or COCO, and '
             'this one reads none. Use another config.'
         )
+    note = None
     if training.type in _SEGMENTATION:
-        names = _classes_of_maps(training, data_sets, skips_bad)
+        names, note = _classes_of_maps(training, data_sets, skips_bad)
     else:
         names = _classes(training)
     if not names:
@@ -84,6 +87,7 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> None:
             )
     _set_head(cfg, len(names))
     _rename(cfg, name, len(names))
+    return note
 
 
 def _data_sets(node: Any) -> Iterator[ConfigDict]:
@@ -122,8 +126,8 @@ def _classes(dataset: ConfigDict) -> list[str]:
 
 def _classes_of_maps(
     training: ConfigDict, data_sets: Sequence[ConfigDict], skips_bad: bool
-) -> list[str]:
-    """Classes of label maps, by ``classes.txt`` or by the highest label.
+) -> tuple[list[str], str | None]:
+    """Classes of label maps, by ``classes.txt`` or by the highest label; a note on absent ones.
 
     Raises:
         DataError: The maps have other labels than the classes, or no label at all.
@@ -139,9 +143,9 @@ def _classes_of_maps(
     for folder, labels in found.items():
         if fault := label_fault(labels, len(names), is_learned=folder == learned):
             raise DataError(f'{folder}: {fault}')
-    if absent := absent_classes(found[learned], names):
-        print_log(f'{learned}: no label map shows {listed(absent)} of {len(names)} classes.')
-    return names
+    absent = absent_classes(found[learned], names)
+    note = f'{learned}: no label map shows {listed(absent)} of {len(names)} classes.'
+    return names, note if absent else None
 
 
 def _folder_of_maps(dataset: ConfigDict) -> Path:

@@ -8,7 +8,7 @@ from mim_bench.visualization.panels import (
     Panel,
     denormalize,
     fill_hidden,
-    hide_patches,
+    input_and_masked,
     masks_for,
     show_normalized,
 )
@@ -28,8 +28,7 @@ def localmim_panels(
     """
     mask = model.mask_of(masks_for(inputs, data_samples))
     is_hidden = mask.is_hidden.expand(len(inputs), -1, -1)
-    image = denormalize(inputs, model.data_preprocessor)
-    panels = [Panel('input', image), Panel('masked input', hide_patches(image, is_hidden))]
+    panels = input_and_masked(inputs, is_hidden, model.data_preprocessor)
     preds = model.neck(model.backbone(inputs, mask), mask) if predict else ()
     painted = _painted_pixels if model.head.target == 'pixel' else _painted_histograms
     return _with_own_titles(panels + painted(model, inputs, is_hidden, preds))

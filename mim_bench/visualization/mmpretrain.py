@@ -10,7 +10,7 @@ from mim_bench.visualization.panels import (
     Panel,
     denormalize,
     fill_hidden,
-    hide_patches,
+    input_and_masked,
     show_normalized,
     show_where_hidden,
 )
@@ -22,7 +22,7 @@ def simmim_panels(
 ) -> list[Panel]:
     """Panels of ``SimMIM``; its masks lie on the grid of tokens, 1 = hidden."""
     mask = _masks(data_samples, inputs.device)
-    panels = _input_and_masked(inputs, mask, model.data_preprocessor)
+    panels = input_and_masked(inputs, mask, model.data_preprocessor)
     if predict:
         # The class uses the masks as numbers.
         predicted = model.neck(model.backbone(inputs, mask.long())[0])
@@ -39,7 +39,7 @@ def mae_panels(
     patch_size, norm_pix = model.head.patch_size, model.head.norm_pix
     rows, cols = (side // patch_size for side in inputs.shape[2:])
     mask = flat_mask.reshape(-1, rows, cols).bool()
-    panels = _input_and_masked(inputs, mask, model.data_preprocessor)
+    panels = input_and_masked(inputs, mask, model.data_preprocessor)
     if norm_pix:
         panels.append(Panel('target (normalised)', show_normalized(inputs, patch_size)))
     if predict:
@@ -55,7 +55,7 @@ def beit_panels(
     """Panels of ``BEiT`` (the first version): its visual tokens, a colour for each."""
     image, tokenizer_image = inputs
     mask = _masks(data_samples, image.device)
-    panels = _input_and_masked(image, mask, model.data_preprocessor)
+    panels = input_and_masked(image, mask, model.data_preprocessor)
     logits = model.target_generator(tokenizer_image)  # (B, vocabulary, rows, cols)
     vocabulary, tokens = logits.shape[1], logits.argmax(1)
     panels.append(Panel('visual tokens', draw_tokens(tokens, vocabulary)))
@@ -77,7 +77,7 @@ def maskfeat_panels(
         cells = _cells(tokens, model.target_generator.nbins, mask.shape[1:])
         return draw_histograms(cells, tuple(inputs.shape[2:]))
 
-    panels = _input_and_masked(inputs, mask, model.data_preprocessor)
+    panels = input_and_masked(inputs, mask, model.data_preprocessor)
     target = model.target_generator(inputs)
     panels.append(Panel('target (HOG)', draw(target)))
     if predict:
@@ -91,13 +91,6 @@ def maskfeat_panels(
 def _masks(data_samples: Sequence[Any], device: torch.device) -> torch.Tensor:
     """The masks of a batch, (B, rows, cols) bool, True = hidden."""
     return torch.stack([sample.mask for sample in data_samples]).to(device).bool()
-
-
-def _input_and_masked(
-    inputs: torch.Tensor, mask: torch.Tensor, data_preprocessor: nn.Module
-) -> list[Panel]:
-    image = denormalize(inputs, data_preprocessor)
-    return [Panel('input', image), Panel('masked input', hide_patches(image, mask))]
 
 
 def _cells(tokens: torch.Tensor, num_bins: int, grid: Sequence[int]) -> torch.Tensor:

@@ -57,6 +57,20 @@ def hide_patches(images: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return torch.where(_pixels(mask, images), torch.full_like(images, GREY), images)
 
 
+def input_and_masked(
+    inputs: torch.Tensor, mask: torch.Tensor, data_preprocessor: nn.Module
+) -> list[Panel]:
+    """The first two panels of most methods.
+
+    Args:
+        inputs: (B, 3, H, W), normalised.
+        mask: (B, rows, cols), True = hidden.
+        data_preprocessor: What normalised them.
+    """
+    image = denormalize(inputs, data_preprocessor)
+    return [Panel('input', image), Panel('masked input', hide_patches(image, mask))]
+
+
 def show_where_hidden(
     images: torch.Tensor, predicted: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:

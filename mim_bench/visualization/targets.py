@@ -1,4 +1,4 @@
-"""Draws gradient histograms, features and discrete tokens."""
+"""Draws gradient histograms and discrete tokens."""
 
 import colorsys
 import math
@@ -64,28 +64,6 @@ def draw_orientations(histograms: torch.Tensor) -> torch.Tensor:
     place = (hue[:, None] + shifts).remainder(6)
     colour = 1 - torch.minimum(place, 4 - place).clamp(0, 1)
     return colour * agreement[:, None]
-
-
-def draw_features(features: torch.Tensor) -> torch.Tensor:
-    """Draw feature vectors as colours: their three principal components over the batch.
-
-    Args:
-        features: (B, rows, cols, C).
-
-    Returns:
-        (B, 3, rows, cols) float in [0, 1].
-    """
-    b, rows, cols, width = features.shape
-    flat = features.float().reshape(-1, width)
-    flat = flat - flat.mean(0)
-    _, _, directions = torch.linalg.svd(flat, full_matrices=False)
-    # The sign of a direction is arbitrary; fixing it makes pictures reproducible.
-    strongest = directions.abs().argmax(1, keepdim=True)
-    directions = directions * directions.gather(1, strongest).sign()
-    shown = flat @ directions[:3].T
-    shown = F.pad(shown, (0, 3 - shown.shape[1]))
-    shown = shown / (2 * 2 * shown.std(0, unbiased=False).clamp(min=1e-6)) + 0.5
-    return shown.clamp(0, 1).reshape(b, rows, cols, 3).permute(0, 3, 1, 2)
 
 
 def draw_tokens(tokens: torch.Tensor, vocabulary: int) -> torch.Tensor:

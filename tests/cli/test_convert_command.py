@@ -1,4 +1,8 @@
+import sys
+import types
+
 import pytest
+import timm
 import torch
 
 from mim_bench.cli.main import main
@@ -79,6 +83,33 @@ def test_convert_foreign_class_is_refused_by_name_unless_trusted(tmp_path, capsy
     assert 'Payload' in capsys.readouterr().err
     assert not target.exists()
     assert main(['convert', str(source), str(target), '--trust']) == 0
+
+
+@pytest.mark.parametrize('wrap', [lambda net: net, lambda net: {'model': net, 'epoch': 1}])
+def test_convert_module_that_was_saved_whole(wrap, tmp_path, capsys):
+    source, target = tmp_path / 'whole.pth', tmp_path / 'out.pth'
+    arch = dict(embed_dim=64, depth=1, num_heads=1, img_size=32)
+    net = timm.create_model('vit_tiny_patch16_224', num_classes=0, **arch)
+    torch.save(wrap(net), source)
+    command = ['convert', str(source), str(target), '--source', 'timm']
+    assert main(command) == 1
+    assert 'torch.save(model.state_dict(), FILE)' in capsys.readouterr().err
+    assert main([*command, '--trust']) == 0
+    state = torch.load(target, weights_only=True)['state_dict']
+    assert torch.equal(state['backbone.ln1.weight'], net.norm.weight)
+
+
+def test_convert_class_that_is_gone_is_one_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'gone', types.ModuleType('gone'))
+    sys.modules['gone'].Payload = Payload
+    monkeypatch.setattr(Payload, '__module__', 'gone')
+    torch.save({'state_dict': backbone_state(), 'extra': Payload()}, tmp_path / 'a.pth')
+    for gone in (lambda: monkeypatch.delattr('gone.Payload'), lambda: sys.modules.pop('gone')):
+        gone()
+        assert main(['convert', str(tmp_path / 'a.pth'), str(tmp_path / 'b.pth'), '--trust']) == 1
+        told = capsys.readouterr().err
+        assert 'classes that are not installed here' in told
+        assert 'save the weights alone' in told
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
 import math
+import sys
 
 import numpy as np
 import pytest
 import torch
 from mmcv.ops import batched_nms, nms, soft_nms
+
+from mim_bench.errors import StackError
 
 pytestmark = pytest.mark.stack
 
@@ -111,6 +114,24 @@ def test_soft_nms_equal_scores_keep_the_order_of_the_definition(boxes, method):
     scores = np.random.default_rng(2).integers(1, 4, 40) / 4
     kept = soft_nms(boxes, scores, 0.3, 0.5, 0.2, method)[1]
     assert kept.tolist() == soft_nms_by_definition(boxes, scores, 0.3, 0.5, 0.2, method, 0)[0]
+
+
+def test_soft_nms_computes_in_the_type_of_the_boxes(boxes, scores):
+    dets, kept = soft_nms(torch.tensor(boxes).float(), torch.tensor(scores).float(), 0.3)
+    pairs = [(kept.tolist().index(i), i) for i in kept.tolist()]
+    wanted = np.float32(scores)
+    rows = np.float32(boxes)
+    for row, number in pairs:
+        assert dets[row, 4] == wanted[number]
+        for later in kept.tolist()[row + 1 :]:
+            iou = np.float32(overlap(rows[number], rows[later], np.float32(0)))
+            wanted[later] *= np.float32(1) - iou if iou >= np.float32(0.3) else np.float32(1)
+
+
+def test_soft_nms_without_numba_is_one_message(boxes, scores, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mim_bench.compat.soft_nms', None)
+    with pytest.raises(StackError, match='Install a numba that suits your NumPy'):
+        soft_nms(boxes, scores)
 
 
 def test_soft_nms_linear_pencil_example():

@@ -101,7 +101,6 @@ def test_weights_in_several_files_are_one(vit, tmp_path):
 
 def test_values_that_are_not_finite_are_reported(vit, tmp_path):
     bad = vit | {'norm.weight': vit['norm.weight'] * float('inf')}
-    assert inspect_content(bad, 'a.pth').not_finite == ['norm.weight']
     file, _ = converted(bad, tmp_path)
     assert any('1 tensors hold values that are not finite: norm.weight' in n for n in file.notes)
 
@@ -192,6 +191,48 @@ def test_adapters_beside_the_weights_are_refused(vit, change, tmp_path):
         converted(change(vit), tmp_path)
 
 
+@pytest.mark.parametrize('name', ['adapter_config.json', 'adapter_model.safetensors'])
+def test_folder_with_an_adapter_is_refused_and_its_weights_can_be_named(vit, name, tmp_path):
+    safetensors.torch.save_file(vit, tmp_path / 'model.safetensors')
+    (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=rf'an adapter .*{name}.*merge_and_unload'):
+        read_checkpoint(tmp_path)
+    assert read_checkpoint(tmp_path / 'model.safetensors')['state_dict'].keys() == vit.keys()
+
+
+HALF = {'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5]}
+
+
+def test_pixels_that_a_file_does_not_show_are_noted_until_they_are_stated(vit, tmp_path):
+    def pixel_notes(**options):
+        file, _ = converted(vit, tmp_path, **options)
+        return [n for n in file.notes if 'normalised' in n], file.meta['arch'].get('pixels')
+
+    (note,), pixels = pixel_notes()
+    assert ("Google's ViTs" in note, pixels) == (True, None)
+    assert pixel_notes(arch={'pixels': HALF}) == ([], HALF)
+    own = dict(timm='vit_tiny_patch16_224', arch=SIZES)
+    (note,), pixels = pixel_notes(**own)
+    assert ('--timm vit_tiny_patch16_224.augreg' in note, pixels) == (True, None)
+    assert pixel_notes(**own | {'arch': SIZES | {'pixels': HALF}}) == ([], HALF)
+    for options in ({}, own):
+        with pytest.raises(ConversionError, match=r'pixels=0\.5: give mean and standard dev'):
+            converted(vit, tmp_path, **options | {'arch': {'pixels': 0.5}})
+
+
+def test_missing_settings_of_transformers_are_noted(vit, tmp_path):
+    file, _ = converted(vit, tmp_path)
+    out = convert_checkpoint(file.path, tmp_path / 'pytorch_model.bin', to='huggingface').path
+
+    def is_noted(**options):
+        notes = convert_checkpoint(out, tmp_path / 'c.pth', **options).notes
+        return any('no config.json of transformers lies beside' in note for note in notes)
+
+    assert is_noted()
+    (tmp_path / 'config.json').write_text(json.dumps({'model_type': 'vit'}))
+    assert not is_noted()
+
+
 def test_inspect_tells_quantised_weights(vit):
     state = {k: v.to(torch.float8_e4m3fn) if v.ndim == 2 else v for k, v in vit.items()}
     assert 'are quantised' in inspect_content(state, 'a.pth').problem
@@ -262,3 +303,30 @@ def test_gated_layers_and_patches_of_video_are_refused(vit, tmp_path):
     key = 'patch_embed.proj.weight'
     with pytest.raises(ConversionError, match=r'shape \(16, 3, 2, 16, 16\): .* for images'):
         converted(vit | {key: vit[key][:, :, None].repeat(1, 1, 2, 1, 1)}, tmp_path)
+
+
+def test_dinov3_without_registers_has_the_features_of_its_network(tmp_path):
+    torch.manual_seed(0)
+    args = dict(embed_dim=16, depth=2, num_heads=1, img_size=32, num_reg_tokens=0)
+    net = timm.create_model('vit_small_patch16_dinov3', num_classes=0, **args).eval()
+    parts = {'gamma_1': 'ls1.gamma', 'gamma_2': 'ls2.gamma'}
+    state = {
+        '.'.join(parts.get(part, part) for part in key.split('.')): value
+        for key, value in net.state_dict().items()
+    }
+    state |= {'mask_token': torch.zeros(1, 16), 'rope_embed.periods': 100 ** (torch.arange(4) / 4)}
+    torch.save(state, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert (file.source, file.meta['arch']['num_reg_tokens']) == ('dinov3', 0)
+    built = MODELS.build(backbone_config(file.meta, out_type='raw')).eval()
+    load_backbone(built, file.path)
+    image = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(built(image)[-1], net.forward_features(image))
+
+
+def test_dinov2_without_biases_of_queries_is_read(tmp_path):
+    args = dict(embed_dim=16, depth=2, num_heads=1, img_size=28, qkv_bias=False)
+    net = timm.create_model('vit_small_patch14_dinov2', num_classes=0, **args)
+    torch.save(net.state_dict() | {'mask_token': torch.zeros(1, 16)}, tmp_path / 'a.pth')
+    file = convert_checkpoint(tmp_path / 'a.pth', tmp_path / 'b.pth')
+    assert (file.source, file.meta['arch']['qkv_bias']) == ('dinov2', False)

@@ -169,6 +169,22 @@ def test_data_check_of_a_variant_names_what_is_wrong(layouts):
     ]
 
 
+def test_paths_in_a_test_set_without_folders_between_are_names(tmp_path):
+    folders = [tmp_path / name for name in [*list(class_marks())[:2], '.cache', 'cat']]
+    for folder in folders:
+        folder.mkdir()
+        (folder / 'a.JPEG').touch()
+    options = CheckOptions(expect={'val': 3}, quick=True)
+    report = CHECKS['imagenet-v2'](tmp_path, options)
+    assert report.left_out == ['.cache']
+    assert report.counts == {'hidden, left out': 1, 'val images': 3}
+    assert [problem.path for problem in report.problems] == [tmp_path.as_posix()]
+    for name in list(class_marks())[2:-1]:
+        (tmp_path / name).mkdir()
+    report = CHECKS['imagenet-v2'](tmp_path, options)
+    assert [problem.path for problem in report.problems] == ['cat']
+
+
 def test_embedded_variant_holds_what_the_check_expects(toy_root):
     report = CHECKS['imagenet-r'](toy_root / 'imagenet-r', CheckOptions())
     assert report.problems == []

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mim_bench.data import image_file, segmentation
 from mim_bench.data.summary import summary_of
+from mim_bench.engine.launch import Launch, resolve
 from mim_bench.errors import MimBenchError
 from mim_bench.recipe.config import load_config, set_data_root
 from mim_bench.recipe.data_content import dataset_content
@@ -377,7 +378,10 @@ def test_category_without_training_objects_is_told_at_the_start(copy):
     assert f'10 classes, no object of 1 ({gone["name"]}) of them' in str(summary_of(dataset))
 
 
-def test_class_that_no_label_map_shows_is_told_at_the_start(copy, capsys):
+@pytest.mark.parametrize('rank', [0, 1])
+def test_class_that_no_label_map_shows_is_told_by_the_first_process(
+    rank, copy, capsys, monkeypatch
+):
     root = copy('ade20k')
     maps = root / 'annotations/training'
     for path in maps.glob('*.png'):
@@ -385,11 +389,13 @@ def test_class_that_no_label_map_shows_is_told_at_the_start(copy, capsys):
             labels = np.array(image)
         labels[0, :11] = range(1, 12)
         Image.fromarray(np.where(labels == 3, 0, labels)).save(path)
+    monkeypatch.setenv('RANK', str(rank))
+    config = str(DEMO / CONFIGS['ade20k'])
 
-    launched('ade20k', root, own_data='streets')
+    resolve(Launch(config, data_root=str(root), own_data='streets', launcher='pytorch'))
 
     told = f'{maps}: no label map shows 1 (class 3) of 11 classes.'
-    assert told in capsys.readouterr().out
+    assert (told in capsys.readouterr().out) == (rank == 0)
 
 
 def test_labels_of_many_maps_are_read_once_until_one_changes(copy, monkeypatch):

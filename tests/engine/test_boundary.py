@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.registry import DATASETS, MODELS
 
 from mim_bench.data.seeding import SeededDataset, skipped_images
@@ -166,6 +167,15 @@ def test_known_causes_have_a_remedy(text, remedy):
 
     assert str(told).startswith('mine.py: building the run: RuntimeError: ')
     assert remedy in str(told)
+
+
+def test_batch_of_images_of_different_sizes_names_the_setting():
+    preprocessor = MODELS.build(dict(type='mmseg.SegDataPreProcessor'))
+    batch = {'inputs': [torch.zeros(3, 4, 4), torch.zeros(3, 4, 5)], 'data_samples': [None] * 2}
+    with pytest.raises(AssertionError) as caught:
+        preprocessor(batch)
+    told = explained_failure(caught.value, SimpleNamespace(filename='mine.py'), None)
+    assert 'Set val_dataloader.batch_size and test_dataloader.batch_size to 1' in str(told)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mim_bench.visualization.panels import (
     show_normalized,
     show_where_hidden,
 )
-from mim_bench.visualization.targets import CELL_PX, draw_features, draw_histograms, draw_tokens
+from mim_bench.visualization.targets import CELL_PX, draw_histograms, draw_tokens
 
 TOP_RIGHT = torch.tensor([[[False, True], [False, False]]])  # of 2x2 patches
 
@@ -97,20 +97,6 @@ def test_draw_histograms_averages_colours_and_ignores_negative_values():
     assert drawn.shape == (2, 3, 32, 64)
     assert 0 <= float(drawn.min()) <= float(drawn.max()) == 1
     torch.testing.assert_close(drawn, draw_histograms(histograms.mean(1).clamp(min=0), (32, 64)))
-
-
-def test_draw_features_equal_vectors_have_equal_colours():
-    features = torch.tensor([[1.0, 2, 3, 4], [4, 3, 2, 1]])[torch.tensor([[[0, 1], [1, 0]]])]
-    drawn = draw_features(features)[0]
-    assert drawn.shape == (3, 2, 2)
-    assert torch.equal(drawn[:, 0, 0], drawn[:, 1, 1])
-    assert not torch.allclose(drawn[:, 0, 0], drawn[:, 0, 1])
-
-
-def test_draw_features_does_not_depend_on_the_sign_of_a_component():
-    features = torch.randn(1, 4, 4, 6, generator=torch.Generator().manual_seed(0))
-    turned = features.flip(1)
-    torch.testing.assert_close(draw_features(turned), draw_features(features).flip(2))
 
 
 def test_draw_tokens_equal_tokens_have_equal_colours():

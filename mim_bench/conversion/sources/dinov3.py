@@ -13,7 +13,7 @@ from mim_bench.conversion.timm_models import TimmModel
 from mim_bench.conversion.vit_keys import ENDING
 from mim_bench.errors import ConversionError
 
-_PERIODS = 'rope_embed.periods'
+_PERIODS, _REGISTERS = 'rope_embed.periods', 'storage_tokens'
 _BASE = 100.0  # of the rotary positions, as timm's networks have it
 _TOLERANCE = 2e-2  # released files hold the periods in bfloat16
 _DROPPED = (
@@ -24,7 +24,7 @@ _DROPPED = (
 _LAYER = r'layer\.(\d+)'
 _HF_RULES: Rules = (
     (r'embeddings\.(cls_token|mask_token)', r'\1'),
-    (r'embeddings\.register_tokens', 'storage_tokens'),
+    (r'embeddings\.register_tokens', _REGISTERS),
     (rf'embeddings\.patch_embeddings{ENDING}', r'patch_embed.proj.\1'),
     (rf'{_LAYER}\.norm([12]){ENDING}', r'blocks.\1.norm\2.\3'),
     (rf'{_LAYER}\.layer_scale([12])\.lambda1', r'blocks.\1.ls\2.gamma'),
@@ -38,8 +38,8 @@ _HF_GATED = {'gate_proj': 'w1', 'up_proj': 'w2', 'down_proj': 'w3'}
 
 
 def _detect(state: StateDict, content: Mapping) -> Fit:
-    """Storage tokens and stored periods of rotary positions, or Hugging Face's names."""
-    is_own = {'storage_tokens', _PERIODS} <= set(state) or _is_huggingface(state)
+    """Stored periods of rotary positions, or Hugging Face's names."""
+    is_own = {_PERIODS, 'blocks.0.attn.qkv.weight'} <= set(state) or _is_huggingface(state)
     return Fit.MARK if is_own else Fit.NO
 
 
@@ -58,6 +58,8 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
         return (model if settings else replace(model, assumed=('num_heads',))), weights
     _check(state, where)
     dims, *_, patch = state['patch_embed.proj.weight'].shape
+    if _REGISTERS not in state:  # none, and timm's loader knows the official names by them
+        state = {**state, _REGISTERS: torch.empty(1, 0, dims)}
     is_gated = 'blocks.0.mlp.w1.weight' in state
     hidden = state['blocks.0.mlp.w1.weight' if is_gated else 'blocks.0.mlp.fc1.weight'].shape[0]
     bias = state.get('blocks.0.attn.qkv.bias')
@@ -67,7 +69,7 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
         'depth': count(state),
         'num_heads': dims // (4 * len(state[_PERIODS])),
         'mlp_ratio': hidden / dims,
-        'num_reg_tokens': state['storage_tokens'].shape[1],
+        'num_reg_tokens': state[_REGISTERS].shape[1],
         'qkv_bias': bias is not None and bool(_biases(state).any()),
     }
     name = 'vit_small_plus_patch16_dinov3' if is_gated else 'vit_small_patch16_dinov3'

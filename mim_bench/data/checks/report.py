@@ -68,10 +68,13 @@ class Report:
         self.problems.extend(problems)
 
     def leave_out(self, where: str, hidden: Sequence[str]) -> None:
-        """Say which hidden files and folders the loaders leave out; they are no problem."""
+        """Say which hidden files and folders the loaders leave out; they are no problem.
+
+        ``where`` is relative to the dataset, '.' for itself.
+        """
         if hidden:
-            self.counts[f'{where} hidden, left out'] = len(hidden)
-            self.left_out += [f'{where}/{name}' for name in hidden]
+            self.counts[f'{where} hidden, left out'.removeprefix('. ')] = len(hidden)
+            self.left_out += [Path(where, name).as_posix() for name in hidden]
 
     def count_others(self, where: str, files: Sequence[str]) -> None:
         """Count files that no loader takes for images by their ending."""

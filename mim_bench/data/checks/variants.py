@@ -34,10 +34,9 @@ def check_variant(name: str, folder: Path, options: CheckOptions) -> Report:
     images = []
     for _, place in image_folders(root, name):
         listing = list_files(place)
-        where = place.relative_to(root).as_posix()
-        report.leave_out(where, listing.hidden)
+        report.leave_out(place.relative_to(root).as_posix(), listing.hidden)
         images += [place / file for file in listing.files]
-        report.add(_check_classes(place, where, num_classes, variant.classes, options))
+        report.add(_check_classes(root, place, num_classes, variant.classes, options))
     report.counts['val images'] = len(images)
     report.add(check_count('val', len(images), wanted))
     if name == 'imagenet-real':
@@ -58,8 +57,8 @@ def _expected(variant: Variant, root: Path, options: CheckOptions) -> tuple[int,
 
 
 def _check_classes(
+    root: Path,
     place: Path,
-    where: str,
     num_classes: int,
     classes: tuple[int, ...] | None,
     options: CheckOptions,
@@ -67,13 +66,16 @@ def _check_classes(
     names = class_folders(place)
     if len(names) != num_classes:
         message = f'holds {len(names)} class folders, expected {num_classes}'
-        return [Problem(where, Kind.COUNT, message)]
+        where = place if place == root else place.relative_to(root)
+        return [Problem(where.as_posix(), Kind.COUNT, message)]
     if parse_count(options, 'classes') or all(name.isdecimal() for name in names):
         return []
     ids = list(class_marks())
     allowed = {ids[number] for number in classes or range(len(ids))}
     return [
-        Problem(f'{where}/{name}', Kind.CLASSES, 'is no class of this set')
+        Problem(
+            (place / name).relative_to(root).as_posix(), Kind.CLASSES, 'is no class of this set'
+        )
         for name in names
         if name not in allowed
     ]

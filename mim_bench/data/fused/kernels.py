@@ -9,23 +9,15 @@ import math
 from collections.abc import Callable
 from functools import cache
 
-import numba
 import numpy as np
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from mim_bench.compat.compiled import compiled as _compiled
 from mim_bench.masking import random_blocks
 
 _BITS = 22  # of the fractions of a filter's weights: Pillow's PRECISION_BITS
 _HALF = 1 << (_BITS - 1)
 GROUP = 8
-
-
-def _compiled(function: Callable) -> Callable:
-    """The function, compiled when it is first called, and kept on disk where that can be."""
-    try:
-        return numba.njit(cache=True)(function)
-    except RuntimeError:  # neither the package nor the user's cache can be written
-        return numba.njit(function)
 
 
 hide_blocks = _compiled(random_blocks.hide_blocks)
