@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -31,6 +32,7 @@ from mim_bench.engine.cpu_distributed import (
     wrap_for_gloo,
 )
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
+from mim_bench.engine.hooks.ema_hook import average_updates
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.engine.hooks.norm_statistics_hook import NormStatisticsHook
@@ -74,6 +76,8 @@ class BenchRunner(Runner):
     - Without a GPU, distributed runs use gloo.
     - In a config with ``effective_batch_size``, settings that count iterations count updates,
       with any number of accumulated passes (:mod:`mim_bench.recipe.updates`).
+    - Averages of the weights follow updates, and survive a stop in a validation
+      (:mod:`mim_bench.engine.hooks.ema_hook`).
     - A run resumes in the middle of an epoch, without reading the batches before
       (:mod:`mim_bench.engine.batch_stream`).
     - ``fsdp=True`` in the config shards weights, gradients and optimiser
@@ -245,6 +249,13 @@ class BenchRunner(Runner):
         if track := self.cfg.get('track'):
             self.register_hook(TrackHook(track['names']))
         self.register_hook(PreflightHook())
+
+    def register_custom_hooks(self, hooks: list | None) -> None:
+        """Register them; those that average weights do so once an update."""
+        super().register_custom_hooks(hooks)
+        for hook in self.hooks:
+            if isinstance(hook, EMAHook):
+                average_updates(hook)
 
     def _init_model_weights(self) -> None:
         """Initialise; files that an ``init_cfg`` names go through the load gate too."""
