@@ -7,6 +7,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.model import revert_sync_batchnorm
@@ -80,6 +81,7 @@ class BenchRunner(Runner):
       (:mod:`mim_bench.engine.hooks.ema_hook`).
     - A run resumes in the middle of an epoch, without reading the batches before
       (:mod:`mim_bench.engine.batch_stream`).
+    - ``compile`` in the config compiles the forward pass of the training, not the optimiser.
     - ``fsdp=True`` in the config shards weights, gradients and optimiser
       (:mod:`mim_bench.engine.fsdp`).
     - Linear layers on a CPU multiply as ``cpu_products`` says
@@ -118,6 +120,23 @@ class BenchRunner(Runner):
     @property
     def _is_sharding(self) -> bool:
         return self.distributed and bool(self.cfg.get(KEY))
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the forward pass of the training, if the config has ``compile``.
+
+        mmengine would compile the whole step. Inside compiled code AdamW divides by its rate, so
+        that a parameter without a gradient would become NaN where a warm-up starts from 0; and
+        each new rate would be compiled anew.
+        """
+        settings = self.cfg.get('compile')
+        if settings in (None, False):
+            return
+        model = unwrap(self.model)
+        plain = model.forward
+        compiled = torch.compile(plain, **({} if settings is True else settings))
+        model.forward = lambda *args, **kwargs: (compiled if model.training else plain)(
+            *args, **kwargs
+        )
 
     def _products(self) -> contextlib.AbstractContextManager:
         """Context with the config's matrix products; torch's if compiled or without wide layers."""
