@@ -36,6 +36,7 @@ from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_
 from mim_bench.engine.hooks.ema_hook import average_updates
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
+from mim_bench.engine.hooks.mean_loss_hook import MeanLossHook
 from mim_bench.engine.hooks.norm_statistics_hook import NormStatisticsHook
 from mim_bench.engine.hooks.track_hook import TrackHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
@@ -253,8 +254,9 @@ class BenchRunner(Runner):
 
         These track the phase (:class:`mim_bench.engine.boundary.PlaceHook`), write a heartbeat
         (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`), try the run before its
-        first step (:class:`mim_bench.engine.preflight.PreflightHook`), and let it validate the
-        statistics that it saves
+        first step (:class:`mim_bench.engine.preflight.PreflightHook`), log the losses of all
+        processes (:class:`mim_bench.engine.hooks.mean_loss_hook.MeanLossHook`), and let it validate
+        the statistics that it saves
         (:class:`mim_bench.engine.hooks.norm_statistics_hook.NormStatisticsHook`).
         """
         super().register_default_hooks(
@@ -264,6 +266,7 @@ class BenchRunner(Runner):
         self.register_hook(place)
         self.register_hook(PlaceEndHook(place))
         self.register_hook(HeartbeatHook())
+        self.register_hook(MeanLossHook())
         self.register_hook(NormStatisticsHook())
         if track := self.cfg.get('track'):
             self.register_hook(TrackHook(track['names']))
@@ -366,7 +369,7 @@ class BenchRunner(Runner):
             TrainingError: The weights come from a loss that is not finite.
         """
         for hook in self.hooks:
-            if isinstance(hook, FiniteLossHook):
+            if isinstance(hook, FiniteLossHook | MeanLossHook):
                 hook.settle(self)
         kwargs['meta'] = {
             **(kwargs.get('meta') or {}),
