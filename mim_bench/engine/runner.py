@@ -7,7 +7,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -31,8 +33,10 @@ from mim_bench.engine.cpu_distributed import (
     wrap_for_gloo,
 )
 from mim_bench.engine.fsdp import KEY, check_model, gathered, is_sharded, shard_training
+from mim_bench.engine.hooks.ema_hook import average_updates
 from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
+from mim_bench.engine.hooks.mean_loss_hook import MeanLossHook
 from mim_bench.engine.hooks.norm_statistics_hook import NormStatisticsHook
 from mim_bench.engine.hooks.track_hook import TrackHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
@@ -74,8 +78,11 @@ class BenchRunner(Runner):
     - Without a GPU, distributed runs use gloo.
     - In a config with ``effective_batch_size``, settings that count iterations count updates,
       with any number of accumulated passes (:mod:`mim_bench.recipe.updates`).
+    - Averages of the weights follow updates, and survive a stop in a validation
+      (:mod:`mim_bench.engine.hooks.ema_hook`).
     - A run resumes in the middle of an epoch, without reading the batches before
       (:mod:`mim_bench.engine.batch_stream`).
+    - ``compile`` in the config compiles the forward pass of the training, not the optimiser.
     - ``fsdp=True`` in the config shards weights, gradients and optimiser
       (:mod:`mim_bench.engine.fsdp`).
     - Linear layers on a CPU multiply as ``cpu_products`` says
@@ -114,6 +121,23 @@ class BenchRunner(Runner):
     @property
     def _is_sharding(self) -> bool:
         return self.distributed and bool(self.cfg.get(KEY))
+
+    def _maybe_compile(self, target: str) -> None:
+        """Compile the forward pass of the training, if the config has ``compile``.
+
+        mmengine would compile the whole step. Inside compiled code AdamW divides by its rate, so
+        that a parameter without a gradient would become NaN where a warm-up starts from 0; and
+        each new rate would be compiled anew.
+        """
+        settings = self.cfg.get('compile')
+        if settings in (None, False):
+            return
+        model = unwrap(self.model)
+        plain = model.forward
+        compiled = torch.compile(plain, **({} if settings is True else settings))
+        model.forward = lambda *args, **kwargs: (compiled if model.training else plain)(
+            *args, **kwargs
+        )
 
     def _products(self) -> contextlib.AbstractContextManager:
         """Context with the config's matrix products; torch's if compiled or without wide layers."""
@@ -230,8 +254,9 @@ class BenchRunner(Runner):
 
         These track the phase (:class:`mim_bench.engine.boundary.PlaceHook`), write a heartbeat
         (:class:`mim_bench.engine.hooks.heartbeat_hook.HeartbeatHook`), try the run before its
-        first step (:class:`mim_bench.engine.preflight.PreflightHook`), and let it validate the
-        statistics that it saves
+        first step (:class:`mim_bench.engine.preflight.PreflightHook`), log the losses of all
+        processes (:class:`mim_bench.engine.hooks.mean_loss_hook.MeanLossHook`), and let it validate
+        the statistics that it saves
         (:class:`mim_bench.engine.hooks.norm_statistics_hook.NormStatisticsHook`).
         """
         super().register_default_hooks(
@@ -241,10 +266,18 @@ class BenchRunner(Runner):
         self.register_hook(place)
         self.register_hook(PlaceEndHook(place))
         self.register_hook(HeartbeatHook())
+        self.register_hook(MeanLossHook())
         self.register_hook(NormStatisticsHook())
         if track := self.cfg.get('track'):
             self.register_hook(TrackHook(track['names']))
         self.register_hook(PreflightHook())
+
+    def register_custom_hooks(self, hooks: list | None) -> None:
+        """Register them; those that average weights do so once an update."""
+        super().register_custom_hooks(hooks)
+        for hook in self.hooks:
+            if isinstance(hook, EMAHook):
+                average_updates(hook)
 
     def _init_model_weights(self) -> None:
         """Initialise; files that an ``init_cfg`` names go through the load gate too."""
@@ -336,7 +369,7 @@ class BenchRunner(Runner):
             TrainingError: The weights come from a loss that is not finite.
         """
         for hook in self.hooks:
-            if isinstance(hook, FiniteLossHook):
+            if isinstance(hook, FiniteLossHook | MeanLossHook):
                 hook.settle(self)
         kwargs['meta'] = {
             **(kwargs.get('meta') or {}),

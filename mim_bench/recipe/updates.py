@@ -8,6 +8,7 @@ from copy import deepcopy
 from typing import Any
 
 from mmengine.optim import _ParamScheduler
+from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mim_bench.data.seeding import SeededSampler
@@ -106,6 +107,12 @@ def fit_epoch_to_updates(loader: DataLoader, every: int) -> None:
             drops = getattr(batches, 'drop_last', False)
             sampler.fit_to_groups(batches.batch_size * every, fill=not drops)
             return
+
+
+def share_of_updates(runner: Runner) -> float:
+    """Updates before the one that a training is at, as a share of all."""
+    every = runner.optim_wrapper._accumulative_counts  # mmengine has no public name for it
+    return (runner.iter // every) / -(-runner.max_iters // every)
 
 
 def _checkpoint_in_iterations(checkpoint: dict, every: int) -> dict:

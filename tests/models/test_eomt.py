@@ -38,11 +38,24 @@ def test_attention_mask_with_probability_0_masks_nothing():
     ('share', 'wanted'), [(0, [1, 1]), (0.25, [1, 1]), (0.375, [0.5, 1]), (0.75, [0, 0])]
 )
 def test_mask_annealing_fades_block_after_block(share, wanted):
+    assert annealed(int(800 * share)) == pytest.approx(wanted)
+
+
+def test_mask_annealing_has_one_probability_for_all_passes_of_an_update():
+    assert annealed(302, accumulation=4) == annealed(75, num_iters=200)
+    assert annealed(303, accumulation=4) == annealed(300, accumulation=4)
+
+
+def annealed(iteration, accumulation=1, num_iters=800):
+    """The probabilities of two blocks."""
     model = torch.nn.Module()
     model.mask_probabilities = [1.0, 1.0]
-    runner = SimpleNamespace(model=model, iter=int(800 * share), max_iters=800)
+    wrapper = SimpleNamespace(_accumulative_counts=accumulation)
+    runner = SimpleNamespace(
+        model=model, iter=iteration, max_iters=num_iters, optim_wrapper=wrapper
+    )
     MaskAnnealingHook(power=1.0).before_train_iter(runner, 0)
-    assert model.mask_probabilities == pytest.approx(wanted)
+    return model.mask_probabilities
 
 
 def eva(name, **args):

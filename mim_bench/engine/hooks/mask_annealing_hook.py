@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mim_bench.recipe.tta import unwrap
+from mim_bench.recipe.updates import share_of_updates
 from mim_bench.registry import HOOKS
 
 
@@ -14,8 +15,8 @@ class MaskAnnealingHook(Hook):
     """Let the masks of a segmentor's attention fade, block after block, during its training.
 
     Of n blocks, block k (from 1) masks with probability 1 until k / (n + 2) of the training, with
-    (1 - share of the phase) ** power until (k + 1) / (n + 2), and never after. The iteration alone
-    decides, so a resumed run continues alike.
+    (1 - share of the phase) ** power until (k + 1) / (n + 2), and never after. The update alone
+    decides, so a resumed run continues alike, and all passes that accumulate have one probability.
 
     Args:
         power: Exponent of the decay.
@@ -28,10 +29,10 @@ class MaskAnnealingHook(Hook):
         self.power = power
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Set the probabilities of this iteration."""
+        """Set the probabilities of this update."""
         model = unwrap(runner.model)
         num = len(model.mask_probabilities)
-        phase = runner.iter / runner.max_iters * (num + 2)
+        phase = share_of_updates(runner) * (num + 2)
         model.mask_probabilities = [
             max(0.0, 1 - max(0.0, phase - block)) ** self.power for block in range(1, num + 1)
         ]

@@ -9,6 +9,7 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.momentum import MomentumNetwork
+from mim_bench.recipe.updates import share_of_updates
 from mim_bench.registry import HOOKS
 
 
@@ -45,15 +46,9 @@ class MomentumHook(Hook):
             return
         model = _unwrapped(runner.model)
         network = _momentum_network(model)
-        progress = _progress(runner)
+        progress = share_of_updates(runner)
         network.update_parameters(model, progress)
         runner.message_hub.update_scalar('train/momentum', network.momentum_at(progress))
-
-
-def _progress(runner: Runner) -> float:
-    """Optimiser steps before this one / of the whole training."""
-    every = runner.optim_wrapper._accumulative_counts  # mmengine has no public name for it
-    return (runner.iter // every) / -(-runner.max_iters // every)
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:
