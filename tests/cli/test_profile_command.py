@@ -91,13 +91,13 @@ def test_profile_variant_has_options_of_its_own_beside_those_of_all():
 
 
 @pytest.fixture
-def estimated(monkeypatch):
-    """Calls of the estimate, which gives 64 GFLOP an image."""
-    calls = []
+def estimated(monkeypatch, request):
+    """Calls of the estimate, which gives 64 GFLOP an image; MaskFeat's fails."""
+    calls, kind = [], getattr(request, 'param', ConfigError)
 
     def estimate_config(path, options, **arguments):
         if path == MASKFEAT:
-            raise ConfigError('maskfeat reads 3 from the device')
+            raise kind('maskfeat reads 3 from the device')
         calls.append((path, dict(options), arguments))
         memory = MemoryParts(2**30, 0, 2**31, 2**32, 0)
         counts = dict(flops_forward=2e10, flops_step=6.4e10, num_parameters=9, num_trainable=9)
@@ -146,6 +146,8 @@ def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):
     assert (estimated[0][2]['precision'], estimated[0][2]['batch_size']) == ('bf16', 2)
 
 
+# The networks' own: batch normalisation of one image, say.
+@pytest.mark.parametrize('estimated', [ConfigError, ValueError], indirect=True)
 def test_profile_estimate_of_several_prints_the_others_and_names_what_failed(
     estimated, tmp_path, capsys
 ):
