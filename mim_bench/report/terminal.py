@@ -173,7 +173,7 @@ def compare_rows(board: Board, labels: Sequence[str]) -> list[dict[str, str]]:
     reader = SampleReader(board.collection)
     one, other = (_results(board, label) for label in labels)
     lines = []
-    for column in filter(other.get, one):
+    for column in (column for column in one if column.is_ranked and column in other):
         sides = one[column], other[column]
         test = compare(*(reader.measured(cell.runs, column.metric) for cell in sides))
         digits = column.decimals + 1
