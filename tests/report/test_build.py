@@ -251,6 +251,16 @@ def test_build_losses_are_never_ranked(board_of):
     assert _best(board) == [OTHER.id]
 
 
+def test_build_small_values_beside_large_ones_are_not_shown_as_zero(board_of):
+    records = [
+        make_record('my-task', {'score': value}, checkpoint)
+        for value, checkpoint in ((10.0, make_checkpoint()), (0.00278, OTHER))
+    ]
+    records = [replace(r, metrics={'score': replace(r.metrics['score'], unit='')}) for r in records]
+    texts = _cells(board_of(*records), 'my-task score')['text']
+    assert sorted(texts) == ['0.003', '10.000']
+
+
 def test_build_what_a_probe_chose_is_never_ranked(board_of):
     records = [
         make_record('in1k-linear', {'linear_top1': value}, checkpoint)
