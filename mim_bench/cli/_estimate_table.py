@@ -7,6 +7,7 @@ from typing import NamedTuple
 from rich.table import Table
 from rich.text import Text
 
+from mim_bench.cli._profile_table import FLOPS_NOTE, GIGA, three_digits
 from mim_bench.profiling.estimate import StepEstimate
 from mim_bench.profiling.step_trace import MemoryParts
 
@@ -55,7 +56,7 @@ def caption(tflops: float) -> str:
     return (
         'One GPU at the peak of a step, in GiB: the tensors by their shapes, without what CUDA, '
         'workspaces and fragmentation take. Hours are those of the recipe on its GPUs, from the '
-        f'operations alone, at {tflops:g} TFLOP/s a GPU, which is an assumption.'
+        f'operations alone, at {tflops:g} TFLOP/s a GPU, which is an assumption. {FLOPS_NOTE}'
     )
 
 
@@ -69,8 +70,8 @@ def _cells(estimate: StepEstimate, tflops: float) -> list[str]:
         *(_gib(getattr(estimate.memory, part)) for part in _PARTS),
         _gib(estimate.bucket_bytes),
         f'{estimate.num_parameters / 1e6:.1f}',
-        f'{estimate.flops_step / 1e9:,.3g}',
-        'unknown' if hours is None else f'{hours:,.3g}',
+        three_digits(estimate.flops_step / GIGA),
+        'unknown' if hours is None else three_digits(hours),
     ]
 
 

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 
 MIB = 2**20
 GIGA = 1e9
+FLOPS_NOTE = (
+    'GFLOP/img is of forward and backward; a multiply-add is two operations, while papers mostly '
+    'give multiply-adds of the forward pass, about a sixth.'
+)
+
+
+def three_digits(number: float) -> str:
+    """The three first digits of a number, all whole ones of a larger one: no exponent."""
+    return f'{number:,.0f}' if number >= 100 else f'{number:.3g}'
 
 
 def profile_table(comparison: 'Comparison') -> Table:
@@ -24,7 +33,7 @@ def profile_table(comparison: 'Comparison') -> Table:
     reference = comparison.reference_flop_per_s.median / GIGA
     caption = (
         f'Median of {plan.repeats} turns; in brackets the quartiles. A matrix product of the same '
-        f'precision reaches {reference:,.0f} GFLOP/s in this run.'
+        f'precision reaches {reference:,.0f} GFLOP/s in this run. {FLOPS_NOTE}'
     )
     table = Table(title=title, caption=caption, caption_justify='left')
     table.add_column('config', overflow='fold', ratio=1)
@@ -42,7 +51,7 @@ def _cells(profile: 'Profile', has_batch: bool) -> list[str]:
         f'{profile.ratio.median:.2f} x',
         f'{profile.peak_mem_bytes / MIB:,.0f}',
         f'{profile.num_parameters / 1e6:.1f}',
-        f'{profile.flops_step / GIGA:,.3g}',
+        three_digits(profile.flops_step / GIGA),
         f'{profile.flop_per_s / GIGA:,.0f}',
         f'{profile.share_of_reference:.0%}',
     ]

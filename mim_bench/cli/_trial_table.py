@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mim_bench.cli._groups_table import groups_table
+from mim_bench.cli._profile_table import GIGA, three_digits
 from mim_bench.suite.dry_run import Estimate
 
 _MOST_REASONS = 6
@@ -46,7 +47,8 @@ _MEASURED = (
 _ESTIMATED = (
     'Rows marked "estimate" are not measured: their memory is that of the tensors of a step, by '
     'their shapes (without workspaces and fragmentation), and their time is the operations of the '
-    'step at {tflops:g} TFLOP/s a GPU, which is an assumption (--assume-tflops).'
+    'step (a multiply-add is two) at {tflops:g} TFLOP/s a GPU, which is an assumption '
+    '(--assume-tflops).'
 )
 
 
@@ -84,15 +86,11 @@ def _numbers(estimate: Estimate) -> list[str]:
         str(trial['images_per_step']),
         'estimate' if trial.get('assumed_tflops') else trial['device'],
         f'{trial["memory_bytes"] / 2**30:.2f} GiB',
-        '' if flops is None else _three_digits(flops / 1e9),
+        '' if flops is None else three_digits(flops / GIGA),
         f'{trial["step_s"]:.3f} s',
         'unknown' if estimate.hours is None else _hours(estimate.hours),
         '' if estimate.gpu_hours is None else _hours(estimate.gpu_hours),
     ]
-
-
-def _three_digits(number: float) -> str:
-    return f'{number:,.0f}' if number >= 100 else f'{number:.3g}'
 
 
 def _hours(hours: float) -> str:

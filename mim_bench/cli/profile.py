@@ -251,7 +251,8 @@ def _estimate(args: argparse.Namespace) -> int:
                     has_optimizer=not args.no_optimizer,
                     process=process,
                 )
-            except (MimBenchError, RuntimeError) as error:  # the others have minutes behind them
+            # A network's own error too, of a batch of one, say: others have minutes behind them.
+            except (MimBenchError, RuntimeError, ValueError) as error:
                 failures.append(f'{entry.name}: {error}')
             else:
                 rows.append(Row(entry.name, estimate))

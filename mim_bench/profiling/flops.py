@@ -9,6 +9,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from mim_bench.profiling.step_trace import CORRECTED
 from mim_bench.profiling.training_step import TrainingStep
 
 
@@ -27,7 +28,8 @@ def count_flops(step: TrainingStep, batch: dict[str, Any]) -> tuple[int, int]:
     """
     # torch's counter ignores the CPU's fused attention and oneDNN's products, so explicit operators
     # are used. Recomputation inside fused kernels is not counted.
-    with _without_onednn(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    counter = FlopCounterMode(display=False, custom_mapping=CORRECTED)
+    with _without_onednn(), sdpa_kernel(SDPBackend.MATH), counter:
         loss = step.forward(batch, compiled=False)
         forward = counter.get_total_flops()
         loss.backward()

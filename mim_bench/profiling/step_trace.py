@@ -18,7 +18,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry, sdpa_flop
+from torch.utils.flop_counter import conv_flop_count, flop_registry, sdpa_flop
 
 # Allocation unit of torch's allocator on a GPU, in bytes.
 BLOCK_BYTES = 512
@@ -34,9 +34,24 @@ def _attention_backward(
     return 2 * sdpa_flop(query.shape, key.shape, value.shape)
 
 
+def _convolution_backward(gradient: Any, images: Any, weight: Any, *settings: Any, **_: Any) -> int:
+    """The forward pass again for each of the gradients of images and weight that are asked for.
+
+    torch's formula (2.11) counts that of the weight once more for every group, so that the
+    depthwise convolutions of ConvNeXt seem to take hundreds of times as much.
+    """
+    transposed, output_mask = settings[4], settings[7]
+    once = conv_flop_count(images.shape, weight.shape, gradient.shape, transposed)
+    return once * sum(output_mask[:2])
+
+
+_convolution_backward._get_raw = True  # FlopCounterMode is to pass the tensors, not their shapes
+# In place of torch's formulas.
+CORRECTED = {_aten.convolution_backward: _convolution_backward}
 # Formula of the operations of an operator, from the tensors of its call; a multiply-add is two.
 _FLOPS = {
     **flop_registry,
+    **CORRECTED,
     _aten._scaled_dot_product_flash_attention_backward: _attention_backward,
     _aten._scaled_dot_product_efficient_attention_backward: _attention_backward,
 }

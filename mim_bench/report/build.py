@@ -179,7 +179,8 @@ def _task_column(first: Number, values: Sequence[float], primaries: set[str | No
         short_title,
         catalogue.decimals_for(first.unit, values),
         run.protocol,
-        is_ranked=not catalogue.is_loss(metric),
+        # Of the split of training are losses, and what a probe chose.
+        is_ranked=first.split != 'train' and not catalogue.is_loss(metric),
         is_headline=matters or catalogue.is_headline(run.task, metric),
     )
 
@@ -218,7 +219,7 @@ def _labels_seen(runs: Sequence[RunRecord], task: str) -> tuple[bool | None, str
 
 def _write_texts(cell: Cell, column: Column) -> None:
     """What formats write of a cell: its value or state, its marks, its interval."""
-    if cell.state == 'value' and column.part == 'task':
+    if cell.state == 'value' and column.is_ranked:
         cell.saw_labels, cell.note = _labels_seen(cell.runs, column.task)
     form = f'{{:,.{column.decimals}f}}'
     cell.text = form.format(cell.value) if cell.state == 'value' else cell.state

@@ -3,6 +3,7 @@
 A task or metric that is not listed works too: its title is its name and it comes last.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -184,6 +185,9 @@ def decimals_for(unit: str, values: Sequence[float]) -> int:
     largest = max(map(abs, values), default=0.0)
     if unit == '%':
         return 1 if largest >= 1 else 2
-    if all(float(value).is_integer() for value in values) or largest >= 1000:
+    if all(float(value).is_integer() for value in values):
         return 0
-    return 1 if largest >= 100 else 2 if largest >= 10 else 3
+    needed = sum(largest < limit for limit in (1000, 100, 10))
+    # Rates of 0.001 and of 10 share a column; no value but 0 is shown as 0.
+    smallest = min(abs(value) for value in values if value)
+    return max(needed, min(math.ceil(-math.log10(smallest)), 6))

@@ -1,8 +1,9 @@
 """The leaderboard as Markdown, LaTeX, CSV, and in the forms of the Hugging Face Hub."""
 
+import hashlib
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -269,8 +270,10 @@ def hub_files(board: Board, source_url: str | None = None) -> dict[str, str]:
     that the Hub's benchmarks read. A task without a data set on the Hub has no such file.
     """
     files = {}
-    for label, cells in _measured(board).items():
-        folder = re.sub(r'[^\w.-]+', '-', one_line(label)).strip('.-') or 'checkpoint'
+    measured = _measured(board)
+    folders = _folder_names(measured)
+    for label, cells in measured.items():
+        folder = folders[label]
         model = _model(board, label, cells, source_url)
         front = _dump({'tags': ['masked-image-modeling'], 'model-index': [model]})
         title = one_line(f'{board.rows["Method"][label]}, {board.rows["Backbone"][label]}')
@@ -278,11 +281,31 @@ def hub_files(board: Board, source_url: str | None = None) -> dict[str, str]:
         results = defaultdict(list)
         for cell in cells:
             column = board.columns[cell.column]
-            name = f'{folder}/.eval_results/{column.task}.{column.protocol.hash}.yaml'
+            name = f'{folder}/.eval_results/{_slug(column.task)}.{column.protocol.hash}.yaml'
             if (dataset := _dataset(column)[3]) is not None:
                 results[name].append(_eval_result(cell, column, dataset, source_url))
         files |= {name: _dump(entries) for name, entries in results.items()}
     return files
+
+
+# The longest name of a repository on the Hub; disks take 255 bytes.
+_LONGEST_NAME = 96
+
+
+def _slug(text: str) -> str:
+    """A text as the name of a file or folder: no slash, no leading dot, not too long."""
+    return re.sub(r'[^a-zA-Z0-9_.-]+', '-', one_line(text)).strip('.-')[:_LONGEST_NAME]
+
+
+def _folder_names(labels: Iterable[str]) -> dict[str, str]:
+    """A folder of its own for each label, also where disks ignore case."""
+    names = {label: _slug(label) for label in labels}
+    counts = Counter(name.lower() for name in names.values())
+    for label, name in names.items():
+        if counts[name.lower()] > 1 or len(label) > _LONGEST_NAME or not name:
+            digest = hashlib.sha256(label.encode()).hexdigest()[:8]
+            names[label] = f'{name[: _LONGEST_NAME - 9]}-{digest}'.lstrip('-')
+    return names
 
 
 def _dump(data: Any) -> str:
@@ -304,6 +327,9 @@ def _measured(board: Board) -> dict[str, list[Any]]:
 
 
 def _dataset(column: Column) -> tuple[str, str, str, str | None]:
+    if of_robustness := re.match('imagenet-[^-]*', one_line(column.task)):
+        name = of_robustness[0]
+        return 'image-classification', name, catalogue.task_title(name), None
     return _DATASETS.get(column.task.partition('-')[0], (one_line(column.task),) * 3 + (None,))
 
 

@@ -107,7 +107,7 @@ def match(board: Board) -> list[Pair]:
             differences = [
                 *_measured_otherwise(column, recipes, result.protocol),
                 *filter(None, dict.fromkeys(map(_deviation, cell.runs))),
-                *_pretrained_otherwise(here, result),
+                *_pretrained_otherwise(here, checkpoint, result),
             ]
             pairs.append(
                 Pair(
@@ -133,15 +133,31 @@ def _measured_otherwise(
     yield from _unequal('split', column.split, theirs.split)
 
 
-def _pretrained_otherwise(variant: str, result: PublishedResult) -> Iterator[str]:
+def _pretrained_otherwise(
+    variant: str, checkpoint: Checkpoint, result: PublishedResult
+) -> Iterator[str]:
     yield from _unequal('variant', variant, result.variant or '')
-    pretrain, is_supervised = result.pretrain, result.method.startswith(catalogue.SUPERVISED)
-    if pretrain.epochs is None and not is_supervised and result.method != RANDOM_METHOD:
+    pretrain = result.pretrain
+    if result.method == RANDOM_METHOD or result.method.startswith(catalogue.SUPERVISED):
+        return
+    if pretrain.epochs is None:
         yield 'pre-training epochs not stated there'
     if pretrain.counts_views:
         yield 'pre-training epochs there may count views'
-    if pretrain.saw_labels and not is_supervised:
+    here, there = catalogue.data_titles([checkpoint.pretrain_data or 'not known']), pretrain.data
+    if there is None or _data_name(here) != _data_name(there):
+        yield f'pre-training data {here} here, {there or "not stated"} there'
+    if pretrain.saw_labels:
         yield f'labels seen there: {pretrain.labels}'
+    elif checkpoint.labels is None:
+        yield 'not known whether labels were seen here'
+    elif checkpoint.labels:
+        yield f'labels seen here: {catalogue.data_titles(checkpoint.labels)}'
+
+
+def _data_name(title: str) -> str:
+    """A data set's title for comparing; ImageNet-21K and -22K are one."""
+    return title.lower().replace('21k', '22k')
 
 
 def _unequal(what: str, here: object, there: object) -> Iterator[str]:

@@ -65,7 +65,6 @@ def add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleR
             differs = compare(best[cell.column], measured).is_distinguishable
             cell.is_tied = None if differs is None else not differs
             ties[cell.column].add(cell.is_tied)
-    # The best is tied too if anything is tied with it.
+    # The best is tied too if anything is tied with it, and alone only if all others were tested.
     for place, leader in leaders.items():
-        known = ties[place] - {None}
-        leader.is_tied = True in known if known else None
+        leader.is_tied = next((answer for answer in (True, None) if answer in ties[place]), False)

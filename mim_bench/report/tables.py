@@ -5,6 +5,7 @@ heading, and so how each format aligns it, is told by :data:`KINDS`. A column ``
 addresses of the column before it.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ def _pair(board: Board, pair: Pair) -> tuple[str, ...]:
 _PROBES = {
     'in1k-knn', 'in1k-knn-best-layer', 'in1k-linear', 'in1k-linear-best-layer', 'in1k-attentive',
     'in1k-1pct-ft', 'in1k-10pct-ft', 'ade20k-knn', 'ade20k-logreg', 'ade20k-linear',
+    *(task for task in catalogue.TASKS if re.match('imagenet-.*-(knn|linear|attentive)$', task)),
 }  # fmt: skip
 
 
@@ -192,7 +194,7 @@ def _is_proxy(column: Column) -> bool:
 
 def _family(column: Column) -> tuple[str, str]:
     """Data set, which the name of a task begins with, and kind of metric."""
-    return column.task.partition('-')[0], metric_name(column.metric)
+    return re.match('(imagenet-)?[^-]*', column.task)[0], metric_name(column.metric)
 
 
 def _tau(values: np.ndarray) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """The leaderboard in a terminal, and two of its rows side by side."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
@@ -66,9 +66,12 @@ def _tables(board: Board, console: Console) -> Iterator[Table]:
     headings = {RANK: RANK.replace(' ', '\n')} if board.shared else {}
     headings |= {place: _heading(board.columns[place]) for place in board.results(headline=True)}
     grid = board.grid({name: name for name in headings}, _entry)[:MOST_TERMINAL_ROWS]
+    counts = Counter(map(_shorten, grid.index))
     names = [
         Text(_shorten(f'{method} · {backbone}'), style='bold').append(
-            f'\n{_shorten(label)}', style='not bold dim'
+            # No two rows may look alike.
+            f'\n{one_line(label) if counts[_shorten(label)] > 1 else _shorten(label)}',
+            style='not bold dim',
         )
         for label, method, backbone in board.rows.loc[
             grid.index, ['Method', 'Backbone']
@@ -114,8 +117,9 @@ def _entry(cell: Any) -> Text:
 
 
 def _shorten(text: str) -> str:
-    text = one_line(text)
-    return text if len(text) <= _LONGEST_LINE else f'{text[: _LONGEST_LINE - 1]}…'
+    """A line without its middle if it is long: names differ at their ends, and end in folders."""
+    text, half = one_line(text), _LONGEST_LINE // 2
+    return text if len(text) <= _LONGEST_LINE else f'{text[: half - 1]}…{text[-half:]}'
 
 
 def terminal_table(frame: pd.DataFrame, title: str | None = None) -> Table:
@@ -169,7 +173,7 @@ def compare_rows(board: Board, labels: Sequence[str]) -> list[dict[str, str]]:
     reader = SampleReader(board.collection)
     one, other = (_results(board, label) for label in labels)
     lines = []
-    for column in filter(other.get, one):
+    for column in (column for column in one if column.is_ranked and column in other):
         sides = one[column], other[column]
         test = compare(*(reader.measured(cell.runs, column.metric) for cell in sides))
         digits = column.decimals + 1

@@ -16,7 +16,10 @@ _LATEX = str.maketrans(
     | {char: f'{{{char}}}' for char in '[]*'}
     | {'\\': r'\textbackslash{}', '^': r'\textasciicircum{}', '~': r'\textasciitilde{}'}
     | {'≈': r'$\approx$', '↑': r'$\uparrow$', '↓': r'$\downarrow$', '≥': r'$\ge$'}
+    | {'\N{REPLACEMENT CHARACTER}': '?'}  # which fonts of pdfLaTeX lack
 )
+# LaTeX would print these pairs as one sign: ``models--owner`` with a dash.
+_LIGATURES = re.compile(r"([-<>,`'])(?=\1)|([?!])(?=`)")
 
 
 def one_line(text: str) -> str:
@@ -47,4 +50,4 @@ def csv_text(text: str) -> str:
 
 def latex_text(text: str) -> str:
     """Text that LaTeX prints as it is; scripts other than Latin need XeLaTeX or LuaLaTeX."""
-    return one_line(text).translate(_LATEX)
+    return _LIGATURES.sub(r'\g<0>{}', one_line(text).translate(_LATEX))

@@ -162,16 +162,17 @@ def _number_notes(merged: Collection) -> Iterator[tuple[str, str]]:
         if run.is_pretraining or run.status != 'done' or run.checkpoint.sha256 is None:
             continue
         measured = (run.checkpoint.sha256, run.checkpoint.id, run.task)
-        for metric in run.metrics:
-            key = (*measured, run.protocol.hash, run.protocol.tier, metric)
+        for name, m in run.metrics.items():
+            key = (*measured, run.protocol.hash, run.protocol.tier, name, m.unit, m.split)
             found[key][merged.group(run)][run.seed] = run
     reader = SampleReader(merged)
-    for (_, label, task, _, _, metric), folders in sorted(found.items()):
+    for (_, label, task, _, _, metric, unit, _), folders in sorted(found.items()):
+        tolerance = TOLERANCES.get(metric_name(metric), 0.0) if unit == '%' else 0.0
         sides = {f: reader.measured(list(folders[f].values()), metric) for f in sorted(folders)}
         for (first, a), (second, b) in combinations(sides.items(), 2):
             means = [fmean(side.values) for side in (a, b)]
             differs = compare(a, b).is_distinguishable
-            if abs(means[0] - means[1]) <= TOLERANCES.get(metric_name(metric), 0.0):
+            if round(abs(means[0] - means[1]), 6) <= tolerance:  # sums of floats are not exact
                 differs = False
             verdict, words = _VERDICTS[differs]
             numbers = f'{means[0]:.2f} in {first}, {means[1]:.2f} in {second}'

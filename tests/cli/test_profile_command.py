@@ -1,6 +1,7 @@
 """What ``mim-bench profile`` makes of its words; the measuring is tested in tests/profiling."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,7 @@ def test_profile_prints_a_row_a_config(capsys):
         assert text in row
     assert 'batch 8, forward + backward + optimiser, 2 threads' in printed
     assert 'reaches 100 GFLOP/s' in printed
+    assert 'a multiply-add is two operations' in ' '.join(printed.split())
 
 
 def test_profile_writes_json(tmp_path, capsys):
@@ -89,13 +91,13 @@ def test_profile_variant_has_options_of_its_own_beside_those_of_all():
 
 
 @pytest.fixture
-def estimated(monkeypatch):
-    """Calls of the estimate, which gives 64 GFLOP an image."""
-    calls = []
+def estimated(monkeypatch, request):
+    """Calls of the estimate, which gives 64 GFLOP an image; MaskFeat's fails."""
+    calls, kind = [], getattr(request, 'param', ConfigError)
 
     def estimate_config(path, options, **arguments):
         if path == MASKFEAT:
-            raise ConfigError('maskfeat reads 3 from the device')
+            raise kind('maskfeat reads 3 from the device')
         calls.append((path, dict(options), arguments))
         memory = MemoryParts(2**30, 0, 2**31, 2**32, 0)
         counts = dict(flops_forward=2e10, flops_step=6.4e10, num_parameters=9, num_trainable=9)
@@ -119,6 +121,19 @@ def test_profile_estimate_prints_parts_and_hours_and_says_what_it_is(estimated, 
     assert estimated[0][2]['batch_size'] is None
 
 
+def test_profile_estimate_of_a_large_network_has_no_exponents(estimated, monkeypatch, capsys):
+    counts = dict(flops_forward=4.5e11, flops_step=1.35e12, num_images=45_000_000_000)
+    plain = estimate.estimate_config
+    monkeypatch.setattr(
+        estimate, 'estimate_config', lambda *args, **own: replace(plain(*args, **own), **counts)
+    )
+    assert main(['profile', MAE, '--device', 'cuda', '--estimate']) == 0
+    printed = capsys.readouterr().out
+    assert ' 1,350 ' in printed
+    assert ' 21,094 ' in printed  # hours: 1.35e12 x 45e9 over 8 x 100 TFLOP/s
+    assert 'a multiply-add is two operations' in ' '.join(printed.split())
+
+
 def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):
     files = tmp_path / 'a.json', tmp_path / 'a.md'
     words = ['--estimate', '--assume-tflops', '50', '--batch-size', '2', '--precision', 'bf16']
@@ -131,6 +146,8 @@ def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):
     assert (estimated[0][2]['precision'], estimated[0][2]['batch_size']) == ('bf16', 2)
 
 
+# The networks' own: batch normalisation of one image, say.
+@pytest.mark.parametrize('estimated', [ConfigError, ValueError], indirect=True)
 def test_profile_estimate_of_several_prints_the_others_and_names_what_failed(
     estimated, tmp_path, capsys
 ):

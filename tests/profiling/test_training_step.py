@@ -18,6 +18,7 @@ from mim_bench.profiling import matrix_product
 from mim_bench.profiling import training_step as module
 from mim_bench.profiling.flops import count_flops
 from mim_bench.profiling.matrix_product import MatrixProduct
+from mim_bench.profiling.step_trace import StepTrace
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
 
 
@@ -168,6 +169,19 @@ def test_count_flops_counts_the_products_of_onednn():
     # Backward: of the weights only, the input needs none.
     product = 2 * 300 * 256 * 256
     assert count_flops(SimpleNamespace(model=layer, forward=forward), x) == (product, 2 * product)
+
+
+@pytest.mark.parametrize('kind', [torch.nn.Conv2d, torch.nn.ConvTranspose2d])
+@pytest.mark.parametrize('groups', [1, 2, 8])
+def test_flops_of_a_convolution_in_groups_are_thrice_those_of_its_forward_pass(kind, groups):
+    # 8 channels, 3 x 3 weights, 4 x 4 pixels.
+    product = 2 * 8 * (8 // groups) * 9 * 16
+    layer, x = kind(8, 8, 3, padding=1, groups=groups), torch.randn(1, 8, 4, 4, requires_grad=True)
+    step = SimpleNamespace(model=layer, forward=lambda images, compiled: layer(images).sum())
+    assert count_flops(step, x) == (product, 3 * product)
+    with StepTrace('cpu', layer) as trace:
+        layer(x).sum().backward()
+    assert (trace.flops_forward, trace.flops) == (product, 3 * product)
 
 
 def test_step_multiplies_as_the_config_says(monkeypatch):

@@ -5,6 +5,8 @@ import pytest
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.notes import conclusion
 from mim_bench.report.page import render_html
+from mim_bench.report.terminal import compare_rows
+from mim_bench.results.record import Metric
 from mim_bench.results.store import collect, write_record
 from mim_bench.testing.records import (
     make_checkpoint,
@@ -247,6 +249,32 @@ def test_build_losses_are_never_ranked(board_of):
     }
     assert ranked == {'top1': True, 'loss': False, 'decode.loss_ce': False}
     assert _best(board) == [OTHER.id]
+
+
+def test_build_small_values_beside_large_ones_are_not_shown_as_zero(board_of):
+    records = [
+        make_record('my-task', {'score': value}, checkpoint)
+        for value, checkpoint in ((10.0, make_checkpoint()), (0.00278, OTHER))
+    ]
+    records = [replace(r, metrics={'score': replace(r.metrics['score'], unit='')}) for r in records]
+    texts = _cells(board_of(*records), 'my-task score')['text']
+    assert sorted(texts) == ['0.003', '10.000']
+
+
+def test_build_what_a_probe_chose_is_never_ranked(board_of):
+    records = [
+        make_record('in1k-linear', {'linear_top1': value}, checkpoint)
+        for value, checkpoint in ((50.0, make_checkpoint()), (51.0, OTHER))
+    ]
+    lr = Metric(0.1, '', higher_is_better=False, split='train')
+    records = [replace(record, metrics={**record.metrics, 'linear_lr': lr}) for record in records]
+    board = board_of(*records)
+    assert [(c.metric, c.is_ranked) for c in board.columns if c.part == 'task'] == [
+        ('linear_top1', True), ('linear_lr', False),
+    ]  # fmt: skip
+    assert [line['Metric'] for line in compare_rows(board, list(board.rows.index))] == [
+        'Linear top-1'
+    ]
 
 
 @pytest.mark.parametrize(('tier', 'words'), [('full', 'protocols below'), ('smoke', 'smoke runs')])

@@ -102,6 +102,32 @@ def test_hub_files_are_read_by_the_hub_library(board_of):
     assert eval_result_entries_to_yaml([entry]) == data
 
 
+def test_render_model_index_test_sets_of_robustness_are_of_classification(board_of):
+    ((model,),) = [read(render_model_index(board_of(make_record('imagenet-a-knn'))))]
+    (result,) = model['results']
+    assert result['task']['type'] == 'image-classification'
+    assert result['dataset'] == {
+        'type': 'imagenet-a', 'name': 'ImageNet-A', 'split': 'validation',
+    }  # fmt: skip
+
+
+def test_hub_files_of_similar_or_long_names_have_folders_of_their_own(board_of):
+    names = ['a/b', 'a b', 'a-b', 'A-b', 'x' * 300, f'{"x" * 299}y', 'モデル', 'plain']
+    records = [
+        make_record('in1k-ft', {'top1': 50.0 + i}, make_checkpoint(id=name), run_id=f'r{i}')
+        for i, name in enumerate(names)
+    ]
+    folders = {path.partition('/')[0].lower() for path in hub_files(board_of(*records))}
+    assert len(folders) == len(names)
+    assert 'plain' in folders
+    assert max(map(len, folders)) <= 96
+
+
+def test_hub_files_of_a_hostile_task_stay_inside_the_folder(board_of):
+    for path in hub_files(board_of(make_record('in1k-/../../../x', {'top1': 50.0}, run_id='r'))):
+        assert '..' not in path.split('/')
+
+
 def test_hub_files_hostile_names_stay_inside_the_folder(board_of):
     records = [
         make_record(checkpoint=make_checkpoint(id=name), run_id=f'r{i}')

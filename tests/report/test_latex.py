@@ -22,7 +22,8 @@ HOSTILE = r'<img src=x onerror=alert(1)> \input{/etc/passwd} $x^2$ 100% #1 a_b &
         (r'\input{x}', r'\textbackslash{}input\{x\}'),
         ('$a^2$ ~', r'\$a\textasciicircum{}2\$ \textasciitilde{}'),
         ('größe ≈ 1 ↑', r'größe $\approx$ 1 $\uparrow$'),
-        ('a\nb\x1b', 'a b\ufffd'),
+        ('a\nb\x1b', 'a b?'),
+        ("models--a, <<x>> ``y''", "models-{}-a, <{}<x>{}> `{}`y'{}'"),
     ],
 )
 def test_latex_text_specials_stay_text(text, shown):

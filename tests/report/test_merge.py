@@ -1,5 +1,7 @@
 """Several folders of results as one board, and what the check of them finds."""
 
+from dataclasses import replace
+
 import pytest
 
 from mim_bench.cli.main import main
@@ -58,6 +60,7 @@ def test_merge_runs_that_stand_in_both_are_kept_once(folders):
     ('values', 'verdict'),
     [
         (([50.0], [50.2]), 'agree'),  # within 0.3 points
+        (([33.1], [32.8]), 'agree'),
         (([50.0], [55.0]), 'untested'),
         (([50.0, 50.1, 50.2], [55.0, 55.1, 55.2]), 'differ'),
         (([50.0, 60.0, 55.0], [52.0, 61.0, 56.0]), 'agree'),  # Welch: p far above 0.05
@@ -73,6 +76,15 @@ def test_merge_checks_numbers_of_one_file_under_one_protocol(folders, values, ve
     ]
     ((kind, text),) = merge_folders(folders(*runs)).notes
     assert (kind, text.split(':')[1]) == (verdict, ' in1k-ft top1')
+
+
+def test_merge_has_no_tolerance_for_shares(folders):
+    runs = [make_record('in1k-ft', {'top1': value}) for value in (0.8, 0.6)]
+    shares = [
+        [replace(run, metrics={'top1': replace(run.metrics['top1'], unit='')})] for run in runs
+    ]
+    ((kind, _),) = merge_folders(folders(*shares)).notes
+    assert kind == 'untested'
 
 
 def test_merge_names_protocols_that_were_changed_under_one_name(folders):

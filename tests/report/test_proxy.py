@@ -101,3 +101,14 @@ def test_renderers_say_that_no_row_holds_both(board_of):
     board = board_of(*measured('in1k-knn', 'knn_top1', KNN))
     for text in (render_markdown(board), render_html(board)):
         assert 'No row of this board holds a proxy and a full number' in text
+
+
+def test_proxy_pairs_of_robustness_are_of_one_test_set_and_probes_stand_for_trainings(board_of):
+    board = board_of(
+        *measured('imagenet-a-knn', 'knn_top1', KNN),
+        *measured('imagenet-a', 'top1', FULL),
+        *measured('imagenet-r', 'top1', FULL),
+        *measured('imagenet-r', 'top1', FULL, tier='proxy'),
+    )
+    found = [(proxy.task, full.task) for proxy, full, _ in proxy_pairs(board)]
+    assert found == [('imagenet-r', 'imagenet-r'), ('imagenet-a-knn', 'imagenet-a')]

@@ -226,6 +226,20 @@ def test_verdict_other_pretraining_says_what_differs(verdict_of, change, reason)
     assert verdict_of(ours(), make_published(pretrain=change)) == f'other protocol: {reason}'
 
 
+@pytest.mark.parametrize(
+    ('change', 'reason'),
+    [
+        ({'pretrain_data': 'in22k'}, 'pre-training data ImageNet-22K here, ImageNet-1K there'),
+        ({'pretrain_data': None}, 'pre-training data not known here, ImageNet-1K there'),
+        ({'labels': ['in22k']}, 'labels seen here: ImageNet-22K'),
+        ({'labels': None}, 'not known whether labels were seen here'),
+    ],
+    ids=str,
+)
+def test_verdict_pretraining_of_ours_says_what_differs(verdict_of, change, reason):
+    assert verdict_of(ours(checkpoint=replace(MAE, **change))) == f'other protocol: {reason}'
+
+
 @pytest.mark.parametrize('method', ['random', 'supervised-in1k'])
 def test_verdict_without_mim_needs_no_epochs(verdict_of, method):
     result = make_published(method=method, pretrain={'epochs': None})

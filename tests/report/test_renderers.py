@@ -131,6 +131,18 @@ def test_print_leaderboard_any_width_shows_every_number_whole(board_of, width):
     assert max(map(len, text.splitlines())) <= width
 
 
+def test_print_leaderboard_long_names_differ_where_they_are_cut(board_of):
+    start, end = 'random_finetune_vit-base_', '_in1k-224px-of-another-group'
+    names = [start + middle + end for middle in ('8xb128', '8xb256')] + [f'{start}{"y" * 40}1']
+    records = [
+        make_record(checkpoint=make_checkpoint(id=name, sha256=f'{at:064x}'), run_id=f'r{at}')
+        for at, name in enumerate(names)
+    ]
+    text = _terminal(board_of(*records), 160)
+    assert all(name in text for name in names[:2])  # alike at both ends
+    assert f'random_finetune_v…{"y" * 17}1 ' in text
+
+
 def test_print_leaderboard_names_failed_and_damaged(board_of, tmp_path):
     (tmp_path / 'results' / 'bad').mkdir(parents=True)
     (tmp_path / 'results' / 'bad' / 'record.json').write_text(json.dumps([]))

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
+from mim_bench.report.notes import conclusion
 from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
@@ -125,6 +126,18 @@ def test_best_that_differs_from_all_others_is_alone(results):
     results.add_hits('far', right(300))
     cells, _ = cells_of(results.board())
     assert {label: cell.is_tied for label, cell in cells.items()} == {'best': False, 'far': False}
+
+
+def test_best_that_differs_from_those_tested_alone_is_not_called_ahead_of_all(results):
+    results.add_hits('best', right(320))
+    results.add_hits('far', right(300))
+    results.add(run('silent', 79.9))
+    board = results.board()
+    cells, _ = cells_of(board)
+    assert {label: cell.is_tied for label, cell in cells.items()} == {
+        'best': None, 'far': False, 'silent': None,
+    }  # fmt: skip
+    assert 'significantly ahead of every other in none' in conclusion(board)
 
 
 def test_ties_of_seeds_without_outcomes_are_found_by_welch(results):

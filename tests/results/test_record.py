@@ -95,6 +95,8 @@ def test_record_from_json_of_another_version_raises(version):
         (None, 'in1k-knn', None),
         (['in1k'], 'in1k-10pct-ft', True),
         (['in22k'], 'in1k-linear', True),
+        (['in22k'], 'imagenet-a-linear', True),
+        (['ade20k'], 'imagenet-v2', False),
         (['in1k'], 'ade20k-upernet', False),
         (['in1k', 'coco'], 'coco-htc-plus', True),
     ],
