@@ -17,8 +17,7 @@ from mim_bench.masking import random_blocks
 
 _BITS = 22  # of the fractions of a filter's weights: Pillow's PRECISION_BITS
 _HALF = 1 << (_BITS - 1)
-GROUP = 8
-
+GROUP = 8  # weights of a long filter that are summed at once
 
 hide_blocks = _compiled(random_blocks.hide_blocks)
 
