@@ -5,6 +5,7 @@ import timm
 import torch
 from mmengine.registry import MODELS
 
+from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.timm_weights import cached_weights, untrained
 from mim_bench.engine.load_gate import load_backbone
@@ -52,6 +53,29 @@ def test_every_training_of_the_smoke_suite_takes_the_network(name, tmp_path):
         cfg = load_config(f'configs/{config}', backbone_of=path)
         loss = TrainingStep(cfg, StepSettings()).forward(SyntheticData(cfg).batch(2))
         assert torch.isfinite(loss), entry.name
+
+
+@pytest.mark.parametrize(('task', 'side'), [('ft', 64), ('upernet', 128), ('mask-rcnn', 128)])
+def test_one_file_gives_a_task_the_same_maps_by_timm_and_as_our_vit(task, side, tmp_path):
+    args = dict(SMALL, img_size=side)
+    torch.manual_seed(1)
+    net = timm.create_model('vit_tiny_patch16_224', num_classes=0, **args)
+    torch.nn.init.normal_(net.norm.weight)  # fresh, it hardly shows
+    torch.save(net.state_dict(), tmp_path / 'net.pth')
+    arch = {'num_heads': SMALL['num_heads']}
+    convert_checkpoint(tmp_path / 'net.pth', tmp_path / 'ours.pth', source='timm', arch=arch)
+    untrained('vit_tiny_patch16_224', tmp_path / 'timm.pth', args)
+    maps = []
+    for name in ('ours', 'timm'):
+        cfg = load_config(CONFIGS[task], backbone_of=tmp_path / f'{name}.pth')
+        backbone = MODELS.build(dict(cfg.model.backbone, drop_path_rate=0.0)).eval()
+        if name == 'ours':
+            load_backbone(backbone, tmp_path / 'ours.pth', allow_partial=True)
+        else:
+            backbone.load_state_dict(net.state_dict(), strict=False)
+        with torch.no_grad():
+            maps.append(backbone(torch.ones(1, 3, side, side).cumsum(-1) / side))
+    torch.testing.assert_close(*maps, rtol=1e-4, atol=1e-4)
 
 
 def test_network_for_one_size_gets_that_of_the_task(tmp_path):

@@ -26,7 +26,7 @@ stage_norm_cfg = dict(_delete_=True, type='mim_bench.StageNorm', in_channels='wi
 protocol = dict(
     task='ade20k-linear-ft',
     name='ade20k-linear-ft-common',
-    version='1',
+    version='2',
     by_backbone={
         'plain': {
             'model.backbone.out_indices': ['1'],

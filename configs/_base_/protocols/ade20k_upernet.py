@@ -25,7 +25,7 @@ default_hooks = dict(checkpoint=dict(by_epoch=False, interval=16000))
 protocol = dict(
     task='ade20k-upernet',
     name='ade20k-upernet-common',
-    version='2',
+    version='3',
     tier='full',
     by_backbone={
         'plain': {
@@ -48,7 +48,11 @@ protocol = dict(
             'optim_wrapper.paramwise_cfg.layer_decay_rate': 1.0,
         },
         'pyramid-small': {'model.backbone.drop_path_rate': 0.1},
+        # No norm behind the last block, which the maps of other blocks lack too.
         'ViT': {'model.backbone.final_norm': False},
+        'CapiViT': {'model.backbone.final_norm': False},
+        'MixMIMEncoder': {'model.backbone.final_norm': False},
+        'TimmBackbone': {'model.backbone.final_norm': False},
         'Swin': {'model.backbone.pad_small_map': True},
         'UMMAEPvt': {'model.backbone.img_size': 512},
     },

@@ -15,7 +15,7 @@ train_dataloader = dict(batch_size=1)
 protocol = dict(
     task='coco-htc-plus',
     name='coco-htc-plus-common',
-    version='2',
+    version='3',
     tier='full',
     by_backbone={
         'plain': {
@@ -61,6 +61,9 @@ protocol = dict(
             'model.backbone.window_size': 14,
             'model.backbone.global_blocks': ['1/4', '1/2', '3/4', '1'],
         },
+        'CapiViT': {'model.backbone.final_norm': False},
+        'MixMIMEncoder': {'model.backbone.final_norm': False},
+        'TimmBackbone': {'model.backbone.final_norm': False},
         'Swin': {'model.backbone.pad_small_map': True},
         'UMMAEPvt': {'model.backbone.img_size': 1024},
     },

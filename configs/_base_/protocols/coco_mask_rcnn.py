@@ -25,7 +25,7 @@ optim_wrapper = dict(
 protocol = dict(
     task='coco-mask-rcnn',
     name='coco-mask-rcnn-common',
-    version='2',
+    version='3',
     tier='full',
     by_backbone={
         'plain': {
@@ -66,6 +66,9 @@ protocol = dict(
             'model.backbone.window_size': 16,
             'model.backbone.global_blocks': ['1/4', '1/2', '3/4', '1'],
         },
+        'CapiViT': {'model.backbone.final_norm': False},
+        'MixMIMEncoder': {'model.backbone.final_norm': False},
+        'TimmBackbone': {'model.backbone.final_norm': False},
         'Swin': {'model.backbone.pad_small_map': True},
         'UMMAEPvt': {'model.backbone.img_size': 1024},
     },

@@ -28,7 +28,7 @@ train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', val_interval=1)
 protocol = dict(
     task='in1k-ft',
     name='in1k-ft-common',
-    version='1',
+    version='2',
     tier='full',
     by_backbone={
         'plain': {
@@ -62,8 +62,11 @@ protocol = dict(
             'optim_wrapper.paramwise_cfg.layer_decay_rate': 0.7,
             'model.backbone.drop_path_rate': 0.2,
         },
-        # The norm stands behind the pooling.
+        # The norm stands behind the pooling, of whatever network.
         'ViT': {'model.backbone.final_norm': False},
+        'CapiViT': {'model.backbone.final_norm': False},
+        'MixMIMEncoder': {'model.backbone.final_norm': False},
+        'TimmBackbone': {'model.backbone.final_norm': False},
         # The largest windows that divide the maps of 224 px.
         'UMMAESwin': {'model.backbone.window_size': 14},
         'UMMAEPvt': {'model.backbone.img_size': 224},

@@ -11,6 +11,9 @@ toy_projection_cfg = dict(type='mim_bench.StageProjection', in_channels='widths'
 toy_fpn_cfg = dict(type='FPN', in_channels=[48] * 3, out_channels=48, num_outs=4)
 toy_families_cfg = {
     'ViT': {'model.backbone.img_size': 128, 'model.backbone.final_norm': False},
+    'CapiViT': {'model.backbone.final_norm': False},
+    'MixMIMEncoder': {'model.backbone.final_norm': False},
+    'TimmBackbone': {'model.backbone.final_norm': False},
     'Swin': {'model.backbone.pad_small_map': True},
     'UMMAESwin': {'model.backbone.window_size': 8},
     'UMMAEPvt': {'model.backbone.img_size': 128},

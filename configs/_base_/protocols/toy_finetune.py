@@ -54,6 +54,9 @@ protocol = dict(
         'plain': {'model.backbone.out_indices': ['1']},
         'pyramid': {'model.backbone.out_indices': ['1']},
         'ViT': {'model.backbone.img_size': 64, 'model.backbone.final_norm': False},
+        'CapiViT': {'model.backbone.final_norm': False},
+        'MixMIMEncoder': {'model.backbone.final_norm': False},
+        'TimmBackbone': {'model.backbone.final_norm': False},
         # Swin's initialisation is for hundreds of channels; from random weights a network of 32
         # stays at chance for most of this schedule with it.
         'Swin': {
