@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the files and print the table, or print how two rows differ."""
     from rich.console import Console
 
-    from mim_bench.report.terminal import print_leaderboard
+    from mim_bench.cli._board_view import print_leaderboard
     from mim_bench.report.write import write_report
 
     if len(args.results) > 1 and not args.merge:
@@ -90,9 +90,9 @@ def _compare(
     folders: Sequence[Path], labels: Sequence[str], console: 'Console', *, is_tested: bool
 ) -> None:
     """Print how the protocols of two rows differ and, if wanted, tests of their numbers."""
+    from mim_bench.cli._row_tests import check_labels, print_protocols, print_tests
     from mim_bench.report.build import build_leaderboard
-    from mim_bench.report.terminal import check_labels, print_protocols, print_tests
-    from mim_bench.report.write import collect_folders
+    from mim_bench.results.merging import collect_folders
 
     board = build_leaderboard(collect_folders(folders))
     check_labels(board, labels)

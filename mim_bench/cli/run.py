@@ -280,7 +280,7 @@ def run_plan(
     Returns:
         The exit status: 1 if anything failed.
     """
-    from mim_bench.report.terminal import print_leaderboard
+    from mim_bench.cli._board_view import print_leaderboard
     from mim_bench.report.write import write_report
 
     outcome = _execute(plan, places, launcher, console, patience)

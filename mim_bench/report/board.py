@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from mim_bench.report.text import one_line
+from mim_bench.results.collection import Collection, DamagedFile
 from mim_bench.results.published import PublishedResult
 from mim_bench.results.record import Protocol, RunRecord
-from mim_bench.results.store import Collection, DamagedFile
 
 DASH = '\N{EN DASH}'
 NAMES = ['Method', 'Backbone', 'Checkpoint']

@@ -23,10 +23,10 @@ from mim_bench.report.numbers import (
     total_numbers,
 )
 from mim_bench.report.published import match, sort_published
-from mim_bench.report.spread import SampleReader, add_spread
+from mim_bench.results.collection import Collection, SampleReader
 from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RANDOM_METHOD, RunRecord, data_set_of, share_labels
-from mim_bench.results.store import Collection
+from mim_bench.results.statistics import compare, image_interval, seed_spread
 
 # Behind a value that tests cannot tell from the best of its column.
 TIE_MARK = '\N{ALMOST EQUAL TO}'
@@ -67,7 +67,7 @@ def build_leaderboard(
     cells = sorted(
         (cell for own in columns.values() for cell in own), key=lambda c: (c.label, c.column)
     )
-    add_spread(cells, list(columns), reader)
+    _add_spread(cells, list(columns), reader)
     for column, own in columns.items():
         for cell in own:
             _write_texts(cell, column)
@@ -204,6 +204,29 @@ def _mark_best(column: Column, rivals: Sequence[Cell]) -> None:
         best = max(held)
         for cell in rivals:
             cell.is_best = column.sign * cell.value == best
+
+
+def _add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleReader) -> None:
+    """Add spread, interval and the mark of a tie with the best to the results of tasks."""
+    results = [c for c in cells if c.state == 'value' and columns[c.column].part == 'task']
+    leaders = {cell.column: cell for cell in reversed(results) if cell.is_best}
+    best = {place: reader.measured(c.runs, columns[place].metric) for place, c in leaders.items()}
+    ties = defaultdict(set)
+    for cell in results:
+        measured = reader.measured(cell.runs, columns[cell.column].metric)
+        cell.sd, interval = seed_spread(measured.values)
+        interval_of = 'seeds'
+        if interval is None and measured.samples[0] is not None:
+            interval, interval_of = image_interval(measured.samples[0]), 'images'
+        if interval is not None:
+            (cell.low, cell.high), cell.interval_of = interval, interval_of
+        if cell.column in best and cell is not leaders[cell.column]:
+            differs = compare(best[cell.column], measured).is_distinguishable
+            cell.is_tied = None if differs is None else not differs
+            ties[cell.column].add(cell.is_tied)
+    # The best is tied too if anything is tied with it, and alone only if all others were tested.
+    for place, leader in leaders.items():
+        leader.is_tied = next((answer for answer in (True, None) if answer in ties[place]), False)
 
 
 def _labels_seen(runs: Sequence[RunRecord], task: str) -> tuple[bool | None, str]:

@@ -19,8 +19,9 @@ from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import Board, Column, row_names
 from mim_bench.report.text import one_line
+from mim_bench.results.collection import DamagedFile
 from mim_bench.results.record import Curve, RunRecord
-from mim_bench.results.store import DamagedFile, read_curves
+from mim_bench.results.store import read_curves
 
 # Lines and dots of a chart, the best rows first. The page shows fewer lines at a time, those that
 # its filters pick.

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from mim_bench.report import catalogue
 from mim_bench.report.board import Column
+from mim_bench.results.collection import Collection
 from mim_bench.results.record import RunRecord
-from mim_bench.results.store import Collection
 
 PRETRAINING = 'pre-training'
 _Units = Sequence[tuple[str, float]]

@@ -22,7 +22,7 @@ from mim_bench.report.charts import cost_charts, curve_charts, row_styles
 from mim_bench.report.published import published_rows
 from mim_bench.report.tables import KINDS, Section, class_tables, sections
 from mim_bench.report.text import one_line
-from mim_bench.results.store import FEATURES_FOLDER, DamagedFile
+from mim_bench.results.collection import FEATURES_FOLDER, DamagedFile
 
 # Rows shown at once; the page has a button for more. A browser lays out thousands for seconds.
 ROWS_SHOWN = 200

@@ -11,29 +11,20 @@ from typing import Any
 from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import Board, Column
+from mim_bench.results.collection import Collection
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.published import PublishedProtocol, PublishedResult, network_family
+from mim_bench.results.published import (
+    TOLERANCES,
+    PublishedProtocol,
+    PublishedResult,
+    metric_name,
+    network_family,
+)
 from mim_bench.results.record import RANDOM_METHOD, Checkpoint, RunRecord
-from mim_bench.results.store import Collection
 
-# In points of percent. No source says how far two trainings of one recipe may lie apart, so these
-# are this project's choice (inferred): a top-1 of ImageNet moves by some tenths between seeds and
-# between re-trainings of others, mIoU of ADE20K by more.
-TOP1_TOLERANCE = 0.3
-MIOU_TOLERANCE = 0.5
-AP_TOLERANCE = 0.3
-TOLERANCES = {
-    'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
-    'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
-}  # fmt: skip
 # What mim_bench.recipe.tta puts behind the name of a protocol.
 _AUGMENTED_TEST = '-tta'
 _PRETRAINED = 'pre-trained weights'
-
-
-def metric_name(metric: str) -> str:
-    """The published name of a metric of ours, where probes have names of their own."""
-    return re.sub('^(knn|linear|attentive)_', '', metric)
 
 
 def sort_published(results: Iterable[PublishedResult]) -> list[PublishedResult]:

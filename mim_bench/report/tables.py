@@ -20,11 +20,12 @@ from mim_bench.errors import RecordError
 from mim_bench.report import catalogue
 from mim_bench.report.board import DASH, Board, Column
 from mim_bench.report.notes import NOTES, plural
-from mim_bench.report.published import Pair, metric_name
+from mim_bench.report.published import Pair
 from mim_bench.report.text import one_line
+from mim_bench.results.collection import DamagedFile
 from mim_bench.results.outcomes_file import read_outcomes
+from mim_bench.results.published import metric_name
 from mim_bench.results.record import Protocol, RunRecord
-from mim_bench.results.store import DamagedFile
 
 # Numbers go to the right; codes and chips have a look of their own on the page.
 KINDS = {'Verdict': 'chip', 'Tier': 'chip', 'Hash': 'code'} | dict.fromkeys(

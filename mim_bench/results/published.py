@@ -18,6 +18,16 @@ from mim_bench.results.record import Count, Share
 from mim_bench.results.validation import Model, read_yaml
 
 FOLDER = Path(mim_bench.__file__).parent / 'published'
+# In points of percent. No source says how far two trainings of one recipe may lie apart, so these
+# are this project's choice (inferred): a top-1 of ImageNet moves by some tenths between seeds and
+# between re-trainings of others, mIoU of ADE20K by more.
+TOP1_TOLERANCE = 0.3
+MIOU_TOLERANCE = 0.5
+AP_TOLERANCE = 0.3
+TOLERANCES = {
+    'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
+    'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
+}  # fmt: skip
 
 Metric = Literal[
     'top1', 'top5', 'mIoU', 'bbox_mAP', 'segm_mAP', 'mAP', 'error_rate', 'RMSE',
@@ -284,3 +294,8 @@ def network_family(backbone: str) -> str:
     the method implies them. UM-MAE's Swin is another network than the standard one.
     """
     return re.sub(r'-(p16|w\d+)(?=-|$)', '', backbone).removeprefix('beit-')
+
+
+def metric_name(metric: str) -> str:
+    """The published name of a metric of ours, where probes have names of their own."""
+    return re.sub('^(knn|linear|attentive)_', '', metric)

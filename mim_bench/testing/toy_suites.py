@@ -12,7 +12,7 @@ from mmengine.registry import DefaultScope
 from mim_bench.data.toy import make_toy
 from mim_bench.data.toy.spec import SplitCount, ToySize
 from mim_bench.registry import MODELS
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 
 # As few images as the configs of the smoke suite train on.
 SIZE = ToySize(imagenet=SplitCount(128, 20), ade=SplitCount(8, 4), coco=SplitCount(8, 4))

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from mim_bench.cli.main import main
-from mim_bench.results.store import collect, read_record
+from mim_bench.results.collection import collect
+from mim_bench.results.store import read_record
 
 LOG = """2026/01/02 03:04:05 - mmengine - INFO -
 ------------------------------------------------------------

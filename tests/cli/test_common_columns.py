@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from mim_bench.architectures import FAMILIES
+from mim_bench.cli._board_view import print_leaderboard
 from mim_bench.cli.main import main
 from mim_bench.report.build import build_leaderboard
-from mim_bench.report.terminal import print_leaderboard
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 
 DEMO = Path(__file__).parents[2] / 'configs' / 'demo'
 FINETUNE = [

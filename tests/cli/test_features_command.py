@@ -14,7 +14,8 @@ from mim_bench.cli.main import main
 from mim_bench.errors import DataError
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import picture_strips
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.collection import collect
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mim_bench.cli.main import main
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.suite import dry_run
 from mim_bench.testing.commands import ThisProcess
 from mim_bench.testing.slurm_controller import FakeSlurm

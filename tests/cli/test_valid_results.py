@@ -11,7 +11,7 @@ from PIL import Image
 from mim_bench.cli.main import main
 from mim_bench.recipe.building import build_model
 from mim_bench.recipe.config import load_config
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.testing.config_names import demo
 
 # Of upernet and mask-rcnn, two iterations or one epoch.

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from mim_bench import api
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.suite import plan
 from mim_bench.testing.pages import ROOT, blocks
 

@@ -11,7 +11,7 @@ import pytest
 
 from mim_bench import shipped
 from mim_bench.cli.main import main
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.suite import plan
 from mim_bench.testing.pages import ROOT, commands, words_of, write_files
 

@@ -11,8 +11,9 @@ from mmengine.runner import Runner
 from mim_bench.engine.collected_records import Wanted, collect_work_dir
 from mim_bench.engine.work_dir import check_finished, find_work_dirs, read_work_dir
 from mim_bench.errors import RecordError
+from mim_bench.results.collection import collect
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.store import collect, read_curves, read_record, write_record
+from mim_bench.results.store import read_curves, read_record, write_record
 from mim_bench.testing.toy_runs import knn_hook, loader, make_runner, record_hook, run_config
 
 SWIN = {'id': 'swin.x', 'method': 'simmim', 'backbone': 'swin-tiny'}

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.evaluation.probes.extraction import extract_features
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.testing.toy_runs import knn_hook, loader, make_runner, record_hook
 
 # Two stages of 4 x 4 and 2 x 2 tokens, out of images of 8 px.

@@ -7,12 +7,12 @@ import pytest
 from mmengine.registry import METRICS
 
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples, save_outcomes
+from mim_bench.results.collection import collect
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import ClassAreas, Hits, ImageSet
 from mim_bench.results.outcomes_file import read_outcomes, read_samples
 from mim_bench.results.protocol_file import read_protocol
 from mim_bench.results.record import Metric
-from mim_bench.results.store import collect
 from mim_bench.testing.records import make_metric
 from mim_bench.testing.toy_runs import ToyMetric, loader, make_runner, record_hook, test_settings
 

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from mim_bench.report.build import build_leaderboard
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.collection import collect
+from mim_bench.results.store import write_record
 
 
 @pytest.fixture

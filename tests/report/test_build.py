@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import pytest
 
+from mim_bench.cli._row_tests import compare_rows
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.notes import conclusion
 from mim_bench.report.page import render_html
-from mim_bench.report.terminal import compare_rows
+from mim_bench.results.collection import collect
 from mim_bench.results.record import Metric
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import (
     make_checkpoint,
     make_metric,

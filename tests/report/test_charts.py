@@ -4,8 +4,9 @@ import pytest
 
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.charts import cost_charts, curve_charts, pareto_front, row_styles, thin
+from mim_bench.results.collection import collect
 from mim_bench.results.record import Artifacts, Cost, Curve
-from mim_bench.results.store import collect, write_curves, write_record
+from mim_bench.results.store import write_curves, write_record
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 
 # Hours and accuracy. b costs more than a and is better; c costs more than b and is worse; d is the

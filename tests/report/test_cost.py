@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mim_bench.cli._board_view import print_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown, render_runs_csv
 from mim_bench.report.page import render_html
-from mim_bench.report.terminal import print_leaderboard
 from mim_bench.results.record import Cost
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 

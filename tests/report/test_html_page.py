@@ -9,8 +9,9 @@ from PIL import Image
 
 from mim_bench.report import page as html
 from mim_bench.report.build import build_leaderboard
+from mim_bench.results.collection import collect
 from mim_bench.results.record import Artifacts, Curve, Picture
-from mim_bench.results.store import collect, write_curves, write_record
+from mim_bench.results.store import write_curves, write_record
 from mim_bench.testing.records import make_checkpoint, make_pretraining_record, make_record
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'

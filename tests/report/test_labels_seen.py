@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from mim_bench.cli._board_view import print_leaderboard
 from mim_bench.report.board import DASH, FACTS, fact_text
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_latex, render_markdown
 from mim_bench.report.page import render_html
-from mim_bench.report.terminal import print_leaderboard
-from mim_bench.results.store import Collection
+from mim_bench.results.collection import Collection
 from mim_bench.testing.records import make_checkpoint, make_record
 
 NONE = make_checkpoint(id='pretrained', sha256='1' * 64)

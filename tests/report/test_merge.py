@@ -8,7 +8,7 @@ from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_markdown
-from mim_bench.report.write import folder_names, merge_folders
+from mim_bench.results.merging import folder_names, merge_folders
 from mim_bench.results.record import Artifacts, Picture
 from mim_bench.results.store import write_record
 from mim_bench.testing.records import make_checkpoint, make_protocol, make_record

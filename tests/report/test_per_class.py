@@ -8,10 +8,11 @@ from mim_bench.report.board import DASH
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import render_html
 from mim_bench.report.tables import class_tables
+from mim_bench.results.collection import collect
 from mim_bench.results.outcomes import ClassAreas, Detections, ImageSet, MatchedDetections
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.record import Artifacts
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
 IMAGES = ImageSet(2, 'ab' * 32)

@@ -3,7 +3,8 @@ import pytest
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.page import render_html
 from mim_bench.report.published import published_rows
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.collection import collect
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import (
     make_checkpoint,
     make_protocol,

@@ -5,9 +5,9 @@ import json
 import pytest
 from rich.console import Console
 
+from mim_bench.cli._board_view import print_leaderboard
 from mim_bench.report.board import DASH
 from mim_bench.report.formats import render_csv, render_markdown
-from mim_bench.report.terminal import print_leaderboard
 from mim_bench.report.text import csv_text, markdown_text, one_line
 from mim_bench.testing.records import (
     make_checkpoint,

@@ -8,22 +8,23 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from mim_bench.cli.main import main
-from mim_bench.errors import RecordError
-from mim_bench.report.build import build_leaderboard
-from mim_bench.report.terminal import (
+from mim_bench.cli._row_tests import (
     check_labels,
     compare_rows,
     explain_rows,
     print_protocols,
     print_tests,
 )
+from mim_bench.cli.main import main
+from mim_bench.errors import RecordError
+from mim_bench.report.build import build_leaderboard
+from mim_bench.results.collection import collect
 from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Protocol
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
 NUM_IMAGES = 100

@@ -7,11 +7,13 @@ import time
 import pytest
 from rich.console import Console
 
-from mim_bench.report import charts, terminal
+from mim_bench.cli import _board_view
+from mim_bench.report import charts
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.charts import row_styles
+from mim_bench.results.collection import collect
 from mim_bench.results.record import Artifacts, Curve
-from mim_bench.results.store import collect, write_curves, write_record
+from mim_bench.results.store import write_curves, write_record
 from mim_bench.testing.many_records import write_many_records
 from mim_bench.testing.records import make_checkpoint, make_record
 
@@ -52,10 +54,10 @@ def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, 
 
 
 def test_terminal_shows_the_first_rows_and_counts_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(terminal, 'MOST_TERMINAL_ROWS', 2)
+    monkeypatch.setattr(_board_view, 'MOST_TERMINAL_ROWS', 2)
     for name in 'abcd':
         checkpoint = make_checkpoint(id=name, sha256=f'{ord(name):064x}')
         write_record(make_record(checkpoint=checkpoint), tmp_path)
     console = Console(file=io.StringIO(), width=120)
-    terminal.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
+    _board_view.print_leaderboard(build_leaderboard(collect(tmp_path)), console)
     assert '2 further checkpoints in the written leaderboard.' in console.file.getvalue()

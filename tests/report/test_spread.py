@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from mim_bench.cli._board_view import print_leaderboard
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_csv, render_markdown
 from mim_bench.report.notes import conclusion
-from mim_bench.report.terminal import print_leaderboard
+from mim_bench.results.collection import collect
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
-from mim_bench.results.store import collect, write_record
+from mim_bench.results.store import write_record
 from mim_bench.testing.records import make_checkpoint, make_record
 
 NUM_IMAGES = 400

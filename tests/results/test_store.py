@@ -3,7 +3,8 @@ import os
 import pytest
 
 from mim_bench.errors import MimBenchError, RecordError
-from mim_bench.results.store import collect, read_record, write_record
+from mim_bench.results.collection import collect
+from mim_bench.results.store import read_record, write_record
 from mim_bench.testing.disk import full_disk
 from mim_bench.testing.records import make_metric, make_record
 

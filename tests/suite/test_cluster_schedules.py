@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.suite import launching
 from mim_bench.suite.schedulers import SlurmScheduler
 from mim_bench.testing.cluster_suites import UNITS, KilledSuite, World

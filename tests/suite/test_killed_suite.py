@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from mim_bench.results.store import collect
+from mim_bench.results.collection import collect
 from mim_bench.suite.launching import LocalLauncher
 from mim_bench.suite.steps import Step
 from mim_bench.testing.toy_suites import measured, run_suite, suite_command
