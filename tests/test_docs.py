@@ -12,7 +12,7 @@ import pytest
 
 from mim_bench.cli.main import build_parser, command_names
 from mim_bench.data.toy.spec import SIZES
-from mim_bench.results.published import load_published
+from mim_bench.published.numbers import load_published
 from mim_bench.testing.config_names import for_every
 from mim_bench.testing.pages import PAGES, ROOT, commands, named_files, words_of
 

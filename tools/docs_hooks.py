@@ -21,7 +21,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from mim_bench.cli.main import build_parser, main
-from mim_bench.results.published import load_published
+from mim_bench.published.numbers import load_published
 
 ROOT = Path(__file__).parents[1]
 PAGES = {

@@ -193,7 +193,7 @@ def _sources(_: argparse.Namespace) -> _Listing:
 
 
 def _published(args: argparse.Namespace) -> _Listing:
-    from mim_bench.results.published import load_published
+    from mim_bench.published.numbers import load_published
 
     results = load_published()
     known = sorted({result.method for result in results})
@@ -222,7 +222,7 @@ _FILES = {
     'curves': ('mim_bench.results.record', 'Curve'),
     'suite': ('mim_bench.suite.tasks', 'SuiteFile'),
     'manifest': ('mim_bench.conversion.manifest', 'Release'),
-    'published': ('mim_bench.results.published', 'SourceFile'),
+    'published': ('mim_bench.published.numbers', 'SourceFile'),
 }
 _LISTS = ('curves', 'manifest')
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from mim_bench.published.numbers import PublishedResult
 from mim_bench.report.text import one_line
 from mim_bench.results.collection import Collection, DamagedFile
-from mim_bench.results.published import PublishedResult
 from mim_bench.results.record import Protocol, RunRecord
 
 DASH = '\N{EN DASH}'

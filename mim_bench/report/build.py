@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mim_bench.published.numbers import PublishedResult, load_published
 from mim_bench.report import catalogue
 from mim_bench.report.board import NUMBERS, RANK, Board, Cell, Column
 from mim_bench.report.numbers import (
@@ -24,7 +25,6 @@ from mim_bench.report.numbers import (
 )
 from mim_bench.report.published import match, sort_published
 from mim_bench.results.collection import Collection, SampleReader
-from mim_bench.results.published import PublishedResult, load_published
 from mim_bench.results.record import RANDOM_METHOD, RunRecord, data_set_of, share_labels
 from mim_bench.results.statistics import compare, image_interval, seed_spread
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import yaml
 
 from mim_bench.report.board import RANK, Board, row_names
-from mim_bench.results.published import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
-from mim_bench.results.statistics import ALPHA
+from mim_bench.results.statistics import ALPHA, AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
 
 NOTES = yaml.safe_load((Path(__file__).parent / 'templates' / 'notes.yml').read_text('utf-8'))
 NOTES['tied'] = NOTES['tied'].format(alpha=ALPHA)

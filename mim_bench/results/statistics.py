@@ -5,6 +5,7 @@ thus meet the same resamples, and the difference of their replicates is the pair
 their difference.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,21 @@ NUM_RESAMPLES = 2000
 SEED = 20260101
 # Of the weights that are in memory at a time.
 _CHUNK_BYTES = 4 * 2**20
+# In points of percent. No source says how far two trainings of one recipe may lie apart, so these
+# are this project's choice (inferred): a top-1 of ImageNet moves by some tenths between seeds and
+# between re-trainings of others, mIoU of ADE20K by more.
+TOP1_TOLERANCE = 0.3
+MIOU_TOLERANCE = 0.5
+AP_TOLERANCE = 0.3
+TOLERANCES = {
+    'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
+    'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
+}  # fmt: skip
+
+
+def metric_name(metric: str) -> str:
+    """The published name of a metric of ours, where probes have names of their own."""
+    return re.sub('^(knn|linear|attentive)_', '', metric)
 
 
 def seed_spread(

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mim_bench.published.numbers import PublishedResult, load_published, network_family
 from mim_bench.report.catalogue import method_title, metric_rank, metric_titles
-from mim_bench.results.published import PublishedResult, load_published, network_family
 from mim_bench.suite.config_index import CONFIGS, ConfigEntry, index_configs
 
 README = 'README.md'

@@ -4,7 +4,7 @@ import pytest
 
 from mim_bench.cli.main import main
 from mim_bench.conversion.sources import SOURCES
-from mim_bench.results.published import load_published
+from mim_bench.published.numbers import load_published
 from mim_bench.suite.tasks import SUITES, load_suite
 
 

@@ -1,7 +1,7 @@
 import re
 from pathlib import Path
 
-from mim_bench.results.published import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
+from mim_bench.results.statistics import AP_TOLERANCE, MIOU_TOLERANCE, TOP1_TOLERANCE
 
 PAGE = (Path(__file__).parents[2] / 'docs' / 'published.md').read_text('utf-8')
 

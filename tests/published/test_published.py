@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from mim_bench.errors import RecordError
-from mim_bench.results.published import load_published, network_family, read_published
+from mim_bench.published.numbers import load_published, network_family, read_published
 from mim_bench.suite.config_index import index_configs
 
 ALL = load_published()

@@ -1,8 +1,8 @@
 import pytest
 
+from mim_bench.published.numbers import load_published, network_family
+from mim_bench.published.recipe_facts import differing_facts, facts_of_settings
 from mim_bench.recipe.config import load_config
-from mim_bench.report.published import differing_facts, facts_of_settings
-from mim_bench.results.published import load_published, network_family
 from mim_bench.suite.config_index import CONFIGS, index_configs
 from mim_bench.testing.records import make_published
 

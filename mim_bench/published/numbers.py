@@ -1,6 +1,6 @@
 """Numbers that others published, each with the row of the table that it was read in.
 
-One YAML file a repository in ``mim_bench/published``; the models below are its schema. None of
+One YAML file a repository lies beside this module; the models below are its schema. None of
 these numbers is of this project.
 """
 
@@ -12,22 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-import mim_bench
 from mim_bench.errors import RecordError, did_you_mean
 from mim_bench.results.record import Count, Share
 from mim_bench.results.validation import Model, read_yaml
 
-FOLDER = Path(mim_bench.__file__).parent / 'published'
-# In points of percent. No source says how far two trainings of one recipe may lie apart, so these
-# are this project's choice (inferred): a top-1 of ImageNet moves by some tenths between seeds and
-# between re-trainings of others, mIoU of ADE20K by more.
-TOP1_TOLERANCE = 0.3
-MIOU_TOLERANCE = 0.5
-AP_TOLERANCE = 0.3
-TOLERANCES = {
-    'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
-    'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
-}  # fmt: skip
+FOLDER = Path(__file__).parent
 
 Metric = Literal[
     'top1', 'top5', 'mIoU', 'bbox_mAP', 'segm_mAP', 'mAP', 'error_rate', 'RMSE',
@@ -294,8 +283,3 @@ def network_family(backbone: str) -> str:
     the method implies them. UM-MAE's Swin is another network than the standard one.
     """
     return re.sub(r'-(p16|w\d+)(?=-|$)', '', backbone).removeprefix('beit-')
-
-
-def metric_name(metric: str) -> str:
-    """The published name of a metric of ours, where probes have names of their own."""
-    return re.sub('^(knn|linear|attentive)_', '', metric)

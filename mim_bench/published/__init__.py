@@ -1,0 +1,1 @@
+"""Numbers of other groups, one file a repository, and what reads them."""
