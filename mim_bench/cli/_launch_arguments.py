@@ -137,8 +137,8 @@ def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
 def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> bool:
     """Handle ``--dry-run`` and ``--record-failure``; False if neither is given."""
     if args.dry_run is not None:
+        from mim_bench.files.atomic import write_atomically
         from mim_bench.profiling.trial import try_out
-        from mim_bench.results.atomic import write_atomically
 
         text = json.dumps(try_out(launch, command, args.assume_tflops).to_dict(), indent=2)
         write_atomically({args.dry_run: (text + '\n').encode()})

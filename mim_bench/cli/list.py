@@ -228,7 +228,7 @@ _LISTS = ('curves', 'manifest')
 
 
 def _fields(args: argparse.Namespace) -> _Listing:
-    from mim_bench.results.validation import adapter, field_tables
+    from mim_bench.files.validation import adapter, field_tables
 
     module, name = _FILES[args.file]
     model = getattr(import_module(module), name)

@@ -226,9 +226,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _estimate(args: argparse.Namespace) -> int:
     from mim_bench.cli._estimate_table import Row, estimate_table, markdown_table
+    from mim_bench.files.atomic import write_atomically
     from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_config
     from mim_bench.profiling.fake_step import OwnProcess
-    from mim_bench.results.atomic import write_atomically
 
     if (args.device or 'cuda') != 'cuda' or args.compile or args.find_batch:
         raise ConfigError(
@@ -295,8 +295,8 @@ def _hooks(args: argparse.Namespace) -> int:
 
 def _graph_breaks(args: argparse.Namespace) -> int:
     from mim_bench.cli._graph_break_table import graph_break_markdown, graph_break_table
+    from mim_bench.files.atomic import write_atomically
     from mim_bench.profiling.graph_breaks import graph_breaks_of_config
-    from mim_bench.results.atomic import write_atomically
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     rows = {}
@@ -313,9 +313,9 @@ def _graph_breaks(args: argparse.Namespace) -> int:
 
 def _loader(args: argparse.Namespace) -> int:
     from mim_bench.cli._loading_table import loading_markdown, loading_table
+    from mim_bench.files.atomic import write_atomically
     from mim_bench.profiling.loading import measure_loading
     from mim_bench.recipe.config import load_config, set_data_root
-    from mim_bench.results.atomic import write_atomically
 
     console = Console(width=None if sys.stdout.isatty() else 160)
     entries = []
@@ -373,7 +373,7 @@ def _write(comparison: 'Comparison', path: Path) -> None:
     import torch
 
     from mim_bench.engine.environment import describe_environment, device_name
-    from mim_bench.results.atomic import write_atomically
+    from mim_bench.files.atomic import write_atomically
     from mim_bench.results.record import utc_now
 
     environment = describe_environment(None)

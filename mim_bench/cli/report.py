@@ -124,7 +124,7 @@ def _read_links(path: Path | None) -> dict[str, dict[str, str]]:
     """
     from pydantic import Field
 
-    from mim_bench.results.validation import read_yaml
+    from mim_bench.files.validation import read_yaml
 
     address = Annotated[str, Field(pattern='^https://')]
     links = dict[str, dict[Literal['paper', 'code', 'weights'], address]]

@@ -15,9 +15,9 @@ from pydantic import Field, model_validator
 
 from mim_bench.conversion.file_format import file_format
 from mim_bench.errors import CheckpointError, did_you_mean
-from mim_bench.results.hashing import file_hash, file_sha256
+from mim_bench.files.hashing import file_hash, file_sha256
+from mim_bench.files.validation import Model, read_yaml
 from mim_bench.results.record import Count, Name, Sha256
-from mim_bench.results.validation import Model, read_yaml
 from mim_bench.shipped import shipped_folder
 
 DEFAULT_MANIFEST = shipped_folder('checkpoints') / 'manifest.yml'

@@ -12,7 +12,7 @@ from mim_bench.conversion.files import write_checkpoint
 from mim_bench.conversion.provenance import FACTS
 from mim_bench.conversion.timm_models import check_name, has_tag, tagged_settings
 from mim_bench.errors import CheckpointError
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
 
 # In the order in which the hub's repositories are searched.

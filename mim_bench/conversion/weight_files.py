@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from mim_bench.errors import CheckpointError
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.hashing import file_sha256
 
 _INDEX = '.index.json'
 # In the order in which a folder of a hub is searched.

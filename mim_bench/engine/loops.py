@@ -45,10 +45,10 @@ from mim_bench.evaluation.probes.patch_classifiers import (
 )
 from mim_bench.evaluation.probes.patches import PatchBank, extract_patches
 from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.recipe.protocol import plain_settings
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import LOOPS
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, number_images
 from mim_bench.results.protocol_file import setting_differences
 

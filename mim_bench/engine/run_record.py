@@ -12,10 +12,10 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.errors import ConfigError, DeviceError, MimBenchError, OutOfMemoryError
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.protocol import protocol_content
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.record import (
     Artifacts,
     Batch,

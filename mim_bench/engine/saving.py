@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mim_bench.errors import CheckpointError
-from mim_bench.results.atomic import sync_folder
+from mim_bench.files.atomic import sync_folder
 
 # What to do before a run is started again, by the error of a file system.
 DISK_ADVICE = {

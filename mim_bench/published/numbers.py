@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from mim_bench.errors import RecordError, did_you_mean
+from mim_bench.files.validation import Model, read_yaml
 from mim_bench.results.record import Count, Share
-from mim_bench.results.validation import Model, read_yaml
 
 FOLDER = Path(__file__).parent
 

@@ -19,9 +19,9 @@ from mmengine.runner import Runner
 
 from mim_bench.data.archives import file_facts, is_file, is_folder, place_of, read_file
 from mim_bench.errors import DataError, MimBenchError
+from mim_bench.files.atomic import write_atomically
 from mim_bench.recipe.building import explained, library_scope
 from mim_bench.recipe.protocol import data_roots
-from mim_bench.results.atomic import write_atomically
 
 # Keys of mmpretrain's, mmseg's and mmdet's samples that name files.
 _FILES = ('img_path', 'seg_map_path')

@@ -11,9 +11,9 @@ from mmengine.registry import MODELS
 from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.files import read_checkpoint, state_dict_of, state_sha256
 from mim_bench.conversion.inspection import file_facts, label_history
+from mim_bench.files.hashing import file_sha256
 from mim_bench.recipe.by_backbone import plain
 from mim_bench.recipe.tta import network_settings
-from mim_bench.results.hashing import file_sha256
 
 PRETRAINED = 'Pretrained'
 # Modules whose start is known by the labels that it saw.

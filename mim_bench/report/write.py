@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mim_bench.files.atomic import write_atomically
 from mim_bench.report.board import Board
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import (
@@ -15,7 +16,6 @@ from mim_bench.report.formats import (
     render_runs_csv,
 )
 from mim_bench.report.page import render_html
-from mim_bench.results.atomic import write_atomically
 from mim_bench.results.merging import collect_folders
 
 

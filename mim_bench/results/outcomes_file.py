@@ -19,7 +19,8 @@ import numpy as np
 from pydantic import AllowInfNan, Field
 
 from mim_bench.errors import RecordError
-from mim_bench.results.atomic import write_atomically
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.validation import Model, parse_json
 from mim_bench.results.outcomes import (
     ClassAreas,
     Detections,
@@ -30,7 +31,6 @@ from mim_bench.results.outcomes import (
 )
 from mim_bench.results.record import Metric
 from mim_bench.results.statistics import NUM_RESAMPLES, SEED, Sample, make_samples
-from mim_bench.results.validation import Model, parse_json
 
 OUTCOMES_FILE = 'outcomes.npz'
 VERSION = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mim_bench.errors import ConfigError, RecordError
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.hashing import protocol_hash
-from mim_bench.results.validation import parse_json, read_text
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.hashing import protocol_hash
+from mim_bench.files.validation import parse_json, read_text
 
 PROTOCOL_FILE = 'protocol.json'
 _ABSENT = object()

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator, with_config
 
 from mim_bench.errors import ConfigError
-from mim_bench.results.validation import STRICT
+from mim_bench.files.validation import STRICT
 
 SCHEMA_VERSION = 1
 # Larger whole numbers lose digits in other readers of JSON, and overflow a float.

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mim_bench.errors import ConfigError
+from mim_bench.files.validation import adapter, explain
 from mim_bench.results.record import Checkpoint
-from mim_bench.results.validation import adapter, explain
 
 # The words of a command -> the fields of a record's checkpoint.
 FACTS = {

@@ -8,9 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from mim_bench.errors import RecordError
-from mim_bench.results.atomic import write_atomically
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.validation import adapter, explain, parse_json, read_text
 from mim_bench.results.record import SCHEMA_VERSION, Curve, RunRecord
-from mim_bench.results.validation import adapter, explain, parse_json, read_text
 
 RECORD_FILE = 'record.json'
 CURVES_FILE = 'curves.json'

@@ -9,8 +9,8 @@ from typing import Any
 from mim_bench.architectures import CLASSES, FAMILIES
 from mim_bench.conversion.weight_files import weights_file, weights_files, weights_sha256
 from mim_bench.errors import CheckpointError, ConfigError, ConversionError, did_you_mean
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.hashing import file_sha256
 from mim_bench.suite.checkpoint_words import (
     RANDOM,
     READING,

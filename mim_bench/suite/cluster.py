@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mim_bench.errors import ConfigError
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.validation import adapter, parse_json
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.done import is_done, put_aside_other_inputs
 from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.job import End, Job

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from mim_bench.errors import RecordError
-from mim_bench.results.atomic import Stamp, stamp, write_atomically
+from mim_bench.files.atomic import Stamp, stamp, write_atomically
 from mim_bench.results.store import read_record
 from mim_bench.suite.steps import Step
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 from mim_bench.engine.preemption import seconds_of_job
 from mim_bench.errors import RunInterrupted
-from mim_bench.results.atomic import Stamp, stamp
+from mim_bench.files.atomic import Stamp, stamp
 from mim_bench.suite.done import (
     checkpoints_of,
     is_done,

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from mim_bench.errors import ConfigError, RunInterrupted
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.validation import adapter, parse_json
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.done import checkpoints_of, is_done, mark_done
 from mim_bench.suite.endings import MOST_IDLE_INTERRUPTIONS
 from mim_bench.suite.guard import GRACE_S, STOP_SIGNALS, die_with

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mim_bench.errors import ConfigError
-from mim_bench.results.atomic import write_atomically
-from mim_bench.results.validation import adapter, parse_json
+from mim_bench.files.atomic import write_atomically
+from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.leases import Lease, leased
 from mim_bench.suite.resources import Cluster
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mim_bench.engine.heartbeat import HEARTBEAT_FILE, Heartbeat
-from mim_bench.results.atomic import stamp
+from mim_bench.files.atomic import stamp
 from mim_bench.suite.steps import Step
 
 _TAIL_BYTES = 16_384

@@ -8,8 +8,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from mim_bench.errors import ConfigError, did_you_mean
+from mim_bench.files.validation import Model, explain, read_yaml
 from mim_bench.results.record import Count, Name
-from mim_bench.results.validation import Model, explain, read_yaml
 
 Positive = Annotated[float, Field(gt=0)]
 _TEXTS = ('partition', 'account', 'qos', 'constraint', 'exclude', 'reservation')

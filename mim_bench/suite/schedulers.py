@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mim_bench.errors import ConfigError, MimBenchError
-from mim_bench.results.atomic import write_atomically
+from mim_bench.files.atomic import write_atomically
 from mim_bench.suite.job import BEAT_S, Job, JobRun
 from mim_bench.suite.resources import Cluster, Resources
 

@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, mod
 from mim_bench.architectures import FAMILIES
 from mim_bench.data.imagenet_variants import VARIANTS
 from mim_bench.errors import ConfigError, did_you_mean
+from mim_bench.files.validation import Model, explain, read_yaml
 from mim_bench.recipe.robustness import variant_metrics, variant_task
 from mim_bench.results.record import Name, Tier
-from mim_bench.results.validation import Model, explain, read_yaml
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 
 SUITES = ('smoke', 'proxy', 'full')

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.published.numbers import Pretraining, PublishedProtocol, PublishedResult
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.record import (
     Artifacts,
     Checkpoint,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mim_bench.results.atomic import write_atomically
+from mim_bench.files.atomic import write_atomically
 
 GAP_PX = 2
 MIN_TILE_PX = 96

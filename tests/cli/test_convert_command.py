@@ -6,8 +6,8 @@ import timm
 import torch
 
 from mim_bench.cli.main import main
+from mim_bench.files.hashing import file_sha256
 from mim_bench.models.backbones.vit import ViT
-from mim_bench.results.hashing import file_sha256
 
 
 def test_convert_official_file_becomes_canonical(official, tmp_path, capsys):

@@ -6,8 +6,8 @@ import pytest
 
 from mim_bench.cli.main import main
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.files.hashing import file_sha256
 from mim_bench.results.collection import collect
-from mim_bench.results.hashing import file_sha256
 from mim_bench.testing.config_names import demo
 
 SHORT = (

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mim_bench.conversion.files import read_checkpoint, state_dict_of, state_sha256
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.hashing import file_sha256
 from mim_bench.results.store import read_record
 from mim_bench.testing.commands import mim_bench
 from mim_bench.testing.config_names import demo

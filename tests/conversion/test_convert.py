@@ -5,8 +5,8 @@ from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.errors import ConversionError
+from mim_bench.files.hashing import file_sha256
 from mim_bench.registry import MODELS
-from mim_bench.results.hashing import file_sha256
 
 ARCH = dict(embed_dims=8, depths=(1, 2), num_heads=(1, 2), posmlp_dims=4)
 BLOCK_PARTS = {

@@ -7,7 +7,7 @@ from mim_bench.conversion import manifest
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.inspection import checkpoint_facts
 from mim_bench.conversion.manifest import read_manifest
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.hashing import file_sha256
 
 DIMS = 32
 

@@ -9,7 +9,7 @@ from mim_bench.engine.heartbeat import HEARTBEAT_FILE, Heartbeat
 from mim_bench.engine.hooks import heartbeat_hook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.results.atomic import stamp
+from mim_bench.files.atomic import stamp
 from mim_bench.testing.toy_runs import make_runner
 
 

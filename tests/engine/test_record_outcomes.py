@@ -7,8 +7,8 @@ import pytest
 from mmengine.registry import METRICS
 
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples, save_outcomes
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.results.collection import collect
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import ClassAreas, Hits, ImageSet
 from mim_bench.results.outcomes_file import read_outcomes, read_samples
 from mim_bench.results.protocol_file import read_protocol

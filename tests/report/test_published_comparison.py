@@ -6,13 +6,13 @@ import pytest
 from rich.console import Console
 
 from mim_bench.cli._board_view import print_leaderboard
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.published.numbers import load_published
 from mim_bench.report import tables
 from mim_bench.report.build import build_leaderboard
 from mim_bench.report.formats import render_markdown, render_published_csv
 from mim_bench.report.page import render_html
 from mim_bench.results.collection import collect
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import Artifacts, Batch, ConfigFile, Metric, Protocol
 from mim_bench.results.store import write_record

@@ -17,9 +17,9 @@ from mim_bench.cli._row_tests import (
 )
 from mim_bench.cli.main import main
 from mim_bench.errors import RecordError
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.report.build import build_leaderboard
 from mim_bench.results.collection import collect
-from mim_bench.results.hashing import protocol_hash
 from mim_bench.results.outcomes import Hits, ImageSet
 from mim_bench.results.outcomes_file import write_outcomes
 from mim_bench.results.protocol_file import write_protocol

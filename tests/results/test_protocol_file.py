@@ -1,7 +1,7 @@
 import pytest
 
 from mim_bench.errors import RecordError
-from mim_bench.results.hashing import protocol_hash
+from mim_bench.files.hashing import protocol_hash
 from mim_bench.results.protocol_file import (
     PROTOCOL_FILE,
     read_protocol,

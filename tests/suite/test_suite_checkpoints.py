@@ -10,7 +10,7 @@ from mim_bench.conversion import convert as conversion
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.conversion.weight_files import weights_sha256
 from mim_bench.errors import ConfigError, ConversionError
-from mim_bench.results.hashing import file_sha256
+from mim_bench.files.hashing import file_sha256
 from mim_bench.suite.checkpoints import facts_of, name_backbone, rows_of
 from mim_bench.suite.tasks import Network, load_suite
 

@@ -20,8 +20,8 @@ from mim_bench.cost.ledger import CostLedger
 from mim_bench.cost.memory import memory_meter
 from mim_bench.engine.batch import num_samples
 from mim_bench.engine.environment import device_name
+from mim_bench.files.atomic import write_atomically
 from mim_bench.registry import HOOKS
-from mim_bench.results.atomic import write_atomically
 from mim_bench.results.record import Cost, utc_now
 
 STATE_FILE = 'cost_ledger.json'

@@ -34,10 +34,10 @@ from mim_bench.engine.run_record import (
 from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.evaluation.metric_names import primary_metric, record_metrics
 from mim_bench.evaluation.outcomes import outcomes_of_loop, save_outcomes
+from mim_bench.files.atomic import write_atomically
 from mim_bench.recipe.data_content import config_content, runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
-from mim_bench.results.atomic import write_atomically
 from mim_bench.results.outcomes import Outcomes
 from mim_bench.results.protocol_file import write_protocol
 from mim_bench.results.record import (

@@ -13,7 +13,7 @@ from mim_bench.errors import DataError
 from mim_bench.evaluation.probes.extraction import open_on_every_process
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.together import on_main_process, shared_temporary_folder
-from mim_bench.results.hashing import protocol_hash
+from mim_bench.files.hashing import protocol_hash
 
 ABOUT_FILE = 'about.json'
 

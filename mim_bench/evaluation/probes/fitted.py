@@ -14,7 +14,7 @@ from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.knn import knn_votes
 from mim_bench.evaluation.probes.linear import FittedHead, LinearHeads
 from mim_bench.evaluation.probes.npy_rows import RowsView
-from mim_bench.results.atomic import write_atomically
+from mim_bench.files.atomic import write_atomically
 
 FITTED_FILE = 'probes.pth'
 _HEADS = {'linear': LinearHeads, 'attentive': AttentiveHeads}

@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from mim_bench.errors import ConfigError
-from mim_bench.results.validation import Model, field_tables, parse_json, read_yaml
+from mim_bench.files.validation import Model, field_tables, parse_json, read_yaml
 
 
 class Wheel(Model):

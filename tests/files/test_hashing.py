@@ -3,7 +3,7 @@ import hashlib
 import pytest
 
 from mim_bench.errors import ConfigError
-from mim_bench.results.hashing import file_sha256, protocol_hash
+from mim_bench.files.hashing import file_sha256, protocol_hash
 
 
 def test_protocol_hash_is_the_start_of_the_sha256_of_canonical_json():

@@ -1,0 +1,1 @@
+"""Files that every part reads and writes: whole or absent, hashed, checked against a model."""
