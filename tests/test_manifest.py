@@ -8,6 +8,8 @@ import yaml
 from mim_bench.conversion.manifest import DEFAULT_MANIFEST, read_manifest
 from mim_bench.conversion.sources import SOURCES
 from mim_bench.errors import CheckpointError
+from mim_bench.published.numbers import load_published
+from mim_bench.report.catalogue import method_links, method_title
 
 ROOT = Path(__file__).parents[1]
 RELEASES = read_manifest()
@@ -26,6 +28,13 @@ def test_releases_fit_what_the_project_has():
     assert all_but(lambda release: release.source in SOURCES) == []
     assert all_but(lambda release: not release.config or (ROOT / release.config).is_file()) == []
     assert all_but(lambda r: SOURCES[r.source].licence in (None, r.licence)) == []
+
+
+def test_methods_of_releases_formats_and_published_numbers_have_titles():
+    stated = {source.method for source in SOURCES.values() if isinstance(source.method, str)}
+    known = stated | {one.method for one in (*RELEASES, *load_published())}
+    no_title = {name for name in known if method_title(name) == name and not method_links(name)}
+    assert no_title == set()
 
 
 def test_release_names_tell_backbone_method_and_epochs():
