@@ -156,6 +156,7 @@ def add_checkpoint_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--record-checkpoint',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help='State facts of the checkpoint for the record: id, backbone, method, data, labels '
@@ -184,6 +185,7 @@ def add_cfg_options(parser: argparse.ArgumentParser, what: str = 'the config') -
     parser.add_argument(
         '--cfg-options',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help=f'Change settings of {what}, for example train_dataloader.batch_size=32 (default: '

@@ -79,6 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--arch',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help='State what the weights do not show: a setting such as num_heads=6, or a size of ViT '
@@ -87,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--facts',
         nargs='+',
+        action='extend',
         default=[],
         metavar='KEY=VALUE',
         help='State facts of the weights: method, data, labels (such as in1k+ade20k, or none), '

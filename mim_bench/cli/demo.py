@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--checkpoint',
         nargs='+',
+        action='extend',
         default=[],
         metavar='[ID=]CKPT',
         help='Add rows for these checkpoints, in any layout that `mim-bench convert` recognises '

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--features no config.',
     )  # fmt: skip
     parser.add_argument(
-        '--checkpoint', nargs='+', default=[], metavar='[ID=]CKPT',
+        '--checkpoint', nargs='+', action='extend', default=[], metavar='[ID=]CKPT',
         help='Draw predictions with these weights, which must include the decoder; with '
         '--features, draw these backbones, as `mim-bench run --checkpoint` takes them.',
     )  # fmt: skip

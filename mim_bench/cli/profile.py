@@ -146,6 +146,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--workers',
         type=_positive,
         nargs='+',
+        action='extend',
         default=[],
         metavar='N',
         help='With --loader, measure DataLoaders of these numbers of workers too (default: none).',

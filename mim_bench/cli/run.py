@@ -47,14 +47,14 @@ EXECUTORS = ('local', 'slurm', 'command')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        '--checkpoint', nargs='+', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
+        '--checkpoint', nargs='+', action='extend', required=True, metavar='[ID=]CKPT[,KEY=VALUE]',
         help='Evaluate these checkpoints: files in any layout that `mim-bench convert` recognises, '
         'random:BACKBONE for random weights, timm:NAME.TAG for weights of timm, or timm:NAME for a '
         'network of timm with random weights. KEY=VALUE states a fact (method, data, labels, '
         'epochs, img_size, licence) or how the file is read (timm, source, container, prefix).',
     )  # fmt: skip
     parser.add_argument(
-        '--timm', nargs='+', default=[], metavar='[ID=]NAME',
+        '--timm', nargs='+', action='extend', default=[], metavar='[ID=]NAME',
         help="Read the files as checkpoints of these networks of timm, by timm's loader (default: "
         'recognise the format).',
     )  # fmt: skip
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Run this suite: full, proxy, smoke, or a YAML file of your own (default: full).',
     )  # fmt: skip
     parser.add_argument(
-        '--tasks-file', nargs='+', default=[], metavar='FILE',
+        '--tasks-file', nargs='+', action='extend', default=[], metavar='FILE',
         help='Add the tasks of these YAML files to the suite (default: none).',
     )  # fmt: skip
     parser.add_argument(
@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='Write everything below this folder (default: bench).',
     )
     parser.add_argument(
-        '--data-root', nargs='+', default=[], metavar='DIR',
+        '--data-root', nargs='+', action='extend', default=[], metavar='DIR',
         help='Read all data sets below this folder, or single ones by in1k=DIR, ade20k=DIR and '
         'coco=DIR (default: data; the suite smoke makes embedded data).',
     )  # fmt: skip
@@ -154,7 +154,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
         help='Read scheduler, resources and limits of jobs from this YAML file (default: none).',
     )  # fmt: skip
     parser.add_argument(
-        '--resources', nargs='+', default=[], metavar='[TASK.]KEY=VALUE',
+        '--resources', nargs='+', action='extend', default=[], metavar='[TASK.]KEY=VALUE',
         help='Ask for these resources: nodes, gpus_per_node, cpus_per_gpu, memory_gb, hours, '
         'partition, account, qos, constraint, exclude, reservation (default: those of --cluster).',
     )  # fmt: skip

@@ -47,6 +47,15 @@ def test_help_of_every_option_is_a_sentence():
     assert not {n: h for n, h in helps.items() if not (h[:1].isupper() and h.endswith('.'))}
 
 
+def test_option_of_several_words_that_is_given_twice_keeps_both():
+    lists = {name: a for name, a in options_of(build_parser()) if a.nargs == '+' and '--' in name}
+    assert 'run --checkpoint' in lists
+    dropped = [name for name, action in lists.items() if type(action) is argparse._StoreAction]
+    assert dropped == []
+    words = ['--cfg-options', 'a=1', '--cfg-options', 'b=2', 'c=3']
+    assert build_parser().parse_args(['train', 'x.py', *words]).cfg_options == ['a=1', 'b=2', 'c=3']
+
+
 def test_help_lists_every_command_with_one_line(capsys):
     with pytest.raises(SystemExit, match='0'):
         main(['--help'])
