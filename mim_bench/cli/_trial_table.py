@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mim_bench.cli._groups_table import groups_table
-from mim_bench.cli._profile_table import GIGA, three_digits
+from mim_bench.cli._profile_tables import GIGA, three_digits
 from mim_bench.suite.dry_run import Estimate
 
 _MOST_REASONS = 6

@@ -10,8 +10,7 @@ Examples:
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from mim_bench.cli._console import wide_console
 from mim_bench.cli.run import core_environment, run_plan
 
 
@@ -58,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.suite.forking import ForkingLauncher
     from mim_bench.suite.tasks import load_suite
 
-    console = Console(width=None if Console().is_terminal else 160)
+    console = wide_console()
     places = demo_places(args.out.resolve())
     suite = load_suite(SUITE)
     demo = FULL if args.full else QUICK

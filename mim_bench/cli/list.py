@@ -10,7 +10,6 @@ Examples:
 import argparse
 import json
 import re
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mim_bench
+from mim_bench.cli._console import wide_console
 from mim_bench.errors import ConfigError, did_you_mean
 
 
@@ -72,12 +72,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_tables(tables: Sequence[_Table]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    # A log file has no terminal width.
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console = wide_console(highlight=False)
     for listed in tables:
         table = Table(title=escape(listed.title), title_justify='left')
         for heading in listed.headings:

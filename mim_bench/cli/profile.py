@@ -22,15 +22,20 @@ Examples:
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
-from mim_bench.cli._launch_arguments import add_cfg_options, positive_number, seed
+from mim_bench.cli._console import print_path, showing, wide_console
+from mim_bench.cli._launch_arguments import (
+    add_cfg_options,
+    parse_options,
+    positive_number,
+    seed,
+)
 from mim_bench.errors import ConfigError, MimBenchError, TrainingError
 
 if TYPE_CHECKING:
@@ -103,7 +108,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--find-batch', action='store_true', help='Find the largest batch that fits the GPU too.'
     )
-    parser.add_argument(
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
         '--estimate',
         action='store_true',
         help='Instead of measuring, estimate memory and hours on a GPU, which need not exist.',
@@ -114,18 +120,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='X',
         help='With --estimate, assume a GPU that computes X TFLOP/s (default: 100).',
     )
-    parser.add_argument(
+    instead.add_argument(
         '--graph-breaks',
         action='store_true',
         help='Instead of measuring, count the graph breaks of torch.compile.',
     )
-    parser.add_argument(
+    instead.add_argument(
         '--hooks',
         action='store_true',
         help='Instead of the training step, time the hooks of each config on the CPU, without a '
         'network, at batches of 128 to 4,096 (or --batch-size).',
     )
-    parser.add_argument(
+    instead.add_argument(
         '--loader',
         action='store_true',
         help='Instead of the training step, measure the loading of training images.',
@@ -172,24 +178,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure or estimate, print the table, write the files."""
-    if args.estimate:
-        return _estimate(args)
-    if args.graph_breaks:
-        return _graph_breaks(args)
-    if args.hooks:
-        return _hooks(args)
-    if args.loader:
-        return _loader(args)
-    if args.data_root or args.workers:
-        raise ConfigError('--data-root and --workers need --loader. Add it, or leave them out.')
-    if args.assume_tflops or args.markdown:
-        raise ConfigError(
-            '--assume-tflops needs --estimate; --markdown needs --estimate, --graph-breaks or '
-            '--loader. Add one, or leave them out.'
-        )
+    kind = next((kind for kind in _KINDS if getattr(args, kind)), 'measure')
+    for name, kinds in _READ_BY.items():
+        if getattr(args, name) and kind not in kinds:
+            needs = ' or '.join(_flag(k) for k in kinds)
+            how = f'has no effect with {_flag(kind)}' if 'measure' in kinds else f'needs {needs}'
+            raise ConfigError(f'{_flag(name)} {how}. Leave it out.')
+    return {'measure': _measure, **_KINDS}[kind](args)
+
+
+def _flag(name: str) -> str:
+    return f'--{name.replace("_", "-")}'
+
+
+def _measure(args: argparse.Namespace) -> int:
     import torch
 
-    from mim_bench.cli._profile_table import profile_table
+    from mim_bench.cli._profile_tables import profile_table
     from mim_bench.engine.environment import usable_device
     from mim_bench.profiling.comparison import Plan, compare
     from mim_bench.profiling.training_step import StepSettings
@@ -212,22 +217,33 @@ def run(args: argparse.Namespace) -> int:
         finds_batch=args.find_batch,
         seed=args.seed,
     )
-    # A log file has no width; 160 columns keep the table in one piece.
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    with console.status('starting') as status:
-        # A log gets one line an event instead of a changing line.
-        show = status.update if console.is_terminal else console.print
-        comparison = compare(plan, lambda text: show(escape(text)))
+    console = wide_console()
+    with showing(console) as show:
+        comparison = compare(plan, show)
     console.print(profile_table(comparison))
-    if args.json is not None:
-        _write(comparison, args.json)
-        console.print(str(args.json), markup=False, highlight=False, soft_wrap=True)
+    _write_files(args, console, _in_environment(comparison))
     return 0
 
 
+def _in_environment(comparison: 'Comparison') -> dict[str, Any]:
+    """A comparison as plain data, with what it was measured on."""
+    import torch
+
+    from mim_bench.engine.environment import describe_environment, device_name
+    from mim_bench.results.record import utc_now
+
+    environment = describe_environment(None)
+    environment.pop('library')  # entries may be of several libraries
+    return {
+        'created_at': utc_now(),
+        'environment': environment,
+        'device_name': device_name(torch.device(comparison.plan.settings.device)),
+        **comparison.to_dict(),
+    }
+
+
 def _estimate(args: argparse.Namespace) -> int:
-    from mim_bench.cli._estimate_table import Row, estimate_table, markdown_table
-    from mim_bench.files.atomic import write_atomically
+    from mim_bench.cli._profile_tables import EstimateRow, estimate_markdown, estimate_table
     from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_config
     from mim_bench.profiling.fake_step import OwnProcess
 
@@ -237,12 +253,11 @@ def _estimate(args: argparse.Namespace) -> int:
             '--find-batch out.'
         )
     tflops = args.assume_tflops or ASSUMED_TFLOPS
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     rows, failures = [], []
-    with OwnProcess() as process, console.status('starting') as status:
-        show = status.update if console.is_terminal else console.print
+    with OwnProcess() as process, showing(console) as show:
         for entry in _entries(args):
-            show(escape(entry.name))
+            show(entry.name)
             try:
                 estimate = estimate_config(
                     entry.config,
@@ -256,24 +271,17 @@ def _estimate(args: argparse.Namespace) -> int:
             except (MimBenchError, RuntimeError, ValueError) as error:
                 failures.append(f'{entry.name}: {error}')
             else:
-                rows.append(Row(entry.name, estimate))
+                rows.append(EstimateRow(entry.name, estimate))
     console.print(estimate_table(rows, tflops))
-    files = {}
-    if args.markdown is not None:
-        files[args.markdown] = markdown_table(rows, tflops).encode()
-    if args.json is not None:
-        content = {
-            'is_estimate': True,
-            'assumed_tflops': tflops,
-            'estimates': [
-                {'name': row.name, **row.estimate.to_dict(), 'hours': row.estimate.hours(tflops)}
-                for row in rows
-            ],
-        }
-        files[args.json] = (json.dumps(content, indent=2) + '\n').encode()
-    write_atomically(files)
-    for path in files:
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+    content = {
+        'is_estimate': True,
+        'assumed_tflops': tflops,
+        'estimates': [
+            {'name': row.name, **row.estimate.to_dict(), 'hours': row.estimate.hours(tflops)}
+            for row in rows
+        ],
+    }
+    _write_files(args, console, content, estimate_markdown(rows, tflops))
     if failures:
         raise TrainingError('These could not be estimated:\n' + '\n'.join(failures))
     return 0
@@ -281,68 +289,95 @@ def _estimate(args: argparse.Namespace) -> int:
 
 def _hooks(args: argparse.Namespace) -> int:
     """Print the host time of hooks."""
-    from mim_bench.cli._hook_table import hook_table
-    from mim_bench.cli._launch_arguments import parse_options
+    from mim_bench.cli._profile_tables import hook_table
     from mim_bench.profiling.hook_time import hook_times
     from mim_bench.recipe.config import load_config
 
+    console = Console()
     sizes = [args.batch_size] if args.batch_size else [128, 512, 1024, 2048, 4096]
-    for path in args.configs:
-        cfg = load_config(path, parse_options(args.cfg_options))
-        times = {size: hook_times(cfg, size) for size in sizes}
-        Console().print(hook_table(Path(path).name, times))
+    found = {}
+    for entry in _entries(args):
+        cfg = load_config(entry.config, dict(entry.options))
+        found[entry.name] = times = {size: hook_times(cfg, size) for size in sizes}
+        console.print(hook_table(entry.name, times))
+    seconds = {
+        name: {size: {time.hook: time.seconds for time in each} for size, each in times.items()}
+        for name, times in found.items()
+    }
+    _write_files(args, console, {'hooks': seconds})
     return 0
 
 
 def _graph_breaks(args: argparse.Namespace) -> int:
-    from mim_bench.cli._graph_break_table import graph_break_markdown, graph_break_table
-    from mim_bench.files.atomic import write_atomically
+    from mim_bench.cli._profile_tables import graph_break_markdown, graph_break_table
     from mim_bench.profiling.graph_breaks import graph_breaks_of_config
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     rows = {}
-    with console.status('starting') as status:
-        show = status.update if console.is_terminal else console.print
+    with showing(console) as show:
         for entry in _entries(args):
-            show(escape(entry.name))
+            show(entry.name)
             rows[entry.name] = graph_breaks_of_config(entry.config, entry.options)
     console.print(graph_break_table(rows))
-    if args.markdown is not None:
-        write_atomically({args.markdown: graph_break_markdown(rows).encode()})
+    content = {'graph_breaks': {name: asdict(row) for name, row in rows.items()}}
+    _write_files(args, console, content, graph_break_markdown(rows))
     return 0
 
 
 def _loader(args: argparse.Namespace) -> int:
-    from mim_bench.cli._loading_table import loading_markdown, loading_table
-    from mim_bench.files.atomic import write_atomically
+    from mim_bench.cli._profile_tables import loading_markdown, loading_table
     from mim_bench.profiling.loading import measure_loading
     from mim_bench.recipe.config import load_config, set_data_root
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     entries = []
     for entry in _entries(args):
         cfg = load_config(entry.config, dict(entry.options))
         if args.data_root:
             set_data_root(cfg, args.data_root)
         entries.append((entry.name, cfg))
-    with console.status('starting') as status:
-        show = status.update if console.is_terminal else console.print
+    with showing(console) as show:
         found = measure_loading(
-            entries,
-            images=args.images,
-            turns=args.repeats,
-            workers=args.workers,
-            report=lambda text: show(escape(text)),
+            entries, images=args.images, turns=args.repeats, workers=args.workers, report=show
         )
     console.print(loading_table(found, args.train_speed))
+    content = {'train_speed': args.train_speed, 'loading': [each.to_dict() for each in found]}
+    _write_files(args, console, content, loading_markdown(found, args.train_speed))
+    return 0
+
+
+# Kinds of measurement in place of the training step, by the name of their option.
+_KINDS = dict(estimate=_estimate, graph_breaks=_graph_breaks, hooks=_hooks, loader=_loader)
+# The kinds that read an option, or refuse it themselves; 'measure' is the training step.
+_READ_BY = {
+    'device': ('measure', 'estimate'),
+    'batch_size': ('measure', 'estimate', 'hooks'),
+    'precision': ('measure', 'estimate'),
+    'no_optimizer': ('measure', 'estimate'),
+    'compile': ('measure', 'estimate'),
+    'find_batch': ('measure', 'estimate'),
+    'threads': ('measure',),
+    'assume_tflops': ('estimate',),
+    'data_root': ('loader',),
+    'workers': ('loader',),
+    'markdown': ('estimate', 'graph_breaks', 'loader'),
+}
+
+
+def _write_files(
+    args: argparse.Namespace, console: Console, content: Any, markdown: str = ''
+) -> None:
+    """Write the files that the user asks for, and print their paths."""
+    from mim_bench.files.atomic import write_atomically
+
     files = {}
     if args.markdown is not None:
-        files[args.markdown] = loading_markdown(found, args.train_speed).encode()
+        files[args.markdown] = markdown.encode()
     if args.json is not None:
-        content = dict(train_speed=args.train_speed, loading=[each.to_dict() for each in found])
         files[args.json] = (json.dumps(content, indent=2) + '\n').encode()
     write_atomically(files)
-    return 0
+    for path in files:
+        print_path(path, console)
 
 
 def _entries(args: argparse.Namespace) -> list['Entry']:
@@ -361,31 +396,12 @@ def _entries(args: argparse.Namespace) -> list['Entry']:
 
 
 def _entry(path: str, options: Sequence[str], own: Sequence[str]) -> 'Entry':
-    from mim_bench.cli._launch_arguments import parse_options
     from mim_bench.profiling.comparison import Entry
     from mim_bench.recipe.config import load_config
 
     entry = Entry(' '.join([Path(path).stem, *own]), path, parse_options(list(options)))
     load_config(path, dict(entry.options))  # raises now instead of after minutes
     return entry
-
-
-def _write(comparison: 'Comparison', path: Path) -> None:
-    import torch
-
-    from mim_bench.engine.environment import describe_environment, device_name
-    from mim_bench.files.atomic import write_atomically
-    from mim_bench.results.record import utc_now
-
-    environment = describe_environment(None)
-    environment.pop('library')  # entries may be of several libraries
-    content = {
-        'created_at': utc_now(),
-        'environment': environment,
-        'device_name': device_name(torch.device(comparison.plan.settings.device)),
-        **comparison.to_dict(),
-    }
-    write_atomically({path: (json.dumps(content, indent=2) + '\n').encode()})
 
 
 def _positive(text: str) -> int:

@@ -7,11 +7,11 @@ Examples:
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from mim_bench.cli._console import print_path, wide_console
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the files and print the table, or print how two rows differ."""
-    from rich.console import Console
-
     from mim_bench.cli._board_view import print_leaderboard
     from mim_bench.report.write import write_report
 
@@ -69,8 +67,7 @@ def run(args: argparse.Namespace) -> int:
             f'{len(args.results)} folders of results are given. Add --merge to report them as one '
             'board, or give one folder.'
         )
-    # A log file has no width; 160 columns keep the demo's board in one table.
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     if labels := args.compare or args.explain:
         _compare(args.results, labels, console, is_tested=args.compare is not None)
         return 0
@@ -82,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     board, paths = write_report(args.results, args.out, **options)
     print_leaderboard(board, console)
     for path in paths if args.hub is None else [*paths[:7], args.hub]:
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+        print_path(path, console)
     return 0
 
 

@@ -16,14 +16,12 @@ Examples:
 """
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from mim_bench.cli._console import print_path, showing, wide_console
 from mim_bench.cli._launch_arguments import (
     add_cfg_options,
     add_limit,
@@ -34,6 +32,8 @@ from mim_bench.cli._launch_arguments import (
 from mim_bench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mim_bench.suite.cluster import Detached
     from mim_bench.suite.execute import Patience
     from mim_bench.suite.launching import Launcher, LocalLauncher
@@ -201,7 +201,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.suite.selection import missing_tasks, parse_tasks, with_data
     from mim_bench.suite.tasks import load_suite
 
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = wide_console()
     _check_numbers(args)
     cluster = _cluster(args)
     _check_track(args.track)
@@ -272,7 +272,7 @@ def run_plan(
     plan: 'Sequence[Step]',
     places: 'Places',
     launcher: 'Launcher',
-    console: Console,
+    console: 'Console',
     patience: 'Patience | None' = None,
 ) -> int:
     """Execute a plan, collect its records, and write and print the leaderboard.
@@ -288,7 +288,7 @@ def run_plan(
     board, paths = write_report(places.results, places.out / 'leaderboard')
     print_leaderboard(board, console)
     for path in paths:
-        console.print(str(path), markup=False, highlight=False, soft_wrap=True)
+        print_path(path, console)
     return 0 if outcome.is_complete else 1
 
 
@@ -296,7 +296,7 @@ def _execute(
     plan: 'Sequence[Step]',
     places: 'Places',
     launcher: 'Launcher',
-    console: Console,
+    console: 'Console',
     patience: 'Patience | None' = None,
 ) -> 'Outcome':
     from mim_bench.cli._suite_view import suite_view
@@ -317,7 +317,7 @@ def core_environment(workers: int) -> dict[str, str]:
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
 
-def _print_outcome(outcome: 'Outcome', console: Console) -> None:
+def _print_outcome(outcome: 'Outcome', console: 'Console') -> None:
     console.print(
         f'{len(outcome.ran)} steps ran, {len(outcome.done)} were done before, '
         f'{len(outcome.failed)} failed, {len(outcome.skipped)} could not run.'
@@ -326,7 +326,7 @@ def _print_outcome(outcome: 'Outcome', console: Console) -> None:
 
 def _dry_run(
     plan: 'Sequence[Step]',
-    console: Console,
+    console: 'Console',
     local: 'LocalLauncher',
     tflops: float | None,
     limit_s: float | None,
@@ -340,8 +340,7 @@ def _dry_run(
     environment = core_environment(workers)
     if local.gpus:
         environment['CUDA_VISIBLE_DEVICES'] = local.gpus[0]
-    with console.status('trying') as status:
-        show = status.update if console.is_terminal else console.print
+    with showing(console, 'trying') as show:
         estimates = try_plan(
             plan,
             main,
@@ -416,7 +415,7 @@ def _cluster(args: argparse.Namespace) -> 'Cluster | None':
     return cluster.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 
-def _print_detached(result: 'Detached', console: Console) -> int:
+def _print_detached(result: 'Detached', console: 'Console') -> int:
     console.print(
         f'{len(result.submitted)} jobs submitted, {len(result.in_queue)} were in the queue, '
         f'{len(result.done)} steps were done, {len(result.failed)} jobs were not taken, '

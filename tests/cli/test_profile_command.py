@@ -8,7 +8,7 @@ import pytest
 
 from mim_bench.cli.main import main
 from mim_bench.errors import ConfigError
-from mim_bench.profiling import comparison, estimate
+from mim_bench.profiling import comparison, estimate, graph_breaks, hook_time
 from mim_bench.profiling.comparison import Comparison, Profile, Spread
 from mim_bench.profiling.estimate import StepEstimate
 from mim_bench.profiling.step_trace import MemoryParts
@@ -195,3 +195,44 @@ def test_profile_wrong_number_exits_with_2(words):
     with pytest.raises(SystemExit) as caught:
         main(['profile', MAE, *words])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--graph-breaks', '--threads', '2'], '--threads has no effect with --graph-breaks'),
+        (['--loader', '--precision', 'bf16'], '--precision has no effect with --loader'),
+        (['--hooks', '--markdown', 'a.md'], '--markdown needs --estimate or --graph-breaks or'),
+    ],
+)
+def test_profile_refuses_options_that_a_measurement_does_not_read(words, message, capsys):
+    assert main(['profile', MAE, *words]) == 1
+    assert message in ' '.join(capsys.readouterr().err.split())
+
+
+def test_profile_takes_one_kind_of_measurement():
+    with pytest.raises(SystemExit) as caught:
+        main(['profile', MAE, '--hooks', '--loader'])
+    assert caught.value.code == 2
+
+
+def test_profile_hooks_needs_a_config_and_takes_variants_and_json(monkeypatch, tmp_path, capsys):
+    fake = [hook_time.HookTime('A', 0.5)]
+    monkeypatch.setattr(hook_time, 'hook_times', lambda cfg, size: fake)
+    assert main(['profile', '--hooks']) == 1
+    assert 'nothing to profile' in capsys.readouterr().err
+    out = tmp_path / 'hooks.json'
+    scale = 'train_dataloader.dataset.pipeline.1.scale=56'
+    words = ['--variant', MASKFEAT, scale, '--batch-size', '8', '--json', str(out)]
+    assert main(['profile', MAE, '--hooks', *words]) == 0
+    names = [Path(MAE).stem, f'{Path(MASKFEAT).stem} {scale}']
+    assert json.loads(out.read_text()) == {'hooks': {name: {'8': {'A': 0.5}} for name in names}}
+
+
+def test_profile_graph_breaks_are_written_as_json(monkeypatch, tmp_path):
+    found = graph_breaks.GraphBreaks('ViT', ('a reason',), ())
+    monkeypatch.setattr(graph_breaks, 'graph_breaks_of_config', lambda path, options: found)
+    out = tmp_path / 'breaks.json'
+    assert main(['profile', MAE, '--graph-breaks', '--json', str(out)]) == 0
+    breaks = {'backbone': 'ViT', 'training': ['a reason'], 'features': []}
+    assert json.loads(out.read_text()) == {'graph_breaks': {Path(MAE).stem: breaks}}
