@@ -42,21 +42,12 @@ class LabelRangeHook(Hook):
         """Look at the validation data as a whole."""
         self._is_known['val'] = _has_known_classes(runner.model, runner.val_dataloader.dataset)
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Check a training batch."""
-        if not self._is_known.get('train'):
-            self._check(runner, data_batch)
-
-    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Check a validation batch; metrics would drop such pixels in silence."""
-        if not self._is_known.get('val'):
-            self._check(runner, data_batch)
-
-    def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Check a test batch."""
-        self._check(runner, data_batch)
-
-    def _check(self, runner: Runner, data_batch: Any) -> None:
+    def _before_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, mode: str = 'train'
+    ) -> None:
+        """Check a batch; in validation, metrics would drop wrong pixels in silence."""
+        if self._is_known.get(mode):
+            return
         num_classes = count_classes(runner.model)
         num_stuff = count_stuff(runner.model)
         samples = data_batch.get('data_samples') if isinstance(data_batch, dict) else None

@@ -65,19 +65,7 @@ class PredictionHook(Hook):
         name = f'iter_{runner.iter}' if is_by_iter else f'epoch_{runner.epoch}'
         self._save(runner, runner.val_dataloader, name)
 
-    def before_test_epoch(self, runner: Runner) -> None:
-        """As in validation."""
-        self.before_val_epoch(runner)
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence[Any] | None = None,
-    ) -> None:
-        """As in validation."""
-        self.after_val_iter(runner, batch_idx, data_batch, outputs)
+    before_test_epoch, after_test_iter = before_val_epoch, after_val_iter
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """As in validation."""
