@@ -106,9 +106,8 @@ def run_facts(cfg: Config, start: Mapping[str, Any]) -> dict[str, Any]:
         settings of the architecture that the weights do not show.
     """
     protocol = cfg.get('protocol') or {}
-    tasks = [task['task'] for task in protocol.get('tasks', [])] or [protocol.get('task')]
     facts = {
-        'task': tasks[0],
+        'task': protocol_tasks(cfg)[0][0],
         'protocol': protocol.get('name'),
         'version': protocol.get('version') and str(protocol['version']),
         'hash': _protocol_hash(cfg),

@@ -1,22 +1,25 @@
 """Makes records of work directories whose runs wrote none."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import mim_bench
 from mim_bench.engine.checkpoint_identity import UNKNOWN_START, record_checkpoint, start_facts
 from mim_bench.engine.environment import UNKNOWN
+from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk
 from mim_bench.engine.run_record import (
     config_file,
     content_of,
     error_text,
     make_protocol,
+    split_protocol,
 )
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.engine.work_dir import WorkDir, check_finished, read_work_dir
-from mim_bench.engine.work_dir_cost import cost_of
 from mim_bench.errors import RecordError, ResultError
 from mim_bench.evaluation.metric_names import (
     METRICS,
@@ -29,7 +32,7 @@ from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.protocol_file import write_protocol
-from mim_bench.results.record import Artifacts, Checkpoint, Metric, RunRecord, Tier
+from mim_bench.results.record import Artifacts, Checkpoint, Cost, Metric, RunRecord, Tier
 from mim_bench.results.store import (
     CURVES_FILE,
     RECORD_FILE,
@@ -107,20 +110,16 @@ class _Task:
 
 def _tasks(run: WorkDir, wanted: Wanted) -> list[_Task]:
     """The tasks of the config's protocol, or the one that the user names."""
-    protocol = dict(run.cfg.get('protocol') or {})
-    several = [dict(task) for task in protocol.pop('tasks', [])]
-    own = protocol.pop('task', None)
-    protocol.setdefault('tier', wanted.tier)
-    protocol.setdefault('version', '1')
+    protocol, tasks = split_protocol(run.cfg)
+    protocol = {'tier': wanted.tier, 'version': '1', **protocol}
     tasks = [
         _Task(task['task'], {**protocol, **(task.get('protocol') or {})}, task.get('metrics'))
-        for task in several
+        for task in tasks
+        if task['task'] is not None
     ]
     if wanted.task is not None:
         named = [task for task in tasks if task.name == wanted.task]
         tasks = named or [_Task(wanted.task, protocol)]
-    elif not tasks and own is not None:
-        tasks = [_Task(own, protocol)]
     if not tasks:
         raise RecordError('its config has no protocol with a task. State the task by --task.')
     # Such a config has no name for what it measures but its own.
@@ -148,7 +147,7 @@ def _record(run: WorkDir, task: _Task, wanted: Wanted, *, is_only: bool) -> RunR
         seed=seed,
         metrics=metrics,
         primary_metric=primary,
-        cost=cost_of(run),
+        cost=_cost(run),
         env=_environment(run),
         started_at=run.started_at,
         error=error,
@@ -230,6 +229,66 @@ def _environment(run: WorkDir) -> dict[str, str]:
         'work_dir': str(run.path),
         'collected_by': f'mim_bench {mim_bench.__version__}',
     }
+
+
+def _cost(run: WorkDir) -> Cost:
+    """The cost of a run, that of its ledger if it left one.
+
+    Otherwise the wall time is the sum over iterations of the ``time`` that was logged for them,
+    which leaves out validation and the building of the model, and counts iterations that a restart
+    repeated once. A log line stands for the iterations since the one before. Devices are those that
+    the log names at its start. Memory is not taken from the log, where it includes the weights, and
+    energy is nowhere.
+    """
+    if cost := cost_on_disk(run.path):
+        return cost
+    device, is_gpu, num_devices = _devices(run)
+    batch = (run.cfg.get('train_dataloader') or {}).get('batch_size')
+    wall_s = _wall_s(run)
+    hours = wall_s * num_devices / 3600 if wall_s is not None and num_devices else None
+    return Cost(
+        gpu_hours=None if hours is None or is_gpu is None else hours * is_gpu,
+        device_hours=hours,
+        wall_s=wall_s,
+        device=device,
+        num_devices=num_devices,
+        img_per_s=_rate(run, batch * num_devices) if batch and num_devices else None,
+        data_wait_share=_wait_share(run),
+    )
+
+
+def _devices(run: WorkDir) -> tuple[str, bool | None, int | None]:
+    facts = run.facts
+    num_devices = int(facts['num_devices']) if int(facts.get('num_devices', 0)) else None
+    has_gpu = {'True': True, 'False': False}.get(facts.get('has_gpu', ''))
+    name = facts.get('gpu', UNKNOWN) if has_gpu else 'cpu' if has_gpu is False else UNKNOWN
+    return name, has_gpu, num_devices
+
+
+def _times(run: WorkDir, key: str = 'time') -> dict[float, float]:
+    """A logged time by step, in seconds an iteration."""
+    entries = run.iterations.items()
+    return {step: e[key] for step, e in entries if isinstance(e.get(key), int | float)}
+
+
+def _wall_s(run: WorkDir) -> float | None:
+    times = _times(run)
+    if not times:
+        return None
+    steps = pairwise([0, *times])
+    return sum((b - a) * time for (a, b), time in zip(steps, times.values(), strict=True))
+
+
+def _rate(run: WorkDir, samples: int) -> float | None:
+    times = [time for time in _times(run).values() if time > 0]
+    return samples / statistics.median(times) if times else None
+
+
+def _wait_share(run: WorkDir) -> float | None:
+    times, waits = _times(run), _times(run, 'data_time')
+    total = sum(times[step] for step in waits if step in times)
+    share = sum(waits[step] for step in waits if step in times) / total if total > 0 else None
+    return None if share is None else min(max(share, 0.0), 1.0)
 
 
 def _check_free(record: RunRecord, path: Path) -> None:

@@ -23,7 +23,7 @@ from mim_bench.engine.hooks.cost_ledger_hook import flush_ledger
 from mim_bench.engine.hooks.record_hook import record_failure
 from mim_bench.engine.one_training import is_first_process, only_training
 from mim_bench.engine.preemption import StopRequest, interruption_behind, seconds_of_job
-from mim_bench.engine.run_record import is_record_hook
+from mim_bench.engine.run_record import is_record_hook, split_protocol
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.engine.tracking import tracking_settings
 from mim_bench.errors import ConfigError, TrainingError
@@ -434,14 +434,12 @@ def set_save_minutes(cfg: Config, minutes: float) -> None:
 
 def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     """The config of the hook that writes the run's record."""
-    protocol = dict(cfg.get('protocol') or {})
-    if not protocol:
+    protocol, tasks = split_protocol(cfg)
+    if not cfg.get('protocol'):
         raise ConfigError(
             f'{launch.config}: has no `protocol`, so its numbers could not be compared. Add '
             "protocol=dict(task=..., name=..., version=..., tier='full')."
         )
-    tasks = [dict(task) for task in protocol.pop('tasks', [])]
-    tasks = tasks or [dict(task=protocol.pop('task', None))]
     if launch.run_id:
         check_run_id(launch.run_id, '--run-id')
         for task in tasks:

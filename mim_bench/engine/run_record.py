@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -44,23 +43,13 @@ _LAUNCH_KEYS = {
     'model_wrapper_cfg',
     'track',
 }
-
-
-@dataclass(frozen=True)
-class PictureSource:
-    """Pictures that a run leaves in its work directory.
-
-    Attributes:
-        kind: ``reconstruction``, ``segmentation`` or ``detection``.
-        pattern: Glob inside the work directory.
-        caption: Caption of the pictures.
-        limit: Number of newest pictures to keep.
-    """
-
-    kind: str
-    pattern: str
-    caption: str
-    limit: int = 1
+# What ReconstructionHook and PredictionHook leave, by kind: files and caption. A run has those of
+# its own kind.
+_PICTURES = {
+    'reconstruction': ('reconstructions/*.png', 'Input, masks, targets, predictions'),
+    'segmentation': ('predictions/segmentation_*.png', 'Input, truth, predicted'),
+    'detection': ('predictions/detection_*.png', 'Input, truth, predicted'),
+}
 
 
 def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protocol:
@@ -97,10 +86,17 @@ def content_of(settings: Mapping[str, Any], task: str, cfg: Config) -> dict[str,
     )
 
 
+def split_protocol(cfg: Config) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The settings of a config's protocol, and the tasks that it measures; without a name: None."""
+    protocol = dict(cfg.get('protocol') or {})
+    if several := protocol.pop('tasks', None):
+        return protocol, [dict(task) for task in several]
+    return protocol, [{'task': protocol.pop('task', None)}]
+
+
 def protocol_tasks(cfg: Config) -> list[tuple[str, dict[str, Any]]]:
     """Every task that a config measures, with the settings of its protocol."""
-    protocol = dict(cfg.get('protocol') or {})
-    tasks = protocol.pop('tasks', None) or [{'task': protocol.get('task')}]
+    protocol, tasks = split_protocol(cfg)
     protocol.pop('task', None)
     return [(task['task'], {**protocol, **(task.get('protocol') or {})}) for task in tasks]
 
@@ -157,8 +153,8 @@ def training_metrics(runner: Runner) -> dict[str, float]:
     return {key: float(value) for key, value in found.items()}
 
 
-def save_artifacts(work_dir: Path, folder: Path, sources: Sequence[PictureSource]) -> Artifacts:
-    """Write the curves of a run and copy its pictures into the folder of its record.
+def save_artifacts(work_dir: Path, folder: Path) -> Artifacts:
+    """Write the curves of a run and copy its newest picture into the folder of its record.
 
     Raises:
         MimBenchError: The disk refuses.
@@ -167,12 +163,12 @@ def save_artifacts(work_dir: Path, folder: Path, sources: Sequence[PictureSource
     if curves:
         write_curves(curves, folder)
     pictures = []
-    for source in sources:
-        newest = sorted(work_dir.glob(source.pattern), key=lambda p: (p.stat().st_mtime_ns, p.name))
-        for index, path in enumerate(newest[-source.limit :]):
-            relative = f'pictures/{source.kind}-{index}{path.suffix}'
+    for kind, (pattern, caption) in _PICTURES.items():
+        found = sorted(work_dir.glob(pattern), key=lambda p: (p.stat().st_mtime_ns, p.name))
+        for path in found[-1:]:
+            relative = f'pictures/{kind}-0{path.suffix}'
             write_atomically({folder / relative: path.read_bytes()})
-            pictures.append(Picture(relative, source.kind, source.caption))
+            pictures.append(Picture(relative, kind, caption))
     return Artifacts(CURVES_FILE if curves else None, pictures)
 
 

@@ -8,7 +8,6 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from PIL import Image
 
 from mim_bench.engine.hooks.prediction_hook import PredictionHook
-from mim_bench.engine.hooks.record_hook import RecordHook
 from mim_bench.engine.run_record import save_artifacts
 from mim_bench.errors import ConfigError
 from mim_bench.visualization.overlays import show_image
@@ -111,11 +110,9 @@ def test_prediction_hook_without_images_raises():
 
 
 @pytest.mark.parametrize(('kind', 'make'), [('segmentation', segmented), ('detection', detected)])
-def test_record_hook_takes_predictions_with_no_setting(runner, image_path, tmp_path, kind, make):
+def test_a_record_takes_the_predictions(runner, image_path, tmp_path, kind, make):
     validate(PredictionHook(), runner, [[make(image_path)]])
-    hook = RecordHook('results', checkpoint={'id': 'a', 'method': 'b', 'backbone': 'c'},
-                      protocol={}, tasks=[])  # fmt: skip
-    artifacts = save_artifacts(Path(runner.work_dir), tmp_path / 'record', hook.pictures)
+    artifacts = save_artifacts(Path(runner.work_dir), tmp_path / 'record')
     (picture,) = artifacts.pictures
     assert (picture.kind, picture.caption) == (kind, 'Input, truth, predicted')
     assert (tmp_path / 'record' / picture.path).is_file()

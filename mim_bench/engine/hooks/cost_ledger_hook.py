@@ -227,9 +227,9 @@ def cost_on_disk(work_dir: Path) -> Cost | None:
         ledger = CostLedger(device=state['device'], num_devices=state['num_devices'])
         ledger.load_state_dict(state['ledger'])
         energy = state['ledger'].get('energy_joules')
+        return Cost(**{**ledger.summary(), 'energy_joules': energy})
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return Cost(**{**ledger.summary(), 'energy_joules': energy})
 
 
 def flush_ledger(runner: Runner) -> None:

@@ -20,7 +20,6 @@ from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
 from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk, find_ledger_hook, flush_ledger
 from mim_bench.engine.run_record import (
-    PictureSource,
     cause_of,
     config_file,
     content_of,
@@ -52,17 +51,8 @@ from mim_bench.results.record import (
 )
 from mim_bench.results.store import RECORD_FILE, read_record, write_record
 
-# What ReconstructionHook and PredictionHook leave; a run has those of its own kind.
 # About the size of a record with its outcomes on ImageNet's validation images.
 _RECORD_BYTES = 2**18
-_PICTURES = tuple(
-    {'kind': kind, 'pattern': pattern, 'caption': caption}
-    for kind, pattern, caption in (
-        ('reconstruction', 'reconstructions/*.png', 'Input, masks, targets, predictions'),
-        ('segmentation', 'predictions/segmentation_*.png', 'Input, truth, predicted'),
-        ('detection', 'predictions/detection_*.png', 'Input, truth, predicted'),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -109,7 +99,6 @@ class RecordHook(Hook):
         checkpoint: Fields of :class:`mim_bench.results.record.Checkpoint`.
         protocol: See :func:`mim_bench.engine.run_record.make_protocol`.
         tasks: Fields of :class:`RecordTask`, one a record.
-        pictures: Fields of :class:`mim_bench.engine.run_record.PictureSource`.
 
     Raises:
         ConfigError: A field is missing or unknown.
@@ -124,14 +113,12 @@ class RecordHook(Hook):
         checkpoint: Mapping[str, Any],
         protocol: Mapping[str, Any],
         tasks: Sequence[Mapping[str, Any]],
-        pictures: Sequence[Mapping[str, Any]] = _PICTURES,
     ) -> None:
         self.results_dir = Path(results_dir)
         self.protocol = dict(protocol)
         known_from = dict(checkpoint.get('known_from', {}))
         self.checkpoint = _build(Checkpoint, {**checkpoint, 'known_from': known_from}, 'checkpoint')
         self.tasks = [_build(RecordTask, task, 'tasks') for task in tasks]
-        self.pictures = [_build(PictureSource, source, 'pictures') for source in pictures]
         self._measured: dict[str, Any] = {}
         self._outcomes: list[Outcomes] = []
         self._has_validated = False
@@ -229,7 +216,7 @@ class RecordHook(Hook):
         self, task: RecordTask, runner: Runner, metrics: Mapping[str, Metric]
     ) -> Artifacts:
         folder = self._folder(task, runner.seed)
-        artifacts = save_artifacts(Path(runner.work_dir), folder, self.pictures)
+        artifacts = save_artifacts(Path(runner.work_dir), folder)
         settings = {**self.protocol, **task.protocol}
         content = content_of(settings, task.task, runner.cfg)
         return replace(
