@@ -152,7 +152,6 @@ def test_record_hook_without_ledger_raises_before_training(recorded):
     [
         ('tasks', [dict(tsak='x')], r'RecordHook: tasks: .*tsak'),
         ('checkpoint', dict(id='x'), 'RecordHook: checkpoint: .*method'),
-        ('pictures', [dict(kind='x')], 'RecordHook: pictures: .*pattern'),
     ],
 )
 def test_record_hook_wrong_field_raises(recorded, key, value, message):
