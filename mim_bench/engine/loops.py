@@ -58,9 +58,61 @@ _BLOCK_ROWS = 4096
 Kept = TypeVar('Kept', Features, PatchBank)
 
 
-class _ProbeLoop(TestLoop):
-    """What the loops of probes share: how features are computed, and the hooks around a test."""
+class _FeatureLoop(TestLoop):
+    """What the loops of frozen features share: the hooks around a test, and kept features."""
 
+    kind: type[Features | PatchBank]
+    cache_dir: str | None
+
+    def run(self) -> dict[str, float]:
+        """Measure and report; the metrics are the same on every process."""
+        self.runner.call_hook('before_test')
+        self.runner.call_hook('before_test_epoch')
+        metrics = self._test()
+        self.runner.call_hook('after_test_epoch', metrics=metrics)
+        self.runner.call_hook('after_test')
+        return metrics
+
+    def _test(self) -> dict[str, float]:
+        raise NotImplementedError
+
+    def _kept(
+        self,
+        dataloader: DataLoader,
+        settings: dict | None,
+        how: Mapping[str, Any],
+        extract: Callable[[Path], Kept],
+        stack: ExitStack,
+    ) -> Kept:
+        """Features from the cache, or extracted; without a cache they live as long as the stack."""
+        runner, work_dir = self.runner, Path(self.runner.work_dir)
+        # A loader that was given ready-made does not say what it reads.
+        if self.cache_dir is None or settings is None:
+            return extract(stack.enter_context(shared_temporary_folder(work_dir)))
+        dataset = dataloader.dataset
+        key = on_main_process(
+            lambda: feature_settings(runner.cfg, runner.model, settings, dataset, **how)
+        )
+        folder = work_dir / Path(self.cache_dir).expanduser()
+        return cached_features(folder, key, extract, self.kind.open)
+
+    def _progress(self, what: str) -> Callable[[int, int], None]:
+        """A function that logs, and puts into the heartbeat, how many features there are."""
+        beats = [hook for hook in self.runner.hooks if isinstance(hook, HeartbeatHook)]
+
+        def log(done: int, total: int) -> None:
+            for hook in beats:
+                hook.beat(self.runner, f'features of {what}', done, total)
+            if done % LOG_EVERY == 0 or done == total:
+                self.runner.logger.info(f'Features of the {what} data [{done}/{total}]')
+
+        return log
+
+
+class _ProbeLoop(_FeatureLoop):
+    """What the loops of probes of images share: how features are computed."""
+
+    kind = Features
     outcomes: Hits | None = None
 
     def __init__(
@@ -81,18 +133,6 @@ class _ProbeLoop(TestLoop):
         super().__init__(runner, dataloader, evaluator, fp16=fp16)
         self.probes, self.pooling, self.layers = probes, pooling, layers
         self.feature_dtype = feature_dtype
-
-    def run(self) -> dict[str, float]:
-        """Measure and report; the metrics are the same on every process."""
-        self.runner.call_hook('before_test')
-        self.runner.call_hook('before_test_epoch')
-        metrics = self._test()
-        self.runner.call_hook('after_test_epoch', metrics=metrics)
-        self.runner.call_hook('after_test')
-        return metrics
-
-    def _test(self) -> dict[str, float]:
-        raise NotImplementedError
 
     def _fit_settings(self) -> dict[str, Any]:
         """What, besides weights and images, decides the probes that are fitted: plain data."""
@@ -237,13 +277,9 @@ class ProbeTestLoop(_ProbeLoop):
             how['every_layer'] = True
 
         def extract(folder: Path) -> Features:
-            return extract_features(
-                model, dataloader, folder, on_batch=_progress(self.runner, what), **how
-            )
+            return extract_features(model, dataloader, folder, on_batch=self._progress(what), **how)
 
-        kept = _kept(
-            self.runner, self.cache_dir, dataloader, settings, how, extract, Features.open, stack
-        )
+        kept = self._kept(dataloader, settings, how, extract, stack)
         return replace(kept, known_classes=known_classes(dataloader.dataset))
 
     def _warn_about_rate(self, metrics: Mapping[str, float]) -> None:
@@ -355,7 +391,7 @@ class FittedProbeTestLoop(_ProbeLoop):
             self.dataloader,
             self.pooling,
             self.fp16,
-            _progress(self.runner, 'test'),
+            self._progress('test'),
             every_layer=self.layers == 'best',
         )
         stack.enter_context(closing(batches))
@@ -391,7 +427,7 @@ def _joined(batches: Iterable[torch.Tensor], least_rows: int) -> Iterator[torch.
 
 
 @LOOPS.register_module()
-class PatchProbeTestLoop(TestLoop):
+class PatchProbeTestLoop(_FeatureLoop):
     """Test a segmentor whose head is fitted to frozen features of patches of the training images.
 
     The head is a :class:`mim_bench.models.heads.patch_probe.PatchProbeHead`. A bank of patches is
@@ -416,6 +452,8 @@ class PatchProbeTestLoop(TestLoop):
     Raises:
         ConfigError: The classifier or a setting is unknown, or the head is another one.
     """
+
+    kind = PatchBank
 
     def __init__(
         self,
@@ -452,22 +490,13 @@ class PatchProbeTestLoop(TestLoop):
             'dtype': feature_dtype,
         }
 
-    def run(self) -> dict[str, float]:
-        """Fit the head, then test.
-
-        Returns:
-            The metrics, the same on every process.
-        """
-        self.runner.call_hook('before_test')
-        self.runner.call_hook('before_test_epoch')
+    def _test(self) -> dict[str, float]:
+        """Fit the head, then test."""
         self._fit(unwrap(self.runner.model))
         self.runner.model.eval()
         for place, batch in enumerate(self.dataloader):
             self.run_iter(place, batch)
-        metrics = self.evaluator.evaluate(len(self.dataloader.dataset))
-        self.runner.call_hook('after_test_epoch', metrics=metrics)
-        self.runner.call_hook('after_test')
-        return metrics
+        return self.evaluator.evaluate(len(self.dataloader.dataset))
 
     def _fit(self, model: Any) -> None:
         device = next(model.parameters()).device
@@ -483,44 +512,8 @@ class PatchProbeTestLoop(TestLoop):
         how = {**self._how, 'num_classes': model.decode_head.num_classes, 'fp16': self.fp16}
 
         def extract(folder: Path) -> PatchBank:
-            on_batch = _progress(self.runner, 'training')
+            on_batch = self._progress('training')
             return extract_patches(model, self.bank_dataloader, folder, on_batch=on_batch, **how)
 
-        return _kept(
-            *(self.runner, self.cache_dir, self.bank_dataloader, self._settings),
-            *({**how, 'pooling': 'patches'}, extract, PatchBank.open, stack),
-        )
-
-
-def _kept(
-    runner: Runner,
-    cache_dir: str | None,
-    dataloader: DataLoader,
-    settings: dict | None,
-    how: Mapping[str, Any],
-    extract: Callable[[Path], Kept],
-    open_folder: Callable[[Path], Kept],
-    stack: ExitStack,
-) -> Kept:
-    """Features from the cache, or extracted; without a cache they live as long as the stack."""
-    work_dir = Path(runner.work_dir)
-    # A loader that was given ready-made does not say what it reads.
-    if cache_dir is None or settings is None:
-        return extract(stack.enter_context(shared_temporary_folder(work_dir)))
-    dataset = dataloader.dataset
-    key = on_main_process(
-        lambda: feature_settings(runner.cfg, runner.model, settings, dataset, **how)
-    )
-    return cached_features(work_dir / Path(cache_dir).expanduser(), key, extract, open_folder)
-
-
-def _progress(runner: Runner, what: str) -> Callable[[int, int], None]:
-    beats = [hook for hook in runner.hooks if isinstance(hook, HeartbeatHook)]
-
-    def log(done: int, total: int) -> None:
-        for hook in beats:
-            hook.beat(runner, f'features of {what}', done, total)
-        if done % LOG_EVERY == 0 or done == total:
-            runner.logger.info(f'Features of the {what} data [{done}/{total}]')
-
-    return log
+        about = {**how, 'pooling': 'patches'}
+        return self._kept(self.bank_dataloader, self._settings, about, extract, stack)
