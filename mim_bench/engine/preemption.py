@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 
@@ -36,20 +36,14 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Receive signals inside; Python lets only the main thread do so."""
-        before = {}
-        with contextlib.suppress(ValueError):
-            for number in SIGNALS:
-                before[number] = signal.signal(number, self._receive)
-        try:
-            yield
-        except Exception as error:
-            if (interruption := interruption_behind(error)) is not None:
-                raise interruption from None
-            raise
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        """Receive signals inside."""
+        with handling_signals(self._receive):
+            try:
+                yield
+            except Exception as error:
+                if (interruption := interruption_behind(error)) is not None:
+                    raise interruption from None
+                raise
 
     def defer(self) -> None:
         """From now on, store signals without acting on them."""
@@ -89,6 +83,20 @@ class StopRequest:
         if self._signals_of_child > 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+@contextmanager
+def handling_signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle :data:`SIGNALS` inside; Python lets only the main thread do so."""
+    before = {}
+    with contextlib.suppress(ValueError):  # another thread
+        for number in SIGNALS:
+            before[number] = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def interruption_behind(error: BaseException | None) -> RunInterrupted | None:

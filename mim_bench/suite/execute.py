@@ -5,16 +5,14 @@ held by the suite that runs the step; and ``process``, the process that runs it.
 killed, another one may run its steps as soon as their processes have ended.
 """
 
-import contextlib
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
-from mim_bench.engine.preemption import seconds_of_job
+from mim_bench.engine.preemption import handling_signals, seconds_of_job
 from mim_bench.errors import RunInterrupted
 from mim_bench.files.atomic import Stamp, stamp
 from mim_bench.suite.done import (
@@ -31,7 +29,6 @@ from mim_bench.suite.endings import (
     memory_kills,
     recorded_cause,
 )
-from mim_bench.suite.guard import STOP_SIGNALS
 from mim_bench.suite.launching import COMPUTING, Claim, Launcher, Process
 from mim_bench.suite.steps import Outcome, Step, check_plan, lost_steps, ready_steps
 
@@ -120,7 +117,7 @@ def execute(
     listener.planned(open_steps)
     execution = _Execution(plan, folder, launcher, listener, patience, outcome)
     try:
-        with _stopped_by_signals():
+        with handling_signals(_interrupt):
             execution.go()
     except BaseException as error:
         execution.stop(is_wanted=isinstance(error, KeyboardInterrupt))
@@ -128,25 +125,12 @@ def execute(
     return outcome
 
 
-@contextmanager
-def _stopped_by_signals() -> Iterator[None]:
-    """SIGTERM, SIGUSR1 and SIGUSR2 raise :class:`RunInterrupted` inside."""
-
-    def stop(number: int, frame: object) -> NoReturn:
-        raise RunInterrupted(
-            f'stopped by {signal.Signals(number).name}; the runs have been asked to save. Start '
-            'again to go on.'
-        )
-
-    before = {}
-    with contextlib.suppress(ValueError):  # not the main thread
-        for number in STOP_SIGNALS:
-            before[number] = signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """Handle a signal that asks to stop."""
+    raise RunInterrupted(
+        f'stopped by {signal.Signals(number).name}; the runs have been asked to save. Start '
+        'again to go on.'
+    )
 
 
 @dataclass
