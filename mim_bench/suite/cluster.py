@@ -6,7 +6,7 @@ its jobs again, and none is submitted twice.
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -170,9 +170,6 @@ class ClusterLauncher(Launcher):
 
     # What execute() asks for.
 
-    def check(self, step: Step) -> None:
-        """See :class:`mim_bench.suite.launching.Launcher`."""
-
     def has_room(self, step: Step) -> bool:
         """Always True for a job: a queue accepts any number."""
         return bool(step.gpus) or self.local.has_room(step)
@@ -188,12 +185,10 @@ class ClusterLauncher(Launcher):
         note = self._notes.get(step.name, Note())
         if not note.is_live:
             return claim
-        if note.fingerprint == step.fingerprint or has_ended(self._said.get(note.id, '')):
+        if note.fingerprint == step.fingerprint or self._has_ended(note.id):
             return claim
         # A job with other inputs writes into the same folders: cancel it and wait for its end.
-        if note.id not in self._cancelled:
-            self._cancelled.add(note.id)
-            self.scheduler.cancel([note.id])
+        self._cancel([note.id])
         return None
 
     def start(self, step: Step, words: Sequence[str], log: Path) -> Process:
@@ -211,7 +206,7 @@ class ClusterLauncher(Launcher):
 
     def _may_end_well(self, job: Job, id_: str) -> bool:
         """Whether a job runs or has succeeded; False: it failed and is run again."""
-        if not has_ended(self._said.get(id_, '')):
+        if not self._has_ended(id_):
             return True
         end = read_end(job)
         return end is not None and end.status == 0
@@ -240,9 +235,18 @@ class ClusterLauncher(Launcher):
 
     def _submit_waiting(self) -> None:
         due = [one for one in self._waiting if one.next_try <= self.clock()]
-        for group in _alike(due) if self.scheduler.has_arrays else [[one] for one in due]:
+        for group in self._arrays(due):
             self._submit(group, [])
         self._waiting = [one for one in self._waiting if not one.id and not one.is_refused]
+
+    def _arrays(self, submissions: Iterable[_Submission]) -> list[list[_Submission]]:
+        """Groups of submissions with the same resources, which one array of jobs can hold."""
+        groups: dict[str, list[_Submission]] = {}
+        for one in submissions:
+            step, is_alone = one.job.step, one.alone or not self.scheduler.has_arrays
+            key = one.job.key if is_alone else f'{step.gpus} {step.resources.model_dump_json()}'
+            groups.setdefault(key, []).append(one)
+        return list(groups.values())
 
     def _submit(self, group: Sequence[_Submission], after: Sequence[str]) -> bool:
         """Submit jobs together; whether the scheduler took them."""
@@ -326,7 +330,7 @@ class ClusterLauncher(Launcher):
             result.done.append(step.name)
             return True
         is_same = note.state == SUBMITTED and note.fingerprint == step.fingerprint
-        if is_same and not has_ended(self._said.get(note.id, '')):
+        if is_same and not self._has_ended(note.id):
             ids[step.name] = note.id
             result.in_queue[step.name] = note.id
             return True
@@ -338,20 +342,18 @@ class ClusterLauncher(Launcher):
         home.mkdir(parents=True, exist_ok=True)
         while True:
             note = self._notes[step.name]
-            has_job = note.state == SUBMITTED and not has_ended(self._said.get(note.id, ''))
+            has_job = note.state == SUBMITTED and not self._has_ended(note.id)
             claim = None if has_job else self.local.claim(step, home)
             if claim is not None:
                 claim.end()
                 return
-            if has_job and note.id not in self._cancelled:
-                self._cancelled.add(note.id)
-                self.scheduler.cancel([note.id])
+            if has_job:
+                self._cancel([note.id])
             self.sleep(_PAUSE_S)
             self._ask()
 
     def _submit_all(self, group: Sequence[_Submission], after: Sequence[str]) -> None:
-        arrays = _alike(group) if self.scheduler.has_arrays else [[one] for one in group]
-        for alike in arrays:
+        for alike in self._arrays(group):
             if self._submit(alike, after):
                 continue
             for one in alike:
@@ -377,6 +379,9 @@ class ClusterLauncher(Launcher):
                 self._note(name, replace(self._notes[name], said=state))
             self._said[id_] = state or self._said.get(id_, '')
 
+    def _has_ended(self, id_: str) -> bool:
+        return has_ended(self._said.get(id_, ''))
+
     def _note(self, name: str, note: Note) -> None:
         if self._notes.get(name) != note:
             self._notes[name] = self._changes[name] = note
@@ -388,10 +393,14 @@ class ClusterLauncher(Launcher):
 
     def cancel_asked(self) -> None:
         """Cancel, in one call, the jobs that are to end."""
-        ids, self._to_cancel = sorted(self._to_cancel), set()
-        self._cancelled.update(ids)
-        if ids:
-            self.scheduler.cancel(ids)
+        ids, self._to_cancel = self._to_cancel, set()
+        self._cancel(ids)
+
+    def _cancel(self, ids: Collection[str]) -> None:
+        """Cancel, in one call, those of some jobs that were not cancelled before."""
+        if new := sorted({*ids} - self._cancelled):
+            self._cancelled.update(new)
+            self.scheduler.cancel(new)
 
 
 @dataclass
@@ -455,8 +464,7 @@ class _JobProcess:
     def interrupt(self) -> None:
         """To be cancelled with all others by :meth:`stop`."""
         if self._submission.id:
-            if self._submission.id not in self._launcher._cancelled:
-                self._launcher._to_cancel.add(self._submission.id)
+            self._launcher._to_cancel.add(self._submission.id)
         else:
             self._submission.tries = len(BACKOFF_S) + 1
 
@@ -476,16 +484,6 @@ def read_end(job: Job) -> End | None:
         return parse_json(End, path.read_text('utf-8'), str(path), ConfigError)
     except FileNotFoundError:
         return None
-
-
-def _alike(submissions: Iterable[_Submission]) -> list[list[_Submission]]:
-    """Groups of submissions with the same resources, which one array of jobs can hold."""
-    groups: dict[str, list[_Submission]] = {}
-    for one in submissions:
-        step = one.job.step
-        key = one.job.key if one.alone else f'{step.gpus} {step.resources.model_dump_json()}'
-        groups.setdefault(key, []).append(one)
-    return list(groups.values())
 
 
 def cluster_launcher(out: Path, cluster: Cluster, local: LocalLauncher) -> ClusterLauncher:
