@@ -311,9 +311,9 @@ def _execute(
 
 def core_environment(workers: int) -> dict[str, str]:
     """Environment that gives each parallel process its share of the cores."""
-    from mim_bench.suite.devices import count_cores
+    from mim_bench.engine.cores import usable_cores
 
-    threads = str(max(count_cores() // workers, 1))
+    threads = str(max(usable_cores() // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
 
 

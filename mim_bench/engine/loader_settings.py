@@ -3,18 +3,17 @@
 The one place for every config. A config says ``num_workers='auto'``, or a number that is kept.
 """
 
-import math
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
+from mim_bench.engine.cores import usable_cores
+
 AUTO = 'auto'
-_CGROUP = Path('/sys/fs/cgroup')
 # Processes of this node, as torchrun and Slurm say.
 _LOCAL_SIZES = ('LOCAL_WORLD_SIZE', 'SLURM_NTASKS_PER_NODE')
 
@@ -44,26 +43,6 @@ def copy_without_waiting(model: nn.Module) -> None:
 def workers_of_process() -> int:
     """Workers for each loader of this process: its share of the cores, less its own; at least 1."""
     return max(1, usable_cores() // _processes_of_node() - 1)
-
-
-def usable_cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that this process may use: by its affinity, and by the quota of its container."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    quota = _quota(cgroup)
-    return max(1, min(cores or 1, math.floor(quota) if quota else cores or 1))
-
-
-def _quota(cgroup: Path) -> float | None:
-    """Cores of the control group, of version 2 or 1; None without a limit."""
-    try:
-        quota, period = (cgroup / 'cpu.max').read_text().split()
-    except (OSError, ValueError):
-        try:
-            quota = (cgroup / 'cpu/cpu.cfs_quota_us').read_text().strip()
-            period = (cgroup / 'cpu/cpu.cfs_period_us').read_text().strip()
-        except OSError:
-            return None
-    return float(quota) / float(period) if quota not in ('max', '-1') else None
 
 
 def _processes_of_node() -> int:

@@ -2,8 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Callable
 
+from mim_bench.engine.cores import usable_cores
 from mim_bench.errors import ConfigError
 
 
@@ -38,21 +38,14 @@ def choose_gpus(wanted: int | None, visible: list[str]) -> list[str]:
     return visible[:wanted]
 
 
-def count_cores() -> int:
-    """Cores that this process may use; a job of a cluster often has few of its machine's."""
-    if hasattr(os, 'sched_getaffinity'):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def count_workers(wanted: int | None, available: Callable[[], int | None] = count_cores) -> int:
+def count_workers(wanted: int | None) -> int:
     """Number of parallel subprocesses: as asked for, else one per core, at most four.
 
     Raises:
         ConfigError: Fewer than one was asked for.
     """
     if wanted is None:
-        return min(available() or 1, 4)
+        return min(usable_cores(), 4)
     if wanted < 1:
         raise ConfigError(f'--workers {wanted}: must be 1 or more.')
     return wanted

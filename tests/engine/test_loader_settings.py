@@ -7,10 +7,10 @@ import torch
 from mmpretrain.models.utils import ClsDataPreprocessor
 from torch import nn
 
+from mim_bench.engine.cores import usable_cores
 from mim_bench.engine.loader_settings import (
     copy_without_waiting,
     loader_settings,
-    usable_cores,
     workers_of_process,
 )
 
@@ -33,11 +33,12 @@ def many_cores(monkeypatch):
         ({'cpu.max': '50000 100000'}, 1),
     ],
 )
-def test_cores_are_those_of_affinity_and_container(files, cores, tmp_path, many_cores):
+def test_cores_are_those_of_affinity_and_container(files, cores, tmp_path, many_cores, monkeypatch):
+    monkeypatch.setattr('mim_bench.engine.cores.CGROUP', tmp_path)
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text + '\n')
-    assert usable_cores(tmp_path) == cores
+    assert usable_cores() == cores
 
 
 def test_ranks_of_a_node_share_its_cores(monkeypatch, many_cores):

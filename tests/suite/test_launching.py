@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from mim_bench.cli.run import core_environment
 from mim_bench.errors import ConfigError
 from mim_bench.suite.devices import choose_gpus, count_workers, visible_gpus
 from mim_bench.suite.guard import descendants
@@ -91,6 +92,18 @@ def test_choose_gpus_that_cannot_be_raise(wanted, message):
         choose_gpus(wanted, ['0', '1'])
 
 
-def test_count_workers_default_is_the_cores_but_four_at_most():
-    assert [count_workers(None, lambda n=n: n) for n in (None, 2, 64)] == [1, 2, 4]
-    assert count_workers(7, lambda: 2) == 7
+def test_count_workers_default_is_the_cores_but_four_at_most(monkeypatch):
+    found = []
+    for cores in (1, 2, 64):
+        monkeypatch.setattr('mim_bench.suite.devices.usable_cores', lambda cores=cores: cores)
+        found.append(count_workers(None))
+    assert found == [1, 2, 4]
+    assert count_workers(7) == 7
+
+
+def test_count_workers_keeps_to_the_quota_of_a_container(monkeypatch, tmp_path):
+    (tmp_path / 'cpu.max').write_text('200000 100000')
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(64)))
+    monkeypatch.setattr('mim_bench.engine.cores.CGROUP', tmp_path)
+    assert count_workers(None) == 2
+    assert core_environment(1)['OMP_NUM_THREADS'] == '2'
