@@ -102,10 +102,6 @@ class Entry(Model):
             return next(iter(self.configs.values()))
         return self.configs.get(network.family)
 
-    def primary_metric(self, task: str) -> str:
-        """The metric that ranks a task."""
-        return self.tasks[task][0]
-
 
 class Robustness(Model):
     """Tests of the models and probes of other entries on further test sets."""
@@ -197,21 +193,18 @@ class Suite(SuiteFile):
     name: Name
 
 
-def load_suite(
-    name: str, folder: Path | None = None, tasks_files: Sequence[str | Path] = ()
-) -> Suite:
+def load_suite(name: str, tasks_files: Sequence[str | Path] = ()) -> Suite:
     """Read ``configs/suites/<name>.yml``, or a file of the user's.
 
     Args:
         name: Name of a shipped suite, or path of a file that ends in ``.yml`` or ``.yaml``.
-        folder: Folder of the shipped suites; ``configs/suites`` if None.
         tasks_files: Files with further entries, see :class:`TasksFile`.
 
     Raises:
         ConfigError: There is no such suite, or a file is invalid.
     """
     is_own = name.endswith(('.yml', '.yaml'))
-    path = Path(name) if is_own else _shipped_suite(name, folder)
+    path = Path(name) if is_own else _shipped_suite(name)
     found = read_yaml(SuiteFile, path, ConfigError, context=path.parent if is_own else None)
     entries = found.entries + found.variant_entries()
     for more in map(Path, tasks_files):
@@ -223,8 +216,8 @@ def load_suite(
         raise ConfigError(f'{files}: {explain(problem, Suite)}') from None
 
 
-def _shipped_suite(name: str, folder: Path | None) -> Path:
-    folder = configs_folder() / 'suites' if folder is None else Path(folder)
+def _shipped_suite(name: str) -> Path:
+    folder = configs_folder() / 'suites'
     path = folder / f'{name}.yml'
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob('*.yml'))
