@@ -181,7 +181,8 @@ def _row(
 
 def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
     """The facts of a network of timm, whose canonical file is written unless it is there."""
-    from mim_bench.conversion.timm_weights import timm_checkpoint  # imports torch
+    from mim_bench.conversion.provenance import meta_names  # imports torch
+    from mim_bench.conversion.timm_weights import timm_checkpoint
 
     folder.mkdir(parents=True, exist_ok=True)
     with leased(folder / f'.{word.id}.lease'):
@@ -194,19 +195,12 @@ def _facts_of_timm(word: CheckpointWord, folder: Path, download: bool) -> Facts:
                 f'{where}: {folder} has results of another checkpoint {word.id!r}, {known.path}. '
                 f'Name this one, as in ID={where}, or choose another output folder.'
             )
-        meta = timm_checkpoint(
-            word.place, path, download=download, facts=_meta_names(word.stated)
-        ).meta
+        stated = meta_names(word.stated)
+        meta = timm_checkpoint(word.place, path, download=download, facts=stated).meta
         seen = (where, path.stat().st_size, path.stat().st_mtime_ns)
         facts = _facts_of_meta(meta, path, seen, file_sha256(path), word.stated)
         _write(facts, described)
         return facts
-
-
-def _meta_names(stated: Mapping[str, Any]) -> dict[str, Any]:
-    from mim_bench.conversion.provenance import meta_names
-
-    return meta_names(stated)
 
 
 def _check_named(suite: Suite, name: str, word: str) -> None:
@@ -245,9 +239,10 @@ def _convert(
     reading: dict[str, str],
 ) -> Facts:
     from mim_bench.conversion.convert import convert_checkpoint  # imports torch
+    from mim_bench.conversion.provenance import meta_names
 
     try:
-        meta = convert_checkpoint(path, converted, facts=_meta_names(stated), **reading).meta
+        meta = convert_checkpoint(path, converted, facts=meta_names(stated), **reading).meta
     except CheckpointError as error:
         hint = ''
         if '--' in str(error):  # it names options of `convert`

@@ -92,23 +92,11 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: They are not written in plain values, or a base is missing.
     """
-    try:
-        tree = ast.parse(path.read_text('utf-8'))
-    except (OSError, SyntaxError) as error:
-        raise ConfigError(f'{path}: cannot be read as a config: {error}') from error
-    values = {
-        target.id: node.value
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id in (*_READ, '_base_')
-    }
     settings: dict[str, Any] = {}
-    if '_base_' in values:
-        bases = _value(values.pop('_base_'), path)
-        for base in [bases] if isinstance(bases, str) else bases:
-            settings = _merged(settings, read_settings((path.parent / base).resolve()))
-    return _merged(settings, {name: _value(node, path) for name, node in values.items()})
+    for base in _bases(path):
+        settings = _merged(settings, read_settings(base))
+    own = {name: _value(node, path) for name, node in _assigned(path).items() if name in _READ}
+    return _merged(settings, own)
 
 
 @cache
@@ -119,15 +107,32 @@ def config_hash(path: Path) -> str:
         ConfigError: See :func:`read_settings`.
     """
     read_settings(path)  # raises if a file cannot be read
-    text = path.read_bytes()
-    digest = hashlib.sha256(text)
-    for node in ast.parse(text).body:
-        names = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(name, ast.Name) and name.id == '_base_' for name in names):
-            bases = _value(node.value, path)
-            for base in [bases] if isinstance(bases, str) else bases:
-                digest.update(config_hash((path.parent / base).resolve()).encode())
+    digest = hashlib.sha256(path.read_bytes())
+    for base in _bases(path):
+        digest.update(config_hash(base).encode())
     return digest.hexdigest()
+
+
+@cache
+def _assigned(path: Path) -> dict[str, ast.expr]:
+    """The values that a config assigns to names at its top level."""
+    try:
+        tree = ast.parse(path.read_text('utf-8'))
+    except (OSError, SyntaxError) as error:
+        raise ConfigError(f'{path}: cannot be read as a config: {error}') from error
+    return {
+        target.id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _bases(path: Path) -> list[Path]:
+    node = _assigned(path).get('_base_')
+    bases = [] if node is None else _value(node, path)
+    return [(path.parent / b).resolve() for b in ([bases] if isinstance(bases, str) else bases)]
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
