@@ -3,6 +3,8 @@
 import errno
 import platform
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -25,6 +27,8 @@ _DISTRIBUTED = tuple(
     for name in ('DistBackendError', 'DistNetworkError', 'DistStoreError')
     if hasattr(torch_dist, name)
 )
+# Copies of the trained weights that an optimiser keeps, by a part of its name.
+_STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
 # What of a CUDA error a user can do something about.
 _ADVICE = {
     'device-side assert': 'An index left its range, often a label: `mim-bench data check` finds it',
@@ -138,9 +142,21 @@ def _smaller_batch(cfg: Config) -> str:
 
 
 def _fixed_bytes(model: nn.Module, cfg: Config) -> int:
-    """Bytes that do not grow with the batch: weights, gradients, and two moments of Adam."""
-    weights = list(unwrap(model).parameters())
-    learnt = sum(p.numel() * p.element_size() for p in weights if p.requires_grad)
-    kind = str(((cfg.get('optim_wrapper') or {}).get('optimizer') or {}).get('type', ''))
-    moments = 2 if 'Adam' in kind else 1
-    return sum(p.numel() * p.element_size() for p in weights) + learnt * (1 + moments)
+    """Bytes that do not grow with the batch: weights, gradients, state of the optimiser."""
+    model = unwrap(model)
+    gradients = num_bytes(p for p in model.parameters() if p.requires_grad)
+    return (
+        num_bytes(model.parameters()) + gradients + optimizer_bytes(model, cfg.get('optim_wrapper'))
+    )
+
+
+def num_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Size of tensors together."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def optimizer_bytes(model: nn.Module, optim_wrapper: Mapping[str, Any] | None) -> int:
+    """About the size of an optimiser's state, by its config; 0 where it is not known."""
+    name = str(((optim_wrapper or {}).get('optimizer') or {}).get('type', '')).lower()
+    copies = next((copies for part, copies in _STATES.items() if part in name), 0)
+    return copies * num_bytes(p for p in model.parameters() if p.requires_grad)

@@ -30,6 +30,7 @@ from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.boundary import doing
 from mim_bench.engine.data_sets import check_data_sets, check_trained_classes
+from mim_bench.engine.device_errors import num_bytes, optimizer_bytes
 from mim_bench.engine.fsdp import is_sharded
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
@@ -45,8 +46,6 @@ NUM_IMAGES = 2
 _FEW_IMAGES = 10_000
 _THREADS = 16  # that read the headers of images
 _TRIAL = 'trying the evaluation before the first step'
-# Copies of the trained weights that an optimiser keeps, by a part of its name.
-_STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}
 
 
 class PreflightHook(Hook):
@@ -261,7 +260,9 @@ def check_space(runner: Runner) -> None:
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     if hook is None or not is_main_process() or (hook.interval <= 0 and not hook.save_last):
         return
-    size = checkpoint_bytes(unwrap(runner.model), runner.cfg.optim_wrapper)
+    model = unwrap(runner.model)
+    size = num_bytes((*model.parameters(), *model.buffers()))
+    size += optimizer_bytes(model, runner.cfg.optim_wrapper)
     kept = num_checkpoints(hook, runner)
     folder = Path(runner.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
@@ -274,15 +275,6 @@ def check_space(runner: Runner) -> None:
             'written). Free some space, give another --work-dir, or keep fewer: '
             '--cfg-options default_hooks.checkpoint.max_keep_ckpts=1.'
         )
-
-
-def checkpoint_bytes(model: nn.Module, optim_wrapper: Any) -> int:
-    """About the size of a checkpoint of a training: weights, buffers, state of the optimiser."""
-    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    whole = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
-    name = str(optim_wrapper.get('optimizer', {}).get('type', '')).lower()
-    copies = next((copies for part, copies in _STATES.items() if part in name), 0)
-    return whole + copies * trained
 
 
 def num_checkpoints(hook: CheckpointHook, runner: Runner) -> int:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mim_bench.engine.device_errors import explain_device_error
+from mim_bench.engine.device_errors import explain_device_error, optimizer_bytes
 from mim_bench.engine.hooks.cost_ledger_hook import cost_on_disk
 from mim_bench.engine.launch import Launch, _recorded, record_outside_failure, resolve_run
 from mim_bench.engine.run_record import cause_of
@@ -93,6 +93,13 @@ def test_want_of_gpu_memory_advises_a_batch_that_keeps_the_recipes():
         'train_dataloader.batch_size=32', '1024 images: 32 x 1 processes x 32 accumulated',
     ):  # fmt: skip
         assert part in str(found)
+
+
+@pytest.mark.parametrize(('kind', 'copies'), [('AdamW', 2), ('Lamb', 2), ('SGD', 1), (None, 0)])
+def test_memory_of_an_optimiser_is_every_copy_that_it_keeps(kind, copies):
+    model = torch.nn.Linear(2, 2)  # six numbers of four bytes
+    settings = kind and {'optimizer': {'type': kind}}
+    assert optimizer_bytes(model, settings) == 24 * copies
 
 
 def test_want_of_memory_for_one_image_advises_no_smaller_batch():
