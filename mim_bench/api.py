@@ -45,7 +45,6 @@ from mim_bench.suite.execute import Listener, execute
 from mim_bench.suite.launching import LocalLauncher, OwnProcess
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.plan import (
-    DATA_STEP,
     Places,
     Row,
     Settings,
@@ -234,11 +233,11 @@ def evaluate(
         raise ConfigError(f'out: {out} is a file. Give a folder.')
     chosen = load_suite(suite)
     wanted = parse_tasks(tasks if isinstance(tasks, str) else ','.join(tasks), chosen)
-    places, is_embedded = _places(Path(out).resolve(), data, chosen)
+    places = _places(Path(out).resolve(), data, chosen)
     row = _row(backbone, places, chosen, wanted, name, facts, num_prefix_tokens, timm, download)
     words = tuple(f'{key}={value}' for key, value in (options or {}).items())
     # Further processes would import the user's script again.
-    plan = [make_data(places, seeds[0], workers=1)] if is_embedded else []
+    plan = [make_data(places, seeds[0], workers=1)] if places.is_embedded else []
     plan += plan_rows(
         [row],
         chosen,
@@ -246,7 +245,6 @@ def evaluate(
         places=places,
         seeds=seeds,
         settings=Settings(options=words),
-        needs=[DATA_STEP] if is_embedded else [],
     )
     plan = feasible(plan, [row], places.out / 'steps')
     if isinstance(backbone, nn.Module):
@@ -339,20 +337,16 @@ class _EndedStep(OwnProcess):
         """Nothing: it has ended."""
 
 
-def _places(
-    out: Path, data: str | Path | Mapping[str, str | Path] | None, suite: Suite
-) -> tuple[Places, bool]:
-    """Folders of an evaluation, and whether it generates the embedded data."""
-    if isinstance(data, Mapping):
-        if unknown := sorted(set(data) - set(DATA_ROOTS)):
-            raise ConfigError(
-                f'data: no task reads {", ".join(unknown)}. Known: {", ".join(sorted(DATA_ROOTS))}.'
-            )
-        roots = {key: Path(value).resolve() for key, value in data.items()}
-        return Places(out, Path('data').resolve(), roots), False
-    is_embedded = data is None and suite.tier == 'smoke'
-    root = out / 'data' if is_embedded else Path(data or 'data').resolve()
-    return Places(out, root), is_embedded
+def _places(out: Path, data: str | Path | Mapping[str, str | Path] | None, suite: Suite) -> Places:
+    """Folders of an evaluation."""
+    if not isinstance(data, Mapping):
+        return Places.of_suite(out, suite, None if data is None else Path(data or 'data'), {})
+    if unknown := sorted(set(data) - set(DATA_ROOTS)):
+        raise ConfigError(
+            f'data: no task reads {", ".join(unknown)}. Known: {", ".join(sorted(DATA_ROOTS))}.'
+        )
+    roots = {key: Path(value).resolve() for key, value in data.items()}
+    return Places.of_suite(out, suite, None, roots)
 
 
 def _row(

@@ -197,7 +197,7 @@ def run(args: argparse.Namespace) -> int:
     from mim_bench.suite.cluster import allot, check_jobs, cluster_launcher, refuse_live_jobs
     from mim_bench.suite.execute import Patience
     from mim_bench.suite.locations import CHECK_NAMES
-    from mim_bench.suite.plan import DATA_STEP, Places, Settings, make_data, plan_rows
+    from mim_bench.suite.plan import Places, Settings, make_data, plan_rows
     from mim_bench.suite.selection import missing_tasks, parse_tasks, with_data
     from mim_bench.suite.tasks import load_suite
 
@@ -208,10 +208,8 @@ def run(args: argparse.Namespace) -> int:
     local = _local_launcher(args)
     suite = load_suite(args.suite, tasks_files=args.tasks_file)
     wanted = None if args.tasks is None else parse_tasks(args.tasks, suite)
-    out = args.out.resolve()
     root, roots = _data_roots(args.data_root, CHECK_NAMES)
-    is_embedded = suite.tier == 'smoke' and root is None and not roots
-    places = Places(out, out / 'data' if is_embedded else root or Path('data').resolve(), roots)
+    places = Places.of_suite(args.out.resolve(), suite, root, roots)
     rows = rows_of(
         args.checkpoint,
         places.checkpoints,
@@ -222,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
     )
     if wanted is None:
         # The embedded data hold every set of the suite smoke.
-        if not is_embedded:
+        if not places.is_embedded:
             suite = with_data(suite, lambda name: is_there(name, places.data(name)))
         for row in rows:
             if missing := missing_tasks(suite, row.network):
@@ -236,11 +234,8 @@ def run(args: argparse.Namespace) -> int:
         track=args.track,
         limit=args.limit and Limit.parse(args.limit),
     )
-    plan = [make_data(places, args.seeds[0])] if is_embedded else []
-    needs = [DATA_STEP] if is_embedded else []
-    plan += plan_rows(
-        rows, suite, wanted, places=places, seeds=args.seeds, settings=settings, needs=needs
-    )
+    plan = [make_data(places, args.seeds[0])] if places.is_embedded else []
+    plan += plan_rows(rows, suite, wanted, places=places, seeds=args.seeds, settings=settings)
     if cluster is not None:
         plan = allot(plan, cluster)
         check_jobs(plan, cluster, suite.tasks)
@@ -251,7 +246,7 @@ def run(args: argparse.Namespace) -> int:
     limit_s = args.timeout_hours and args.timeout_hours * 3600
     if args.dry_run:
         # The trials read the embedded data, so its step really runs.
-        if is_embedded and not _execute(plan[:1], places, local, console).is_complete:
+        if places.is_embedded and not _execute(plan[:1], places, local, console).is_complete:
             return 1
         return _dry_run(plan, console, local, args.assume_tflops, limit_s)
     if cluster is None:

@@ -72,7 +72,7 @@ _SECONDS = {
 
 def demo_places(out: Path) -> Places:
     """Where the demo reads and writes; its data lie in its own folder."""
-    return Places(out, out / 'data')
+    return Places(out, out / 'data', is_embedded=True)
 
 
 def plan_demo(out: Path, seed: int, given: Sequence[Row] = (), demo: Demo = QUICK) -> list[Step]:
@@ -109,7 +109,6 @@ def plan_demo(out: Path, seed: int, given: Sequence[Row] = (), demo: Demo = QUIC
         dict.fromkeys(TASKS, ''),
         places=places,
         seeds=(seed,),
-        needs=(DATA_STEP,),
     )
     steps = [replace(step, seconds=_seconds(step)) for step in steps]
     return sorted(steps, key=_turn)

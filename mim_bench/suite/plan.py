@@ -57,11 +57,23 @@ class Places:
         out: Folder of runs, checkpoints, records and leaderboard.
         data_root: Folder of the data sets in their usual layout.
         data_roots: Folders of single data sets, by name.
+        is_embedded: Whether all runs read embedded data, which the first step of a plan makes
+            (:func:`make_data`).
     """
 
     out: Path
     data_root: Path
     data_roots: Mapping[str, Path] = field(default_factory=dict)
+    is_embedded: bool = False
+
+    @classmethod
+    def of_suite(
+        cls, out: Path, suite: Suite, data_root: Path | None, data_roots: Mapping[str, Path]
+    ) -> 'Places':
+        """The folders of a suite; without a folder of data, a smoke suite has embedded data."""
+        is_embedded = suite.tier == 'smoke' and data_root is None and not data_roots
+        root = out / 'data' if is_embedded else (data_root or Path('data')).resolve()
+        return cls(out, root, data_roots, is_embedded)
 
     @property
     def results(self) -> Path:
@@ -139,7 +151,6 @@ def plan_rows(
     places: Places,
     seeds: Sequence[int] = (0,),
     settings: Settings = Settings(),
-    needs: Sequence[str] = (),
 ) -> list[Step]:
     """The runs of checkpoints, each after the fine-tuning that it starts from.
 
@@ -152,7 +163,6 @@ def plan_rows(
         places: Folders to read and write.
         seeds: Seeds; a run for each.
         settings: Settings of all runs.
-        needs: Steps that all runs need, for example the data.
 
     Raises:
         ConfigError: A task has no config for the backbone of a row.
@@ -162,7 +172,7 @@ def plan_rows(
         entries = choose_entries(suite, row.network, wanted, row.id)
         starts = [start_entry(entry, suite, row.network, wanted or {}, row.id) for entry in entries]
         for seed in seeds:
-            planner = _Planner(row, suite, places, seed, settings, tuple(needs))
+            planner = _Planner(row, suite, places, seed, settings)
             runs: dict[str, Step] = {}
             kept: dict[str, Step] = {}  # the backbones of fine-tunings that other runs start from
             to_keep = [s for e, s in zip(entries, starts, strict=True) if not e.variant]
@@ -220,7 +230,11 @@ class _Planner:
     places: Places
     seed: int
     settings: Settings
-    needs: tuple[str, ...]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The steps that all runs need."""
+        return (DATA_STEP,) if self.places.is_embedded else ()
 
     def run(self, entry: Entry, start: Step | None) -> Step:
         """The run of an entry; ``start`` is the step that keeps its fine-tuned backbone."""
