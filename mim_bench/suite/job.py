@@ -14,7 +14,6 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,14 @@ from mim_bench.files.atomic import write_atomically
 from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.done import checkpoints_of, is_done, mark_done
 from mim_bench.suite.endings import MOST_IDLE_INTERRUPTIONS
-from mim_bench.suite.guard import GRACE_S, STOP_SIGNALS, die_with
-from mim_bench.suite.launching import COMPUTING, GUARD, ONE_NODE, command_of
+from mim_bench.suite.guard import GRACE_S, STOP_SIGNALS
+from mim_bench.suite.launching import (
+    COMPUTING,
+    ONE_NODE,
+    command_of,
+    start_guarded,
+    status_behind_guard,
+)
 from mim_bench.suite.steps import Step
 
 _POLL_S = 0.2
@@ -146,28 +151,17 @@ class JobRun:
     def _run(self, job: Job, node: Node) -> int:
         log = job.home / ('log.txt' if node.is_first else f'log-{node.index}.txt')
         command = command_of(job.step, limited(job), meeting_of(job, node))
-        with log.open('a') as output:
-            self._process = subprocess.Popen(
-                [*GUARD, *command],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                # Schedulers signal the whole group of a job; these processes only get our signals.
-                start_new_session=True,
-                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-            )
+        self._process = start_guarded(command, log)
         before = []
         for number in STOP_SIGNALS:
             # Keep submitit's handler, which calls `checkpoint`.
             if number == signal.SIGTERM or signal.getsignal(number) == signal.SIG_DFL:
                 before.append((number, signal.signal(number, self._tell)))
         try:
-            status = self._wait(job.file('beat') if node.is_first else None)
+            return status_behind_guard(self._wait(job.file('beat') if node.is_first else None))
         finally:
             for number, handler in before:
                 signal.signal(number, handler)
-        # Like a shell, the guard adds 128 to the number of a signal.
-        return 128 - status if status > 128 else status
 
     def _wait(self, beat: Path | None) -> int:
         beats, last = 0, -BEAT_S

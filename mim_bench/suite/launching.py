@@ -129,7 +129,7 @@ class Launcher(Protocol):
         """Wait until it is worth asking the processes again."""
 
 
-class LocalLauncher:
+class LocalLauncher(Launcher):
     """Runs steps as subprocesses; each GPU is used by one of them at a time.
 
     Args:
@@ -190,9 +190,6 @@ class LocalLauncher:
             return None
         return claim
 
-    def ended(self, step: Step, error: str | None) -> None:
-        """See :class:`Launcher`."""
-
     def pause(self) -> None:
         """See :class:`Launcher`."""
         time.sleep(POLL_SECONDS)
@@ -223,7 +220,7 @@ class LocalLauncher:
         return LocalProcess(command_of(step, words), log, environment, release)
 
 
-class OwnProcess:
+class OwnProcess(Process):
     """A step that runs on this machine.
 
     Args:
@@ -232,9 +229,6 @@ class OwnProcess:
 
     def __init__(self, release: Callable[[], None]) -> None:
         self._release: Callable[[], None] | None = release
-
-    def state(self) -> None:
-        """See :class:`Process`."""
 
     def abandon(self) -> None:
         """See :class:`Process`."""
@@ -259,17 +253,7 @@ class LocalProcess(OwnProcess):
         release: Callable[[], None],
     ) -> None:
         super().__init__(release)
-        with log.open('a') as output:
-            self._process = subprocess.Popen(
-                [*GUARD, *command],
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=dict(environment),
-                start_new_session=True,
-                # The guard then ends all its descendants.
-                preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
-            )
+        self._process = start_guarded(command, log, environment)
 
     @property
     def pid(self) -> int:
@@ -279,8 +263,7 @@ class LocalProcess(OwnProcess):
     def poll(self) -> int | None:
         """See :class:`Process`."""
         status = self._seen(self._process.poll())
-        # Like a shell, the guard adds 128 to the number of a signal.
-        return 128 - status if status is not None and status > 128 else status
+        return None if status is None else status_behind_guard(status)
 
     def interrupt(self) -> None:
         """See :class:`Process`."""
@@ -297,6 +280,37 @@ class LocalProcess(OwnProcess):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self.poll()
+
+
+def start_guarded(
+    command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Start a command that ends, with all its descendants, at the latest with this process.
+
+    It has a session of its own: schedulers and terminals signal whole groups, and it is to get our
+    signals only.
+
+    Args:
+        command: The command.
+        log: File to which its output is appended.
+        environment: Its environment; None: that of this process.
+    """
+    with log.open('a') as output:
+        return subprocess.Popen(
+            [*GUARD, *command],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environment and dict(environment),
+            start_new_session=True,
+            # The guard then ends all its descendants.
+            preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),
+        )
+
+
+def status_behind_guard(status: int) -> int:
+    """The status of a guarded command: like a shell, the guard adds 128 to a signal's number."""
+    return 128 - status if status > 128 else status
 
 
 def command_of(step: Step, words: Sequence[str], meeting: Sequence[str] = ONE_NODE) -> list[str]:
