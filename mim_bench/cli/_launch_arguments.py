@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -108,30 +109,18 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def launch_from(args: argparse.Namespace, **more: object) -> 'Launch':
-    """Make a launch from the parsed arguments."""
+    """Make a launch from the parsed arguments that are named as its fields, and ``more``."""
     from mim_bench.engine.launch import Launch
 
-    return Launch(
-        config=args.config,
-        checkpoint=args.checkpoint,
-        fit_backbone=args.fit_backbone,
-        work_dir=args.work_dir,
-        data_root=args.data_root,
-        own_data=args.own_data,
-        seed=args.seed,
-        allow_partial=args.allow_partial,
-        launcher=args.launcher,
-        options=parse_options(args.cfg_options),
-        results_dir=args.results_dir,
-        run_id=args.run_id,
-        record_checkpoint=record_facts(
+    given = {f.name: getattr(args, f.name) for f in fields(Launch) if hasattr(args, f.name)}
+    converted = {
+        'options': parse_options(args.cfg_options),
+        'record_checkpoint': record_facts(
             args.record_checkpoint, must_exist=args.record_failure is None
         ),
-        dist_timeout_s=args.dist_timeout and args.dist_timeout * 60,
-        track=args.track,
-        limit=args.limit,
-        **more,
-    )
+        'dist_timeout_s': args.dist_timeout and args.dist_timeout * 60,
+    }
+    return Launch(**{**given, **converted, **more})
 
 
 def run_instead(args: argparse.Namespace, launch: 'Launch', command: str) -> bool:

@@ -279,7 +279,10 @@ def run_plan(
     from mim_bench.report.write import write_report
 
     outcome = _execute(plan, places, launcher, console, patience)
-    _print_outcome(outcome, console)
+    console.print(
+        f'{len(outcome.ran)} steps ran, {len(outcome.done)} were done before, '
+        f'{len(outcome.failed)} failed, {len(outcome.skipped)} could not run.'
+    )
     board, paths = write_report(places.results, places.out / 'leaderboard')
     print_leaderboard(board, console)
     for path in paths:
@@ -310,13 +313,6 @@ def core_environment(workers: int) -> dict[str, str]:
 
     threads = str(max(usable_cores() // workers, 1))
     return {'OMP_NUM_THREADS': threads, 'MKL_NUM_THREADS': threads}
-
-
-def _print_outcome(outcome: 'Outcome', console: 'Console') -> None:
-    console.print(
-        f'{len(outcome.ran)} steps ran, {len(outcome.done)} were done before, '
-        f'{len(outcome.failed)} failed, {len(outcome.skipped)} could not run.'
-    )
 
 
 def _dry_run(

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the test."""
-    launch = launch_from(args, load_from=args.model, tta=args.tta, variant=args.variant)
+    launch = launch_from(args, load_from=args.model)
     if run_instead(args, launch, 'test'):
         return 0
     from mim_bench.engine.launch import test

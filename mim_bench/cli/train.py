@@ -87,17 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or show the optimiser's groups."""
-    launch = launch_from(
-        args,
-        load_from=args.load_from,
-        auto_resume=args.auto_resume,
-        precision=args.precision,
-        keep_batch=args.keep_batch,
-        fsdp=args.fsdp,
-        save_minutes=args.save_minutes,
-        time_limit_s=args.time_limit and args.time_limit * 3600,
-        on_bad_image=args.on_bad_image,
-    )
+    launch = launch_from(args, time_limit_s=args.time_limit and args.time_limit * 3600)
     if args.print_groups:
         _print_groups(launch)
         return 0

@@ -290,15 +290,11 @@ def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:
     """Raise if a metric of the record was not measured. Of two images a number may be NaN."""
     numbers = {key: 0.0 for key, value in measured.items() if isinstance(value, Real)}
     named = record_metrics(numbers)
+    known = {spec.name for spec in METRICS.values() if not spec.name.startswith('knn')}
+    evaluated = known - {spec.name for spec in METRICS.values() if spec.split == 'train'}
     for hook in runner.hooks:
         for task in getattr(hook, 'tasks', ()):
-            wanted = [
-                name
-                for name in task.metrics or ()
-                if name not in named and any(spec.name == name for spec in METRICS.values())
-            ]
-            trained = {spec.name for spec in METRICS.values() if spec.split == 'train'}
-            if missing := [n for n in wanted if n not in trained and not n.startswith('knn')]:
+            if missing := [n for n in task.metrics or () if n in evaluated and n not in named]:
                 raise ConfigError(
                     f'{runner.cfg.filename}: the record of {task.task} asks for '
                     f'{", ".join(missing)}, the evaluation gives {", ".join(measured)}. Correct '
