@@ -8,6 +8,7 @@ Examples:
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 
@@ -34,11 +35,11 @@ def run(args: argparse.Namespace) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from mim_bench.suite.status import count, read_states
+    from mim_bench.suite.status import read_states
 
     states = read_states(args.out.resolve(), ask=not args.offline)
     console = Console()
-    counts = count(states)
+    counts = Counter(state.state for state in states)
     console.print(', '.join(f'{number} {state}' for state, number in sorted(counts.items())))
     shown = [s for s in states if args.all or s.state not in ('done', 'open')]
     if shown:
@@ -46,4 +47,4 @@ def run(args: argparse.Namespace) -> int:
         for state in shown:
             table.add_row(Text(state.name), state.state, state.job, Text(state.more))
         console.print(table)
-    return 1 if counts.get('failed') else 0
+    return 1 if counts['failed'] else 0

@@ -15,6 +15,7 @@ from torch import nn
 from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
+from mim_bench.conversion.key_table import listed
 from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport
 
@@ -210,8 +211,7 @@ def _shares(
 
 
 def _some(keys: list[str]) -> str:
-    more = f' and {len(keys) - _MOST} more' if len(keys) > _MOST else ''
-    return (', '.join(keys[:_MOST]) or 'nothing') + more
+    return listed(keys, _MOST) or 'nothing'
 
 
 def _shapes(error: RuntimeError) -> str:

@@ -22,6 +22,7 @@ from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
+from rich.filesize import decimal
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -270,8 +271,8 @@ def check_space(runner: Runner) -> None:
     free = shutil.disk_usage(folder).free + earlier
     if size * kept > free:
         raise CheckpointError(
-            f'{folder}: {_amount(free)} are free, and the checkpoints need about '
-            f'{_amount(size * kept)} ({kept} files of {_amount(size)}, one of them while it is '
+            f'{folder}: {decimal(free)} are free, and the checkpoints need about '
+            f'{decimal(size * kept)} ({kept} files of {decimal(size)}, one of them while it is '
             'written). Free some space, give another --work-dir, or keep fewer: '
             '--cfg-options default_hooks.checkpoint.max_keep_ckpts=1.'
         )
@@ -337,11 +338,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _amount(num_bytes: float) -> str:
-    for unit in ('bytes', 'kB', 'MB', 'GB'):
-        if num_bytes < 1000:
-            return f'{num_bytes:.3g} {unit}'
-        num_bytes /= 1000
-    return f'{num_bytes:.3g} TB'

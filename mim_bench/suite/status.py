@@ -1,6 +1,6 @@
 """The state of a suite's steps, from its book of jobs and one question to the scheduler."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,14 +80,6 @@ def _state(name: str, note: Note, out: Path) -> StepState:
         progress = describe_progress(out / 'steps' / name / LOG_FILE)
         return StepState(name, 'running', note.id, progress)
     return StepState(name, 'queued', note.id, note.said.lower())
-
-
-def count(states: Iterable[StepState]) -> Mapping[str, int]:
-    """Number of steps by state."""
-    counts: dict[str, int] = {}
-    for state in states:
-        counts[state.state] = counts.get(state.state, 0) + 1
-    return counts
 
 
 def cancel_jobs(out: Path, names: Iterable[str] = ()) -> list[str]:
