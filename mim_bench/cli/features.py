@@ -51,11 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--device', help='Compute on this device of torch (default: a GPU if there is one).'
     )
-    add_reading(parser)
-
-
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """How checkpoints are read."""
     parser.add_argument(
         '--timm',
         metavar='NAME',

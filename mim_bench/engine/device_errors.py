@@ -22,10 +22,10 @@ _NETWORK = re.compile(
     r'NCCL|ncclInternalError|Connection (?:closed|reset|refused)|Broken pipe|gloo|'
     r'[Tt]imed out waiting|Watchdog caught collective operation timeout|TCPStore|rendezvous'
 )
-_DISTRIBUTED = tuple(
-    getattr(torch_dist, name)
-    for name in ('DistBackendError', 'DistNetworkError', 'DistStoreError')
-    if hasattr(torch_dist, name)
+_DISTRIBUTED = (
+    torch_dist.DistBackendError,
+    torch_dist.DistNetworkError,
+    torch_dist.DistStoreError,
 )
 # Copies of the trained weights that an optimiser keeps, by a part of its name.
 _STATES = {'adam': 2, 'lamb': 2, 'lars': 1, 'sgd': 1}

@@ -10,11 +10,8 @@ from mim_bench.results.record import Curve
 
 MAX_POINTS = 500
 _SCALAR_FILES = '*/vis_data/scalars.json'
-# Key in the file, key of its step there, series and unit of the curve.
-_SERIES = (
-    ('loss', 'step', 'loss', 'iter'),
-    ('knn/top1', 'step', 'knn_top1', 'epoch'),
-)
+# Key in the file, series and unit of the curve.
+_SERIES = (('loss', 'loss', 'iter'), ('knn/top1', 'knn_top1', 'epoch'))
 
 
 def collect_curves(work_dir: Path) -> list[Curve]:
@@ -29,10 +26,10 @@ def collect_curves(work_dir: Path) -> list[Curve]:
     """
     files = sorted(Path(work_dir).glob(_SCALAR_FILES))
     curves = []
-    for key, step_key, series, unit in _SERIES:
+    for key, series, unit in _SERIES:
         points: dict[float, float] = {}
         for path in files:
-            found = dict(_points(path, key, step_key))
+            found = dict(_points(path, key))
             first = min(found, default=math.inf)
             points = {step: value for step, value in points.items() if step < first} | found
         if points:
@@ -40,9 +37,9 @@ def collect_curves(work_dir: Path) -> list[Curve]:
     return curves
 
 
-def _points(path: Path, key: str, step_key: str) -> Iterator[tuple[float, float]]:
+def _points(path: Path, key: str) -> Iterator[tuple[float, float]]:
     for entry in read_entries(path):
-        step, value = entry.get(step_key), entry.get(key)
+        step, value = entry.get('step'), entry.get(key)
         # A run that diverges logs NaN just before it is stopped.
         if (
             isinstance(step, int | float)

@@ -13,12 +13,8 @@ from mmengine.visualization import WandbVisBackend as MMEngineWandbVisBackend
 from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.registry import VISBACKENDS
 
-# By name: the package that is imported, and what pip installs.
-TRACKERS = {
-    'tensorboard': ('tensorboard', 'tensorboard'),
-    'wandb': ('wandb', 'wandb'),
-    'mlflow': ('mlflow', 'mlflow'),
-}
+# Each has the name of its package.
+TRACKERS = ('tensorboard', 'wandb', 'mlflow')
 PROJECT = 'mim-bench'
 WANDB_ID_FILE = 'wandb_id.txt'
 
@@ -44,11 +40,10 @@ def check_trackers(names: Sequence[str]) -> None:
                 f'--track {name}: there is no such tracker.{did_you_mean(name, TRACKERS)} '
                 f'Known: {", ".join(TRACKERS)}.'
             )
-        module, package = TRACKERS[name]
-        if find_spec(module) is None:
+        if find_spec(name) is None:
             raise ConfigError(
-                f'--track {name}: the package {package} is not installed. '
-                f'Run `pip install {package}`, or leave the tracker out.'
+                f'--track {name}: the package {name} is not installed. '
+                f'Run `pip install {name}`, or leave the tracker out.'
             )
 
 
@@ -81,14 +76,12 @@ def tracked_visualizer(
         work_dir: Work directory of the run.
         resumes: Whether the run goes on from a checkpoint.
     """
-    settings = dict(visualizer or {'type': 'Visualizer', 'vis_backends': [_LOCAL]})
+    local = {'type': 'Visualizer', 'vis_backends': [{'type': 'LocalVisBackend'}]}
+    settings = dict(visualizer or local)
     backends = settings.get('vis_backends') or []
     own = [backends] if isinstance(backends, dict) else list(backends)
     added = [_backend(name, track, work_dir.resolve(), resumes) for name in track['names']]
     return {**settings, 'vis_backends': [*own, *added]}
-
-
-_LOCAL = {'type': 'LocalVisBackend'}
 
 
 def _backend(name: str, track: dict[str, Any], work_dir: Path, resumes: bool) -> dict[str, Any]:

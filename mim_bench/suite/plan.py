@@ -249,7 +249,7 @@ class _Planner:
         if start:
             # The record's checkpoint stays the pre-trained one, from which the row has its facts.
             words += (f'file={row.start}',)
-        more, identity_words = self._option_words(entry, config)
+        more, identity_words = self._option_words(entry, config, entry.command)
         pretrained = row.start and str(row.start)
         checkpoint = str(start.files[0]) if start else pretrained
         identity = (
@@ -282,7 +282,7 @@ class _Planner:
         row, name = self.row, self._name(entry.name)
         config = configs_folder() / training.config_of(row.network)
         given = _checkpoint_words(row.start and str(row.start), fit=training.fit)
-        more, identity_words = self._option_words(training, config, is_training=False)
+        more, identity_words = self._option_words(training, config, 'test')
         words = run_words(config, name, row, entry.dataset, self.places, self.seed)
         words = ('test', *words, *given, '--variant', entry.variant, *more)
         return Step(
@@ -308,7 +308,7 @@ class _Planner:
         return f'{entry}{limit.suffix if limit else ""}-{self.row.id}-s{self.seed}'
 
     def _option_words(
-        self, entry: Entry, config: Path, *, is_training: bool | None = None
+        self, entry: Entry, config: Path, command: str
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Further words of a run, and what of them belongs to the identity of its step."""
         words: list[str] = []
@@ -319,7 +319,7 @@ class _Planner:
         if options:
             words += ['--cfg-options', *options]
             identity += options
-        if entry.command == 'train' if is_training is None else is_training:
+        if command == 'train':
             words.append('--auto-resume')
             if self.settings.precision != 'recipe':
                 words += ['--precision', self.settings.precision]

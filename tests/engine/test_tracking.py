@@ -96,9 +96,9 @@ def test_trackers_of_a_launch_do_not_change_its_protocol(tmp_path, wandb):
     assert protocol_settings(tracked) == protocol_settings(resolve(launch))
 
 
-@pytest.mark.parametrize('name', list(tracking.TRACKERS))
+@pytest.mark.parametrize('name', tracking.TRACKERS)
 def test_real_tracker_keeps_the_losses(name, pretraining, monkeypatch):
-    pytest.importorskip(tracking.TRACKERS[name][0], reason=f'{name} is not installed')
+    pytest.importorskip(name, reason=f'{name} is not installed')
     if name == 'mlflow':
         pytest.importorskip('sqlalchemy', reason='mlflow-skinny keeps no runs')
     monkeypatch.setenv('WANDB_MODE', 'offline')
