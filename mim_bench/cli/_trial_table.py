@@ -16,12 +16,10 @@ _MOST_REASONS = 6
 
 def print_estimates(estimates: Sequence[Estimate], console: Console) -> None:
     """Print the cost of each run, the learning rates of each config, and problems."""
-    from mim_bench.profiling.trial import Trial
-
     console.print(_estimates_table(estimates))
     shown = set()
     for estimate in estimates:
-        groups = Trial.from_dict(dict(estimate.trial)).groups if estimate.trial else ()
+        groups = estimate.trial.groups if estimate.trial else ()
         # They do not depend on the seed, nor on the checkpoint within one architecture.
         rates = [(group.layer, group.lr, group.num_parameters) for group in groups]
         key = (estimate.step.words[1], tuple(rates))
@@ -54,7 +52,7 @@ _ESTIMATED = (
 
 def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     trials = [estimate.trial for estimate in estimates if estimate.trial]
-    assumed = [trial['assumed_tflops'] for trial in trials if trial.get('assumed_tflops')]
+    assumed = [trial.assumed_tflops for trial in trials if trial.assumed_tflops]
     caption = [_MEASURED] if len(assumed) < len(trials) or not trials else []
     caption += [_ESTIMATED.format(tflops=assumed[0])] if assumed else []
     table = Table(caption=' '.join(caption), caption_justify='left')
@@ -63,7 +61,7 @@ def _estimates_table(estimates: Sequence[Estimate]) -> Table:
     for name in (*names, 'hours', 'GPU hours'):
         table.add_column(name, justify='right', no_wrap=True)
     for estimate in estimates:
-        is_missing = estimate.trial and estimate.trial.get('missing')
+        is_missing = estimate.trial and estimate.trial.missing
         data = 'missing' if is_missing else 'wrong' if estimate.data.problems else 'ok'
         style = None if estimate.can_start else 'red'
         table.add_row(Text(estimate.step.name), data, *_numbers(estimate), style=style)
@@ -79,15 +77,15 @@ def _numbers(estimate: Estimate) -> list[str]:
     trial = estimate.trial
     if trial is None:
         return ['', str(estimate.step.processes), *[''] * 5, 'cannot start']
-    share, flops = trial['load_share'], trial.get('flops_step')
+    share, flops = trial.load_share, trial.flops_step
     return [
         'random' if share is None else f'{share:.2%}',
         str(estimate.step.processes),
-        str(trial['images_per_step']),
-        'estimate' if trial.get('assumed_tflops') else trial['device'],
-        f'{trial["memory_bytes"] / 2**30:.2f} GiB',
+        str(trial.images_per_step),
+        'estimate' if trial.assumed_tflops else trial.device,
+        f'{trial.memory_bytes / 2**30:.2f} GiB',
         '' if flops is None else three_digits(flops / GIGA),
-        f'{trial["step_s"]:.3f} s',
+        f'{trial.step_s:.3f} s',
         'unknown' if estimate.hours is None else _hours(estimate.hours),
         '' if estimate.gpu_hours is None else _hours(estimate.gpu_hours),
     ]

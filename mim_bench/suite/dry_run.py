@@ -19,6 +19,7 @@ from mim_bench.data.checks.options import REAL_COUNTS
 from mim_bench.engine.preemption import RESERVE_S
 from mim_bench.errors import TrainingError
 from mim_bench.profiling.fake_step import OwnProcess
+from mim_bench.profiling.trial import Trial
 from mim_bench.suite.locations import CHECK_NAMES
 from mim_bench.suite.steps import Step
 
@@ -51,34 +52,35 @@ class Estimate:
     Attributes:
         step: The run.
         data: Check of its data set.
-        trial: Cost of two steps, measured or estimated, as
-            :class:`mim_bench.profiling.trial.Trial` describes it; None if the run cannot start.
+        trial: Cost of two steps, measured or estimated; None if the run cannot start.
         error: The reason why it cannot start.
         limit_s: Seconds that an attempt may take; None: no limit.
     """
 
     step: Step
     data: DataCheck
-    trial: Mapping[str, Any] | None = None
+    trial: Trial | None = None
     error: str | None = None
     limit_s: float | None = None
 
     @property
     def reasons(self) -> list[str]:
         """Reasons why the run cannot start."""
-        reasons = [*self.data.problems, *([self.error] if self.error else [])]
-        if not reasons and self.trial is not None and self.trial.get('missing'):
-            reasons.append(self.trial['missing'])
+        reasons, trial = [*self.data.problems, *([self.error] if self.error else [])], self.trial
+        if trial is None:
+            return reasons
+        if not reasons and trial.missing:
+            reasons.append(trial.missing)
         images = self._images('train', self.data.counts)
-        if self.trial is not None and self.trial['epochs'] and images is not None:
-            images = int(images * self.trial['image_share'])
-            if images < self.trial['fewest_images']:
+        if trial.epochs and images is not None:
+            images = int(images * trial.image_share)
+            if images < trial.fewest_images:
                 reasons.append(
-                    f'An epoch has {images} images, but an update needs '
-                    f'{self.trial["fewest_images"]}, and incomplete ones are dropped.'
+                    f'An epoch has {images} images, but an update needs {trial.fewest_images}, and '
+                    'incomplete ones are dropped.'
                 )
-        if self.trial is not None and self.limit_s is not None:
-            needed = RESERVE_S + _START_S + 2 * self.trial['step_s']
+        if self.limit_s is not None:
+            needed = RESERVE_S + _START_S + 2 * trial.step_s
             if self.limit_s < needed:
                 reasons.append(
                     f'An attempt may take {self.limit_s:.0f} s (--timeout-hours), but to start, '
@@ -90,7 +92,7 @@ class Estimate:
     def _images(self, split: str, counts: Mapping[str, int]) -> int | None:
         """Images of a split that the run may use; None where they were not counted."""
         found = counts.get(f'{split} images')
-        most = None if self.trial is None else self.trial.get('most_images')
+        most = self.trial.most_images
         return found if None in (found, most) else min(found, most)
 
     @property
@@ -110,16 +112,16 @@ class Estimate:
         if not {'train images', 'val images'} <= set(counts):
             whole = REAL_COUNTS.get(CHECK_NAMES.get(self.data.dataset, ''), {})
             counts = {f'{split} images': number for split, number in whole.items()}
-        trial, num_steps = self.trial, self.trial['num_steps']
+        trial, num_steps = self.trial, self.trial.num_steps
         if num_steps is None:
             images = [self._images(split, counts) for split in ('train', 'val')]
             if None in images:
                 return None
             seen = sum(images)
-            if trial['epochs'] is not None:
-                seen = images[0] * trial['image_share'] * trial['epochs']
-            num_steps = seen / trial['images_per_step']
-        return num_steps * trial['step_s'] / 3600
+            if trial.epochs is not None:
+                seen = images[0] * trial.image_share * trial.epochs
+            num_steps = seen / trial.images_per_step
+        return num_steps * trial.step_s / 3600
 
     @property
     def gpu_hours(self) -> float | None:
@@ -226,7 +228,7 @@ def check_data(
 
 def _try(
     mim_bench: Callable[..., tuple[int, str]], step: Step, result: Path, more: Sequence[str]
-) -> tuple[Mapping[str, Any] | None, str | None]:
+) -> tuple[Trial | None, str | None]:
     words = [*step.trial_words, '--dry-run', str(result), *more]
     world_size = None
     if step.processes > 1:
@@ -239,7 +241,7 @@ def _try(
         return None, str(error)
     if status or not result.exists():
         return None, _message(status, errors)
-    return json.loads(result.read_text('utf-8')), None
+    return Trial.from_dict(json.loads(result.read_text('utf-8'))), None
 
 
 def _mim_bench(

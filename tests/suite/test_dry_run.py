@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from mim_bench.cli._trial_table import print_estimates
+from mim_bench.profiling.trial import Trial
 from mim_bench.suite import dry_run as module
 from mim_bench.suite.dry_run import DataCheck, Estimate, try_plan
 from mim_bench.suite.resources import Resources
@@ -14,23 +15,12 @@ from mim_bench.suite.steps import Step
 from mim_bench.testing.commands import ThisProcess
 
 DATA = DataCheck('in1k', 'data', {'train images': 1000, 'val images': 200})
-TRIAL = {
-    'device': 'cpu',
-    'load_share': 1.0,
-    'memory_bytes': 1,
-    'step_s': 3.6,
-    'images_per_step': 50,
-    'num_steps': None,
-    'epochs': None,
-    'image_share': 1.0,
-    'fewest_images': 1,
-    'groups': [],
-}
+TRIAL = Trial('cpu', load_share=1.0, memory_bytes=1, step_s=3.6, images_per_step=50)
 RUN = Step('a', ('train', 'c.py'), trial_words=('train', 'c.py'), dataset=('in1k', 'data'))
 
 
 def estimate(**trial):
-    return Estimate(RUN, DATA, {**TRIAL, **trial})
+    return Estimate(RUN, DATA, replace(TRIAL, **trial))
 
 
 @pytest.mark.parametrize(
@@ -48,25 +38,25 @@ def test_hours_are_the_steps_times_the_measured_one(trial, hours):
 
 def test_hours_without_the_data_are_those_of_the_published_set():
     missing = DataCheck('in1k', 'x', problems=('x is not a folder',))
-    found = Estimate(RUN, missing, {**TRIAL, 'epochs': 1})
+    found = Estimate(RUN, missing, replace(TRIAL, epochs=1))
     assert found.hours == pytest.approx(1_281_167 / 50 / 1000)
     assert not found.can_start
 
 
 def test_gpu_hours_are_those_of_all_processes():
     several = replace(RUN, gpus=4, resources=Resources(nodes=2))
-    found = Estimate(several, DATA, {**TRIAL, 'num_steps': 2000})
+    found = Estimate(several, DATA, replace(TRIAL, num_steps=2000))
     assert (found.hours, found.gpu_hours) == (pytest.approx(2), pytest.approx(16))
 
 
 def test_hours_without_known_images_are_unknown():
-    assert Estimate(RUN, DataCheck('mine', 'x'), {**TRIAL, 'epochs': 1}).hours is None
+    assert Estimate(RUN, DataCheck('mine', 'x'), replace(TRIAL, epochs=1)).hours is None
     assert Estimate(RUN, DATA, error='no').hours is None
 
 
 def test_limit_that_no_update_can_be_saved_in_is_a_reason():
     assert Estimate(RUN, DATA, TRIAL, limit_s=3600).can_start
-    (reason,) = Estimate(RUN, DATA, {**TRIAL, 'step_s': 100.0}, limit_s=300).reasons
+    (reason,) = Estimate(RUN, DATA, replace(TRIAL, step_s=100.0), limit_s=300).reasons
     assert reason.startswith('An attempt may take 300 s (--timeout-hours), but to start, to make')
     assert 'about 380 s' in reason
 
@@ -94,7 +84,7 @@ def commands(monkeypatch):
             report = {'counts': {'train images': 4, 'val images': 2}, 'problems': []}
             path = words[words.index('--json') + 1]
         else:
-            report, path = TRIAL, words[words.index('--dry-run') + 1]
+            report, path = TRIAL.to_dict(), words[words.index('--dry-run') + 1]
         trials = [w for w, _ in calls if w[0] != 'data']
         if words[0] != 'data' and len(trials) % 2 == 0:
             print('a warning\nerror: x.py: there is no such class.\nCorrect it.', file=sys.stderr)
@@ -158,7 +148,7 @@ def test_table_says_which_rows_are_estimated(capsys):
 
 def test_runs_that_one_reason_stops_are_named_together(capsys):
     missing = DataCheck('in1k', 'x', problems=('x is not a folder',))
-    trial = {**TRIAL, 'missing': 'x is not a folder'}
+    trial = replace(TRIAL, missing='x is not a folder')
     rows = [Estimate(replace(RUN, name=name), missing, trial) for name in 'abc']
     print_estimates([*rows, estimate()], Console(width=200))
     printed = capsys.readouterr().out
