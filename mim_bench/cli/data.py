@@ -138,7 +138,7 @@ def _make_toy(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     from mim_bench.data.checks import CHECKS, CheckOptions
     from mim_bench.data.checks.options import parse_expect
-    from mim_bench.data.toy.folder import write_file
+    from mim_bench.files.atomic import write_atomically
 
     console = Console()
     with _progress(console, 'decoding') as progress:
@@ -151,7 +151,8 @@ def _check(args: argparse.Namespace) -> int:
         )
         report = CHECKS[args.dataset](args.folder, options)
     if args.json is not None:
-        write_file(args.json, (json.dumps(report.to_dict(), indent=2) + '\n').encode())
+        text = json.dumps(report.to_dict(), indent=2) + '\n'
+        write_atomically({args.json: text.encode()})
     _print_report(console, report)
     return 0 if report.is_ok else 1
 

@@ -38,7 +38,6 @@ from mim_bench.engine.hooks.finite_loss_hook import FiniteLossHook
 from mim_bench.engine.hooks.heartbeat_hook import HeartbeatHook
 from mim_bench.engine.hooks.mean_loss_hook import MeanLossHook
 from mim_bench.engine.hooks.norm_statistics_hook import NormStatisticsHook
-from mim_bench.engine.hooks.track_hook import TrackHook
 from mim_bench.engine.load_gate import backbone_of, describe, load_backbone, load_state
 from mim_bench.engine.loader_settings import copy_without_waiting, loader_settings
 from mim_bench.engine.preemption import StopRequest
@@ -46,7 +45,7 @@ from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
 from mim_bench.engine.saving import whole_file
-from mim_bench.engine.tracking import tracked_visualizer
+from mim_bench.engine.tracking import TrackHook, tracked_visualizer
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.building import normalised_as_trained
 from mim_bench.recipe.effective_batch import iterations_per_update

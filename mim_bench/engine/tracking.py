@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.visualization import WandbVisBackend as MMEngineWandbVisBackend
 
 from mim_bench.errors import ConfigError, did_you_mean
@@ -26,6 +29,24 @@ class WandbVisBackend(MMEngineWandbVisBackend):
     def add_config(self, config: Config, **kwargs: Any) -> None:
         """Record the config."""
         self.experiment.config.update(config.to_dict(), allow_val_change=True)
+
+
+class TrackHook(Hook):
+    """Send the metrics of a test to trackers; those of validations arrive anyway.
+
+    Args:
+        names: Names of the visualizer's backends.
+    """
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        """Send the metrics of the test."""
+        if is_main_process():
+            found = {k: float(v) for k, v in (metrics or {}).items() if isinstance(v, int | float)}
+            for name in self._names:
+                runner.visualizer.get_backend(name).add_scalars(found)
 
 
 def check_trackers(names: Sequence[str]) -> None:
