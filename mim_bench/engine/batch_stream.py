@@ -1,8 +1,9 @@
 """The batches of a training, which resume where they were without reading what came before."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
+from unittest import mock
 
 import mmengine.runner.loops
 from mmengine.dataset import DefaultSampler
@@ -142,15 +143,9 @@ def _seeded_sampler(loader: DataLoader) -> SeededSampler | None:
     return sampler if isinstance(sampler, SeededSampler) else None
 
 
-@contextmanager
-def streaming_loops() -> Iterator[None]:
-    """Iteration-based loops that are built inside read from a :class:`BatchStream`."""
-    theirs = mmengine.runner.loops._InfiniteDataloaderIterator
-    mmengine.runner.loops._InfiniteDataloaderIterator = BatchStream
-    try:
-        yield
-    finally:
-        mmengine.runner.loops._InfiniteDataloaderIterator = theirs
+def streaming_loops() -> AbstractContextManager:
+    """Context in which iteration-based loops are built that read from a :class:`BatchStream`."""
+    return mock.patch.object(mmengine.runner.loops, '_InfiniteDataloaderIterator', BatchStream)
 
 
 def resume_stream(loop: IterBasedTrainLoop) -> None:
