@@ -11,6 +11,7 @@ from torch import nn
 
 from mim_bench.conversion.architecture import SWIN, TIMM, VIT
 from mim_bench.conversion.backbone_config import backbone_config
+from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.exports import export
 from mim_bench.conversion.files import read_checkpoint
 from mim_bench.engine.load_gate import load_state
@@ -43,7 +44,7 @@ def verify_against_timm(path: Path) -> float | None:
     if meta['backbone_type'] == VIT:
         settings['out_type'] = 'featmap'
     ours = MODELS.build(backbone_config(meta, **settings)).eval()
-    weights = {k.removeprefix('backbone.'): v for k, v in state.items()}
+    weights = {k.removeprefix(BACKBONE): v for k, v in state.items()}
     load_state(ours, weights, path, advice='This is a fault of the conversion.')
     images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -71,7 +72,7 @@ def _reference(
     if kind == TIMM:
         args = {k: v for k, v in arch.items() if k not in ('name', 'pos_resize', 'pixels')}
         args |= {k: tuple(v) for k, v in args.items() if isinstance(v, list)}
-        name, weights = arch['name'], {k.removeprefix('backbone.'): v for k, v in state.items()}
+        name, weights = arch['name'], {k.removeprefix(BACKBONE): v for k, v in state.items()}
     elif kind in (VIT, SWIN) and 'num_patches' not in arch:
         name, args = _args_of_vit(arch) if kind == VIT else _args_of_swin(arch)
         try:

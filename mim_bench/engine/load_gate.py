@@ -12,6 +12,7 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
+from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
@@ -21,7 +22,6 @@ from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
 _MOST = 8  # names in a message
-PREFIX = 'backbone.'
 TEACHER_PREFIX = 'teacher.module.backbone.'
 
 
@@ -48,7 +48,7 @@ def load_backbone(
 
 
 def backbone_state(
-    state: Mapping[str, torch.Tensor], path: str | Path, prefix: str = PREFIX
+    state: Mapping[str, torch.Tensor], path: str | Path, prefix: str = BACKBONE
 ) -> dict[str, torch.Tensor]:
     """The weights of the backbone in a canonical checkpoint, without their prefix.
 
@@ -86,7 +86,7 @@ def load_model(model: nn.Module, path: str | Path) -> LoadReport:
             too little.
     """
     state = state_dict_of(read_checkpoint(path))
-    if not any(key.startswith(PREFIX) for key in state):
+    if not any(key.startswith(BACKBONE) for key in state):
         name = Path(path).name
         converted = find_source(state, name).convert(state, name)
         state = {**converted.backbone, **converted.rest}

@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
+from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.provenance import count_parameters
 from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
@@ -379,7 +380,7 @@ def _with_params(checkpoint: Checkpoint, model: nn.Module) -> Checkpoint:
     weights = {
         name: parameter.data
         for name, parameter in model.named_parameters()
-        if name.startswith('backbone.')
+        if name.startswith(BACKBONE)
     }
     known_from = {**checkpoint.known_from, 'params': 'weights'}
     count = count_parameters(weights)
