@@ -32,7 +32,7 @@ from mim_bench.recipe.data_content import config_content
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.protocol_file import write_protocol
-from mim_bench.results.record import Artifacts, Checkpoint, Cost, Metric, RunRecord, Tier
+from mim_bench.results.record import Artifacts, Checkpoint, Cost, Metric, RunRecord, Tier, run_id_of
 from mim_bench.results.store import (
     CURVES_FILE,
     RECORD_FILE,
@@ -134,11 +134,9 @@ def _record(run: WorkDir, task: _Task, wanted: Wanted, *, is_only: bool) -> RunR
     metrics, primary, error = _result(run, task, wanted)
     checkpoint = _checkpoint(run, wanted)
     seed = _seed(run, wanted)
-    run_id = wanted.run_id or f'{task.name}-{checkpoint.id}-s{seed}'
-    if wanted.run_id and not is_only:
-        run_id += f'-{task.name}'
+    named = wanted.run_id and run_id_of(wanted.run_id, task.name, is_only=is_only)
     return RunRecord(
-        run_id=run_id,
+        run_id=named or f'{task.name}-{checkpoint.id}-s{seed}',
         status='done' if error is None else 'failed',
         task=task.name,
         protocol=make_protocol(task.protocol, task.name, run.cfg),

@@ -44,7 +44,7 @@ from mim_bench.recipe.robustness import FITTED_LOOP, use_variant
 from mim_bench.recipe.start import protocol_start, start_weights
 from mim_bench.recipe.tta import use_test_time_augmentation
 from mim_bench.registry import RUNNERS
-from mim_bench.results.record import Cause, check_run_id
+from mim_bench.results.record import Cause, check_run_id, run_id_of
 from mim_bench.shipped import shipped_config
 
 NO_PLAN = (
@@ -443,7 +443,7 @@ def record_hook(cfg: Config, launch: Launch, *, is_test: bool) -> dict:
     if launch.run_id:
         check_run_id(launch.run_id, '--run-id')
         for task in tasks:
-            task['run_id'] = launch.run_id if len(tasks) == 1 else f'{launch.run_id}-{task["task"]}'
+            task['run_id'] = run_id_of(launch.run_id, task['task'], is_only=len(tasks) == 1)
     stated = dict(launch.record_checkpoint or {})
     start = start_facts(cfg, stated.pop('file', cfg.get('backbone_checkpoint')), is_test=is_test)
     return dict(

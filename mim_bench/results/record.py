@@ -360,6 +360,11 @@ def check_run_id(run_id: str, where: str) -> None:
         )
 
 
+def run_id_of(name: str, task: str, *, is_only: bool) -> str:
+    """The name of a task's record in a named run: that of the run, if it measures one task."""
+    return name if is_only else f'{name}-{task}'
+
+
 def data_set_of(task: str) -> str:
     """The data set whose labels a task uses: ``in1k`` of ``in1k-10pct-ft`` and ``imagenet-a``."""
     name = task.partition('-')[0]

@@ -7,6 +7,8 @@ from pathlib import Path
 import mim_bench
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.limit import Limit
+from mim_bench.results.record import run_id_of
+from mim_bench.results.store import RECORD_FILE
 from mim_bench.suite.config_index import config_hash, read_settings
 from mim_bench.suite.locations import DATA_ROOTS, configs_folder
 from mim_bench.suite.resources import Cluster, Resources
@@ -217,8 +219,8 @@ def run_words(
 
 def record_paths(places: Places, name: str, tasks: Sequence[str]) -> tuple[Path, ...]:
     """The records of a run, one a task."""
-    ids = [name] if len(tasks) == 1 else [f'{name}-{task}' for task in tasks]
-    return tuple(places.results / run_id / 'record.json' for run_id in ids)
+    ids = [run_id_of(name, task, is_only=len(tasks) == 1) for task in tasks]
+    return tuple(places.results / run_id / RECORD_FILE for run_id in ids)
 
 
 @dataclass(frozen=True)
