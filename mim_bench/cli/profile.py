@@ -221,7 +221,7 @@ def _measure(args: argparse.Namespace) -> int:
     with showing(console) as show:
         comparison = compare(plan, show)
     console.print(profile_table(comparison))
-    _write_files(args, console, _in_environment(comparison))
+    _write_files(args, console, _in_environment(comparison) if args.json else None)
     return 0
 
 
