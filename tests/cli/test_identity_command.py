@@ -77,7 +77,7 @@ def test_backbone_of_a_labelled_run_has_seen_its_labels_and_says_by_what(finetun
     assert (meta['method'], meta['pretrain_data'], meta['labels']) == ('mae', 'in1k', ['in1k'])
     trained_by = meta['trained_by']
     assert (trained_by['task'], trained_by['protocol']) == ('in1k-ft', 'toy-ft')
-    assert trained_by['version'] == '1'
+    assert trained_by['version'] == '2'
     assert main(['inspect', str(path)]) == 0
     assert "['in1k']" in capsys.readouterr().out
 

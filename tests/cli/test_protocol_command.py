@@ -28,7 +28,7 @@ def weights_of(path):
 def hash_of(*words):
     done = mim_bench('protocol', *words)
     assert done.returncode == 0, done.stderr
-    return re.search(r'in1k-ft: toy-ft, version 1, hash ([0-9a-f]{12})\n', done.stdout)[1]
+    return re.search(r'in1k-ft: toy-ft, version 2, hash ([0-9a-f]{12})\n', done.stdout)[1]
 
 
 def test_protocol_fit_backbone_asks_for_its_own_option():
