@@ -208,7 +208,8 @@ def run(args: argparse.Namespace) -> int:
     local = _local_launcher(args)
     suite = load_suite(args.suite, tasks_files=args.tasks_file)
     wanted = None if args.tasks is None else parse_tasks(args.tasks, suite)
-    root, roots = _data_roots(args.data_root, CHECK_NAMES)
+    # The nodes of a cluster may have folders that this machine lacks.
+    root, roots = _data_roots(args.data_root, CHECK_NAMES, must_exist=cluster is None)
     places = Places.of_suite(args.out.resolve(), suite, root, roots)
     rows = rows_of(
         args.checkpoint,
@@ -419,7 +420,7 @@ def _print_detached(result: 'Detached', console: 'Console') -> int:
 
 
 def _data_roots(
-    words: Sequence[str], known: Mapping[str, str]
+    words: Sequence[str], known: Mapping[str, str], *, must_exist: bool
 ) -> tuple[Path | None, dict[str, Path]]:
     """The folder of all data sets, and folders of single ones."""
     root, roots = None, {}
@@ -438,6 +439,9 @@ def _data_roots(
             )
         else:
             root = Path(word).resolve()
+    for folder in [*([root] if root else []), *roots.values()]:
+        if must_exist and not folder.is_dir():
+            raise ConfigError(f'--data-root: {folder} is not a folder. Give the one of the data.')
     return root, roots
 
 

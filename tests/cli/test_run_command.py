@@ -112,6 +112,7 @@ def test_run_killed_run_is_recorded_by_the_suite(inputs, tmp_path):
         (['--tasks', ''], "'' names no task"),
         (['--data-root', 'coko=x'], "'coko' is not a data set"),
         (['--data-root', 'x', 'y'], 'two folders of all data sets'),
+        (['--data-root', 'coco=x'], '/x is not a folder'),
         (['--workers', '0'], '--workers 0'),
         (['--gpus-per-run', '0'], '--gpus-per-run 0'),
         (['--timeout-hours', '0'], '--timeout-hours'),
