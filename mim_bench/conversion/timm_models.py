@@ -132,12 +132,11 @@ def tagged_settings(name: str, where: str) -> Any:
     """
     import timm
 
-    check_name(name, where)
-    name = name.removeprefix('hf-hub:').removeprefix('timm/')
+    architecture = check_name(name, where)
     try:
-        return timm.get_pretrained_cfg(name)
+        return timm.get_pretrained_cfg(_without_place(name))
     except RuntimeError as error:
-        known = ', '.join(timm.list_pretrained(f'{name.partition(".")[0]}.*')) or 'none'
+        known = ', '.join(timm.list_pretrained(f'{architecture}.*')) or 'none'
         raise ConversionError(
             f'{where}: timm {timm.__version__} has no weights of that name. It has {known}.'
         ) from error
@@ -151,11 +150,16 @@ def check_name(name: str, where: str) -> str:
     """
     import timm
 
-    architecture = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')[0]
+    architecture = _without_place(name).partition('.')[0]
     if not timm.is_model(architecture):
         hint = did_you_mean(architecture, timm.list_models(), n=3)
         raise ConversionError(f'{where}: timm {timm.__version__} has no {architecture!r}.{hint}')
     return architecture
+
+
+def _without_place(name: str) -> str:
+    """A name of timm without the hub and the account of its weights, as in ``hf-hub:timm/``."""
+    return name.removeprefix('hf-hub:').removeprefix('timm/')
 
 
 def activation_note(name: str) -> str | None:
@@ -165,7 +169,7 @@ def activation_note(name: str) -> str | None:
     """
     import timm
 
-    base, _, tag = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')
+    base, _, tag = _without_place(name).partition('.')
     quick = base.replace('_clip_', '_clip_quickgelu_')
     is_open = quick != base and timm.is_model(quick)
     if not is_open or (tag and not timm.list_pretrained(f'{quick}.{tag}')):
@@ -185,7 +189,7 @@ def pixels_note(name: str) -> str | None:
 
     if has_tag(name):
         return None
-    name = name.removeprefix('timm/').removeprefix('hf-hub:')
+    name = _without_place(name)
     stated = {tag: timm.get_pretrained_cfg(tag) for tag in timm.list_pretrained(f'{name}.*')}
     others = [tag for tag, cfg in stated.items() if stated_pixels(cfg.mean, cfg.std)]
     if not others:
