@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mim_bench.architectures import CLASSES
-from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.files import SIDECAR, meta_of, run_meta
 from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
 from mim_bench.conversion.resizing.relative_bias import (
@@ -87,14 +87,10 @@ def stated_network(content: Mapping) -> Architecture | None:
     Args:
         content: The file's dictionary.
     """
-    meta = content.get('meta')
-    if not isinstance(meta, Mapping):
-        return None
+    meta, run = meta_of(content), run_meta(content)
     if meta.get('backbone_type') in STATED.values() and meta.get('layout') is None:
         return Architecture(meta['backbone_type'], dict(meta.get('arch') or {}))
-    own = meta.get('mim_bench')
-    named = own if isinstance(own, Mapping) else {}
-    found = ((kind, named[key]) for key, kind in STATED.items() if named.get(key))
+    found = ((kind, run[key]) for key, kind in STATED.items() if run.get(key))
     return next((Architecture(kind, dict(arch)) for kind, arch in found), None)
 
 

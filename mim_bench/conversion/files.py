@@ -163,6 +163,18 @@ def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
     }
 
 
+def meta_of(content: Mapping) -> Mapping:
+    """What a file's dictionary holds under :data:`META`; empty where that is no dictionary."""
+    meta = content.get(META)
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def run_meta(content: Mapping) -> Mapping:
+    """What mim_bench's runner wrote about itself into ``meta``."""
+    own = meta_of(content).get('mim_bench')
+    return own if isinstance(own, Mapping) else {}
+
+
 def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of a state dict: names, types, shapes and values, in order of the names."""
     digest = hashlib.sha256()

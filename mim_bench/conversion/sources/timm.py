@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.files import SIDECAR, meta_of
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
 from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Network, Source, StateDict, is_under_model
@@ -51,7 +51,7 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
     timm does not store. timm's files hold the weights bare or under ``state_dict``; under
     ``model`` stand those of other repositories. The settings of a timm folder name the network.
     """
-    if _says_timm(content) or (content.get(SIDECAR) or {}).get('architecture'):
+    if meta_of(content).get('layout') == 'timm' or (content.get(SIDECAR) or {}).get('architecture'):
         return Fit.MARK
     if 'mask_token' in state and 'blocks.0.ls1.gamma' in state:  # DINOv2's
         return Fit.NO
@@ -69,11 +69,6 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
         return Fit.NO
     is_class_token_classifier = 'head.weight' in state and 'fc_norm.weight' not in state
     return Fit.LAYOUT if is_class_token_classifier or not is_under_model(content) else Fit.NO
-
-
-def _says_timm(content: Mapping) -> bool:
-    meta = content.get('meta')
-    return isinstance(meta, Mapping) and meta.get('layout') == 'timm'
 
 
 def _network(state: StateDict, content: Mapping, where: str) -> Network | None:
