@@ -12,6 +12,7 @@ from mim_bench.architectures import CLASSES
 from mim_bench.conversion.files import SIDECAR, meta_of, run_meta
 from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
     TABLE,
@@ -253,8 +254,8 @@ def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> d
     """Of the images that the table of positions was made for: a square, or its patches only."""
     if 'pos_embed' in state:
         num_patches = state['pos_embed'].shape[1] - ('cls_token' in state)
-        side = math.isqrt(num_patches)
-        if side * side != num_patches:
+        side = square_side(num_patches)
+        if side is None:
             return {'num_patches': num_patches}
     elif tables and (found := square_table_grid(len(state[tables[0]]))):
         side = found[0][0]
@@ -280,8 +281,8 @@ def _read_mixmim(backbone: _Backbone) -> Read:
     arch, assumed = _read_swin(backbone)
     (hidden, dims), *_ = backbone.stages('ffn.layers.0.0.weight')
     rows = backbone.shape('absolute_pos_embed')[1]
-    side = math.isqrt(rows)
-    if side * side != rows:
+    side = square_side(rows)
+    if side is None:
         raise ConversionError(
             f'backbone.absolute_pos_embed has {rows} rows, which do not form a square grid; '
             'others are not read.'

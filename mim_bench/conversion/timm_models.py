@@ -1,6 +1,5 @@
 """Networks of timm that a file is the weights of: built, filled by timm's own rules, and proven."""
 
-import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assu
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import checked_pixels, stated_pixels
 from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.errors import ConversionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -112,9 +112,11 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
         return named
     # A file may have rows for tokens that timm adds no positions to.
     for prefix in range(6):
-        side = math.isqrt(max(table.shape[1] - prefix, 0))
+        side = square_side(table.shape[1] - prefix)
+        if side is None:
+            continue
         sized = replace(named, args={**args, 'img_size': side * patch[0]})
-        if side * side == table.shape[1] - prefix and _fits(sized, state, where):
+        if _fits(sized, state, where):
             return sized
     return named
 
@@ -303,14 +305,14 @@ def filter_of(name: str) -> Callable[[dict, 'nn.Module'], Mapping] | None:
     return found
 
 
-def square_side(rows: int, where: str) -> int:
+def side_of_table(rows: int, where: str) -> int:
     """The side of the square grid of a table of positions.
 
     Raises:
         ConversionError: It is of none.
     """
-    side = math.isqrt(max(rows, 0))
-    if not side or side * side != rows:
+    side = square_side(rows)
+    if side is None:
         raise ConversionError(
             f'{where}: {rows} positions do not form a square grid, and the weights do not show '
             'another. Name the network: --timm NAME, with its --arch img_size=(height, width).'
@@ -328,7 +330,7 @@ def vit_args(
     """
     dims, *_, patch = weights['patch_embed.proj.weight'].shape
     return {
-        'img_size': patch * square_side(weights['pos_embed'].shape[1] - num_prefix, where),
+        'img_size': patch * side_of_table(weights['pos_embed'].shape[1] - num_prefix, where),
         'patch_size': patch,
         'embed_dim': dims,
         'depth': count(weights),

@@ -1,6 +1,5 @@
 """timm's own models: the ViT, BEiT and Swin families."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -8,6 +7,7 @@ import torch
 
 from mim_bench.conversion.files import SIDECAR, meta_of
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Network, Source, StateDict, is_under_model
 from mim_bench.conversion.swin_keys import (
@@ -112,7 +112,7 @@ def _with_class_position(converted: Converted) -> Converted:
         return converted
     # A square may be one more than an oblong grid: 225 = 15 x 15 = 1 + 14 x 16. DeiT III has
     # layer scales; without them the class token has its position, as in all other networks.
-    is_square = math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]
+    is_square = square_side(positions.shape[1]) is not None
     if not is_square or 'backbone.layers.0.gamma_1' not in converted.backbone:
         return converted
     full = torch.cat((torch.zeros_like(positions[:, :1]), positions), dim=1)
