@@ -11,7 +11,7 @@ import torch
 from mim_bench.architectures import CLASSES
 from mim_bench.conversion.files import SIDECAR, meta_of, run_meta
 from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
-from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
 from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
@@ -24,7 +24,6 @@ from mim_bench.errors import ConversionError
 if TYPE_CHECKING:
     from mim_bench.conversion.source import Source
 
-BACKBONE = 'backbone.'
 VIT, SWIN, UMMAE_SWIN, UMMAE_PVT = (
     CLASSES[family] for family in ('vit', 'swin', 'ummae-swin', 'ummae-pvt')
 )

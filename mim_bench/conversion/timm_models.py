@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
+from mim_bench.conversion.architecture import TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import checked_pixels, stated_pixels
-from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
 from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.errors import ConversionError, did_you_mean
 

@@ -15,13 +15,13 @@ from torch import nn
 from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
+from mim_bench.conversion.key_table import BACKBONE
+from mim_bench.conversion.sources.openmmlab import TEACHER
 from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
 _MOST = 8  # names in a message
-PREFIX = 'backbone.'
-TEACHER_PREFIX = 'teacher.module.backbone.'
 
 
 def load_backbone(
@@ -47,14 +47,14 @@ def load_backbone(
 
 
 def backbone_state(
-    state: Mapping[str, torch.Tensor], path: str | Path, prefix: str = PREFIX
+    state: Mapping[str, torch.Tensor], path: str | Path, prefix: str = BACKBONE
 ) -> dict[str, torch.Tensor]:
     """The weights of the backbone in a canonical checkpoint, without their prefix.
 
     Raises:
         CheckpointError: The file has none, or holds a student and its teacher.
     """
-    if any(key.startswith(TEACHER_PREFIX) for key in state):
+    if any(key.startswith(TEACHER) for key in state):
         raise CheckpointError(
             f'{path}: holds a student and its teacher, and the teacher is the result. Convert it '
             f'first, which takes the teacher: mim-bench convert {path} converted.pth'
@@ -85,7 +85,7 @@ def load_model(model: nn.Module, path: str | Path) -> LoadReport:
             too little.
     """
     state = state_dict_of(read_checkpoint(path))
-    if not any(key.startswith(PREFIX) for key in state):
+    if not any(key.startswith(BACKBONE) for key in state):
         name = Path(path).name
         converted = find_source(state, name).convert(state, name)
         state = {**converted.backbone, **converted.rest}

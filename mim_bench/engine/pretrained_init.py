@@ -12,7 +12,8 @@ from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
-from mim_bench.engine.load_gate import PREFIX, backbone_state, load_state
+from mim_bench.conversion.key_table import BACKBONE
+from mim_bench.engine.load_gate import backbone_state, load_state
 from mim_bench.results.record import LoadReport
 
 
@@ -71,7 +72,7 @@ class GatedPretrainedInit(PretrainedInit):
         state = state_dict_of(content)
         if self.prefix:
             state = backbone_state(state, self.checkpoint, self.prefix.rstrip('.') + '.')
-        elif not hasattr(module, 'backbone') and any(key.startswith(PREFIX) for key in state):
+        elif not hasattr(module, 'backbone') and any(key.startswith(BACKBONE) for key in state):
             state = backbone_state(state, self.checkpoint)
         initialisation = _current.get() or Initialisation()
         report = load_state(

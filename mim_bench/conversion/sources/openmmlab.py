@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 
-from mim_bench.conversion.architecture import BACKBONE, stated_network
+from mim_bench.conversion.architecture import stated_network
 from mim_bench.conversion.files import meta_of, run_meta
-from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.key_table import BACKBONE, Converted, KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.vit_keys import ENDING
 
@@ -17,7 +17,7 @@ _FOREIGN = tuple(
     )
 )  # fmt: skip
 # A method whose momentum network is its result, as ConMIM's is, calls it teacher.
-_TEACHER = 'teacher.module.backbone.'
+TEACHER = 'teacher.module.backbone.'
 _TEACHER_RULES: Rules = (
     (r'teacher\.module\.((?:backbone|neck)\..+)', r'\1'),
     (r'(?:backbone|neck)\..+|teacher\.steps', None),
@@ -70,7 +70,7 @@ def _has_backbone(state: StateDict) -> bool:
 
 def _rename(name: str, first: Rules, state: StateDict, where: str) -> Converted:
     """Keep every key; of a student and its teacher, the teacher under their names."""
-    has_teacher = any(key.startswith(_TEACHER) for key in state)
+    has_teacher = any(key.startswith(TEACHER) for key in state)
     rules = (*first, *(_TEACHER_RULES if has_teacher else ()), *_RULES)
     return KeyTable(name, rules).apply(state, where)
 
