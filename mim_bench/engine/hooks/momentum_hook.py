@@ -3,12 +3,12 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.momentum import MomentumNetwork
+from mim_bench.recipe.tta import unwrap
 from mim_bench.recipe.updates import share_of_updates
 from mim_bench.registry import HOOKS
 
@@ -32,7 +32,7 @@ class MomentumHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Start from the weights that the model starts from."""
-        model = _unwrapped(runner.model)
+        model = unwrap(runner.model)
         network = _momentum_network(model)
         was_filled = getattr(runner, 'load_report', None) is not None
         if was_filled and runner.iter == 0 and int(network.steps) == 0:
@@ -44,15 +44,11 @@ class MomentumHook(Hook):
         """Update, if the optimiser made a step in this iteration."""
         if not runner.optim_wrapper.should_update():
             return
-        model = _unwrapped(runner.model)
+        model = unwrap(runner.model)
         network = _momentum_network(model)
         progress = share_of_updates(runner)
         network.update_parameters(model, progress)
         runner.message_hub.update_scalar('train/momentum', network.momentum_at(progress))
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _momentum_network(model: nn.Module) -> MomentumNetwork:

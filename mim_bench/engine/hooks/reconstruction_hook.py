@@ -6,7 +6,6 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, FUNCTIONS
 from mmengine.runner import IterBasedTrainLoop, Runner
 
@@ -16,6 +15,7 @@ from mim_bench.engine.fsdp import callable_in_parts, is_sharded
 from mim_bench.engine.hooks.cost_ledger_hook import outside_cost
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.isolation import evaluating, preserved_rng
+from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
 from mim_bench.visualization.methods import panels_of
 from mim_bench.visualization.pictures import save_png
@@ -69,7 +69,7 @@ class ReconstructionHook(Hook):
             self._save(runner)
 
     def _save(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrap(runner.model)
         if not (is_main_process() or is_sharded(model)):
             return
         with (

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -15,6 +14,7 @@ from mim_bench.conversion.files import tensors_sha256
 from mim_bench.data.archives import file_facts, is_file
 from mim_bench.evaluation.probes.extraction import arithmetic_name, backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
+from mim_bench.recipe.tta import unwrap
 
 # Raise it when the code changes features of the same settings.
 VERSION = 1
@@ -46,7 +46,7 @@ def feature_settings(
         fp16: One of :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`.
         **how: Settings of the extraction, such as its pooling: plain data.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     network = cfg.get('model') or {}
     device = next(model.parameters()).device
     return {
