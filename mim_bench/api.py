@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 
 from mim_bench.cli.main import build_parser
-from mim_bench.conversion.architecture import BACKBONE, MODULE
+from mim_bench.conversion.architecture import MODULE
 from mim_bench.conversion.files import read_checkpoint, state_sha256, write_checkpoint
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.conversion.provenance import FACTS, meta_names
 from mim_bench.data.image_file import check_sides
 from mim_bench.engine.environment import usable_device

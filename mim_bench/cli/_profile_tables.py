@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mim_bench.profiling.comparison import Comparison, Profile, Spread
     from mim_bench.profiling.estimate import StepEstimate
     from mim_bench.profiling.graph_breaks import GraphBreaks
-    from mim_bench.profiling.hook_time import HookTime
     from mim_bench.profiling.loading import Loading
 
 MIB = 2**20
@@ -152,18 +151,18 @@ def _break_cells(rows: Mapping[str, 'GraphBreaks']) -> Iterator[tuple[str, ...]]
         yield name, row.backbone, str(len(row.training)), str(len(row.features))
 
 
-def hook_table(config: str, times: Mapping[int, Sequence['HookTime']]) -> Table:
+def hook_table(config: str, times: Mapping[int, Mapping[str, float]]) -> Table:
     """The table of ``--hooks``: host milliseconds an iteration of each hook.
 
     Args:
         config: Shown above it.
-        times: By batch size.
+        times: Seconds of each hook, by batch size.
     """
     table = Table(title=f'{config}: host time of its hooks, ms an iteration', title_justify='left')
     table.add_column('hook')
     for size in times:
         table.add_column(f'batch {size}', justify='right')
-    by_size = [{t.hook: 1000 * t.seconds for t in found} for found in times.values()]
+    by_size = [{hook: 1000 * s for hook, s in found.items()} for found in times.values()]
     for hook in by_size[0]:
         table.add_row(hook, *(f'{found.get(hook, 0):.3f}' for found in by_size))
     table.add_section()

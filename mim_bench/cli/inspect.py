@@ -80,6 +80,7 @@ def _config(found: 'Inspection', path: Path) -> str:
 
 
 def _table(content: dict, found: 'Inspection', path: Path) -> Table:
+    from mim_bench.conversion.files import meta_of
     from mim_bench.conversion.notes import notes_on
 
     table = Table('', '', show_header=False, title=str(path))
@@ -88,9 +89,8 @@ def _table(content: dict, found: 'Inspection', path: Path) -> Table:
         table.add_row('', 'their weights have the same names: convert with --source')
     if found.problem:
         table.add_row('problem', found.problem)
-    meta = content.get('meta')
-    stored = meta if isinstance(meta, dict) else {}
-    rows = {key: found.meta[key] for key in _FOUND if found.meta.get(key)} | stored
+    known = {key: found.meta[key] for key in _FOUND if found.meta.get(key)}
+    rows = {**known, **meta_of(content)}
     for key, value in rows.items():
         text = str(value)
         is_whole = key in _FOUND or len(text) <= _MAX_TEXT

@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
         cost = measure_knn(folder / 'train', folder / 'val', k=args.k, device=device)
     print(f'{args.val} against {args.train} features of {args.dim} numbers, k = {args.k}')
     print(f'{cost.wall_s:.1f} s, {cost.gflop_per_s:.0f} GFLOP/s')
-    if cost.peak_resident_bytes is not None:
-        print(f'peak resident memory of the process: {cost.peak_resident_bytes / 2**30:.2f} GiB')
+    print(f'peak resident memory of the process: {cost.peak_resident_bytes / 2**30:.2f} GiB')
     if cost.peak_gpu_bytes is not None:
         print(f'peak memory of tensors on the GPU: {cost.peak_gpu_bytes / 2**30:.2f} GiB')
     return 0

@@ -300,11 +300,7 @@ def _hooks(args: argparse.Namespace) -> int:
         cfg = load_config(entry.config, dict(entry.options))
         found[entry.name] = times = {size: hook_times(cfg, size) for size in sizes}
         console.print(hook_table(entry.name, times))
-    seconds = {
-        name: {size: {time.hook: time.seconds for time in each} for size, each in times.items()}
-        for name, times in found.items()
-    }
-    _write_files(args, console, {'hooks': seconds})
+    _write_files(args, console, {'hooks': found})
     return 0
 
 

@@ -4,7 +4,6 @@ The maintained fork (``onedl-*``) and the original packages have the same import
 names, so pip lets one overwrite the other's files; only the metadata differ.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -45,16 +44,13 @@ class Stack:
         return '+'.join(sorted({library.distribution for library in self.libraries})) or 'none'
 
 
-def describe_stack(path: Sequence[str] | None = None) -> Stack:
+def describe_stack() -> Stack:
     """Read the installed packages' metadata.
-
-    Args:
-        path: Folders to search; ``sys.path`` by default.
 
     Raises:
         StackError: Several packages provide the same import name.
     """
-    found = [library for name in LIBRARIES for library in _providers(name, path)]
+    found = [library for name in LIBRARIES for library in _providers(name)]
     doubled = sorted({a.import_name for a in found for b in found if _is_rival(a, b)})
     if doubled:
         rivals = [library for library in found if library.import_name in doubled]
@@ -62,13 +58,12 @@ def describe_stack(path: Sequence[str] | None = None) -> Stack:
     return Stack(tuple(found))
 
 
-def _providers(import_name: str, path: Sequence[str] | None) -> list[Library]:
-    where = {} if path is None else {'path': list(path)}
+def _providers(import_name: str) -> list[Library]:
     return [
         Library(import_name, package, installed[0].version, distribution)
         for distribution, packages in _PACKAGES[import_name].items()
         for package in packages
-        if (installed := list(metadata.distributions(name=package, **where)))
+        if (installed := list(metadata.distributions(name=package)))
     ]
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from mim_bench.architectures import CLASSES
-from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.files import SIDECAR, meta_of, run_meta
 from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
-from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
     TABLE,
@@ -23,7 +24,6 @@ from mim_bench.errors import ConversionError
 if TYPE_CHECKING:
     from mim_bench.conversion.source import Source
 
-BACKBONE = 'backbone.'
 VIT, SWIN, UMMAE_SWIN, UMMAE_PVT = (
     CLASSES[family] for family in ('vit', 'swin', 'ummae-swin', 'ummae-pvt')
 )
@@ -87,14 +87,10 @@ def stated_network(content: Mapping) -> Architecture | None:
     Args:
         content: The file's dictionary.
     """
-    meta = content.get('meta')
-    if not isinstance(meta, Mapping):
-        return None
+    meta, run = meta_of(content), run_meta(content)
     if meta.get('backbone_type') in STATED.values() and meta.get('layout') is None:
         return Architecture(meta['backbone_type'], dict(meta.get('arch') or {}))
-    own = meta.get('mim_bench')
-    named = own if isinstance(own, Mapping) else {}
-    found = ((kind, named[key]) for key, kind in STATED.items() if named.get(key))
+    found = ((kind, run[key]) for key, kind in STATED.items() if run.get(key))
     return next((Architecture(kind, dict(arch)) for kind, arch in found), None)
 
 
@@ -257,8 +253,8 @@ def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> d
     """Of the images that the table of positions was made for: a square, or its patches only."""
     if 'pos_embed' in state:
         num_patches = state['pos_embed'].shape[1] - ('cls_token' in state)
-        side = math.isqrt(num_patches)
-        if side * side != num_patches:
+        side = square_side(num_patches)
+        if side is None:
             return {'num_patches': num_patches}
     elif tables and (found := square_table_grid(len(state[tables[0]]))):
         side = found[0][0]
@@ -284,8 +280,8 @@ def _read_mixmim(backbone: _Backbone) -> Read:
     arch, assumed = _read_swin(backbone)
     (hidden, dims), *_ = backbone.stages('ffn.layers.0.0.weight')
     rows = backbone.shape('absolute_pos_embed')[1]
-    side = math.isqrt(rows)
-    if side * side != rows:
+    side = square_side(rows)
+    if side is None:
         raise ConversionError(
             f'backbone.absolute_pos_embed has {rows} rows, which do not form a square grid; '
             'others are not read.'

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.key_table import Converted, count
+from mim_bench.conversion.key_table import BACKBONE, Converted, count
 from mim_bench.conversion.resizing.relative_bias import expand_shared_table, with_indices
 
-BACKBONE = 'backbone.'
 # Tokens that pre-training alone uses; a backbone that is not pre-trained has no place for them.
 PRETRAINING_TOKENS = ('backbone.vis_mask_token', 'backbone.mask_token')
 _HALF_TYPES = (torch.float16, torch.bfloat16)

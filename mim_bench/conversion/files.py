@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -163,10 +163,27 @@ def state_dict_of(content: dict) -> dict[str, torch.Tensor]:
     }
 
 
+def meta_of(content: Mapping) -> Mapping:
+    """What a file's dictionary holds under :data:`META`; empty where that is no dictionary."""
+    meta = content.get(META)
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def run_meta(content: Mapping) -> Mapping:
+    """What mim_bench's runner wrote about itself into ``meta``."""
+    own = meta_of(content).get('mim_bench')
+    return own if isinstance(own, Mapping) else {}
+
+
 def state_sha256(state: Mapping[str, torch.Tensor]) -> str:
     """SHA-256 of a state dict: names, types, shapes and values, in order of the names."""
+    return tensors_sha256(sorted(state.items()))
+
+
+def tensors_sha256(named: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """SHA-256 of names, types, shapes and values of tensors, in the order given."""
     digest = hashlib.sha256()
-    for name, value in sorted(state.items()):
+    for name, value in named:
         digest.update(f'{name} {tuple(value.shape)} {value.dtype}\n'.encode())
         plain = value.detach().cpu().contiguous().reshape(-1)
         digest.update(plain.view(torch.uint8).numpy().data)

@@ -16,7 +16,7 @@ from mim_bench.conversion.containers import (
     open_container,
 )
 from mim_bench.conversion.detection import AUTO, recognise
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.files import meta_of, read_checkpoint
 from mim_bench.conversion.provenance import FACTS, RECORD_NAMES, build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.weight_files import weights_file, weights_sha256
@@ -101,8 +101,7 @@ def file_facts(path: str | Path) -> FileFacts:
 @lru_cache(maxsize=4)  # of what one run starts from
 def _file_facts(path: Path, _stamp: tuple[int, int] | None) -> FileFacts:
     content = read_checkpoint(path)
-    stored = content.get('meta')
-    stored = stored if isinstance(stored, Mapping) else {}
+    stored = meta_of(content)
     sha256 = stored.get('origin_sha256') or weights_sha256(path)
     try:
         meta = inspect_content(content, path.name, sha256).meta

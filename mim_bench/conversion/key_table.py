@@ -13,6 +13,7 @@ from mim_bench.errors import ConversionError
 if TYPE_CHECKING:
     from mim_bench.conversion.architecture import Architecture
 
+BACKBONE = 'backbone.'  # before the canonical names of a backbone's weights
 # A canonical key, a function of the pattern's groups, or None: dropped on purpose.
 Target = str | Callable[..., str] | None
 Rules = tuple[tuple[str, Target], ...]
@@ -69,7 +70,7 @@ class KeyTable:
                 converted.dropped.append(key)
                 continue
             name = match.expand(target) if isinstance(target, str) else target(*match.groups())
-            place = converted.backbone if name.startswith('backbone.') else converted.rest
+            place = converted.backbone if name.startswith(BACKBONE) else converted.rest
             if name in place:
                 raise ConversionError(
                     f'{where}: two keys become {name!r}, one of them {key!r}. Name the right '

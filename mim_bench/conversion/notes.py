@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from mim_bench.conversion.architecture import VIT, unknown_grid
 from mim_bench.conversion.containers import Weights, not_finite, one_valued
-from mim_bench.conversion.files import META, SIDECAR
+from mim_bench.conversion.files import SIDECAR, meta_of
 from mim_bench.conversion.huggingface_keys import hub_settings
 from mim_bench.conversion.key_table import listed
 from mim_bench.conversion.timm_models import activation_note, pixels_note, settings_name
@@ -56,8 +56,7 @@ def _assumptions(
     name = timm or settings_name(content)
     if name and (note := activation_note(name)):
         yield note
-    earlier = content.get(META)
-    if isinstance(earlier, Mapping) and 'origin_sha256' in earlier:
+    if 'origin_sha256' in meta_of(content):
         return  # an earlier conversion noted the rest
     if meta and SIDECAR not in content and any(_PATCHES in key for key in weights.state):
         yield (

@@ -10,6 +10,7 @@ import torch
 from mim_bench.conversion.architecture import OF_SOURCE, Architecture
 from mim_bench.conversion.canonical import PRETRAINING_TOKENS
 from mim_bench.conversion.containers import Weights
+from mim_bench.conversion.files import meta_of, run_meta
 from mim_bench.conversion.key_table import Converted
 from mim_bench.conversion.manifest import release_of
 from mim_bench.conversion.source import Source
@@ -129,13 +130,6 @@ def with_earlier(found: Architecture, content: Mapping) -> Architecture:
     return replace(found, arch={**arch, **kept}, assumed=assumed)
 
 
-def run_meta(content: Mapping) -> Mapping:
-    """What mim_bench's runner wrote about itself into ``meta``."""
-    meta = content.get('meta')
-    own = meta.get('mim_bench') if isinstance(meta, Mapping) else None
-    return own if isinstance(own, Mapping) else {}
-
-
 def meta_names(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a record's checkpoint under the names that a canonical file has for them."""
     names = {value: key for key, value in RECORD_NAMES.items()}
@@ -163,17 +157,15 @@ def _first_known(layers: Mapping[str, Mapping[str, Any]]) -> tuple[dict, dict[st
 
 
 def _canonical_meta(content: Mapping) -> Mapping:
-    meta = content.get('meta')
-    is_canonical = isinstance(meta, Mapping) and 'origin_sha256' in meta
-    return meta if is_canonical else {}
+    meta = meta_of(content)
+    return meta if 'origin_sha256' in meta else {}
 
 
 def _epochs(content: Mapping) -> int | None:
     """Official files count from zero; the meta of mmcv and mmengine holds the finished ones."""
     if isinstance(content.get('epoch'), int):
         return content['epoch'] + 1
-    meta = content.get('meta')
-    epoch = meta.get('epoch') if isinstance(meta, Mapping) else None
+    epoch = meta_of(content).get('epoch')
     return epoch if isinstance(epoch, int) else None
 
 

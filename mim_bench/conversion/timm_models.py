@@ -1,6 +1,5 @@
 """Networks of timm that a file is the weights of: built, filled by timm's own rules, and proven."""
 
-import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mim_bench.conversion.architecture import BACKBONE, TIMM, Architecture, assumed_heads
+from mim_bench.conversion.architecture import TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import checked_pixels, stated_pixels
-from mim_bench.conversion.key_table import Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.errors import ConversionError, did_you_mean
 
 if TYPE_CHECKING:
@@ -112,9 +112,11 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
         return named
     # A file may have rows for tokens that timm adds no positions to.
     for prefix in range(6):
-        side = math.isqrt(max(table.shape[1] - prefix, 0))
+        side = square_side(table.shape[1] - prefix)
+        if side is None:
+            continue
         sized = replace(named, args={**args, 'img_size': side * patch[0]})
-        if side * side == table.shape[1] - prefix and _fits(sized, state, where):
+        if _fits(sized, state, where):
             return sized
     return named
 
@@ -132,12 +134,11 @@ def tagged_settings(name: str, where: str) -> Any:
     """
     import timm
 
-    check_name(name, where)
-    name = name.removeprefix('hf-hub:').removeprefix('timm/')
+    architecture = check_name(name, where)
     try:
-        return timm.get_pretrained_cfg(name)
+        return timm.get_pretrained_cfg(_without_place(name))
     except RuntimeError as error:
-        known = ', '.join(timm.list_pretrained(f'{name.partition(".")[0]}.*')) or 'none'
+        known = ', '.join(timm.list_pretrained(f'{architecture}.*')) or 'none'
         raise ConversionError(
             f'{where}: timm {timm.__version__} has no weights of that name. It has {known}.'
         ) from error
@@ -151,11 +152,16 @@ def check_name(name: str, where: str) -> str:
     """
     import timm
 
-    architecture = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')[0]
+    architecture = _without_place(name).partition('.')[0]
     if not timm.is_model(architecture):
         hint = did_you_mean(architecture, timm.list_models(), n=3)
         raise ConversionError(f'{where}: timm {timm.__version__} has no {architecture!r}.{hint}')
     return architecture
+
+
+def _without_place(name: str) -> str:
+    """A name of timm without the hub and the account of its weights, as in ``hf-hub:timm/``."""
+    return name.removeprefix('hf-hub:').removeprefix('timm/')
 
 
 def activation_note(name: str) -> str | None:
@@ -165,7 +171,7 @@ def activation_note(name: str) -> str | None:
     """
     import timm
 
-    base, _, tag = name.removeprefix('timm/').removeprefix('hf-hub:').partition('.')
+    base, _, tag = _without_place(name).partition('.')
     quick = base.replace('_clip_', '_clip_quickgelu_')
     is_open = quick != base and timm.is_model(quick)
     if not is_open or (tag and not timm.list_pretrained(f'{quick}.{tag}')):
@@ -185,7 +191,7 @@ def pixels_note(name: str) -> str | None:
 
     if has_tag(name):
         return None
-    name = name.removeprefix('timm/').removeprefix('hf-hub:')
+    name = _without_place(name)
     stated = {tag: timm.get_pretrained_cfg(tag) for tag in timm.list_pretrained(f'{name}.*')}
     others = [tag for tag, cfg in stated.items() if stated_pixels(cfg.mean, cfg.std)]
     if not others:
@@ -299,14 +305,14 @@ def filter_of(name: str) -> Callable[[dict, 'nn.Module'], Mapping] | None:
     return found
 
 
-def square_side(rows: int, where: str) -> int:
+def side_of_table(rows: int, where: str) -> int:
     """The side of the square grid of a table of positions.
 
     Raises:
         ConversionError: It is of none.
     """
-    side = math.isqrt(max(rows, 0))
-    if not side or side * side != rows:
+    side = square_side(rows)
+    if side is None:
         raise ConversionError(
             f'{where}: {rows} positions do not form a square grid, and the weights do not show '
             'another. Name the network: --timm NAME, with its --arch img_size=(height, width).'
@@ -324,7 +330,7 @@ def vit_args(
     """
     dims, *_, patch = weights['patch_embed.proj.weight'].shape
     return {
-        'img_size': patch * square_side(weights['pos_embed'].shape[1] - num_prefix, where),
+        'img_size': patch * side_of_table(weights['pos_embed'].shape[1] - num_prefix, where),
         'patch_size': patch,
         'embed_dim': dims,
         'depth': count(weights),

@@ -6,17 +6,16 @@ from typing import Any
 
 import torch
 
-from mim_bench.conversion.architecture import BACKBONE, TIMM
+from mim_bench.conversion.architecture import TIMM
 from mim_bench.conversion.convert import Conversion, convert_checkpoint
 from mim_bench.conversion.files import write_checkpoint
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.conversion.provenance import FACTS
 from mim_bench.conversion.timm_models import check_name, has_tag, tagged_settings
+from mim_bench.conversion.weight_files import FOLDER_FILES
 from mim_bench.errors import CheckpointError
 from mim_bench.files.hashing import file_sha256
 from mim_bench.results.record import RANDOM_METHOD
-
-# In the order in which the hub's repositories are searched.
-_HUB_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
 def timm_checkpoint(
@@ -56,7 +55,7 @@ def cached_weights(name: str, *, download: bool = False) -> Path:
             f'timm:{name}: these weights are in a format of their own (.npz). Save them by timm, '
             'and give that file with --timm.'
         )
-    files = [settings.hf_hub_filename] if settings.hf_hub_filename else list(_HUB_FILES)
+    files = [settings.hf_hub_filename] if settings.hf_hub_filename else list(FOLDER_FILES)
     repository, url = settings.hf_hub_id, settings.url
     found = [try_to_load_from_cache(repository, file) for file in files if repository]
     found += [Path(torch.hub.get_dir()) / 'checkpoints' / url.rpartition('/')[2]] if url else []

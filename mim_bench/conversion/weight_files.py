@@ -10,7 +10,7 @@ from mim_bench.files.hashing import file_sha256
 
 _INDEX = '.index.json'
 # In the order in which a folder of a hub is searched.
-_FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
+FOLDER_FILES = ('model.safetensors', 'pytorch_model.bin')
 _ADAPTER_FILES = ('adapter_config.json', 'adapter_model.safetensors', 'adapter_model.bin')
 _SHARD = re.compile(r'(.+)-\d{5}-of-\d{5}(\.\w+)')
 _POINTER_FILE = 'last_checkpoint'  # mmengine's name
@@ -28,7 +28,7 @@ def weights_file(path: str | Path) -> Path:
     path = Path(path)
     if path.is_dir():
         _refuse_adapter(path)
-        names = [n for base in _FOLDER_FILES for n in (base, base + _INDEX)]
+        names = [n for base in FOLDER_FILES for n in (base, base + _INDEX)]
         found = [path / name for name in names if (path / name).is_file()]
         newest = found[0] if found else latest_checkpoint(path)
         if newest is None:

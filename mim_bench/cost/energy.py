@@ -5,19 +5,12 @@ run that holds it. GPUs older than Volta, MIG slices and other makers' devices h
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 
-class EnergyMeter(Protocol):
-    """Interface of energy meters."""
-
-    def joules(self) -> float | None:
-        """Energy of the devices since some fixed moment; None if a counter cannot be read."""
-
-
-class NvmlEnergy:
+class EnergyMeter:
     """Sum of the energy counters of several GPUs.
 
     Args:
@@ -34,7 +27,7 @@ class NvmlEnergy:
         self._read()
 
     def joules(self) -> float | None:
-        """Energy of all GPUs since the driver was loaded."""
+        """Energy of all GPUs since the driver was loaded; None if a counter cannot be read."""
         try:
             return self._read()
         except self._nvml.NVMLError:
@@ -45,7 +38,7 @@ class NvmlEnergy:
         return sum(read(handle) for handle in self._handles) / 1000
 
 
-def energy_meter(uuids: Sequence[str]) -> NvmlEnergy | None:
+def energy_meter(uuids: Sequence[str]) -> EnergyMeter | None:
     """Make the meter of some GPUs.
 
     Args:
@@ -61,7 +54,7 @@ def energy_meter(uuids: Sequence[str]) -> NvmlEnergy | None:
         return None
     try:
         pynvml.nvmlInit()
-        return NvmlEnergy(pynvml, uuids)
+        return EnergyMeter(pynvml, uuids)
     except pynvml.NVMLError:
         return None
 

@@ -58,7 +58,7 @@ class ResidentMemory:
         """Set the baseline (the first time) and reset the high-water mark."""
         _return_freed_memory()
         _reset_high_water_mark()
-        size, mark = _resident_bytes()
+        size, mark = resident_bytes()
         if self._baseline is None:
             self._baseline = size
         # After a reset the mark equals the size, and any later mark is a peak of ours.
@@ -66,7 +66,7 @@ class ResidentMemory:
 
     def sample(self) -> None:
         """Raise the peak to the high-water mark, or to the present size."""
-        size, mark = _resident_bytes()
+        size, mark = resident_bytes()
         reached = mark if mark > self._old_mark else size
         self.peak_bytes = max(self.peak_bytes or 0, reached - (self._baseline or 0))
 
@@ -115,13 +115,14 @@ class CudaMemory:
         self.peak_bytes = max(self.peak_bytes or 0, reached)
 
 
-def _resident_bytes() -> tuple[int, int]:
+def resident_bytes() -> tuple[int, int]:
     """Resident size and its high-water mark; the mark twice where only it is known."""
     try:
         lines = _STATUS.read_text().splitlines()
         sizes = {key: value for key, _, value in (line.partition(':') for line in lines)}
         return _kib(sizes['VmRSS']), _kib(sizes['VmHWM'])
     except (OSError, KeyError):  # not Linux, or a sandbox without these lines
+        # On Linux that of whoever started the process counts, too.
         mark = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         mark *= 1 if sys.platform == 'darwin' else 1024
         return mark, mark

@@ -7,9 +7,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mim_bench.conversion.architecture import MODULE
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.files import read_checkpoint, run_meta
 from mim_bench.conversion.inspection import checkpoint_facts
-from mim_bench.conversion.provenance import run_meta
 from mim_bench.engine.run_record import make_protocol, protocol_tasks
 from mim_bench.recipe.by_backbone import is_fixed, plain
 from mim_bench.recipe.tta import network_settings

@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mim_bench.conversion.provenance import run_meta
+from mim_bench.conversion.files import run_meta
 from mim_bench.data.summary import Summary, check_same_classes, difference, listed, summary_of
 from mim_bench.engine.hooks.label_range_hook import count_classes
 from mim_bench.errors import DataError

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.files import meta_of, read_checkpoint
 from mim_bench.conversion.weight_files import latest_checkpoint, weights_file
 from mim_bench.data.seeding import SKIP_LIST
 from mim_bench.engine.boundary import explained_failure, ignoring_dead_workers
@@ -346,8 +346,7 @@ def _take_model(cfg: Config, place: str) -> FittedProbes | None:
 def _seed_in(path: str) -> int | None:
     """The seed of the training that wrote a checkpoint; None if the file does not say."""
     is_there = Path(path).is_file()  # else the load gate reports it
-    meta = read_checkpoint(path).get('meta') if is_there else None
-    return meta.get('seed') if isinstance(meta, Mapping) else None
+    return meta_of(read_checkpoint(path)).get('seed') if is_there else None
 
 
 def _seed_of_test(launch: Launch, trained: int | None) -> int | None:

@@ -12,17 +12,16 @@ import torch
 from mmengine.logging import print_log
 from torch import nn
 
-from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
-from mim_bench.conversion.key_table import listed
+from mim_bench.conversion.key_table import BACKBONE, listed
+from mim_bench.conversion.sources.openmmlab import TEACHER
 from mim_bench.errors import CheckpointError
 from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
 _MOST = 8  # names in a message
-TEACHER_PREFIX = 'teacher.module.backbone.'
 
 
 def load_backbone(
@@ -55,7 +54,7 @@ def backbone_state(
     Raises:
         CheckpointError: The file has none, or holds a student and its teacher.
     """
-    if any(key.startswith(TEACHER_PREFIX) for key in state):
+    if any(key.startswith(TEACHER) for key in state):
         raise CheckpointError(
             f'{path}: holds a student and its teacher, and the teacher is the result. Convert it '
             f'first, which takes the teacher: mim-bench convert {path} converted.pth'

@@ -11,8 +11,8 @@ from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import _load_checkpoint
 from torch import nn
 
-from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.engine.load_gate import backbone_state, load_state
 from mim_bench.results.record import LoadReport
 

@@ -19,8 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mim_bench.compat.cpu_products import cpu_products, has_wide_layers
-from mim_bench.conversion.files import state_dict_of
-from mim_bench.conversion.provenance import run_meta
+from mim_bench.conversion.files import run_meta, state_dict_of
 from mim_bench.data.shared_batches import share_batches
 from mim_bench.engine.batch_stream import EpochTrainLoop, resume_stream, streaming_loops
 from mim_bench.engine.boundary import PlaceEndHook, PlaceHook

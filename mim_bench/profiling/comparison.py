@@ -144,7 +144,7 @@ def compare(plan: Plan, listen: Callable[[str], None] = lambda _: None) -> Compa
     Raises:
         TrainingError: An entry cannot be profiled.
     """
-    largest = {}
+    largest: dict[str, int] = {}
     if plan.finds_batch:
         for entry in plan.entries:
             listen(f'{entry.name}: looking for the largest batch')
@@ -164,7 +164,7 @@ def compare(plan: Plan, listen: Callable[[str], None] = lambda _: None) -> Compa
     times = [[turn['step_s'] for turn in own] for own in turns[1:]]
     yardstick = Spread.of(products)
     profiles = [
-        _profile(plan, entry, own, times[0], yardstick, {**known, **_found(largest, entry)})
+        _profile(plan, entry, own, times[0], yardstick, largest.get(entry.name), known)
         for entry, own, known in zip(plan.entries, times, facts[1:], strict=True)
     ]
     return Comparison(plan, yardstick, profiles)
@@ -187,10 +187,6 @@ def _find_batch(plan: Plan, entry: Entry) -> int:
     with Worker(entry.name, _job(plan, entry)) as worker:
         worker.wait_until_ready()
         return worker.ask('find_batch')['largest_batch']
-
-
-def _found(largest: Mapping[str, int], entry: Entry) -> dict[str, int | None]:
-    return {'largest_batch': largest.get(entry.name)}
 
 
 def _prepare(worker: Worker, listen: Callable[[str], None]) -> dict[str, Any]:
@@ -218,6 +214,7 @@ def _profile(
     times: list[float],
     first_times: list[float],
     yardstick: Spread,
+    largest_batch: int | None,
     facts: Mapping[str, Any],
 ) -> Profile:
     img_per_s = Spread.of([plan.batch_size / seconds for seconds in times])
@@ -231,5 +228,6 @@ def _profile(
         ratio=Spread.of([first / own for first, own in zip(first_times, times, strict=True)]),
         flop_per_s=flop_per_s,
         share_of_reference=flop_per_s / yardstick.median,
+        largest_batch=largest_batch,
         **facts,
     )

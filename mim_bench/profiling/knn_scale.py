@@ -1,7 +1,5 @@
 """Time and memory of k-NN on random features of any size."""
 
-import resource
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mim_bench.cost.memory import resident_bytes
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
 from mim_bench.evaluation.probes.knn import knn_hits
@@ -26,13 +25,13 @@ class KnnCost:
         wall_s: Seconds for all queries, reading included.
         gflop_per_s: Operations of the products of queries and bank over that time.
         peak_resident_bytes: Peak resident memory of the process, imports and the
-            pages of mapped files included; None where the system does not report it.
+            pages of mapped files included.
         peak_gpu_bytes: Peak memory of tensors on the GPU; None on a CPU.
     """
 
     wall_s: float
     gflop_per_s: float
-    peak_resident_bytes: int | None
+    peak_resident_bytes: int
     peak_gpu_bytes: int | None
 
 
@@ -86,11 +85,6 @@ def measure_knn(
     return KnnCost(
         wall_s=seconds,
         gflop_per_s=operations / seconds / 1e9,
-        peak_resident_bytes=_peak_resident_bytes(),
+        peak_resident_bytes=resident_bytes()[1],
         peak_gpu_bytes=torch.cuda.max_memory_allocated(device) if is_gpu else None,
     )
-
-
-def _peak_resident_bytes() -> int | None:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak * 2**10 if sys.platform == 'linux' else None

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from types import TracebackType
 from typing import Any
 
 from mim_bench.errors import TrainingError
@@ -44,12 +43,7 @@ class Worker:
     def __enter__(self) -> 'Worker':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def wait_until_ready(self) -> None:

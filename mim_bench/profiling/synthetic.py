@@ -85,6 +85,17 @@ class SyntheticData:
         return packed
 
 
+def loader_of_test(cfg: Config) -> Config:
+    """Config of the loader that reads most images of a test; for a probe that of its bank."""
+    return cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
+
+
+def as_training(cfg: Config) -> Config:
+    """The config with the test's loader as training loader, which synthetic samples follow."""
+    loader = loader_of_test(cfg).to_dict()
+    return Config({**cfg.to_dict(), 'train_dataloader': loader}, filename=cfg.filename)
+
+
 def _name(step: dict) -> str:
     """The class of a transform without its scope."""
     kind = step['type']

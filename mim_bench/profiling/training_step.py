@@ -1,5 +1,8 @@
 """The training step of any config, without a runner: forward, backward, optimiser."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +11,12 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from mim_bench.compat.cpu_products import cpu_products
 from mim_bench.errors import ConfigError
+from mim_bench.profiling.step_trace import CORRECTED
 from mim_bench.recipe.building import (
     build_model,
     init_weights,
@@ -113,6 +119,39 @@ class TrainingStep:
         momentum_network = getattr(self.model, 'momentum_network', None)
         if hasattr(momentum_network, 'update_parameters'):
             momentum_network.update_parameters(self.model, 0.5)
+
+
+def count_flops(step: TrainingStep, batch: dict[str, Any]) -> tuple[int, int]:
+    """Count matrix products and convolutions; a multiply-add is two operations.
+
+    Element-wise operations, normalisations, gathers and the optimiser are not counted, as in
+    published numbers. Recomputation by activation checkpointing is counted.
+
+    Args:
+        step: The step; it is run without compilation.
+        batch: A batch on the device of the step.
+
+    Returns:
+        Operations of the forward pass, and of forward and backward, for the whole batch.
+    """
+    # torch's counter ignores the CPU's fused attention and oneDNN's products, so explicit operators
+    # are used. Recomputation inside fused kernels is not counted.
+    counter = FlopCounterMode(display=False, custom_mapping=CORRECTED)
+    with _without_onednn(), sdpa_kernel(SDPBackend.MATH), counter:
+        loss = step.forward(batch, compiled=False)
+        forward = counter.get_total_flops()
+        loss.backward()
+        total = counter.get_total_flops()
+    step.model.zero_grad(set_to_none=True)
+    return forward, total
+
+
+@contextlib.contextmanager
+def _without_onednn() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # torch warns of a flag for Intel's GPUs
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
 
 
 def _check(cfg: Config, settings: StepSettings) -> None:

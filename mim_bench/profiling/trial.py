@@ -18,7 +18,7 @@ from mim_bench.profiling.estimate import (
     estimate_forward_elsewhere,
     image_share,
 )
-from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.synthetic import SyntheticData, as_training, loader_of_test
 from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
 from mim_bench.recipe.building import build_model, init_weights, without_pretrained, without_values
 from mim_bench.recipe.config import check_data_roots
@@ -175,7 +175,7 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
     init_weights(model)
     share = _load(model, launch)
     model = model.to(device).eval()
-    batch = SyntheticData(_as_training(cfg)).batch(_test_loader(cfg).batch_size)
+    batch = SyntheticData(as_training(cfg)).batch(loader_of_test(cfg).batch_size)
 
     @torch.no_grad()
     def forward() -> None:
@@ -187,7 +187,7 @@ def _try_test(cfg: Config, launch: Launch, device: str) -> Trial:
 
 def _estimate_test(cfg: Config, launch: Launch, tflops: float) -> Trial:
     share = _filled_share(cfg, launch)
-    memory, flops = estimate_forward_elsewhere(_as_training(cfg))
+    memory, flops = estimate_forward_elsewhere(as_training(cfg))
     return Trial(
         device='cuda',
         load_share=share,
@@ -195,24 +195,13 @@ def _estimate_test(cfg: Config, launch: Launch, tflops: float) -> Trial:
         step_s=flops / (tflops * 1e12),
         assumed_tflops=tflops,
         memory_parts={**asdict(memory), 'buckets': 0},
-        flops_step=flops / _test_loader(cfg).batch_size,
+        flops_step=flops / loader_of_test(cfg).batch_size,
         **_test_length(cfg, launch),
     )
 
 
-def _test_loader(cfg: Config) -> Config:
-    """Config of the loader that reads most images of a test; for a probe that of its bank."""
-    return cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
-
-
-def _as_training(cfg: Config) -> Config:
-    """The config with the test's loader as training loader, which synthetic samples follow."""
-    loader = _test_loader(cfg).to_dict()
-    return Config({**cfg.to_dict(), 'train_dataloader': loader}, filename=cfg.filename)
-
-
 def _test_length(cfg: Config, launch: Launch) -> dict[str, Any]:
-    num_images = _test_loader(cfg).batch_size * num_processes(launch.launcher)
+    num_images = loader_of_test(cfg).batch_size * num_processes(launch.launcher)
     return dict(images_per_step=num_images, most_images=_most_images(launch))
 
 

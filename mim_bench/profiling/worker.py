@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import torch
 from mim_bench.cost.memory import exact_allocation, memory_meter
 from mim_bench.errors import MimBenchError
 from mim_bench.profiling.matrix_product import MatrixProduct
-from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep
+from mim_bench.profiling.training_step import PRECISIONS, StepSettings, TrainingStep, count_flops
 
 # Steps that are timed together last at least this long, so that the resolution of the clock
 # and the start-up of the device are negligible.
@@ -27,6 +28,9 @@ WAKE_UP_S = 0.2
 NUM_BATCHES = 4
 # Batch normalisation over a whole image needs two.
 FLOPS_BATCH_SIZE = 2
+# Relative accuracy of the largest batch, and where its search ends.
+TOLERANCE = 1 / 16
+LARGEST = 2**16
 
 
 class StepTask:
@@ -95,8 +99,6 @@ class StepTask:
 
     def count_flops(self) -> dict[str, Any]:
         """Count the operations of an image."""
-        from mim_bench.profiling.flops import count_flops
-
         forward, total = count_flops(self.step, self._on_device(self.data.batch(FLOPS_BATCH_SIZE)))
         return {
             'flops_forward': forward / FLOPS_BATCH_SIZE,
@@ -105,8 +107,6 @@ class StepTask:
 
     def find_batch(self) -> dict[str, Any]:
         """Search the largest batch that fits this GPU."""
-        from mim_bench.profiling.batch_search import largest_fitting
-
         return {'largest_batch': largest_fitting(self._fits, self.batch_size)}
 
     def _fits(self, size: int) -> bool:
@@ -135,6 +135,27 @@ class StepTask:
     def _next(self) -> None:
         self.step(self.batches[self.position % len(self.batches)])
         self.position += 1
+
+
+def largest_fitting(fits: Callable[[int], bool], start: int = 1) -> int:
+    """Search the largest size that fits, to a sixteenth, by doubling and halving.
+
+    Args:
+        fits: Whether a size fits; if it does, all smaller sizes do.
+        start: First size to try; one that fits saves attempts.
+
+    Returns:
+        The largest tried size that fits; 0 if not even one image fits.
+    """
+    low, high = 0, max(start, 1)
+    while high <= LARGEST and fits(high):
+        low, high = high, 2 * high
+    if high > LARGEST:
+        return low
+    while high - low > max(1, int(low * TOLERANCE)):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 class ProductTask:
@@ -171,9 +192,6 @@ class ProductTask:
         return {'flop_per_s': self.product.flops * self.num_products / seconds}
 
 
-COMMANDS = {'describe', 'warm_up', 'repeat', 'count_flops', 'find_batch'}
-
-
 def _synchronize(device: torch.device) -> None:
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
@@ -191,7 +209,7 @@ def main() -> None:
             if 'job' in message:
                 task = _start(message['job'])
                 result: dict[str, Any] = {}
-            elif message['command'] in COMMANDS:
+            else:
                 result = getattr(task, message['command'])()
             answer = {'result': result}
         except MimBenchError as error:

@@ -1,11 +1,9 @@
 """What official training code does to images, as facts, and our configs that do the same.
 
-Folders ``{method}_{task}_{architecture}[_{variant}]`` with an ``augment.json`` are found by
-``MIM_BENCH_RECIPES_DIR``.
+They stand in an ``augment.json`` in the folders of :mod:`mim_bench.testing.recipe_parity`.
 """
 
 import json
-import re
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,13 +24,8 @@ from mim_bench.recipe.building import library_scope
 from mim_bench.registry import MODELS
 from mim_bench.testing.config_names import PATHS, effective_preprocessor, load, parse
 from mim_bench.testing.parity import fixture_folder, skipped
+from mim_bench.testing.recipe_parity import BEIT_TYPE, ENVIRONMENT_VARIABLE, NAME, SIZES
 
-ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
-_NAME = re.compile(
-    r'(?P<method>[a-z_]+)_(?P<task>pretrain|finetune|linprobe)_'
-    r'(?P<family>vit|swin|pvt)(?P<size>[tsblh])(?:_(?P<variant>\w+))?'
-)
-_SIZES = dict(t='tiny', s='small', b='base', l='large', h='huge')
 # Draws of one distribution differ more than that in one of 10,000 cases; seeds are fixed.
 LEAST_P_VALUE = 1e-4
 
@@ -128,20 +121,20 @@ def each_recipe(key: str = '') -> pytest.MarkDecorator:
 
 def _config_paths(name: str) -> list[Path]:
     """The configs of a recipe, of any length: the images do not depend on it."""
-    words = _NAME.fullmatch(name).groupdict()
+    words = NAME.fullmatch(name).groupdict()
     method, variant = words['method'], words['variant'] or ''
-    plain = f'{words["family"]}-{_SIZES[words["size"]]}'
-    is_pyramid = method.startswith('ummae') and words['family'] != 'vit'
+    plain = f'{words["family"]}-{SIZES[words["size"]]}'
+    is_pyramid = method == 'ummae' and words['family'] != 'vit'
     backbones, recipe = {plain}, method
     if words['task'] == 'pretrain':
-        head, recipe = method.removeprefix('ummae_'), ''  # UM-MAE's repository has its SimMIM
-        if method == 'ummae_simmim':
+        head, recipe = words['baseline'] or method, ''
+        if words['baseline'] == 'simmim':
             backbones = {f'ummae-{plain}'} | ({plain} if is_pyramid else set())
         elif variant == 'pixel':
             backbones = {f'pixel-{plain}'}
     else:
         head = {'finetune': 'finetune', 'linprobe': 'linear'}[words['task']]
-        if method in ('beit', 'conmim', 'simmim') and words['family'] == 'vit':
+        if method in BEIT_TYPE and words['family'] == 'vit':
             backbones = {f'beit-{plain}'}
         elif is_pyramid:
             backbones = {f'ummae-{plain}'}

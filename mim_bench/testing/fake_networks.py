@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -14,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from mim_bench.profiling import fake_kernels
 from mim_bench.profiling.fake_gpu import DEVICE, fake_gpu, put_on
 from mim_bench.profiling.fake_step import FakeStep
-from mim_bench.profiling.synthetic import SyntheticData
+from mim_bench.profiling.synthetic import SyntheticData, as_training
 from mim_bench.profiling.training_step import PRECISIONS
 from mim_bench.recipe.config import load_config
 
@@ -48,8 +47,7 @@ def run_config(path: str, precisions: Sequence[str]) -> dict[str, dict[str, Any]
     cfg = load_config(path)
     is_training = cfg.get('train_cfg') is not None
     if not is_training:
-        loader = cfg.test_cfg.get('bank_dataloader') or cfg.test_dataloader
-        cfg = Config({**cfg.to_dict(), 'train_dataloader': loader.to_dict()}, filename=path)
+        cfg = as_training(cfg)
     data = SyntheticData(cfg)
     found = {}
     for precision in precisions:

@@ -126,6 +126,15 @@ def scontrol(state: dict, words: list[str]) -> None:
         fail(f'scontrol: what is {words}?')
 
 
+def task_environment(node: int, num_nodes: int, nodes: str) -> dict[str, str]:
+    """The variables that srun sets in the task of a node, of nodes in Slurm's notation."""
+    return {
+        'SLURM_NODEID': f'{node}', 'SLURM_PROCID': f'{node}', 'SLURM_LOCALID': '0',
+        'SLURM_NTASKS': f'{num_nodes}', 'SLURMD_NODENAME': f'node{node + 1}',
+        'SLURM_STEP_NODELIST': nodes,
+    }  # fmt: skip
+
+
 def srun(words: list[str]) -> int:
     """Start the command once a node and wait; all end when one fails."""
     import signal
@@ -143,11 +152,7 @@ def srun(words: list[str]) -> int:
     for node in range(num_nodes):
         name = output['--output'].replace('%A_%a', job_name).replace('%j', job_name)
         with Path(name.replace('%t', str(node))).open('a') as log:
-            own = {
-                'SLURM_NODEID': f'{node}', 'SLURM_PROCID': f'{node}', 'SLURM_LOCALID': '0',
-                'SLURM_NTASKS': f'{num_nodes}', 'SLURMD_NODENAME': f'node{node + 1}',
-                'SLURM_STEP_NODELIST': env['SLURM_JOB_NODELIST'],
-            }  # fmt: skip
+            own = task_environment(node, num_nodes, env['SLURM_JOB_NODELIST'])
             task = subprocess.Popen(command, env={**env, **own}, stdout=log, stderr=log)
         tasks.append(task)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+from mim_bench.testing.fake_slurm import task_environment
 from mim_bench.testing.slurm_controller import FakeSlurm, job_environment
 
 _CONTEXT = multiprocessing.get_context('forkserver')
@@ -67,11 +68,7 @@ def _task(folder: str, node: int, nodes: int) -> int:
         return pid
     status = 1
     try:
-        os.environ.update(
-            SLURM_NODEID=f'{node}', SLURM_PROCID=f'{node}', SLURM_LOCALID='0',
-            SLURM_NTASKS=f'{nodes}', SLURMD_NODENAME=f'node{node + 1}',
-            SLURM_STEP_NODELIST=os.environ['SLURM_JOB_NODELIST'],
-        )  # fmt: skip
+        os.environ.update(task_environment(node, nodes, os.environ['SLURM_JOB_NODELIST']))
         import submitit.core.submission as submission
 
         from mim_bench.suite import job

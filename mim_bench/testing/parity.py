@@ -61,33 +61,25 @@ def skipped(reason: str) -> list:
     return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
 
 
-def fixtures(source: str, backbone: str, kind: str) -> list:
+def fixtures(kind: str, source: str | None = None, *backbones: str) -> list:
     """The fixtures of a kind, as parameters of a test.
 
     Args:
-        source: For example 'ummae'.
-        backbone: 'vit', 'swin' or 'pvt'.
         kind: 'pretrain', 'features' or 'classifier'.
+        source: For example 'ummae'; all if None.
+        *backbones: Some of 'vit', 'swin' and 'pvt'; all if none is named.
 
     Returns:
         The fixtures, or one parameter that skips with the reason.
     """
-    return _found(source=source, backbone=backbone, kind=kind)
-
-
-def all_fixtures(kind: str) -> list:
-    """The fixtures of a kind of every source, as :func:`fixtures` gives them."""
-    return _found(kind=kind)
-
-
-def _found(**wanted: str) -> list:
     root = fixture_folder(ENVIRONMENT_VARIABLE, 'parity')
     found = []
     for path in sorted(root.glob('*/spec.json')):
         spec = json.loads(path.read_text())
-        if all(spec[key] == value for key, value in wanted.items()):
+        is_wanted = spec['kind'] == kind and source in (None, spec['source'])
+        if is_wanted and (not backbones or spec['backbone'] in backbones):
             found.append(Fixture(path.parent, spec))
-    named = ' '.join(wanted.values())
+    named = ' '.join(filter(None, (source, *backbones, kind)))
     return found or skipped(f'{root} holds no fixture of {named}; see {ENVIRONMENT_VARIABLE}')
 
 

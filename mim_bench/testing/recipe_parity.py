@@ -24,12 +24,12 @@ from mim_bench.testing.config_names import CONFIGS, load
 from mim_bench.testing.parity import fixture_folder, skipped
 
 ENVIRONMENT_VARIABLE = 'MIM_BENCH_RECIPES_DIR'
-_NAME = re.compile(
+NAME = re.compile(
     r'(?P<method>[a-z]+)(?:_(?P<baseline>[a-z]+))?_(?P<task>pretrain|finetune|linprobe)_'
     r'(?P<family>vit|swin|pvt)(?P<size>[tsblh])(?:_(?P<variant>\w+))?'
 )
-_SIZES = dict(t='tiny', s='small', b='base', l='large', h='huge')
-_BEIT_TYPE = ('beit', 'conmim', 'simmim')
+SIZES = dict(t='tiny', s='small', b='base', l='large', h='huge')
+BEIT_TYPE = ('beit', 'conmim', 'simmim')
 # Of weights after 100 epochs, and after predicting pixels.
 _RECIPE_ENDINGS = {'100ep': 'short', 'pixel': 'pixel'}
 # A norm behind the pooling stands in our neck, and under the backbone in canonical files.
@@ -144,7 +144,7 @@ class Recipe:
     def _pattern(self) -> str:
         words, epochs = self.words, self.schedule['epochs']
         family, is_ummae = words['family'], words['method'] == 'ummae'
-        backbone = f'{family}-{_SIZES[words["size"]]}'
+        backbone = f'{family}-{SIZES[words["size"]]}'
         if words['task'] == 'pretrain':
             backbone = f'ummae-{backbone}' if words['baseline'] == 'simmim' else backbone
             backbone = f'pixel-{backbone}' if words['variant'] == 'pixel' else backbone
@@ -153,7 +153,7 @@ class Recipe:
             return f'linear_{backbone}_*-{words["method"]}-{epochs}e_in1k-*px.py'
         if is_ummae and family != 'vit':
             backbone = f'ummae-{backbone}'
-        elif words['method'] in _BEIT_TYPE and family == 'vit':
+        elif words['method'] in BEIT_TYPE and family == 'vit':
             backbone = f'beit-{backbone}'
         variant = '100ep' if '100ep' in self.groups['command'] else words['variant']
         ending = _RECIPE_ENDINGS.get(variant, '')
@@ -315,7 +315,7 @@ def recipes(file: str = 'groups.json') -> list:
     root = fixture_folder(ENVIRONMENT_VARIABLE, 'recipes')
     found = []
     for path in sorted(root.glob(f'*/{file}')):
-        match = _NAME.fullmatch(path.parent.name)
+        match = NAME.fullmatch(path.parent.name)
         unknown = f'{path.parent.name}: is no name of a recipe'
         found += [Recipe(path.parent, match.groupdict())] if match else skipped(unknown)
     return found or skipped(f'{root} holds no folder with {file}; see {ENVIRONMENT_VARIABLE}')

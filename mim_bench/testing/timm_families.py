@@ -2,7 +2,7 @@
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,12 @@ _SMALL = dict(embed_dim=48, depth=4, num_heads=3)
 # Where the smallest network of a family is large, and where its name does not tell it.
 _CHOSEN: dict[str, tuple[str, dict[str, Any]]] = {
     'beit': ('beit_base_patch16_224', _SMALL),
-    'cait': ('cait_xxs24_224', dict(embed_dim=48, depth=4, num_heads=3)),
+    'cait': ('cait_xxs24_224', _SMALL),
     'convit': ('convit_tiny', dict(embed_dim=16, depth=4)),
     'deepseek_vit': ('deepseek_vit_412m', _SMALL),
     'deit': ('deit_tiny_patch16_224', _SMALL),
     'eva': ('eva02_tiny_patch14_224', _SMALL),
-    'gemma4_vit': ('gemma4_vit_167m', dict(embed_dim=48, depth=4, num_heads=3)),
+    'gemma4_vit': ('gemma4_vit_167m', _SMALL),
     'naflexvit': ('naflexvit_base_patch16_gap', _SMALL),
     'nasnet': ('nasnetalarge', {}),
     'qwen3_vit': ('qwen3_vit_88m', _SMALL),
@@ -54,7 +54,7 @@ _CHOSEN: dict[str, tuple[str, dict[str, Any]]] = {
     'tresnet': ('tresnet_m', {}),
     'vgg': ('vgg11', {}),
     'vision_transformer_sam': ('samvit_base_patch16', _SMALL),
-    'xcit': ('xcit_nano_12_p8_224', dict(embed_dim=48, depth=4, num_heads=3)),
+    'xcit': ('xcit_nano_12_p8_224', _SMALL),
 }
 _MAPS = 'forward_intermediates'
 _SIZES = (
@@ -117,17 +117,14 @@ def try_family(family: Family, folder: Path) -> dict[str, str]:
         untrained(family.name, path, family.args)
     except (TypeError, RuntimeError, AssertionError) as error:
         return dict.fromkeys(TASKS, _reason(error))
-    steps: dict[str, Callable[[Path], None]] = {
-        'k-NN': _probe,
-        'fine-tune': lambda file: _train('fine-tune', file),
-        'UPerNet': lambda file: _train('UPerNet', file),
-        'Mask R-CNN': lambda file: _train('Mask R-CNN', file),
-    }
     said = {}
-    for task, step in steps.items():
+    for task in _CONFIGS:
         torch.manual_seed(0)
         try:
-            step(path)
+            if task == 'k-NN':
+                _probe(path)
+            else:
+                _train(task, path)
             said[task] = 'yes'
         except Exception as error:  # the table says what it was
             said[task] = _reason(error)

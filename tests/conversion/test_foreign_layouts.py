@@ -211,9 +211,10 @@ def test_pixels_that_a_file_does_not_show_are_noted_until_they_are_stated(vit, t
     (note,), pixels = pixel_notes()
     assert ("Google's ViTs" in note, pixels) == (True, None)
     assert pixel_notes(arch={'pixels': HALF}) == ([], HALF)
-    own = dict(timm='vit_tiny_patch16_224', arch=SIZES)
-    (note,), pixels = pixel_notes(**own)
-    assert ('--timm vit_tiny_patch16_224.augreg' in note, pixels) == (True, None)
+    for place in ('', 'timm/', 'hf-hub:timm/'):  # as timm itself writes names
+        own = dict(timm=f'{place}vit_tiny_patch16_224', arch=SIZES)
+        (note,), pixels = pixel_notes(**own)
+        assert ('--timm vit_tiny_patch16_224.augreg' in note, pixels) == (True, None)
     assert pixel_notes(**own | {'arch': SIZES | {'pixels': HALF}}) == ([], HALF)
     for options in ({}, own):
         with pytest.raises(ConversionError, match=r'pixels=0\.5: give mean and standard dev'):

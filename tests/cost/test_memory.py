@@ -19,7 +19,7 @@ def sizes(monkeypatch):
             state['mark'] = state['size']
 
     monkeypatch.setattr(memory, '_reset_high_water_mark', reset)
-    monkeypatch.setattr(memory, '_resident_bytes', lambda: (state['size'], state['mark']))
+    monkeypatch.setattr(memory, 'resident_bytes', lambda: (state['size'], state['mark']))
     return state
 
 
@@ -68,16 +68,16 @@ def test_resident_memory_sees_a_real_allocation():
 def test_resident_memory_start_gives_freed_memory_back():
     blocks = [torch.ones(64 * 1024 // 4) for _ in range(1024)]  # small ones stay in the heap
     blocks = blocks[-1:]  # and the last one keeps the rest from being returned
-    before, _ = memory._resident_bytes()
+    before, _ = memory.resident_bytes()
     ResidentMemory().start()
-    after, _ = memory._resident_bytes()
+    after, _ = memory.resident_bytes()
     assert before - after > 32 * MIB
     assert len(blocks) == 1
 
 
 def test_resident_bytes_without_proc_uses_the_mark_of_the_system(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, '_STATUS', tmp_path / 'absent')
-    size, mark = memory._resident_bytes()
+    size, mark = memory.resident_bytes()
     assert size == mark > 10 * MIB
 
 

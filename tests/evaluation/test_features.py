@@ -6,6 +6,7 @@ import torch
 from mmengine.runner import Runner
 
 from mim_bench.errors import ConfigError, DataError, MimBenchError, TrainingError
+from mim_bench.evaluation.probes import features as features_module
 from mim_bench.evaluation.probes.extraction import extract_features
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter
@@ -135,12 +136,15 @@ def test_extract_features_full_disk_is_one_error(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(('room_bytes', 'is_near'), [(10 * 4 * 4, True), (10 * 4 * 4 - 1, False)])
-def test_features_stay_in_their_file_where_they_do_not_fit(tmp_path, room_bytes, is_near):
+def test_features_stay_in_their_file_where_they_do_not_fit(
+    tmp_path, room_bytes, is_near, monkeypatch
+):
+    monkeypatch.setattr(features_module, '_CPU_ROOM_BYTES', room_bytes)
     np.save(tmp_path / 'x.npy', np.random.default_rng(0).random((10, 4), dtype=np.float32))
     np.save(tmp_path / 'y.npy', np.arange(10))
     features = Features.open(tmp_path)
 
-    near = features.near('cpu', room_bytes)
+    near = features.near('cpu')
 
     assert isinstance(near.x, torch.Tensor) == is_near
     assert torch.equal(near.x[:], features.x[:])

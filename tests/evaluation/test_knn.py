@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from mim_bench.errors import ConfigError
+from mim_bench.evaluation.probes import knn
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.knn import knn_hits, knn_predict
 from mim_bench.evaluation.probes.scores import accuracies
@@ -30,16 +31,17 @@ def brute_force(bank: Features, query: torch.Tensor, k: int, temperature: float)
 
 
 @pytest.mark.parametrize('chunks', [(1000, 1000), (7, 4), (1, 1)])
-def test_knn_predict_any_chunks_equals_brute_force(chunks):
+def test_knn_predict_any_chunks_equals_brute_force(chunks, monkeypatch):
+    monkeypatch.setattr(knn, '_CPU_CHUNKS', chunks)
     bank, query = random_features(50, 8, seed=0), random_features(11, 8, seed=1)
-    ranked = knn_predict(bank, query.x, k=20, temperature=0.07, chunks=chunks)
+    ranked = knn_predict(bank, query.x, k=20, temperature=0.07)
     expected = brute_force(bank, query.x, 20, 0.07)
     # Beyond the classes that got votes the order is arbitrary; the first two always did.
     assert [row[:2] for row in ranked.tolist()] == [row[:2] for row in expected]
 
 
 @pytest.mark.parametrize('order', ['shuffled', 'nearest last'])
-def test_knn_predict_wide_mapped_bank_equals_the_simple_code(tmp_path, order):
+def test_knn_predict_wide_mapped_bank_equals_the_simple_code(tmp_path, order, monkeypatch):
     """Large enough for the fast product of a CPU; the bank in any order."""
     bank, query = random_features(3000, 8, seed=0, width=256), random_features(600, 8, 1, 256)
     if order == 'nearest last':
@@ -47,7 +49,8 @@ def test_knn_predict_wide_mapped_bank_equals_the_simple_code(tmp_path, order):
         bank = Features(bank.x[rows], bank.y[rows])
     np.save(tmp_path / 'x.npy', bank.x.numpy())
     np.save(tmp_path / 'y.npy', bank.y.numpy())
-    ranked = knn_predict(Features.open(tmp_path), query.x, chunks=(1024, 512))
+    monkeypatch.setattr(knn, '_CPU_CHUNKS', (1024, 512))
+    ranked = knn_predict(Features.open(tmp_path), query.x)
 
     s, nearest = (unit(query.x) @ unit(bank.x).T).topk(20, dim=1)
     votes = torch.zeros(600, 8, dtype=torch.float64)

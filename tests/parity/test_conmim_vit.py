@@ -54,7 +54,7 @@ def whole_state(official, canonical) -> dict[str, torch.Tensor]:
     return read_checkpoint(file.path)['state_dict']
 
 
-@pytest.mark.parametrize('fixture', fixtures('conmim', 'vit', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'conmim', 'vit'), ids=str)
 def test_conmim_vit_pretraining_reproduces_official_numbers(fixture, tmp_path):
     model, io = build_pretraining(fixture, tmp_path), fixture.io
     side = fixture.spec['arch']['img_size'] // fixture.spec['arch']['patch_size']
@@ -71,7 +71,7 @@ def test_conmim_vit_pretraining_reproduces_official_numbers(fixture, tmp_path):
     assert_reproduces(grad.norm(), io['grad_norm_patch_embed'])
 
 
-@pytest.mark.parametrize('fixture', fixtures('conmim', 'vit', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'conmim', 'vit'), ids=str)
 def test_conmim_vit_teacher_after_one_update_reproduces_official_weights(fixture, tmp_path):
     model = build_pretraining(fixture, tmp_path)
     model.teacher.update_parameters(model, progress=0.0)

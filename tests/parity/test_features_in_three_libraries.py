@@ -10,7 +10,7 @@ from mim_bench.cli.main import main
 from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
 from mim_bench.engine.load_gate import load_backbone
-from mim_bench.testing.parity import Fixture, all_fixtures, assert_reproduces
+from mim_bench.testing.parity import Fixture, assert_reproduces, fixtures
 
 HEAD = dict(
     type='FCNHead', in_channels=8, channels=4, num_classes=2,
@@ -68,7 +68,7 @@ def outputs_in(library: str, config: dict, path, images: torch.Tensor) -> tuple:
         return model.backbone(images)
 
 
-@pytest.mark.parametrize('fixture', all_fixtures('features'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('features'), ids=str)
 def test_features_are_the_official_ones_and_equal_in_three_libraries(fixture, tmp_path):
     path, meta = convert(fixture, tmp_path)
     arch = fixture.spec['arch']
@@ -90,7 +90,7 @@ def test_features_are_the_official_ones_and_equal_in_three_libraries(fixture, tm
     assert compared >= len(outputs['mmpretrain']) - 1
 
 
-@pytest.mark.parametrize('fixture', all_fixtures('classifier'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('classifier'), ids=str)
 def test_logits_of_a_converted_classifier_are_the_official_ones(fixture, tmp_path):
     path, meta = convert(fixture, tmp_path, '--keep-decoder')
     arch, classes, neck = fixture.spec['arch'], fixture.spec['num_classes'], None

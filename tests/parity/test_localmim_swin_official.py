@@ -72,7 +72,7 @@ def read_mask(model: torch.nn.Module, fixture: Fixture) -> PlannedMask:
     return model.backbone.plan_mask(masks.reshape(len(masks), *[num_units(fixture.spec)] * 2))
 
 
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'localmim', 'swin'), ids=str)
 def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path):
     model, images = build_pretraining(fixture, tmp_path), fixture.images()
     mask = read_mask(model, fixture)
@@ -89,7 +89,7 @@ def test_localmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path
     assert_reproduces(losses['loss'], fixture.io['loss'])
 
 
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'localmim', 'swin'), ids=str)
 def test_localmim_swin_training_path_gives_the_official_loss(fixture, tmp_path):
     model, images = build_pretraining(fixture, tmp_path), fixture.images()
     mask = read_mask(model, fixture)
@@ -103,7 +103,7 @@ def test_localmim_swin_training_path_gives_the_official_loss(fixture, tmp_path):
 @pytest.mark.parametrize(
     ('order', 'suffix'), [(None, ''), ('official-finetune', '_official_finetune')]
 )
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'swin', 'features'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('features', 'localmim', 'swin'), ids=str)
 def test_localmim_swin_features_reproduce_official_numbers(fixture, order, suffix, tmp_path):
     arch, norm = fixture.spec['arch'], dict(norm_cfg=dict(type='LN', eps=1e-6))
     sides = [arch['img_size'] // (arch['patch_size'] * 2**i) for i in range(len(arch['depths']))]

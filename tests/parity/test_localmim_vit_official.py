@@ -70,7 +70,7 @@ def read_mask(fixture: Fixture) -> torch.Tensor:
     return torch.from_numpy(fixture.io['mask']).bool().reshape(-1, side, side)
 
 
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'vit', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'localmim', 'vit'), ids=str)
 def test_localmim_vit_pretraining_reproduces_official_numbers(fixture, tmp_path):
     model, images, mask = build_pretraining(fixture, tmp_path), fixture.images(), read_mask(fixture)
     features = model.backbone(images, mask)
@@ -93,7 +93,7 @@ def test_localmim_vit_pretraining_reproduces_official_numbers(fixture, tmp_path)
     assert_reproduces(losses['loss'], fixture.io['loss'])
 
 
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'vit', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'localmim', 'vit'), ids=str)
 def test_localmim_vit_training_path_gives_the_official_loss(fixture, tmp_path):
     model, images, mask = build_pretraining(fixture, tmp_path), fixture.images(), read_mask(fixture)
     preds = model.neck(model.backbone(images, mask), mask, hidden_only=True)
@@ -104,7 +104,7 @@ def test_localmim_vit_training_path_gives_the_official_loss(fixture, tmp_path):
     assert all(p.grad is not None for p in trainable)
 
 
-@pytest.mark.parametrize('fixture', fixtures('localmim', 'vit', 'features'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('features', 'localmim', 'vit'), ids=str)
 def test_localmim_vit_features_reproduce_official_numbers(fixture, tmp_path):
     settings = backbone_settings(fixture.spec)
     backbone = VisionTransformer(

@@ -49,7 +49,7 @@ def build_pretraining(fixture: Fixture, folder) -> torch.nn.Module:
     return model
 
 
-@pytest.mark.parametrize('fixture', fixtures('simmim', 'swin', 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'simmim', 'swin'), ids=str)
 def test_simmim_swin_pretraining_reproduces_official_numbers(fixture, tmp_path):
     model = build_pretraining(fixture, tmp_path)
     samples = [DataSample() for _ in fixture.io['mask']]

@@ -17,13 +17,6 @@ GRAD_KEY = 'grad_norm_patch_embed_raster'
 PYRAMIDS = ('swin', 'pvt')
 
 
-def every(backbones: tuple[str, ...], kind: str) -> list:
-    """The fixtures of a kind of several backbones, as parameters of a test."""
-    found = [fixture for backbone in backbones for fixture in fixtures('ummae', backbone, kind)]
-    # A backbone without any is a skipped parameter, which only counts where no other has one.
-    return [fixture for fixture in found if isinstance(fixture, Fixture)] or found[:1]
-
-
 def swin_arch(arch: dict) -> dict:
     return dict(
         embed_dims=arch['embed_dim'],
@@ -119,18 +112,18 @@ def check_pretraining(model: torch.nn.Module, fixture: Fixture, suffix: str = ''
 
 
 @pytest.mark.parametrize('order', ['cell', 'raster'])
-@pytest.mark.parametrize('fixture', every(PYRAMIDS, 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'ummae', *PYRAMIDS), ids=str)
 def test_ummae_pyramid_pretraining_reproduces_official_numbers(fixture, order, tmp_path):
     model = build_pretraining(fixture, tmp_path, decoder_pos_order=order)
     check_pretraining(model, fixture, '_raster' if order == 'raster' else '')
 
 
-@pytest.mark.parametrize('fixture', every(('vit',), 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'ummae', 'vit'), ids=str)
 def test_ummae_vit_pretraining_reproduces_official_numbers(fixture, tmp_path):
     check_pretraining(build_pretraining(fixture, tmp_path), fixture)
 
 
-@pytest.mark.parametrize('fixture', every(PYRAMIDS, 'pretrain'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('pretrain', 'ummae', *PYRAMIDS), ids=str)
 def test_ummae_weights_without_a_secondary_mask_token_continue_and_are_drawn(fixture, tmp_path):
     state = read_checkpoint(fixture.checkpoint)
     del state['model']['vis_mask_token']
@@ -174,7 +167,7 @@ def features_backbone(fixture: Fixture, folder, **cfg) -> torch.nn.Module:
     return backbone
 
 
-@pytest.mark.parametrize('fixture', every(PYRAMIDS, 'features'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('features', 'ummae', *PYRAMIDS), ids=str)
 def test_ummae_pyramid_features_reproduce_official_numbers(fixture, tmp_path):
     arch = fixture.spec['arch']
     stages = range(len(arch['depths']))
@@ -190,7 +183,7 @@ def test_ummae_pyramid_features_reproduce_official_numbers(fixture, tmp_path):
         assert_reproduces(stage, fixture.io[f'stage{i}'])
 
 
-@pytest.mark.parametrize('fixture', every(('vit',), 'features'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('features', 'ummae', 'vit'), ids=str)
 def test_ummae_vit_features_reproduce_official_numbers(fixture, tmp_path):
     arch = fixture.spec['arch']
     backbone = features_backbone(
@@ -210,7 +203,7 @@ def test_ummae_vit_features_reproduce_official_numbers(fixture, tmp_path):
     assert_reproduces(normed, fixture.io['norm'])
 
 
-@pytest.mark.parametrize('fixture', every(PYRAMIDS, 'classifier'), ids=str)
+@pytest.mark.parametrize('fixture', fixtures('classifier', 'ummae', *PYRAMIDS), ids=str)
 def test_ummae_classifier_reproduces_official_logits(fixture, tmp_path):
     arch = fixture.spec['arch']
     if fixture.spec['backbone'] == 'swin':

@@ -1,6 +1,6 @@
 import pytest
 
-from mim_bench.profiling.batch_search import LARGEST, largest_fitting
+from mim_bench.profiling.worker import LARGEST, largest_fitting
 
 
 @pytest.mark.parametrize('limit', [1, 2, 7, 8, 100, 1000, 4097])

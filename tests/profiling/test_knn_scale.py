@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mim_bench.cli.main import main
+from mim_bench.cost import memory
 from mim_bench.errors import ConfigError
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.profiling.knn_scale import measure_knn, write_random_features
@@ -28,8 +29,17 @@ def test_measure_knn_counts_operations_over_seconds(tmp_path):
     write_random_features(tmp_path / 'query', 50, 16, seed=1)
     cost = measure_knn(tmp_path / 'bank', tmp_path / 'query')
     assert cost.gflop_per_s * cost.wall_s == pytest.approx(2 * 300 * 50 * 16 / 1e9)
-    assert cost.peak_resident_bytes is None or cost.peak_resident_bytes > 2**20
+    assert cost.peak_resident_bytes > 2**20
     assert cost.peak_gpu_bytes is None
+
+
+def test_measure_knn_memory_is_the_process_own_and_not_that_of_who_started_it(
+    tmp_path, monkeypatch
+):
+    (tmp_path / 'status').write_text('VmHWM: 3 kB\nVmRSS: 2 kB\n')
+    monkeypatch.setattr(memory, '_STATUS', tmp_path / 'status')
+    write_random_features(tmp_path, 30, 3)
+    assert measure_knn(tmp_path, tmp_path).peak_resident_bytes == 3 * 1024
 
 
 def test_knn_command_prints_time_and_memory(capsys):

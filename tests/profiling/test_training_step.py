@@ -16,10 +16,9 @@ from mim_bench.compat.cpu_products import OneDnnProducts
 from mim_bench.errors import ConfigError
 from mim_bench.profiling import matrix_product
 from mim_bench.profiling import training_step as module
-from mim_bench.profiling.flops import count_flops
 from mim_bench.profiling.matrix_product import MatrixProduct
 from mim_bench.profiling.step_trace import StepTrace
-from mim_bench.profiling.training_step import StepSettings, TrainingStep
+from mim_bench.profiling.training_step import StepSettings, TrainingStep, count_flops
 
 
 class ToyAttention(BaseModel):

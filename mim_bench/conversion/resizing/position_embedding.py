@@ -83,14 +83,20 @@ def _resized_by_scale(
     return torch.cat((table[:, :num_prefix], resized), dim=1)
 
 
+def square_side(num_patches: int) -> int | None:
+    """The side of the square grid of a number of patches; None if the number is no square."""
+    side = math.isqrt(max(num_patches, 0))
+    return side if side and side * side == num_patches else None
+
+
 def square_grid(num_patches: int) -> Grid:
     """The square grid of a number of patches.
 
     Raises:
         ConversionError: The number is no square.
     """
-    side = math.isqrt(max(num_patches, 0))
-    if not side or side * side != num_patches:
+    side = square_side(num_patches)
+    if side is None:
         raise ConversionError(
             f'A position embedding of {num_patches} patches is not one of a square grid. Name the '
             'grid that it was made for: checkpoint_grid=(rows, cols) of the backbone, or --arch '

@@ -6,7 +6,7 @@ import torch
 
 from mim_bench.conversion.key_table import count
 from mim_bench.conversion.source import Fit, Network, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, square_side
+from mim_bench.conversion.timm_models import TimmModel, side_of_table
 from mim_bench.errors import ConversionError
 
 _ROPE = 'rope.freqs_cos'
@@ -29,7 +29,7 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
 def _network(state: StateDict, content: Mapping, where: str) -> Network:
     """The network of timm; the width of a head stands in the rotary positions."""
     dims, patch = state['cls_token'].shape[-1], state['patch_embed.proj.weight'].shape[-1]
-    side = square_side(state['pos_embed'].shape[1] - 1, where)
+    side = side_of_table(state['pos_embed'].shape[1] - 1, where)
     state = dict(state)
     if 'blocks.0.mlp.ffn_ln.weight' not in state:
         _join_gates(state)

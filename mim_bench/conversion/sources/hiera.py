@@ -8,7 +8,7 @@ import torch
 from mim_bench.conversion.huggingface_keys import check_settings, hub_settings
 from mim_bench.conversion.key_table import KeyTable, Rules, count
 from mim_bench.conversion.source import Fit, Network, Source, StateDict
-from mim_bench.conversion.timm_models import TimmModel, square_side
+from mim_bench.conversion.timm_models import TimmModel, side_of_table
 from mim_bench.conversion.vit_keys import ENDING
 
 _PATCH = 4
@@ -74,7 +74,7 @@ def _network(state: StateDict, content: Mapping, where: str) -> Network:
         'stages': [end - start for start, end in zip(starts, ends, strict=True)],
     }
     if 'pos_embed' in state:
-        side = square_side(state['pos_embed'].shape[1], where) * _PATCH
+        side = side_of_table(state['pos_embed'].shape[1], where) * _PATCH
         args['img_size'] = [side, side]
     name = 'hiera_tiny_224' if 'pos_embed' in state else 'hiera_base_abswin_256'
     assumed = () if stated or dims in _HEADS else ('num_heads',)

@@ -1,9 +1,9 @@
 """MixMIM's (MixMAE's) official checkpoints: Swin's names, but no shifted windows."""
 
-import math
 from collections.abc import Mapping
 
 from mim_bench.conversion.key_table import KeyTable
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.sincos import sincos_order
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.swin_keys import OFFICIAL_ORDER, is_swin, swin_rules
@@ -33,10 +33,10 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
 
 def _is_fixed(state: StateDict) -> bool:
     table = state['absolute_pos_embed']
-    side = math.isqrt(table.shape[1])
-    has_masks = any(key.endswith('.attn_mask') for key in state)  # of shifted windows
-    is_square = side * side == table.shape[1]
-    return not has_masks and is_square and sincos_order(table[0], (side, side)) is not None
+    side = square_side(table.shape[1])
+    if side is None or any(key.endswith('.attn_mask') for key in state):  # of shifted windows
+        return False
+    return sincos_order(table[0], (side, side)) is not None
 
 
 SOURCES = (

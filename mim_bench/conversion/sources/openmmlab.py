@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from functools import partial
 
-from mim_bench.conversion.architecture import BACKBONE, stated_network
-from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.architecture import stated_network
+from mim_bench.conversion.files import meta_of, run_meta
+from mim_bench.conversion.key_table import BACKBONE, Converted, KeyTable, Rules
 from mim_bench.conversion.source import Fit, Source, StateDict
 from mim_bench.conversion.vit_keys import ENDING
 
@@ -16,7 +17,7 @@ _FOREIGN = tuple(
     )
 )  # fmt: skip
 # A method whose momentum network is its result, as ConMIM's is, calls it teacher.
-_TEACHER = 'teacher.module.backbone.'
+TEACHER = 'teacher.module.backbone.'
 _TEACHER_RULES: Rules = (
     (r'teacher\.module\.((?:backbone|neck)\..+)', r'\1'),
     (r'(?:backbone|neck)\..+|teacher\.steps', None),
@@ -48,7 +49,7 @@ def _detect_mmpretrain(state: StateDict, content: Mapping) -> Fit:
 
 def _detect_mmselfsup(state: StateDict, content: Mapping) -> Fit:
     """A name that mmpretrain no longer has, or the library's name in the file's own words."""
-    meta = _meta(content)
+    meta = meta_of(content)
     # Versions (0.x), or the text of the config (0.x: 'config', 1.x: 'cfg').
     texts = [str(meta.get(key, '')) for key in ('cfg', 'config')]
     says = 'mmselfsup_version' in meta or any('mmselfsup' in text for text in texts)
@@ -57,8 +58,7 @@ def _detect_mmselfsup(state: StateDict, content: Mapping) -> Fit:
 
 def _detect_symmim(state: StateDict, content: Mapping) -> Fit:
     """What the run wrote into the file, or the head of the contrast beside a momentum network."""
-    own = _meta(content).get('mim_bench')
-    says = isinstance(own, Mapping) and own.get('method') == 'symmim'
+    says = run_meta(content).get('method') == 'symmim'
     parts = {key.partition('.')[0] for key in state}
     is_own = says or {'contrast_head', 'momentum_network'} <= parts
     return Fit.MARK if _has_backbone(state) and is_own else Fit.NO
@@ -68,14 +68,9 @@ def _has_backbone(state: StateDict) -> bool:
     return any(key.startswith(BACKBONE) for key in state)
 
 
-def _meta(content: Mapping) -> Mapping:
-    meta = content.get('meta')
-    return meta if isinstance(meta, Mapping) else {}
-
-
 def _rename(name: str, first: Rules, state: StateDict, where: str) -> Converted:
     """Keep every key; of a student and its teacher, the teacher under their names."""
-    has_teacher = any(key.startswith(_TEACHER) for key in state)
+    has_teacher = any(key.startswith(TEACHER) for key in state)
     rules = (*first, *(_TEACHER_RULES if has_teacher else ()), *_RULES)
     return KeyTable(name, rules).apply(state, where)
 

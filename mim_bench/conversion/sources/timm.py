@@ -1,13 +1,13 @@
 """timm's own models: the ViT, BEiT and Swin families."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 
-from mim_bench.conversion.files import SIDECAR
+from mim_bench.conversion.files import SIDECAR, meta_of
 from mim_bench.conversion.key_table import Converted, KeyTable, Rules
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import INDEX, TABLE
 from mim_bench.conversion.source import Fit, Network, Source, StateDict, is_under_model
 from mim_bench.conversion.swin_keys import (
@@ -51,7 +51,7 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
     timm does not store. timm's files hold the weights bare or under ``state_dict``; under
     ``model`` stand those of other repositories. The settings of a timm folder name the network.
     """
-    if _says_timm(content) or (content.get(SIDECAR) or {}).get('architecture'):
+    if meta_of(content).get('layout') == 'timm' or (content.get(SIDECAR) or {}).get('architecture'):
         return Fit.MARK
     if 'mask_token' in state and 'blocks.0.ls1.gamma' in state:  # DINOv2's
         return Fit.NO
@@ -69,11 +69,6 @@ def _detect(state: StateDict, content: Mapping) -> Fit:
         return Fit.NO
     is_class_token_classifier = 'head.weight' in state and 'fc_norm.weight' not in state
     return Fit.LAYOUT if is_class_token_classifier or not is_under_model(content) else Fit.NO
-
-
-def _says_timm(content: Mapping) -> bool:
-    meta = content.get('meta')
-    return isinstance(meta, Mapping) and meta.get('layout') == 'timm'
 
 
 def _network(state: StateDict, content: Mapping, where: str) -> Network | None:
@@ -117,7 +112,7 @@ def _with_class_position(converted: Converted) -> Converted:
         return converted
     # A square may be one more than an oblong grid: 225 = 15 x 15 = 1 + 14 x 16. DeiT III has
     # layer scales; without them the class token has its position, as in all other networks.
-    is_square = math.isqrt(positions.shape[1]) ** 2 == positions.shape[1]
+    is_square = square_side(positions.shape[1]) is not None
     if not is_square or 'backbone.layers.0.gamma_1' not in converted.backbone:
         return converted
     full = torch.cat((torch.zeros_like(positions[:, :1]), positions), dim=1)

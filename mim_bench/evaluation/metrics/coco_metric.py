@@ -1,12 +1,12 @@
 """COCO's average precision as mmdet computes it, by the faster of two equal evaluators."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
@@ -47,7 +47,8 @@ def coco_metric(
     """
     backend = chosen_backend(eval_backend, use_mp_eval=settings.get('use_mp_eval', False))
     print_log(f'COCO evaluation: {backend}.', logger='current')
-    with _swapped(_mmdet_module(), 'COCO', _truth_class()):
+    # mmdet's metric takes the classes from names in its module.
+    with mock.patch.object(_mmdet_module(), 'COCO', _truth_class()):
         metric = _metric_class()(**settings)
     metric.is_faster, metric.only_seen = backend == 'faster', only_seen
     return metric
@@ -123,7 +124,7 @@ def _metric_class() -> type[BaseMetric]:
                 return {f'{kind}_{name}': value for kind in self.metrics for name in names}
             base = FasterCOCOeval if self.is_faster else mmdet_module.COCOeval
             evaluator, matches = keeping_matches(base)
-            with _swapped(mmdet_module, 'COCOeval', evaluator):
+            with mock.patch.object(mmdet_module, 'COCOeval', evaluator):
                 metrics = super().compute_metrics(results)
             if matches:
                 self.outcomes = outcomes_of_matches(matches, self._coco_api)
@@ -138,17 +139,6 @@ def _has_objects(coco: Any, results: list, img_ids: Sequence[int] | None) -> boo
         images = set(coco.imgs if img_ids is None else img_ids)
         return any(a['image_id'] in images for a in coco.anns.values() if not a.get('iscrowd'))
     return any(not a.get('ignore_flag') for truth, _ in results for a in truth['anns'])
-
-
-@contextmanager
-def _swapped(module: ModuleType, name: str, replacement: type) -> Iterator[None]:
-    """Swap a class that mmdet's metric takes from a name in its module, nowhere else."""
-    own = getattr(module, name)
-    setattr(module, name, replacement)
-    try:
-        yield
-    finally:
-        setattr(module, name, own)
 
 
 class FasterCOCOeval(COCOeval):

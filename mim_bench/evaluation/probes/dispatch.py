@@ -18,7 +18,7 @@ from mim_bench.evaluation.probes.linear import SweepResult, check_sweep, holdout
 from mim_bench.evaluation.probes.npy_rows import RowsView
 from mim_bench.evaluation.probes.scores import accuracies
 
-_LAYERS_SHARE = 0.1
+_LAYERS_SHARE = 0.1  # of each class, held out to choose the layer
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,6 @@ def run_on_best_layer(
     *,
     device: torch.device | str,
     settings: Mapping[str, Any],
-    holdout_share: float = _LAYERS_SHARE,
 ) -> ProbeResult:
     """Run a probe on the layer that is best on a held-out part of the training features.
 
@@ -75,12 +74,11 @@ def run_on_best_layer(
         widths: Width of each layer.
         device: Device to compute on.
         settings: Settings of the probe.
-        holdout_share: Share of each class held out.
 
     Returns:
         The result, with the layer, counted from 1, and all held-out accuracies in ``scores``.
     """
-    is_held = _held_for_layers(bank.y, holdout_share)
+    is_held = _held_for_layers(bank.y)
     train, held = (~is_held).nonzero().flatten(), is_held.nonzero().flatten()
     ends = list(accumulate(widths))
     layers = [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
@@ -99,8 +97,8 @@ def run_on_best_layer(
     return ProbeResult({**result.scores, 'layer': best + 1, **holdout}, result.hits, fitted)
 
 
-def _held_for_layers(y: torch.Tensor, share: float) -> torch.Tensor:
-    return holdout_mask(y, share, torch.Generator().manual_seed(0))
+def _held_for_layers(y: torch.Tensor) -> torch.Tensor:
+    return holdout_mask(y, _LAYERS_SHARE, torch.Generator().manual_seed(0))
 
 
 def check_bank(
@@ -117,7 +115,7 @@ def check_bank(
         ConfigError: What a probe would raise once there are features.
     """
     if on_best_layer:
-        y = y[~_held_for_layers(y, _LAYERS_SHARE)]
+        y = y[~_held_for_layers(y)]
     for name, settings in probes.items():
         parameters = inspect.signature(PROBE_FUNCTIONS[name]).parameters.values()
         values = {p.name: p.default for p in parameters} | settings

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader, RandomSampler
 
@@ -20,6 +19,7 @@ from mim_bench.evaluation.probes.features import X_FILE, Y_FILE, Features
 from mim_bench.evaluation.probes.npy_rows import RowWriter, join_in_turn
 from mim_bench.evaluation.probes.pooling import backbone_outputs, pool
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
+from mim_bench.recipe.tta import unwrap
 
 DTYPES = ('float32', 'float16')
 # Values of `fp16`, the precision of the model; False is float32 throughout.
@@ -66,7 +66,7 @@ def extract_features(
         MimBenchError: The folder cannot be written.
     """
     check_loader(dataloader, dtype)
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     size, num_parts = len(dataloader.dataset), get_world_size()
 
     def write() -> Share:

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import Dataset
 
+from mim_bench.conversion.files import tensors_sha256
 from mim_bench.data.archives import file_facts, is_file
 from mim_bench.evaluation.probes.extraction import arithmetic_name, backbone_of
 from mim_bench.recipe.protocol import below_roots, data_roots, plain_settings
+from mim_bench.recipe.tta import unwrap
 
 # Raise it when the code changes features of the same settings.
 VERSION = 1
@@ -45,7 +46,7 @@ def feature_settings(
         fp16: One of :data:`mim_bench.evaluation.probes.extraction.ARITHMETICS`.
         **how: Settings of the extraction, such as its pooling: plain data.
     """
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     network = cfg.get('model') or {}
     device = next(model.parameters()).device
     return {
@@ -66,13 +67,10 @@ def feature_settings(
 
 def weights_digest(model: nn.Module) -> str:
     """Digest of the weights of backbone and preprocessing; heads and decoders are left out."""
-    digest = hashlib.sha256()
-    for part in (backbone_of(model), getattr(model, 'data_preprocessor', None)):
-        for name, tensor in sorted(_tensors(part), key=itemgetter(0)):
-            digest.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}\n'.encode())
-            plain = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(plain.view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    parts = (backbone_of(model), getattr(model, 'data_preprocessor', None))
+    return tensors_sha256(
+        named for part in parts for named in sorted(_tensors(part), key=itemgetter(0))
+    )
 
 
 def _tensors(module: nn.Module | None) -> Iterator[tuple[str, torch.Tensor]]:

@@ -42,15 +42,12 @@ class Features:
         """Those of the data set, at least one more than the largest label."""
         return max(self.known_classes, int(self.y.max()) + 1)
 
-    def near(self, device: torch.device | str, room_bytes: int | None = None) -> 'Features':
+    def near(self, device: torch.device | str) -> 'Features':
         """The same features on a device if they fit there, else as they are.
 
-        ``room_bytes`` is the most that they may take; by default half of a GPU's free memory, or
-        512 MiB on a CPU.
+        They may take half of a GPU's free memory, or 512 MiB on a CPU.
         """
-        if room_bytes is None:
-            room_bytes = _room_bytes(torch.device(device))
-        if 4 * self.x.shape[0] * self.x.shape[1] > room_bytes:
+        if 4 * self.x.shape[0] * self.x.shape[1] > _room_bytes(torch.device(device)):
             return self
         return replace(self, x=self.x[:].to(device))
 

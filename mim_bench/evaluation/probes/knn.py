@@ -35,7 +35,6 @@ def knn_predict(
     k: int = 20,
     temperature: float = 0.07,
     device: torch.device | str = 'cpu',
-    chunks: tuple[int, int] | None = None,
 ) -> torch.Tensor:
     """Rank the classes of each query by the votes of its k nearest neighbours.
 
@@ -50,7 +49,6 @@ def knn_predict(
         k: Number of neighbours that vote, part of the protocol; N at most.
         temperature: Above 0; the smaller, the larger the weight of the nearest neighbours.
         device: Device to compute on.
-        chunks: Rows of the bank and of the queries compared at a time, which change no result.
 
     Returns:
         (M, min(5, classes)) int64 on the CPU: classes, best first.
@@ -63,8 +61,8 @@ def knn_predict(
     DINO, arXiv:2104.14294, reports.
     """
     _check(bank, query_x, k, temperature)
-    similarities, rows = nearest_rows(bank.x, query_x[:], k=k, device=device, chunks=chunks)
-    _, query_chunk = chunks or _chunks(device)
+    similarities, rows = nearest_rows(bank.x, query_x[:], k=k, device=device)
+    _, query_chunk = _chunks(device)
     labels = bank.y.to(device)[rows]
     votes = (
         _votes(*part, bank.num_classes, temperature)
@@ -90,12 +88,7 @@ def knn_votes(
 
 @torch.no_grad()
 def nearest_rows(
-    bank_x: torch.Tensor | MappedRows,
-    queries: torch.Tensor,
-    *,
-    k: int,
-    device: torch.device | str,
-    chunks: tuple[int, int] | None = None,
+    bank_x: torch.Tensor | MappedRows, queries: torch.Tensor, *, k: int, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k rows of a bank that are nearest to each query by cosine similarity.
 
@@ -104,12 +97,11 @@ def nearest_rows(
         queries: (M, D).
         k: Number of neighbours.
         device: Device to compute on.
-        chunks: See :func:`knn_predict`.
 
     Returns:
         Similarities (M, k) in descending order, and numbers of rows (M, k), on the device.
     """
-    bank_chunk, query_chunk = chunks or _chunks(device)
+    bank_chunk, query_chunk = _chunks(device)
     queries = _unit(queries, device)
     best_s = torch.full((len(queries), k), -torch.inf, device=device)
     best_rows = torch.zeros((len(queries), k), dtype=torch.int64, device=device)

@@ -4,7 +4,6 @@ import mmap
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Literal
 
 import numpy as np
@@ -125,12 +124,7 @@ class RowWriter:
     def __enter__(self) -> 'RowWriter':
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
                 if self.num_rows != self._expected[0]:

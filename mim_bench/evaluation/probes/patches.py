@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dist import get_rank, get_world_size
-from mmengine.model import is_model_wrapper
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -27,6 +26,7 @@ from mim_bench.evaluation.probes.features import X_FILE
 from mim_bench.evaluation.probes.npy_rows import MappedRows, RowWriter, load_npy
 from mim_bench.evaluation.probes.together import on_every_process, on_main_process
 from mim_bench.models.heads.patch_probe import joined_maps
+from mim_bench.recipe.tta import unwrap
 
 SHARES_FILE = 'shares.npy'
 IMAGES_FILE = 'images.npy'
@@ -114,7 +114,7 @@ def extract_patches(
             f'num_patches = {num_patches} is less than the number of images, {size}. Set it to at '
             'least that.'
         )
-    model = model.module if is_model_wrapper(model) else model
+    model = unwrap(model)
     draw = _Draw(num_classes, num_patches // size, sampling, seed)
 
     def write() -> tuple[Share, list[int]]:

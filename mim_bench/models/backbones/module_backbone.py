@@ -1,7 +1,6 @@
 """Any ``nn.Module`` that returns maps, tokens or vectors as a backbone of the three libraries."""
 
 import copy
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -10,6 +9,7 @@ from mmengine.logging import print_log
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.errors import ConfigError
 from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import filled_up
@@ -341,8 +341,8 @@ def as_map(
 def _stride(out: torch.Tensor, size: int, num_prefix_tokens: int, name: str) -> int:
     if out.ndim == 3:
         count = out.shape[1] - num_prefix_tokens
-        rows = cols = math.isqrt(max(count, 0))
-        is_grid = rows > 0 and rows * cols == count and size % rows == 0
+        rows = cols = square_side(count)
+        is_grid = rows is not None and size % rows == 0
     else:
         rows, cols = out.shape[2:]
         is_grid = rows == cols and 0 < rows <= size

@@ -1,12 +1,12 @@
 """Loading into a network of timm that was built for images of another size than the file's."""
 
-import math
 from collections.abc import Sequence
 
 import torch
 from timm.layers import resample_abs_pos_embed
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.timm_models import filter_of
 from mim_bench.models.layers.base import Backbone, refuse_others
 
@@ -51,12 +51,8 @@ def _resized_table(table: torch.Tensor, shape: torch.Size) -> torch.Tensor | Non
         return None if turned is None else turned.T.contiguous()
     axis = table.ndim - 2 if table.ndim == 3 else 1
     for num_prefix in range(3 if table.ndim == 3 else 1):
-        sides = [math.isqrt(max(rows - num_prefix, 0)) for rows in (table.shape[axis], shape[axis])]
-        are_square = [
-            side > 0 and side**2 == rows - num_prefix
-            for side, rows in zip(sides, (table.shape[axis], shape[axis]), strict=True)
-        ]
-        if not all(are_square):
+        sides = [square_side(rows - num_prefix) for rows in (table.shape[axis], shape[axis])]
+        if not all(sides):
             continue
         if table.ndim == 2:
             return _bicubic(table.unflatten(1, (sides[0],) * 2)[None], (sides[1],) * 2)[0].flatten(

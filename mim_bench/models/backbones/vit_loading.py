@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import nn
 
-from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
+from mim_bench.conversion.resizing.position_embedding import (
+    resize_position_embedding,
+    square_side,
+)
 from mim_bench.conversion.resizing.relative_bias import (
     INDEX,
     SHARED_TABLE,
@@ -160,7 +163,7 @@ def _fitted_embedding(
         source = _unnamed_grid(
             backbone.grid,
             fits_own=num_patches == math.prod(backbone.grid),
-            fits_square=math.isqrt(num_patches) ** 2 == num_patches,
+            fits_square=square_side(num_patches) is not None,
             what=f'pos_embed of {num_rows} rows, {num_prefix} of them for prefix tokens,',
         )
     else:
