@@ -5,9 +5,9 @@ The orientation of images is that of the recipes' official code
 hash.
 """
 
-from typing import Any
-
 from mmengine.config import Config
+
+from mim_bench.recipe.tree import dictionaries
 
 _DATASETS = {
     name: f'mim_bench.{name}'
@@ -23,27 +23,13 @@ def read_checked(cfg: Config) -> None:
         cfg: Changed in place. Steps that state an orientation keep it.
     """
     scope = cfg.get('default_scope') or 'mmpretrain'
-    _replace(cfg._cfg_dict, scope)
-
-
-def _replace(node: Any, scope: str) -> None:
-    if isinstance(node, dict):
+    for node in dictionaries(cfg._cfg_dict):
         kind = node.get('type')
-        if isinstance(kind, str):
-            _replace_type(node, kind.removeprefix(f'{scope}.'), scope)
-        children = list(node.values())
-    else:
-        children = list(node)
-    for child in children:
-        if isinstance(child, dict | list | tuple):
-            _replace(child, scope)
-
-
-def _replace_type(node: dict, kind: str, scope: str) -> None:
-    if kind in _DATASETS:
-        node['type'] = _DATASETS[kind]
-    elif kind == 'LoadImageFromFile':
-        node['type'] = 'mim_bench.LoadImage'
-        node.setdefault('orientation', _ORIENTATIONS.get(scope, 'stored'))
-    elif kind == 'LoadAnnotations' and scope == 'mmseg':
-        node['type'] = 'mim_bench.LoadSegmentation'
+        kind = kind.removeprefix(f'{scope}.') if isinstance(kind, str) else None
+        if kind in _DATASETS:
+            node['type'] = _DATASETS[kind]
+        elif kind == 'LoadImageFromFile':
+            node['type'] = 'mim_bench.LoadImage'
+            node.setdefault('orientation', _ORIENTATIONS.get(scope, 'stored'))
+        elif kind == 'LoadAnnotations' and scope == 'mmseg':
+            node['type'] = 'mim_bench.LoadSegmentation'

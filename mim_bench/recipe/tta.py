@@ -5,6 +5,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.tree import inner_dataset
 
 MODEL = 'tta_model'
 PIPELINE = 'tta_pipeline'
@@ -27,11 +28,9 @@ def use_test_time_augmentation(cfg: Config) -> None:
             f'{cfg.filename}: has no {" and no ".join(missing)}, so --tta has nothing to run. '
             f'Add {MODEL} and {PIPELINE}, or test without --tta.'
         )
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    dataset = inner_dataset(cfg.get('test_dataloader'))
     if not dataset:
         raise ConfigError(f'{cfg.filename}: has no test_dataloader.dataset that --tta could test.')
-    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
-        dataset = dataset['dataset']
     dataset['pipeline'] = cfg[PIPELINE]
     # mmengine would pass the top-level preprocessor to the outer model, replacing the inner one's.
     if preprocessor := cfg.get('data_preprocessor'):
