@@ -178,7 +178,7 @@ class UMMAEPretrainSwin(CompactPretraining, UMMAESwin):
             index = irregular_index(windows.cut(places // step), reach)
             offsets = offset_table((reach + 1, reach + 1), device, step / 2**stage)
             separation = windows.separation(device, of_padding=True)
-            layouts.append(OffsetLayout(windows, offsets, index, separation))
+            layouts.append(OffsetLayout(windows, index, separation, offsets))
         return tuple(layouts)
 
     def _reach(self, windows: Windows, stage: int) -> int:
@@ -284,8 +284,7 @@ def token_places(kept: torch.Tensor, tokens_per_patch: int) -> torch.Tensor:
     places = torch.stack((kept // num_cols, kept % num_cols), dim=-1) * t
     places = places.repeat_interleave(t, 1).repeat_interleave(t, 2)
     rows, cols = (torch.arange(side, device=kept.device) % t for side in places.shape[1:3])
-    inner = torch.stack((rows[:, None].expand(-1, len(cols)), cols.expand(len(rows), -1)), dim=-1)
-    return places + inner
+    return places + torch.cartesian_prod(rows, cols).unflatten(0, places.shape[1:3])
 
 
 def irregular_index(places: torch.Tensor, reach: int) -> torch.Tensor:
