@@ -19,7 +19,7 @@ from mim_bench.models.layers.base import OwnWeights
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.models.layers.windows import Windows, fit_windows
 from mim_bench.registry import MODELS
-from mim_bench.targets.hidden_pixels import hidden_pixels
+from mim_bench.targets.pixels import hidden_pixels
 
 POSITION_ORDERS = ('cell', 'raster')
 
