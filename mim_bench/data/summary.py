@@ -134,5 +134,9 @@ def difference(first: Sequence[str], second: Sequence[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """A list of classes for a message: how many, and the first of them."""
-    shown = ', '.join(map(str, names[:_NAMES_SHOWN])) + ', …' * (len(names) > _NAMES_SHOWN)
-    return f'{len(names)} ({shown})'
+    return f'{len(names)} ({shortened(names, _NAMES_SHOWN)})'
+
+
+def shortened(names: Sequence[Any], most: int) -> str:
+    """The first of some names for a message."""
+    return ', '.join(map(str, names[:most])) + ', …' * (len(names) > most)
