@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mim_bench.errors import ConfigError
-from mim_bench.recipe.tree import named_dictionaries
+from mim_bench.recipe.tree import add_to_names, named_dictionaries
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -74,10 +74,8 @@ def apply_limit(cfg: 'Config', limit: Limit) -> None:
     for place in ('val_evaluator', 'test_evaluator'):
         _evaluate_what_was_seen(cfg.get(place))
     cfg.limit, cfg.is_changed = str(limit), True
+    add_to_names(cfg, limit.suffix)
     if protocol := cfg.get('protocol'):
-        for settings in (protocol, *(t.get('protocol') for t in protocol.get('tasks') or ())):
-            if settings and 'name' in settings:
-                settings['name'] += limit.suffix
         protocol['tier'] = 'smoke'
 
 

@@ -38,6 +38,15 @@ def inner_dataset(loader: Any) -> dict[str, Any]:
     return node if isinstance(node, dict) and node is not loader else {}
 
 
+def add_to_names(cfg: Mapping[str, Any], suffix: str) -> None:
+    """Append a suffix to the name of a run's protocol, and of those that its tasks have."""
+    protocol = cfg.get('protocol') or {}
+    tasks = protocol.get('tasks') or ()
+    for owner in (protocol, *(task.get('protocol') or {} for task in tasks)):
+        if 'name' in owner:
+            owner['name'] += suffix
+
+
 def read_key(node: Any, key: str, default: Any = None) -> Any:
     """The value at a dotted key; numbers index lists."""
     for part in key.split('.'):

@@ -5,7 +5,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mim_bench.errors import ConfigError
-from mim_bench.recipe.tree import inner_dataset
+from mim_bench.recipe.tree import add_to_names, inner_dataset
 
 MODEL = 'tta_model'
 PIPELINE = 'tta_pipeline'
@@ -37,7 +37,7 @@ def use_test_time_augmentation(cfg: Config) -> None:
         cfg.model.setdefault('data_preprocessor', preprocessor)
         cfg.data_preprocessor = None
     cfg.model = ConfigDict({**cfg[MODEL], 'module': cfg.model})
-    _name_protocol(cfg)
+    add_to_names(cfg, '-tta')
 
 
 def network_settings(cfg: Config) -> ConfigDict:
@@ -51,12 +51,3 @@ def unwrap(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
-
-
-def _name_protocol(cfg: Config) -> None:
-    """Rename the protocol of the run, and of tasks that have their own name."""
-    protocol = cfg.get('protocol') or {}
-    owners = [protocol, *(task.get('protocol') or {} for task in protocol.get('tasks', []))]
-    for owner in owners:
-        if 'name' in owner:
-            owner['name'] += '-tta'
