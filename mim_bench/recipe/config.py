@@ -12,7 +12,6 @@ from mim_bench.data.fused import LOADING
 from mim_bench.errors import ConfigError, DataError, MimBenchError, did_you_mean
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
-from mim_bench.recipe.reading import read_checked
 from mim_bench.recipe.tree import dictionaries, named_dictionaries
 from mim_bench.shipped import shipped_config
 
@@ -37,6 +36,14 @@ VARIABLE = re.compile(
 )
 RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
 _SHARES = ('mask_ratio', 'drop_path_rate')
+# Classes that read files, of libraries, in whose place this package's checked ones stand.
+_DATASETS = {
+    name: f'mim_bench.{name}'
+    for name in ('ImageNet', 'CustomDataset', 'CocoDataset', 'ADE20KDataset', 'BaseSegDataset')
+}
+# Of images, as the recipes' official code reads them (mim_bench.data.image_file.ORIENTATIONS); a
+# setting, so part of every protocol's hash.
+_ORIENTATIONS = {'mmpretrain': 'stored', 'mmseg': 'proved', 'mmdet': 'proved'}
 # A key this similar to one that is read counts as a typing error.
 SLIP_SIMILARITY = 0.9
 
@@ -78,7 +85,7 @@ def load_config(
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
     _apply_loading(cfg)
-    read_checked(cfg)
+    _read_checked(cfg)
     check_top_level(cfg)
     _check_shares(cfg, path)
     return cfg
@@ -114,6 +121,24 @@ def _apply_loading(cfg: Config) -> None:
             'trains. Correct it or leave it away.'
         )
     cfg.train_dataloader.loading = loading
+
+
+def _read_checked(cfg: Config) -> None:
+    """Replace data sets and loading steps of mmpretrain, mmdet and mmseg by the checked classes.
+
+    Steps that state an orientation keep it.
+    """
+    scope = cfg.get('default_scope') or 'mmpretrain'
+    for node in dictionaries(cfg._cfg_dict):
+        kind = node.get('type')
+        kind = kind.removeprefix(f'{scope}.') if isinstance(kind, str) else None
+        if kind in _DATASETS:
+            node['type'] = _DATASETS[kind]
+        elif kind == 'LoadImageFromFile':
+            node['type'] = 'mim_bench.LoadImage'
+            node.setdefault('orientation', _ORIENTATIONS.get(scope, 'stored'))
+        elif kind == 'LoadAnnotations' and scope == 'mmseg':
+            node['type'] = 'mim_bench.LoadSegmentation'
 
 
 def check_top_level(cfg: Config) -> None:
