@@ -11,7 +11,7 @@ from torch import nn
 from mim_bench.architectures import SWIN as ARCHITECTURES
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import refuse_others
+from mim_bench.models.layers.base import refuse_others_loaded
 from mim_bench.models.layers.patches import PatchEmbed, filled_up
 from mim_bench.models.layers.pyramid import (
     Pyramid,
@@ -318,5 +318,4 @@ def _fit_loaded_state(
             backbone.resized_keys.append(name)
     for key in [key for key in state if DERIVED.fullmatch(key.removeprefix(prefix))]:
         del state[key]
-    given = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
-    refuse_others(backbone, given, backbone.state_dict())
+    refuse_others_loaded(backbone, state, prefix)
