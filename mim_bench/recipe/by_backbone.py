@@ -156,8 +156,7 @@ def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:
     recipe = {k: v for k, v in old.items() if k != 'type' and not is_fixed(old, k)}
     taken = {k: v for k, v in found.items() if k == 'type' or is_fixed(found, k)}
     cfg.model.backbone = ConfigDict({**recipe, **taken})
-    norms = {argument: bool(found.get(argument)) for argument in ('final_norm', 'out_norms')}
-    return norms
+    return {argument: bool(found.get(argument)) for argument in ('final_norm', 'out_norms')}
 
 
 def apply_by_backbone(cfg: Config, norms: Mapping[str, bool] | None = None) -> None:

@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmengine.config import Config
@@ -108,7 +108,7 @@ def plan_batch(
     if keep == 'off':
         return plan
     factor = RULES[lr_scaling](plan.effective_batch / recipe_batch)
-    return BatchPlan(**{**asdict(plan), 'lr_factor': factor})
+    return replace(plan, lr_factor=factor)
 
 
 def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan | None:
@@ -146,7 +146,7 @@ def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan
         if keep != 'off':
             _scale_rates(cfg, optimizer, plan.lr_factor)
             _scale_lengths(cfg, recipe_batch / plan.effective_batch)
-    return BatchPlan(**{**asdict(plan), 'lr': optimizer.get('lr')})
+    return replace(plan, lr=optimizer.get('lr'))
 
 
 def num_processes(launcher: str) -> int:
