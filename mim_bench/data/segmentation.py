@@ -163,10 +163,7 @@ def _dataset_class(name: str) -> type:
             kept = [self._sample(name) for name in names]
             classes = self.metainfo.get('classes')
             self.summary = Summary(str(images), len(kept), names=classes and tuple(classes))
-            self.summary.add_unused('hidden files or folders', len(listing.hidden))
-            self.summary.add_unused(
-                f'files with another ending than {self.img_suffix}', len(listing.others)
-            )
+            self.summary.leave_out(listing.hidden, listing.others, self.img_suffix)
             self.summary.check_used()
             missing = [
                 sample['seg_map_path']

@@ -48,6 +48,11 @@ class Summary:
         if number:
             self.unused[reason] = self.unused.get(reason, 0) + number
 
+    def leave_out(self, hidden: Sequence[str], others: Sequence[str], endings: str) -> None:
+        """Count what the listing of a folder leaves out, by names and by endings."""
+        self.add_unused('hidden files or folders', len(hidden))
+        self.add_unused(f'files with another ending than {endings}', len(others))
+
     def check_used(self) -> None:
         """Refuse a data set of which nothing is used.
 
