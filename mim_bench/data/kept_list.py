@@ -9,11 +9,13 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock
+
+from mim_bench.errors import MimBenchError
+from mim_bench.files.atomic import write_atomically
 
 _VERSION = 'mim-bench list 1'
 
@@ -99,15 +101,8 @@ def cache_folder(kind: str) -> Path:
 
 
 def _write(path: Path, stamp: Sequence[str], lines: Sequence[str]) -> bool:
-    temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
     text = '\n'.join([f'{_VERSION} {len(stamp)} {len(lines)}', *stamp, *lines, ''])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, 'utf-8', 'surrogateescape')
-        os.replace(temporary, path)
-    except OSError:
-        return False
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return True
+    with contextlib.suppress(MimBenchError, OSError):
+        write_atomically({path: text.encode(errors='surrogateescape')})
+        return True
+    return False
