@@ -6,7 +6,7 @@ from collections import Counter
 import mmpretrain.datasets
 
 from mim_bench.data.archives import is_folder, read_text
-from mim_bench.data.listing import Listing, class_folders, classes_of_list, list_entry, list_files
+from mim_bench.data.listing import class_folders, classes_of_list, list_entry, list_files
 from mim_bench.data.summary import Summary, difference, listed
 from mim_bench.errors import DataError
 from mim_bench.registry import DATASETS
@@ -54,7 +54,7 @@ class _Folders(mmpretrain.datasets.CustomDataset):
         if not is_folder(self.img_prefix):
             raise DataError(f'{self.img_prefix}: is not a folder. Give the data with --data-root.')
         listing = list_files(self.img_prefix, self.extensions)
-        self._count_unused(listing)
+        self.summary.leave_out(listing.hidden, listing.others, ', '.join(sorted(self.extensions)))
         if not self.with_label:
             return listing.files
         names = class_folders(self.img_prefix)
@@ -72,13 +72,6 @@ class _Folders(mmpretrain.datasets.CustomDataset):
                 name = file.partition('/')[0]
                 by_class[name].append((file, self.folder_to_idx[name]))
         return [sample for samples in by_class.values() for sample in samples]
-
-    def _count_unused(self, listing: Listing) -> None:
-        self.summary.add_unused('hidden files or folders', len(listing.hidden))
-        self.summary.add_unused(
-            'files with another ending than ' + ', '.join(sorted(self.extensions)),
-            len(listing.others),
-        )
 
     def _check_names(self, names: list[str]) -> None:
         given = self.CLASSES

@@ -9,11 +9,13 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock
+
+from mim_bench.errors import MimBenchError
+from mim_bench.files.atomic import write_atomically
 
 _VERSION = 'mim-bench list 1'
 
@@ -40,7 +42,7 @@ def kept_lines(
 
 
 def _read_any(places: Sequence[Path], stamp: Sequence[str]) -> list[str] | None:
-    found = (read_kept(path, stamp) for path in places)
+    found = (_read(path, stamp) for path in places)
     return next((lines for lines in found if lines is not None), None)
 
 
@@ -55,7 +57,7 @@ def _alone(name: str) -> Iterator[None]:
         yield
 
 
-def read_kept(path: Path, stamp: Sequence[str] | None = None) -> list[str] | None:
+def _read(path: Path, stamp: Sequence[str]) -> list[str] | None:
     """The lines of a list; None where there is none, a torn one, or one of another stamp."""
     try:
         text = path.read_text('utf-8', 'surrogateescape')
@@ -66,9 +68,7 @@ def read_kept(path: Path, stamp: Sequence[str] | None = None) -> list[str] | Non
     if len(words) != 3 or words[0] != _VERSION or not (words[1] + words[2]).isdecimal():
         return None
     num_stamp, num_lines = int(words[1]), int(words[2])
-    if len(rest) != num_stamp + num_lines + 1 or rest.pop():
-        return None
-    if stamp is not None and rest[:num_stamp] != list(stamp):
+    if len(rest) != num_stamp + num_lines + 1 or rest.pop() or rest[:num_stamp] != list(stamp):
         return None
     return rest[num_stamp:]
 
@@ -88,23 +88,21 @@ def kept_stamp(path: Path) -> list[str]:
 def list_places(source: Path, kind: str) -> list[Path]:
     """Where the list of a source may lie, the first choice first."""
     real = os.path.realpath(source)
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
     key = hashlib.sha256(f'{kind} {real}'.encode(errors='surrogateescape')).hexdigest()[:16]
-    cache = Path(base) / 'mim_bench' / 'lists' / f'{key}.txt'
     # In the folder above: a file in the folder itself would change its time.
-    return [source.parent / f'.{source.name}.mim-bench-{kind}.txt', cache]
+    beside = source.parent / f'.{source.name}.mim-bench-{kind}.txt'
+    return [beside, cache_folder('lists') / f'{key}.txt']
+
+
+def cache_folder(kind: str) -> Path:
+    """The folder of what is computed from data, in the user's cache folder."""
+    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
+    return Path(base) / 'mim_bench' / kind
 
 
 def _write(path: Path, stamp: Sequence[str], lines: Sequence[str]) -> bool:
-    temporary = path.with_name(f'{path.name}.{uuid.uuid4().hex}')
     text = '\n'.join([f'{_VERSION} {len(stamp)} {len(lines)}', *stamp, *lines, ''])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, 'utf-8', 'surrogateescape')
-        os.replace(temporary, path)
-    except OSError:
-        return False
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return True
+    with contextlib.suppress(MimBenchError, OSError):
+        write_atomically({path: text.encode(errors='surrogateescape')})
+        return True
+    return False

@@ -17,7 +17,7 @@ from mim_bench.data.image_file import read_bytes, read_label_map
 from mim_bench.data.kept_list import kept_lines
 from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
-from mim_bench.data.summary import Summary
+from mim_bench.data.summary import Summary, shortened
 from mim_bench.errors import ConfigError, DataError
 from mim_bench.registry import DATASETS, TRANSFORMS
 
@@ -163,10 +163,7 @@ def _dataset_class(name: str) -> type:
             kept = [self._sample(name) for name in names]
             classes = self.metainfo.get('classes')
             self.summary = Summary(str(images), len(kept), names=classes and tuple(classes))
-            self.summary.add_unused('hidden files or folders', len(listing.hidden))
-            self.summary.add_unused(
-                f'files with another ending than {self.img_suffix}', len(listing.others)
-            )
+            self.summary.leave_out(listing.hidden, listing.others, self.img_suffix)
             self.summary.check_used()
             missing = [
                 sample['seg_map_path']
@@ -176,8 +173,8 @@ def _dataset_class(name: str) -> type:
             if missing:
                 raise DataError(
                     f'{images}: {len(missing)} of {len(kept)} images have no label map: '
-                    f'{", ".join(missing[:_NAMES_SHOWN])}{", …" * (len(missing) > _NAMES_SHOWN)} '
-                    'are not there. Add them or take the images away.'
+                    f'{shortened(missing, _NAMES_SHOWN)} are not there. Add them or take the '
+                    'images away.'
                 )
             return kept
 

@@ -48,6 +48,11 @@ class Summary:
         if number:
             self.unused[reason] = self.unused.get(reason, 0) + number
 
+    def leave_out(self, hidden: Sequence[str], others: Sequence[str], endings: str) -> None:
+        """Count what the listing of a folder leaves out, by names and by endings."""
+        self.add_unused('hidden files or folders', len(hidden))
+        self.add_unused(f'files with another ending than {endings}', len(others))
+
     def check_used(self) -> None:
         """Refuse a data set of which nothing is used.
 
@@ -134,5 +139,9 @@ def difference(first: Sequence[str], second: Sequence[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """A list of classes for a message: how many, and the first of them."""
-    shown = ', '.join(map(str, names[:_NAMES_SHOWN])) + ', …' * (len(names) > _NAMES_SHOWN)
-    return f'{len(names)} ({shown})'
+    return f'{len(names)} ({shortened(names, _NAMES_SHOWN)})'
+
+
+def shortened(names: Sequence[Any], most: int) -> str:
+    """The first of some names for a message."""
+    return ', '.join(map(str, names[:most])) + ', …' * (len(names) > most)

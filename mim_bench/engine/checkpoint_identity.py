@@ -10,7 +10,8 @@ from mim_bench.conversion.architecture import MODULE
 from mim_bench.conversion.files import read_checkpoint, run_meta
 from mim_bench.conversion.inspection import checkpoint_facts
 from mim_bench.engine.run_record import make_protocol, protocol_tasks
-from mim_bench.recipe.by_backbone import is_fixed, plain
+from mim_bench.recipe.by_backbone import is_fixed
+from mim_bench.recipe.tree import plain
 from mim_bench.recipe.tta import network_settings
 from mim_bench.results.record import RANDOM_METHOD
 

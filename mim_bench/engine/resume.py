@@ -7,8 +7,8 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mim_bench.errors import ConfigError
-from mim_bench.recipe.by_backbone import plain
 from mim_bench.recipe.protocol import protocol_settings
+from mim_bench.recipe.tree import plain
 from mim_bench.results.protocol_file import setting_differences
 
 RESUME_KEY = 'settings'

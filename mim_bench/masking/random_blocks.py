@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 BLOCK_TRIES = 10
+_LOG_ASPECT = math.log(0.3)  # of the least ratio of a block's sides; the greatest is its reciprocal
 _DRAWS = 256  # in one call; a mask takes 20 to 120
 
 
@@ -15,7 +16,6 @@ def random_block_mask(
     rng: np.random.Generator,
     *,
     min_block: int = 16,
-    min_aspect: float = 0.3,
     hide: Callable | None = None,
 ) -> np.ndarray:
     """Hide rectangles that may overlap, at most ``max_hidden`` patches in all.
@@ -28,7 +28,6 @@ def random_block_mask(
         rng: Same state, same mask.
         min_block: Area of the smallest block in patches, while that many may still be hidden;
             the largest has all that are left.
-        min_aspect: Least ratio of a block's sides; the greatest is its reciprocal.
         hide: :func:`hide_blocks`, or what it was compiled to.
 
     Returns:
@@ -40,7 +39,7 @@ def random_block_mask(
     draws = rng.random(_DRAWS)
     if hide is None:
         hide, draws = hide_blocks, draws.tolist()
-    hide(mask, max_hidden, draws, min_block, math.log(min_aspect))
+    hide(mask, max_hidden, draws, min_block)
     return mask
 
 
@@ -49,7 +48,6 @@ def hide_blocks(
     max_hidden: int,
     draws: Sequence[float],
     min_block: int,
-    log_aspect: float,
 ) -> None:
     """Draw :func:`random_block_mask` into an empty mask; loaders compile this with numba.
 
@@ -58,7 +56,6 @@ def hide_blocks(
         max_hidden: See there.
         draws: Uniform numbers from 0 to 1, four a block; begun anew where they do not suffice.
         min_block: See there.
-        log_aspect: Logarithm of ``min_aspect``.
     """
     rows, cols = mask.shape
     left_over, failures, used = max_hidden, 0, 0
@@ -67,7 +64,7 @@ def hide_blocks(
         used = (used + 4) % len(draws)
         # Near the end the bounds change places, as in the official code.
         area = min_block + (left_over - min_block) * draws[used]
-        aspect = math.exp(log_aspect * (1 - 2 * draws[used + 1]))
+        aspect = math.exp(_LOG_ASPECT * (1 - 2 * draws[used + 1]))
         height, width = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if height >= rows or width >= cols:
             continue

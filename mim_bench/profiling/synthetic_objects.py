@@ -7,6 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 
+from mim_bench.recipe.tree import dictionaries
+
 # COCO's training images have 7.3 objects on average.
 NUM_OBJECTS = 7
 # Side lengths of objects as shares of the image's.
@@ -104,14 +106,5 @@ def _masks(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def _num_classes(cfg: Config) -> int:
     """The smallest number of classes of the detector's heads."""
-    found = list(_values(cfg.model, 'num_classes'))
-    return min(found) if found else 1
-
-
-def _values(node: Any, key: str) -> list[int]:
-    if isinstance(node, dict):
-        own = [node[key]] if key in node else []
-        return own + [v for child in node.values() for v in _values(child, key)]
-    if isinstance(node, list | tuple):
-        return [v for child in node for v in _values(child, key)]
-    return []
+    found = [part['num_classes'] for part in dictionaries(cfg.model) if 'num_classes' in part]
+    return min(found, default=1)

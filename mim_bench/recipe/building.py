@@ -15,6 +15,7 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.config import explain_build_error
+from mim_bench.recipe.tree import inner_dataset, named_dictionaries
 
 _IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375]}
 
@@ -96,7 +97,7 @@ def without_pretrained(cfg: Config, *, missing_only: bool = False) -> tuple[Conf
     """
     copy = deepcopy(cfg)
     parts = []
-    for name, part in _named_parts('model', copy.get('model') or {}):
+    for name, part in named_dictionaries(copy.get('model'), 'model'):
         init = part.get('init_cfg')
         is_pretrained = isinstance(init, dict) and init.get('type') == 'Pretrained'
         if is_pretrained and not (missing_only and init.get('checkpoint')):
@@ -111,9 +112,7 @@ def train_pipeline(cfg: Config) -> list[dict]:
     Raises:
         ConfigError: The config has no training, or several training pipelines.
     """
-    dataset = _part(cfg, 'train_dataloader').get('dataset') or {}
-    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
-        dataset = dataset['dataset']
+    dataset = inner_dataset(_part(cfg, 'train_dataloader'))
     if not dataset.get('pipeline'):
         raise ConfigError(
             f'{cfg.filename}: train_dataloader.dataset has no pipeline. Use the config of a '
@@ -145,14 +144,6 @@ def explained(cfg: Config) -> Iterator[None]:
         if clear is None:
             raise
         raise clear from error
-
-
-def _named_parts(name: str, node: dict) -> Iterator[tuple[str, dict]]:
-    """A dictionary and all dictionaries below it, with their dotted names."""
-    yield name, node
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _named_parts(f'{name}.{key}', value)
 
 
 def _part(cfg: Config, key: str) -> ConfigDict:

@@ -43,12 +43,12 @@ from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.inspection import file_facts
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.image_size import largest_side
+from mim_bench.recipe.tree import plain, read_key
 from mim_bench.recipe.tta import network_settings as network_of
 
 BACKBONE = 'model.backbone'
 ALL = 'all'
 CHECKPOINT = 'checkpoint'
-MISSING = object()
 # Smallest number of parameters of a size, in millions: ViT-S and Swin-T are small, ViT-B, Swin-S
 # and Swin-B base, ViT-L and Swin-L large.
 SIZES = (('tiny', 0), ('small', 15), ('base', 45), ('large', 150), ('huge', 450))
@@ -156,8 +156,7 @@ def take_backbone(cfg: Config, checkpoint: str | Path) -> dict[str, bool]:
     recipe = {k: v for k, v in old.items() if k != 'type' and not is_fixed(old, k)}
     taken = {k: v for k, v in found.items() if k == 'type' or is_fixed(found, k)}
     cfg.model.backbone = ConfigDict({**recipe, **taken})
-    norms = {argument: bool(found.get(argument)) for argument in ('final_norm', 'out_norms')}
-    return norms
+    return {argument: bool(found.get(argument)) for argument in ('final_norm', 'out_norms')}
 
 
 def apply_by_backbone(cfg: Config, norms: Mapping[str, bool] | None = None) -> None:
@@ -260,25 +259,6 @@ def taps(shares: list[str], depth: int) -> list[int]:
             'It is too shallow for this protocol; leave the task out.'
         )
     return found
-
-
-def read_key(node: Any, key: str, default: Any = None) -> Any:
-    """The value at a dotted key; numbers index lists."""
-    for part in key.split('.'):
-        if isinstance(node, list | tuple) and part.isdigit() and int(part) < len(node):
-            node = node[int(part)]
-        elif hasattr(node, 'get') and part in node:
-            node = node[part]
-        else:
-            return default
-    return node
-
-
-def plain(value: Any) -> Any:
-    """Convert mappings to dicts and sequences to lists, so that settings can be compared."""
-    if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
-    return [plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _write_key(cfg: Config, key: str, value: Any) -> None:

@@ -12,7 +12,7 @@ from mim_bench.data.fused import LOADING
 from mim_bench.errors import ConfigError, DataError, MimBenchError, did_you_mean
 from mim_bench.recipe.by_backbone import apply_by_backbone, decides_architecture, take_backbone
 from mim_bench.recipe.pipelines import follow_pipelines
-from mim_bench.recipe.reading import read_checked
+from mim_bench.recipe.tree import dictionaries, named_dictionaries
 from mim_bench.shipped import shipped_config
 
 # Keys that the runner or this package reads. Everything else at the top of a config must be a
@@ -36,6 +36,14 @@ VARIABLE = re.compile(
 )
 RANDOMNESS_KEYS = ('randomness.deterministic', 'randomness.diff_rank_seed', 'randomness.seed')
 _SHARES = ('mask_ratio', 'drop_path_rate')
+# Classes that read files, of libraries, in whose place this package's checked ones stand.
+_DATASETS = {
+    name: f'mim_bench.{name}'
+    for name in ('ImageNet', 'CustomDataset', 'CocoDataset', 'ADE20KDataset', 'BaseSegDataset')
+}
+# Of images, as the recipes' official code reads them (mim_bench.data.image_file.ORIENTATIONS); a
+# setting, so part of every protocol's hash.
+_ORIENTATIONS = {'mmpretrain': 'stored', 'mmseg': 'proved', 'mmdet': 'proved'}
 # A key this similar to one that is read counts as a typing error.
 SLIP_SIMILARITY = 0.9
 
@@ -77,9 +85,9 @@ def load_config(
     # Options of the user take precedence over the table.
     _merge_options(cfg, options, path)
     _apply_loading(cfg)
-    read_checked(cfg)
+    _read_checked(cfg)
     check_top_level(cfg)
-    _check_shares(cfg._cfg_dict, f'{path}: ')
+    _check_shares(cfg, path)
     return cfg
 
 
@@ -92,13 +100,14 @@ def _reason(error: Exception) -> str:
     return f'{error}. Modules of custom_imports are found through PYTHONPATH.'
 
 
-def _check_shares(node: ConfigDict | list | tuple, place: str) -> None:
+def _check_shares(cfg: Config, path: Path) -> None:
     """Refuse shares outside [0, 1], of which mmpretrain would silently make something else."""
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, dict | list | tuple):
-            _check_shares(value, f'{place}{key}.')
-        elif key in _SHARES and isinstance(value, int | float) and not 0 <= value <= 1:
-            raise ConfigError(f'{place}{key} is {value}. Set a number from 0 to 1.')
+    for name, part in named_dictionaries(cfg._cfg_dict):
+        for key in _SHARES:
+            share = part.get(key)
+            if isinstance(share, int | float) and not 0 <= share <= 1:
+                place = f'{name}.{key}'.lstrip('.')
+                raise ConfigError(f'{path}: {place} is {share}. Set a number from 0 to 1.')
 
 
 def _apply_loading(cfg: Config) -> None:
@@ -112,6 +121,24 @@ def _apply_loading(cfg: Config) -> None:
             'trains. Correct it or leave it away.'
         )
     cfg.train_dataloader.loading = loading
+
+
+def _read_checked(cfg: Config) -> None:
+    """Replace data sets and loading steps of mmpretrain, mmdet and mmseg by the checked classes.
+
+    Steps that state an orientation keep it.
+    """
+    scope = cfg.get('default_scope') or 'mmpretrain'
+    for node in dictionaries(cfg._cfg_dict):
+        kind = node.get('type')
+        kind = kind.removeprefix(f'{scope}.') if isinstance(kind, str) else None
+        if kind in _DATASETS:
+            node['type'] = _DATASETS[kind]
+        elif kind == 'LoadImageFromFile':
+            node['type'] = 'mim_bench.LoadImage'
+            node.setdefault('orientation', _ORIENTATIONS.get(scope, 'stored'))
+        elif kind == 'LoadAnnotations' and scope == 'mmseg':
+            node['type'] = 'mim_bench.LoadSegmentation'
 
 
 def check_top_level(cfg: Config) -> None:
@@ -209,12 +236,7 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
 
 def named_roots(node: object) -> list[str]:
     """Every ``data_root`` at and below a node of a config."""
-    if isinstance(node, dict):
-        own = [node['data_root']] if node.get('data_root') else []
-        return own + [root for value in node.values() for root in named_roots(value)]
-    if isinstance(node, list | tuple):
-        return [root for value in node for root in named_roots(value)]
-    return []
+    return [part['data_root'] for part in dictionaries(node) if part.get('data_root')]
 
 
 def _merge_options(cfg: Config, options: dict, path: Path) -> None:

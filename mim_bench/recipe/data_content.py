@@ -18,15 +18,16 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
 from mim_bench.data.archives import file_facts, is_file, is_folder, place_of, read_file
+from mim_bench.data.kept_list import cache_folder
 from mim_bench.errors import DataError, MimBenchError
 from mim_bench.files.atomic import write_atomically
+from mim_bench.files.hashing import file_sha256
 from mim_bench.recipe.building import explained, library_scope
 from mim_bench.recipe.protocol import data_roots
 
 # Keys of mmpretrain's, mmseg's and mmdet's samples that name files.
 _FILES = ('img_path', 'seg_map_path')
 _THREADS = 16
-_CHUNK_BYTES = 1 << 20
 
 
 def runner_content(runner: Runner) -> dict[str, Any]:
@@ -117,9 +118,8 @@ def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
         if not read:
             return _digest(names, sizes)
         times = [time for _, time in facts]
-        kept = (
-            _cache_folder() / f'{_digest([os.path.abspath(p) for p in paths], sizes, times)}.json'
-        )
+        name = _digest([os.path.abspath(p) for p in paths], sizes, times)
+        kept = cache_folder('digests') / f'{name}.json'
         digest = _kept(kept)
         if digest is None:
             digest = _digest(names, list(pool.map(_sha256, paths)))
@@ -148,16 +148,7 @@ def _digest(*columns: Sequence[Any]) -> str:
 def _sha256(path: str) -> str:
     if place_of(path) is not None:
         return hashlib.sha256(read_file(path)).hexdigest()
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache'
-    return Path(base) / 'mim_bench' / 'digests'
+    return file_sha256(Path(path))
 
 
 def _kept(path: Path) -> str | None:

@@ -2,13 +2,14 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mmengine.config import Config
 
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.tree import dictionaries
 
 KEEP = ('accumulate', 'scale-lr', 'off')
 # `lr_scaling` of a config -> factor of the learning rate for a factor of the batch.
@@ -107,7 +108,7 @@ def plan_batch(
     if keep == 'off':
         return plan
     factor = RULES[lr_scaling](plan.effective_batch / recipe_batch)
-    return BatchPlan(**{**asdict(plan), 'lr_factor': factor})
+    return replace(plan, lr_factor=factor)
 
 
 def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan | None:
@@ -145,7 +146,7 @@ def apply_plan(cfg: Config, *, gpus: int, keep: str = 'accumulate') -> BatchPlan
         if keep != 'off':
             _scale_rates(cfg, optimizer, plan.lr_factor)
             _scale_lengths(cfg, recipe_batch / plan.effective_batch)
-    return BatchPlan(**{**asdict(plan), 'lr': optimizer.get('lr')})
+    return replace(plan, lr=optimizer.get('lr'))
 
 
 def num_processes(launcher: str) -> int:
@@ -194,7 +195,7 @@ def _fitted(recipe_batch: int, images_per_gpu: int, gpus: int) -> tuple[int, int
 def _scale_rates(cfg: Config, optimizer: dict, factor: float) -> None:
     if optimizer.get('lr') is not None:
         optimizer['lr'] *= factor
-    for scheduler in _schedulers(cfg.get('param_scheduler')):
+    for scheduler in _schedulers(cfg):
         if str(scheduler.get('type', '')).endswith('LR'):
             scheduler.update({k: scheduler[k] * factor for k in _FLOORS if scheduler.get(k)})
 
@@ -207,7 +208,7 @@ def _scale_lengths(cfg: Config, ratio: float) -> None:
         if loop.get('dynamic_intervals'):
             intervals = loop['dynamic_intervals']
             loop['dynamic_intervals'] = [tuple(_scaled(n, ratio) for n in i) for i in intervals]
-    for scheduler in _schedulers(cfg.get('param_scheduler')):
+    for scheduler in _schedulers(cfg):
         if scheduler.get('by_epoch') is False:
             _scale(scheduler, _LENGTHS, ratio)
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
@@ -215,14 +216,9 @@ def _scale_lengths(cfg: Config, ratio: float) -> None:
         _scale(checkpoint, ('interval',), ratio)
 
 
-def _schedulers(node: Any) -> Iterator[dict]:
-    if isinstance(node, dict):
-        # A list of schedulers, or a list for each of several optimisers.
-        nested = [] if 'type' in node else [s for v in node.values() for s in _schedulers(v)]
-        yield from [node] if 'type' in node else nested
-    elif isinstance(node, list | tuple):
-        for child in node:
-            yield from _schedulers(child)
+def _schedulers(cfg: Config) -> list[dict]:
+    """One, a list, or a list for each of several optimisers."""
+    return [node for node in dictionaries(cfg.get('param_scheduler')) if 'type' in node]
 
 
 def _scale(node: dict, keys: tuple[str, ...], ratio: float) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mim_bench.recipe.tree import inner_dataset
+
 _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 _MULTIPLE = 32  # detectors pad images to multiples of this
 
@@ -17,13 +19,10 @@ def largest_side(cfg: Mapping[str, Any]) -> int | None:
 
 
 def _sides(loader: Any, test: Mapping[str, Any], name: str) -> list[int]:
-    dataset = (loader or {}).get('dataset') or {}
-    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), Mapping):
-        dataset = dataset['dataset']
     if name != 'train_dataloader' and test.get('mode') == 'slide':
         return [max(_numbers(test['crop_size']))]
     size = 0
-    for step in dataset.get('pipeline') or ():
+    for step in inner_dataset(loader).get('pipeline') or ():
         size = _after(step, size)
     return [size] if size else []
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.tree import add_to_names, named_dictionaries
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -62,27 +63,20 @@ def apply_limit(cfg: 'Config', limit: Limit) -> None:
         ConfigError: The config names no data set.
     """
     places = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg', 'custom_hooks')
-    if not sum(_limit_loaders(cfg.get(place), limit, place) for place in places):
+    loaders = [
+        node
+        for place in places
+        for key, node in named_dictionaries(cfg.get(place), place)
+        if key.endswith('dataloader') and isinstance(node.get('dataset'), dict)
+    ]
+    if not sum(_limit_data_set(loader['dataset'], limit) for loader in loaders):
         raise ConfigError(f'{cfg.filename}: names no data set that --limit could shorten.')
     for place in ('val_evaluator', 'test_evaluator'):
         _evaluate_what_was_seen(cfg.get(place))
     cfg.limit, cfg.is_changed = str(limit), True
+    add_to_names(cfg, limit.suffix)
     if protocol := cfg.get('protocol'):
-        for settings in (protocol, *(t.get('protocol') for t in protocol.get('tasks') or ())):
-            if settings and 'name' in settings:
-                settings['name'] += limit.suffix
         protocol['tier'] = 'smoke'
-
-
-def _limit_loaders(node: Any, limit: Limit, key: str = '') -> int:
-    """Shorten the data sets of the loaders at and below a node; returns their number."""
-    if isinstance(node, dict):
-        if key.endswith('dataloader') and isinstance(node.get('dataset'), dict):
-            return _limit_data_set(node['dataset'], limit)
-        return sum(_limit_loaders(value, limit, str(name)) for name, value in node.items())
-    if isinstance(node, list | tuple):
-        return sum(_limit_loaders(value, limit) for value in node)
-    return 0
 
 
 def _limit_data_set(node: dict[str, Any], limit: Limit) -> int:

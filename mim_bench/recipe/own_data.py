@@ -19,11 +19,13 @@ from mim_bench.data.segmentation import (
 )
 from mim_bench.data.summary import listed
 from mim_bench.errors import ConfigError, DataError
+from mim_bench.recipe.tree import dictionaries
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
 _FOLDERS = ('mim_bench.ImageNet', 'mim_bench.CustomDataset', 'mim_bench.LabelFraction')
 _SEGMENTATION = ('mim_bench.ADE20KDataset', 'mim_bench.BaseSegDataset')
 _COCO = 'mim_bench.CocoDataset'
+_PLACES = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg', 'custom_hooks')
 # Prefixes of the names of tasks and protocols that name a data set.
 _PUBLIC = ('in1k', 'ade20k', 'coco')
 # With this many classes or fewer there is no top-5 accuracy.
@@ -58,8 +60,10 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> str | No
             f'--own-data {name}: is the name of a public data set, whose tasks yours would be '
             'called after. Give your data another one.'
         )
-    data_sets = list(_data_sets(cfg))
-    training = next(iter(_training(cfg)), None)
+    data_sets = _data_sets(*map(cfg.get, _PLACES))
+    # What a model or a probe learns from.
+    bank = (cfg.get('test_cfg') or {}).get('bank_dataloader')
+    training = next(iter(_data_sets(cfg.get('train_dataloader'), bank)), None)
     if training is None:
         raise ConfigError(
             f'{cfg.filename}: --own-data needs a config that reads ImageNet, ADE20K or COCO, and '
@@ -90,26 +94,10 @@ def use_own_data(cfg: Config, name: str, *, skips_bad: bool = False) -> str | No
     return note
 
 
-def _data_sets(node: Any) -> Iterator[ConfigDict]:
-    """Data sets of the three layouts at and below a node."""
-    if isinstance(node, Config):
-        keys = ('train_dataloader', 'val_dataloader', 'test_dataloader', 'test_cfg', 'custom_hooks')
-        for key in keys:
-            yield from _data_sets(node.get(key))
-    elif isinstance(node, dict):
-        if node.get('type') in (*_FOLDERS, *_SEGMENTATION, _COCO):
-            yield node
-        for value in node.values():
-            yield from _data_sets(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _data_sets(value)
-
-
-def _training(cfg: Config) -> Iterator[ConfigDict]:
-    """Data sets that a model or a probe learns from."""
-    yield from _data_sets(cfg.get('train_dataloader'))
-    yield from _data_sets((cfg.get('test_cfg') or {}).get('bank_dataloader'))
+def _data_sets(*parts: Any) -> list[ConfigDict]:
+    """Data sets of the three layouts at and below parts of a config."""
+    layouts = (*_FOLDERS, *_SEGMENTATION, _COCO)
+    return [node for node in dictionaries(parts) if node.get('type') in layouts]
 
 
 def _classes(dataset: ConfigDict) -> list[str]:

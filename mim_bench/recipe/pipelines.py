@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mim_bench.recipe.tree import inner_dataset
+
 LOADERS = {'train': 'train_pipeline', 'val': 'test_pipeline', 'test': 'test_pipeline'}
 
 
@@ -20,11 +22,8 @@ def follow_pipelines(cfg: Config) -> None:
         cfg: Read from a file, changed in place.
     """
     for split, variable in LOADERS.items():
-        loader = cfg.get(f'{split}_dataloader')
-        dataset = loader.get('dataset') if isinstance(loader, dict) else None
-        while isinstance(dataset, dict) and 'pipeline' not in dataset:
-            dataset = dataset.get('dataset')  # of a wrapper
-        if not isinstance(dataset, dict) or cfg.get(variable) in (None, dataset['pipeline']):
+        dataset = inner_dataset(cfg.get(f'{split}_dataloader'))
+        if 'pipeline' not in dataset or cfg.get(variable) in (None, dataset['pipeline']):
             continue
         if _is_newer(variable, f'{split}_dataloader', Path(cfg.filename)):
             dataset['pipeline'] = deepcopy(cfg[variable])

@@ -18,14 +18,13 @@ from mmengine.registry import HOOKS
 
 from mim_bench.recipe.by_backbone import (
     CHECKPOINT,
-    MISSING,
     expected_settings,
     is_fixed,
-    plain,
-    read_key,
 )
 from mim_bench.recipe.config import RUNNER_KEYS, named_roots
 from mim_bench.recipe.precision import AMP_WRAPPER, BFLOAT16_WRAPPER
+from mim_bench.recipe.tree import plain, read_key
+from mim_bench.recipe.tta import network_settings
 
 # Dotted keys that cannot change a number, each with the reason. ``*`` is one part of a key, ``**``
 # any number of them.
@@ -69,6 +68,7 @@ HARMLESS_HOOKS = frozenset(
     )
 )
 # Arguments of necks and heads that always equal the width of their input.
+_MISSING = object()
 _WIDTHS = frozenset(('in_channels', 'in_dims', 'embed_dims', 'input_features', 'num_patches'))
 _HEADS = ('neck', 'head', 'decode_head', 'auxiliary_head')
 _TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')
@@ -107,7 +107,7 @@ def read_settings(cfg: Config) -> Settings:
     wrapper = covered.get('optim_wrapper') or {}
     if wrapper.get('type') == BFLOAT16_WRAPPER:  # equivalent to AmpOptimWrapper in bfloat16
         wrapper.update(type=AMP_WRAPPER, dtype='bfloat16')
-    if missing := [key for key in reader.expected if read_key(cfg, key, MISSING) is MISSING]:
+    if missing := [key for key in reader.expected if read_key(cfg, key, _MISSING) is _MISSING]:
         covered['missing'] = sorted(missing)
     return Settings(covered, reader.left_out)
 
@@ -271,15 +271,14 @@ class _Reader:
 
     def _reason_of_table(self, key: str, value: Any) -> str | None:
         """The reason if the protocol's table or the backbone gives this very value; else None."""
-        expected = self.expected.get(key, MISSING)
-        if expected is MISSING or (expected != CHECKPOINT and _differ(expected, value)):
+        expected = self.expected.get(key, _MISSING)
+        if expected is _MISSING or (expected != CHECKPOINT and _differ(expected, value)):
             return None
         return 'as the table of the protocol says for this backbone'
 
     @cached_property
     def _backbone(self) -> Mapping[str, Any]:
-        model = self.cfg.model.get('module') or self.cfg.model
-        return model.get('backbone') or {}
+        return network_settings(self.cfg).get('backbone') or {}
 
     @cached_property
     def expected(self) -> dict[str, Any]:

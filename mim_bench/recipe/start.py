@@ -12,7 +12,7 @@ from mim_bench.conversion.backbone_config import backbone_config
 from mim_bench.conversion.files import read_checkpoint, state_dict_of, state_sha256
 from mim_bench.conversion.inspection import file_facts, label_history
 from mim_bench.files.hashing import file_sha256
-from mim_bench.recipe.by_backbone import plain
+from mim_bench.recipe.tree import named_dictionaries, plain
 from mim_bench.recipe.tta import network_settings
 
 PRETRAINED = 'Pretrained'
@@ -45,7 +45,7 @@ def protocol_start(cfg: Config) -> dict[str, Any]:
     if cfg.get('load_from') and not cfg.get('resume'):
         start['model'] = _history(cfg.load_from) or _identity(cfg.load_from)
     parts = {}
-    for name, path in _initialised(cfg.get('model') or {}, 'model'):
+    for name, path in _initialised(cfg):
         if name in _WHOLE:
             start |= _history(path)
         else:
@@ -59,7 +59,7 @@ def start_weights(cfg: Config) -> dict[str, str]:
     A file that is converted again, or moved, has the same.
     """
     named = {key: cfg.get(key) for key in ('backbone_checkpoint', 'load_from')}
-    named |= {k: path for k, path in _initialised(cfg.get('model') or {}, 'model') if k in _WHOLE}
+    named |= {k: path for k, path in _initialised(cfg) if k in _WHOLE}
     return {
         key: state_sha256(state_dict_of(read_checkpoint(path))) if Path(path).is_file() else path
         for key, path in named.items()
@@ -103,18 +103,11 @@ def _identity(path: str | Path) -> dict[str, str]:
     return {'sha256': file_sha256(path)} if path.is_file() else {'file': path.name}
 
 
-def _initialised(node: Any, name: str) -> Iterator[tuple[str, str]]:
-    """Modules whose ``init_cfg`` names a file, with that file."""
-    if isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _initialised(value, f'{name}.{index}')
-    if not isinstance(node, Mapping):
-        return
-    init = node.get('init_cfg')
-    for entry in init if isinstance(init, list | tuple) else [init]:
-        is_file = isinstance(entry, Mapping) and str(entry.get('type')).endswith(PRETRAINED)
-        if is_file and entry.get('checkpoint'):
-            yield name, entry['checkpoint']
-    for key, value in node.items():
-        if key != 'init_cfg':
-            yield from _initialised(value, f'{name}.{key}')
+def _initialised(cfg: Config) -> Iterator[tuple[str, str]]:
+    """Modules of the model whose ``init_cfg`` names a file, with that file."""
+    for owner, part in named_dictionaries(cfg.get('model'), 'model'):
+        init = part.get('init_cfg')
+        for entry in init if isinstance(init, list | tuple) else [init]:
+            is_file = isinstance(entry, Mapping) and str(entry.get('type')).endswith(PRETRAINED)
+            if is_file and entry.get('checkpoint'):
+                yield owner, entry['checkpoint']

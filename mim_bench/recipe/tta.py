@@ -5,6 +5,7 @@ from mmengine.model import BaseTTAModel, is_model_wrapper
 from torch import nn
 
 from mim_bench.errors import ConfigError
+from mim_bench.recipe.tree import add_to_names, inner_dataset
 
 MODEL = 'tta_model'
 PIPELINE = 'tta_pipeline'
@@ -27,18 +28,16 @@ def use_test_time_augmentation(cfg: Config) -> None:
             f'{cfg.filename}: has no {" and no ".join(missing)}, so --tta has nothing to run. '
             f'Add {MODEL} and {PIPELINE}, or test without --tta.'
         )
-    dataset = (cfg.get('test_dataloader') or {}).get('dataset')
+    dataset = inner_dataset(cfg.get('test_dataloader'))
     if not dataset:
         raise ConfigError(f'{cfg.filename}: has no test_dataloader.dataset that --tta could test.')
-    while 'pipeline' not in dataset and isinstance(dataset.get('dataset'), dict):
-        dataset = dataset['dataset']
     dataset['pipeline'] = cfg[PIPELINE]
     # mmengine would pass the top-level preprocessor to the outer model, replacing the inner one's.
     if preprocessor := cfg.get('data_preprocessor'):
         cfg.model.setdefault('data_preprocessor', preprocessor)
         cfg.data_preprocessor = None
     cfg.model = ConfigDict({**cfg[MODEL], 'module': cfg.model})
-    _name_protocol(cfg)
+    add_to_names(cfg, '-tta')
 
 
 def network_settings(cfg: Config) -> ConfigDict:
@@ -52,12 +51,3 @@ def unwrap(model: nn.Module) -> nn.Module:
     while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
         model = model.module
     return model
-
-
-def _name_protocol(cfg: Config) -> None:
-    """Rename the protocol of the run, and of tasks that have their own name."""
-    protocol = cfg.get('protocol') or {}
-    owners = [protocol, *(task.get('protocol') or {} for task in protocol.get('tasks', []))]
-    for owner in owners:
-        if 'name' in owner:
-            owner['name'] += '-tta'

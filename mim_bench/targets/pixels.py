@@ -16,10 +16,38 @@ def patchify(images: torch.Tensor, patch_size: int) -> torch.Tensor:
         (B, rows * cols, patch_size * patch_size * C): patches in raster order,
         a vector laid out as (row, column, channel).
     """
+    return _patches(images, patch_size).flatten(3).flatten(1, 2)
+
+
+def _patches(images: torch.Tensor, patch_size: int) -> torch.Tensor:
+    """View images as patches, (B, rows, cols, height, width, C)."""
     b, c, h, w = images.shape
     rows, cols = h // patch_size, w // patch_size
     patches = images.reshape(b, c, rows, patch_size, cols, patch_size)
-    return patches.permute(0, 2, 4, 3, 5, 1).reshape(b, rows * cols, patch_size**2 * c)
+    return patches.permute(0, 2, 4, 3, 5, 1)
+
+
+def hidden_pixels(
+    images: torch.Tensor, index: torch.Tensor, patch_size: int, *, norm_pix: bool
+) -> torch.Tensor:
+    """Extract some patches of images, copying no other pixels.
+
+    Args:
+        images: (B, C, H, W), any float type; H and W are multiples of ``patch_size``.
+        index: (B, n) int64 into the patches in raster order.
+        patch_size: Side of a patch in pixels.
+        norm_pix: Give every patch zero mean and unit variance, as MAE does.
+
+    Returns:
+        (B, n, patch_size * patch_size * C) float32, vectors laid out as those of
+        :func:`patchify`.
+    """
+    patches = _patches(images, patch_size)
+    samples = torch.arange(len(images), device=index.device)[:, None]
+    cols = patches.shape[2]
+    row = index.div(cols, rounding_mode='floor')
+    pixels = patches[samples, row, index % cols].flatten(2).float()
+    return normalize_patches(pixels) if norm_pix else pixels
 
 
 def unpatchify(patches: torch.Tensor, grid: tuple[int, int], patch_size: int) -> torch.Tensor:

@@ -80,11 +80,6 @@ def walk(node: Any) -> Iterator[Any]:
             yield from walk(child)
 
 
-def dictionaries(node: Any) -> Iterator[dict]:
-    """Every dictionary at and below a node of a config."""
-    return (part for part in walk(node) if isinstance(part, dict))
-
-
 def for_every(items: Iterable[Any]) -> Callable[[Callable[[Any], None]], Callable[[], None]]:
     """A decorator: a check of one config becomes one test of many, which names all that fail.
 

@@ -12,8 +12,8 @@ from mmengine.registry import MODELS, Registry
 from mim_bench.data.toy.digits import NAMES
 from mim_bench.recipe.building import without_pretrained
 from mim_bench.recipe.config import set_data_root
+from mim_bench.recipe.tree import dictionaries
 from mim_bench.suite.locations import DATA_ROOTS
-from mim_bench.testing.config_names import dictionaries
 
 WIDTH_FACTOR = 8
 # Of images of segmentation and detection, which are large.

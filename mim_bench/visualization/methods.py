@@ -8,10 +8,13 @@ from torch import nn
 
 from mim_bench.errors import ConfigError
 from mim_bench.visualization import mmpretrain
-from mim_bench.visualization.localmim import localmim_panels
-from mim_bench.visualization.momentum_methods import conmim_panels, symmim_panels
+from mim_bench.visualization.own_methods import (
+    conmim_panels,
+    localmim_panels,
+    symmim_panels,
+    ummae_panels,
+)
 from mim_bench.visualization.panels import Panel
-from mim_bench.visualization.ummae import ummae_panels
 
 # By class name, so that a subclass is served too.
 ADAPTERS = {

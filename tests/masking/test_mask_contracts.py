@@ -182,6 +182,7 @@ def test_transform_masks_arrive_in_the_sample_as_they_are(name, contract):
         ('BlockCellMask', dict(input_size=200, cell_size=32, patch_size=16), 'must be a multiple'),
         ('BlockCellMask', dict(input_size=224, cell_size=32, patch_size=12), 'must be a multiple'),
         ('UnitMask', dict(input_size=200), 'input_size 200 must be a multiple of unit_size 32'),
+        ('UniformMask', dict(input_size=264), 'must be a multiple of mask_patch_size 16'),
     ],
 )
 def test_transform_sizes_that_do_not_fit_raise(name, arguments, message):

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from mim_bench.errors import CheckpointError, ConfigError
-from mim_bench.models.dalle_tokenizer import DalleTokenizer
-from mim_bench.models.tokenizer_preprocessor import TokenizerDataPreprocessor
+from mim_bench.models.dalle_tokenizer import DalleTokenizer, TokenizerDataPreprocessor
 
 SIZES = dict(n_hid=4, n_blk_per_group=1, vocab_size=16)
 

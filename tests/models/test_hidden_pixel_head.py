@@ -8,8 +8,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.masking.checkerboard import checkerboard_mask
 from mim_bench.masking.mask import Mask
 from mim_bench.models.methods.symmim import HiddenPixelHead
-from mim_bench.targets.hidden_pixels import hidden_pixels
-from mim_bench.targets.pixels import normalize_patches, patchify, unpatchify
+from mim_bench.targets.pixels import hidden_pixels, normalize_patches, patchify, unpatchify
 
 
 def batch():

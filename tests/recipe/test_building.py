@@ -66,3 +66,10 @@ def test_without_pretrained_missing_only_keeps_what_is_named():
     copy, parts = without_pretrained(config(model=model_with_files()), missing_only=True)
     assert parts == ['model.target_generator']
     assert copy.model.backbone.init_cfg.checkpoint == 'swin.pth'
+
+
+def test_without_pretrained_reaches_the_parts_of_a_list():
+    necks = [dict(type='A'), dict(type='B', init_cfg=dict(type='Pretrained', checkpoint=None))]
+    copy, parts = without_pretrained(config(model=dict(neck=necks)))
+    assert parts == ['model.neck.1']
+    assert copy.model.neck[1].init_cfg is None

@@ -11,7 +11,6 @@ _base_ = [
 ]
 default_scope = 'mmseg'
 base_lr = 1e-4
-max_iters = 40000
 num_classes = 150
 model = dict(
     type='mim_bench.EoMT',
@@ -29,17 +28,7 @@ model = dict(
 optim_wrapper = dict(
     optimizer=dict(lr=base_lr, weight_decay=0.05), paramwise_cfg=dict(layer_decay_rate=0.8)
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=_base_.warmup_iters),
-    dict(
-        type='PolyLR',
-        power=0.9,
-        eta_min=0.0,
-        by_epoch=False,
-        begin=_base_.warmup_iters,
-        end=max_iters,
-    ),
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], power=0.9)]
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=10000))
 custom_hooks = [*_base_.custom_hooks, dict(type='mim_bench.MaskAnnealingHook', power=0.9)]
 protocol = dict(

@@ -9,17 +9,7 @@ model = dict(
     decode_head=dict(_delete_=True, **_base_.linear_head_cfg, num_classes=150),
     auxiliary_head=None,
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6, by_epoch=False, begin=0, end=_base_.warmup_iters),
-    dict(
-        type='PolyLR',
-        power=1.0,
-        eta_min=0.0,
-        by_epoch=False,
-        begin=_base_.warmup_iters,
-        end=max_iters,
-    ),
-]
+param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=max_iters)]
 train_cfg = dict(max_iters=max_iters, val_interval=10000)
 default_hooks = dict(checkpoint=dict(interval=10000))
 stage_norm_cfg = dict(_delete_=True, type='mim_bench.StageNorm', in_channels='widths')

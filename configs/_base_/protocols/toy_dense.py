@@ -22,3 +22,18 @@ toy_families_cfg = {
 toy_digits_cfg = dict(
     classes=['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine']
 )
+# Label maps, of the photograph too: the layout is ADE20K's, the classes are not.
+toy_scenes_cfg = dict(
+    type='BaseSegDataset',
+    metainfo=dict(
+        classes=['photograph', *toy_digits_cfg['classes']],
+        palette=[
+            [40, 40, 40], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200],
+            [245, 130, 48], [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60],
+            [250, 190, 212],
+        ],
+    ),
+    reduce_zero_label=True,
+    img_suffix='.jpg',
+    seg_map_suffix='.png',
+)  # fmt: skip

@@ -1,16 +1,7 @@
 # Patch retrieval on the embedded scenes: the photograph and ten digits.
-_base_ = './ade20k_knn.py'
+_base_ = ['./ade20k_knn.py', './toy_dense.py']
 data_root = 'data/toy/ade/ADEChallengeData2016/'
 num_classes = 11
-metainfo = dict(
-    classes=[
-        'photograph', 'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'
-    ],
-    palette=[
-        [40, 40, 40], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48],
-        [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
-    ],
-)  # fmt: skip
 model = dict(data_preprocessor=dict(size=(128, 128)), decode_head=dict(num_classes=num_classes))
 bank_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -25,15 +16,7 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 loader = dict(num_workers=0, persistent_workers=False)
-# The layout is ADE20K's, the classes are not.
-dataset = dict(
-    type='BaseSegDataset',
-    data_root=data_root,
-    metainfo=metainfo,
-    reduce_zero_label=True,
-    img_suffix='.jpg',
-    seg_map_suffix='.png',
-)
+dataset = dict(data_root=data_root, **_base_.toy_scenes_cfg)
 test_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 bank_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=bank_pipeline))
 data_preprocessor = dict(size=(128, 128))

@@ -8,15 +8,6 @@ effective_batch_size = 4
 max_iters = 200
 warmup_iters = 40
 num_classes = 11
-metainfo = dict(
-    classes=[
-        'photograph', 'zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine'
-    ],
-    palette=[
-        [40, 40, 40], [230, 25, 75], [60, 180, 75], [255, 225, 25], [0, 130, 200], [245, 130, 48],
-        [145, 30, 180], [70, 240, 240], [240, 50, 230], [210, 245, 60], [250, 190, 212],
-    ],
-)  # fmt: skip
 # Nine pixels in ten are photograph; without weights a short training finds nothing else.
 class_weight = [0.1] + [1.0] * 10
 model = dict(
@@ -66,15 +57,7 @@ tta_pipeline = [
     ),
 ]
 loader = dict(num_workers=0, persistent_workers=False)
-# The layout is ADE20K's, the classes are not.
-dataset = dict(
-    type='BaseSegDataset',
-    data_root=data_root,
-    metainfo=metainfo,
-    reduce_zero_label=True,
-    img_suffix='.jpg',
-    seg_map_suffix='.png',
-)
+dataset = dict(data_root=data_root, **_base_.toy_scenes_cfg)
 train_dataloader = dict(batch_size=4, **loader, dataset=dict(**dataset, pipeline=train_pipeline))
 val_dataloader = dict(**loader, dataset=dict(**dataset, pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -166,12 +166,16 @@ class UniformMask(BaseTransform):
         mask_patch_size: Side of a mask patch in pixels.
         secondary_ratio: Share of the sampled patches that the encoder does not see; 0 is
             without secondary masking, and there is no ``hidden``.
+
+    Raises:
+        ConfigError: ``input_size`` is not a multiple of ``mask_patch_size``.
     """
 
     def __init__(
         self, input_size: int, mask_patch_size: int = 16, secondary_ratio: float = 0.25
     ) -> None:
-        self.grid = (input_size // mask_patch_size,) * 2
+        side = _quotient(self, 'mask_patch_size', mask_patch_size, input_size=input_size)
+        self.grid = (side,) * 2
         self.secondary_ratio = secondary_ratio
 
     def transform(self, results: dict) -> dict:

@@ -9,16 +9,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from mim_bench.architectures import VIT
+from mim_bench.architectures import VIT_KEYS as ARCHITECTURE_KEYS
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import Backbone, refuse_others_loaded
+from mim_bench.models.layers.base import Backbone, refuse_others_loaded, resolved_indices
 from mim_bench.models.layers.patches import filled_up
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.registry import MODELS
 
-ARCHITECTURE_KEYS = ('embed_dims', 'num_layers', 'num_heads', 'feedforward_channels')
-ARCHITECTURES = {
-    'large': dict(zip(ARCHITECTURE_KEYS, (1024, 24, 16, 4096), strict=True)),
-}
+ARCHITECTURES = {'large': VIT['large']}
 EPS = 1e-5
 
 
@@ -131,18 +130,14 @@ class CapiViT(Backbone):
         super().__init__(init_cfg)
         sizes = read_architecture(arch, ARCHITECTURES, ARCHITECTURE_KEYS, 'CapiViT')
         dims, depth, num_heads, hidden_dims = (sizes[key] for key in ARCHITECTURE_KEYS)
-        given = [out_indices] if isinstance(out_indices, int) else list(out_indices)
-        if any(not -depth <= i < depth for i in given) or out_type not in ('featmap', 'raw'):
-            raise ConfigError(
-                f'CapiViT: out_indices {given} of {depth} blocks, out_type {out_type!r}. Name '
-                'blocks that there are, and featmap or raw.'
-            )
-        self.out_indices = tuple(i % depth for i in given)
+        if out_type not in ('featmap', 'raw'):
+            raise ConfigError(f'CapiViT: unknown out_type {out_type!r}. Known: featmap, raw.')
+        self.out_indices = resolved_indices('CapiViT', 'out_indices', out_indices, depth)
         self.patch_size, self.out_type = patch_size, out_type
         self.final_norm, self.with_cp, self.frozen_stages = final_norm, with_cp, frozen_stages
         self.num_outputs, self.num_extra_tokens = depth, num_registers
-        self.out_channels = (dims,) * len(given)
-        self.strides = (patch_size,) * len(given)
+        self.out_channels = (dims,) * len(self.out_indices)
+        self.strides = (patch_size,) * len(self.out_indices)
         self.patch_embed = nn.Conv2d(3, dims, patch_size, stride=patch_size)
         self.registers = nn.Parameter(torch.zeros(1, num_registers, dims))
         rates = calculate_drop_path_rates(drop_path_rate, depth)
@@ -174,7 +169,7 @@ class CapiViT(Backbone):
     def _places(self, grid: tuple[int, int], device: torch.device) -> torch.Tensor:
         """Positions (row, column) in the unit square: registers on its edge, then patches."""
         rows, cols = (torch.linspace(0, 1, side, device=device) for side in grid)
-        patches = torch.stack(torch.meshgrid(rows, cols, indexing='ij'), dim=-1).flatten(0, 1)
+        patches = torch.cartesian_prod(rows, cols)
         quarter = self.num_extra_tokens // 4
         t = torch.arange(quarter, device=device) / max(quarter, 1)
         zero, one = torch.zeros_like(t), torch.ones_like(t)

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
+from mmpretrain.models.utils import LayerNorm2d
 from torch import nn
 
 from mim_bench.conversion.resizing.position_embedding import resize_position_embedding
-from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.swin import Swin
 from mim_bench.models.layers.patches import filled_up
+from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.models.layers.transformer import FeedForward
 from mim_bench.registry import MODELS
 
@@ -49,14 +50,8 @@ class MixMIMEncoder(Swin):
         final_norm: bool = True,
         **kwargs: object,
     ) -> None:
-        if isinstance(arch, str) and arch not in ARCHITECTURES:
-            raise ConfigError(
-                f'MixMIMEncoder: unknown arch {arch!r}. Known: {list(ARCHITECTURES)}.'
-            )
-        sizes = ARCHITECTURES[arch] if isinstance(arch, str) else dict(arch)
-        super().__init__(
-            {k: v for k, v in sizes.items() if k != 'mlp_ratio'}, window_size=window_size, **kwargs
-        )
+        sizes = read_architecture(arch, ARCHITECTURES, (), 'MixMIMEncoder')
+        super().__init__(sizes, window_size=window_size, **kwargs)
         for stage, width in zip(self.stages, self.stage_dims, strict=True):
             for block in stage.blocks:
                 block.attn.shifted = False
@@ -66,7 +61,7 @@ class MixMIMEncoder(Swin):
         rows = self.grid[0] * self.grid[1]
         self.absolute_pos_embed = nn.Parameter(torch.zeros(1, rows, self.stage_dims[0]))
         is_last = max(self.out_indices) == len(self.stages) - 1
-        self.norm = nn.LayerNorm(self.stage_dims[-1]) if final_norm and is_last else None
+        self.norm = LayerNorm2d(self.stage_dims[-1]) if final_norm and is_last else None
         self.freeze()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -75,10 +70,7 @@ class MixMIMEncoder(Swin):
         grid = tuple(x.shape[1:3])
         positions = resize_position_embedding(self.absolute_pos_embed, grid, source_grid=self.grid)
         outs = self.run_stages(x + positions.unflatten(1, grid))
-        if self.norm is None:
-            return outs
-        last = self.norm(outs[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
-        return (*outs[:-1], last)
+        return outs if self.norm is None else (*outs[:-1], self.norm(outs[-1]))
 
     def init_own_weights(self) -> None:
         """Initialise as Swin; the table of positions too."""

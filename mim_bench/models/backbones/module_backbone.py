@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +12,8 @@ from torch.nn.parameter import is_lazy
 
 from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import filled_up
-from mim_bench.models.layers.stages import chosen_stages, stages_of
+from mim_bench.models.layers.stages import ForeignBackbone, stages_of
 from mim_bench.registry import MODELS
 
 # Modules that configs of this process refer to by key; a config holds only plain data.
@@ -28,7 +28,7 @@ _CONTRACT = (
 
 
 @MODELS.register_module()
-class ModuleBackbone(Backbone):
+class ModuleBackbone(ForeignBackbone):
     """A copy of a user's module that returns maps of some of its outputs.
 
     If all outputs have one stride, the module is a plain network with an output for each block.
@@ -77,12 +77,7 @@ class ModuleBackbone(Backbone):
                 f'ModuleBackbone: this process has no module {module!r}. A plain module is '
                 'evaluated by mim_bench.evaluate, in the process that holds it.'
             )
-        self.stages = stages_of(widths, strides)
-        self.num_outputs = len(self.stages)
-        self.out_indices = chosen_stages(self.stages, out_indices, f'ModuleBackbone {module!r}')
-        chosen = [self.stages[i] for i in self.out_indices]
-        self.out_channels = tuple(stage.width for stage in chosen)
-        self.strides = tuple(stage.stride for stage in chosen)
+        self.choose(stages_of(widths, strides), out_indices, f'ModuleBackbone {module!r}')
         self.multiple = max(1, *strides)
         self.num_prefix_tokens, self.own_strides = num_prefix_tokens, tuple(strides)
         if drop_path_rate:
@@ -90,14 +85,6 @@ class ModuleBackbone(Backbone):
         self.net = copy.deepcopy(_MODULES[module])
         self.frozen_stages = frozen_stages
         self.freeze()
-
-    def init_own_weights(self) -> None:
-        """Do nothing: the module already has its weights."""
-
-    def init_weights(self) -> None:
-        """Follow ``init_cfg``; without one, the module's weights stay."""
-        if self.init_cfg is not None:
-            super().init_weights()
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute features.
@@ -120,7 +107,7 @@ class ModuleBackbone(Backbone):
                 f'{len(self.own_strides)} when it was described. {_CONTRACT}'
             )
         returned = []
-        for stage in (self.stages[i] for i in self.out_indices):
+        for stage in self.chosen:
             out = outs[stage.tap]
             if stage.own:
                 out = as_map(out, tuple(x.shape[-2:]), stage.own, self.num_prefix_tokens)
@@ -147,16 +134,14 @@ class ModuleBackbone(Backbone):
             return self.net.get_layer_depth(
                 param_name.removeprefix(prefix).removeprefix('net.') if is_own else param_name, ''
             )
-        layers = self._layers()
+        layers = self._layer_of
         count = max(layers.values(), default=0) + 2
         name = param_name.removeprefix(prefix).removeprefix('net.')
         return layers.get(name, count - 1) if is_own else count - 1, count
 
-    def _layers(self) -> dict[str, int]:
-        """The layer of each parameter, computed once."""
-        if '_layer_of' not in self.__dict__:
-            self.__dict__['_layer_of'] = _layers(self.net)
-        return self.__dict__['_layer_of']
+    @cached_property
+    def _layer_of(self) -> dict[str, int]:
+        return _layers(self.net)
 
     def frozen_parts(self) -> Iterator[nn.Module]:
         """The whole module.

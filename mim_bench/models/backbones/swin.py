@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from mmengine.model import BaseModule
@@ -12,7 +11,7 @@ from torch import nn
 from mim_bench.architectures import SWIN as ARCHITECTURES
 from mim_bench.conversion.resizing.relative_bias import resize_relative_bias
 from mim_bench.errors import ConfigError
-from mim_bench.models.layers.base import refuse_others
+from mim_bench.models.layers.base import refuse_others_loaded
 from mim_bench.models.layers.patches import PatchEmbed, filled_up
 from mim_bench.models.layers.pyramid import (
     Pyramid,
@@ -22,10 +21,12 @@ from mim_bench.models.layers.pyramid import (
     read_architecture,
 )
 from mim_bench.models.layers.windows import (
+    MapLayout,
+    ShiftedWindows,
+    WindowLayout,
     Windows,
     attend_in_windows,
     fit_windows,
-    look_up_bias,
     offset_index,
 )
 from mim_bench.registry import MODELS
@@ -33,47 +34,6 @@ from mim_bench.registry import MODELS
 TABLE = 'relative_position_bias_table'
 # Buffers that other libraries save; they are computed from the sizes of windows and image.
 DERIVED = re.compile(r'stages\.\d+\.blocks\.\d+\.attn\.(w_msa\.relative_position_index|attn_mask)')
-
-
-class WindowLayout(Protocol):
-    """Interface: cutting the tokens of a stage into windows, and the bias of their pairs."""
-
-    def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """Cut tokens (B, ..., C) into windows (B, windows, tokens, C)."""
-
-    def join(self, x: torch.Tensor) -> torch.Tensor:
-        """Undo :meth:`cut`."""
-
-    def bias(self, table: torch.Tensor) -> torch.Tensor:
-        """Bias of a table (relative positions, heads): (1, windows or 1, heads, tokens, tokens)."""
-
-
-@dataclass(frozen=True)
-class MapLayout:
-    """The :class:`WindowLayout` of a whole map.
-
-    Attributes:
-        windows: How the map is cut.
-        index: (tokens, tokens) int64 from (query, key) into the table.
-        separation: (windows, tokens, tokens) of 0 and -100, or None.
-    """
-
-    windows: Windows
-    index: torch.Tensor
-    separation: torch.Tensor | None
-
-    def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """Cut a map (B, rows, cols, C) into windows (B, windows, tokens, C)."""
-        return self.windows.cut(x)
-
-    def join(self, x: torch.Tensor) -> torch.Tensor:
-        """Undo :meth:`cut`."""
-        return self.windows.join(x)
-
-    def bias(self, table: torch.Tensor) -> torch.Tensor:
-        """Bias of a table (T, heads): (1, windows or 1, heads, tokens, tokens)."""
-        bias = look_up_bias(table, self.index)[None, None]
-        return bias if self.separation is None else bias + self.separation[None, :, None]
 
 
 class SwinWindowAttention(BaseModule):
@@ -96,27 +56,6 @@ class SwinWindowAttention(BaseModule):
         """Compute the attention of (B, windows, tokens, C); the shape stays."""
         bias = layout.bias(self.relative_position_bias_table)
         return self.proj(attend_in_windows(self.qkv(x), bias))
-
-
-class SwinAttention(BaseModule):
-    """Attention of a block with its window layout; keeps mmpretrain's key ``w_msa``.
-
-    Args:
-        embed_dims: Width of a token.
-        num_heads: Heads.
-        window_size: Side of a window in tokens.
-        shifted: Whether the block shifts its windows.
-    """
-
-    def __init__(self, embed_dims: int, num_heads: int, window_size: int, *, shifted: bool) -> None:
-        super().__init__()
-        self.shifted = shifted
-        self.w_msa = SwinWindowAttention(embed_dims, num_heads, window_size)
-
-    def forward(self, x: torch.Tensor, layouts: Sequence[WindowLayout]) -> torch.Tensor:
-        """Attention of tokens (B, ..., C); ``layouts``: without and with shift."""
-        layout = layouts[int(self.shifted)]
-        return layout.join(self.w_msa(layout.cut(x), layout))
 
 
 class PatchMerging(BaseModule):
@@ -233,7 +172,9 @@ class Swin(Pyramid):
             blocks = [
                 PyramidBlock(
                     width,
-                    SwinAttention(width, heads[i], window_sizes[i], shifted=b % 2 == 1),
+                    ShiftedWindows(
+                        SwinWindowAttention(width, heads[i], window_sizes[i]), shifted=b % 2 == 1
+                    ),
                     drop_path=rate,
                     with_cp=with_cp,
                     **eps,
@@ -289,7 +230,8 @@ class Swin(Pyramid):
         return tuple(
             MapLayout(
                 windows,
-                offset_index(windows.size, (size, size), device).t(),  # query - key
+                # query - key
+                offset_index(windows.size, (size, size), device).t()[None, None],
                 windows.separation(device, of_padding=self.mask_padding),
             )
             for windows in (self._windows(size, grid, shifted) for shifted in (False, True))
@@ -376,5 +318,4 @@ def _fit_loaded_state(
             backbone.resized_keys.append(name)
     for key in [key for key in state if DERIVED.fullmatch(key.removeprefix(prefix))]:
         del state[key]
-    given = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
-    refuse_others(backbone, given, backbone.state_dict())
+    refuse_others_loaded(backbone, state, prefix)

@@ -1,6 +1,7 @@
 """Any model of timm as a backbone of the three libraries, under timm's own names."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from types import MethodType, SimpleNamespace
 from typing import Any, ClassVar
 
@@ -25,9 +26,8 @@ from mim_bench.models.backbones.timm_families import (
     fixed_size,
 )
 from mim_bench.models.backbones.timm_loading import fit_loaded
-from mim_bench.models.layers.base import Backbone
 from mim_bench.models.layers.patches import filling
-from mim_bench.models.layers.stages import Stage, chosen_stages, is_plain, stages_of
+from mim_bench.models.layers.stages import ForeignBackbone, Stage, is_plain, stages_of
 from mim_bench.registry import MODELS
 
 # Arguments by which families permit images of another size than the network's.
@@ -40,7 +40,7 @@ _HEADS = (
 
 
 @MODELS.register_module()
-class TimmBackbone(Backbone):
+class TimmBackbone(ForeignBackbone):
     """A model of timm that returns the maps of some of its stages or blocks.
 
     State-dict keys are those of timm's model. Parts that the maps do not need are removed.
@@ -123,16 +123,10 @@ class TimmBackbone(Backbone):
             name, args, self.fixed_size, drop_path_rate=drop_path_rate, pretrained=pretrained
         )
         self.names = frozenset(net.state_dict())  # before parts are removed
-        self.stages = _stages(net)
+        owner = f'TimmBackbone {name!r}'
+        self.choose(_stages(net), out_indices, owner, align=out_type != 'raw')
         self.is_plain = is_plain(self.stages)
-        self.num_outputs = len(self.stages)
-        self.out_indices = chosen_stages(
-            self.stages, out_indices, f'TimmBackbone {name!r}', align=out_type != 'raw'
-        )
-        chosen = [self.stages[i] for i in self.out_indices]
-        self.out_channels = tuple(stage.width for stage in chosen)
-        self.strides = tuple(stage.stride for stage in chosen)
-        self.taps = sorted({stage.tap for stage in chosen})
+        self.taps = sorted({stage.tap for stage in self.chosen})
         keeps_norm = final_norm and max(self.taps) == len(net.feature_info) - 1
         _prune(net, self.taps, keeps_norm=keeps_norm)
         self.last_norm = (
@@ -172,14 +166,6 @@ class TimmBackbone(Backbone):
         """Whether the network of a config is built for images of one size."""
         return family_of(config['name']) in FIXED_SIZE
 
-    def init_own_weights(self) -> None:
-        """Do nothing: timm initialises a network when it builds it."""
-
-    def init_weights(self) -> None:
-        """Follow ``init_cfg``, which may load a file; without one, timm's weights stay."""
-        if self.init_cfg is not None:
-            super().init_weights()
-
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Compute features.
 
@@ -196,7 +182,7 @@ class TimmBackbone(Backbone):
         x = self.filled_up(x)
         if self.out_type == 'raw':
             maps = self._tokens(x)
-            return tuple(maps[self.stages[i].tap] for i in self.out_indices)
+            return tuple(maps[stage.tap] for stage in self.chosen)
         outs = self.net.forward_intermediates(
             x, indices=self.taps, output_fmt='NCHW', intermediates_only=True
         )
@@ -204,10 +190,7 @@ class TimmBackbone(Backbone):
         if self.last_norm:
             maps[self.taps[-1]] = _normed(self.net.norm, maps[self.taps[-1]])
         is_filled = tuple(x.shape[-2:]) != size
-        return tuple(
-            self.stages[i].fitted(maps[self.stages[i].tap], size, is_filled)
-            for i in self.out_indices
-        )
+        return tuple(stage.fitted(maps[stage.tap], size, is_filled) for stage in self.chosen)
 
     def freeze_unused(self) -> None:
         """Freeze parameters that no output depends on, which DDP would wait for.
@@ -286,24 +269,22 @@ class TimmBackbone(Backbone):
         Returns:
             (layer, layers): 0 for the stem, then a layer a block; layers - 1 for the rest.
         """
-        layers = self._layers()
+        layers = self._layer_of
         is_own = param_name.startswith(prefix)
         name = param_name.removeprefix(prefix) if is_own else _REST
         return layers.get(name, layers[_REST]), layers[_REST] + 1
 
-    def _layers(self) -> dict[str, int]:
+    @cached_property
+    def _layer_of(self) -> dict[str, int]:
         """The layer of each parameter, computed once for all queries of an optimiser."""
-        if '_layer_of' not in self.__dict__:
-            names = [*self.net.named_parameters(), (_REST, None)]
-            if hasattr(self.net, 'group_matcher'):
-                self.__dict__['_layer_of'] = group_parameters(
-                    SimpleNamespace(named_parameters=lambda: names),
-                    self.net.group_matcher(coarse=False),
-                    reverse=True,
-                )
-            else:
-                self.__dict__['_layer_of'] = self._layers_of_stages()
-        return self.__dict__['_layer_of']
+        if not hasattr(self.net, 'group_matcher'):
+            return self._layers_of_stages()
+        names = [*self.net.named_parameters(), (_REST, None)]
+        return group_parameters(
+            SimpleNamespace(named_parameters=lambda: names),
+            self.net.group_matcher(coarse=False),
+            reverse=True,
+        )
 
     def _layers_of_stages(self) -> dict[str, int]:
         modules = [f'{entry["module"]}.' for entry in self.net.feature_info]

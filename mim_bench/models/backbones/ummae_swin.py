@@ -20,31 +20,24 @@ from mim_bench.models.layers.pyramid import (
     read_architecture,
 )
 from mim_bench.models.layers.windows import (
-    Windows,
+    MapLayout,
+    ShiftedWindows,
     attend_in_windows,
     fit_windows,
-    look_up_bias,
     offset_index,
 )
 from mim_bench.registry import MODELS
 
 
 @dataclass(frozen=True)
-class OffsetLayout:
-    """Windows of a stage, and offsets between their tokens.
+class OffsetLayout(MapLayout):
+    """Windows of a stage, and offsets between their tokens, into which ``index`` points.
 
     Attributes:
-        windows: How the map is cut.
         offsets: (T, 2) float32, the offsets (key - query) that can occur, in token units.
-        index: int64 into ``offsets``: (1, 1, tokens, tokens), or (B, windows, tokens, tokens)
-            where every image has its own places.
-        separation: (windows, tokens, tokens) of 0 and -100, or None.
     """
 
-    windows: Windows
     offsets: torch.Tensor
-    index: torch.Tensor
-    separation: torch.Tensor | None
 
 
 class PositionMLP(nn.Sequential):
@@ -86,30 +79,8 @@ class OffsetAttention(BaseModule):
 
     def forward(self, x: torch.Tensor, layout: OffsetLayout) -> torch.Tensor:
         """Compute the attention of (B, windows, tokens, C); the shape stays."""
-        # (heads, B or 1, windows or 1, tokens, tokens) -> (B or 1, windows or 1, heads, ...)
-        bias = look_up_bias(self.posmlp(layout.offsets), layout.index).permute(1, 2, 0, 3, 4)
-        if layout.separation is not None:
-            bias = bias + layout.separation[None, :, None]
+        bias = layout.bias(self.posmlp(layout.offsets))
         return self.proj(attend_in_windows(self.qkv(x), bias))
-
-
-class UMMAESwinAttention(BaseModule):
-    """Attention of a block with its windows; keeps mmpretrain's key ``w_msa``.
-
-    Args:
-        *args: Arguments of :class:`OffsetAttention`.
-        shifted: Whether the block shifts its windows.
-    """
-
-    def __init__(self, *args: int, shifted: bool) -> None:
-        super().__init__()
-        self.shifted = shifted
-        self.w_msa = OffsetAttention(*args)
-
-    def forward(self, x: torch.Tensor, layouts: Sequence[OffsetLayout]) -> torch.Tensor:
-        """Compute the attention of a map (B, rows, cols, C); the shape stays."""
-        layout = layouts[int(self.shifted)]
-        return layout.windows.join(self.w_msa(layout.windows.cut(x), layout))
 
 
 @MODELS.register_module()
@@ -162,7 +133,7 @@ class UMMAESwin(UMMAEPyramid):
             blocks = [
                 PyramidBlock(
                     dims[i],
-                    UMMAESwinAttention(*shape, shifted=b % 2 == 1),
+                    ShiftedWindows(OffsetAttention(*shape), shifted=b % 2 == 1),
                     drop_path=rate,
                     with_cp=with_cp,
                 )
@@ -196,9 +167,10 @@ class UMMAESwin(UMMAEPyramid):
             layouts.append(
                 OffsetLayout(
                     windows,
-                    offset_table(windows.size, device),
-                    offset_index(windows.size, windows.size, device)[None, None],
-                    windows.separation(device, of_padding=True),
+                    # First, since its error on an empty map has a remedy (engine/boundary.py).
+                    offsets=offset_table(windows.size, device),
+                    index=offset_index(windows.size, windows.size, device)[None, None],
+                    separation=windows.separation(device, of_padding=True),
                 )
             )
         return tuple(layouts)
@@ -211,8 +183,4 @@ def offset_table(reach: tuple[int, int], device: torch.device, unit: float = 1.0
     :func:`~mim_bench.models.layers.windows.offset_index`.
     """
     rows, cols = (torch.arange(1 - side, side, device=device) * unit for side in reach)
-    return (
-        torch.stack((rows[:, None].expand(-1, len(cols)), cols.expand(len(rows), -1)), dim=-1)
-        .flatten(0, 1)
-        .float()
-    )
+    return torch.cartesian_prod(rows, cols).float()

@@ -15,7 +15,7 @@ from mim_bench.conversion.resizing.relative_bias import check_interpolation
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.errors import ConfigError
 from mim_bench.models.backbones.vit_loading import fit_loaded_weights, save_grid
-from mim_bench.models.layers.base import Backbone
+from mim_bench.models.layers.base import Backbone, resolved_indices
 from mim_bench.models.layers.patches import PatchEmbed, filled_up
 from mim_bench.models.layers.pyramid import read_architecture
 from mim_bench.models.layers.relative_bias import AxisTables, BiasTable, RelativePositionBias
@@ -320,13 +320,7 @@ class ViT(Backbone):
         return rows, cols
 
     def _blocks(self, indices: int | Sequence[int], name: str) -> tuple[int, ...]:
-        given = [indices] if isinstance(indices, int) else list(indices)
-        if any(not -self.num_layers <= i < self.num_layers for i in given):
-            raise ConfigError(
-                f'{type(self).__name__}: {name} {given} must lie in {-self.num_layers} to '
-                f'{self.num_layers - 1}, since the network has {self.num_layers} blocks.'
-            )
-        return tuple(i % self.num_layers for i in given)
+        return resolved_indices(type(self).__name__, name, indices, self.num_layers)
 
     def _check_choices(self, interpolation: str, final_norm: bool) -> None:
         check_interpolation(interpolation)

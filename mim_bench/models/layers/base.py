@@ -1,14 +1,14 @@
 """Base classes of this project's networks: weight initialisation and frozen stages."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
 from mim_bench.conversion.key_table import listed
-from mim_bench.errors import CheckpointError
+from mim_bench.errors import CheckpointError, ConfigError
 
 
 def refuse_others(backbone: nn.Module, given: Iterable[str], own: Iterable[str]) -> None:
@@ -34,9 +34,33 @@ def refuse_others(backbone: nn.Module, given: Iterable[str], own: Iterable[str])
 def refuse_others_loaded(
     backbone: nn.Module, state: Mapping[str, torch.Tensor], prefix: str, *_: object
 ) -> None:
-    """Load hook that does :func:`refuse_others` for a network that fits nothing else."""
+    """Load hook that does :func:`refuse_others` with the weights that are left to load."""
     given = (key.removeprefix(prefix) for key in state if key.startswith(prefix))
     refuse_others(backbone, given, backbone.state_dict())
+
+
+def resolved_indices(
+    owner: str, name: str, indices: int | Sequence[int], count: int, of: str = 'blocks'
+) -> tuple[int, ...]:
+    """Resolve an argument that names blocks or maps, negative ones counted from the last.
+
+    Args:
+        owner: Name of the network, for messages.
+        name: Name of the argument.
+        indices: The argument.
+        count: Number of blocks or maps.
+        of: What is counted.
+
+    Raises:
+        ConfigError: An index names none.
+    """
+    given = [indices] if isinstance(indices, int) else list(indices)
+    if any(not -count <= i < count for i in given):
+        raise ConfigError(
+            f'{owner}: {name} {given} must lie in {-count} to {count - 1}, since the network has '
+            f'{count} {of}.'
+        )
+    return tuple(i % count for i in given)
 
 
 class OwnWeights:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from mim_bench.errors import ConfigError
+from mim_bench.models.layers.base import Backbone, resolved_indices
 
 # Strides of the maps that a pyramid returns; its own may differ.
 STRIDES = (4, 8, 16, 32)
@@ -83,34 +83,52 @@ def _nearest(strides: Sequence[int], wanted: int) -> int:
     return min(range(len(strides)), key=lambda i: (abs(strides[i] / wanted - 1), -i))
 
 
-def chosen_stages(
-    stages: Sequence[Stage], indices: int | Sequence[int], owner: str, *, align: bool = True
-) -> tuple[int, ...]:
-    """Resolve ``out_indices`` to indices of stages.
-
-    A plain network that returns one map keeps its own stride: there is no other map to align with.
-
-    Args:
-        stages: Changed in place where strides are kept.
-        indices: Negative ones count from the last.
-        owner: Name of the network, for messages.
-        align: False: maps of a plain network always keep their stride.
-
-    Raises:
-        ConfigError: An index names no stage.
-    """
-    given = [indices] if isinstance(indices, int) else list(indices)
-    if any(not -len(stages) <= i < len(stages) for i in given):
-        raise ConfigError(
-            f'{owner}: out_indices {given} must lie in {-len(stages)} to {len(stages) - 1}, since '
-            f'the network has {len(stages)} maps.'
-        )
-    if is_plain(stages) and (len(given) == 1 or not align):
-        for stage in stages:
-            stage.stride = stage.own
-    return tuple(i % len(stages) for i in given)
-
-
 def is_plain(stages: Sequence[Stage]) -> bool:
     """Whether all maps have one stride."""
     return len({stage.stride for stage in stages}) == 1
+
+
+class ForeignBackbone(Backbone):
+    """Base class of networks that are given with their weights, and whose maps are fitted.
+
+    Attributes:
+        stages: The maps that the network can return.
+        chosen: Those of ``out_indices``.
+    """
+
+    stages: list[Stage]
+    chosen: list[Stage]
+
+    def choose(
+        self, stages: list[Stage], indices: int | Sequence[int], owner: str, *, align: bool = True
+    ) -> None:
+        """Set the maps that the backbone returns.
+
+        A plain network that returns one map keeps its own stride: there is no other map to align
+        with.
+
+        Args:
+            stages: Changed in place where strides are kept.
+            indices: ``out_indices``; negative ones count from the last.
+            owner: Name of the network, for messages.
+            align: False: maps of a plain network always keep their stride.
+
+        Raises:
+            ConfigError: An index names no stage.
+        """
+        self.stages, self.num_outputs = stages, len(stages)
+        self.out_indices = resolved_indices(owner, 'out_indices', indices, len(stages), 'maps')
+        if is_plain(stages) and (len(self.out_indices) == 1 or not align):
+            for stage in stages:
+                stage.stride = stage.own
+        self.chosen = [stages[i] for i in self.out_indices]
+        self.out_channels = tuple(stage.width for stage in self.chosen)
+        self.strides = tuple(stage.stride for stage in self.chosen)
+
+    def init_own_weights(self) -> None:
+        """Do nothing: the network already has its weights."""
+
+    def init_weights(self) -> None:
+        """Follow ``init_cfg``, which may load a file; without one, the network's weights stay."""
+        if self.init_cfg is not None:
+            super().init_weights()

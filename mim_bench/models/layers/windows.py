@@ -1,9 +1,13 @@
 """Shifted windows: cutting maps into windows, separating regions, attention inside windows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
+from mmengine.model import BaseModule
 from timm.models.swin_transformer import window_partition, window_reverse
+from torch import nn
 from torch.nn import functional as F
 
 MASKED_LOGIT = -100.0  # the value of Swin and of UM-MAE's official code
@@ -118,6 +122,67 @@ def look_up_bias(table: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
     heads = table.shape[1]
     # The gradient of this gather is several times as fast as that of table[index].
     return table.t().gather(1, index.reshape(1, -1).expand(heads, -1)).reshape(heads, *index.shape)
+
+
+class WindowLayout(Protocol):
+    """Interface: cutting the tokens of a stage into windows, and the bias of their pairs."""
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        """Cut tokens (B, ..., C) into windows (B, windows, tokens, C)."""
+
+    def join(self, x: torch.Tensor) -> torch.Tensor:
+        """Undo :meth:`cut`."""
+
+    def bias(self, table: torch.Tensor) -> torch.Tensor:
+        """Bias of a table (T, heads): (B or 1, windows or 1, heads, tokens, tokens)."""
+
+
+@dataclass(frozen=True)
+class MapLayout:
+    """The :class:`WindowLayout` of a map (B, rows, cols, C).
+
+    Attributes:
+        windows: How the map is cut.
+        index: int64 from (query, key) into a table: (1, 1, tokens, tokens), or
+            (B, windows, tokens, tokens) where every image has its own places.
+        separation: (windows, tokens, tokens) of 0 and -100, or None.
+    """
+
+    windows: Windows
+    index: torch.Tensor
+    separation: torch.Tensor | None
+
+    def cut(self, x: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Windows.cut`."""
+        return self.windows.cut(x)
+
+    def join(self, x: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Windows.join`."""
+        return self.windows.join(x)
+
+    def bias(self, table: torch.Tensor) -> torch.Tensor:
+        """See :meth:`WindowLayout.bias`."""
+        bias = look_up_bias(table, self.index).permute(1, 2, 0, 3, 4)
+        return bias if self.separation is None else bias + self.separation[None, :, None]
+
+
+class ShiftedWindows(BaseModule):
+    """Attention of a block within its windows, shifted or not; keeps mmpretrain's key ``w_msa``.
+
+    Args:
+        w_msa: Attention of windows (B, windows, tokens, C), called with them and their layout.
+        shifted: Whether the block shifts its windows.
+    """
+
+    def __init__(self, w_msa: nn.Module, *, shifted: bool) -> None:
+        super().__init__()
+        self.shifted = shifted
+        self.w_msa = w_msa
+
+    def forward(self, x: torch.Tensor, layouts: Sequence[WindowLayout]) -> torch.Tensor:
+        """Attention of tokens (B, ..., C); ``layouts``: without and with shift."""
+        layout = layouts[int(self.shifted)]
+        return layout.join(self.w_msa(layout.cut(x), layout))
 
 
 def attend_in_windows(qkv: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.visible_vit import VisibleViT
 from mim_bench.models.layers.momentum import MomentumNetwork
 from mim_bench.registry import MODELS
-from mim_bench.targets.hidden_pixels import hidden_pixels
+from mim_bench.targets.pixels import hidden_pixels
 
 POOLINGS = ('cls', 'gap')
 WANTED = ('all', 'hidden', 'class')

@@ -19,7 +19,7 @@ from mim_bench.models.layers.base import OwnWeights
 from mim_bench.models.layers.transformer import NORM_EPS, TransformerBlock, init_mae_weights
 from mim_bench.models.layers.windows import Windows, fit_windows
 from mim_bench.registry import MODELS
-from mim_bench.targets.hidden_pixels import hidden_pixels
+from mim_bench.targets.pixels import hidden_pixels
 
 POSITION_ORDERS = ('cell', 'raster')
 
@@ -54,7 +54,48 @@ class UMMAE(BaseSelfSupervisor):
         return self.neck(latent, mask)
 
 
-class CompactPretraining:
+class SecondaryMasking:
+    """Mixin before an encoder that puts a token in place of sampled patches that are hidden.
+
+    Args:
+        arch: Sizes of the encoder.
+        secondary_masking: Whether some sampled patches are hidden too: their content is a
+            mask token. Weights pre-trained without it have no such token.
+        **kwargs: Arguments of the encoder.
+    """
+
+    def __init__(
+        self, arch: str | dict, *, secondary_masking: bool = True, **kwargs: object
+    ) -> None:
+        super().__init__(arch, **kwargs)
+        token = torch.zeros(1, 1, self.patch_embed.projection.out_channels)
+        self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
+
+    def init_own_weights(self) -> None:
+        """Initialise as the encoder; the secondary mask token is normal with deviation 0.02."""
+        super().init_own_weights()
+        if self.vis_mask_token is not None:
+            nn.init.normal_(self.vis_mask_token, std=0.02)
+
+    def check_hidden(self, hidden: Mask | torch.Tensor | None) -> None:
+        """Refuse masks that disagree with the network about secondary masking.
+
+        Without a mask token hidden patches have no content; an unused token gets no gradient.
+
+        Raises:
+            ConfigError: Secondary masking is on in the network or in the masks alone.
+        """
+        if (hidden is None) != (self.vis_mask_token is None):
+            name = type(self).__name__
+            has, other = ('a', 'without') if hidden is None else ('no', 'with')
+            raise ConfigError(
+                f'{name}: the network has {has} secondary mask token, but the masks of the batch '
+                f'come {other} secondary masking. Set secondary_masking of {name} and '
+                'secondary_ratio of mim_bench.UniformMask alike.'
+            )
+
+
+class CompactPretraining(SecondaryMasking):
     """Mixin before a :class:`UMMAEPyramid` that encodes the sampled quarter as one dense map.
 
     With masks, the sampled patches are gathered from the image into a compact image of half
@@ -64,9 +105,8 @@ class CompactPretraining:
     Args:
         arch: Sizes of the encoder.
         mask_patch_size: Side of a mask patch in pixels.
-        secondary_masking: Whether some sampled patches are hidden too: their content is a
-            mask token. Weights pre-trained without it have no such token.
-        **kwargs: Arguments of the encoder; ``final_norm`` is on by default.
+        **kwargs: Arguments of :class:`SecondaryMasking` and the encoder; ``final_norm`` is on by
+            default.
 
     Raises:
         ConfigError: ``mask_patch_size`` is not a multiple of ``patch_size``.
@@ -76,14 +116,7 @@ class CompactPretraining:
     dilated depth-wise convolution; the result is the same.
     """
 
-    def __init__(
-        self,
-        arch: str | dict,
-        *,
-        mask_patch_size: int = 16,
-        secondary_masking: bool = True,
-        **kwargs: object,
-    ) -> None:
+    def __init__(self, arch: str | dict, *, mask_patch_size: int = 16, **kwargs: object) -> None:
         kwargs.setdefault('final_norm', True)
         super().__init__(arch, **kwargs)
         if mask_patch_size % self.patch_size:
@@ -93,14 +126,6 @@ class CompactPretraining:
             )
         self.mask_patch_size = mask_patch_size
         self.tokens_per_patch = mask_patch_size // self.patch_size
-        token = torch.zeros(1, 1, self.stage_dims[0])
-        self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
-
-    def init_own_weights(self) -> None:
-        """Initialise as the encoder; the secondary mask token is normal with deviation 0.02."""
-        super().init_own_weights()
-        if self.vis_mask_token is not None:
-            nn.init.normal_(self.vis_mask_token, std=0.02)
 
     def forward(
         self,
@@ -127,7 +152,7 @@ class CompactPretraining:
         """
         if mask is None:
             return super().forward(x)
-        check_secondary_masking(self, hidden)
+        self.check_hidden(hidden)
         kept = kept_patches(Mask.of(mask))
         places = token_places(kept, self.tokens_per_patch)
         num_cols = x.shape[-1] // self.patch_size
@@ -178,7 +203,7 @@ class UMMAEPretrainSwin(CompactPretraining, UMMAESwin):
             index = irregular_index(windows.cut(places // step), reach)
             offsets = offset_table((reach + 1, reach + 1), device, step / 2**stage)
             separation = windows.separation(device, of_padding=True)
-            layouts.append(OffsetLayout(windows, offsets, index, separation))
+            layouts.append(OffsetLayout(windows, index, separation, offsets))
         return tuple(layouts)
 
     def _reach(self, windows: Windows, stage: int) -> int:
@@ -232,24 +257,6 @@ class UMMAEPretrainPvt(CompactPretraining, UMMAEPvt):
         return (self.sr_ratios if places is None else self.compact_sr_ratios)[stage]
 
 
-def check_secondary_masking(backbone: nn.Module, hidden: Mask | torch.Tensor | None) -> None:
-    """Refuse masks and networks that disagree about secondary masking.
-
-    Without a mask token hidden patches have no content; an unused token gets no gradient.
-
-    Raises:
-        ConfigError: Secondary masking is on in the network or in the masks alone.
-    """
-    if (hidden is None) != (backbone.vis_mask_token is None):
-        name = type(backbone).__name__
-        has, other = ('a', 'without') if hidden is None else ('no', 'with')
-        raise ConfigError(
-            f'{name}: the network has {has} secondary mask token, but the masks of the batch come '
-            f'{other} secondary masking. Set secondary_masking of {name} and secondary_ratio of '
-            'mim_bench.UniformMask alike.'
-        )
-
-
 def kept_patches(mask: Mask) -> torch.Tensor:
     """The visible patch of every cell, (B, rows / 2, cols / 2) int64 in raster order.
 
@@ -284,8 +291,7 @@ def token_places(kept: torch.Tensor, tokens_per_patch: int) -> torch.Tensor:
     places = torch.stack((kept // num_cols, kept % num_cols), dim=-1) * t
     places = places.repeat_interleave(t, 1).repeat_interleave(t, 2)
     rows, cols = (torch.arange(side, device=kept.device) % t for side in places.shape[1:3])
-    inner = torch.stack((rows[:, None].expand(-1, len(cols)), cols.expand(len(rows), -1)), dim=-1)
-    return places + inner
+    return places + torch.cartesian_prod(rows, cols).unflatten(0, places.shape[1:3])
 
 
 def irregular_index(places: torch.Tensor, reach: int) -> torch.Tensor:

@@ -1,18 +1,16 @@
 """UM-MAE's plain ViT: MAE's encoder with secondary masking."""
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from mim_bench.masking.mask import Mask, take_tokens
 from mim_bench.models.backbones.visible_vit import VisibleViT
-from mim_bench.models.backbones.vit import STD
-from mim_bench.models.methods.ummae import check_secondary_masking
+from mim_bench.models.methods.ummae import SecondaryMasking
 from mim_bench.registry import MODELS
 
 
 @MODELS.register_module()
-class UMMAEPretrainViT(VisibleViT):
+class UMMAEPretrainViT(SecondaryMasking, VisibleViT):
     """:class:`VisibleViT` with secondary masking.
 
     A sampled patch that is hidden keeps its index in the sequence and its position, and has
@@ -20,25 +18,13 @@ class UMMAEPretrainViT(VisibleViT):
 
     Args:
         arch: See :class:`VisibleViT`.
-        secondary_masking: Whether some sampled patches are hidden too; weights pre-trained
-            without it have no secondary mask token.
-        **kwargs: Arguments of :class:`VisibleViT`.
+        **kwargs: Arguments of :class:`SecondaryMasking` and :class:`VisibleViT`.
 
     Source: UM-MAE, arXiv:2205.10063, official ``mae_vit``.
     """
 
-    def __init__(
-        self, arch: str | dict = 'base', *, secondary_masking: bool = True, **kwargs: object
-    ) -> None:
+    def __init__(self, arch: str | dict = 'base', **kwargs: object) -> None:
         super().__init__(arch, **kwargs)
-        token = torch.zeros(1, 1, self.embed_dims)
-        self.vis_mask_token = nn.Parameter(token) if secondary_masking else None
-
-    def init_own_weights(self) -> None:
-        """Initialise as MAE; the secondary mask token is normal with deviation 0.02."""
-        super().init_own_weights()
-        if self.vis_mask_token is not None:
-            nn.init.normal_(self.vis_mask_token, std=STD)
 
     def forward(
         self,
@@ -64,7 +50,7 @@ class UMMAEPretrainViT(VisibleViT):
         """
         if mask is None:
             return super().forward(x)
-        check_secondary_masking(self, hidden)
+        self.check_hidden(hidden)
         if hidden is None:
             return super().forward(x, mask)
         mask = Mask.of(mask)

@@ -64,8 +64,8 @@ class GlobalAttention(OwnWeights, BaseModule):
             feedforward_ratio * in_channels,
             drop_path=drop_path_rate,
             with_cp=with_cp,
+            norm_eps=NORM_EPS,
         )
-        self.block.ln1.eps = self.block.ln2.eps = NORM_EPS
         self.norm = nn.LayerNorm(in_channels, eps=NORM_EPS)
 
     def init_own_weights(self) -> None:

@@ -1,10 +1,11 @@
 """Small necks on the maps of a backbone: norms, pooling, one projection a stage."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
+from mmpretrain.models.utils import LayerNorm2d
 from torch import nn
 
 from mim_bench.errors import ConfigError
@@ -29,8 +30,33 @@ class PooledNorm(BaseModule):
         return (self.norm(feats[-1].mean(dim=(2, 3))),)
 
 
+class _MapNorms(BaseModule):
+    """A norm for each map of a backbone."""
+
+    def __init__(self, norms: Iterable[nn.Module], init_cfg: dict | list | None) -> None:
+        super().__init__(init_cfg)
+        self.norms = nn.ModuleList(norms)
+
+    def paired(self, inputs: Sequence[torch.Tensor]) -> Iterable[tuple[nn.Module, torch.Tensor]]:
+        """The norms, each with its map.
+
+        Raises:
+            ConfigError: The backbone gives another number of maps.
+        """
+        if len(inputs) != len(self.norms):
+            raise ConfigError(
+                f'{type(self).__name__}: {len(inputs)} maps for {len(self.norms)} in_channels. '
+                "Give as many as the backbone's out_indices."
+            )
+        return zip(self.norms, inputs, strict=True)
+
+    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Normalise each map (B, C_i, H_i, W_i)."""
+        return tuple(norm(x) for norm, x in self.paired(inputs))
+
+
 @MODELS.register_module()
-class MapBatchNorm(BaseModule):
+class MapBatchNorm(_MapNorms):
     """A batch norm for each map, so that one learning rate fits features of any scale.
 
     Args:
@@ -45,26 +71,12 @@ class MapBatchNorm(BaseModule):
         norm_cfg: dict | None = None,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg)
         norm_cfg = norm_cfg or dict(type='SyncBN', requires_grad=True)
-        self.norms = nn.ModuleList(build_norm_layer(norm_cfg, width)[1] for width in in_channels)
-
-    def forward(self, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Normalise each map (B, C_i, H_i, W_i).
-
-        Raises:
-            ConfigError: The backbone gives another number of maps.
-        """
-        if len(inputs) != len(self.norms):
-            raise ConfigError(
-                f'MapBatchNorm: {len(inputs)} maps for {len(self.norms)} in_channels. Give as many '
-                "as the backbone's out_indices."
-            )
-        return tuple(norm(x) for norm, x in zip(self.norms, inputs, strict=True))
+        super().__init__((build_norm_layer(norm_cfg, c)[1] for c in in_channels), init_cfg)
 
 
 @MODELS.register_module()
-class StageNorm(BaseModule):
+class StageNorm(_MapNorms):
     """LayerNorm over the channels of each stage, as in the standard Swin for dense tasks.
 
     It does not change the protocol: a model without it has these norms in its backbone.
@@ -77,19 +89,11 @@ class StageNorm(BaseModule):
     """
 
     def __init__(self, in_channels: Sequence[int], *, init_cfg: dict | list | None = None) -> None:
-        super().__init__(init_cfg)
-        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in in_channels)
-
-    def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        """Normalise the map (B, C_i, H_i, W_i) of each stage."""
-        return tuple(
-            norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
-            for x, norm in zip(feats, self.norms, strict=True)
-        )
+        super().__init__(map(LayerNorm2d, in_channels), init_cfg)
 
 
 @MODELS.register_module()
-class StageProjection(BaseModule):
+class StageProjection(_MapNorms):
     """A linear layer for each stage, with LayerNorm before it where asked.
 
     Args:
@@ -111,13 +115,14 @@ class StageProjection(BaseModule):
         norm: bool = False,
         init_cfg: dict | list | None = None,
     ) -> None:
-        super().__init__(init_cfg)
-        self.norms = nn.ModuleList(nn.LayerNorm(c) if norm else nn.Identity() for c in in_channels)
+        super().__init__(
+            (nn.LayerNorm(c) if norm else nn.Identity() for c in in_channels), init_cfg
+        )
         self.projections = nn.ModuleList(nn.Linear(c, out_channels) for c in in_channels)
 
     def forward(self, feats: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         """Project the map of each stage: (B, C_i, H_i, W_i) -> (B, out_channels, H_i, W_i)."""
-        outs = []
-        for x, norm, projection in zip(feats, self.norms, self.projections, strict=True):
-            outs.append(projection(norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2).contiguous())
-        return tuple(outs)
+        return tuple(
+            projection(norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2).contiguous()
+            for projection, (norm, x) in zip(self.projections, self.paired(feats), strict=True)
+        )
