@@ -75,11 +75,6 @@ def test_metrics_of_a_test_are_tracked(pretraining, wandb):
     assert metrics['knn/top1'] == wandb.logged[-1]['knn/top1']
 
 
-def test_run_without_trackers_has_no_hook_for_them(pretraining):
-    runner = make_runner(pretraining(), BenchRunner)
-    assert not any(isinstance(hook, TrackHook) for hook in runner.hooks)
-
-
 def test_unknown_and_missing_trackers_are_refused(monkeypatch):
     with pytest.raises(ConfigError, match=r"no such tracker\. Did you mean 'tensorboard'"):
         tracking.check_trackers(['tensorbord'])
