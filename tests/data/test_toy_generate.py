@@ -133,13 +133,6 @@ def test_make_toy_folder_with_something_else_is_refused_and_untouched(tmp_path):
     assert _contents(tmp_path) == {'imagenet/mine.txt': b'precious'}
 
 
-def test_make_toy_file_in_place_of_the_folder_is_refused(tmp_path):
-    (tmp_path / 'toy').write_text('a file')
-
-    with pytest.raises(DataError, match='is a file'):
-        make_toy(tmp_path / 'toy', size=SIZE)
-
-
 def test_make_toy_damaged_manifest_is_named(tmp_path):
     (tmp_path / 'toy.json').write_text('{"seed": ')
 
