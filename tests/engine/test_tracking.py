@@ -10,7 +10,6 @@ import pytest
 from mim_bench.engine import tracking
 from mim_bench.engine.launch import Launch, resolve
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.engine.tracking import TrackHook
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.suite.demo import find_config
