@@ -1,5 +1,4 @@
 import ast
-import shutil
 
 import pytest
 import torch
@@ -39,15 +38,6 @@ def test_inspect_canonical_file_shows_where_it_comes_from(official, tmp_path, ca
 def test_inspect_tensors_lists_each(official, capsys):
     main(['inspect', str(official), '--tensors'])
     assert 'blocks.1.attn.qkv.weight (24, 8) torch.float32' in capsys.readouterr().out
-
-
-def test_inspect_work_dir_reads_its_newest_checkpoint(official, tmp_path, capsys):
-    for name in ('iter_9.pth', 'iter_10.pth'):
-        shutil.copy(official, tmp_path / name)
-    assert main(['inspect', str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    assert 'iter_10.pth' in printed
-    assert 'mim_bench.UMMAESwin' in printed
 
 
 def test_inspect_unknown_format_says_so(tmp_path, capsys):

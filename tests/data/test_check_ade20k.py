@@ -66,21 +66,6 @@ def test_check_ade20k_real_dataset_allows_150_classes(toy_copy, value, num_probl
     assert len(report.problems) == num_problems
 
 
-def test_check_ade20k_rgb_annotation_is_named(toy_copy):
-    _change(toy_copy / BASE / MAP, lambda image: image.convert('RGB'))
-
-    assert _found(check_ade20k(toy_copy, OPTIONS)) == {(Kind.UNREADABLE, MAP)}
-
-
-def test_check_ade20k_annotation_of_another_size_is_named(toy_copy):
-    _change(toy_copy / BASE / MAP, lambda image: image.crop((0, 0, 50, 60)))
-
-    report = check_ade20k(toy_copy, OPTIONS)
-
-    assert _found(report) == {(Kind.SIZE, IMAGE)}
-    assert 'its annotation is for 50 x 60' in report.problems[0].message
-
-
 def test_check_ade20k_images_of_one_name_in_two_folders_are_two_pairs(toy_copy):
     for kind, name in (('images', 'jpg'), ('annotations', 'png')):
         folder = toy_copy / BASE / kind / 'validation'

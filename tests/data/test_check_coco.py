@@ -111,19 +111,12 @@ def test_check_coco_sizes_that_differ_are_named(toy_copy):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        (lambda d: d['annotations'][0].update(image_id=77), 'belongs to image 77'),
         (lambda d: d['annotations'][0].update(image_id=[1]), 'belongs to image [1]'),
         (lambda d: d['annotations'][0].update(category_id=11), 'has category 11'),
-        (lambda d: d['annotations'][0].update(bbox=[0, 0, 500, 5]), 'outside its image'),
         (lambda d: d['annotations'][0].update(bbox=[-3, 0, 5, 5]), 'outside its image'),
         (lambda d: d['annotations'][0].update(bbox=[1, 1, -5, 5]), 'has the box'),
-        (lambda d: d['annotations'][0].update(bbox=None), 'has the box None'),
-        (lambda d: d['annotations'][0].update(segmentation=[]), 'has no segmentation'),
         (lambda d: d['annotations'][0].update(segmentation=[[1, 2, 3, 4]]), 'has no segmentation'),
-        (lambda d: d['annotations'][0].pop('segmentation'), 'has no segmentation'),
-        (lambda d: d['annotations'][0].update(id=2), 'annotations: id 2 stands 2 times'),
         (lambda d: d['categories'].append(d['categories'][0]), 'categories: id 1 stands 2'),
-        (lambda d: d['annotations'].clear(), 'annotations: the list is empty'),
     ],
 )
 def test_check_coco_inconsistent_json_is_named(toy_copy, change, message):
@@ -176,15 +169,6 @@ def test_check_coco_missing_or_broken_json_is_named(toy_copy):
         (Kind.UNREADABLE, JSON),
         (Kind.MISSING, 'annotations/instances_train2017.json'),
     }
-
-
-def test_check_coco_json_without_a_list_is_named(toy_copy):
-    _edit(toy_copy, lambda document: document.pop('categories'))
-
-    (problem,) = check_coco(toy_copy, CheckOptions(quick=True)).problems
-
-    assert (problem.kind, problem.path) == (Kind.UNREADABLE, JSON)
-    assert problem.message.startswith("needs a list 'categories'")
 
 
 def test_check_coco_category_without_training_objects_is_a_note(toy_copy, capsys):

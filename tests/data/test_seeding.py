@@ -165,12 +165,3 @@ def test_seeded_dataset_leaves_frozen_what_a_forked_process_has_frozen(is_frozen
     found = gc.get_freeze_count() > 0
     gc.freeze()  # as conftest.py leaves it
     assert found == is_frozen
-
-
-def test_seeded_dataset_counts_what_is_frozen_once(monkeypatch):
-    counted = []
-    monkeypatch.setattr(seeding, '_is_frozen', False)
-    monkeypatch.setattr(gc, 'get_freeze_count', lambda: counted.append(1) or 1)
-    for _ in range(3):
-        SeededDataset(dict(type='Draws'), seed=0)
-    assert len(counted) == 1

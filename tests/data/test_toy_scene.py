@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from mim_bench.data.toy import photos, scene
 from mim_bench.data.toy.digits import digit_indices
@@ -33,22 +32,6 @@ def test_label_map_marks_digit_photograph_and_rim():
     picture = Scene(np.zeros((1, 5, 3), dtype=np.uint8), (Digit(7, visible),))
 
     assert picture.label_map().tolist() == [[PHOTOGRAPH, PHOTOGRAPH, UNLABELLED, 7, 7]]
-
-
-@pytest.mark.parametrize('seed', range(4))
-def test_pile_scene_no_digit_vanishes_under_others(seed, monkeypatch):
-    whole = []
-    fit = scene._fit
-    monkeypatch.setattr(scene, '_fit', lambda *args: whole.append(fit(*args)) or whole[-1])
-
-    digits = _pile(seed).digits
-
-    assert len(digits) == 5
-    for digit in digits:
-        # Some place was tried where this digit's ink is seen by 70 % at least.
-        assert any(
-            (digit.visible <= ink).all() and digit.visible.sum() >= 0.7 * ink.sum() for ink in whole
-        )
 
 
 def test_single_digit_scene_digit_is_whole_and_large():

@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 
 from mim_bench.conversion.weight_files import latest_checkpoint
-from mim_bench.engine.launch import Launch, set_save_minutes
+from mim_bench.engine.launch import set_save_minutes
 from mim_bench.engine.preemption import StopRequest, seconds_of_job
 from mim_bench.engine.runner import BenchRunner
 from mim_bench.errors import CheckpointError, ConfigError, RunInterrupted
@@ -159,7 +159,6 @@ def test_save_minutes_of_a_config_that_saves_nothing_are_refused(pretraining):
     cfg.default_hooks.checkpoint = None
     with pytest.raises(ConfigError, match='--save-minutes 5 needs'):
         set_save_minutes(cfg, 5)
-    assert Launch('c.py').save_minutes is None
 
 
 @pytest.mark.parametrize(('number', 'advice'), [

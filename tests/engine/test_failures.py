@@ -71,14 +71,6 @@ def test_train_truncated_checkpoint_is_one_message_and_keeps_the_record(
 
 
 @pytest.mark.slow
-def test_test_truncated_model_is_one_message(toy_root, tmp_path, cut_checkpoint):
-    words = [demo('finetune_ummae-swin-toy_*'), cut_checkpoint]
-    words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']
-    message = the_message(mim_bench('test', *words))
-    assert 'cut.pth: this checkpoint is damaged or cut short' in message
-
-
-@pytest.mark.slow
 def test_test_absent_model_is_one_message_without_a_hint_at_a_traceback(toy_root, tmp_path):
     words = [demo('finetune_ummae-swin-toy_*'), tmp_path / 'absent.pth']
     words += ['--data-root', toy_root / 'imagenet', '--work-dir', tmp_path / 'run']

@@ -15,7 +15,6 @@ import torch
 from mmengine.config import Config
 from mmengine.dist import barrier
 from torch import distributed, nn
-from torch.distributed.fsdp import fully_shard
 
 from mim_bench.conversion.convert import convert_checkpoint
 from mim_bench.conversion.files import read_checkpoint
@@ -304,31 +303,6 @@ def test_command_trains_sharded_and_one_process_goes_on(toy_root, tmp_path):
         Launch(str(config), work_dir=str(tmp_path / 'on'), data_root=str(root), auto_resume=True)
     )
     assert_same(read_checkpoint(tmp_path / 'on' / 'epoch_2.pth'), undisturbed)
-
-
-def _overflow_on_one(rank: int, port: int) -> None:
-    os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT=str(port))
-    distributed.init_process_group('gloo', rank=rank, world_size=PAIR)
-    model = nn.Linear(4, 4, bias=False)
-    fully_shard(model, mesh=distributed.init_device_mesh('cpu', (PAIR,)))
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    scaler = torch.amp.GradScaler('cpu', init_scale=8.0)
-    before = model.weight.full_tensor().clone()
-    for is_finite in (False, True):
-        scaler.scale(model(torch.ones(1, 4)).sum()).backward()
-        if not is_finite and rank == 0:  # in the rows of process 0 only
-            model.weight.grad.to_local()[0] = torch.inf
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
-        change = (model.weight.full_tensor() - before).abs().max().item()
-        if change != is_finite:
-            raise AssertionError(f'process {rank}: changed by {change}, finite: {is_finite}')
-    distributed.destroy_process_group()
-
-
-def test_torch_scaler_one_process_overflows_all_skip_the_step():
-    start_together(_overflow_on_one, (free_port(),), PAIR)
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,6 @@ def test_probe_test_loop_warns_of_a_rate_at_the_end_of_the_range(pretraining, ca
     assert 'the selected learning rate 1 is the largest' in capsys.readouterr().out
 
 
-def test_probe_test_loop_one_probe_runs_alone(pretraining):
-    runner = make_runner(pretraining(**test_settings(probes={'knn': {'k': 3}})))
-    assert set(runner.test()) == {'knn/top1'}
-
-
 def test_probe_test_loop_twice_gives_the_same(pretraining):
     torch.manual_seed(0)
     runner = make_runner(pretraining(**test_settings()))

@@ -63,13 +63,6 @@ def test_init_cfg_of_a_file_that_does_not_fit_stops(tmp_path):
     assert initialisation.reports[0].missing == ['layer.weight']
 
 
-def test_init_cfg_of_another_layout_stops_and_tells_to_convert(tmp_path):
-    path = save(tmp_path / 'a.pth', encoder__layer__weight=torch.ones(1, 100))
-    network = Network(dict(type='Pretrained', checkpoint=path, prefix='backbone'))
-    with pytest.raises(CheckpointError, match=r'no key starts with .*mim-bench convert'):
-        network.init_weights()
-
-
 @pytest.mark.parametrize('scope', ['mmpretrain', 'mmseg', 'mmdet'])
 def test_init_cfg_in_every_library_goes_through_the_gate(scope):
     from mmengine.registry import WEIGHT_INITIALIZERS, DefaultScope

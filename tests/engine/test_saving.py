@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from mim_bench.engine.saving import whole_file
-from mim_bench.errors import CheckpointError
 
 
 def write(number, path, saves):
@@ -48,14 +47,6 @@ def test_whole_file_is_never_cut_short_under_its_name(tmp_path, processes, saves
     assert set(left) - {'.epoch_1.pth.tmp'} <= {
         f'.epoch_1.pth.{os.uname().nodename}-{writers[0].pid}.tmp'
     }
-
-
-def test_whole_file_in_a_folder_that_vanished_says_so(tmp_path):
-    with (
-        pytest.raises(CheckpointError, match='The folder is gone'),
-        whole_file(tmp_path / 'gone' / 'epoch_1.pth') as temporary,
-    ):
-        temporary.write_bytes(b'')
 
 
 def test_whole_file_keeps_the_old_one_when_its_writer_fails(tmp_path):

@@ -10,7 +10,6 @@ import pytest
 from mim_bench.engine import tracking
 from mim_bench.engine.launch import Launch, resolve
 from mim_bench.engine.runner import BenchRunner
-from mim_bench.engine.tracking import TrackHook
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.suite.demo import find_config
@@ -73,11 +72,6 @@ def test_metrics_of_a_test_are_tracked(pretraining, wandb):
     cfg = pretraining(track=track('wandb'), **test_settings())
     metrics = make_runner(cfg, BenchRunner).test()
     assert metrics['knn/top1'] == wandb.logged[-1]['knn/top1']
-
-
-def test_run_without_trackers_has_no_hook_for_them(pretraining):
-    runner = make_runner(pretraining(), BenchRunner)
-    assert not any(isinstance(hook, TrackHook) for hook in runner.hooks)
 
 
 def test_unknown_and_missing_trackers_are_refused(monkeypatch):

@@ -48,14 +48,6 @@ def test_extract_features_that_fails_between_batches_leaves_modes_at_once(tmp_pa
     assert model.backbone.training
 
 
-def test_extract_features_reports_progress(tmp_path):
-    seen = []
-    extract_features(
-        ToyNet(), build(length=7), tmp_path, pooling='gap', on_batch=lambda *done: seen.append(done)
-    )
-    assert seen == [(1, 3), (2, 3), (3, 3)]
-
-
 def test_extract_features_shuffling_loader_raises(tmp_path):
     with pytest.raises(ConfigError, match='the sampler shuffles'):
         extract_features(ToyNet(), build(shuffle=True), tmp_path, pooling='gap')

@@ -36,11 +36,6 @@ def test_momentum_at_follows_the_cosine(progress, taken):
     assert 1 - network.momentum_at(progress) == pytest.approx(taken, rel=1e-3, abs=1e-12)
 
 
-def test_momentum_equal_ends_stay_constant():
-    network = Model(base_momentum=0.9, end_momentum=0.9).momentum_network
-    assert network.momentum_at(0.5) == pytest.approx(0.9)
-
-
 def test_momentum_first_update_averages_and_does_not_copy():
     model = drifted(base_momentum=0.75)
     before = model.momentum_network['backbone'].weight.clone()

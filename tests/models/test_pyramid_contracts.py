@@ -92,10 +92,28 @@ def test_pyramid_compiles_as_one_graph(name, masked):
 
 
 @CASES
-def test_pyramid_with_checkpointing_gives_the_same_gradients(name, masked):
-    plain, checkpointed = build(name), build(name, with_cp=True)
+def test_pyramid_with_checkpointing_computes_each_block_twice(name, masked):
+    plain, checkpointed, calls = build(name), build(name, with_cp=True), []
+    blocks = [block for stage in checkpointed.stages for block in stage.blocks]
+    for block in blocks:
+        block.norm1.register_forward_hook(lambda *_: calls.append(1))
     args = inputs(plain, name, masked)
     torch.testing.assert_close(gradients(checkpointed, args), gradients(plain, args))
+    assert len(calls) == 2 * len(blocks)
+
+
+@pytest.mark.parametrize('name', [name for name, masked in cases() if masked])
+@torch.no_grad()
+def test_pyramid_does_not_see_hidden_pixels(name):
+    backbone = build(name)
+    images, *masks = inputs(backbone, name, True)
+    hidden = getattr(masks[-1], 'is_hidden', masks[-1])
+    size = SIDE // hidden.shape[-1]
+    pixels = hidden.repeat_interleave(size, 1).repeat_interleave(size, 2)[:, None]
+    changed = torch.where(pixels, torch.randn_like(images), images)
+    before, after, other = (backbone(x, *masks) for x in (images, changed, images + 1))
+    torch.testing.assert_close(after, before)
+    assert not torch.allclose(other[-1], before[-1])
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

@@ -174,35 +174,6 @@ def test_symmim_hidden_pixels_are_the_target_and_no_input(build_model):
     assert losses[0] != losses[1]
 
 
-def test_symmim_class_token_form_gives_the_losses_of_the_whole_sequence():
-    model = build().eval()
-    images, samples = batch(model)
-    quick = model.loss(images, samples)
-    original = type(model.backbone).forward
-
-    class Whole(torch.nn.Module):
-        """The backbone, but of another class and computing all tokens."""
-
-        def __init__(self, backbone):
-            super().__init__()
-            self.backbone = backbone
-
-        def forward(self, x, mask):
-            return original(self.backbone, x, mask)
-
-    model.backbone = Whole(model.backbone)
-    model.momentum_network.module['backbone'] = Whole(model.momentum_network['backbone'])
-    whole = model.loss(images, samples)
-    for name, loss in quick.items():
-        torch.testing.assert_close(loss, whole[name], rtol=1e-5, atol=1e-6)
-
-
-def test_symmim_same_view_twice_is_one_view():
-    model = build().eval()
-    images, samples = batch(model)
-    assert model.loss(images, samples) == model.loss([images, images], samples)
-
-
 def test_symmim_second_view_goes_to_the_momentum_network():
     model = build().eval()
     images, samples = batch(model)

@@ -52,17 +52,6 @@ def test_ummae_vit_hidden_patch_is_the_token_at_its_own_position():
             torch.testing.assert_close(found[b, i], expected)
 
 
-def test_ummae_vit_latent_does_not_see_hidden_patches():
-    backbone, (mask, hidden) = build(), make_masks(0.25)
-    images = torch.randn(3, 3, 64, 64)
-    pixels = hidden.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None]
-    changed = torch.where(pixels, torch.randn_like(images), images)
-    (before,), (after,) = (backbone(x, mask, hidden) for x in (images, changed))
-    assert before.shape == (3, 5, 16)
-    torch.testing.assert_close(before, after)
-    assert not torch.allclose(backbone(images + 1, mask, hidden)[0], before)
-
-
 def test_ummae_vit_without_secondary_masking_is_maes_encoder():
     with_token, without = build(), build(secondary_masking=False)
     state = with_token.state_dict()

@@ -87,6 +87,16 @@ def test_backbone_calls_every_block_so_that_hooks_see_it(name):
     assert called == [0, 1]
 
 
+@pytest.mark.parametrize('name', MASKED)
+def test_backbone_does_not_see_hidden_patches(name):
+    backbone, (images, *masks) = build(name).eval(), inputs(name)
+    pixels = masks[-1].is_hidden.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, None]
+    changed = torch.where(pixels, torch.randn_like(images), images)
+    before, after, other = (backbone(x, *masks) for x in (images, changed, images + 1))
+    torch.testing.assert_close(after, before)
+    assert not torch.allclose(other[-1], before[-1])
+
+
 @each
 def test_backbone_checkpointing_changes_no_gradient(name):
     gradients = []

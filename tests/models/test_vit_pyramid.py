@@ -1,6 +1,5 @@
 import pytest
 import torch
-from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 from torch.nn import functional as F
 
@@ -9,28 +8,6 @@ from mim_bench.models.backbones.vit import ViT
 from mim_bench.models.necks.vit_pyramid import SimpleFeaturePyramid, ViTPyramid, check_pyramids
 
 GROUP_NORM = dict(type='GN', num_groups=4)
-BACKBONE = dict(
-    type='mim_bench.ViT',
-    arch=dict(embed_dims=16, num_layers=4, num_heads=2, feedforward_channels=32),
-    img_size=64,
-    out_indices=(0, 1, 2, 3),
-    final_norm=False,
-    abs_pos='none',
-    rel_pos_bias='per_block',
-    qkv_bias='qv',
-    layer_scale=0.1,
-    window_size=2,
-    global_blocks=(3,),
-)
-PYRAMID = dict(type='mim_bench.ViTPyramid', embed_dims=16, norm_cfg=GROUP_NORM)
-SIMPLE = dict(type='mim_bench.SimpleFeaturePyramid', in_channels=16, out_channels=8)
-
-
-def build(scope, config):
-    library = pytest.importorskip(f'{scope}.utils')
-    library.register_all_modules(init_default_scope=False)
-    with DefaultScope.overwrite_default_scope(scope):
-        return MODELS.build(config)
 
 
 def test_width_that_the_groups_do_not_divide_is_refused_at_planning():
@@ -98,50 +75,6 @@ def test_simple_feature_pyramid_widths_are_vitdets():
     assert [conv.bias is None for conv in convs] == [False, False, True, True]
     assert {m.eps for m in pyramid.modules() if isinstance(m, nn.LayerNorm)} == {1e-6}
     assert len(pyramid([torch.randn(1, 16, 4, 4)])) == 4
-
-
-def test_vit_pyramid_works_in_mmseg():
-    head = dict(
-        type='UPerHead',
-        in_channels=[16] * 4,
-        in_index=[0, 1, 2, 3],
-        channels=8,
-        pool_scales=(1, 2),
-        num_classes=3,
-        norm_cfg=GROUP_NORM,
-        align_corners=False,
-    )
-    model = build(
-        'mmseg',
-        dict(
-            type='EncoderDecoder',
-            backbone=BACKBONE,
-            neck=PYRAMID,
-            decode_head=head,
-            test_cfg=dict(mode='whole'),
-        ),
-    )
-    logits = model.encode_decode(torch.randn(1, 3, 64, 80), [dict(img_shape=(64, 80))])
-    assert logits.shape == (1, 3, 64, 80)
-
-
-@pytest.mark.parametrize('neck', [PYRAMID, SIMPLE])
-def test_vit_pyramid_works_in_mmdet(neck):
-    channels = 16 if neck is PYRAMID else 8
-    fpn = dict(type='FPN', in_channels=[channels] * 4, out_channels=8, num_outs=5)
-    model = build(
-        'mmdet',
-        dict(
-            type='SingleStageDetector',
-            backbone=BACKBONE,
-            neck=[neck, fpn] if neck is PYRAMID else neck,
-            bbox_head=dict(
-                type='RetinaHead', num_classes=2, in_channels=8, feat_channels=8, stacked_convs=1
-            ),
-        ),
-    )
-    outs = model.extract_feat(torch.randn(1, 3, 64, 96))
-    assert [tuple(out.shape[2:]) for out in outs] == [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
 
 
 def test_several_maps_of_patches_of_14_px_have_stride_16():

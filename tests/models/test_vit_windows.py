@@ -38,27 +38,6 @@ def test_vit_every_block_global_equals_the_plain_backbone(settings, with_cls_tok
         torch.testing.assert_close(dense(images), plain(images), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize('settings', MODES)
-@pytest.mark.parametrize('window_size', [0, 4])
-@pytest.mark.parametrize('size', [(128, 128), (84, 137)])
-def test_vit_dense_sizes_run_forward_and_backward(settings, window_size, size):
-    arch = ARCH | dict(num_layers=2, num_heads=1)
-    vit = ViT(
-        arch,
-        img_size=(64, 64),
-        **settings,
-        window_size=window_size,
-        global_blocks=(1,),
-        out_indices=(0, 1),
-        final_norm=False,
-    )
-    outs = vit(torch.randn(1, 3, *size))
-    assert [out.shape for out in outs] == [(1, 16, -(-size[0] // 16), -(-size[1] // 16))] * 2
-    sum(out.square().sum() for out in outs).backward()
-    unused = [name for name, p in vit.named_parameters() if p.requires_grad and p.grad is None]
-    assert unused == []
-
-
 @pytest.mark.parametrize('with_table', [False, True])
 def test_vit_windows_equal_attention_of_all_tokens_that_a_mask_parts(with_table):
     grid, size = (5, 7), 3

@@ -1,6 +1,5 @@
 """Suites on a cluster: real submitit and the commands of a fake Slurm, in virtual time."""
 
-import json
 import signal
 from dataclasses import replace
 
@@ -266,9 +265,3 @@ def test_cluster_second_manager_is_refused(world):
     with pytest.raises(ConfigError, match='Another `mim-bench run` submits'):
         world.open([world.step('a')])
     launcher.close()
-
-
-def test_cluster_book_holds_ids_and_states(world):
-    world.run([world.step('a')])
-    notes = json.loads((world.out / 'jobs.json').read_text())['steps']
-    assert (notes['a']['state'], notes['a']['id']) == ('done', '100')

@@ -113,13 +113,6 @@ def test_execute_runs_a_step_and_keeps_its_log(go, tmp_path):
     assert log_of(tmp_path, 'a') == 'good\n'
 
 
-def test_execute_done_step_does_not_run_again(go):
-    go(Step('a', GOOD))
-    outcome = go(Step('a', GOOD))
-    assert (outcome.done, outcome.ran) == (['a'], {})
-    assert go.events.names == []
-
-
 def test_execute_step_waits_for_what_it_needs(go):
     outcome = go(Step('a', GOOD), Step('b', GOOD, needs=('a',)))
     assert list(outcome.ran) == go.events.names == ['a', 'b']

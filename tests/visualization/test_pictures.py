@@ -1,7 +1,6 @@
 import numpy as np
-from PIL import Image
 
-from mim_bench.visualization.pictures import enlarge, picture_grid, save_png
+from mim_bench.visualization.pictures import enlarge, picture_grid
 
 
 def plain(height, width, colour):
@@ -50,8 +49,3 @@ def test_enlarge_repeats_pixels_by_a_whole_factor():
 
 def test_enlarge_large_image_stays():
     assert enlarge(plain(96, 200, 7)).shape == (96, 200, 3)
-
-
-def test_save_png_reads_back(tmp_path):
-    save_png(picture_grid([[plain(3, 3, 9)]]), tmp_path / 'new' / 'a.png')
-    assert np.asarray(Image.open(tmp_path / 'new' / 'a.png')).tolist() == plain(3, 3, 9).tolist()
