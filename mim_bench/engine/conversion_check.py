@@ -11,9 +11,9 @@ from torch import nn
 
 from mim_bench.conversion.architecture import SWIN, TIMM, VIT
 from mim_bench.conversion.backbone_config import backbone_config
-from mim_bench.conversion.canonical import BACKBONE
 from mim_bench.conversion.exports import export
 from mim_bench.conversion.files import read_checkpoint
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.engine.load_gate import load_state
 from mim_bench.errors import ConversionError
 from mim_bench.registry import MODELS

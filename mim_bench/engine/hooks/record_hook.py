@@ -15,7 +15,7 @@ from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
-from mim_bench.conversion.canonical import BACKBONE
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.conversion.provenance import count_parameters
 from mim_bench.data.seeding import skipped_images
 from mim_bench.engine.environment import describe_environment
