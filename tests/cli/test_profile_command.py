@@ -1,6 +1,7 @@
 """What ``mim-bench profile`` makes of its words; the measuring is tested in tests/profiling."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,19 @@ def test_profile_estimate_prints_parts_and_hours_and_says_what_it_is(estimated, 
     assert 'at 100 TFLOP/s a GPU, which is an assumption' in ' '.join(printed.split())
     assert estimated[0][2]['precision'] == 'recipe'
     assert estimated[0][2]['batch_size'] is None
+
+
+def test_profile_estimate_of_a_large_network_has_no_exponents(estimated, monkeypatch, capsys):
+    counts = dict(flops_forward=4.5e11, flops_step=1.35e12, num_images=45_000_000_000)
+    plain = estimate.estimate_config
+    monkeypatch.setattr(
+        estimate, 'estimate_config', lambda *args, **own: replace(plain(*args, **own), **counts)
+    )
+    assert main(['profile', MAE, '--device', 'cuda', '--estimate']) == 0
+    printed = capsys.readouterr().out
+    assert ' 1,350 ' in printed
+    assert ' 21,094 ' in printed  # hours: 1.35e12 x 45e9 over 8 x 100 TFLOP/s
+    assert 'a multiply-add is two operations' in ' '.join(printed.split())
 
 
 def test_profile_estimate_writes_json_and_markdown(estimated, tmp_path):

@@ -94,6 +94,10 @@ def test_hidden_files_are_said_by_the_run_and_the_check(copy):
 
 
 BAD_FOLDERS = {
+    'class gone from val': (
+        lambda root: shutil.rmtree(_folder(root, 'val')),
+        r'differently.*n00000000\) only in the first.*have 10 \(.*have 9 \(',
+    ),
     'class without an image': (
         lambda root: [path.unlink() for path in _folder(root).iterdir()],
         'have no image of 1 .n00000000',
@@ -213,6 +217,9 @@ def _save(labels, path):
 MAPS_THAT_WORK = {
     'sixteen bits': _labels(lambda a, path: _save(a.astype('uint16'), path)),
     'grey in place of a palette': _labels(lambda a, path: _save(a.astype('uint8'), path)),
+    'hidden image': lambda root: shutil.copy(
+        _ade(root, 'images'), root / 'images/training/._x.jpg'
+    ),
 }
 
 

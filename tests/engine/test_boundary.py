@@ -195,6 +195,18 @@ def test_file_system_that_refuses_is_told_with_its_remedy(number, remedy):
     assert remedy in told
 
 
+def test_message_of_a_worker_is_the_first_error_without_its_traceback():
+    text = (
+        'Caught DataError in DataLoader worker process 0.\nOriginal Traceback (most recent call '
+        'last):\n  File "x.py", line 3, in fetch\n    data = read()\nmim_bench.errors.DataError: '
+        'a.jpg: is empty (0 bytes).'
+    )
+
+    told = explained_failure(DataError(text), SimpleNamespace(filename='mine.py'), None)
+
+    assert (type(told), str(told)) == (DataError, 'a.jpg: is empty (0 bytes).')
+
+
 def test_bad_image_stops_by_default_and_is_skipped_if_asked(tmp_path):
     skip_list = tmp_path / 'skipped.txt'
     stopping = SeededDataset(dict(type='DamagedImages'), 0)

@@ -1,5 +1,8 @@
 """What fails in an evaluation is one message with its place, and the record says ``failed``."""
 
+import os
+import signal
+
 import pytest
 import torch
 from mmengine.evaluator import BaseMetric
@@ -102,7 +105,10 @@ class LateImages(ToyImages):
             return sample
         if self.how == 'size':
             return {**sample, 'inputs': torch.zeros(3, 9, 8)}
-        raise ZeroDivisionError('float division by zero')
+        if self.how == 'error':
+            raise ZeroDivisionError('float division by zero')
+        os.kill(os.getpid(), getattr(signal, self.how))
+        return sample
 
 
 CLASSES = [
@@ -256,6 +262,14 @@ def test_validation_image_that_cannot_be_used_is_named(failed, how, message, wor
 
     assert text.startswith(message)
     assert runner.iter == 4
+
+
+@pytest.mark.parametrize('how', ['SIGKILL', 'SIGBUS'])
+def test_validation_worker_that_dies_is_told_with_its_remedy(failed, how):
+    text, _, _ = failed(images={**loader(type='LateImages', how=how), 'num_workers': 1})
+
+    assert 'validation after iteration 4 of epoch 1' in text
+    assert 'Lower num_workers, or give the container more' in text
 
 
 def test_probe_whose_images_fail_is_recorded_as_failed(failed):

@@ -105,6 +105,17 @@ def test_record_hook_missing_metric_raises(recorded, results):
     assert 'asks for segm_mAP' in gfl.error
 
 
+@pytest.mark.parametrize('values', [{'mIoU': float('nan')}, {'coco/bbox_mAP': 0.5}, {'aAcc': 9.0}])
+def test_record_hook_without_a_valid_primary_metric_is_failed(recorded, results, values):
+    validation = {**VALIDATION, 'val_evaluator': dict(type='ToyMetric', values=values)}
+    runner = make_runner(recorded([dict(task='ade20k-upernet')], **validation))
+    with pytest.raises(ResultError, match=r'ade20k-upernet: .*not (finite|measured): mIoU'):
+        runner.train()
+    record = read_record(results / 'ade20k-upernet-toy-s7' / 'record.json')
+    assert (record.status, record.metrics, record.primary_metric) == ('failed', {}, None)
+    assert record.cost.wall_s > 0
+
+
 def test_record_hook_killed_in_the_last_validation_validates_again(recorded, results):
     class KilledError(Exception):
         pass

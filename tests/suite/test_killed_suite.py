@@ -80,3 +80,17 @@ def test_suite_killed_at_random_moments_ends_as_an_undisturbed_one(command, undi
     assert measured(out) == wanted
     assert board(out) == board(undisturbed[0])
     print(f'{kills} kills, {completions} suites completed between them')
+
+
+def test_two_suites_on_one_folder_share_the_runs(command, undisturbed, tmp_path):
+    out = tmp_path / 'out'
+    suites = [subprocess.Popen(command(out), stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    texts = [suite.communicate()[0] for suite in suites]
+    assert [suite.returncode for suite in suites] == [0, 0], texts
+    assert measured(out) == measured(undisturbed[0])
+    for record in collect(out / 'results').records:
+        (log,) = [
+            p for p in (out / 'steps').glob('*/log.txt') if record.run_id.startswith(p.parent.name)
+        ]
+        told = log.read_text(errors='replace').count(f'Record of {record.task}')
+        assert told == 1, f'{record.run_id} was written {told} times'

@@ -1,10 +1,30 @@
 import os
 import subprocess
+import sys
+
+import pytest
 
 from mim_bench.suite import leases
 from mim_bench.suite.launching import LocalLauncher, process_start
 from mim_bench.suite.leases import Lease
 from mim_bench.suite.steps import Step
+
+HOLDER = """
+import sys, time
+from mim_bench.suite.leases import Lease
+lease = Lease(sys.argv[1])
+print(lease.take(), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    command = [sys.executable, '-c', HOLDER, str(tmp_path / 'lease')]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == 'True\n'
+        yield process
+        process.kill()
 
 
 def test_lease_is_held_by_one_and_free_when_it_ends(tmp_path):
@@ -14,6 +34,15 @@ def test_lease_is_held_by_one_and_free_when_it_ends(tmp_path):
     first.end()
     assert second.take()
     second.end()
+
+
+def test_lease_of_a_killed_process_is_taken_at_once(tmp_path, holder):
+    lease = Lease(tmp_path / 'lease')
+    assert not lease.take()
+    holder.kill()
+    holder.wait()
+    assert lease.take()
+    lease.end()
 
 
 def test_lease_of_a_dead_node_is_taken_when_its_heart_has_not_beaten(tmp_path, monkeypatch):
