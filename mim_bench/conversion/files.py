@@ -1,5 +1,6 @@
 """Reading and writing checkpoint files: weights only, in bounded memory, atomic."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,7 +132,8 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             'Free some space or choose another folder.'
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not there any more, or a disk that takes no change
+            temporary.unlink()
     return path
 
 

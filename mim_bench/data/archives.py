@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -207,7 +207,8 @@ def pack(
             'another folder.'
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there any more, or a disk that takes no change
+            temporary.unlink()
     _opened(str(archive))  # keeps its index
     return len(names)
 

@@ -5,6 +5,7 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,10 +57,11 @@ class FeatureFile:
         except OSError as failure:
             raise self._unwritable(failure) from failure
         finally:
-            for name, (file, _) in self._parts.items():
+            for file, _ in self._parts.values():
                 file.close()
-                self._place(name).unlink(missing_ok=True)
-            self._place('whole').unlink(missing_ok=True)
+            for name in [*self._parts, 'whole']:
+                with suppress(OSError):  # not there any more, or a disk that takes no change
+                    self._place(name).unlink()
 
     def append(self, features: torch.Tensor, maps: torch.Tensor | None = None) -> None:
         """Add the next images.

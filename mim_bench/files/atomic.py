@@ -3,6 +3,7 @@
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mim_bench.errors import MimBenchError
@@ -43,7 +44,8 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
         ) from error
     finally:
         for temporary in staged.values():
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # not there any more, or a disk that takes no change
+                temporary.unlink()
 
 
 def stamp(path: Path) -> Stamp | None:
