@@ -217,7 +217,7 @@ def test_profile_takes_one_kind_of_measurement():
 
 
 def test_profile_hooks_needs_a_config_and_takes_variants_and_json(monkeypatch, tmp_path, capsys):
-    fake = [hook_time.HookTime('A', 0.5)]
+    fake = {'A': 0.5}
     monkeypatch.setattr(hook_time, 'hook_times', lambda cfg, size: fake)
     assert main(['profile', '--hooks']) == 1
     assert 'nothing to profile' in capsys.readouterr().err
