@@ -72,5 +72,5 @@ def test_package_is_the_wheel_and_has_its_configs(python, tmp_path):
 @pytest.mark.slow
 def test_config_is_named_as_in_a_clone(python, tmp_path):
     output = succeed(python, '-m', 'mim_bench', 'protocol', CONFIG, cwd=tmp_path)
-    assert 'toy-ft, version 1' in output
+    assert 'in1k-ft: toy-ft, version ' in output
     assert not list(tmp_path.iterdir())
