@@ -439,7 +439,7 @@ def _data_roots(
             )
         else:
             root = Path(word).resolve()
-    for folder in [*([root] if root else []), *roots.values()]:
+    for folder in filter(None, (root, *roots.values())):
         if must_exist and not folder.is_dir():
             raise ConfigError(f'--data-root: {folder} is not a folder. Give the one of the data.')
     return root, roots

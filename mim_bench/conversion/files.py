@@ -1,6 +1,5 @@
 """Reading and writing checkpoint files: weights only, in bounded memory, atomic."""
 
-import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from mim_bench.compat.checkpoints import allowed_globals, explained
 from mim_bench.conversion.file_format import FileFormat, file_format, safetensors_metadata
 from mim_bench.conversion.weight_files import weights_file, weights_files
 from mim_bench.errors import CheckpointError
+from mim_bench.files.atomic import discard
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
@@ -132,8 +132,7 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             'Free some space or choose another folder.'
         ) from error
     finally:
-        with contextlib.suppress(OSError):  # not there any more, or a disk that takes no change
-            temporary.unlink()
+        discard(temporary)
     return path
 
 

@@ -12,7 +12,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from mmengine.fileio.io import backend_instances
 from mim_bench.data.containers import Archive, Container
 from mim_bench.data.parquet import ParquetSplit, parquet_files
 from mim_bench.errors import DataError
+from mim_bench.files.atomic import discard
 
 ENDINGS = ('.zip', '.tar')
 _SPLIT = re.compile(r'/(train|val)(?=/|$)')
@@ -207,8 +208,7 @@ def pack(
             'another folder.'
         ) from error
     finally:
-        with suppress(OSError):  # not there any more, or a disk that takes no change
-            temporary.unlink()
+        discard(temporary)
     _opened(str(archive))  # keeps its index
     return len(names)
 

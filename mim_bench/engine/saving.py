@@ -1,6 +1,5 @@
 """Files that take long to write: under a temporary name of their process, synced, then renamed."""
 
-import contextlib
 import errno
 import os
 import platform
@@ -9,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mim_bench.errors import CheckpointError
-from mim_bench.files.atomic import sync_folder
+from mim_bench.files.atomic import discard, sync_folder
 
 # What to do before a run is started again, by the error of a file system.
 DISK_ADVICE = {
@@ -53,12 +52,10 @@ def whole_file(path: Path) -> Iterator[Path]:
             f'untouched. {advice} and start again with --auto-resume.'
         ) from error
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        discard(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what a killed run of a folder left half written; call it before a run writes there."""
     for path in folder.glob('.*.pth.*tmp'):
-        with contextlib.suppress(OSError):
-            path.unlink()
+        discard(path)

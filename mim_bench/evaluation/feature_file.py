@@ -5,7 +5,6 @@ import shutil
 import struct
 import zipfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,6 +13,7 @@ import torch
 
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.evaluation.probes.npy_rows import write_npy_header
+from mim_bench.files.atomic import discard
 
 ENDINGS = ('.npz', '.safetensors')
 _SAFETENSORS_TYPES = {'float32': 'F32', 'float16': 'F16', 'uint8': 'U8'}
@@ -60,8 +60,7 @@ class FeatureFile:
             for file, _ in self._parts.values():
                 file.close()
             for name in [*self._parts, 'whole']:
-                with suppress(OSError):  # not there any more, or a disk that takes no change
-                    self._place(name).unlink()
+                discard(self._place(name))
 
     def append(self, features: torch.Tensor, maps: torch.Tensor | None = None) -> None:
         """Add the next images.

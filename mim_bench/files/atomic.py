@@ -44,8 +44,13 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
         ) from error
     finally:
         for temporary in staged.values():
-            with suppress(OSError):  # not there any more, or a disk that takes no change
-                temporary.unlink()
+            discard(temporary)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, if it is there and the disk takes the change."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def stamp(path: Path) -> Stamp | None:

@@ -14,8 +14,8 @@ from mim_bench.report import catalogue
 from mim_bench.report.board import Board, Column
 from mim_bench.results.collection import Collection
 from mim_bench.results.protocol_file import read_protocol
-from mim_bench.results.record import RANDOM_METHOD, Checkpoint, RunRecord
-from mim_bench.results.statistics import TOLERANCES, metric_name
+from mim_bench.results.record import RANDOM_METHOD, Checkpoint, RunRecord, metric_name
+from mim_bench.results.statistics import TOLERANCES
 
 # What mim_bench.recipe.tta puts behind the name of a protocol.
 _AUGMENTED_TEST = '-tta'

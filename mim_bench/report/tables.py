@@ -24,8 +24,7 @@ from mim_bench.report.published import Pair
 from mim_bench.report.text import one_line
 from mim_bench.results.collection import DamagedFile
 from mim_bench.results.outcomes_file import read_outcomes
-from mim_bench.results.record import Protocol, RunRecord
-from mim_bench.results.statistics import metric_name
+from mim_bench.results.record import Protocol, RunRecord, metric_name
 
 # Numbers go to the right; codes and chips have a look of their own on the page.
 KINDS = {'Verdict': 'chip', 'Tier': 'chip', 'Hash': 'code'} | dict.fromkeys(

@@ -8,8 +8,8 @@ from statistics import fmean
 
 from mim_bench.errors import RecordError
 from mim_bench.results.collection import Collection, DamagedFile, SampleReader, collect
-from mim_bench.results.record import RunRecord
-from mim_bench.results.statistics import TOLERANCES, compare, metric_name
+from mim_bench.results.record import RunRecord, metric_name
+from mim_bench.results.statistics import TOLERANCES, compare
 
 # Whether a test tells the numbers of two folders apart -> the kind of the finding, and its words.
 _VERDICTS = {

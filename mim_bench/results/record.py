@@ -376,6 +376,11 @@ def share_labels(one: str, other: str) -> bool:
     return one == other or all(re.fullmatch(r'in\d+k', name) for name in (one, other))
 
 
+def metric_name(metric: str) -> str:
+    """The published name of a metric of ours, where probes have names of their own."""
+    return re.sub('^(knn|linear|attentive)_', '', metric)
+
+
 def utc_now() -> str:
     """The present moment in the form of ``started_at``."""
     return datetime.now(timezone.utc).isoformat(timespec='seconds')

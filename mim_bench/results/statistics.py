@@ -5,7 +5,6 @@ thus meet the same resamples, and the difference of their replicates is the pair
 their difference.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -32,11 +31,6 @@ TOLERANCES = {
     'top1': TOP1_TOLERANCE, 'top5': TOP1_TOLERANCE, 'mIoU': MIOU_TOLERANCE,
     'bbox_mAP': AP_TOLERANCE, 'segm_mAP': AP_TOLERANCE,
 }  # fmt: skip
-
-
-def metric_name(metric: str) -> str:
-    """The published name of a metric of ours, where probes have names of their own."""
-    return re.sub('^(knn|linear|attentive)_', '', metric)
 
 
 def seed_spread(

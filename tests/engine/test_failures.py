@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from mim_bench.models.backbones.vit import ViT
 from mim_bench.results.store import read_record, write_record
 from mim_bench.testing.commands import mim_bench
 from mim_bench.testing.config_names import demo
+from mim_bench.testing.disk import small_disk
 from mim_bench.testing.processes import train_by_script
 from mim_bench.testing.records import make_record
 
@@ -45,16 +45,11 @@ def cut_checkpoint(tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
+def disk(tmp_path):
     """A disk of 1 MiB with an earlier result on it."""
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', str(folder)]
-    if not shutil.which('mount') or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip('mounting a small disk is not permitted here')
-    (folder / 'earlier.pth').write_bytes(b'earlier result')
-    yield folder
-    subprocess.run(['umount', str(folder)], check=True)
+    with small_disk(tmp_path / 'disk', 'size=1m') as folder:
+        (folder / 'earlier.pth').write_bytes(b'earlier result')
+        yield folder
 
 
 def test_train_truncated_checkpoint_is_one_message_and_keeps_the_record(
@@ -135,23 +130,23 @@ def test_train_unknown_key_is_one_message(toy_root, tmp_path, change, message):
     assert str(path) in shown
 
 
-def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_path, small_disk):
-    words = ['--data-root', toy_root / 'imagenet', '--work-dir', small_disk]
+def test_train_full_disk_is_one_message_and_keeps_earlier_files(toy_root, tmp_path, disk):
+    words = ['--data-root', toy_root / 'imagenet', '--work-dir', disk]
     words += ['--results-dir', tmp_path / 'results', '--run-id', 'mine', '--cfg-options', *SHORT]
     # In a process of its own, which leaves no open log on the disk.
     message = the_message(train_by_script(demo('ummae_swin-toy_*'), words))
     assert re.search(r'are free, and the checkpoints need about .* \(\d files of', message)
-    assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'
-    assert [path.name for path in small_disk.rglob('*.tmp')] == []
+    assert (disk / 'earlier.pth').read_bytes() == b'earlier result'
+    assert [path.name for path in disk.rglob('*.tmp')] == []
     assert json.loads((tmp_path / 'results/mine/record.json').read_text())['status'] == 'failed'
 
 
-def test_convert_full_disk_is_one_message_and_keeps_earlier_files(tmp_path, small_disk):
+def test_convert_full_disk_is_one_message_and_keeps_earlier_files(tmp_path, disk):
     arch = dict(embed_dims=512, num_layers=1, num_heads=8, feedforward_channels=2048)
     state = ViT(arch=arch, img_size=32, patch_size=16).state_dict()
     torch.save({f'backbone.{key}': value for key, value in state.items()}, tmp_path / 'large.pth')
-    message = the_message(mim_bench('convert', tmp_path / 'large.pth', small_disk / 'earlier.pth'))
+    message = the_message(mim_bench('convert', tmp_path / 'large.pth', disk / 'earlier.pth'))
     assert 'earlier.pth: cannot be written' in message
     assert 'No space left on device' in message
-    assert [path.name for path in small_disk.iterdir()] == ['earlier.pth']
-    assert (small_disk / 'earlier.pth').read_bytes() == b'earlier result'
+    assert [path.name for path in disk.iterdir()] == ['earlier.pth']
+    assert (disk / 'earlier.pth').read_bytes() == b'earlier result'

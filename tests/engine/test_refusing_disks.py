@@ -1,10 +1,10 @@
 """A disk that fills, turns read-only or vanishes under a training: one message; it resumes."""
 
-import shutil
 import subprocess
 
 import pytest
 
+from mim_bench.testing.disk import small_disk
 from mim_bench.testing.stages import Stage
 
 ADVICE = {
@@ -17,13 +17,8 @@ ADVICE = {
 @pytest.fixture
 def disk(tmp_path):
     """A small disk under the folder of the run."""
-    folder = tmp_path / 'disturbed'
-    folder.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'size=48m', 'tmpfs', folder]
-    if not shutil.which('mount') or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip('mounting a small disk is not permitted here')
-    yield folder
-    subprocess.run(['umount', '--lazy', folder], capture_output=True)
+    with small_disk(tmp_path / 'disturbed', 'size=48m') as folder:
+        yield folder
 
 
 @pytest.mark.slow

@@ -1,8 +1,5 @@
 """Files are whole or absent, and a disk that refuses is one message."""
 
-import shutil
-import subprocess
-
 import pytest
 import torch
 
@@ -11,17 +8,13 @@ from mim_bench.data.archives import pack
 from mim_bench.errors import MimBenchError
 from mim_bench.evaluation.feature_file import FeatureFile
 from mim_bench.files.atomic import write_atomically
+from mim_bench.testing.disk import small_disk
 
 
 @pytest.fixture
 def read_only(tmp_path):
-    folder = tmp_path / 'disk'
-    folder.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'ro', 'tmpfs', folder]
-    if not shutil.which('mount') or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip('mounting a small disk is not permitted here')
-    yield folder
-    subprocess.run(['umount', '--lazy', folder], capture_output=True)
+    with small_disk(tmp_path / 'disk', 'ro') as folder:
+        yield folder
 
 
 def _write_features(folder, path):

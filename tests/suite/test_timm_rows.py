@@ -1,8 +1,11 @@
 """Networks of timm as rows of a suite, in the columns of our own backbones."""
 
+from inspect import signature
+
 import pytest
 import timm
 import torch
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mim_bench.conversion.convert import convert_checkpoint
@@ -12,9 +15,11 @@ from mim_bench.engine.load_gate import load_backbone
 from mim_bench.engine.run_record import make_protocol, protocol_tasks
 from mim_bench.errors import CheckpointError, ConfigError
 from mim_bench.models.backbones.token_run import check_config
+from mim_bench.models.layers.base import Backbone
 from mim_bench.profiling.synthetic import SyntheticData
 from mim_bench.profiling.training_step import StepSettings, TrainingStep
 from mim_bench.recipe.config import load_config
+from mim_bench.registry import MODELS as MIM_BENCH_MODELS
 from mim_bench.suite.checkpoints import rows_of
 from mim_bench.suite.tasks import Network, load_suite
 
@@ -24,6 +29,7 @@ CONFIGS = {
     'upernet': 'configs/demo/upernet_vit-toy_1xb4-200i_toy-ade20k-128px.py',
     'mask-rcnn': 'configs/demo/mask-rcnn_vit-toy_1xb4-3e_toy-coco-128px.py',
 }
+FINAL_NORM = 'model.backbone.final_norm'
 SMALL = dict(embed_dim=48, depth=4, num_heads=3)
 
 
@@ -76,6 +82,24 @@ def test_one_file_gives_a_task_the_same_maps_by_timm_and_as_our_vit(task, side, 
         with torch.no_grad():
             maps.append(backbone(torch.ones(1, 3, side, side).cumsum(-1) / side))
     torch.testing.assert_close(*maps, rtol=1e-4, atol=1e-4)
+
+
+TRAINED = ('in1k_finetune', 'ade20k_upernet', 'coco_mask_rcnn', 'coco_htc_plus', 'toy_finetune')
+
+
+@pytest.mark.parametrize('name', TRAINED)
+def test_protocol_that_trains_a_backbone_leaves_out_the_last_norm_of_every_class(name):
+    MIM_BENCH_MODELS.import_from_location()
+    registered = MIM_BENCH_MODELS.module_dict.values()
+    backbones = [one for one in registered if isinstance(one, type) and issubclass(one, Backbone)]
+    normed = {
+        one.__name__
+        for one in backbones
+        if (norm := signature(one).parameters.get('final_norm')) is not None and norm.default
+    }
+    table = Config.fromfile(f'configs/_base_/protocols/{name}.py').protocol.by_backbone
+    left_out = {row for row, keys in table.items() if not keys.get(FINAL_NORM, True)}
+    assert {'ViT', 'TimmBackbone'} <= normed <= left_out
 
 
 def test_network_for_one_size_gets_that_of_the_task(tmp_path):

@@ -1,6 +1,5 @@
 """The hook that saves checkpoints: by interval, by time, and when the run is asked to stop."""
 
-import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from mim_bench.engine.fsdp import is_sharded
 from mim_bench.engine.preemption import StopRequest
 from mim_bench.engine.saving import remove_leftovers
 from mim_bench.errors import ConfigError, RunInterrupted
+from mim_bench.files.atomic import discard
 from mim_bench.registry import HOOKS
 
 _SAVE, _STOP = 1, 2
@@ -142,8 +142,7 @@ class CheckpointHook(EveryInterval):
         super()._save_checkpoint(runner)
         self._note(runner.iter if self.by_epoch else runner.iter + 1, began)
         if is_main_process():
-            with contextlib.suppress(OSError):
-                (Path(self.out_dir) / INTERIM_FILE).unlink()
+            discard(Path(self.out_dir) / INTERIM_FILE)
 
     def _note(self, iteration: int, began: float) -> None:
         self._saved_iter, self._saved_at = iteration, time.monotonic()
