@@ -2,10 +2,12 @@
 
 import gc
 import os
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import mim_bench  # noqa: F401  before mmcv: it makes mmcv._ext importable
@@ -64,6 +66,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {group: number for number, group in enumerate(TOGETHER)}
     items.sort(key=lambda item: rank.get(GROUP_OF.get(item.nodeid.partition('::')[0]), len(rank)))
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """What a test draws does not depend on the tests that ran before it in this process."""
+    random.seed(0)
+    np.random.seed(0)
+    if 'torch' in sys.modules:
+        sys.modules['torch'].manual_seed(0)
 
 
 @pytest.hookimpl(optionalhook=True, tryfirst=True)
