@@ -37,7 +37,9 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         "config's name).",
     )
     parser.add_argument(
-        '--data-root', help="Read the data set from this folder (default: the config's data_root)."
+        '--data-root',
+        help='Read the data set from this folder or one above it (default: the data_root of the '
+        'config).',
     )
     parser.add_argument(
         '--own-data',

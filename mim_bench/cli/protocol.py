@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Take the backbone of --start instead of the config's.",
     )
     parser.add_argument(
-        '--data-root', help="Read the data set from this folder (default: the config's data_root)."
+        '--data-root',
+        help='Read the data set from this folder or one above it (default: the data_root of the '
+        'config).',
     )
     add_cfg_options(parser)
     parser.add_argument(

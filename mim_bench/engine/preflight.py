@@ -20,6 +20,8 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MMLogger
 from mmengine.model import BaseTTAModel
+from mmengine.optim import ConstantParamScheduler, LinearParamScheduler
+from mmengine.optim.scheduler.param_scheduler import INF
 from mmengine.runner import Runner
 from mmengine.runner.amp import autocast
 from rich.filesize import decimal
@@ -65,8 +67,9 @@ class PreflightHook(Hook):
             (Path(runner.work_dir) / SKIP_LIST).unlink(missing_ok=True)
 
     def before_train(self, runner: Runner) -> None:
-        """Try a validation, the smallest batch, and the space."""
+        """Try a validation, the smallest batch, and the space; look at the schedules."""
         check_space(runner)
+        warn_of_other_ends(runner)
         with preserved_rng():
             with doing(runner, 'trying a batch of one before the first step'):
                 try_smallest_batch(runner)
@@ -285,6 +288,30 @@ def num_checkpoints(hook: CheckpointHook, runner: Runner) -> int:
     planned = max(planned, 1)
     kept = hook.max_keep_ckpts if hook.max_keep_ckpts > 0 else planned
     return min(kept, planned) + (planned > kept)
+
+
+def warn_of_other_ends(runner: Runner) -> None:
+    """Warn where a learning rate decays over another length than that of the training.
+
+    So it is where only the length of the training was changed. Warm-ups end where they like.
+    """
+    every = runner.iterations_per_update
+    lengths = {True: runner.max_epochs, False: -(-runner.max_iters // every)}
+    groups = runner.param_schedulers or []
+    for group in groups.values() if isinstance(groups, dict) else [groups]:
+        for schedule in reversed(group):
+            length = lengths[schedule.by_epoch]
+            end = length if schedule.end == INF else schedule.end
+            end = max(end, *getattr(schedule, 'milestones', ()), 0)
+            is_warmup = isinstance(schedule, LinearParamScheduler | ConstantParamScheduler)
+            if end > length or (end < length and not is_warmup and schedule is group[-1]):
+                unit = 'epoch' if schedule.by_epoch else 'update'
+                runner.logger.warning(
+                    f'{type(schedule).__name__} changes the learning rate until {unit} {end:,}, '
+                    f'the training ends at {unit} {length:,}. Unless this is a trial, change end '
+                    'and milestones of param_scheduler too.'
+                )
+                break
 
 
 def _check_wanted(runner: Runner, measured: dict[str, Any]) -> None:

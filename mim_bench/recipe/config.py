@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
@@ -173,22 +174,38 @@ def check_data_roots(cfg: Config, loaders: tuple[str, ...]) -> None:
         DataError: A folder is missing; for a detector that trains on stuff maps also theirs.
     """
     for name in loaders:
-        for root in named_roots(cfg.get(name)):
-            if not is_folder(root):
-                raise DataError(
-                    f'{cfg.filename}: {name} reads {root}, which is not a folder. Put the data '
-                    'there, or give another folder with --data-root DIR. '
-                    '(`mim-bench data make-toy DIR` writes a small set.)'
-                )
+        for dataset in _data_sets(cfg.get(name)):
+            root = dataset['data_root']
+            for folder in (root, *(str(Path(root) / below) for below in image_folders(dataset))):
+                if not is_folder(folder):
+                    raise DataError(
+                        f'{cfg.filename}: {name} reads {folder}, which is not a folder. Put the '
+                        'data there, or give another folder with --data-root DIR. '
+                        '(`mim-bench data make-toy DIR` writes a small set.)'
+                    )
         _check_stuff_maps(cfg, name)
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
-    """Replace the config's ``data_root`` wherever a dataset or metric uses it."""
+    """Replace the config's ``data_root`` wherever a dataset or metric uses it.
+
+    Args:
+        cfg: Config; changed in place.
+        data_root: The folder of the data set, or one above it in which it lies as in the config's:
+            ``data/toy`` for ``data/toy/coco``.
+
+    Raises:
+        ConfigError: The config has no ``data_root``.
+    """
     old = cfg.get('data_root')
     if not isinstance(old, str):
         raise ConfigError(f'{cfg.filename}: has no data_root that --data-root could replace.')
-    _replace_prefix(cfg._cfg_dict, old.rstrip('/'), str(data_root).rstrip('/'))
+    names = Path(old).parts
+    places = [Path(data_root, *names[start:]) for start in range(len(names), -1, -1)]
+    needed = {folder for dataset in _data_sets(cfg._cfg_dict) for folder in image_folders(dataset)}
+    found = (str(place) for place in places if any(is_folder(place / name) for name in needed))
+    new = next(found, str(data_root))
+    _replace_prefix(cfg._cfg_dict, old.rstrip('/'), new.rstrip('/'))
 
 
 def explain_build_error(cfg: Config, error: Exception) -> ConfigError | None:
@@ -234,9 +251,20 @@ def _check_stuff_maps(cfg: Config, loader: str) -> None:
     )
 
 
+def image_folders(dataset: Mapping[str, Any]) -> list[str]:
+    """The folders of a data set's images and label maps, below its root."""
+    prefix = dataset.get('data_prefix') or dataset.get('split') or ''
+    folders = prefix if isinstance(prefix, Mapping) else {'img': prefix}
+    return [folder for name, folder in folders.items() if name != 'seg' and folder]
+
+
 def named_roots(node: object) -> list[str]:
     """Every ``data_root`` at and below a node of a config."""
-    return [part['data_root'] for part in dictionaries(node) if part.get('data_root')]
+    return [dataset['data_root'] for dataset in _data_sets(node)]
+
+
+def _data_sets(node: object) -> list[Mapping[str, Any]]:
+    return [part for part in dictionaries(node) if part.get('data_root')]
 
 
 def _merge_options(cfg: Config, options: dict, path: Path) -> None:

@@ -19,6 +19,7 @@ from mim_bench.data.segmentation import (
 )
 from mim_bench.data.summary import listed
 from mim_bench.errors import ConfigError, DataError
+from mim_bench.recipe.config import image_folders
 from mim_bench.recipe.tree import dictionaries
 
 _NAME = re.compile(r'[a-z0-9][a-z0-9_.]*')
@@ -103,8 +104,7 @@ def _data_sets(*parts: Any) -> list[ConfigDict]:
 def _classes(dataset: ConfigDict) -> list[str]:
     root = Path(dataset.get('data_root') or '')
     if dataset.type in _FOLDERS:
-        prefix = dataset.get('data_prefix') or dataset.get('split') or ''
-        folder = root / (prefix.get('img_path', '') if isinstance(prefix, dict) else prefix)
+        folder = Path(root, *image_folders(dataset))
         if not is_folder(folder):
             raise DataError(f'{folder}: is not a folder. Give the data with --data-root.')
         return class_folders(folder)

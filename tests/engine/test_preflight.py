@@ -89,6 +89,28 @@ def test_results_folder_that_cannot_be_written_stops_before_the_first_step(pretr
     assert runner.iter == 0
 
 
+@pytest.mark.parametrize(
+    ('schedule', 'is_told'),
+    [
+        (dict(type='PolyLR', by_epoch=False, end=8), False),
+        (dict(type='PolyLR', by_epoch=False, end=16), True),
+        (dict(type='PolyLR', by_epoch=False, end=4), True),
+        (dict(type='CosineAnnealingLR', T_max=2), False),
+        (dict(type='MultiStepLR', milestones=[1]), False),
+        (dict(type='MultiStepLR', milestones=[1, 6]), True),
+        (dict(type='LinearLR', by_epoch=False, end=3), False),
+    ],
+    ids=str,
+)
+def test_schedule_of_another_length_than_the_training_is_told(
+    schedule, is_told, pretraining, capsys
+):
+    warmup = dict(type='LinearLR', start_factor=0.1, by_epoch=False, end=2)
+    cfg = pretraining(param_scheduler=[warmup, schedule], log_level='WARNING')
+    make_runner(cfg, BenchRunner).train()
+    assert ('changes the learning rate until' in capsys.readouterr().out) == is_told
+
+
 def test_disk_that_is_too_small_is_told_with_both_sizes(pretraining, monkeypatch):
     runner = make_runner(pretraining(), BenchRunner)
     runner._train_loop = runner.build_train_loop(runner.cfg.train_cfg)

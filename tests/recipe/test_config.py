@@ -139,6 +139,7 @@ def test_check_data_roots_looks_into_wrapped_datasets():
 
 
 def test_check_data_roots_missing_stuff_maps_are_named(tmp_path):
+    (tmp_path / 'a').mkdir()
     dataset = dict(data_root=str(tmp_path), data_prefix=dict(img='a', seg='stuff/train'))
     cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
     message = (
@@ -156,6 +157,22 @@ def test_set_data_root_replaces_whole_folders_only(write):
     set_data_root(cfg, 'there')
     assert cfg.train_dataloader.dataset.data_root == 'there/'
     assert cfg.val_evaluator == dict(a='there/b.json', c='data/xy')
+
+
+@pytest.mark.parametrize('given', ['sets', 'sets/ade', 'sets/ade/ADEChallengeData2016'])
+def test_set_data_root_takes_a_folder_above_the_data(write, given, tmp_path):
+    text = "model = dict(type='M')\ndata_root = 'data/ade/ADEChallengeData2016/'\n" + (
+        'train_dataloader = dict(dataset=dict(data_root=data_root, '
+        "data_prefix=dict(img_path='images/training')))"
+    )
+    cfg = load_config(write(text))
+    folder = tmp_path / 'sets' / 'ade' / 'ADEChallengeData2016'
+    (folder / 'images' / 'training').mkdir(parents=True)
+    set_data_root(cfg, str(tmp_path / given))
+    assert cfg.train_dataloader.dataset.data_root == f'{folder}/'
+    (folder / 'images' / 'training').rmdir()
+    with pytest.raises(DataError, match=r'reads .*images/training, which is not a folder'):
+        check_data_roots(cfg, ('train_dataloader',))
 
 
 def test_set_data_root_config_without_raises(write):
