@@ -5,7 +5,8 @@ exit with status 1. Programming errors are not wrapped: they keep their type.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 
 class MimBenchError(Exception):
@@ -76,3 +77,9 @@ def did_you_mean(word: str, known: Iterable[object], n: int = 1) -> str:
     """Names of ``known`` that a message suggests for an unknown word; '' if none is similar."""
     found = difflib.get_close_matches(word, [str(name) for name in known], n=n)
     return f' Did you mean {" or ".join(map(repr, found))}?' if found else ''
+
+
+def first_of(texts: Collection[object], most: int, separator: str = ', ') -> str:
+    """The first of some texts for a message, and how many there are more."""
+    shown = separator.join(map(str, islice(texts, most)))
+    return shown + (f' and {len(texts) - most} more' if len(texts) > most else '')

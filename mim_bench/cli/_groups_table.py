@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from mim_bench.errors import first_of
+
 if TYPE_CHECKING:
     from mim_bench.recipe.optimizer_groups import LayerGroup
 
@@ -29,11 +31,6 @@ def groups_table(groups: 'list[LayerGroup]') -> Table:
             f'{group.lr_scale:.4f}',
             f'{group.weight_decay:g}',
             f'{group.num_parameters:,}',
-            Text(_names(group.names)),
+            Text(first_of(group.names, NUM_NAMES)),
         )
     return table
-
-
-def _names(names: tuple[str, ...]) -> str:
-    more = len(names) - NUM_NAMES
-    return ', '.join(names[:NUM_NAMES]) + (f' and {more} more' if more > 0 else '')

@@ -11,7 +11,7 @@ import torch
 from mim_bench.architectures import CLASSES
 from mim_bench.conversion.files import SIDECAR, meta_of, run_meta
 from mim_bench.conversion.huggingface_keys import hub_settings, stated_pixels
-from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count
 from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.relative_bias import (
     SHARED_TABLE,
@@ -19,7 +19,7 @@ from mim_bench.conversion.resizing.relative_bias import (
     square_table_grid,
     table_grid,
 )
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, first_of
 
 if TYPE_CHECKING:
     from mim_bench.conversion.source import Source
@@ -74,8 +74,8 @@ def architecture_of(state: Mapping[str, torch.Tensor]) -> Architecture:
     kind = KINDS[name]
     if other := [key for key in backbone.state if not re.fullmatch(kind.weights, key)]:
         raise ConversionError(
-            f'{name} has no place for the weights {listed(other, 4)} under {BACKBONE}, so they are '
-            'of another network. If timm has it, give its file in the names of timm or of the '
+            f'{name} has no place for the weights {first_of(other, 4)} under {BACKBONE}, so they '
+            'are of another network. If timm has it, give its file in the names of timm or of the '
             'official repository, with --timm NAME.'
         )
     return Architecture(name, *kind.read(backbone))

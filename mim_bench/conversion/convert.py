@@ -17,14 +17,14 @@ from mim_bench.conversion.containers import (
 from mim_bench.conversion.detection import AUTO, only_source, recognise
 from mim_bench.conversion.exports import CANONICAL, export
 from mim_bench.conversion.files import read_checkpoint, write_checkpoint
-from mim_bench.conversion.key_table import Converted, listed
+from mim_bench.conversion.key_table import Converted
 from mim_bench.conversion.manifest import CHECKPOINT_SUFFIXES
 from mim_bench.conversion.notes import notes_on
 from mim_bench.conversion.provenance import build_meta, with_earlier
 from mim_bench.conversion.source import Fit, Source
 from mim_bench.conversion.timm_models import TimmModel, named_model
 from mim_bench.conversion.weight_files import weights_file, weights_sha256
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, first_of
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ def _architecture(
     if found.backbone_type is None:
         raise ConversionError(
             f'{where}: the weights under backbone. fit no network that mim_bench builds '
-            f'({listed(converted.backbone, 4)}). If timm has it, name it: --timm NAME.'
+            f'({first_of(converted.backbone, 4)}). If timm has it, name it: --timm NAME.'
         )
     if how.timm is not None:
         return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mim_bench.errors import ConversionError
+from mim_bench.errors import ConversionError, first_of
 
 if TYPE_CHECKING:
     from mim_bench.conversion.architecture import Architecture
@@ -80,7 +80,7 @@ class KeyTable:
         if unknown:
             raise ConversionError(
                 f'{where}: {len(unknown)} keys have no rule in source {self.source!r}: '
-                f'{listed(unknown)}. Name the right --source, or add them to its key table '
+                f'{first_of(unknown, 20)}. Name the right --source, or add them to its key table '
                 '(None drops them).'
             )
         return converted
@@ -95,13 +95,6 @@ class KeyTable:
 @functools.cache
 def _compiled(pattern: str) -> re.Pattern:
     return re.compile(pattern)
-
-
-def listed(keys: Iterable[str], most: int = 20) -> str:
-    """Keys for a message, the first of many."""
-    keys = list(keys)
-    more = f' and {len(keys) - most} more' if len(keys) > most else ''
-    return ', '.join(keys[:most]) + more
 
 
 def count(keys: Iterable[str], pattern: str = r'blocks\.(\d+)\.') -> int:

@@ -6,8 +6,8 @@ from mim_bench.conversion.architecture import VIT, unknown_grid
 from mim_bench.conversion.containers import Weights, not_finite, one_valued
 from mim_bench.conversion.files import SIDECAR, meta_of
 from mim_bench.conversion.huggingface_keys import hub_settings
-from mim_bench.conversion.key_table import listed
 from mim_bench.conversion.timm_models import activation_note, pixels_note, settings_name
+from mim_bench.errors import first_of
 
 # Files of these formats whose images were normalised by a mean and a deviation of 0.5, and have the
 # keys of others. BEiT: microsoft/unilm@0253688, beit/README.md, --imagenet_default_mean_and_std.
@@ -92,11 +92,11 @@ def _faults(weights: Weights) -> Iterator[str]:
         )
     if bad := not_finite(weights.state):
         yield (
-            f'{len(bad)} tensors hold values that are not finite: {listed(bad, 4)}. The file is '
+            f'{len(bad)} tensors hold values that are not finite: {first_of(bad, 4)}. The file is '
             'damaged, or the training went wrong.'
         )
     if flat := one_valued(weights.state):
         yield (
-            f'{len(flat)} weight matrices hold a single value: {listed(flat, 4)}. The file is '
+            f'{len(flat)} weight matrices hold a single value: {first_of(flat, 4)}. The file is '
             'damaged or holds no trained weights.'
         )

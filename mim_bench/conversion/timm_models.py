@@ -12,9 +12,9 @@ import torch
 from mim_bench.conversion.architecture import TIMM, Architecture, assumed_heads
 from mim_bench.conversion.files import SIDECAR
 from mim_bench.conversion.huggingface_keys import checked_pixels, stated_pixels
-from mim_bench.conversion.key_table import BACKBONE, Converted, count, listed
+from mim_bench.conversion.key_table import BACKBONE, Converted, count
 from mim_bench.conversion.resizing.position_embedding import square_side
-from mim_bench.errors import ConversionError, did_you_mean
+from mim_bench.errors import ConversionError, did_you_mean, first_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -254,7 +254,7 @@ def through_timm(model: TimmModel, state: StateDict, where: str) -> Converted:
         ],
     }
     if any(problems.values()):
-        told = '; '.join(f'it {what} {listed(keys, 4)}' for what, keys in problems.items() if keys)
+        told = '; '.join(f'it {what} {first_of(k, 4)}' for what, k in problems.items() if k)
         raise ConversionError(
             f'{where}: is not the network {model.name} of timm{_with(model.args)}: {told}. Name '
             'the right one with --timm NAME, or say what differs with --arch KEY=VALUE.'

@@ -11,7 +11,7 @@ from pycocotools import mask as run_lengths
 
 from mim_bench.data.archives import read_file
 from mim_bench.data.summary import difference, listed
-from mim_bench.errors import DataError
+from mim_bench.errors import DataError, first_of
 
 # A share of objects that may be wrong in a way that loaders survive: COCO's own boxes are rounded.
 _TOLERATED = 0.01
@@ -131,11 +131,9 @@ def check_document(document: Mapping[str, Any], path: str, *, needs_outlines: bo
             kind in ('outside', 'image', 'category') and len(messages) < allowed
         ):
             continue
-        shown = '; '.join(messages[:_FAULTS_SHOWN])
-        more = len(messages) - _FAULTS_SHOWN
         advice = ' GFL needs boxes only (configs/detection/gfl).' if kind == 'outline' else ''
         raise DataError(
-            f'{path}: {shown}{f"; and {more} more of this kind" if more > 0 else ""}. '
+            f'{path}: {first_of(messages, _FAULTS_SHOWN, "; ")}. '
             f'`mim-bench data check coco` lists them all.{advice}'
         )
 

@@ -17,8 +17,8 @@ from mim_bench.data.image_file import read_bytes, read_label_map
 from mim_bench.data.kept_list import kept_lines
 from mim_bench.data.label_range import IGNORED_LABEL
 from mim_bench.data.listing import list_files
-from mim_bench.data.summary import Summary, shortened
-from mim_bench.errors import ConfigError, DataError
+from mim_bench.data.summary import Summary
+from mim_bench.errors import ConfigError, DataError, first_of
 from mim_bench.registry import DATASETS, TRANSFORMS
 
 CLASSES_FILE = 'classes.txt'
@@ -173,7 +173,7 @@ def _dataset_class(name: str) -> type:
             if missing:
                 raise DataError(
                     f'{images}: {len(missing)} of {len(kept)} images have no label map: '
-                    f'{shortened(missing, _NAMES_SHOWN)} are not there. Add them or take the '
+                    f'{first_of(missing, _NAMES_SHOWN)} are not there. Add them or take the '
                     'images away.'
                 )
             return kept

@@ -20,7 +20,7 @@ from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader, get_worker_info
 
 from mim_bench.data.masked_samples import collate_masks
-from mim_bench.errors import DataError
+from mim_bench.errors import DataError, first_of
 
 # For each batch that waits. Addresses only: memory is taken when it is written for the first time.
 ROOM_BYTES = 1 << 30
@@ -209,10 +209,9 @@ def _sizes(samples: Sequence) -> tuple[list[str], list[str]]:
 
 
 def _message(sizes: dict[str, str], error: Exception) -> str:
-    shown = [f'{name} ({size})' for name, size in sizes.items()][:_IMAGES_SHOWN]
-    more = len(sizes) - len(shown)
+    images = [f'{name} ({size})' for name, size in sizes.items()]
     return (
-        f'{", ".join(shown)}{f" and {more} more" if more else ""}: cannot be made a batch: '
+        f'{first_of(images, _IMAGES_SHOWN)}: cannot be made a batch: '
         f'{" ".join(str(error).split()).rstrip(".")}. Let the pipeline end in a crop or a resize '
         'to one size.'
     )

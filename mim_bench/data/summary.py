@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from mim_bench.errors import DataError
+from mim_bench.errors import DataError, first_of
 
 _NAMES_SHOWN = 12
 
@@ -139,9 +139,4 @@ def difference(first: Sequence[str], second: Sequence[str]) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """A list of classes for a message: how many, and the first of them."""
-    return f'{len(names)} ({shortened(names, _NAMES_SHOWN)})'
-
-
-def shortened(names: Sequence[Any], most: int) -> str:
-    """The first of some names for a message."""
-    return ', '.join(map(str, names[:most])) + ', …' * (len(names) > most)
+    return f'{len(names)} ({first_of(names, _NAMES_SHOWN)})'

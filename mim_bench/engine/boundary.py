@@ -20,7 +20,7 @@ from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 from mim_bench.engine.batch import image_names
 from mim_bench.engine.device_errors import explain_device_error
 from mim_bench.engine.saving import DISK_ADVICE
-from mim_bench.errors import DeviceError, MimBenchError, RunError
+from mim_bench.errors import DeviceError, MimBenchError, RunError, first_of
 from mim_bench.recipe.config import explain_build_error
 
 # Pattern of a library's message -> what to do. The first that matches counts.
@@ -273,9 +273,7 @@ def _place(runner: Runner | None) -> str:
     if isinstance(loop, BaseLoop) and hook.batch is None and hook.batches == len(loop.dataloader):
         place += ', after its last batch'
     if hook.batch is not None:
-        names = image_names(hook.batch)
-        place += f', images {", ".join(names[:_IMAGES_SHOWN])}'
-        place += f' and {len(names) - _IMAGES_SHOWN} more' * (len(names) > _IMAGES_SHOWN)
+        place += f', images {first_of(image_names(hook.batch), _IMAGES_SHOWN)}'
     return place
 
 

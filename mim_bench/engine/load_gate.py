@@ -15,9 +15,9 @@ from torch import nn
 from mim_bench.conversion.containers import check_numbers, not_finite, one_valued
 from mim_bench.conversion.detection import find_source
 from mim_bench.conversion.files import read_checkpoint, state_dict_of
-from mim_bench.conversion.key_table import BACKBONE, listed
+from mim_bench.conversion.key_table import BACKBONE
 from mim_bench.conversion.sources.openmmlab import TEACHER
-from mim_bench.errors import CheckpointError
+from mim_bench.errors import CheckpointError, first_of
 from mim_bench.results.record import LoadReport
 
 MINIMUM_SHARE = 0.99
@@ -210,7 +210,7 @@ def _shares(
 
 
 def _some(keys: list[str]) -> str:
-    return listed(keys, _MOST) or 'nothing'
+    return first_of(keys, _MOST) or 'nothing'
 
 
 def _shapes(error: RuntimeError) -> str:

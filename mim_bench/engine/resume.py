@@ -6,7 +6,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, first_of
 from mim_bench.recipe.protocol import protocol_settings
 from mim_bench.recipe.tree import plain
 from mim_bench.results.protocol_file import setting_differences
@@ -57,8 +57,7 @@ def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> N
     if None not in seeds and seeds[0] != seeds[1]:
         found.insert(0, f'the seed was {seeds[0]} and is {seeds[1]}')
     if found:
-        more = f', and {len(found) - _MOST} more' if len(found) > _MOST else ''
         raise ConfigError(
-            f'{path}: was trained with other settings: {"; ".join(found[:_MOST])}{more}. Resume '
+            f'{path}: was trained with other settings: {first_of(found, _MOST, "; ")}. Resume '
             'with the settings it had, or start anew with another --work-dir.'
         )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from mim_bench.errors import MimBenchError, RecordError, did_you_mean
+from mim_bench.errors import MimBenchError, RecordError, did_you_mean, first_of
 
 STRICT = ConfigDict(
     extra='forbid', frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
@@ -103,11 +103,8 @@ def explain(problem: ValidationError, kind: Any, data: Any = None) -> str:
         return f'not valid JSON ({errors[0]["ctx"]["error"]}). Run again, or delete the file.'
     missing = ['.'.join(_steps(e['loc'], data)) for e in errors if e['type'] == 'missing']
     texts = [_problem(e, kind, data) for e in errors if e['type'] != 'missing']
-    if len(texts) > _MOST_PROBLEMS:
-        texts[_MOST_PROBLEMS:] = [f'and {len(texts) - _MOST_PROBLEMS} more']
-    if missing:
-        texts.append(f'missing: {", ".join(missing)}')
-    return '; '.join(texts) + '. Correct the file, or what wrote it.'
+    parts = (first_of(texts, _MOST_PROBLEMS, '; '), missing and f'missing: {", ".join(missing)}')
+    return '; '.join(filter(None, parts)) + '. Correct the file, or what wrote it.'
 
 
 def _problem(error: dict[str, Any], kind: Any, data: Any) -> str:

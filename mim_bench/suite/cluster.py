@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, first_of
 from mim_bench.files.atomic import write_atomically
 from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.done import is_done, put_aside_other_inputs
@@ -57,9 +57,9 @@ def check_jobs(plan: Sequence[Step], cluster: Cluster, known: Sequence[str]) -> 
             step.name, step.resources, step.gpus, cluster.limits, bool(step.trial_words)
         )
     if found:
-        most = [*found[:20], *([f'and {len(found) - 20} more'] if len(found) > 20 else [])]
+        shown = first_of(found, 20, '\n')
         raise ConfigError(
-            'These jobs cannot be submitted:\n' + '\n'.join(most) + '\nSet what is missing by '
+            f'These jobs cannot be submitted:\n{shown}\nSet what is missing by '
             '--resources KEY=VALUE, or in the file of --cluster.'
         )
 

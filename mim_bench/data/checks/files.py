@@ -13,8 +13,7 @@ from mim_bench.data.checks.report import Kind, Problem
 from mim_bench.data.image_file import UPRIGHT, check_turn, read_label_map, read_stored
 from mim_bench.data.listing import IMAGE_ENDINGS, list_files
 from mim_bench.data.processes import mapped
-from mim_bench.data.summary import shortened
-from mim_bench.errors import DataError
+from mim_bench.errors import DataError, first_of
 
 _VALUES_NAMED = 5
 
@@ -107,7 +106,7 @@ def check_label_map(
     wrong = [value for value in found if value > rule.highest and value != rule.ignored]
     if not wrong:
         return labels.shape, found, []
-    named = shortened(wrong, _VALUES_NAMED)
+    named = first_of(wrong, _VALUES_NAMED)
     also = '' if rule.ignored is None else f' and {rule.ignored}'
     message = f'holds the label {named}; allowed are 0..{rule.highest}{also}'
     return labels.shape, found, [Problem(name, Kind.LABEL, message)]

@@ -12,7 +12,7 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mim_bench.engine.agreement import Agreement
 from mim_bench.engine.batch import image_names
-from mim_bench.errors import ConfigError, TrainingError
+from mim_bench.errors import ConfigError, TrainingError, first_of
 from mim_bench.registry import HOOKS
 
 # A single batch may hold nothing to learn from, so many in a row do not.
@@ -159,7 +159,6 @@ def _message(look: _Look, reports: list[tuple[int, dict[str, float], list[str]]]
 
 def _describe(rank: int, bad: dict[str, float], names: list[str]) -> str:
     terms = ', '.join(f'{name} = {value}' for name, value in bad.items())
-    shown = ', '.join(names[:NAMES_SHOWN])
-    rest = len(names) - NAMES_SHOWN
-    more = f' and {rest} more, all in the log' if rest > 0 else ''
-    return f'on process {rank} {terms}, on the images {shown}{more}'
+    shown = first_of(names, NAMES_SHOWN)
+    others = ', all in the log' if len(names) > NAMES_SHOWN else ''
+    return f'on process {rank} {terms}, on the images {shown}{others}'

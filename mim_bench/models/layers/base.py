@@ -7,8 +7,7 @@ import torch
 from mmpretrain.models.backbones.base_backbone import BaseBackbone
 from torch import nn
 
-from mim_bench.conversion.key_table import listed
-from mim_bench.errors import CheckpointError, ConfigError
+from mim_bench.errors import CheckpointError, ConfigError, first_of
 
 
 def refuse_others(backbone: nn.Module, given: Iterable[str], own: Iterable[str]) -> None:
@@ -26,7 +25,7 @@ def refuse_others(backbone: nn.Module, given: Iterable[str], own: Iterable[str])
     if other := [k for k in given if k not in own and not re.fullmatch(backbone.SPARE, k)]:
         raise CheckpointError(
             f'The checkpoint has weights that this {type(backbone).__name__} lacks: '
-            f'{listed(other, 4)}. It is of another network. Build it as the checkpoint is, with '
+            f'{first_of(other, 4)}. It is of another network. Build it as the checkpoint is, with '
             '--fit-backbone, or give another file (mim-bench inspect shows what it is).'
         )
 
