@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from mim_bench.compat.checkpoints import allowed_globals, explained
 from mim_bench.conversion.file_format import FileFormat, file_format, safetensors_metadata
 from mim_bench.conversion.weight_files import weights_file, weights_files
 from mim_bench.errors import CheckpointError
-from mim_bench.files.atomic import discard
+from mim_bench.files.atomic import whole_file
 
 # Where the weights stand in a file's dictionary: OpenMMLab, MAE-type repositories, DeepSpeed.
 WEIGHT_KEYS = ('state_dict', 'model', 'module')
@@ -114,25 +113,21 @@ def write_checkpoint(content: dict, path: str | Path) -> Path:
             of that name is untouched.
     """
     path = Path(path)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     cause: list[OSError] = []
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Given a path, torch would report a full disk as an internal failure of its archive.
-        with temporary.open('wb') as file:
+        with whole_file(path) as temporary, temporary.open('wb') as file:
             if path.suffix == '.safetensors':
                 _save_safetensors(content, temporary)
             else:
                 torch.save(content, _Witness(file, cause))
-        temporary.replace(path)
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         reason = str(cause[0] if cause else error).splitlines()[0]
         raise CheckpointError(
             f'{path}: cannot be written ({reason}). An earlier file of that name is untouched. '
             'Free some space or choose another folder.'
         ) from error
-    finally:
-        discard(temporary)
     return path
 
 

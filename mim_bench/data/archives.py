@@ -23,7 +23,7 @@ from mmengine.fileio.io import backend_instances
 from mim_bench.data.containers import Archive, Container
 from mim_bench.data.parquet import ParquetSplit, parquet_files
 from mim_bench.errors import DataError
-from mim_bench.files.atomic import discard
+from mim_bench.files.atomic import whole_file
 
 ENDINGS = ('.zip', '.tar')
 _SPLIT = re.compile(r'/(train|val)(?=/|$)')
@@ -194,21 +194,17 @@ def pack(
                 f'{folder}: the name {os.fsencode(name)!r} is no UTF-8, which a zip cannot hold. '
                 'Rename the file, or pack into a tar.'
             )
-    temporary = archive.with_name(f'.{archive.name}.{os.getpid()}.tmp')
     try:
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with _writer(temporary, archive.suffix) as add:
+        with whole_file(archive) as temporary, _writer(temporary, archive.suffix) as add:
             for number, name in enumerate(names, start=1):
                 add(name, _content(folder / name))
                 progress(number, len(names))
-        os.replace(temporary, archive)
     except OSError as error:
         raise DataError(
             f'{archive}: cannot be written ({error.strerror or error}). Free some space or choose '
             'another folder.'
         ) from error
-    finally:
-        discard(temporary)
     _opened(str(archive))  # keeps its index
     return len(names)
 

@@ -43,7 +43,7 @@ from mim_bench.engine.preemption import StopRequest
 from mim_bench.engine.preflight import PreflightHook
 from mim_bench.engine.pretrained_init import gated_initialisation
 from mim_bench.engine.resume import RESUME_KEY, check_resumable, resume_settings
-from mim_bench.engine.saving import whole_file
+from mim_bench.engine.saving import whole_checkpoint
 from mim_bench.engine.tracking import TrackHook, tracked_visualizer
 from mim_bench.errors import CheckpointError, DataError
 from mim_bench.recipe.building import normalised_as_trained
@@ -376,7 +376,7 @@ class BenchRunner(Runner):
         }
         with gathered(self) if is_sharded(self.model) else contextlib.nullcontext():
             if is_main_process():
-                with whole_file(Path(out_dir) / filename) as temporary:
+                with whole_checkpoint(Path(out_dir) / filename) as temporary:
                     super().save_checkpoint(out_dir, temporary.name, *args, **kwargs)
 
     def checkpoint_meta(self) -> dict:

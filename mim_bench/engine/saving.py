@@ -1,14 +1,12 @@
-"""Files that take long to write: under a temporary name of their process, synced, then renamed."""
+"""Checkpoints of runs: whole files, and what to do where a disk takes none."""
 
 import errno
-import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mim_bench.errors import CheckpointError
-from mim_bench.files.atomic import discard, sync_folder
+from mim_bench.files.atomic import discard, whole_file
 
 # What to do before a run is started again, by the error of a file system.
 DISK_ADVICE = {
@@ -26,33 +24,21 @@ DISK_ADVICE = {
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, which takes the name of ``path`` once it is on the disk.
-
-    A reader of ``path`` sees the file before or the file after, each whole, also when a process
-    is killed, the disk is full, or other processes write the same file.
-
-    Args:
-        path: Path of the file.
+def whole_checkpoint(path: Path) -> Iterator[Path]:
+    """:func:`~mim_bench.files.atomic.whole_file` for a checkpoint of a run.
 
     Raises:
         CheckpointError: The file system refuses; the file before is untouched.
     """
-    temporary = path.with_name(f'.{path.name}.{platform.node()}-{os.getpid()}.tmp')
     try:
-        yield temporary
-        with temporary.open('rb') as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
+        with whole_file(path) as temporary:
+            yield temporary
     except OSError as error:
         advice = DISK_ADVICE.get(error.errno, 'Check the file system')
         raise CheckpointError(
             f'{path}: cannot be written ({error.strerror or error}). Earlier checkpoints are '
             f'untouched. {advice} and start again with --auto-resume.'
         ) from error
-    finally:
-        discard(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:

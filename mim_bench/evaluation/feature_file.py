@@ -13,7 +13,7 @@ import torch
 
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.evaluation.probes.npy_rows import write_npy_header
-from mim_bench.files.atomic import discard
+from mim_bench.files.atomic import discard, whole_file
 
 ENDINGS = ('.npz', '.safetensors')
 _SAFETENSORS_TYPES = {'float32': 'F32', 'float16': 'F16', 'uint8': 'U8'}
@@ -59,7 +59,7 @@ class FeatureFile:
         finally:
             for file, _ in self._parts.values():
                 file.close()
-            for name in [*self._parts, 'whole']:
+            for name in self._parts:
                 discard(self._place(name))
 
     def append(self, features: torch.Tensor, maps: torch.Tensor | None = None) -> None:
@@ -99,9 +99,8 @@ class FeatureFile:
                 f'{self._path}: {self._num_rows} features, {len(self._names)} names.'
             )
         write = self._write_npz if self._path.suffix == '.npz' else self._write_safetensors
-        with self._place('whole').open('wb') as out:
+        with whole_file(self._path) as temporary, temporary.open('wb') as out:
             write(out)
-        self._place('whole').replace(self._path)
 
     def _write_npz(self, out: BinaryIO) -> None:
         with zipfile.ZipFile(out, 'w') as archive:

@@ -1,9 +1,10 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
+import platform
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mim_bench.errors import MimBenchError
@@ -45,6 +46,30 @@ def write_atomically(contents: Mapping[Path, bytes]) -> None:
     finally:
         for temporary in staged.values():
             discard(temporary)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, which takes the name of ``path`` once it is on the disk.
+
+    A reader of ``path`` sees the file before or the file after, each whole, also when a process
+    is killed, the disk is full, or processes of other machines write the same file.
+
+    Args:
+        path: Path of the file, in a folder that is there.
+
+    Raises:
+        OSError: The file system refuses; the file before is untouched.
+    """
+    temporary = path.with_name(f'.{path.name}.{platform.node()}-{os.getpid()}.tmp')
+    try:
+        yield temporary
+        with temporary.open('rb') as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        discard(temporary)
 
 
 def discard(path: Path) -> None:

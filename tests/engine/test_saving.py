@@ -8,19 +8,19 @@ import time
 import pytest
 import torch
 
-from mim_bench.engine.saving import whole_file
+from mim_bench.engine.saving import whole_checkpoint
 
 
 def write(number, path, saves):
     for k in range(saves):
-        with whole_file(path) as temporary:
+        with whole_checkpoint(path) as temporary:
             torch.save({'writer': number, 'values': torch.full((50_000,), float(k))}, temporary)
 
 
 @pytest.mark.parametrize(('processes', 'saves'), [
     (4, 20), pytest.param(7, 100, marks=pytest.mark.slow),
 ])  # fmt: skip
-def test_whole_file_is_never_cut_short_under_its_name(tmp_path, processes, saves):
+def test_whole_checkpoint_is_never_cut_short_under_its_name(tmp_path, processes, saves):
     path = tmp_path / 'epoch_1.pth'
     (tmp_path / '.epoch_1.pth.tmp').write_bytes(b'stale')
     context = multiprocessing.get_context('fork')
@@ -49,10 +49,10 @@ def test_whole_file_is_never_cut_short_under_its_name(tmp_path, processes, saves
     }
 
 
-def test_whole_file_keeps_the_old_one_when_its_writer_fails(tmp_path):
+def test_whole_checkpoint_keeps_the_old_one_when_its_writer_fails(tmp_path):
     path = tmp_path / 'epoch_1.pth'
     path.write_bytes(b'old')
-    with pytest.raises(ZeroDivisionError), whole_file(path) as temporary:
+    with pytest.raises(ZeroDivisionError), whole_checkpoint(path) as temporary:
         temporary.write_bytes(bytes(1 // 0))
     assert [p.name for p in tmp_path.iterdir()] == ['epoch_1.pth']
     assert path.read_bytes() == b'old'
