@@ -159,15 +159,19 @@ def features(
         device=device,
     )
     with opened as network:
-        found = list(network.batches(pictures, batch_size=batch_size, workers=workers))
-    if maps and found[0][1] is None:
-        raise ConfigError(
-            f'{type(model).__name__}: returns a vector for each image and no map. Set maps=False.'
-        )
+        vectors, parts = [], []
+        for batch, part in network.batches(pictures, batch_size=batch_size, workers=workers):
+            if maps and part is None:
+                raise ConfigError(
+                    f'{type(model).__name__}: returns a vector for each image and no map. Set '
+                    'maps=False.'
+                )
+            vectors.append(batch)
+            parts += [part] if maps else []  # of all images they would fill the memory
     return ImageFeatures(
         [name_of(picture, i) for i, picture in enumerate(pictures)],
-        torch.cat([vectors for vectors, _ in found]),
-        torch.cat([part for _, part in found]) if maps else None,
+        torch.cat(vectors),
+        torch.cat(parts) if maps else None,
     )
 
 
@@ -302,7 +306,7 @@ class _InProcessLauncher(LocalLauncher):
 
     def __init__(self) -> None:
         super().__init__()
-        self.errors: dict[str, MimBenchError] = {}
+        self.errors: dict[str, Exception] = {}
 
     def start(self, step: Step, words: Sequence[str], log: Path) -> OwnProcess:
         """See :class:`mim_bench.suite.launching.Launcher`."""
@@ -311,7 +315,7 @@ class _InProcessLauncher(LocalLauncher):
             return _EndedStep(args.run(args))
         except RunInterrupted:
             raise
-        except MimBenchError as error:
+        except (MimBenchError, OSError) as error:
             self.errors[step.name] = error
             with log.open('a') as file:
                 file.write(f'error: {error}\n')
@@ -366,6 +370,7 @@ def _row(
         word = ','.join([f'{name}={backbone}' if name else str(backbone), *stated])
         networks = [timm] if timm else []
         return rows_of([word], places.checkpoints, suite, timm=networks, download=download)[0]
+    backbone = _uncompiled(backbone)
     # Entries of robustness tests have no configs: they use those of the tested training.
     configured = [entry for entry in suite.entries if entry.configs]
     entries = [e for task in wanted for e in configured if task in e.tasks] or configured
@@ -383,6 +388,11 @@ def _row(
         labels=None if meta['labels'] is None else tuple(meta['labels']),
         family='module',
     )
+
+
+def _uncompiled(module: nn.Module) -> nn.Module:
+    """What torch.compile wraps, or the module itself."""
+    return getattr(module, '_orig_mod', module)
 
 
 def _word(value: Any) -> str:
@@ -404,7 +414,6 @@ def _write_module(
     Raises:
         ConfigError: It is no backbone, cannot be copied, or another module has its name there.
     """
-    module = getattr(module, '_orig_mod', module)  # what torch.compile wraps
     try:
         module = copy.deepcopy(module).eval()
     except Exception as error:  # the user's code may raise anything
@@ -497,7 +506,7 @@ def _network(
     with tempfile.TemporaryDirectory(prefix='mim_bench_') as folder:
         if isinstance(model, nn.Module):
             path = Path(folder) / 'module.pth'
-            _write_module(model, path, size, num_prefix_tokens, {})
+            _write_module(_uncompiled(model), path, size, num_prefix_tokens, {})
             yield open_network(path, size=size, device=place)
             return
         word = f'{model},timm={timm}' if timm else str(model)

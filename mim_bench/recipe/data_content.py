@@ -118,7 +118,7 @@ def files_digest(paths: Iterable[str], root: str, *, read: bool) -> str:
         if not read:
             return _digest(names, sizes)
         times = [time for _, time in facts]
-        name = _digest([os.path.abspath(p) for p in paths], sizes, times)
+        name = _digest(names, [os.path.abspath(p) for p in paths], sizes, times)
         kept = cache_folder('digests') / f'{name}.json'
         digest = _kept(kept)
         if digest is None:

@@ -15,7 +15,7 @@ from mim_bench.files.atomic import write_atomically
 from mim_bench.files.validation import adapter, parse_json
 from mim_bench.suite.done import is_done, put_aside_other_inputs
 from mim_bench.suite.endings import cause_of_state
-from mim_bench.suite.job import End, Job
+from mim_bench.suite.job import Job, read_end
 from mim_bench.suite.job_book import DONE, FAILED, OPEN, SUBMITTED, SUBMITTING, JobBook, Note
 from mim_bench.suite.launching import Claim, Launcher, LocalLauncher, Process
 from mim_bench.suite.leases import Lease
@@ -208,7 +208,7 @@ class ClusterLauncher(Launcher):
         """Whether a job runs or has succeeded; False: it failed and is run again."""
         if not self._has_ended(id_):
             return True
-        end = read_end(job)
+        end = read_end(job.file('end'))
         return end is not None and end.status == 0
 
     def pause(self) -> None:
@@ -443,7 +443,7 @@ class _JobProcess:
         state = launcher._said.get(one.id, '')
         if not one.id or not (has_ended(state) or state == LOST):
             return None
-        end = read_end(one.job)
+        end = read_end(one.job.file('end'))
         if end is not None:
             self._why = end.why
             return end.status
@@ -475,15 +475,6 @@ class _JobProcess:
 
     def abandon(self) -> None:
         """Leave the job in the queue."""
-
-
-def read_end(job: Job) -> End | None:
-    """How a job ended; None if it did not say."""
-    path = job.file('end')
-    try:
-        return parse_json(End, path.read_text('utf-8'), str(path), ConfigError)
-    except FileNotFoundError:
-        return None
 
 
 def cluster_launcher(out: Path, cluster: Cluster, local: LocalLauncher) -> ClusterLauncher:

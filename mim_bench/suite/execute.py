@@ -245,12 +245,13 @@ class _Execution:
             self.listener.started(step, item.attempt)
 
     def _look_after(self, item: _Running) -> None:
+        if item.is_lost:
+            if item.process is not None:
+                item.process.stop()
+            self._settle(item, 'Another suite took this step: this one was suspended or cut off.')
+            return
         if item.process is None:
             self._start(item)
-            return
-        if item.is_lost:
-            item.process.stop()
-            self._settle(item, 'Another suite took this step: this one was suspended or cut off.')
             return
         status = item.process.poll()
         limit = self.patience.timeout_s if item.error is None else _POST_MORTEM_S
@@ -338,6 +339,6 @@ class _Execution:
 
 
 def _lacks_record(item: _Running) -> bool:
-    """Whether an attempt left a record of a run as it was."""
+    """Whether an attempt wrote no new record of some task."""
     stamps = [stamp(path) for path in item.step.records]
     return any(now in (None, then) for now, then in zip(stamps, item.records, strict=True))

@@ -79,6 +79,14 @@ class End:
     why: str = ''
 
 
+def read_end(path: Path) -> End | None:
+    """How a job ended, from its file ``end``; None if it did not say."""
+    try:
+        return parse_json(End, path.read_text('utf-8'), str(path), ConfigError)
+    except FileNotFoundError:
+        return None
+
+
 @dataclass(frozen=True)
 class Node:
     """Place of a node in its job.
@@ -309,8 +317,8 @@ def main(words: list[str]) -> int:
     try:
         JobRun(Path(words[0]))()
     except JobFailed:
-        end = Path(words[0].removesuffix('.job.json') + '.end.json')
-        status = parse_json(End, end.read_text(), str(end)).status if end.exists() else 1
+        end = read_end(Path(words[0].removesuffix('.job.json') + '.end.json'))
+        status = end.status if end is not None else 1
         return status if status > 0 else 128 - status
     return 0
 

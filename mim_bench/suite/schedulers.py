@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mim_bench.errors import ConfigError, MimBenchError
 from mim_bench.files.atomic import write_atomically
-from mim_bench.suite.job import BEAT_S, Job, JobRun
+from mim_bench.suite.job import BEAT_S, Job, JobRun, read_end
 from mim_bench.suite.resources import Cluster, Resources
 
 # Slurm announces the end of a job this long before it.
@@ -245,8 +245,8 @@ class CommandScheduler:
         """See :class:`Scheduler`."""
         found = {}
         for id_, job in jobs.items():
-            if job.file('end').exists():
-                found[id_] = 'COMPLETED'
+            if (end := read_end(job.file('end'))) is not None:
+                found[id_] = 'FAILED' if end.status else 'COMPLETED'
             elif self._cluster.status_command is not None:
                 told = _ask(fill(self._cluster.status_command, {'id': id_}))
                 if told is None:

@@ -73,7 +73,9 @@ def _state(name: str, note: Note, out: Path) -> StepState:
     if note.state in (DONE, FAILED, OPEN):
         return StepState(name, note.state, note.id, note.why)
     if has_ended(note.said):
-        is_done = note.said == 'COMPLETED' and (out / 'steps' / name / 'fingerprint').exists()
+        done = out / 'steps' / name / 'fingerprint'
+        is_same = done.exists() and done.read_text() == note.fingerprint
+        is_done = note.said == 'COMPLETED' and is_same
         cause = cause_of_state(note.said) or note.said.lower()
         return StepState(name, DONE if is_done else 'ended', note.id, '' if is_done else cause)
     if note.said == 'RUNNING':

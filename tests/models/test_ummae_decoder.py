@@ -19,7 +19,7 @@ def make_mask() -> torch.Tensor:
 
 def build(kind: str, **kwargs) -> torch.nn.Module:
     sizes = dict(in_dims=8, num_patches=16, patch_size=4, embed_dims=WIDTH, num_heads=2)
-    neck = MODELS.build(dict(type=f'mim_bench.UMMAE{kind}Decoder', **sizes, **kwargs))
+    neck = MODELS.build({'type': f'mim_bench.UMMAE{kind}Decoder', **sizes, **kwargs})
     neck.init_weights()
     return neck
 
@@ -75,10 +75,13 @@ def test_pyramid_decoder_gives_the_numbers_of_plain_blocks(depth, order):
     assert_same_numbers_and_gradients(neck, ours, theirs)
 
 
-def test_decoder_grid_of_another_size_raises():
-    mask = torch.from_numpy(uniform_mask((6, 6), np.random.default_rng(0)))[None]
-    with pytest.raises(ConfigError, match='masks of 6x6 patches, but num_patches is 16'):
+@pytest.mark.parametrize('grid', [(6, 6), (2, 8)])
+def test_decoder_of_another_grid_raises(grid):
+    mask = torch.from_numpy(uniform_mask(grid, np.random.default_rng(0)))[None]
+    with pytest.raises(ConfigError, match=r'masks of \dx\d patches, but num_patches is 16'):
         build('Pyramid')(torch.randn(1, 8, 1, 1), mask)
+    with pytest.raises(ConfigError, match='num_patches is 12'):
+        build('Pyramid', num_patches=12)
 
 
 def test_vit_decoder_class_token_reaches_the_predictions():

@@ -12,7 +12,7 @@ from mim_bench.engine.run_record import config_file, make_protocol, protocol_tas
 from mim_bench.errors import ConfigError
 from mim_bench.recipe.building import build_model
 from mim_bench.recipe.config import load_config, set_data_root
-from mim_bench.recipe.data_content import dataset_content
+from mim_bench.recipe.data_content import dataset_content, files_digest
 from mim_bench.recipe.protocol import protocol_settings, read_settings
 from mim_bench.recipe.start import protocol_start
 from mim_bench.suite.config_index import index_configs
@@ -121,6 +121,16 @@ def test_hash_of_other_images_differs(tmp_path, evaluated):
     assert own != content('longer', {**images, 'b.png': 'three'})
     assert own != content('renamed', {'a.png': 'one', 'c.png': 'two'})
     assert (own != content('bytes', {**images, 'b.png': 'TWO'})) == evaluated
+
+
+def test_content_depends_on_the_data_root_whatever_was_read_before(tmp_path):
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in' / 'a.png').write_text('one')
+    paths = [str(tmp_path / 'in' / 'a.png')]
+    outer, inner = (
+        files_digest(paths, str(root), read=True) for root in (tmp_path, tmp_path / 'in')
+    )
+    assert outer != inner == files_digest(paths, str(tmp_path / 'in'), read=True)
 
 
 def checkpoint(path, **meta):

@@ -397,6 +397,22 @@ def test_execute_step_that_another_process_runs_is_waited_for_and_taken(go, tmp_
     assert go.events.waited == go.events.were_taken == ['a']
 
 
+def test_execute_step_taken_by_another_suite_between_attempts_is_not_started_again(
+    go, tmp_path, monkeypatch
+):
+    lose, claim = [], LocalLauncher.claim
+
+    def remember(launcher, step, home, on_loss):
+        lose.append(on_loss)
+        return claim(launcher, step, home, on_loss)
+
+    monkeypatch.setattr(LocalLauncher, 'claim', remember)
+    monkeypatch.setattr(Events, 'retrying', lambda *_: lose[0]())
+    outcome = go(Step('a', (f'echo started >> {tmp_path}/starts; exit 3',)), retries=1)
+    assert (tmp_path / 'starts').read_text() == 'started\n'
+    assert 'Another suite took this step' in outcome.failed['a']
+
+
 def test_execute_step_that_another_process_gave_up_is_run(go, tmp_path):
     (tmp_path / 'steps' / 'a').mkdir(parents=True)
     lease = Lease(tmp_path / 'steps' / 'a' / 'lease')

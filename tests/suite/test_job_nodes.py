@@ -111,6 +111,8 @@ def test_command_without_a_word_on_states_watches_the_heartbeat(queue, tmp_path)
     assert state() == 'RUNNING'
     job.file('end').write_text('{"status":0}')
     assert state() == 'COMPLETED'
+    job.file('end').write_text('{"status":1}')
+    assert state() == 'FAILED'
 
 
 def test_template_that_names_what_nobody_knows_is_refused():
@@ -132,6 +134,16 @@ def test_command_on_jobs_that_do_not_exist_is_an_error(words, message, tmp_path)
     done = mim_bench(*words, '--out', tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_status_of_a_job_is_done_for_its_own_inputs_only(tmp_path):
+    note = Note(SUBMITTED, id='7', said='COMPLETED', fingerprint='now')
+    JobBook(tmp_path).change({'step': note})
+    kept = tmp_path / 'steps' / 'step' / 'fingerprint'
+    kept.parent.mkdir(parents=True)
+    for inputs, state in (('before', 'ended'), ('now', 'done')):
+        kept.write_text(inputs)
+        assert [step.state for step in read_states(tmp_path, ask=False)] == [state]
 
 
 def test_status_of_a_thousand_steps_takes_less_than_a_second(tmp_path):

@@ -1,5 +1,6 @@
 """UM-MAE: masked autoencoding of pyramid encoders with uniform masking."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -313,7 +314,7 @@ class UMMAEDecoder(OwnWeights, BaseModule):
 
     Args:
         in_dims: Width of the encoder.
-        num_patches: Mask patches of an image, rows * cols.
+        num_patches: Mask patches of an image, rows * cols of a square grid.
         patch_size: Side of a mask patch in pixels.
         embed_dims: Width of the decoder.
         depth: Transformer blocks.
@@ -342,9 +343,14 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        side = round(num_patches**0.5)
-        table = sincos_position_embedding((side, side), embed_dims)
-        self.num_patches, self.num_extra_tokens = num_patches, num_extra_tokens
+        self.grid = (round(num_patches**0.5),) * 2
+        if math.prod(self.grid) != num_patches:
+            raise ConfigError(
+                f'{type(self).__name__}: num_patches is {num_patches}. Masks are square: set rows '
+                '* cols of one.'
+            )
+        table = sincos_position_embedding(self.grid, embed_dims)
+        self.num_extra_tokens = num_extra_tokens
         self.decoder_embed = nn.Linear(in_dims, vectors_per_token * embed_dims)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, embed_dims))
         self.decoder_pos_embed = nn.Parameter(
@@ -374,13 +380,14 @@ class UMMAEDecoder(OwnWeights, BaseModule):
             (B, hidden, patch_size ** 2 * channels), in raster order.
 
         Raises:
-            ConfigError: The grid has another number of patches than the decoder.
+            ConfigError: The grid is another than the decoder's.
         """
-        rows, cols = mask.grid
-        if rows * cols != self.num_patches:
+        if tuple(mask.grid) != self.grid:
+            (rows, cols), (own, _) = mask.grid, self.grid
             raise ConfigError(
                 f'{type(self).__name__}: masks of {rows}x{cols} patches, but num_patches is '
-                f'{self.num_patches}. Make input_size of the mask, img size and num_patches agree.'
+                f'{own * own}, a grid of {own}x{own}. Make input_size of the mask, img size and '
+                'num_patches agree.'
             )
         seen = seen + take_tokens(self.decoder_pos_embed, places)
         # Mask tokens differ by their positions only.
