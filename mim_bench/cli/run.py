@@ -385,7 +385,7 @@ def _is_local(args: argparse.Namespace) -> bool:
 
 def _cluster(args: argparse.Namespace) -> 'Cluster | None':
     """The cluster that file and options describe; None for this machine."""
-    from mim_bench.suite.resources import Resources, read_cluster
+    from mim_bench.suite.resources import read_cluster
 
     if _is_local(args):
         words = [*args.resources, args.submit_command, args.cancel_command, args.cluster]
@@ -395,15 +395,13 @@ def _cluster(args: argparse.Namespace) -> 'Cluster | None':
                 'jobs of a cluster. Add --executor slurm or --executor command.'
             )
         return None
-    cluster = read_cluster(args.cluster).changed(args.resources)
+    hours = [] if args.timeout_hours is None else [f'hours={args.timeout_hours}']
+    cluster = read_cluster(args.cluster).changed([*hours, *args.resources])
     given = {
         'executor': args.executor,
         'submit_command': args.submit_command,
         'cancel_command': args.cancel_command,
     }
-    if args.timeout_hours is not None:
-        hours = Resources(hours=args.timeout_hours)
-        given['defaults'] = hours.changed(cluster.defaults)
     return cluster.model_copy(update={k: v for k, v in given.items() if v is not None})
 
 

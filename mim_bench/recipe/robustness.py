@@ -60,7 +60,8 @@ def use_variant(cfg: Config, name: str, data_root: str | None = None) -> None:
     if is_probe:
         same = {key: probing[key] for key in _OF_PROBES if key in probing}
         cfg.test_cfg = dict(type=FITTED_LOOP, **same)
-        of_probes = tasks or [{'task': protocol.pop('task'), 'metrics': []}]
+        of_all = [f'{probe}_top1' for probe in probing['probes']]
+        of_probes = tasks or [{'task': protocol.pop('task'), 'metrics': of_all}]
         protocol['tasks'] = [
             dict(task=variant_task(name, t['task']), metrics=variant_metrics(name, t['metrics']))
             for t in of_probes
@@ -91,8 +92,8 @@ def variant_metrics(name: str, metrics: Sequence[str]) -> list[str]:
         metrics: Metrics on ImageNet such as ``top1`` and ``top5``, or ``knn_top1``.
     """
     if name == 'imagenet-c':
-        first = next(metric for metric in metrics if metric.endswith('top1'))
-        return [f'{first.removesuffix("top1")}mCE', first]
+        top1 = [metric for metric in metrics if metric.endswith('top1')]
+        return [own for one in top1 for own in (f'{one.removesuffix("top1")}mCE', one)]
     return [metric for metric in metrics if metric.endswith(('top1', 'top5'))]
 
 

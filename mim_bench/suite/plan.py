@@ -287,6 +287,7 @@ class _Planner:
         more, identity_words = self._option_words(training, config, 'test')
         words = run_words(config, name, row, entry.dataset, self.places, self.seed)
         words = ('test', *words, *given, '--variant', entry.variant, *more)
+        gpus, resources = self.settings.resources_of(entry)
         return Step(
             name=name,
             words=(*words[:2], str(step.work_dir), *words[2:]),
@@ -295,7 +296,8 @@ class _Planner:
             needs=(*self.needs, step.name),
             inputs=config_hash(config),
             identity=('test', entry.variant, step.fingerprint, *identity_words),
-            gpus=1,
+            gpus=gpus,
+            resources=resources,
             trial_words=words,
             dataset=(entry.dataset, str(self.places.data(entry.dataset))),
         )

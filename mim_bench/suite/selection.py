@@ -53,9 +53,20 @@ def choose_entries(
         who: Name of the checkpoint, for messages.
 
     Raises:
-        ConfigError: A wanted task has no config for the backbone.
+        ConfigError: A wanted task has no config for the backbone, or entries start from each other.
     """
     chosen: list[Entry] = []
+
+    def add(entry: Entry, *after: Entry) -> None:
+        if entry in after:
+            names = ', '.join(other.name for other in after)
+            raise ConfigError(f'{names} start from each other. Let one start from {PRETRAINED!r}.')
+        start = start_entry(entry, suite, network, wanted or {}, who)
+        if start is not None:
+            add(start, *after, entry)
+        if entry not in chosen:
+            chosen.append(entry)
+
     for task in suite.tasks if wanted is None else wanted:
         recipe = '' if wanted is None else wanted[task]
         candidates = _candidates(suite, task, network, recipe)
@@ -63,12 +74,7 @@ def choose_entries(
             continue
         if not candidates:
             raise _no_config(suite, task, network, recipe, who)
-        if candidates[0] not in chosen:
-            chosen.append(candidates[0])
-    starts = [start_entry(e, suite, network, wanted or {}, who) for e in chosen]
-    for start in starts:
-        if start is not None and start not in chosen:
-            chosen.append(start)
+        add(candidates[0])
     return sorted(chosen, key=lambda entry: entry.start != PRETRAINED)
 
 

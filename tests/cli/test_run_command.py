@@ -127,6 +127,17 @@ def test_run_wrong_arguments_are_one_message(tmp_path, capsys, words, message):
     assert 'Traceback' not in error
 
 
+def test_run_time_of_the_command_line_is_that_of_the_jobs(tmp_path, capsys):
+    (tmp_path / 'c.yml').write_text('defaults: {hours: 1, gpus_per_node: 1}\nlimits: {hours: 2}\n')
+    words = ['run', '--suite', 'smoke', '--checkpoint', 'random:swin-toy', '--out', str(tmp_path)]
+    words += ['--executor', 'command', '--submit-command', 'sub {script}', '--timeout-hours', '3']
+    for more, hours in (([], '3'), (['--resources', 'hours=4'], '4')):
+        assert main([*words, '--cluster', str(tmp_path / 'c.yml'), *more]) == 1
+        error = capsys.readouterr().err
+        assert f'asks for hours {hours}, but the cluster allows 2' in error
+        assert 'has no time limit' not in error
+
+
 @pytest.mark.parametrize('word', ['random:swin-tny', 'x=random:swin-tny'])
 def test_run_misspelt_size_of_random_weights_is_refused_before_anything_is_planned(
     tmp_path, capsys, word

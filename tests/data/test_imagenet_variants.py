@@ -236,6 +236,15 @@ def test_use_variant_of_probes_has_a_task_for_each(name, tasks):
         assert metrics[0] in ranking_metrics(task)
 
 
+def test_use_variant_of_a_probe_of_one_task_measures_its_probes():
+    cfg = load_config(PROBE)
+    cfg.protocol = dict(name='own', task='in1k-knn')
+    use_variant(cfg, 'imagenet-c', 'there')
+    (task,) = cfg.protocol.tasks
+    assert task['task'] == 'imagenet-c-knn'
+    assert task['metrics'] == ['knn_mCE', 'knn_top1', 'linear_mCE', 'linear_top1']
+
+
 @pytest.mark.slow
 def test_probes_are_tested_on_a_variant_without_training(toy_root, layouts, tmp_path, monkeypatch):
     """On the validation images themselves the scores are those of the probes."""

@@ -48,6 +48,24 @@ def test_choose_entries_adds_the_fine_tuning_that_a_task_starts_from_before_it()
     assert 'toy-probe' in chosen
 
 
+def test_choose_entries_follows_starts_to_the_pretrained_file():
+    ft, upernet = (
+        next(entry for entry in SMOKE.entries if entry.name == name)
+        for name in ('toy-ft', 'toy-upernet')
+    )
+    last = upernet.model_copy(
+        update=dict(name='last', tasks={'last': ('mIoU',)}, start='ade20k-upernet')
+    )
+    suite = SMOKE.model_copy(
+        update=dict(entries=(last, *SMOKE.entries), tasks=('last', *SMOKE.tasks))
+    )
+    assert names(suite, 'swin-toy', 'last') == ['toy-ft', 'toy-upernet', 'last']
+    circle = ft.model_copy(update=dict(start='last'))
+    suite = suite.model_copy(update=dict(entries=(last, upernet, circle)))
+    with pytest.raises(ConfigError, match='last, toy-upernet, toy-ft start from each other'):
+        names(suite, 'swin-toy', 'last')
+
+
 def test_choose_entries_fine_tuning_of_the_same_recipe_is_what_a_task_starts_from():
     assert names(FULL, 'ummae-swin-tiny', 'ade20k-upernet=ummae') == [
         'in1k-ft-ummae-100e-pyramid',
