@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_BATCH = 8
+_DEFAULTS = {'repeats': 10, 'warmup': 3, 'seed': 0, 'images': 32, 'train_speed': 2000.0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -91,19 +92,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--repeats',
         type=_positive,
-        default=10,
+        default=_DEFAULTS['repeats'],
         metavar='N',
         help='Time this many turns (default: 10).',
     )
     parser.add_argument(
         '--warmup',
         type=_positive,
-        default=3,
+        default=_DEFAULTS['warmup'],
         metavar='N',
         help='Run this many steps before timing (default: 3).',
     )
     parser.add_argument(
-        '--seed', type=seed, default=0, help='Draw weights and input with this seed (default: 0).'
+        '--seed',
+        type=seed,
+        default=_DEFAULTS['seed'],
+        help='Draw weights and input with this seed (default: 0).',
     )
     parser.add_argument(
         '--find-batch', action='store_true', help='Find the largest batch that fits the GPU too.'
@@ -144,7 +148,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--images',
         type=_positive,
-        default=32,
+        default=_DEFAULTS['images'],
         metavar='N',
         help='With --loader, load this many images in each turn (default: 32).',
     )
@@ -160,7 +164,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--train-speed',
         type=positive_number,
-        default=2000.0,
+        default=_DEFAULTS['train_speed'],
         metavar='X',
         help='With --loader, print the cores for a GPU that trains X images a second (default: '
         '2000).',
@@ -180,7 +184,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure or estimate, print the table, write the files."""
     kind = next((kind for kind in _KINDS if getattr(args, kind)), 'measure')
     for name, kinds in _READ_BY.items():
-        if getattr(args, name) and kind not in kinds:
+        is_given = getattr(args, name) not in (None, False, [], _DEFAULTS.get(name))
+        if is_given and kind not in kinds:
             needs = ' or '.join(_flag(k) for k in kinds)
             how = f'has no effect with {_flag(kind)}' if 'measure' in kinds else f'needs {needs}'
             raise ConfigError(f'{_flag(name)} {how}. Leave it out.')
@@ -247,11 +252,8 @@ def _estimate(args: argparse.Namespace) -> int:
     from mim_bench.profiling.estimate import ASSUMED_TFLOPS, estimate_config
     from mim_bench.profiling.fake_step import OwnProcess
 
-    if (args.device or 'cuda') != 'cuda' or args.compile or args.find_batch:
-        raise ConfigError(
-            '--estimate simulates plain steps on a GPU. Leave --device cpu, --compile and '
-            '--find-batch out.'
-        )
+    if (args.device or 'cuda') != 'cuda':
+        raise ConfigError('--estimate simulates steps on a GPU. Leave --device cpu out.')
     tflops = args.assume_tflops or ASSUMED_TFLOPS
     console = wide_console()
     rows, failures = [], []
@@ -350,9 +352,14 @@ _READ_BY = {
     'batch_size': ('measure', 'estimate', 'hooks'),
     'precision': ('measure', 'estimate'),
     'no_optimizer': ('measure', 'estimate'),
-    'compile': ('measure', 'estimate'),
-    'find_batch': ('measure', 'estimate'),
+    'compile': ('measure',),
+    'find_batch': ('measure',),
     'threads': ('measure',),
+    'repeats': ('measure', 'loader'),
+    'warmup': ('measure',),
+    'seed': ('measure',),
+    'images': ('loader',),
+    'train_speed': ('loader',),
     'assume_tflops': ('estimate',),
     'data_root': ('loader',),
     'workers': ('loader',),
@@ -377,7 +384,7 @@ def _write_files(
 
 
 def _entries(args: argparse.Namespace) -> list['Entry']:
-    """The entries: the baseline, the other configs, then the variants; all are loaded once."""
+    """The entries, all tried now: the baseline, the other configs, then the variants."""
     chosen = [(path, []) for path in args.configs] + [(v[0], v[1:]) for v in args.variant]
     if args.baseline:
         chosen = [c for c in chosen if c != (args.baseline, [])]

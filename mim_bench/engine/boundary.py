@@ -32,7 +32,7 @@ KNOWN = (
         'small, set train_dataloader.drop_last=True.',
     ),
     (
-        r'tensorboard',
+        r"No module named 'tensorboard|pip install .*tensorboard",
         'The config logs to TensorBoard, which is not installed: pip install tensorboard, or '
         'remove TensorboardVisBackend from the vis_backends.',
     ),
@@ -68,7 +68,7 @@ KNOWN = (
     (
         # The last ones name no file: the worker's end of a pipe or socket is gone.
         r'DataLoader worker .*(killed|exited unexpectedly)|Connection(Reset|Refused)Error|'
-        r'BrokenPipeError|EOFError|FileNotFoundError: \[Errno 2\] No such file or directory$',
+        r'BrokenPipeError|EOFError: $|FileNotFoundError: \[Errno 2\] No such file or directory$',
         'A loader worker was killed, most likely for want of memory or of shared memory. Lower '
         'num_workers, or give the container more shared memory (docker run --shm-size=8g).',
     ),

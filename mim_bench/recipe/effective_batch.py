@@ -213,7 +213,7 @@ def _scale_lengths(cfg: Config, ratio: float) -> None:
             _scale(scheduler, _LENGTHS, ratio)
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     if checkpoint.get('by_epoch') is False:
-        _scale(checkpoint, ('interval',), ratio)
+        _scale(checkpoint, ('interval', 'save_begin'), ratio)
 
 
 def _schedulers(cfg: Config) -> list[dict]:

@@ -26,13 +26,18 @@ class _WarmupLR(LRSchedulerMixin, _ParamScheduler):
         kwargs: Arguments of mmengine's schedulers.
 
     Raises:
-        ConfigError: The warm-up is longer than the schedule.
+        ConfigError: The warm-up is longer than the schedule, or the schedule begins later.
     """
 
     # Arguments that count epochs and become updates.
     lengths = ('warmup_epochs', 'end')
 
     def __init__(self, optimizer: Any, *, warmup_epochs: int, end: int, **kwargs: Any) -> None:
+        if kwargs.get('begin'):
+            raise ConfigError(
+                f'{type(self).__name__}: begin is {kwargs["begin"]}, and this schedule is one of '
+                'the whole training. Leave it out.'
+            )
         if not 0 <= warmup_epochs < end:
             unit = 'epochs' if kwargs.get('by_epoch', True) else 'updates'
             raise ConfigError(

@@ -117,7 +117,7 @@ def curve_charts(
         for record in runs:
             kind = (record.task, record.protocol)
             counts[kind] += record.artifacts.curves is not None
-            if record.artifacts.curves is None or counts[kind] > MOST_LINES:
+            if record.artifacts.curves is None or counts[kind] > MOST_LINES + 1:
                 continue
             try:
                 path = board.collection.artifact_path(record, record.artifacts.curves)
@@ -155,7 +155,7 @@ def _line_chart(curves: Sequence[tuple[RowStyle, RunRecord, Curve]]) -> Chart:
     elif series == 'loss':
         title = f'Pre-training loss of {catalogue.method_title(record.checkpoint.method)}'
     chart, x_title = Chart(title), _STEP_TITLES[first.step_unit]
-    if len(curves) >= MOST_LINES:
+    if len(curves) > MOST_LINES:
         chart.note = f'the first {MOST_LINES} lines'
     with _drawing(chart, x_title, y_title) as axes:
         for style, _, curve in curves[:MOST_LINES]:

@@ -353,7 +353,7 @@ def check_run_id(run_id: str, where: str) -> None:
     Raises:
         ConfigError: It is no name of a folder, or too long.
     """
-    if not re.match(RUN_ID, run_id) or len(run_id) > RUN_ID_LENGTH:
+    if not re.fullmatch(RUN_ID, run_id) or len(run_id) > RUN_ID_LENGTH:
         raise ConfigError(
             f'{where} {run_id!r}: the name of a folder is needed, without slashes and without a '
             f'dot at its beginning, of at most {RUN_ID_LENGTH} characters.'

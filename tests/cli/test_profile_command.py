@@ -163,7 +163,7 @@ def test_profile_estimate_of_several_prints_the_others_and_names_what_failed(
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['--estimate', '--compile'], '--estimate simulates'),
+        (['--estimate', '--compile'], '--compile has no effect with --estimate'),
         (['--estimate'], '--estimate simulates'),
         (['--assume-tflops', '3'], '--assume-tflops needs --estimate'),
     ],
@@ -202,6 +202,8 @@ def test_profile_wrong_number_exits_with_2(words):
     [
         (['--graph-breaks', '--threads', '2'], '--threads has no effect with --graph-breaks'),
         (['--loader', '--precision', 'bf16'], '--precision has no effect with --loader'),
+        (['--estimate', '--repeats', '99'], '--repeats has no effect with --estimate'),
+        (['--images', '999'], '--images needs --loader'),
         (['--hooks', '--markdown', 'a.md'], '--markdown needs --estimate or --graph-breaks or'),
     ],
 )

@@ -169,6 +169,17 @@ def test_known_causes_have_a_remedy(text, remedy):
     assert remedy in str(told)
 
 
+@pytest.mark.parametrize(
+    ('error', 'wrong'),
+    [
+        (ValueError('images in /data/tensorboard-screens have 4 channels'), 'pip install'),
+        (EOFError('Ran out of input'), 'worker'),
+    ],
+)
+def test_other_causes_have_no_wrong_remedy(error, wrong):
+    assert wrong not in str(explained_failure(error, SimpleNamespace(filename='mine.py'), None))
+
+
 def test_batch_of_images_of_different_sizes_names_the_setting():
     preprocessor = MODELS.build(dict(type='mmseg.SegDataPreProcessor'))
     batch = {'inputs': [torch.zeros(3, 4, 4), torch.zeros(3, 4, 5)], 'data_samples': [None] * 2}

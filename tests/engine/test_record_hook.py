@@ -1,3 +1,5 @@
+import os
+import time
 from dataclasses import asdict
 
 import pytest
@@ -199,7 +201,8 @@ def test_record_failure_first_process_to_fail_names_the_cause(recorded, results)
 
 
 def test_record_failure_of_an_earlier_launch_is_replaced(recorded, results):
-    record_failure(RuntimeError('first launch'), cfg=recorded([dict(task='pretrain')]))
+    (path,) = record_failure(RuntimeError('first launch'), cfg=recorded([dict(task='pretrain')]))
+    os.utime(path, (time.time() + 3600,) * 2)  # by the clock of the file server
     (path,) = record_failure(RuntimeError('second'), cfg=recorded([dict(task='pretrain')]))
     assert read_record(path).error == 'RuntimeError: second'
 
@@ -211,3 +214,11 @@ def test_record_failure_that_cannot_be_written_does_not_raise(recorded, results)
 
 def test_record_failure_without_hook_writes_nothing():
     assert record_failure(RuntimeError('x'), cfg=Config({'custom_hooks': []})) == []
+
+
+@pytest.mark.parametrize('name', ['a\n', 'a/b', '/a', '.a', 'a' * 300])
+def test_record_of_a_name_that_none_can_have_stops_before_the_first_step(name, recorded):
+    runner = make_runner(recorded([dict(task='pretrain', run_id=name)]))
+    with pytest.raises(ConfigError, match='the name of a folder is needed'):
+        runner.train()
+    assert runner.iter == 0

@@ -41,7 +41,14 @@ def iteration_recipe(**changes):
             {'type': 'LinearLR', 'start_factor': 1e-6, 'by_epoch': False, 'begin': 0, 'end': 1500},
             {'type': 'PolyLR', 'eta_min': 0.0, 'by_epoch': False, 'begin': 1500, 'end': 160000},
         ],
-        default_hooks={'checkpoint': {'type': 'CheckpointHook', 'by_epoch': False, 'interval': 16}},
+        default_hooks={
+            'checkpoint': {
+                'type': 'CheckpointHook',
+                'by_epoch': False,
+                'interval': 16,
+                'save_begin': 50,
+            }
+        },
         **changes,
     )
 
@@ -120,7 +127,8 @@ def test_another_batch_of_an_iteration_recipe_sees_as_many_images():
     assert cfg.train_cfg.val_interval == 32000
     ends = [(s.begin, s.end) for s in cfg.param_scheduler]
     assert ends == [(0, 3000), (3000, 320000)]
-    assert cfg.default_hooks.checkpoint.interval == 32
+    checkpoint = cfg.default_hooks.checkpoint
+    assert (checkpoint.interval, checkpoint.save_begin) == (32, 100)
 
 
 def test_plan_of_a_plan_is_itself():

@@ -68,3 +68,8 @@ def test_warmup_longer_than_the_training_is_refused(kind):
     settings = {'milestones': [2]} if kind == 'TimmMultiStepLR' else {}
     with pytest.raises(ConfigError, match='4 epochs, must be shorter than the training, 4 epochs'):
         rates(1, kind, warmup_epochs=4, end=4, **settings)
+
+
+def test_schedule_that_begins_later_is_refused():
+    with pytest.raises(ConfigError, match='begin is 2, and this schedule is one of the whole'):
+        rates(1, warmup_epochs=1, begin=2, end=5)

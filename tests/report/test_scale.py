@@ -1,5 +1,6 @@
 import io
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -45,12 +46,17 @@ def test_curve_charts_of_more_runs_than_a_chart_keeps_reads_the_first(tmp_path, 
     for seed in range(5):
         record = make_record(seed=seed, run_id=f'run-{seed}', artifacts=Artifacts('curves.json'))
         folder = write_record(record, tmp_path).parent
-        if seed < 3:
+        if seed < 4:  # one more tells that there are others
             write_curves([Curve('loss', 'iter', [[1, 0.5], [2, 0.25]])], folder)
     collection = collect(tmp_path)
     board = build_leaderboard(collection)
     (chart,), damaged = charts.curve_charts(board, row_styles(board))
-    assert (len(chart.rows), damaged) == (3, [])
+    assert (len(chart.rows), chart.note, damaged) == (3, 'the first 3 lines', [])
+    monkeypatch.setattr(charts, 'MOST_LINES', 4)
+    shutil.rmtree(tmp_path / 'run-4')
+    board = build_leaderboard(collect(tmp_path))
+    (chart,), _ = charts.curve_charts(board, row_styles(board))
+    assert (len(chart.rows), chart.note) == (4, '')
 
 
 def test_terminal_shows_the_first_rows_and_counts_the_rest(tmp_path, monkeypatch):

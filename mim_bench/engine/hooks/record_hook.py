@@ -1,9 +1,9 @@
 """The hook that writes the record of a run, also when the run fails."""
 
 import contextlib
+import glob
 import logging
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from mim_bench.engine.run_record import (
 from mim_bench.errors import ConfigError, RecordError, ResultError
 from mim_bench.evaluation.metric_names import primary_metric, record_metrics
 from mim_bench.evaluation.outcomes import outcomes_of_loop, save_outcomes
-from mim_bench.files.atomic import write_atomically
+from mim_bench.files.atomic import stamp, write_atomically
 from mim_bench.recipe.data_content import config_content, runner_content
 from mim_bench.recipe.tta import unwrap
 from mim_bench.registry import HOOKS
@@ -123,7 +123,8 @@ class RecordHook(Hook):
         self._measured: dict[str, Any] = {}
         self._outcomes: list[Outcomes] = []
         self._has_validated = False
-        self._created_at = time.time()
+        # Records of earlier launches, by which those of this one are told apart.
+        self._earlier = {path: stamp(path) for task in self.tasks for path in self._records(task)}
         self._started_at = utc_now()
 
     def before_run(self, runner: Runner) -> None:
@@ -259,11 +260,18 @@ class RecordHook(Hook):
         ]
 
     def _is_settled(self, path: Path) -> bool:
-        """Whether a record is done, or was written since this process began."""
+        """Whether a record is done, or was written since this hook was made."""
         try:
-            return read_record(path).status == 'done' or path.stat().st_mtime > self._created_at
+            return read_record(path).status == 'done' or stamp(path) != self._earlier.get(path)
         except (RecordError, OSError):
             return False
+
+    def _records(self, task: RecordTask) -> Iterable[Path]:
+        """The records of a task, of any seed, that are there."""
+        if task.run_id is not None:
+            return [self.results_dir / task.run_id / RECORD_FILE]
+        name = glob.escape(f'{task.task}-{self.checkpoint.id}-s')
+        return self.results_dir.glob(f'{name}*/{RECORD_FILE}')
 
     def _run_id(self, task: RecordTask, seed: int) -> str:
         return task.run_id or f'{task.task}-{self.checkpoint.id}-s{seed}'

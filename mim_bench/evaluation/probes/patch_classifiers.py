@@ -139,10 +139,10 @@ def fit_logistic(
     labels = [shares[start : start + _CHUNK_ROWS].argmax(dim=1) for start in _starts(shares)]
     loss = _Loss(x, torch.cat(labels), bank.num_classes, mean.to(device), std.to(device))
     solution, found = loss.start(~held), {}
-    held_rows = held.nonzero().flatten()
+    held_rows = held.nonzero().flatten().to(x.device if isinstance(x, torch.Tensor) else 'cpu')
     for strength in sorted(strengths):
         solution = loss.minimise(~held, strength, solution, max_iter, tolerance)
-        found[strength] = loss.mean_iou(held_rows.to(mean.device), shares, solution)
+        found[strength] = loss.mean_iou(held_rows, shares, solution)
         print_log(
             f'Logistic regression of patches: C = {strength:g}, held-out mIoU '
             f'{found[strength]:.2f}',
