@@ -250,7 +250,7 @@ def _read_vit(backbone: _Backbone) -> Read:
 
 
 def _image_size(state: Mapping, tables: list[str], patch_size: int | tuple) -> dict:
-    """Of the images that the table of positions was made for: a square, or its patches only."""
+    """Image size for which the table of positions was made: a side, or patches alone."""
     if 'pos_embed' in state:
         num_patches = state['pos_embed'].shape[1] - ('cls_token' in state)
         side = square_side(num_patches)
@@ -322,7 +322,7 @@ def _read_ummae_pvt(backbone: _Backbone) -> Read:
 
 
 def assumed_heads(dims: int) -> int:
-    """Not in the weights without a table of biases: a head is 64 wide in all known sizes."""
+    """Number of heads by the usual width of 64, which weights without biases do not tell."""
     return _UNUSUAL_HEADS.get(dims, max(dims // _HEAD_DIMS, 1))
 
 

@@ -22,7 +22,7 @@ def backbone_config(meta: Mapping, **overrides: object) -> dict:
     """The config whose backbone has every weight of a canonical file, and no other.
 
     Args:
-        meta: Of the file: ``backbone_type`` and ``arch``.
+        meta: ``meta`` of the file: ``backbone_type`` and ``arch``.
         **overrides: Arguments of the class that win, for example ``out_indices``, or
             ``final_norm=False, out_type='featmap'`` for a dense task.
 

@@ -78,7 +78,7 @@ class FileFacts:
     Attributes:
         stored: The ``meta`` that stands in the file.
         meta: As a canonical file would have it, empty for an unknown format; None without weights.
-        sha256: Of the file that the user brought: a canonical file says which it was made of.
+        sha256: SHA-256 of the file that the user brought; a canonical file says which that was.
     """
 
     stored: Mapping

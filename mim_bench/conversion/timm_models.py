@@ -36,7 +36,7 @@ class TimmModel:
     """A network of timm, as plain data.
 
     Attributes:
-        name: Of the architecture, without a tag.
+        name: Name of the architecture, without a tag.
         args: What differs from what timm builds under that name.
         pos_resize: How the file's own code fits absolute positions to other grids, as of
             :func:`~mim_bench.conversion.resizing.position_embedding.resize_position_embedding`;
@@ -88,7 +88,7 @@ def named_model(name: str, state: StateDict, arch: Mapping[str, Any], where: str
     """The network of a name, at the size of image that the file's table of positions is for.
 
     Args:
-        name: Of timm, with or without a tag, which says by what images were normalised.
+        name: Name in timm, with or without a tag, which says by what images were normalised.
         state: The weights.
         arch: Arguments of timm's ``create_model`` that the user states, and ``pixels``.
         where: The file, for messages.

@@ -19,7 +19,7 @@ def mapped(
     """The results in the order of the items.
 
     Args:
-        function: Of a module, not nested, so that other processes can get it.
+        function: A function of a module, not nested, so that other processes can get it.
         items: What it takes.
         workers: Processes; with at most one, this process does everything.
 

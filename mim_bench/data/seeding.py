@@ -187,7 +187,7 @@ class SeededDataset:
 
     Args:
         dataset: Config of any dataset of mmengine.
-        seed: Of the run.
+        seed: Seed of the run.
         skip_list: A file to which the images are added that cannot be made a sample; the next
             image takes the place of each. None: the first one is an error.
         loading: One of :data:`mim_bench.data.fused.LOADING`.

@@ -52,7 +52,7 @@ class SharedBatches:
 
     Args:
         collate: Makes a batch of samples.
-        workers: Of the loader; 0, and workers that are not forked, leave the passing to torch.
+        workers: Workers of the loader; with 0, or workers that are not forked, torch passes them.
         waiting: Batches of a worker that are made or begun and not received: ``prefetch_factor``.
     """
 

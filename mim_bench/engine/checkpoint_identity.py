@@ -32,7 +32,7 @@ def record_checkpoint(
     Args:
         cfg: The resolved config.
         stated: Facts that the user states; they take precedence.
-        start: Of :func:`start_facts`, or :data:`UNKNOWN_START`; a pre-training knows its own.
+        start: Result of :func:`start_facts`, or :data:`UNKNOWN_START`; a pre-training has its own.
     """
     facts = pretraining_facts(cfg, start) if cfg.get('pretraining') else dict(start)
     file, name = cfg.get('backbone_checkpoint'), Path(cfg.filename or 'run').stem

@@ -37,7 +37,7 @@ class ImageFeatures:
     """Features of images, in their order.
 
     Attributes:
-        names: A name for each image: its path as it was given.
+        names: A name for each image: the path of a file, the number of a PIL image.
         features: (N, D) float32 on the CPU.
         maps: (N, D, rows, cols) float32 on the CPU, of the patches; None if not asked for.
     """

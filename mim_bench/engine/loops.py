@@ -22,6 +22,7 @@ from mim_bench.errors import ConfigError
 from mim_bench.evaluation.outcomes import image_paths, names_of_samples
 from mim_bench.evaluation.probes.dispatch import (
     PROBE_FUNCTIONS,
+    PROBES,
     SWEEPS,
     check_probe,
     run_on_best_layer,
@@ -205,7 +206,7 @@ class ProbeTestLoop(_ProbeLoop):
                 'Set test_evaluator=[].'
             )
         if not self.probes:
-            raise ConfigError('ProbeTestLoop has no probes. Give it knn, linear or both.')
+            raise ConfigError(f'ProbeTestLoop has no probes. Give it some of {", ".join(PROBES)}.')
         for name, settings in self.probes.items():
             check_probe(name, settings)
         if isinstance(bank_dataloader, dict):

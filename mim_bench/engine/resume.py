@@ -46,7 +46,7 @@ def check_resumable(path: str, meta: Mapping[str, Any] | None, cfg: Config) -> N
         return
     now = resume_settings(cfg)
     if not (now['data'] and stated['data']):  # only the main process reads them
-        now['data'] = stated['data'] = {}
+        now, stated = now | {'data': {}}, stated | {'data': {}}
     found = [
         f'{d.key.removeprefix("settings.")} was {d.first or "not set"} and is '
         f'{d.second or "not set"}'

@@ -43,11 +43,10 @@ HARMLESS = {
     'batch_plan is_changed limit lr_scaling': 'only describes; rate, images of an update and data '
     'sets are settings',
     'tta_model tta_pipeline': 'a test under augmentation has them as its model and pipeline',
-    'data_root **.data_root **.backend_args backend_args **.file_client_args': 'where data lie; '
-    'their content is hashed',
+    '**.data_root **.backend_args **.file_client_args': 'where data lie; their content is hashed',
     '**.num_workers **.persistent_workers **.pin_memory **.prefetch_factor': 'how fast data come',
     'train_cfg.val_interval train_cfg.val_begin train_cfg.dynamic_intervals': 'when a run looks',
-    'test_cfg.**.cache_dir test_cfg.cache_dir test_cfg.fitted': 'where features, probes lie',
+    'test_cfg.**.cache_dir test_cfg.fitted': 'where features, probes lie',
     '**.outfile_prefix **.eval_backend': 'where results go, and which of two equal counters',
     'model.**.with_cp': 'computes the same twice, to save memory',
     'default_hooks.runtime_info default_hooks.timer default_hooks.logger '
@@ -67,8 +66,8 @@ HARMLESS_HOOKS = frozenset(
         'mim_bench.RecordHook',
     )
 )
-# Arguments of necks and heads that always equal the width of their input.
 _MISSING = object()
+# Arguments of necks and heads that always equal the width of their input.
 _WIDTHS = frozenset(('in_channels', 'in_dims', 'embed_dims', 'input_features', 'num_patches'))
 _HEADS = ('neck', 'head', 'decode_head', 'auxiliary_head')
 _TEST_PARTS = ('test_dataloader', 'test_cfg', 'test_evaluator')

@@ -498,7 +498,7 @@ def refuse_live_jobs(plan: Sequence[Step], out: Path) -> None:
     live = [s.name for s in plan if s.name in notes and notes[s.name].is_live]
     if live:
         raise ConfigError(
-            f'{out}: a cluster has {len(live)} of these steps in its queue ({live[0]}, ...). '
+            f'{out}: a cluster has {len(live)} of these steps in its queue ({first_of(live, 3)}). '
             'Follow them with the --executor that submitted them, or end them with '
             '`mim-bench cancel`.'
         )

@@ -1,4 +1,4 @@
-"""The demo: pre-training on the embedded data, then the suite ``smoke``, as one plan. Pure."""
+"""The demo: pre-training on the embedded data, then the suite ``smoke``, as one plan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Plans the steps of a suite from checkpoints, tasks and seeds. Pure."""
+"""Plans the steps of a suite from checkpoints, tasks and seeds; writes nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

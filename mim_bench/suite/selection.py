@@ -1,4 +1,4 @@
-"""Selects the entries of a suite for a checkpoint. Pure."""
+"""Selects the entries of a suite for a checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -26,7 +26,7 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
 
     Args:
         folder: Made here.
-        options: Of ``mount``: ``size=1m``, or ``ro`` for one that takes no change.
+        options: Options of ``mount``: ``size=1m``, or ``ro`` for one that takes no change.
     """
     folder.mkdir()
     command = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]

@@ -215,7 +215,7 @@ def test_data_sets_are_fused_unless_a_config_says_plain():
     assert first_step(SeededDataset(dict(type='Cropped'), 0, loading='plain')) == 'LoadImage'
 
 
-def test_steps_stay_where_pillow_differs_or_numba_is_missing(monkeypatch, caplog):
+def test_steps_stay_where_pillow_differs_or_numba_is_missing(monkeypatch):
     monkeypatch.setattr(pipeline, '_is_equal', lambda kind: False)
     dataset = Cropped()
     fuse_pipeline(dataset)

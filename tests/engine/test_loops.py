@@ -41,7 +41,7 @@ def test_probe_test_loop_twice_gives_the_same(pretraining):
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        ({'probes': {'knnn': {}}}, "Unknown probe 'knnn'. Known: attentive, knn, linear"),
+        ({'probes': {'knnn': {}}}, "Unknown probe 'knnn'. Did you mean 'knn'"),
         ({'probes': {'knn': {'K': 3}}}, "'knn' has no setting K. Known: k, temperature"),
         ({'probes': {'linear': {'lr': 3}}}, 'no setting lr. Known: learning_rates'),
         ({'probes': {}}, 'no probes'),
@@ -80,7 +80,7 @@ def extractions(monkeypatch):
 def test_probe_test_loop_other_probe_reads_the_features_again(pretraining, extractions, capsys):
     torch.manual_seed(0)
     runner = make_runner(pretraining(**only_knn(), log_level='INFO'))
-    first = runner.test()
+    runner.test()
     assert len(extractions) == 2
     again = make_runner(pretraining(**test_settings(), log_level='INFO'))
     again.model.load_state_dict(runner.model.state_dict())
@@ -90,7 +90,6 @@ def test_probe_test_loop_other_probe_reads_the_features_again(pretraining, extra
     kept = sorted((Path(runner.work_dir) / 'features').iterdir())
     log = capsys.readouterr().out
     assert all(f'Features read from {folder}' in log for folder in kept)
-    assert 0 <= first['knn/top1'] <= 100
 
 
 def test_probe_test_loop_shares_a_folder_between_runs(pretraining, extractions, tmp_path):

@@ -18,12 +18,12 @@ HOW = dict(pooling='gap', fp16=False, dtype='float32')
 class Extraction:
     """Writes six features and counts how often it was asked to."""
 
-    def __init__(self):
-        self.count = 0
+    def __init__(self, shift=0):
+        self.count, self.shift = 0, shift
 
     def __call__(self, folder):
         self.count += 1
-        np.save(folder / 'x.npy', np.arange(12, dtype=np.float32).reshape(6, 2))
+        np.save(folder / 'x.npy', np.arange(12, dtype=np.float32).reshape(6, 2) + self.shift)
         np.save(folder / 'y.npy', np.arange(6))
 
 
@@ -88,13 +88,13 @@ def test_cached_features_failing_extraction_leaves_nothing(tmp_path):
 
 
 def test_cached_features_of_a_quicker_run_are_taken(tmp_path):
-    slow = Extraction()
+    slow, quick = Extraction(), []
 
     def extract(folder):
-        cached_features(tmp_path, SETTINGS, Extraction())  # the other run
+        quick.append(cached_features(tmp_path, SETTINGS, Extraction(shift=1)).x[:])
         slow(folder)
 
-    assert len(cached_features(tmp_path, SETTINGS, extract).x) == 6
+    np.testing.assert_array_equal(cached_features(tmp_path, SETTINGS, extract).x[:], quick[0])
     assert len(list(tmp_path.iterdir())) == 1
 
 

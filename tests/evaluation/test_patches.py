@@ -96,7 +96,7 @@ def test_logistic_regression_is_that_of_scikit_learn():
 @pytest.mark.parametrize(
     ('name', 'settings', 'message'),
     [
-        ('knnn', {}, "Unknown classifier of patches 'knnn'. Known: knn, logreg"),
+        ('knnn', {}, "Unknown classifier of patches 'knnn'. Did you mean 'knn'"),
         ('knn', {'K': 1}, "'knn' has no setting K. Known: k, temperature"),
     ],
 )

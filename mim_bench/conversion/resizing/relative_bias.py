@@ -70,7 +70,7 @@ def resize_relative_bias(
     Args:
         table: Any float type; the same tensor is returned if nothing changes.
         grid: Wanted (rows, cols).
-        source_grid: Of the table; None: the square grid that its length tells.
+        source_grid: (rows, cols) of the table; None: the square grid that its length tells.
         interpolation: 'geometric': BEiT's, which keeps near offsets where they are and
             spreads far ones; every axis has its own ratio, and an axis that shrinks falls back
             to bicubic, since geometric spacing can only spread. 'bicubic': plain, as Swin's

@@ -64,7 +64,7 @@ def weigher(taps: int) -> Callable[..., None]:
 
 @_compiled
 def weigh_long(source: np.ndarray, first: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
-    """The same by filters of any length, a multiple of :data:`GROUP`."""
+    """What :func:`weigher` makes, for filters of any multiple of :data:`GROUP` taps."""
     planes, rows, length = out.shape
     totals = np.empty(length, np.int32)
     for plane in range(planes):
@@ -103,7 +103,7 @@ def filter_weights(source: int, radius: int, first: np.ndarray, weights: np.ndar
 
     Args:
         source: Rows.
-        radius: Of the filter before it is stretched: 1 bilinear, 2 bicubic, 3 Lanczos.
+        radius: Radius of the filter before it is stretched: 1 bilinear, 2 bicubic, 3 Lanczos.
         first: int64 (rows,), the result.
         weights: int32 (rows, taps), the result; with as many taps as a filter can have.
     """
@@ -289,8 +289,8 @@ def _trace(
 
     Args:
         matrix: See :func:`affine`.
-        row: Of the result.
-        height: Of the source.
+        row: Row of the result.
+        height: Height of the source.
         place: uint64 (width,), the result: the first of the sixteen neighbours among packed pixels.
         dx: float64 (width,), the result: from the second neighbour to the point.
         dy: The same of rows.

@@ -37,7 +37,7 @@ def columns_of(image: np.ndarray) -> np.ndarray:
 
 
 def columns_of_planes(planes: np.ndarray) -> np.ndarray:
-    """The same of planes."""
+    """The columns of planes (3, height, width) as rows, as :func:`columns_of` gives them."""
     return cv2.transpose(planes.reshape(-1, planes.shape[2]))
 
 

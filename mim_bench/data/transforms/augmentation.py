@@ -152,8 +152,8 @@ class TwoSizeCrop(RandomResizedCrop):
 
     Args:
         second_scale: Side of the second image in pixels.
-        second_interpolation: Of the second image.
-        **kwargs: Of mmpretrain's ``RandomResizedCrop``.
+        second_interpolation: Interpolation of the second image.
+        **kwargs: Arguments of mmpretrain's ``RandomResizedCrop``.
 
     Source: microsoft/unilm@768a3c8, beit/transforms.py.
     """

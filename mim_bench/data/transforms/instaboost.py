@@ -39,16 +39,16 @@ class InstaBoost(BaseTransform):
     - Crowds and ignored objects stay, with their masks.
 
     Args:
-        actions: Of 'normal' (as it is), 'horizontal' (mirrored), 'skip' (not moved).
-        action_probs: Of each action, for each object.
+        actions: Some of 'normal' (as it is), 'horizontal' (mirrored), 'skip' (not moved).
+        action_probs: Probability of each action, for each object.
         scale: Least and greatest factor of an object's size.
         dx: An object moves by at most its width / dx to either side.
-        dy: By at most its height / dy up or down.
+        dy: An object moves by at most its height / dy up or down.
         theta: Least and greatest rotation in degrees.
         color_prob: Probability that contrast, saturation and brightness of the picture are
             each multiplied by a factor in [0.8, 1.2].
         aug_ratio: Probability that a picture is changed at all.
-        ignore_index: Of the semantic map.
+        ignore_index: Label of the semantic map that means nothing.
 
     Raises:
         ConfigError: An action is unknown, probabilities do not fit, or a limit is not positive.

@@ -204,7 +204,7 @@ class CheckerboardMasks(BaseTransform):
         large_cell: Side of the large cells in pixels. For pyramid backbones both are
             multiples of the total stride (Swin: 32 and 64), so that a token of the last
             stage is hidden as a whole.
-        anchor: Of both masks: 'corner' or 'center'; see :func:`checkerboard_mask`.
+        anchor: Where both masks begin, 'corner' or 'center'; see :func:`checkerboard_mask`.
         parity: 'fixed' hides the same cells in every image; 'random' draws for each image
             and mask which of the two colours of the board is hidden.
         swap: Give the large cells to the online network and the small to the momentum one.

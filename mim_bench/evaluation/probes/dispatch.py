@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce, get_rank, get_world_size
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.evaluation.probes.attentive import attentive_probe
 from mim_bench.evaluation.probes.features import Features
 from mim_bench.evaluation.probes.fitted import tensors_of
@@ -130,7 +130,10 @@ def check_bank(
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown probe or an unknown setting of it by a ``ConfigError``."""
     if name not in PROBES:
-        raise ConfigError(f'Unknown probe {name!r}. Known: {", ".join(sorted(PROBES))}.')
+        raise ConfigError(
+            f'Unknown probe {name!r}.{did_you_mean(name, PROBES)} Known: '
+            f'{", ".join(sorted(PROBES))}.'
+        )
     check_settings(f'probe {name!r}', PROBE_FUNCTIONS[name], settings)
 
 

@@ -223,7 +223,10 @@ def _write_share(
         raise DataError('The loader gave no batch. Give it a data set that is not empty.')
     y = torch.cat(labels)
     if len(y) != share.num_samples:
-        raise ConfigError(f'A process read {share.num_samples} samples and {len(y)} labels.')
+        raise ConfigError(
+            f'A process read {share.num_samples} samples and {len(y)} labels. Let PackInputs pack '
+            'gt_label of every image.'
+        )
     np.save(_labels_part(folder, rank), y.numpy())
     return share
 

@@ -34,8 +34,8 @@ def feature_settings(
 
     It contains the weights themselves (so that neither the name of a checkpoint nor how it was
     loaded matters), the settings of the backbone and of the preprocessing, the data set with
-    its transforms, the names and labels of its samples, the sizes of up to 1000 of its files,
-    evenly spread, the pooling, and the precision. Batch size, workers,
+    its transforms, the names and labels of its samples, the sizes of the files of
+    1,000 to 2,000 samples, evenly spread, the pooling, and the precision. Batch size, workers,
     device, number of processes and location of the data are not included.
 
     Args:

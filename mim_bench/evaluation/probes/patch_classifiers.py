@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from scipy import optimize
 from torch.nn import functional as F
 
-from mim_bench.errors import ConfigError
+from mim_bench.errors import ConfigError, did_you_mean
 from mim_bench.evaluation.probes.dispatch import check_settings
 from mim_bench.evaluation.probes.knn import nearest_rows
 from mim_bench.evaluation.probes.linear import row_statistics
@@ -49,8 +49,10 @@ def fit_patches(
 def check_classifier(name: str, settings: Mapping[str, Any]) -> None:
     """Refuse an unknown classifier or an unknown setting of it by a ``ConfigError``."""
     if name not in CLASSIFIERS:
-        known = ', '.join(sorted(CLASSIFIERS))
-        raise ConfigError(f'Unknown classifier of patches {name!r}. Known: {known}.')
+        raise ConfigError(
+            f'Unknown classifier of patches {name!r}.{did_you_mean(name, CLASSIFIERS)} Known: '
+            f'{", ".join(sorted(CLASSIFIERS))}.'
+        )
     check_settings(f'classifier {name!r}', CLASSIFIERS[name], settings)
 
 

@@ -259,8 +259,8 @@ def _check_sight(name: str, outs: Sequence[torch.Tensor], alone: Sequence[torch.
 
     Args:
         name: For the message.
-        outs: Of two images.
-        alone: Of the second one by itself.
+        outs: Outputs for two images.
+        alone: Outputs for the second one by itself.
     """
     if all(out.ndim and torch.equal(out[0], out[1]) for out in outs):
         raise ConfigError(

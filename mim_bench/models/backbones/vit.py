@@ -337,8 +337,9 @@ class ViT(Backbone):
             )
         if self.out_type == 'cls_token' and not self.num_prefix_tokens:
             raise ConfigError(
-                "ViT: out_type='cls_token', but there is no class token (with windows there is "
-                "one only if with_cls_token=True). Set it, or out_type='avg_featmap'."
+                f"{type(self).__name__}: out_type='cls_token', but there is no class token (with "
+                'windows there is one only if with_cls_token=True). Set it, or '
+                "out_type='avg_featmap'."
             )
 
     def _num_trained_blocks(self) -> int:

@@ -411,12 +411,6 @@ class LocalMIMHead(BaseModule):
         patches = [patchify(images.float(), cell) for cell in self.cells]
         return [normalize_patches(x) if self.norm_pix else x for x in patches]
 
-    def loss(
-        self, preds: Sequence[torch.Tensor], images: torch.Tensor, mask: Mask | torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Compute the loss against the targets of images (B, C, H, W); see :meth:`compare`."""
-        return self.compare(preds, self.targets(images), mask)
-
     def compare(
         self,
         preds: Sequence[torch.Tensor],
