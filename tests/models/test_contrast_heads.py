@@ -65,7 +65,7 @@ def test_momentum_contrast_under_autocast_is_computed_in_float32():
 
 
 def share_of_rank(rank, store, results):
-    torch.set_num_threads(1)  # a fork may not use the parent's pool of threads
+    torch.set_num_threads(1)  # a forked process may not use the pool of another
     distributed.init_process_group('gloo', init_method=f'file://{store}', rank=rank, world_size=2)
     query, key = torch.load(results / 'batch.pt')
     half = slice(3 * rank, 3 * rank + 3)
@@ -79,9 +79,9 @@ def share_of_rank(rank, store, results):
 def test_momentum_contrast_on_two_processes_is_that_of_one_with_all_images(tmp_path):
     query, key = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
     torch.save((query, key), tmp_path / 'batch.pt')
-    # Forked: the processes need not import everything again.
+    # Not of this process: autograd cannot go on in a fork of one that used its threads.
     arguments = (tmp_path / 'store', tmp_path)
-    multiprocessing.start_processes(share_of_rank, arguments, nprocs=2, start_method='fork')
+    multiprocessing.start_processes(share_of_rank, arguments, nprocs=2, start_method='forkserver')
     losses, gradients = zip(*(torch.load(tmp_path / f'rank-{r}.pt') for r in (0, 1)), strict=True)
     query.requires_grad_()
     expected = seeded_head().loss(query, key)
