@@ -135,6 +135,10 @@ def print_tests(board: Board, labels: Sequence[str], console: Console) -> None:
     console.print(Text(_sides(labels), style='bold'))
     if lines := compare_rows(board, labels):
         console.print(terminal_table(pd.DataFrame(lines)))
+        console.print(
+            'Where both rows kept what they did on each image, A - B and its tests are of that; A '
+            'and B are as the evaluator rounded them.'
+        )
     else:
         console.print(Text('No number of theirs was measured under one protocol.'))
 

@@ -9,12 +9,14 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
 
+from mim_bench.data.checks.options import REAL_COUNTS
 from mim_bench.engine.scalars import collect_curves
 from mim_bench.errors import ConfigError, DeviceError, MimBenchError, OutOfMemoryError
 from mim_bench.files.atomic import write_atomically
 from mim_bench.files.hashing import protocol_hash
 from mim_bench.recipe.precision import precision_of
 from mim_bench.recipe.protocol import protocol_content
+from mim_bench.recipe.tree import dictionaries
 from mim_bench.results.record import (
     Artifacts,
     Batch,
@@ -22,6 +24,7 @@ from mim_bench.results.record import (
     ConfigFile,
     Picture,
     Protocol,
+    data_set_of,
 )
 from mim_bench.results.store import CURVES_FILE, write_curves
 
@@ -43,6 +46,8 @@ _LAUNCH_KEYS = {
     'model_wrapper_cfg',
     'track',
 }
+# Detectors do not train on the images without a box, 1 % of COCO.
+_LEAST_SHARE = 0.98
 # What ReconstructionHook and PredictionHook leave, by kind: files and caption. A run has those of
 # its own kind.
 _PICTURES = {
@@ -60,6 +65,9 @@ def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protoc
         task: Name of the task.
         cfg: The resolved config of the run.
 
+    Returns:
+        With the tier ``smoke`` if the data are not the whole public set that the task names.
+
     Raises:
         ConfigError: A key is missing or unknown.
     """
@@ -70,9 +78,32 @@ def make_protocol(settings: Mapping[str, Any], task: str, cfg: Config) -> Protoc
             'version and tier, and may have by_backbone. The hash is computed from the config.'
         )
     content = content_of(settings, task, cfg)
-    return Protocol(
-        settings['name'], str(settings['version']), protocol_hash(content), settings['tier']
+    tier = 'smoke' if other_data(task, cfg) else settings['tier']
+    return Protocol(settings['name'], str(settings['version']), protocol_hash(content), tier)
+
+
+def other_data(task: str, cfg: Config) -> str:
+    """What tells the data of a run from the whole public set that a task names; '' if nothing.
+
+    Args:
+        task: Name of the task.
+        cfg: The resolved config, with its ``protocol_data`` where the data sets are known.
+    """
+    name = data_set_of(task)
+    whole = REAL_COUNTS.get('imagenet' if name == 'in1k' else name)
+    if whole is None or task.startswith('imagenet-'):  # own data, other test sets
+        return ''
+    found = {part: data['images'] for part, data in (cfg.get('protocol_data') or {}).items()}
+    is_part = any(
+        node.get('type') == 'mim_bench.LabelFraction'
+        for node in dictionaries(cfg.get('train_dataloader'))
     )
+    trained = found.get('bank', whole['train'] if is_part else found.get('train', whole['train']))
+    if trained < _LEAST_SHARE * whole['train']:
+        return f'{trained:,} training images, {name} has {whole["train"]:,}'
+    if (evaluated := found.get('evaluated', whole['val'])) != whole['val']:
+        return f'{evaluated:,} images to evaluate, {name} has {whole["val"]:,}'
+    return ''
 
 
 def content_of(settings: Mapping[str, Any], task: str, cfg: Config) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from math import fsum, nan
+from math import fsum, isclose, nan
 from typing import Any
 
 import numpy as np
@@ -202,8 +202,10 @@ def _mark_best(column: Column, rivals: Sequence[Cell]) -> None:
     held = [column.sign * cell.value for cell in rivals if cell.state == 'value']
     if column.is_ranked and len(held) > 1:
         best = max(held)
-        for cell in rivals:
-            cell.is_best = column.sign * cell.value == best
+        for cell in rivals:  # means of the same numbers may differ in their last digit
+            cell.is_best = cell.state == 'value' and isclose(
+                column.sign * cell.value, best, rel_tol=1e-9, abs_tol=1e-9
+            )
 
 
 def _add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleReader) -> None:
@@ -220,6 +222,10 @@ def _add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: Sample
             interval, interval_of = image_interval(measured.samples[0]), 'images'
         if interval is not None:
             (cell.low, cell.high), cell.interval_of = interval, interval_of
+            if columns[cell.column].unit == '%':
+                cell.low = max(cell.low, 0.0)
+                if columns[cell.column].higher_is_better:  # ImageNet-C's error may be above 100
+                    cell.high = min(cell.high, 100.0)
         if cell.column in best and cell is not leaders[cell.column]:
             differs = compare(best[cell.column], measured).is_distinguishable
             cell.is_tied = None if differs is None else not differs

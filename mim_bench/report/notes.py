@@ -40,14 +40,15 @@ def conclusion(board: Board) -> str:
     rank = ranked[RANK].iloc[0]
     best = ranked.index[ranked[RANK] == rank]
     cells = board.cells[board.cells['label'].eq(best[0]) & board.cells['column'].isin(board.shared)]
-    names = row_names(board.rows)
-    return NOTES['leads' if len(best) == 1 else 'shared'].format(
+    names, alone = row_names(board.rows), (cells['is_best'] & cells['is_tied'].eq(False)).sum()
+    note = 'shared' if len(best) > 1 else 'leads' if alone else 'open'
+    return NOTES[note].format(
         names=', '.join(names[label] for label in best),
         rank=rank,
         count=plural(len(ranked), 'checkpoint'),
         columns=plural(len(board.shared), 'column'),
         top=(cells['is_best'] | cells['is_tied'].eq(True)).sum(),
-        alone=(cells['is_best'] & cells['is_tied'].eq(False)).sum() or 'none',
+        alone=alone,
         reach=NOTES[f'reach-{board.columns[board.shared[0]].tier}'],
     )
 

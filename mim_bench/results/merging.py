@@ -88,16 +88,19 @@ def merge_folders(folders: Sequence[Path]) -> Collection:
 
 
 def _protocol_notes(merged: Collection) -> Iterator[tuple[str, str]]:
-    """One name and version must mean one hash; else two groups changed what is measured."""
+    """A task under one name and version must share a hash, or two groups measure otherwise.
+
+    A group may have several, since weights that saw labels have one of their own.
+    """
     found = defaultdict(lambda: defaultdict(set))
     for record in merged.records:
         if not record.is_pretraining:
             p = record.protocol
-            found[p.name, p.version, p.tier][p.hash].add(merged.group(record))
-    for (name, version, tier), hashes in sorted(found.items()):
-        if len(hashes) > 1:
+            found[record.task, p.name, p.version, p.tier][p.hash].add(merged.group(record))
+    for (task, name, version, tier), hashes in sorted(found.items()):
+        if set().union(*hashes.values()) not in hashes.values():
             where = '; '.join(f'{h} in {", ".join(sorted(g))}' for h, g in sorted(hashes.items()))
-            text = f'{name} version {version} ({tier}) has several hashes: {where}'
+            text = f'{task}: {name} version {version} ({tier}) has several hashes: {where}'
             yield 'protocol', f'{text}. Their columns stand apart; --explain says what differs.'
 
 

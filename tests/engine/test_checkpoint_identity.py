@@ -1,5 +1,7 @@
 """Which checkpoint a run is of, where no canonical file says it."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from mmengine.config import Config
@@ -88,7 +90,7 @@ def test_start_is_read_once_for_the_network_the_hash_and_the_identity(tmp_path, 
         inspection, 'read_checkpoint', lambda path: (reads.append(path), real(path))[1]
     )
     config = next(path for path in PATHS if path.stem.startswith('finetune_swin-toy'))
-    cfg = load(config)
+    cfg = deepcopy(load(config))  # which the building changes
     backbone = build_model(cfg).backbone.state_dict()
     arch = dict(cfg.model.backbone.arch)
     meta = dict(

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mim_bench.engine.hooks.record_hook import record_failure
+from mim_bench.engine.run_record import make_protocol
 from mim_bench.errors import ConfigError, ResultError, TrainingError
 from mim_bench.results.record import Batch, LoadReport
 from mim_bench.results.store import read_curves, read_record
@@ -222,3 +223,30 @@ def test_record_of_a_name_that_none_can_have_stops_before_the_first_step(name, r
     with pytest.raises(ConfigError, match='the name of a folder is needed'):
         runner.train()
     assert runner.iter == 0
+
+
+@pytest.mark.parametrize(
+    ('task', 'data', 'tier'),
+    [
+        ('in1k-ft', {'train': 1_281_167, 'evaluated': 50_000}, 'full'),
+        ('in1k-knn', {'bank': 40, 'evaluated': 50_000}, 'smoke'),
+        ('in1k-knn', {'bank': 1_281_167, 'evaluated': 20}, 'smoke'),
+        ('in1k-ft', {'train': 640_000, 'evaluated': 50_000}, 'smoke'),
+        ('coco-gfl', {'train': 117_266, 'evaluated': 5_000}, 'full'),  # without empty images
+        ('imagenet-a', {'evaluated': 7_500}, 'full'),
+        ('flowers-ft', {'train': 40, 'evaluated': 20}, 'full'),
+    ],
+)
+def test_record_on_other_data_than_its_task_names_is_smoke(task, data, tier):
+    content = {part: {'images': number} for part, number in data.items()}
+    settings = dict(name='p', version='1', tier='full')
+    assert make_protocol(settings, task, Config(dict(protocol_data=content))).tier == tier
+
+
+def test_record_of_a_part_of_the_labels_may_train_on_fewer():
+    part = dict(dataset=dict(type='mim_bench.LabelFraction'))
+    content = dict(train=dict(images=12_811), evaluated=dict(images=50_000))
+    cfg = Config(dict(protocol_data=content, train_dataloader=part))
+    assert (
+        make_protocol(dict(name='p', version='1', tier='full'), 'in1k-1pct-ft', cfg).tier == 'full'
+    )

@@ -94,6 +94,15 @@ def test_merge_names_protocols_that_were_changed_under_one_name(folders):
     assert 'in1k-knn version 1 (full) has several hashes' in text
 
 
+def test_merge_of_a_protocol_with_a_hash_of_each_task_and_start_has_no_note(folders):
+    runs = [
+        make_record(task, {metric: 50.0}, who, protocol=make_protocol('probe', task=task, saw=saw))
+        for task, metric in (('in1k-knn', 'knn_top1'), ('in1k-linear', 'linear_top1'))
+        for who, saw in ((None, False), (OTHER, True))
+    ]
+    assert merge_folders(folders(runs, runs[:1] + runs[2:3])).notes[1:] == []
+
+
 def test_merge_damaged_records_are_named_with_their_folder(folders):
     paths = folders([make_record()], [make_record(checkpoint=OTHER)])
     (paths[1] / 'bad').mkdir()

@@ -27,6 +27,7 @@ from mim_bench.engine.run_record import (
     error_text,
     is_record_hook,
     make_protocol,
+    other_data,
     save_artifacts,
     training_facts,
     training_metrics,
@@ -148,6 +149,12 @@ class RecordHook(Hook):
             runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
             make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
+            if self.protocol.get('tier') != 'smoke' and (told := other_data(task.task, runner.cfg)):
+                runner.logger.warning(
+                    f'The data are not those of {task.task}: {told}. Its record has the tier '
+                    'smoke, which is not ranked beside whole runs. `mim-bench data check` looks '
+                    'for what is missing; data of your own are named by --own-data.'
+                )
         if self.checkpoint.params is None:
             self.checkpoint = _with_params(self.checkpoint, unwrap(runner.model))
 
