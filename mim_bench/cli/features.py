@@ -89,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             'first two must be 1 or more, --workers 0 or more.'
         )
     pictures = list_pictures(args.images)
+    features = FeatureFile(args.out, pictures, args.dtype)
     reading = {key: getattr(args, key) for key in ('timm', 'container', 'prefix')}
     facts = [f',{key}={value}' for key, value in reading.items() if value]
     console = Console(soft_wrap=True, highlight=False)
@@ -103,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     batches = network.batches(pictures, batch_size=args.batch_size, workers=args.workers)
     num_batches = -(-len(pictures) // args.batch_size)
     shapes = []
-    with FeatureFile(args.out, pictures, args.dtype) as file:
+    with features as file:
         for vectors, maps in track(batches, 'features', num_batches, console=console):
             if args.maps and maps is None:
                 raise ConfigError(

@@ -81,11 +81,12 @@ class _Folders(mmpretrain.datasets.CustomDataset):
         # ImageNet's names are words, its folders numbers of WordNet: only their count can differ.
         are_words = given == mmpretrain.datasets.ImageNet.METAINFO['classes']
         if len(given) != len(names) or not (are_words or list(given) == names):
-            what = '' if are_words else f' {difference(given, names)}'
+            what = '' if are_words else f' {difference(given, names, "config", "folder")}'
             raise DataError(
                 f'{self.img_prefix}: its class folders are not the classes of the config.{what} '
                 f'The config has {listed(given)}; the folder has {listed(names)}. Other data than '
-                "the config's are trained with `mim-bench train --own-data NAME`."
+                "the config's are trained with `mim-bench train --own-data NAME`, whose classes "
+                'are the folders of the training data.'
             )
 
 

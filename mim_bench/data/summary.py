@@ -108,16 +108,17 @@ def check_same_classes(summaries: Mapping[str, Summary | None]) -> None:
     named = [(what, summary) for what, summary in summaries.items() if summary and summary.names]
     for (one, first), (other, second) in pairwise(named):
         if first.names != second.names:
+            what = difference(first.names, second.names, one, other)
             raise DataError(
-                f'The {one} and the {other} data number their classes differently: '
-                f'{difference(first.names, second.names)} The {one} data ({first.where}) have '
-                f'{listed(first.names)}; the {other} data ({second.where}) have '
-                f'{listed(second.names)}. Give both the same classes in the same order.'
+                f'The {one} and the {other} data number their classes differently: {what} The '
+                f'{one} data ({first.where}) have {listed(first.names)}; the {other} data '
+                f'({second.where}) have {listed(second.names)}. Give both the same classes in the '
+                'same order.'
             )
 
 
-def difference(first: Sequence[str], second: Sequence[str]) -> str:
-    """The difference between two lists of classes, as one sentence."""
+def difference(first: Sequence[str], second: Sequence[str], one: str, other: str) -> str:
+    """The difference between two lists of classes, ``one`` and the ``other``, as a sentence."""
     only = [name for name in first if name not in second]
     others = [name for name in second if name not in first]
     lowered = {name.lower() for name in others}
@@ -125,9 +126,9 @@ def difference(first: Sequence[str], second: Sequence[str]) -> str:
         return f'names differ by capitals, for example {capitals[0]!r}.'
     parts = []
     if only:
-        parts.append(f'{listed(only)} only in the first')
+        parts.append(f'{listed(only)} only in the {one}')
     if others:
-        parts.append(f'{listed(others)} only in the second')
+        parts.append(f'{listed(others)} only in the {other}')
     if parts:
         return f'{" and ".join(parts)}.'
     place = next(

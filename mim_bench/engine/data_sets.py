@@ -52,9 +52,10 @@ def check_trained_classes(runner: Runner) -> None:
         list((known or {}).get('classes') or ()) for known in (meta.get('dataset_meta'), here)
     )
     if run_meta({'meta': meta}) and trained and tested and trained != tested:
+        what = difference(trained, tested, 'training', 'test')
         raise DataError(
             f'The model of {runner._load_from} was trained on other classes than those of the test '
-            f'data: {difference(trained, tested)} It knows {listed(trained)}; the test data have '
+            f'data: {what} It knows {listed(trained)}; the test data have '
             f'{listed(tested)}. Give data with the classes of the training, in their order.'
         )
 

@@ -40,8 +40,8 @@ class FeatureFile:
     def __init__(self, path: Path, names: Sequence[str], dtype: str = 'float32') -> None:
         if path.suffix not in ENDINGS or dtype not in ('float32', 'float16'):
             raise ConfigError(
-                f'{path}: features of type {dtype} cannot be written. The name must end in '
-                f'{" or ".join(ENDINGS)}, the type must be float32 or float16.'
+                f'{path}: the name must end in {" or ".join(ENDINGS)}, and the type ({dtype}) '
+                'be float32 or float16.'
             )
         self._path, self._names, self._dtype = path, list(names), np.dtype(dtype)
         self._parts: dict[str, tuple[BinaryIO, tuple[int, ...]]] = {}

@@ -96,7 +96,7 @@ def test_hidden_files_are_said_by_the_run_and_the_check(copy):
 BAD_FOLDERS = {
     'class gone from val': (
         lambda root: shutil.rmtree(_folder(root, 'val')),
-        r'differently.*n00000000\) only in the first.*have 10 \(.*have 9 \(',
+        r'differently.*n00000000\) only in the training.*have 10 \(.*have 9 \(',
     ),
     'class without an image': (
         lambda root: [path.unlink() for path in _folder(root).iterdir()],

@@ -147,11 +147,19 @@ CASES = {
     ('imagenet', 'order'): (_list_order, ['the order differs'] * 2 + [SAME]),
     ('imagenet', 'subset'): (
         lambda root, split, cfg: shutil.rmtree(_first(root, split)),
-        ['n00000000. only in the second', 'n00000000. only in the first', 'head of the model 10'],
+        [
+            'n00000000. only in the validation',
+            'n00000000. only in the training',
+            'head of the model 10',
+        ],
     ),
     ('imagenet', 'superset'): (
         lambda root, split, cfg: shutil.copytree(_first(root, split), root / split / 'n00000099'),
-        ['n00000099. only in the first', 'n00000099. only in the second', 'head of the model 10'],
+        [
+            'n00000099. only in the training',
+            'n00000099. only in the validation',
+            'head of the model 10',
+        ],
     ),
     ('imagenet', 'capitals'): (
         lambda root, split, cfg: _first(root, split).rename(root / split / 'N00000000'),

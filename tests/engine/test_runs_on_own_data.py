@@ -81,7 +81,7 @@ def test_model_is_not_tested_on_other_classes(three_classes, tmp_path, capsys):
     assert main([*words, '--cfg-options', 'log_level=ERROR']) == 1
     message = capsys.readouterr().err
     assert 'was trained on other classes' in message
-    assert f'1 ({first.name}) only in the first and 1 (zinnia) only in the second' in message
+    assert f'1 ({first.name}) only in the training and 1 (zinnia) only in the test' in message
 
 
 KINDS = {

@@ -97,9 +97,10 @@ def check_coco(folder: Path, options: CheckOptions) -> Report:
         report.add(_missing_maps(root, stuff, images))
         items += _items(images, on_disk, stuff)
     if len(names) == len(SPLITS) and set(names['train']) != set(names['val']):
+        train, val = names['train'], names['val']
         message = (
-            f'{difference(names["train"], names["val"])} The training has '
-            f'{listed(names["train"])}, the validation {listed(names["val"])}'
+            f'{difference(train, val, "training", "validation")} The training has {listed(train)}, '
+            f'the validation {listed(val)}'
         )
         report.add([Problem('annotations/instances_val2017.json', Kind.CLASSES, message)])
     if not options.quick:

@@ -79,9 +79,10 @@ def _check_numbers(train: tuple[str, ...] | None, val: tuple[str, ...] | None) -
     """The same classes under other numbers, as a list may say."""
     if not train or not val or train == val or set(train) != set(val):
         return []
+    what = difference(train, val, 'training', 'validation')
     message = (
-        f'numbers the classes differently: {difference(train, val)} The training has '
-        f'{listed(train)}, the validation {listed(val)}'
+        f'numbers the classes differently: {what} The training has {listed(train)}, the '
+        f'validation {listed(val)}'
     )
     return [Problem('meta/val.txt', Kind.CLASSES, message)]
 
