@@ -66,8 +66,8 @@ def category_ids(
             + (f' and {len(missing) - 1} more' if len(missing) > 1 else '')
             + f' of the classes of the config: {difference(missing, only, "config", "file")} The '
             f'config has {listed(list(names))}; the file has {listed(list(found))}. Correct the '
-            'names in `categories` (a category needs no object), name a part of them in metainfo.classes, '
-            'or train other data with `mim-bench train --own-data NAME`.'
+            'names in `categories` (a category needs no object), name a part of them in '
+            'metainfo.classes, or train other data with `mim-bench train --own-data NAME`.'
         )
     return [found[name] for name in names]
 
