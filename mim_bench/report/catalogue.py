@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import yaml
 
+from mim_bench.results.record import metric_name
+
 _TITLES = yaml.safe_load((Path(__file__).parent / 'templates' / 'titles.yml').read_text('utf-8'))
 _METRICS, _METHODS, _DATA = (_TITLES[name] for name in ('metrics', 'methods', 'data'))
 
@@ -69,12 +71,12 @@ def data_titles(data_sets: Iterable[str]) -> str:
 
 def metric_titles(task: str, metric: str) -> tuple[str, str]:
     """A title that tells the column apart from every other task's, and a short one."""
-    if task not in TASKS or metric not in TASKS[task].metrics:
-        return f'{task_title(task)} {metric}', metric
-    short = _METRICS[metric]
-    return tuple(re.sub('^(box|mask)', lambda word: word[0].title(), title) for title in (
-        TASKS[task].alone.format(short), short,
-    ))  # fmt: skip
+    # A task of one's own may have several probes.
+    is_plain = task in TASKS or metric == metric_name(metric)
+    short = _METRICS.get(metric, metric) if is_plain else metric
+    is_headline = task in TASKS and metric in TASKS[task].metrics
+    titles = (TASKS[task].alone if is_headline else f'{task_title(task)} {{}}').format(short), short
+    return tuple(re.sub('^(box|mask)', lambda word: word[0].title(), title) for title in titles)
 
 
 def is_headline(task: str, metric: str) -> bool:

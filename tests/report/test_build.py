@@ -69,7 +69,7 @@ def test_build_known_tasks_come_in_their_order(board_of):
 def test_build_unknown_metric_of_known_task_is_a_further_column(board_of):
     board = board_of(make_record('in1k-ft', {'top1': 80.0, 'top5': 95.0}))
     further = [board.columns[place].title for place in board.results(headline=False)]
-    assert further == ['Fine-tuning top5']
+    assert further == ['Fine-tuning top-5']
 
 
 def test_build_best_of_a_column_is_marked(board_of):
