@@ -74,8 +74,8 @@ def metric_titles(task: str, metric: str) -> tuple[str, str]:
     # A task of one's own may have several probes.
     is_plain = task in TASKS or metric == metric_name(metric)
     short = _METRICS.get(metric, metric) if is_plain else metric
-    is_headline = task in TASKS and metric in TASKS[task].metrics
-    titles = (TASKS[task].alone if is_headline else f'{task_title(task)} {{}}').format(short), short
+    alone = TASKS[task].alone if is_headline(task, metric) else f'{task_title(task)} {{}}'
+    titles = alone.format(short), short
     return tuple(re.sub('^(box|mask)', lambda word: word[0].title(), title) for title in titles)
 
 
