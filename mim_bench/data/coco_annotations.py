@@ -62,9 +62,8 @@ def category_ids(
     if missing := [name for name in names if name not in found]:
         only = [name for name in found if name not in names]
         raise DataError(
-            f'{path}: has no category {missing[0]!r}'
-            + (f' and {len(missing) - 1} more' if len(missing) > 1 else '')
-            + f' of the classes of the config: {difference(missing, only, "config", "file")} The '
+            f'{path}: has no category {first_of(list(map(repr, missing)), 1)}'
+            f' of the classes of the config: {difference(missing, only, "config", "file")} The '
             f'config has {listed(list(names))}; the file has {listed(list(found))}. Correct the '
             'names in `categories` (a category needs no object), name a part of them in '
             'metainfo.classes, or train other data with `mim-bench train --own-data NAME`.'

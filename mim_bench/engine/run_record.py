@@ -98,7 +98,9 @@ def other_data(task: str, cfg: Config) -> str:
         node.get('type') == 'mim_bench.LabelFraction'
         for node in dictionaries(cfg.get('train_dataloader'))
     )
-    trained = found.get('bank', whole['train'] if is_part else found.get('train', whole['train']))
+    if is_part:
+        found.pop('train', None)
+    trained = min(found.get(part, whole['train']) for part in ('train', 'bank'))
     if trained < _LEAST_SHARE * whole['train']:
         return f'{trained:,} training images, {name} has {whole["train"]:,}'
     if (evaluated := found.get('evaluated', whole['val'])) != whole['val']:

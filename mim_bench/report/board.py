@@ -168,15 +168,10 @@ class Board:
         return [(self.columns[some[0]], some) for some in found]
 
     def values(self, places: Sequence[int]) -> pd.DataFrame:
-        """The values below some columns as numbers of which more is better; NaN where none is.
-
-        Rounded, so that no error of a sum decides about a rank.
-        """
+        """The values below some columns as numbers of which more is better; NaN where none is."""
         grid = self.cells.pivot(index='label', columns='column', values='value')
         signs = [self.columns[place].sign for place in places]
-        return (
-            grid.reindex(index=self.rows.index, columns=list(places)).astype(float).round(9) * signs
-        )
+        return grid.reindex(index=self.rows.index, columns=list(places)).astype(float) * signs
 
     def grid(
         self,

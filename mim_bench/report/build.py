@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from math import fsum, isclose, nan
+from math import fsum, nan
 from typing import Any
 
 import numpy as np
@@ -161,7 +161,9 @@ def _cell(numbers: Sequence[Number]) -> Cell:
         note = f'not known of: {unknown}' if unknown else ''
         state = 'unknown' if numbers[0].part == 'total' else 'failed'
         return Cell(numbers[0].label, state, nan, tuple(runs), note=note)
-    value = fsum(values) if numbers[0].part == 'total' else fsum(values) / len(values)
+    # Equal means may differ in their last digit, which must not decide about a rank.
+    value = values[0] if len(values) == 1 else round(fsum(values) / len(values), 9)
+    value = fsum(values) if numbers[0].part == 'total' else value
     value = max(values) if numbers[0].metric == 'peak_mem_bytes' else value
     return Cell(numbers[0].label, 'value', value, tuple(runs))
 
@@ -202,10 +204,8 @@ def _mark_best(column: Column, rivals: Sequence[Cell]) -> None:
     held = [column.sign * cell.value for cell in rivals if cell.state == 'value']
     if column.is_ranked and len(held) > 1:
         best = max(held)
-        for cell in rivals:  # means of the same numbers may differ in their last digit
-            cell.is_best = cell.state == 'value' and isclose(
-                column.sign * cell.value, best, rel_tol=1e-9, abs_tol=1e-9
-            )
+        for cell in rivals:
+            cell.is_best = column.sign * cell.value == best
 
 
 def _add_spread(cells: Sequence[Cell], columns: Sequence[Column], reader: SampleReader) -> None:

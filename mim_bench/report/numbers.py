@@ -138,9 +138,8 @@ def result_numbers(counted: Sequence[Place]) -> Iterator[Number]:
             task = catalogue.TASKS.get(run.task)
             names = task.metrics if task else [run.primary_metric or 'result']
             # Of two names for one quantity the first.
-            titles = {catalogue.metric_titles(run.task, name): name for name in reversed(names)}
-            names = [name for name in names if name in titles.values()]
-            for key in known[group] or [(name, '', True, '') for name in names]:
+            titled = {catalogue.metric_titles(run.task, name): name for name in reversed(names)}
+            for key in known[group] or [(name, '', True, '') for name in titled.values()]:
                 yield Number('task', group, *key, label, run, None)
 
 

@@ -18,13 +18,20 @@ from mim_bench.suite.steps import Step
 def is_done(step: Step, folder: Path) -> bool:
     """Whether a step's results exist and come from its present inputs."""
     try:
-        same = (folder / step.name / 'fingerprint').read_text() == step.fingerprint
         return (
-            same
+            has_finished(folder / step.name, step.fingerprint)
             and all(path.exists() for path in step.files)
             and all(read_record(path).status == 'done' for path in step.records)
         )
     except (OSError, RecordError):
+        return False
+
+
+def has_finished(home: Path, fingerprint: str) -> bool:
+    """Whether the command of a step's folder last ended well with these inputs."""
+    try:
+        return (home / 'fingerprint').read_text() == fingerprint
+    except OSError:
         return False
 
 

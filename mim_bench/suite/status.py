@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mim_bench.errors import ConfigError, did_you_mean
+from mim_bench.suite.done import has_finished
 from mim_bench.suite.endings import cause_of_state
 from mim_bench.suite.execute import LOG_FILE
 from mim_bench.suite.job import Job
@@ -73,9 +74,8 @@ def _state(name: str, note: Note, out: Path) -> StepState:
     if note.state in (DONE, FAILED, OPEN):
         return StepState(name, note.state, note.id, note.why)
     if has_ended(note.said):
-        done = out / 'steps' / name / 'fingerprint'
-        is_same = done.exists() and done.read_text() == note.fingerprint
-        is_done = note.said == 'COMPLETED' and is_same
+        home = out / 'steps' / name
+        is_done = note.said == 'COMPLETED' and has_finished(home, note.fingerprint)
         cause = cause_of_state(note.said) or note.said.lower()
         return StepState(name, DONE if is_done else 'ended', note.id, '' if is_done else cause)
     if note.said == 'RUNNING':

@@ -148,8 +148,9 @@ class RecordHook(Hook):
                 _check_writable(self._folder(task, runner.seed))
             runner.cfg.protocol_data = runner_content(runner)
         for task in self.tasks:
-            make_protocol({**self.protocol, **task.protocol}, task.task, runner.cfg)
-            if self.protocol.get('tier') != 'smoke' and (told := other_data(task.task, runner.cfg)):
+            settings = {**self.protocol, **task.protocol}
+            if make_protocol(settings, task.task, runner.cfg).tier != settings['tier']:
+                told = other_data(task.task, runner.cfg)
                 runner.logger.warning(
                     f'The data are not those of {task.task}: {told}. Its record has the tier '
                     'smoke, which is not ranked beside whole runs. `mim-bench data check` looks '

@@ -1,6 +1,5 @@
 """UM-MAE: masked autoencoding of pyramid encoders with uniform masking."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch import nn
 from torch.nn import functional as F
 
+from mim_bench.conversion.resizing.position_embedding import square_side
 from mim_bench.conversion.resizing.sincos import sincos_position_embedding
 from mim_bench.data.masked_samples import MaskedSamples, gather_masks
 from mim_bench.errors import ConfigError
@@ -343,12 +343,13 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         init_cfg: dict | list | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.grid = (round(num_patches**0.5),) * 2
-        if math.prod(self.grid) != num_patches:
+        side = square_side(num_patches)
+        if side is None:
             raise ConfigError(
                 f'{type(self).__name__}: num_patches is {num_patches}. Masks are square: set rows '
                 '* cols of one.'
             )
+        self.grid = (side, side)
         table = sincos_position_embedding(self.grid, embed_dims)
         self.num_extra_tokens = num_extra_tokens
         self.decoder_embed = nn.Linear(in_dims, vectors_per_token * embed_dims)
@@ -382,12 +383,12 @@ class UMMAEDecoder(OwnWeights, BaseModule):
         Raises:
             ConfigError: The grid is another than the decoder's.
         """
-        if tuple(mask.grid) != self.grid:
-            (rows, cols), (own, _) = mask.grid, self.grid
+        (rows, cols), (side, _) = mask.grid, self.grid
+        if (rows, cols) != self.grid:
             raise ConfigError(
                 f'{type(self).__name__}: masks of {rows}x{cols} patches, but num_patches is '
-                f'{own * own}, a grid of {own}x{own}. Make input_size of the mask, img size and '
-                'num_patches agree.'
+                f'{side * side}, a grid of {side}x{side}. Make input_size of the mask, img size '
+                'and num_patches agree.'
             )
         seen = seen + take_tokens(self.decoder_pos_embed, places)
         # Mask tokens differ by their positions only.
